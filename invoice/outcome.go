@@ -1,0 +1,45 @@
+package invoice
+
+// An Outcome is how a job ended. Every ended job has exactly one.
+type Outcome string
+
+const (
+	// Created: this job made the invoice, now or in an earlier run of the same job.
+	Created Outcome = "created"
+	// Duplicate: another job had invoiced the same content before.
+	Duplicate Outcome = "duplicate"
+	// Conflict: the transaction or the idempotency key stands for other content.
+	Conflict Outcome = "conflict"
+	// Invalid: the job can never become an invoice as it is.
+	Invalid Outcome = "invalid"
+	// Failed: the retries are used up.
+	Failed Outcome = "failed"
+)
+
+// A Reason says how a duplicate was found to be one.
+type Reason string
+
+const (
+	// LostRace: the attempt found the lock held, or met a unique violation.
+	LostRace Reason = "lost_race"
+	// AlreadyInvoiced: the invoice was there before the attempt began.
+	AlreadyInvoiced Reason = "already_invoiced"
+)
+
+// Kind tells the two documents apart. A series holds one kind.
+type Kind string
+
+const (
+	KindInvoice    Kind = "invoice"
+	KindCreditNote Kind = "credit_note"
+)
+
+// An Invoice identifies a committed invoice or credit note, with just what deciding about another job takes.
+type Invoice struct {
+	ID             int64  `json:"id"`
+	Number         string `json:"invoice_number"` // as printed
+	TransactionID  string `json:"transaction_id"`
+	IdempotencyKey string `json:"idempotency_key"`
+	JobID          string `json:"job_id"` // the job that made it
+	Fingerprint    string `json:"fingerprint"`
+}
