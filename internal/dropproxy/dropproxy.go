@@ -1,0 +1,167 @@
+// Package dropproxy provokes, in tests, the fault that is hardest to come by: the server has carried a request out, and the reply is lost.
+package dropproxy
+
+import (
+	"bytes"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// chunk is how much of a request the match function sees at once; the requests that tests look for are far smaller.
+const chunk = 64 << 10
+
+// A Proxy stands between a client and a server and forwards everything but the replies it was told to drop.
+type Proxy struct {
+	listener        net.Listener
+	network, target string
+	dropped         atomic.Int64
+
+	mu     sync.Mutex // guards what follows, and the calls of match
+	match  func(request []byte) bool
+	conns  map[net.Conn]struct{} // nil once the proxy is closed
+	pumped sync.WaitGroup
+}
+
+// Start listens on a free TCP port of 127.0.0.1 for the server at target ("tcp" with host:port, or "unix" with a path) until the test ends.
+//
+// The match function sees what a client sends, as it comes off the wire and before the server gets it. For a request that it says true to,
+// the proxy forwards the request, waits for the server's reply, throws the reply away, and closes both connections: the client sees EOF for
+// something that has happened. The reply is whatever the server sends next, so the connection must have nothing else under way. Calls to
+// match come one at a time, whatever the number of connections.
+func Start(t testing.TB, network, target string, match func(request []byte) bool) *Proxy {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatalf("dropproxy: %v", err)
+	}
+	p := &Proxy{listener: listener, network: network, target: target, match: match, conns: make(map[net.Conn]struct{})}
+	p.pumped.Go(p.accept)
+	t.Cleanup(p.close)
+	return p
+}
+
+// First matches the first request that contains all of the parts, and no other.
+func First(parts ...string) func(request []byte) bool {
+	found := false
+	return func(request []byte) bool {
+		if found {
+			return false
+		}
+		for _, part := range parts {
+			if !bytes.Contains(request, []byte(part)) {
+				return false
+			}
+		}
+		found = true
+		return true
+	}
+}
+
+// Addr is the host:port to connect to instead of the server's.
+func (p *Proxy) Addr() string { return p.listener.Addr().String() }
+
+// Dropped is the number of replies that the server gave and no client got.
+func (p *Proxy) Dropped() int { return int(p.dropped.Load()) }
+
+func (p *Proxy) accept() {
+	for {
+		client, err := p.listener.Accept()
+		if err != nil {
+			return // closed
+		}
+		server, err := net.Dial(p.network, p.target)
+		if err != nil {
+			client.Close()
+			continue
+		}
+		if !p.keep(client, server) {
+			return
+		}
+		var drop atomic.Bool
+		p.pumped.Go(func() { p.requests(client, server, &drop) })
+		p.pumped.Go(func() { p.replies(client, server, &drop) })
+	}
+}
+
+// requests forwards what the client sends. Having raised drop, it sends the request and nothing after it.
+func (p *Proxy) requests(client, server net.Conn, drop *atomic.Bool) {
+	buf := make([]byte, chunk)
+	for {
+		n, err := client.Read(buf)
+		if n > 0 {
+			hit := p.matches(buf[:n])
+			drop.Store(hit)
+			if _, werr := server.Write(buf[:n]); werr == nil && hit {
+				return // replies closes both, once the server has answered
+			} else if werr != nil {
+				err = werr
+			}
+		}
+		if err != nil {
+			p.forget(client, server)
+			return
+		}
+	}
+}
+
+func (p *Proxy) replies(client, server net.Conn, drop *atomic.Bool) {
+	defer p.forget(client, server)
+	buf := make([]byte, chunk)
+	for {
+		n, err := server.Read(buf)
+		if n > 0 {
+			if drop.Load() {
+				p.dropped.Add(1)
+				return
+			}
+			if _, err := client.Write(buf[:n]); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (p *Proxy) matches(request []byte) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.match(request)
+}
+
+// keep registers the connections for close; false means that the proxy is closed already, and so are they.
+func (p *Proxy) keep(conns ...net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range conns {
+		if p.conns == nil {
+			c.Close()
+			continue
+		}
+		p.conns[c] = struct{}{}
+	}
+	return p.conns != nil
+}
+
+func (p *Proxy) forget(conns ...net.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range conns {
+		c.Close()
+		delete(p.conns, c)
+	}
+}
+
+func (p *Proxy) close() {
+	p.listener.Close()
+	p.mu.Lock()
+	for c := range p.conns {
+		c.Close()
+	}
+	p.conns = nil
+	p.mu.Unlock()
+	p.pumped.Wait()
+}
