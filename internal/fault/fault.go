@@ -1,0 +1,45 @@
+// Package fault names the points of a job's way at which something may go wrong, so that tests can make it go wrong
+// there: stop, fail, panic, kill the process. A hook travels in the context; where there is none, a point costs one
+// context lookup and does nothing.
+package fault
+
+import "context"
+
+// A Point is a place on the way of a job.
+type Point string
+
+// The points, in the order in which a job that makes an invoice passes them.
+const (
+	// Locked: the lock is held, nothing has been read or written.
+	Locked Point = "locked"
+	// Numbered: inside the transaction, the series' counter is locked, nothing is written.
+	Numbered Point = "numbered"
+	// Written: inside the transaction, everything is written, nothing is committed.
+	Written Point = "written"
+	// Committed: the invoice is committed, the lock is still held, the done entry isn't there.
+	Committed Point = "committed"
+	// Finished: the lock is released and the done entry stored, the outcome isn't recorded.
+	Finished Point = "finished"
+	// Recorded: the end is committed in the database, the queue hasn't been told.
+	Recorded Point = "recorded"
+
+	// Held: the attempt found the lock held by another job, and hasn't begun to wait.
+	Held Point = "held"
+)
+
+// A Hook is called at every point that a job passes. What it returns, the point returns: an error takes the place of
+// the step that follows.
+type Hook func(ctx context.Context, p Point) error
+
+type key struct{}
+
+// With returns a context in which h is called at every point.
+func With(ctx context.Context, h Hook) context.Context { return context.WithValue(ctx, key{}, h) }
+
+// Hit passes point p.
+func Hit(ctx context.Context, p Point) error {
+	if h, ok := ctx.Value(key{}).(Hook); ok {
+		return h(ctx, p)
+	}
+	return nil
+}

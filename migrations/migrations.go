@@ -1,0 +1,213 @@
+// Package migrations holds the database's schema as append-only SQL and applies it.
+//
+// Migrations expand first and contract a release later, so workers of two releases run side by side on the newer
+// schema: [Check] accepts any schema at least as new as the code.
+package migrations
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+)
+
+//go:embed *.sql
+var files embed.FS
+
+// table is where goose keeps the applied versions; it stands in the schema that it is about.
+const table = "goose_db_version"
+
+// A Migration is one step of the schema.
+type Migration struct {
+	Version   int64      `json:"version"`
+	Name      string     `json:"name"`
+	AppliedAt *time.Time `json:"applied_at"` // nil while pending
+}
+
+// A MissingError says that the schema is older than the code.
+type MissingError struct {
+	Schema          string
+	Current, Needed int64
+}
+
+func (e *MissingError) Error() string {
+	if e.Current == 0 {
+		return fmt.Sprintf("schema %q is not migrated (it needs version %d): run `invoicer migrate up`", e.Schema, e.Needed)
+	}
+	return fmt.Sprintf("schema %q is at version %d, this program needs %d: run `invoicer migrate up`", e.Schema, e.Current, e.Needed)
+}
+
+// A Migrator applies the migrations to one schema of one database.
+type Migrator struct {
+	config *pgx.ConnConfig
+	schema string
+}
+
+// New prepares migrations of a schema; it opens no connection. The URL is anything that pgx understands.
+func New(url, schema string) (*Migrator, error) {
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("database.url: %w", err)
+	}
+	config.RuntimeParams["search_path"] = pgx.Identifier{schema}.Sanitize()
+	return &Migrator{config: config, schema: schema}, nil
+}
+
+// Up creates the schema where it is missing and applies every pending migration. Any number of processes may call
+// it at once: one works, the others wait for it. The applied ones are returned, none when there was nothing to do.
+func (m *Migrator) Up(ctx context.Context) ([]Migration, error) {
+	var applied []Migration
+	err := m.exclusively(ctx, true, func(p *goose.Provider) error {
+		results, err := p.Up(ctx)
+		for _, r := range results {
+			applied = append(applied, Migration{Version: r.Source.Version, Name: name(r.Source)})
+		}
+		return err
+	})
+	return applied, err
+}
+
+// Down takes back the newest migration. The database refuses where that would delete invoices or recorded jobs.
+// It returns nil when there is nothing left to take back.
+func (m *Migrator) Down(ctx context.Context) (*Migration, error) {
+	var undone *Migration
+	err := m.exclusively(ctx, false, func(p *goose.Provider) error {
+		result, err := p.Down(ctx)
+		if errors.Is(err, goose.ErrNoNextVersion) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		undone = &Migration{Version: result.Source.Version, Name: name(result.Source)}
+		return nil
+	})
+	return undone, err
+}
+
+// Status lists every migration that this program knows, oldest first.
+func (m *Migrator) Status(ctx context.Context) ([]Migration, error) {
+	var list []Migration
+	db := stdlib.OpenDB(*m.config)
+	defer db.Close() //nolint:errcheck // nothing was written
+	ready, err := hasTable(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	applied := map[int64]time.Time{}
+	if ready {
+		rows, err := db.QueryContext(ctx, "SELECT version_id, max(tstamp) FROM "+table+" WHERE is_applied GROUP BY version_id")
+		if err != nil {
+			return nil, err
+		}
+		defer rows.Close() //nolint:errcheck // reading is over, and rows.Err is looked at
+		for rows.Next() {
+			var version int64
+			var at time.Time
+			if err := rows.Scan(&version, &at); err != nil {
+				return nil, err
+			}
+			applied[version] = at
+		}
+		if err := rows.Err(); err != nil {
+			return nil, err
+		}
+	}
+	p, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithTableName(table))
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range p.ListSources() {
+		one := Migration{Version: s.Version, Name: name(s)}
+		if at, ok := applied[s.Version]; ok {
+			one.AppliedAt = &at
+		}
+		list = append(list, one)
+	}
+	return list, nil
+}
+
+// Check returns nil when the schema is as new as this program or newer, else a [*MissingError].
+func (m *Migrator) Check(ctx context.Context) error {
+	list, err := m.Status(ctx)
+	if err != nil {
+		return err
+	}
+	var current, needed int64
+	missing := false
+	for _, one := range list {
+		needed = one.Version
+		if one.AppliedAt == nil {
+			missing = true
+		} else {
+			current = one.Version
+		}
+	}
+	if missing {
+		return &MissingError{Schema: m.schema, Current: current, Needed: needed}
+	}
+	return nil
+}
+
+// exclusively runs f while no other process migrates this schema. The lock belongs to a session of its own, so a
+// process that dies frees it.
+func (m *Migrator) exclusively(ctx context.Context, create bool, f func(*goose.Provider) error) (err error) {
+	db := stdlib.OpenDB(*m.config)
+	defer func() { err = errors.Join(err, db.Close()) }()
+	guard, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer guard.Close() //nolint:errcheck // db.Close below ends the session, and with it the lock
+	if _, err := guard.ExecContext(ctx, "SELECT pg_advisory_lock($1)", m.lockID()); err != nil {
+		return err
+	}
+	defer func() {
+		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		_, unlockErr := guard.ExecContext(clean, "SELECT pg_advisory_unlock($1)", m.lockID())
+		err = errors.Join(err, unlockErr)
+	}()
+	if create {
+		if _, err := guard.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS "+pgx.Identifier{m.schema}.Sanitize()); err != nil {
+			return schemaError(m.schema, err)
+		}
+	} else if ready, err := hasTable(ctx, db); err != nil || !ready {
+		return err
+	}
+	p, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithTableName(table))
+	if err != nil {
+		return err
+	}
+	return f(p)
+}
+
+func (m *Migrator) lockID() int64 {
+	h := fnv.New64a()
+	h.Write([]byte("invoicer/migrate/" + m.schema)) //nolint:errcheck // a hash never fails
+	return int64(h.Sum64())                         //nolint:gosec // any 64 bits will do
+}
+
+func hasTable(ctx context.Context, db *sql.DB) (bool, error) {
+	var found bool
+	err := db.QueryRowContext(ctx, "SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = current_schema() AND tablename = $1)", table).Scan(&found)
+	return found, err
+}
+
+func schemaError(schema string, err error) error {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "42501" {
+		return fmt.Errorf("schema %q cannot be created by this role: grant CREATE on the database, or create it as its owner: %w", schema, err)
+	}
+	return err
+}
+
+func name(s *goose.Source) string { return s.Path }
