@@ -1,0 +1,46 @@
+package sample
+
+import (
+	"strconv"
+
+	"invoicer/invoice"
+)
+
+// elaborate dresses a job up with what the format can say and the real set never says.
+func (g *Generator) elaborate(j *invoice.Job) {
+	if j.CustomerID != "" {
+		j.CustomerName = "Müller & Söhne \"" + j.CustomerID + "\" Ltd."
+	}
+	if g.rand.IntN(2) == 0 {
+		j.Metadata = map[string]string{"order": "A-" + strconv.Itoa(g.number), "channel": pick(g.rand, []string{"web", "shop", "phone £"})}
+	}
+	if n := len(j.Lines); n > 1 && g.rand.IntN(20) == 0 {
+		last := &j.Lines[n-1]
+		last.SKU, last.Description, last.Quantity = "D", "Discount", -one
+	}
+	percents := g.percents()
+	for i := range j.Lines {
+		l := &j.Lines[i]
+		l.TaxPercent = pick(g.rand, percents)
+		if g.rand.IntN(10) == 0 {
+			l.DiscountPercent = pick(g.rand, []invoice.Decimal{5 * one, 10 * one, 12_500_000, 33_333_333, 100 * one})
+		}
+		if g.rand.IntN(50) == 0 {
+			l.Quantity = pick(g.rand, []invoice.Decimal{750_000, 1_333_333, -250_000, 2_500_000})
+		}
+	}
+}
+
+// percents are what a job's lines choose their tax from: none at all, one rate, or a mixture with the difference between
+// a rate of 0 and no rate.
+func (g *Generator) percents() []*invoice.Decimal {
+	rate := func(millionths invoice.Decimal) *invoice.Decimal { return &millionths }
+	switch g.rand.IntN(3) {
+	case 0:
+		return []*invoice.Decimal{nil}
+	case 1:
+		return []*invoice.Decimal{rate(20 * one)}
+	default:
+		return []*invoice.Decimal{nil, rate(0), rate(5 * one), rate(19_600_000), rate(20 * one)}
+	}
+}
