@@ -12,6 +12,19 @@ import (
 func New(t testing.TB) (url, schema string) {
 	t.Helper()
 	url, schema = sandboxtest.Schema(t)
+	migrate(t, url, schema)
+	return url, schema
+}
+
+// On migrates a schema on a server of the test's own.
+func On(t testing.TB, server string) (url, schema string) {
+	t.Helper()
+	migrate(t, server, "invoicer")
+	return server, "invoicer"
+}
+
+func migrate(t testing.TB, url, schema string) {
+	t.Helper()
 	migrator, err := migrations.New(url, schema)
 	if err != nil {
 		t.Fatal(err)
@@ -19,5 +32,4 @@ func New(t testing.TB) (url, schema string) {
 	if _, err := migrator.Up(t.Context()); err != nil {
 		t.Fatalf("migrate schema %s: %v", schema, err)
 	}
-	return url, schema
 }

@@ -1,0 +1,76 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"io"
+	"net"
+	"syscall"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"invoicer/invoice"
+)
+
+// unavailableError keeps the cause and answers to [invoice.ErrUnavailable].
+type unavailableError struct{ cause error }
+
+func (e *unavailableError) Error() string        { return e.cause.Error() }
+func (e *unavailableError) Unwrap() error        { return e.cause }
+func (e *unavailableError) Is(target error) bool { return target == invoice.ErrUnavailable }
+
+// classify marks the errors that speak of the database's state and not of the job.
+func classify(err error) error {
+	if err == nil || errors.Is(err, invoice.ErrUnavailable) || !outage(err) {
+		return err
+	}
+	return &unavailableError{cause: err}
+}
+
+// outage tells whether the same statement may succeed later. Classes and codes are those of the Postgres manual's
+// appendix A.
+func outage(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		switch pg.Code[:2] {
+		case "08", // connection exception
+			"53", // insufficient resources: disk full, out of memory, too many connections
+			"57": // operator intervention: shutdown, crash, cancelled or timed out
+			return true
+		}
+		switch pg.Code {
+		case "40001", // serialization failure
+			"40P01", // deadlock
+			"55P03", // lock timeout: somebody holds the counter
+			"25P03", // our session was ended while idle in a transaction
+			"25006", // read-only: a standby, until it is promoted
+			"58030": // I/O error
+			return true
+		}
+		return false
+	}
+	var connect *pgconn.ConnectError
+	var network net.Error
+	return errors.As(err, &connect) || errors.As(err, &network) ||
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNREFUSED) ||
+		pgconn.SafeToRetry(err)
+}
+
+const uniqueViolation = "23505"
+
+// violates tells whether the database refused because of the named constraint.
+func violates(err error, constraint string) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.ConstraintName == constraint
+}
+
+// answered tells whether the server itself said what became of the statement.
+func answered(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code[:2] != "08" && pg.Code[:2] != "57"
+}

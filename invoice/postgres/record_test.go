@@ -1,0 +1,123 @@
+package postgres_test
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+
+	"invoicer/invoice"
+)
+
+// end is a job's end as a worker would report it.
+func end(jobID string, o invoice.Outcome, made *invoice.Invoice) invoice.End {
+	e := invoice.End{
+		JobID: jobID, Outcome: o, Invoice: made, TransactionID: "T1", IdempotencyKey: "K", Producer: "checkout",
+		Worker: "w1", Queue: "default", Payload: []byte(`{"transaction_id":"T1"}`), Attempts: 3,
+	}
+	switch o {
+	case invoice.Duplicate:
+		e.Reason = invoice.LostRace
+	case invoice.Created:
+	default:
+		e.Detail = "currency: XYZ is not known"
+	}
+	return e
+}
+
+func TestRecordDuplicateOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	made := b.create(t, "first", job(t, "T1"))
+	for range 3 {
+		if err := b.store.Record(t.Context(), end("second", invoice.Duplicate, made)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := b.count(t, "SELECT count(*) FROM duplicate_attempts WHERE job_id = 'second' AND invoice_id = $1 AND reason = 'lost_race' AND producer = 'checkout' AND worker = 'w1'", made.ID); n != 1 {
+		t.Errorf("%d rows, want 1", n)
+	}
+	if n := b.count(t, "SELECT count(*) FROM invoice_jobs"); n != 0 {
+		t.Errorf("%d ledger rows for a job that was never accepted there", n)
+	}
+}
+
+// After a restore, an invoice that Redis remembers may be gone, or its id may belong to another one.
+func TestRecordAgainstAnInvoiceThatIsNotThere(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	made := b.create(t, "first", job(t, "T1"))
+	gone, foreign, changed := *made, *made, *made
+	gone.ID++
+	foreign.TransactionID = "T2"
+	changed.Fingerprint = "v1:0"
+	for name, i := range map[string]*invoice.Invoice{"gone": &gone, "another transaction's": &foreign, "other content": &changed} {
+		for _, o := range []invoice.Outcome{invoice.Duplicate, invoice.Created} {
+			if err := b.store.Record(t.Context(), end("second", o, i)); !errors.Is(err, invoice.ErrNotInvoiced) {
+				t.Errorf("%s, %s: error %v, want ErrNotInvoiced", name, o, err)
+			}
+		}
+	}
+	if n := b.count(t, "SELECT count(*) FROM duplicate_attempts"); n != 0 {
+		t.Errorf("%d duplicates of nothing", n)
+	}
+}
+
+func TestRecordFailed(t *testing.T) {
+	t.Parallel()
+	for name, payload := range map[string][]byte{
+		"text": []byte(`{"transaction_id":"T1"}`), "bytes that are no text": {0xff, 0xfe, '{'}, "U+0000": []byte("{\x00}"), "nothing": {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			e := end("job", invoice.Invalid, nil)
+			e.Payload, e.Detail = payload, "bad \x00 \xff detail"
+			for range 2 {
+				if err := b.store.Record(t.Context(), e); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var state, outcome, reason string
+			var stored []byte
+			row := b.db.QueryRowContext(t.Context(), "SELECT state, outcome, reason, coalesce(convert_to(payload, 'UTF8'), payload_raw) FROM invoice_jobs WHERE job_id = 'job' AND attempts = 3")
+			if err := row.Scan(&state, &outcome, &reason, &stored); err != nil {
+				t.Fatal(err)
+			}
+			if state != "failed" || outcome != "invalid" || reason != "bad \uFFFD \uFFFD detail" || !bytes.Equal(stored, payload) {
+				t.Errorf("%s %s %q %x", state, outcome, reason, stored)
+			}
+		})
+	}
+}
+
+// A job that failed and is tried again ends as what it came to, and an end is never taken back by a late report.
+func TestRecordFollowsTheJob(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	state := func(jobID string) string {
+		return b.text(t, "SELECT concat_ws(' ', state, outcome, invoice_id IS NOT NULL) FROM invoice_jobs WHERE job_id = $1", jobID)
+	}
+	record := func(jobID string, o invoice.Outcome, made *invoice.Invoice) {
+		t.Helper()
+		if err := b.store.Record(t.Context(), end(jobID, o, made)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	record("maker", invoice.Failed, nil)
+	record("other", invoice.Failed, nil)
+	made := b.create(t, "maker", job(t, "T1"))
+	if got := state("maker"); got != "done created t" {
+		t.Errorf("the maker's row after its invoice: %s", got)
+	}
+	record("other", invoice.Duplicate, made)
+	if got := state("other"); got != "done duplicate t" {
+		t.Errorf("the other's row after its duplicate: %s", got)
+	}
+	for _, jobID := range []string{"maker", "other"} {
+		before := state(jobID)
+		record(jobID, invoice.Failed, nil)
+		if got := state(jobID); got != before {
+			t.Errorf("%s went from %s to %s by a late report", jobID, before, got)
+		}
+	}
+}

@@ -1,0 +1,186 @@
+package postgres_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"invoicer/internal/dropproxy"
+	"invoicer/internal/sandbox/sandboxtest"
+	"invoicer/internal/schematest"
+	"invoicer/invoice"
+	"invoicer/invoice/postgres"
+)
+
+func TestMain(m *testing.M) { sandboxtest.Main(m) }
+
+// bench is a store on a schema of its own, with a second door for looking past it.
+type bench struct {
+	url, schema string
+	store       *postgres.Store
+	generator   *invoice.Generator
+	db          *sql.DB
+}
+
+func setup(t *testing.T, change ...func(*postgres.Options)) *bench {
+	t.Helper()
+	url, schema := schematest.New(t)
+	b := &bench{url: url, schema: schema, db: open(t, url, schema)}
+	b.store = b.open(t, change...)
+	b.generator = generator(t, b.store)
+	return b
+}
+
+// open opens one more store on the same schema.
+func (b *bench) open(t *testing.T, change ...func(*postgres.Options)) *postgres.Store {
+	t.Helper()
+	o := postgres.Options{URL: named(b.url, b.schema), Schema: b.schema}
+	for _, f := range change {
+		f(&o)
+	}
+	store, err := postgres.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return store
+}
+
+// named gives the sessions a name by which they are found in pg_stat_activity.
+func named(url, name string) string {
+	separator := "?"
+	if strings.Contains(url, "?") {
+		separator = "&"
+	}
+	return url + separator + "application_name=" + name
+}
+
+func generator(t *testing.T, store *postgres.Store) *invoice.Generator {
+	t.Helper()
+	numbering, err := invoice.NewNumbering(invoice.NumberingOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return invoice.NewGenerator(store, numbering)
+}
+
+func open(t *testing.T, url, schema string) *sql.DB {
+	t.Helper()
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.RuntimeParams["search_path"] = schema
+	db := stdlib.OpenDB(*config)
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+// throughProxy is the URL of the same database by way of a proxy that drops the replies to matching requests.
+func throughProxy(t *testing.T, url string, match func([]byte) bool) (string, *dropproxy.Proxy) {
+	t.Helper()
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	network, target := "tcp", net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port)))
+	if config.Host[0] == '/' {
+		network, target = "unix", fmt.Sprintf("%s/.s.PGSQL.%d", config.Host, config.Port)
+	}
+	proxy := dropproxy.Start(t, network, target, match)
+	return fmt.Sprintf("postgres://%s:%s@%s/%s?sslmode=disable", config.User, config.Password, proxy.Addr(), config.Database), proxy
+}
+
+// job is a valid job of two lines; change it to taste.
+func job(t *testing.T, transactionID string, change ...func(*invoice.Job)) *invoice.Job {
+	t.Helper()
+	vat := decimal(t, "20")
+	j := &invoice.Job{
+		Version: 1, TransactionID: transactionID, IdempotencyKey: transactionID,
+		CustomerID: "17850", CustomerName: "Ada", Country: "United Kingdom",
+		IssuedAt: time.Date(2010, 12, 1, 8, 26, 0, 0, time.UTC), Currency: "GBP",
+		Lines: []invoice.Line{
+			{SKU: "85123A", Description: "T-LIGHT HOLDER", Quantity: decimal(t, "6"), UnitPrice: decimal(t, "2.55"), TaxPercent: &vat},
+			{SKU: "71053", Quantity: decimal(t, "1.5"), UnitPrice: decimal(t, "3.391"), DiscountPercent: decimal(t, "5")},
+		},
+		Metadata: map[string]string{"order": "A-17"},
+	}
+	for _, f := range change {
+		f(j)
+	}
+	return j
+}
+
+func decimal(t *testing.T, s string) invoice.Decimal {
+	t.Helper()
+	d, err := invoice.ParseDecimal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func request(jobID string, j *invoice.Job) invoice.Request { return invoice.NewRequest(jobID, 1, j) }
+
+// create makes the job's invoice, or fails the test.
+func (b *bench) create(t *testing.T, jobID string, j *invoice.Job) *invoice.Invoice {
+	t.Helper()
+	result, err := b.generator.Generate(t.Context(), request(jobID, j))
+	if err != nil || result.Outcome != invoice.Created {
+		t.Fatalf("outcome %q, error %v; want created", result.Outcome, err)
+	}
+	return result.Invoice
+}
+
+// count runs a query of one number.
+func (b *bench) count(t *testing.T, query string, args ...any) int {
+	t.Helper()
+	var n int
+	if err := b.db.QueryRowContext(context.Background(), query, args...).Scan(&n); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	return n
+}
+
+// text runs a query of one text.
+func (b *bench) text(t *testing.T, query string, args ...any) string {
+	t.Helper()
+	var s string
+	if err := b.db.QueryRowContext(context.Background(), query, args...).Scan(&s); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	return s
+}
+
+// awaitBlocked returns once one of the store's sessions waits for another one's transaction.
+func (b *bench) awaitBlocked(t *testing.T) {
+	t.Helper()
+	for b.count(t, "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND wait_event_type = 'Lock'", b.schema) == 0 {
+		if t.Context().Err() != nil {
+			t.Fatal("no session ever waited")
+		}
+	}
+}
+
+// gapless fails the test unless every series is numbered 1..n, and its counter stands at n.
+func (b *bench) gapless(t *testing.T) {
+	t.Helper()
+	if n := b.count(t, `SELECT count(*) FROM (
+		SELECT s.last_number, count(i.number) AS n, coalesce(min(i.number), 1) AS lo, coalesce(max(i.number), 0) AS hi
+		FROM invoice_series s LEFT JOIN invoices i USING (series, period) GROUP BY s.series, s.period, s.last_number
+	) x WHERE lo <> 1 OR hi <> n OR last_number <> n`); n != 0 {
+		t.Errorf("%d series have a gap, or a counter that doesn't fit", n)
+	}
+}

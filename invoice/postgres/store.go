@@ -1,0 +1,146 @@
+// Package postgres keeps invoices and the ledger of jobs in Postgres, through GORM. What must never be — a second
+// invoice for a transaction, a number twice, a gap, a changed invoice — is refused by the database itself; this
+// package makes sure that it is never asked for, and tells the refusals apart when another process was first.
+//
+// The central type is [Store]: [Store.Insert] writes, [Store.Find] and [Store.Content] read, [Store.Record] writes
+// down how a job ended. They are safe for concurrent use, and each may be called again after any error.
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"gorm.io/driver/postgres"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+)
+
+// Options say where the store is and how long it may wait. Zero values mean the defaults.
+type Options struct {
+	// URL is anything that pgx understands. Required.
+	URL string
+	// Schema holds the tables. Default: invoicer.
+	Schema string
+	// MaxConns bounds the open connections. Default: 20.
+	MaxConns int
+	// StatementTimeout bounds one statement on the server. Default: 8s.
+	StatementTimeout time.Duration
+	// LockTimeout bounds the wait for a row, which is nearly always the series' counter. Default: 5s.
+	LockTimeout time.Duration
+	// IdleInTransactionTimeout ends the session of a process that stopped in the middle of a transaction, so that
+	// nobody waits longer than this for a counter that it holds. Default: 5s.
+	IdleInTransactionTimeout time.Duration
+	// ConnectTimeout bounds opening a connection. Default: 5s.
+	ConnectTimeout time.Duration
+	// CommitCheckTimeout bounds finding out what became of a COMMIT whose reply was lost. Default: 5s.
+	CommitCheckTimeout time.Duration
+}
+
+func (o *Options) setDefaults() {
+	if o.Schema == "" {
+		o.Schema = "invoicer"
+	}
+	if o.MaxConns == 0 {
+		o.MaxConns = 20
+	}
+	for _, d := range []struct {
+		value    *time.Duration
+		standard time.Duration
+	}{
+		{&o.StatementTimeout, 8 * time.Second},
+		{&o.LockTimeout, 5 * time.Second},
+		{&o.IdleInTransactionTimeout, 5 * time.Second},
+		{&o.ConnectTimeout, 5 * time.Second},
+		{&o.CommitCheckTimeout, 5 * time.Second},
+	} {
+		if *d.value == 0 {
+			*d.value = d.standard
+		}
+	}
+}
+
+// A Store is one schema of one Postgres database.
+type Store struct {
+	db      *gorm.DB
+	sql     *sql.DB
+	config  *pgx.ConnConfig
+	options Options
+}
+
+// Open prepares a store. It opens no connection: the first call that needs one does.
+func Open(o Options) (*Store, error) {
+	o.setDefaults()
+	config, err := pgx.ParseConfig(o.URL)
+	if err != nil {
+		return nil, fmt.Errorf("database.url: %w", err)
+	}
+	config.ConnectTimeout = o.ConnectTimeout
+	for name, value := range map[string]string{
+		"search_path":                         pgx.Identifier{o.Schema}.Sanitize(),
+		"statement_timeout":                   milliseconds(o.StatementTimeout),
+		"lock_timeout":                        milliseconds(o.LockTimeout),
+		"idle_in_transaction_session_timeout": milliseconds(o.IdleInTransactionTimeout),
+		"default_transaction_isolation":       "read committed",
+	} {
+		config.RuntimeParams[name] = value
+	}
+	if config.RuntimeParams["application_name"] == "" {
+		config.RuntimeParams["application_name"] = "invoicer"
+	}
+	pool, db, err := connect(config, o.MaxConns)
+	if err != nil {
+		return nil, err
+	}
+	return &Store{db: db, sql: pool, config: config, options: o}, nil
+}
+
+func connect(config *pgx.ConnConfig, maxConns int) (*sql.DB, *gorm.DB, error) {
+	pool := stdlib.OpenDB(*config)
+	pool.SetMaxOpenConns(maxConns)
+	pool.SetMaxIdleConns(maxConns)
+	db, err := gorm.Open(postgres.New(postgres.Config{Conn: pool}), &gorm.Config{
+		// Errors are returned and logged once, by whoever handles them; GORM's own logger would print SQL with values.
+		Logger:                 logger.Discard,
+		SkipDefaultTransaction: true,
+		DisableAutomaticPing:   true,
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("open database: %w", err)
+	}
+	return pool, db, nil
+}
+
+// fresh runs f on a connection that nothing has been sent over before.
+func (s *Store) fresh(f func(*gorm.DB) error) error {
+	pool, db, err := connect(s.config, 1)
+	if err != nil {
+		return err
+	}
+	defer pool.Close() //nolint:errcheck // f only reads
+	return f(db)
+}
+
+// Close closes every connection.
+func (s *Store) Close() error { return s.sql.Close() }
+
+// Ping makes sure that the database answers.
+func (s *Store) Ping(ctx context.Context) error { return classify(s.sql.PingContext(ctx)) }
+
+// DatabaseID is the identity that this database keeps through backups and restores; it keeps two databases apart that
+// use the same Redis.
+func (s *Store) DatabaseID(ctx context.Context) (string, error) {
+	var id string
+	if err := s.db.WithContext(ctx).Raw("SELECT id::text FROM database_identity").Row().Scan(&id); err != nil {
+		return "", classify(fmt.Errorf("read the database's identity: %w", err))
+	}
+	return id, nil
+}
+
+func milliseconds(d time.Duration) string {
+	return strconv.FormatInt(d.Milliseconds(), 10)
+}

@@ -1,0 +1,117 @@
+package worker
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/hibiken/asynq"
+
+	"invoicer/invoice"
+)
+
+// An attempt is one run of one job.
+type attempt struct {
+	task    *asynq.Task
+	jobID   string
+	queue   string
+	worker  string
+	begun   time.Time
+	retried int // failures before this attempt, as the queue has counted them
+	limit   int // failures after which the queue gives up by itself
+
+	transactionID, idempotencyKey, producer string // as far as the payload tells
+}
+
+func newAttempt(ctx context.Context, task *asynq.Task, worker string) *attempt {
+	a := &attempt{task: task, worker: worker, begun: time.Now(), limit: math.MaxInt32}
+	id, _ := asynq.GetTaskID(ctx)
+	a.jobID = jobID(id)
+	a.queue, _ = asynq.GetQueueName(ctx)
+	a.retried, _ = asynq.GetRetryCount(ctx)
+	if limit, ok := asynq.GetMaxRetry(ctx); ok {
+		a.limit = limit
+	}
+	return a
+}
+
+// maxJobID keeps a foreign task id small enough for a lock's value and an index.
+const maxJobID = 255
+
+// jobID is the identity of a task that was enqueued straight into Redis. Foreign ids may be anything that asynq
+// takes; what Postgres would refuse is replaced by its digest, so that the identity stays one.
+func jobID(taskID string) string {
+	if taskID != "" && len(taskID) <= maxJobID && strings.ToValidUTF8(taskID, "") == taskID && !strings.ContainsRune(taskID, 0) {
+		return taskID
+	}
+	sum := sha256.Sum256([]byte(taskID))
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+func (a *attempt) number() int { return a.retried + 1 }
+
+// identify keeps what a payload tells of its job, which for a bad one may be nothing.
+func (a *attempt) identify(job *invoice.Job) {
+	if job != nil {
+		a.transactionID, a.idempotencyKey, a.producer = job.TransactionID, job.IdempotencyKey, job.Producer
+	}
+}
+
+func (a *attempt) end(o invoice.Outcome, detail string) invoice.End {
+	return invoice.End{
+		JobID: a.jobID, Outcome: o, Detail: detail,
+		TransactionID: a.transactionID, IdempotencyKey: a.idempotencyKey, Producer: a.producer,
+		Worker: a.worker, Queue: a.queue, Payload: a.task.Payload(), Attempts: a.number(),
+	}
+}
+
+func (a *attempt) result(r invoice.Result) invoice.End {
+	end := a.end(r.Outcome, r.Detail)
+	end.Invoice, end.Reason = r.Invoice, r.Reason
+	return end
+}
+
+// failed is the end of a job whose retries are used up.
+func (a *attempt) failed(cause error) invoice.End {
+	return a.end(invoice.Failed, fmt.Sprintf("given up after %d attempts: %s", a.number(), cause))
+}
+
+// exhausted tells whether the queue must not have the job back after err: because the worker's own limit of real
+// failures is reached, or because the queue would archive the job whatever the error was.
+func (a *attempt) exhausted(err error, maxRetry int) bool {
+	return a.retried >= a.limit || (isFailure(err) && a.retried >= maxRetry)
+}
+
+// resultJSON is what asynqmon shows of a finished job.
+type resultJSON struct {
+	Outcome       invoice.Outcome `json:"outcome"`
+	InvoiceNumber string          `json:"invoice_number"`
+	InvoiceID     int64           `json:"invoice_id"`
+	Reason        invoice.Reason  `json:"reason,omitempty"`
+	JobID         string          `json:"job_id"`
+	Worker        string          `json:"worker"`
+}
+
+// acknowledge tells the queue about a recorded end: nil completes the task, and [asynq.SkipRetry] archives it.
+func (a *attempt) acknowledge(end invoice.End) error {
+	switch end.Outcome {
+	case invoice.Created, invoice.Duplicate:
+		result, err := json.Marshal(resultJSON{
+			Outcome: end.Outcome, InvoiceNumber: end.Invoice.Number, InvoiceID: end.Invoice.ID,
+			Reason: end.Reason, JobID: a.jobID, Worker: a.worker,
+		})
+		if err == nil && a.task.ResultWriter() != nil {
+			// A result that can't be shown changes nothing about the end, which is committed.
+			_, _ = a.task.ResultWriter().Write(result)
+		}
+		return nil
+	default:
+		return errors.Join(fmt.Errorf("%s: %s", end.Outcome, end.Detail), asynq.SkipRetry)
+	}
+}

@@ -1,0 +1,91 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"invoicer/invoice"
+	"invoicer/locking"
+)
+
+// What happened to a job, as [Event] tells it.
+const (
+	Ended    = "ended"     // its end is committed
+	LostRace = "lost_race" // it found the lock held
+	PutBack  = "put_back"  // it went back to the queue, without using up a retry
+	Retried  = "retried"   // it failed, and will be tried again
+)
+
+// An Event is one thing that happened to a job, for metrics, progress and tests. It holds no content.
+type Event struct {
+	What          string
+	JobID         string
+	TransactionID string
+	Producer      string
+	Queue         string
+	Worker        string
+	Attempt       int
+	Took          time.Duration // of this attempt so far
+
+	Outcome invoice.Outcome  // ended
+	Reason  invoice.Reason   // ended as a duplicate
+	Invoice *invoice.Invoice // ended with or against an invoice
+	Holder  locking.Holder   // lost_race
+	Err     error            // put_back, retried
+}
+
+func (h *Handler) event(a *attempt, what string) Event {
+	return Event{
+		What: what, JobID: a.jobID, TransactionID: a.transactionID, Producer: a.producer, Queue: a.queue,
+		Worker: a.worker, Attempt: a.number(), Took: time.Since(a.begun),
+	}
+}
+
+// ended tells of a committed end: one log line and one event for each.
+func (h *Handler) ended(ctx context.Context, a *attempt, end invoice.End) {
+	e := h.event(a, Ended)
+	e.Outcome, e.Reason, e.Invoice = end.Outcome, end.Reason, end.Invoice
+	level, attributes := slog.LevelInfo, append(a.attributes(), "outcome", end.Outcome, "took", e.Took)
+	if end.Invoice != nil {
+		attributes = append(attributes, "invoice_number", end.Invoice.Number)
+	}
+	if end.Reason != "" {
+		attributes = append(attributes, "reason", end.Reason)
+	}
+	if end.Detail != "" {
+		level, attributes = slog.LevelWarn, append(attributes, "detail", end.Detail)
+	}
+	h.log.Log(ctx, level, "job ended", attributes...)
+	h.options.Observe(e)
+}
+
+// lost tells that the attempt lost the race, and to whom.
+func (h *Handler) lost(ctx context.Context, a *attempt, held *locking.HeldError) {
+	e := h.event(a, LostRace)
+	e.Holder = held.Holder
+	h.log.InfoContext(ctx, "lost the race", append(a.attributes(), "holder_job_id", held.Holder.ID, "holder_worker", held.Holder.Worker, "remaining", held.Remaining)...)
+	h.options.Observe(e)
+}
+
+// returned tells that the job goes back to the queue.
+func (h *Handler) returned(ctx context.Context, a *attempt, err error) {
+	e := h.event(a, PutBack)
+	e.Err = err
+	level := slog.LevelDebug
+	attributes := append(a.attributes(), "error", err)
+	if isFailure(err) {
+		e.What, level = Retried, slog.LevelWarn
+		var p *panicError
+		if errors.As(err, &p) {
+			attributes = append(attributes, "stack", string(p.stack))
+		}
+	}
+	h.log.Log(ctx, level, "job goes back to the queue", attributes...)
+	h.options.Observe(e)
+}
+
+func (a *attempt) attributes() []any {
+	return []any{"job_id", a.jobID, "transaction_id", a.transactionID, "producer", a.producer, "queue", a.queue, "attempt", a.number()}
+}

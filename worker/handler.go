@@ -1,0 +1,239 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/hibiken/asynq"
+
+	"invoicer/internal/fault"
+	"invoicer/invoice"
+	"invoicer/locking"
+	"invoicer/worker/client"
+)
+
+// A Generator makes invoices and knows which were made; [invoice.Generator] is one.
+type Generator interface {
+	Generate(ctx context.Context, r invoice.Request) (invoice.Result, error)
+	Lookup(ctx context.Context, r invoice.Request, reason invoice.Reason) (invoice.Result, error)
+	Known(ctx context.Context, r invoice.Request, known invoice.Invoice, reason invoice.Reason) (invoice.Result, error)
+}
+
+// A Recorder writes down how jobs end.
+type Recorder interface {
+	Record(ctx context.Context, e invoice.End) error
+}
+
+// cleanupTimeout bounds what has to happen after a job's own time is up: freeing its lock, writing down that it failed.
+const cleanupTimeout = 3 * time.Second
+
+// maxStale bounds how often one attempt believes a done entry that turns out to be stale.
+const maxStale = 3
+
+// A Handler takes one job at a time the way from its payload to its recorded end. Every method of it is safe to run
+// twice, at once, and after its lock is lost.
+type Handler struct {
+	generator Generator
+	locker    *locking.Locker
+	recorder  Recorder
+	options   Options
+	log       *slog.Logger
+	waiting   chan struct{} // slots that may wait for a held lock
+	running   sync.WaitGroup
+}
+
+// NewHandler returns a handler; the options are the worker's.
+func NewHandler(g Generator, l *locking.Locker, r Recorder, o Options) (*Handler, error) {
+	if err := o.complete(); err != nil {
+		return nil, err
+	}
+	return &Handler{
+		generator: g, locker: l, recorder: r, options: o, log: o.Logger,
+		waiting: make(chan struct{}, max(1, o.Concurrency/4)),
+	}, nil
+}
+
+// ProcessTask implements [asynq.Handler]. It returns nil only after the job's end is committed, an error that wraps
+// [asynq.SkipRetry] after a bad end is, and any other error to have the job back.
+func (h *Handler) ProcessTask(ctx context.Context, task *asynq.Task) error {
+	h.running.Add(1)
+	defer h.running.Done()
+	a := newAttempt(ctx, task, h.options.Name)
+	work, cancel := context.WithTimeout(ctx, h.options.JobTimeout)
+	defer cancel()
+
+	end, err := h.run(work, a)
+	if err != nil && a.exhausted(err, h.options.MaxRetry) {
+		end, err = a.failed(err), nil
+		err = h.recordFailure(ctx, end)
+	}
+	if err != nil {
+		h.returned(ctx, a, err)
+		return err
+	}
+	h.ended(ctx, a, end)
+	if err := fault.Hit(ctx, fault.Recorded); err != nil {
+		return err
+	}
+	return a.acknowledge(end)
+}
+
+// run comes to the job's recorded end, or to an error if there is none yet.
+func (h *Handler) run(ctx context.Context, a *attempt) (end invoice.End, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = newPanicError(p)
+		}
+	}()
+	if a.task.Type() != client.TaskType {
+		end = a.end(invoice.Invalid, fmt.Sprintf("task type %.64q is not known; this worker knows %s", a.task.Type(), client.TaskType))
+		return end, h.recordFailure(ctx, end)
+	}
+	if a.retried > h.options.MaxRetry {
+		end = a.failed(errors.New("its worker crashed or lost its lease every time"))
+		return end, h.recordFailure(ctx, end)
+	}
+	job, err := invoice.Decode(a.task.Payload())
+	a.identify(job)
+	var invalid *invoice.InvalidError
+	if errors.As(err, &invalid) {
+		end = a.end(invoice.Invalid, invalid.Error())
+		return end, h.recordFailure(ctx, end)
+	}
+	if err != nil {
+		return invoice.End{}, err
+	}
+
+	result, err := h.settle(ctx, a, invoice.NewRequest(a.jobID, a.number(), job))
+	if errors.As(err, &invalid) {
+		end = a.end(invoice.Invalid, invalid.Error())
+		return end, h.recordFailure(ctx, end)
+	}
+	if err != nil {
+		return invoice.End{}, err
+	}
+	return a.result(result), nil
+}
+
+// settle finds the job's result and has it recorded. A done entry whose invoice the database doesn't hold, as after a
+// restore, is deleted, and the job takes the normal path.
+func (h *Handler) settle(ctx context.Context, a *attempt, r invoice.Request) (invoice.Result, error) {
+	key := r.Job.TransactionID
+	for range maxStale {
+		result, entry, err := h.race(ctx, a, r)
+		if err == nil && !result.Recorded {
+			err = h.recorder.Record(ctx, a.result(result))
+		}
+		if entry == "" || !errors.Is(err, invoice.ErrNotInvoiced) {
+			return result, err
+		}
+		h.log.WarnContext(ctx, "done entry without an invoice: deleted", "transaction_id", key, "job_id", a.jobID)
+		if _, err := h.locker.Forget(ctx, key, entry); err != nil {
+			return invoice.Result{}, redisError(err)
+		}
+	}
+	return invoice.Result{}, fmt.Errorf("transaction_id %s: done entries without an invoice come back: does another database use this one's Redis and identity?", key)
+}
+
+// race asks for the transaction's lock until it has a result: by making the invoice, by the done entry (whose value
+// it then returns as well), or by seeing what the holder of the lock has committed. A job whose holder has committed
+// nothing when the wait is over goes back to the queue: the holder may still fail.
+func (h *Handler) race(ctx context.Context, a *attempt, r invoice.Request) (result invoice.Result, entry string, err error) {
+	reason := invoice.AlreadyInvoiced
+	var wait *waiter
+	for {
+		lock, err := h.locker.Acquire(ctx, r.Job.TransactionID, locking.Holder{ID: a.jobID, Worker: a.worker})
+		var done *locking.DoneError
+		var held *locking.HeldError
+		switch {
+		case err == nil:
+			result, err = h.generate(ctx, a, lock, r, reason)
+			return result, "", err
+		case errors.As(err, &done):
+			var known invoice.Invoice
+			if json.Unmarshal([]byte(done.Value), &known) != nil {
+				return invoice.Result{}, done.Value, invoice.ErrNotInvoiced
+			}
+			result, err = h.generator.Known(ctx, r, known, reason)
+			return result, done.Value, err
+		case !errors.As(err, &held):
+			return invoice.Result{}, "", redisError(err)
+		}
+		if wait == nil {
+			reason = invoice.LostRace
+			h.lost(ctx, a, held)
+			if err := fault.Hit(ctx, fault.Held); err != nil {
+				return invoice.Result{}, "", err
+			}
+			if wait = h.waiter(); wait == nil {
+				return invoice.Result{}, "", &contentionError{held: held}
+			}
+			defer wait.stop()
+		}
+		if wait.again(ctx, held.Remaining) {
+			continue
+		}
+		result, err = h.generator.Lookup(ctx, r, reason)
+		if errors.Is(err, invoice.ErrNotInvoiced) {
+			err = &contentionError{held: held}
+		}
+		return result, "", err
+	}
+}
+
+// generate makes the invoice under the lock, and frees the lock whatever happens. The done entry is stored only after
+// the commit.
+func (h *Handler) generate(ctx context.Context, a *attempt, lock *locking.Lock, r invoice.Request, reason invoice.Reason) (result invoice.Result, err error) {
+	remember := ""
+	defer func() {
+		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+		defer cancel()
+		var freed error
+		if remember != "" {
+			freed = lock.Finish(clean, remember, h.options.CacheTTL)
+		} else {
+			freed = lock.Release(clean)
+		}
+		if errors.Is(freed, locking.ErrLost) {
+			h.log.WarnContext(ctx, "lock lost during the job: the database decided", "transaction_id", r.Job.TransactionID, "job_id", a.jobID)
+		} else if freed != nil {
+			h.log.WarnContext(ctx, "lock not freed: it expires by itself", "transaction_id", r.Job.TransactionID, "job_id", a.jobID, "error", freed)
+		}
+		if err == nil {
+			err = fault.Hit(ctx, fault.Finished)
+		}
+	}()
+	if err := fault.Hit(ctx, fault.Locked); err != nil {
+		return result, err
+	}
+	result, err = h.generator.Generate(ctx, r)
+	if err != nil {
+		return result, err
+	}
+	if result.Outcome == invoice.Duplicate && reason == invoice.LostRace {
+		result.Reason = reason
+	}
+	if err := fault.Hit(ctx, fault.Committed); err != nil {
+		return result, err
+	}
+	if result.Invoice.TransactionID == r.Job.TransactionID {
+		value, err := json.Marshal(result.Invoice)
+		if err != nil {
+			return result, fmt.Errorf("done entry: %w", err)
+		}
+		remember = string(value)
+	}
+	return result, nil
+}
+
+// recordFailure writes a bad end down, even when the job's own time is up.
+func (h *Handler) recordFailure(ctx context.Context, end invoice.End) error {
+	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+	defer cancel()
+	return h.recorder.Record(clean, end)
+}

@@ -1,0 +1,201 @@
+package worker_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"invoicer/internal/fault"
+	"invoicer/invoice"
+	"invoicer/locking"
+	"invoicer/worker"
+)
+
+func TestOneTransactionAThousandJobs(t *testing.T) {
+	t.Parallel()
+	const jobs = 1000
+	b := setup(t)
+	for range jobs {
+		b.enqueue(t, job("T1"))
+	}
+	one, two := b.start(t, "w1"), b.start(t, "w2")
+	outcomes := map[invoice.Outcome]int{}
+	for range jobs {
+		var e worker.Event
+		for e.What != worker.Ended {
+			select {
+			case e = <-one.events:
+			case e = <-two.events:
+			case <-time.After(30 * time.Second):
+				t.Fatalf("stuck after %v", outcomes)
+			}
+		}
+		outcomes[e.Outcome]++
+	}
+	if outcomes[invoice.Created] != 1 || outcomes[invoice.Duplicate] != jobs-1 {
+		t.Errorf("outcomes %v", outcomes)
+	}
+	b.tally(t, 1, jobs-1, 0)
+	if n := b.count(t, "SELECT count(DISTINCT worker) FROM duplicate_attempts"); n != 2 {
+		t.Errorf("%d workers took part, want 2", n)
+	}
+}
+
+// The lock expires while its holder is at work, a second job goes all the way, and then the first goes on: the
+// database decides, and the second's lock stays its own.
+func TestLockExpiresInMidWork(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	first, second := newGate(fault.Locked), newGate(fault.Committed)
+	one := b.start(t, "w1", withHook(first.hook))
+	firstID := b.enqueue(t, job("T1"))
+	<-first.reached
+	locker := b.locker(t, b.rdb)
+	if h, _, err := locker.Holder(t.Context(), "T1"); err != nil || h.ID != firstID {
+		t.Fatalf("holder %+v, error %v", h, err)
+	}
+	b.expire(t, "T1")
+
+	two := b.start(t, "w2", withHook(second.hook))
+	secondID := b.enqueue(t, job("T1"))
+	<-second.reached // committed, and still holding
+	close(first.open)
+	if e := one.ended(t); e.JobID != firstID || e.Outcome != invoice.Duplicate {
+		t.Errorf("the first ended as %s", e.Outcome)
+	}
+	if h, _, err := locker.Holder(t.Context(), "T1"); err != nil || h.ID != secondID {
+		t.Errorf("after the first, the lock is held by %+v (%v), want job %s", h, err, secondID)
+	}
+	close(second.open)
+	if e := two.ended(t); e.JobID != secondID || e.Outcome != invoice.Created {
+		t.Errorf("the second ended as %s", e.Outcome)
+	}
+	b.tally(t, 1, 1, 0)
+}
+
+// expire makes Redis forget a transaction's lock, as it does when the time is up.
+func (b *bench) expire(t *testing.T, transactionID string) {
+	t.Helper()
+	if n, err := b.rdb.Del(t.Context(), "invoicer:"+b.databaseID+":lock:{"+transactionID+"}").Result(); err != nil || n != 1 {
+		t.Fatalf("%d locks expired, error %v", n, err)
+	}
+}
+
+// crashed takes a lock as a worker does that dies right afterwards.
+func (b *bench) crashed(t *testing.T, transactionID, jobID string) {
+	t.Helper()
+	if _, err := b.locker(t, b.rdb).Acquire(t.Context(), transactionID, locking.Holder{ID: jobID, Worker: "dead"}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestCrashedHolder(t *testing.T) {
+	t.Parallel()
+	t.Run("its own rerun waits for nobody", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		jobID := b.enqueue(t, job("T1"))
+		b.crashed(t, "T1", jobID)
+		w := b.start(t, "w1")
+		e := <-w.events
+		if e.What != worker.Ended || e.Outcome != invoice.Created || e.Attempt != 1 {
+			t.Errorf("first thing that happened: %+v", e)
+		}
+	})
+	t.Run("another job waits for the expiry", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		b.crashed(t, "T1", "crashed")
+		w := b.start(t, "w1")
+		jobID := b.enqueue(t, job("T1"))
+		if e := w.await(t, worker.LostRace); e.Holder.ID != "crashed" || e.Holder.Worker != "dead" {
+			t.Errorf("lost to %+v", e.Holder)
+		}
+		w.await(t, worker.PutBack)
+		b.tally(t, 0, 0, 0)
+		b.expire(t, "T1")
+		if e := w.ended(t); e.JobID != jobID || e.Outcome != invoice.Created || e.Attempt != 1 {
+			t.Errorf("ended as %s at attempt %d: losing a race must not use up a retry", e.Outcome, e.Attempt)
+		}
+		b.tally(t, 1, 0, 0)
+	})
+}
+
+// A loser is never thrown away while the winner may still fail.
+func TestWinnerFailsAfterTheLoserWaited(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	winner := newGate(fault.Locked)
+	winner.result = errors.New("planted")
+	w := b.start(t, "w1", withHook(winner.hook))
+	winnerID := b.enqueue(t, job("T1"))
+	<-winner.reached
+	loserID := b.enqueue(t, job("T1"))
+	if e := w.await(t, worker.LostRace); e.JobID != loserID || e.Holder.ID != winnerID {
+		t.Errorf("%s lost to %s", e.JobID, e.Holder.ID)
+	}
+	w.await(t, worker.PutBack)
+	b.tally(t, 0, 0, 0)
+	close(winner.open)
+	outcomes := map[string]invoice.Outcome{}
+	for range 2 {
+		e := w.ended(t)
+		outcomes[e.JobID] = e.Outcome
+	}
+	if outcomes[loserID] != invoice.Created || outcomes[winnerID] != invoice.Duplicate {
+		t.Errorf("the loser ended as %s, the failed winner as %s", outcomes[loserID], outcomes[winnerID])
+	}
+	b.tally(t, 1, 1, 0)
+}
+
+// The loser sees the winner's commit while it waits, and says that it lost a race.
+func TestLoserWaitsForTheWinnersCommit(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	winner := newGate(fault.Locked)
+	w := b.start(t, "w1", func(p *parts) { p.hook, p.LockWait = winner.hook, 5*time.Second })
+	b.enqueue(t, job("T1"))
+	<-winner.reached
+	loserID := b.enqueue(t, job("T1"))
+	w.await(t, worker.LostRace)
+	close(winner.open)
+	reasons := map[string]invoice.Reason{}
+	for range 2 {
+		e := w.ended(t)
+		reasons[e.JobID] = e.Reason
+	}
+	if reasons[loserID] != invoice.LostRace {
+		t.Errorf("reason %q, want lost_race", reasons[loserID])
+	}
+	if n := b.count(t, "SELECT count(*) FROM duplicate_attempts WHERE reason = 'lost_race' AND job_id = $1", loserID); n != 1 {
+		t.Errorf("%d rows with the reason", n)
+	}
+}
+
+// At most a quarter of the slots wait for held locks; other transactions get through.
+func TestWaitersLeaveSlotsForOthers(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.crashed(t, "T1", "crashed")
+	w := b.start(t, "w1", func(p *parts) { p.Concurrency, p.LockWait = 8, 9*time.Second })
+	for range 8 {
+		b.enqueue(t, job("T1"))
+	}
+	for range 6 { // 8 slots, 2 of them wait
+		w.await(t, worker.PutBack)
+	}
+	for i := range 20 {
+		b.enqueue(t, job(fmt.Sprintf("U%d", i)))
+	}
+	for range 20 {
+		if e := w.ended(t); e.TransactionID == "T1" {
+			t.Error("the held transaction ended")
+		}
+	}
+	b.expire(t, "T1")
+	for range 8 {
+		w.ended(t)
+	}
+	b.tally(t, 21, 7, 0)
+}

@@ -1,0 +1,169 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+)
+
+// Options of a worker. Zero values mean the defaults.
+type Options struct {
+	// Name tells this worker from the others, in locks, records and logs. Required.
+	Name string
+	// Concurrency is how many jobs are worked on at once. Default: 20.
+	Concurrency int
+	// Queues are the queues to consume, with their weights. Default: critical 6, default 3, bulk 1.
+	Queues map[string]int
+	// JobTimeout bounds one attempt. It must be shorter than the lock's expiry. Default: 10s.
+	JobTimeout time.Duration
+	// ShutdownTimeout is how long a draining worker waits for the jobs in hand. Default: 15s.
+	ShutdownTimeout time.Duration
+	// MaxRetry is how many real failures a job may have and still be tried again. Default: 25; negative: none, the
+	// first failure is final.
+	MaxRetry int
+	// LockWait is how long an attempt that lost the race waits for the winner's commit. Default: 200ms; negative: it
+	// doesn't wait.
+	LockWait time.Duration
+	// CacheTTL is how long Redis remembers a transaction's invoice. Default: 24h.
+	CacheTTL time.Duration
+	// Logger gets one line for each ended job. Default: none is written.
+	Logger *slog.Logger
+	// Observe is told what happens to the jobs, from many goroutines at once; it must return soon. Default: nobody is told.
+	Observe func(Event)
+	// BaseContext is what every attempt's context derives from. Default: the background.
+	BaseContext context.Context //nolint:containedctx // asynq asks for it through a function that has none
+}
+
+var queueName = regexp.MustCompile(`^[a-z0-9_-]+$`)
+
+// complete fills in the defaults and reports every problem at once.
+func (o *Options) complete() error {
+	if o.Concurrency == 0 {
+		o.Concurrency = 20
+	}
+	if o.Queues == nil {
+		o.Queues = map[string]int{"critical": 6, "default": 3, "bulk": 1}
+	}
+	if o.MaxRetry == 0 {
+		o.MaxRetry = 25
+	}
+	o.MaxRetry = max(o.MaxRetry, 0)
+	for _, d := range []struct {
+		value    *time.Duration
+		standard time.Duration
+	}{
+		{&o.JobTimeout, 10 * time.Second},
+		{&o.ShutdownTimeout, 15 * time.Second},
+		{&o.LockWait, 200 * time.Millisecond},
+		{&o.CacheTTL, 24 * time.Hour},
+	} {
+		if *d.value == 0 {
+			*d.value = d.standard
+		}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Observe == nil {
+		o.Observe = func(Event) {}
+	}
+	if o.BaseContext == nil {
+		o.BaseContext = context.Background()
+	}
+	var problems []error
+	if o.Name == "" {
+		problems = append(problems, errors.New("worker: Name is missing"))
+	}
+	if o.Concurrency < 0 {
+		problems = append(problems, fmt.Errorf("worker: Concurrency %d is negative", o.Concurrency))
+	}
+	if o.ShutdownTimeout <= o.JobTimeout {
+		problems = append(problems, fmt.Errorf("worker: ShutdownTimeout %s must be longer than JobTimeout %s", o.ShutdownTimeout, o.JobTimeout))
+	}
+	if len(o.Queues) == 0 {
+		problems = append(problems, errors.New("worker: Queues are empty"))
+	}
+	for name, weight := range o.Queues {
+		// asynq would drop them without a word, and their jobs would wait for ever.
+		if !queueName.MatchString(name) || weight < 1 {
+			problems = append(problems, fmt.Errorf("worker: queue %q with weight %d: names are of a-z 0-9 _ -, weights at least 1", name, weight))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// How often asynq looks for new and for delayed jobs: often enough for low latency, seldom enough that an idle worker
+// costs next to nothing.
+const (
+	taskCheckInterval    = 50 * time.Millisecond
+	delayedCheckInterval = 200 * time.Millisecond
+)
+
+// A Server consumes queues until it is shut down.
+type Server struct {
+	asynq   *asynq.Server
+	handler *Handler
+	options Options
+}
+
+// NewServer returns a server that feeds the handler, with the handler's options. The Redis connection stays the
+// caller's to close, after [Server.Shutdown].
+func NewServer(rdb redis.UniversalClient, h *Handler) (*Server, error) {
+	if rdb == nil || h == nil {
+		return nil, errors.New("worker: a Redis connection and a handler are needed")
+	}
+	o := h.options
+	return &Server{
+		handler: h,
+		options: o,
+		asynq: asynq.NewServerFromRedisClient(rdb, asynq.Config{
+			Concurrency:              o.Concurrency,
+			Queues:                   o.Queues,
+			BaseContext:              func() context.Context { return o.BaseContext },
+			ShutdownTimeout:          o.ShutdownTimeout,
+			TaskCheckInterval:        taskCheckInterval,
+			DelayedTaskCheckInterval: delayedCheckInterval,
+			RetryDelayFunc:           retryDelay,
+			IsFailure:                isFailure,
+			Logger:                   asynqLogger{o.Logger},
+			LogLevel:                 asynq.DebugLevel,
+		}),
+	}, nil
+}
+
+// Start begins to consume, and returns at once. It fails if Redis doesn't answer.
+func (s *Server) Start() error {
+	if err := s.asynq.Ping(); err != nil {
+		return err
+	}
+	if err := s.asynq.Start(s.handler); err != nil {
+		return err
+	}
+	s.options.Logger.Info("worker started", "worker", s.options.Name, "concurrency", s.options.Concurrency, "queues", queues(s.options.Queues))
+	return nil
+}
+
+// Shutdown takes no more jobs, waits for those in hand, and returns once no handler runs any more: a job whose time
+// ran out is back in the queue by then, and its goroutine has ended too.
+func (s *Server) Shutdown() {
+	s.asynq.Shutdown()
+	s.handler.running.Wait()
+	s.options.Logger.Info("worker stopped", "worker", s.options.Name)
+}
+
+func queues(weights map[string]int) string {
+	var list []string
+	for name, weight := range weights {
+		list = append(list, fmt.Sprintf("%s=%d", name, weight))
+	}
+	slices.Sort(list)
+	return strings.Join(list, ",")
+}
