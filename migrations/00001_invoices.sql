@@ -182,6 +182,8 @@ CREATE TRIGGER invoice_series_no_truncate BEFORE TRUNCATE ON invoice_series FOR 
 
 -- +goose Down
 
+-- Locked first: what is committed between a look into the table and its end would be lost unseen.
+LOCK TABLE invoices IN ACCESS EXCLUSIVE MODE;
 -- +goose StatementBegin
 DO $$
 BEGIN

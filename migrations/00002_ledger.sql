@@ -54,6 +54,9 @@ CREATE TABLE duplicate_attempts (
 CREATE INDEX duplicate_attempts_transaction_id_idx ON duplicate_attempts (transaction_id);
 
 -- +goose Down
+
+-- Locked first: what is committed between a look into the tables and their end would be lost unseen.
+LOCK TABLE invoice_jobs, duplicate_attempts IN ACCESS EXCLUSIVE MODE;
 -- +goose StatementBegin
 DO $$
 BEGIN
