@@ -167,7 +167,7 @@ func (m *Migrator) exclusively(ctx context.Context, create bool, f func(*goose.P
 		return err
 	}
 	defer guard.Close() //nolint:errcheck // db.Close below ends the session, and with it the lock
-	if _, err := guard.ExecContext(ctx, "SELECT pg_advisory_lock($1)", m.lockID()); err != nil {
+	if err := m.lock(ctx, guard); err != nil {
 		return err
 	}
 	defer func() {
@@ -188,6 +188,22 @@ func (m *Migrator) exclusively(ctx context.Context, create bool, f func(*goose.P
 		return err
 	}
 	return f(p)
+}
+
+// lock asks again and again. A session that waits inside of pg_advisory_lock keeps a snapshot open, for which another
+// one's CREATE INDEX CONCURRENTLY waits in turn, and Postgres sees no deadlock in it.
+func (m *Migrator) lock(ctx context.Context, guard *sql.Conn) error {
+	for {
+		var mine bool
+		if err := guard.QueryRowContext(ctx, "SELECT pg_try_advisory_lock($1)", m.lockID()).Scan(&mine); err != nil || mine {
+			return err
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 func (m *Migrator) lockID() int64 {
