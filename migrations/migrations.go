@@ -5,12 +5,14 @@
 package migrations
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"embed"
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -28,7 +30,7 @@ const table = "goose_db_version"
 // A Migration is one step of the schema.
 type Migration struct {
 	Version   int64      `json:"version"`
-	Name      string     `json:"name"`
+	Name      string     `json:"name"`       // "" for one that only a newer program knows
 	AppliedAt *time.Time `json:"applied_at"` // nil while pending
 }
 
@@ -43,6 +45,17 @@ func (e *MissingError) Error() string {
 		return fmt.Sprintf("schema %q is not migrated (it needs version %d): run `invoicer migrate up`", e.Schema, e.Needed)
 	}
 	return fmt.Sprintf("schema %q is at version %d, this program needs %d: run `invoicer migrate up`", e.Schema, e.Current, e.Needed)
+}
+
+// A NewerError says that the schema has a migration that this program doesn't know, and so can't take back.
+type NewerError struct {
+	Schema  string
+	Version int64
+}
+
+func (e *NewerError) Error() string {
+	return fmt.Sprintf("schema %q is at version %d, which this program doesn't know: take it back with the invoicer that applied it",
+		e.Schema, e.Version)
 }
 
 // A Migrator applies the migrations to one schema of one database.
@@ -62,11 +75,15 @@ func New(url, schema string) (*Migrator, error) {
 }
 
 // Up creates the schema where it is missing and applies every pending migration. Any number of processes may call
-// it at once: one works, the others wait for it. The applied ones are returned, none when there was nothing to do.
+// it at once: one works, the others wait for it. The applied ones are returned, none when there was nothing to do; beside
+// an error they are those that stay applied.
 func (m *Migrator) Up(ctx context.Context) ([]Migration, error) {
 	var applied []Migration
 	err := m.exclusively(ctx, true, func(p *goose.Provider) error {
 		results, err := p.Up(ctx)
+		if partial := new(goose.PartialError); errors.As(err, &partial) {
+			results, err = partial.Applied, failed(partial)
+		}
 		for _, r := range results {
 			applied = append(applied, Migration{Version: r.Source.Version, Name: name(r.Source)})
 		}
@@ -75,16 +92,25 @@ func (m *Migrator) Up(ctx context.Context) ([]Migration, error) {
 	return applied, err
 }
 
-// Down takes back the newest migration. The database refuses where that would delete invoices or recorded jobs.
-// It returns nil when there is nothing left to take back.
+// Down takes back the newest migration. The database refuses where that would delete invoices or recorded jobs, and a
+// [*NewerError] says that another program has to do it. It returns nil when there is nothing left to take back.
 func (m *Migrator) Down(ctx context.Context) (*Migration, error) {
 	var undone *Migration
 	err := m.exclusively(ctx, false, func(p *goose.Provider) error {
 		result, err := p.Down(ctx)
-		if errors.Is(err, goose.ErrNoNextVersion) {
+		partial := new(goose.PartialError)
+		switch {
+		case errors.Is(err, goose.ErrNoNextVersion):
 			return nil
-		}
-		if err != nil {
+		case errors.Is(err, goose.ErrVersionNotFound):
+			version, err := p.GetDBVersion(ctx)
+			if err != nil {
+				return err
+			}
+			return &NewerError{Schema: m.schema, Version: version}
+		case errors.As(err, &partial):
+			return failed(partial)
+		case err != nil:
 			return err
 		}
 		undone = &Migration{Version: result.Source.Version, Name: name(result.Source)}
@@ -93,7 +119,7 @@ func (m *Migrator) Down(ctx context.Context) (*Migration, error) {
 	return undone, err
 }
 
-// Status lists every migration that this program knows, oldest first.
+// Status lists every migration that this program knows or the schema has, oldest first.
 func (m *Migrator) Status(ctx context.Context) ([]Migration, error) {
 	var list []Migration
 	db := stdlib.OpenDB(*m.config)
@@ -129,9 +155,15 @@ func (m *Migrator) Status(ctx context.Context) ([]Migration, error) {
 		one := Migration{Version: s.Version, Name: name(s)}
 		if at, ok := applied[s.Version]; ok {
 			one.AppliedAt = &at
+			delete(applied, s.Version)
 		}
 		list = append(list, one)
 	}
+	delete(applied, 0) // goose's own mark of an empty schema
+	for version, at := range applied {
+		list = append(list, Migration{Version: version, AppliedAt: &at})
+	}
+	slices.SortFunc(list, func(a, b Migration) int { return cmp.Compare(a.Version, b.Version) })
 	return list, nil
 }
 
@@ -144,6 +176,9 @@ func (m *Migrator) Check(ctx context.Context) error {
 	var current, needed int64
 	missing := false
 	for _, one := range list {
+		if one.Name == "" {
+			continue
+		}
 		needed = one.Version
 		if one.AppliedAt == nil {
 			missing = true
@@ -224,6 +259,15 @@ func schemaError(schema string, err error) error {
 		return fmt.Errorf("schema %q cannot be created by this role: grant CREATE on the database, or create it as its owner: %w", schema, err)
 	}
 	return err
+}
+
+// failed names the migration and keeps the database's own words, without the statement's text.
+func failed(e *goose.PartialError) error {
+	cause := e.Err
+	if pg := new(pgconn.PgError); errors.As(e.Err, &pg) {
+		cause = pg
+	}
+	return fmt.Errorf("migration %s: %w", name(e.Failed.Source), cause)
 }
 
 func name(s *goose.Source) string { return s.Path }

@@ -1,0 +1,338 @@
+package migrations_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"golang.org/x/sync/errgroup"
+
+	"invoicer/migrations"
+)
+
+// anInvoice is what it takes to have one, without lines.
+const anInvoice = `INSERT INTO invoice_series (series, period, kind) VALUES ('INV', '', 'invoice');
+INSERT INTO invoices (series, period, number, invoice_number, kind, transaction_id, idempotency_key, job_id, fingerprint,
+	currency, subtotal_minor, tax_minor, total_minor, issued_at)
+VALUES ('INV', '', 1, 'INV-000001', 'invoice', 'T-1', 'T-1', 'job', 'v1:' || repeat('0', 64), 'GBP', 0, 0, 0, now())`
+
+func TestUpDownUp(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	missing := func(current int64) {
+		t.Helper()
+		var err *migrations.MissingError
+		if !errors.As(b.Check(t.Context()), &err) {
+			t.Fatalf("Check: %v, want a MissingError", b.Check(t.Context()))
+		}
+		if want := (migrations.MissingError{Schema: b.schema, Current: current, Needed: newest}); *err != want {
+			t.Errorf("Check: %+v, want %+v", *err, want)
+		}
+		if !strings.Contains(err.Error(), "`invoicer migrate up`") {
+			t.Errorf("%q doesn't say what to do", err)
+		}
+	}
+
+	missing(0)
+	if undone := b.down(t); undone != 0 {
+		t.Errorf("Down of an empty schema took back %d", undone)
+	}
+	if tables := b.tables(t); len(tables) > 0 {
+		t.Errorf("Down of an empty schema made %v", tables)
+	}
+
+	for _, round := range []string{"first", "second"} {
+		if applied := b.up(t); !slices.Equal(applied, []int64{1, 2}) {
+			t.Fatalf("%s Up applied %v", round, applied)
+		}
+		want := []string{
+			"database_identity", "duplicate_attempts", "invoice_jobs", "invoice_lines", "invoice_series", "invoice_taxes", "invoices",
+		}
+		if tables := b.tables(t); !slices.Equal(tables, want) {
+			t.Errorf("%s Up made %v", round, tables)
+		}
+		if applied := b.up(t); len(applied) > 0 {
+			t.Errorf("%s Up again applied %v", round, applied)
+		}
+		if err := b.Check(t.Context()); err != nil {
+			t.Errorf("Check after %s Up: %v", round, err)
+		}
+		if undone := b.down(t); undone != 2 {
+			t.Errorf("first Down took back %d", undone)
+		}
+		missing(1)
+		if undone := b.down(t); undone != 1 {
+			t.Errorf("second Down took back %d", undone)
+		}
+		missing(0)
+		if undone := b.down(t); undone != 0 {
+			t.Errorf("third Down took back %d", undone)
+		}
+		if tables := b.tables(t); len(tables) > 0 {
+			t.Errorf("left over after %s round: %v", round, tables)
+		}
+		var functions int
+		err := b.db.QueryRowContext(t.Context(), `SELECT count(*) FROM pg_proc WHERE pronamespace = current_schema()::regnamespace`).Scan(&functions)
+		if err != nil || functions > 0 {
+			t.Errorf("%d functions left over after %s round: %v", functions, round, err)
+		}
+	}
+}
+
+func TestStatusTellsWhatIsApplied(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	shown := func() (list []string) {
+		t.Helper()
+		all, err := b.Status(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, one := range all {
+			if one.AppliedAt == nil {
+				list = append(list, one.Name+" pending")
+			} else if age := time.Since(*one.AppliedAt).Abs(); age < 12*time.Hour { // goose's column has no zone
+				list = append(list, one.Name)
+			}
+		}
+		return list
+	}
+	for _, step := range []struct {
+		do   func()
+		want []string
+	}{
+		{func() {}, []string{"00001_invoices.sql pending", "00002_ledger.sql pending"}},
+		{func() { b.up(t) }, []string{"00001_invoices.sql", "00002_ledger.sql"}},
+		{func() { b.down(t) }, []string{"00001_invoices.sql", "00002_ledger.sql pending"}},
+	} {
+		step.do()
+		if got := shown(); !slices.Equal(got, step.want) {
+			t.Errorf("Status: %q, want %q", got, step.want)
+		}
+	}
+}
+
+func TestUpCreatesTheSchema(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(t, "DROP SCHEMA "+b.schema)
+	if err := b.Check(t.Context()); !errors.As(err, new(*migrations.MissingError)) {
+		t.Errorf("Check without a schema: %v, want a MissingError", err)
+	}
+	if undone := b.down(t); undone != 0 {
+		t.Errorf("Down without a schema took back %d", undone)
+	}
+	if applied := b.up(t); len(applied) != newest {
+		t.Errorf("Up applied %v", applied)
+	}
+}
+
+func TestUpFromMany(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(t, "DROP SCHEMA "+b.schema)
+	applied := make([][]migrations.Migration, 8)
+	group, ctx := errgroup.WithContext(t.Context())
+	for i := range applied {
+		group.Go(func() (err error) {
+			applied[i], err = b.Up(ctx)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if all := versions(slices.Concat(applied...)); !slices.Equal(all, []int64{1, 2}) {
+		t.Errorf("together they applied %v", all)
+	}
+	if err := b.Check(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// A waiting process must not hold anything that the working one could wait for.
+func TestWaitingHoldsNoSnapshot(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.up(t)
+	worker, err := b.db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer worker.Close() //nolint:errcheck // the pool's own end says enough
+	run := func(statement string, args ...any) {
+		t.Helper()
+		if _, err := worker.ExecContext(t.Context(), statement, args...); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+	run("SELECT pg_advisory_lock($1)", b.LockID())
+
+	waiter, err := migrations.New(with(t, b.url, "application_name", b.schema), b.schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, err := waiter.Up(t.Context())
+		done <- err
+	}()
+	b.eventually(t, "somebody who waits", `SELECT EXISTS (SELECT FROM pg_stat_activity
+		WHERE application_name = current_schema() AND query LIKE '%advisory_lock%')`)
+	run("SET statement_timeout = '20s'")
+	run("CREATE TABLE indexed (n int)")
+	run("CREATE INDEX CONCURRENTLY ON indexed (n)")
+	run("SELECT pg_advisory_unlock($1)", b.LockID())
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNewerSchemaIsGoodEnough(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.up(t)
+	b.exec(t, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, true)")
+
+	if applied := b.up(t); len(applied) > 0 {
+		t.Errorf("Up applied %v", applied)
+	}
+	if err := b.Check(t.Context()); err != nil {
+		t.Errorf("Check: %v", err)
+	}
+	list, err := b.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last := list[len(list)-1]; len(list) != newest+1 || last.Version != 99 || last.Name != "" || last.AppliedAt == nil {
+		t.Errorf("Status: %+v, want version 99 at its end, without a name", list)
+	}
+	undone, err := b.Down(t.Context())
+	var newer *migrations.NewerError
+	if !errors.As(err, &newer) || newer.Version != 99 {
+		t.Errorf("Down: %v, %v; want a NewerError about version 99", undone, err)
+	}
+
+	b.exec(t, "DELETE FROM goose_db_version WHERE version_id = 2")
+	var missing *migrations.MissingError
+	if err := b.Check(t.Context()); !errors.As(err, &missing) || missing.Current != 1 || missing.Needed != newest {
+		t.Errorf("Check without version 2: %v, want a MissingError about it", err)
+	}
+}
+
+func TestUpKeepsWhatWorked(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(t, "CREATE TABLE invoice_jobs ()") // stands in the second one's way
+	applied, err := b.Up(t.Context())
+	if !slices.Equal(versions(applied), []int64{1}) {
+		t.Errorf("Up applied %v", applied)
+	}
+	oneLineAbout(t, err, "migration 00002_ledger.sql: ", "already exists")
+	b.exec(t, "DROP TABLE invoice_jobs")
+	if applied := b.up(t); !slices.Equal(applied, []int64{2}) {
+		t.Errorf("the second Up applied %v", applied)
+	}
+}
+
+func TestDownIsRefusedWhereItWouldLoseSomething(t *testing.T) {
+	t.Parallel()
+	const aDuplicate = `; INSERT INTO duplicate_attempts (job_id, transaction_id, idempotency_key, invoice_id, reason, worker)
+SELECT 'other', 'T-1', 'T-1', id, 'lost_race', 'w' FROM invoices`
+	const aJob = `INSERT INTO invoice_jobs (job_id, queue, state, outcome, reason) VALUES ('j', 'default', 'failed', 'invalid', 'r')`
+	for name, test := range map[string]struct {
+		stored  string
+		version int64 // that it stays at
+		says    string
+	}{
+		"an invoice":  {anInvoice, 1, "it would delete stored invoices"},
+		"a duplicate": {anInvoice + aDuplicate, 2, "it would delete recorded jobs"},
+		"a job":       {aJob, 2, "it would delete recorded jobs"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.up(t)
+			b.exec(t, test.stored)
+			for version := int64(newest); version > test.version; version-- {
+				b.down(t)
+			}
+			undone, err := b.Down(t.Context())
+			var pg *pgconn.PgError
+			if !errors.As(err, &pg) || pg.Code != "23000" || !strings.Contains(pg.Message, test.says) {
+				t.Fatalf("Down: %v, %v; want a refusal: %s", undone, err, test.says)
+			}
+			oneLineAbout(t, err, fmt.Sprintf("migration %05d_", test.version))
+			list, err := b.Status(t.Context())
+			if err != nil || list[test.version-1].AppliedAt == nil {
+				t.Errorf("version %d isn't there any more: %+v, %v", test.version, list, err)
+			}
+		})
+	}
+}
+
+// What is committed between the look into a table and its end would be lost without anybody having seen it.
+func TestDownWaitsForWhoIsWriting(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		version int64
+		stored  string
+	}{
+		"an invoice": {1, anInvoice},
+		"a job":      {2, `INSERT INTO invoice_jobs (job_id, queue, state, outcome, reason) VALUES ('j', 'default', 'failed', 'invalid', 'r')`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.up(t)
+			for version := int64(newest); version > test.version; version-- {
+				b.down(t)
+			}
+			writer, err := b.db.BeginTx(t.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer writer.Rollback() //nolint:errcheck // it is committed below
+			if _, err := writer.ExecContext(t.Context(), test.stored); err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan error, 1)
+			go func() {
+				_, err := b.Down(t.Context())
+				done <- err
+			}()
+			b.eventually(t, "a Down that waits for the writer", `SELECT EXISTS (SELECT FROM pg_locks
+				WHERE NOT granted AND relation IN (SELECT oid FROM pg_class WHERE relnamespace = current_schema()::regnamespace))`)
+			if err := writer.Commit(); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-done; err == nil {
+				t.Error("Down went through, and what was written is gone")
+			}
+		})
+	}
+}
+
+func TestUpSaysThatARoleMayNot(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	role := b.schema + "_role"
+	b.exec(t, "CREATE ROLE "+role)
+	t.Cleanup(func() {
+		if _, err := b.db.ExecContext(context.WithoutCancel(t.Context()), "DROP ROLE "+role); err != nil {
+			t.Error(err)
+		}
+	})
+	m, err := migrations.New(with(t, b.url, "role", role), b.schema+"_other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Up(t.Context()); err == nil || !strings.Contains(err.Error(), "grant CREATE on the database") {
+		t.Errorf("Up: %v; want what to grant", err)
+	}
+}

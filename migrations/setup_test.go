@@ -1,0 +1,136 @@
+package migrations_test
+
+import (
+	"context"
+	"database/sql"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"invoicer/internal/sandbox/sandboxtest"
+	"invoicer/migrations"
+)
+
+func TestMain(m *testing.M) { sandboxtest.Main(m) }
+
+// newest is the version that this program needs.
+const newest = 2
+
+type bundle struct {
+	*migrations.Migrator
+	url, schema string
+	db          *sql.DB
+}
+
+func setup(t *testing.T) bundle {
+	t.Helper()
+	url, schema := sandboxtest.Schema(t)
+	m, err := migrations.New(url, schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.RuntimeParams["search_path"] = schema
+	db := stdlib.OpenDB(*config)
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return bundle{Migrator: m, url: url, schema: schema, db: db}
+}
+
+func (b bundle) exec(t *testing.T, statement string) {
+	t.Helper()
+	if _, err := b.db.ExecContext(t.Context(), statement); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+}
+
+// tables are those that the schema has, but for goose's own.
+func (b bundle) tables(t *testing.T) []string {
+	t.Helper()
+	var list string
+	err := b.db.QueryRowContext(t.Context(), `SELECT coalesce(string_agg(tablename, ' ' ORDER BY tablename), '') FROM pg_tables
+WHERE schemaname = current_schema() AND tablename <> 'goose_db_version'`).Scan(&list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Fields(list)
+}
+
+func (b bundle) up(t *testing.T) []int64 {
+	t.Helper()
+	applied, err := b.Up(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return versions(applied)
+}
+
+// eventually asks until the answer is yes.
+func (b bundle) eventually(t *testing.T, what, question string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for yes := false; !yes; {
+		if err := b.db.QueryRowContext(ctx, question).Scan(&yes); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+	}
+}
+
+// with adds a parameter to the URL.
+func with(t *testing.T, address, name, value string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := u.Query()
+	query.Set(name, value)
+	u.RawQuery = query.Encode()
+	return u.String()
+}
+
+func versions(list []migrations.Migration) []int64 {
+	var versions []int64
+	for _, one := range list {
+		versions = append(versions, one.Version)
+	}
+	return versions
+}
+
+func (b bundle) down(t *testing.T) int64 {
+	t.Helper()
+	undone, err := b.Down(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if undone == nil {
+		return 0
+	}
+	return undone.Version
+}
+
+func oneLineAbout(t *testing.T, err error, parts ...string) {
+	t.Helper()
+	if err == nil {
+		t.Fatalf("no error, want one about %q", parts)
+	}
+	for _, part := range parts {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("%q doesn't contain %q", err, part)
+		}
+	}
+	if strings.Contains(err.Error(), "\n") {
+		t.Errorf("more than a line: %q", err)
+	}
+}
