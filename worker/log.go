@@ -8,13 +8,23 @@ import (
 	"strings"
 )
 
-// asynqLogger is asynq's door to slog. What asynq calls information is of interest only when debugging it.
+// asynqLogger is asynq's door to slog. What asynq calls information is of interest only when debugging it, and so is
+// nearly every warning: of a job's end and of an outage, this package's callers tell better, and once.
 type asynqLogger struct{ log *slog.Logger }
 
 func (l asynqLogger) Debug(args ...any) { l.write(slog.LevelDebug, args) }
 func (l asynqLogger) Info(args ...any)  { l.write(slog.LevelDebug, args) }
-func (l asynqLogger) Warn(args ...any)  { l.write(slog.LevelWarn, args) }
-func (l asynqLogger) Error(args ...any) { l.write(slog.LevelError, args) }
+
+func (l asynqLogger) Warn(args ...any) {
+	// The recoverer finds what crashed workers left behind; what keeps it from that must be seen.
+	level := slog.LevelDebug
+	if strings.HasPrefix(fmt.Sprint(args...), "recoverer:") {
+		level = slog.LevelWarn
+	}
+	l.write(level, args)
+}
+
+func (l asynqLogger) Error(args ...any) { l.write(slog.LevelWarn, args) }
 
 // Fatal is the one call after which asynq doesn't expect to go on.
 func (l asynqLogger) Fatal(args ...any) {
@@ -23,7 +33,22 @@ func (l asynqLogger) Fatal(args ...any) {
 }
 
 func (l asynqLogger) write(level slog.Level, args []any) {
-	if l.log.Enabled(context.Background(), level) {
-		l.log.Log(context.Background(), level, strings.TrimSpace(fmt.Sprint(args...)), "from", "asynq")
+	if level < slog.LevelWarn && !l.log.Enabled(context.Background(), level) {
+		return
 	}
+	message := strings.TrimSpace(fmt.Sprint(args...))
+	if level == slog.LevelWarn && tellsOfOutage(message) {
+		level = slog.LevelDebug
+	}
+	l.log.Log(context.Background(), level, message, "from", "asynq")
+}
+
+// tellsOfOutage tells whether asynq complains about a Redis that is away; it hands over text, not errors.
+func tellsOfOutage(message string) bool {
+	for _, sign := range []string{"dial ", "EOF", "connection re", "broken pipe", "i/o timeout", "deadline exceeded", "connection pool", "LOADING"} {
+		if strings.Contains(message, sign) {
+			return true
+		}
+	}
+	return false
 }
