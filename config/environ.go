@@ -1,0 +1,60 @@
+package config
+
+import (
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+const (
+	envPrefix = "INVOICER_"
+	envConfig = envPrefix + "CONFIG"
+)
+
+type environ struct {
+	file     string // INVOICER_CONFIG
+	settings map[string]setting
+}
+
+// readEnviron picks the variables that set a key; a variable that is set but empty counts. One that only looks as if
+// it did is a problem, because a typo would otherwise mean that the default silently applies.
+func readEnviron(vars []string) (environ, []Problem) {
+	keys := make(map[string]Key)
+	for _, k := range Keys() {
+		keys[k.Env()] = k
+	}
+	names := slices.Sorted(maps.Keys(keys))
+
+	env := environ{settings: make(map[string]setting)}
+	unknown := make(map[string]Problem)
+	for _, pair := range vars {
+		name, text, _ := strings.Cut(pair, "=")
+		rest, ours := strings.CutPrefix(name, envPrefix)
+		if !ours {
+			continue
+		}
+		firstWord, _, _ := strings.Cut(strings.ToLower(rest), "_")
+		if k, ok := keys[name]; ok {
+			env.settings[k.Name] = setting{text, "environment " + name}
+		} else if name == envConfig {
+			env.file = text
+		} else if isSection(firstWord) && !isServiceVariable(name, text) {
+			unknown[name] = Problem{Key: name, Source: "environment", Message: "unknown variable" + hint(name, envPrefix+strings.ToUpper(firstWord)+"_", names)}
+		}
+	}
+	var problems []Problem
+	for _, name := range slices.Sorted(maps.Keys(unknown)) {
+		problems = append(problems, unknown[name])
+	}
+	return env, problems
+}
+
+// isServiceVariable: Kubernetes describes a service called invoicer-redis to every container beside it, as
+// INVOICER_REDIS_SERVICE_HOST, INVOICER_REDIS_PORT=tcp://10.0.0.1:6379 and INVOICER_REDIS_PORT_6379_TCP_ADDR.
+func isServiceVariable(name, text string) bool {
+	if regexp.MustCompile(`_SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)$|_PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$`).MatchString(name) {
+		return true
+	}
+	return strings.HasSuffix(name, "_PORT") && regexp.MustCompile(`^(tcp|udp|sctp)://`).MatchString(text)
+}

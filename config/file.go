@@ -1,0 +1,125 @@
+package config
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// parseFile reads the file's values as the text that stands in it. It looks at the YAML tree itself, because that
+// alone still knows the lines, the case of names, and that 010 was not written as 8.
+func parseFile(path string, content []byte) (map[string]setting, []Problem) {
+	f := fileReader{path: path, keys: keysByName(), settings: make(map[string]setting), lines: make(map[string]int)}
+	decoder := yaml.NewDecoder(bytes.NewReader(content))
+	var document yaml.Node
+	err := decoder.Decode(&document)
+	if errors.Is(err, io.EOF) {
+		return nil, nil // empty, or nothing but comments
+	}
+	if err == nil {
+		if err = decoder.Decode(new(yaml.Node)); err == nil {
+			err = errors.New("there is a second document after ---")
+		} else if errors.Is(err, io.EOF) {
+			err = nil
+		}
+	}
+	if err != nil {
+		return nil, []Problem{{Key: path, Message: "is not valid YAML: " + strings.TrimPrefix(err.Error(), "yaml: ")}}
+	}
+	root := document.Content[0]
+	switch {
+	case root.Kind == yaml.MappingNode:
+		f.section("", root)
+	case !isNull(root):
+		return nil, []Problem{{Key: path, Message: "holds no keys; 'invoicer config --example' prints a file to start from"}}
+	}
+	return f.settings, f.problems
+}
+
+type fileReader struct {
+	path     string
+	keys     map[string]Key
+	settings map[string]setting
+	lines    map[string]int // where a name was first seen
+	problems []Problem
+}
+
+func (f *fileReader) origin(line int) string { return fmt.Sprintf("%s line %d", f.path, line) }
+
+func (f *fileReader) refuse(name string, line int, message string) {
+	f.problems = append(f.problems, Problem{Key: name, Source: f.origin(line), Message: message})
+}
+
+// section reads what stands below prefix. Both spellings are fine: "lock: {ttl: 15s}" and "lock.ttl: 15s".
+func (f *fileReader) section(prefix string, mapping *yaml.Node) {
+	for i := 0; i < len(mapping.Content); i += 2 {
+		key, node := mapping.Content[i], mapping.Content[i+1]
+		if node.Kind == yaml.AliasNode {
+			node = node.Alias
+		}
+		name := prefix + key.Value
+		_, isKey := f.keys[name]
+		switch {
+		case isKey && f.lines[name] > 0:
+			f.refuse(name, key.Line, fmt.Sprintf("stands in line %d already; remove one of the two", f.lines[name]))
+		case isKey:
+			f.lines[name] = key.Line
+			f.value(f.keys[name], key.Line, node)
+		case !isSection(name):
+			f.refuse(cmp.Or(name, "(no name)"), key.Line, "unknown key"+f.hint(name))
+		case node.Kind == yaml.MappingNode:
+			f.section(name+".", node)
+		case !isNull(node): // a section whose keys are all commented out is fine
+			f.refuse(name, key.Line, "is a section; write its keys below it, indented")
+		}
+	}
+}
+
+func (f *fileReader) hint(name string) string {
+	section, _, nested := strings.Cut(name, ".")
+	if !nested {
+		return hint(name, "", sections())
+	}
+	return hint(name, section+".", slices.Sorted(maps.Keys(f.keys)))
+}
+
+func (f *fileReader) value(k Key, line int, node *yaml.Node) {
+	_, isQueues := k.value(new(Config)).(weights)
+	switch {
+	case isNull(node):
+		f.refuse(k.Name, line, `has no value; write "" for an empty one, or remove the line for the default`)
+	case node.Kind == yaml.ScalarNode:
+		f.settings[k.Name] = setting{node.Value, f.origin(line)}
+	case isQueues && node.Kind == yaml.MappingNode:
+		f.queues(k, line, node)
+	default:
+		f.refuse(k.Name, line, "wants a single value, not a list or a section")
+	}
+}
+
+func (f *fileReader) queues(k Key, line int, node *yaml.Node) {
+	var pairs []string
+	for i := 0; i < len(node.Content); i += 2 {
+		name, weight := node.Content[i], node.Content[i+1]
+		switch {
+		case !isQueueName(name.Value):
+			f.refuse(k.Name+"."+name.Value, name.Line, queueNameRule)
+		case weight.Kind != yaml.ScalarNode:
+			f.refuse(k.Name+"."+name.Value, name.Line, "wants a number, its weight")
+		default:
+			pairs = append(pairs, name.Value+"="+weight.Value)
+		}
+	}
+	if len(pairs)*2 == len(node.Content) {
+		f.settings[k.Name] = setting{strings.Join(pairs, ","), f.origin(line)}
+	}
+}
+
+func isNull(node *yaml.Node) bool { return node.Kind == yaml.ScalarNode && node.Tag == "!!null" }

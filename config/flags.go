@@ -1,0 +1,35 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/spf13/pflag"
+)
+
+// AddFlags adds a flag for each key of the given sections, such as "lock" or "redis". Like pflag it panics when a
+// program defines its flags wrongly: here, when there is no such section.
+//
+// The flags take any text. [Load] checks it, so that a bad flag is reported together with all other problems.
+func AddFlags(flags *pflag.FlagSet, sections ...string) {
+	for _, section := range sections {
+		if !isSection(section) {
+			panic(fmt.Sprintf("config: no section %q", section))
+		}
+	}
+	for _, k := range Keys() {
+		if slices.Contains(sections, k.Section()) {
+			flags.Var(&flagText{text: k.Default, kind: k.Kind()}, k.Flag(), k.Doc)
+		}
+	}
+}
+
+type flagText struct{ text, kind string }
+
+func (f *flagText) String() string { return f.text }
+func (f *flagText) Type() string   { return f.kind }
+
+func (f *flagText) Set(text string) error {
+	f.text = text
+	return nil
+}

@@ -1,0 +1,180 @@
+package config
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+const day = 24 * time.Hour
+
+// A Key is one thing that can be configured.
+type Key struct {
+	Name    string // as in the file: lock.ttl
+	Default string // as it would be written in the environment
+	Doc     string // one line
+	Secret  bool   // the value may hold a password
+
+	value func(*Config) value // the value's place in a Config
+}
+
+// Env is the variable that sets the key: INVOICER_LOCK_TTL.
+func (k Key) Env() string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(k.Name, ".", "_"))
+}
+
+// Flag is the flag that sets the key, without its dashes: lock-ttl.
+func (k Key) Flag() string { return strings.NewReplacer(".", "-", "_", "-").Replace(k.Name) }
+
+// Section is the first half of the name: lock.
+func (k Key) Section() string {
+	section, _, _ := strings.Cut(k.Name, ".")
+	return section
+}
+
+// Kind is the type of the value, in a word: duration.
+func (k Key) Kind() string { return k.value(new(Config)).kind() }
+
+// Allowed says which values are accepted.
+func (k Key) Allowed() string { return k.value(new(Config)).allowed() }
+
+func (k Key) leaf() string { return strings.TrimPrefix(k.Name, k.Section()+".") }
+
+// Keys lists everything that can be configured, section by section.
+func Keys() []Key {
+	return []Key{
+		{
+			Name: "redis.url", Default: "redis://127.0.0.1:6379/0", Secret: true,
+			Doc:   "the Redis server, Sentinel group or Cluster that carries the queues and the locks",
+			value: func(c *Config) value { return redisURL{&c.Redis.URL} },
+		},
+		{
+			Name: "database.url", Default: "postgres://127.0.0.1:5432/invoicer", Secret: true,
+			Doc:   "the Postgres database that keeps the invoices",
+			value: func(c *Config) value { return databaseURL{&c.Database.URL} },
+		},
+		{
+			Name: "database.schema", Default: "invoicer",
+			Doc:   "the schema that holds all tables",
+			value: func(c *Config) value { return schemaName{&c.Database.Schema} },
+		},
+		{
+			Name: "worker.concurrency", Default: "20",
+			Doc:   "jobs that one process works on at the same time",
+			value: func(c *Config) value { return integer{&c.Worker.Concurrency, 1, 10_000} },
+		},
+		{
+			Name: "worker.queues", Default: "critical=6,default=3,bulk=1",
+			Doc:   "the queues to consume, and how often each is asked compared with the others",
+			value: func(c *Config) value { return weights{&c.Worker.Queues} },
+		},
+		{
+			Name: "worker.job_timeout", Default: "10s",
+			Doc:   "how long one attempt at a job may take; shorter than lock.ttl",
+			value: func(c *Config) value { return duration{&c.Worker.JobTimeout, 10 * time.Millisecond, day} },
+		},
+		{
+			Name: "worker.shutdown_timeout", Default: "15s",
+			Doc:   "how long a stopping worker waits for its running jobs; longer than worker.job_timeout",
+			value: func(c *Config) value { return duration{&c.Worker.ShutdownTimeout, 10 * time.Millisecond, day} },
+		},
+		{
+			Name: "worker.max_retry", Default: "25",
+			Doc:   "how often a job is retried after real failures before it counts as failed; outages and contention use none up",
+			value: func(c *Config) value { return integer{&c.Worker.MaxRetry, 0, 1_000} },
+		},
+		{
+			Name: "worker.retention", Default: "10m",
+			Doc:   "how long an ended task stays visible in its queue; 0s removes it at once",
+			value: func(c *Config) value { return duration{&c.Worker.Retention, 0, 365 * day} },
+		},
+		{
+			Name: "lock.ttl", Default: "15s",
+			Doc:   "when the lock of a worker that vanished frees itself; longer than worker.job_timeout",
+			value: func(c *Config) value { return duration{&c.Lock.TTL, 10 * time.Millisecond, day} },
+		},
+		{
+			Name: "lock.wait", Default: "200ms",
+			Doc:   "how long a job waits for a lock that another one holds before it goes back to its queue; 0s never waits",
+			value: func(c *Config) value { return duration{&c.Lock.Wait, 0, time.Hour} },
+		},
+		{
+			Name: "idempotency.cache_ttl", Default: "24h",
+			Doc:   "how long Redis remembers that a transaction is done, which spares Postgres the question",
+			value: func(c *Config) value { return duration{&c.Idempotency.CacheTTL, time.Second, 365 * day} },
+		},
+		{
+			Name: "numbering.invoice_series", Default: "INV",
+			Doc:   "the series of invoices whose job names none",
+			value: func(c *Config) value { return text{&c.Numbering.InvoiceSeries} },
+		},
+		{
+			Name: "numbering.credit_note_series", Default: "{series}-CN",
+			Doc:   "the series of credit notes, made from the {series} that an invoice would have had",
+			value: func(c *Config) value { return text{&c.Numbering.CreditNoteSeries} },
+		},
+		{
+			Name: "numbering.period", Default: "none",
+			Doc:   "when numbers start again at 1: never, or each year of issued_at",
+			value: func(c *Config) value { return choice{&c.Numbering.Period, []string{"none", "year"}} },
+		},
+		{
+			Name: "numbering.format", Default: "{series}-{number:06}",
+			Doc:   "an invoice number as printed, made of {series}, {number} or {number:06}, and with periods {period}",
+			value: func(c *Config) value { return text{&c.Numbering.Format} },
+		},
+		{
+			Name: "numbering.timezone", Default: "UTC",
+			Doc:   "the time zone that decides which year issued_at lies in",
+			value: func(c *Config) value { return timezone{&c.Numbering.Timezone} },
+		},
+		{
+			Name: "retention.jobs", Default: "90d",
+			Doc:   "how long done jobs are kept in the ledger",
+			value: func(c *Config) value { return duration{&c.Retention.Jobs, time.Hour, 36_500 * day} },
+		},
+		{
+			Name: "retention.duplicates", Default: "365d",
+			Doc:   "how long recorded duplicate attempts are kept",
+			value: func(c *Config) value { return duration{&c.Retention.Duplicates, time.Hour, 36_500 * day} },
+		},
+		{
+			Name: "retention.failed_payloads", Default: "90d",
+			Doc:   "how long the payloads of failed jobs are kept",
+			value: func(c *Config) value { return duration{&c.Retention.FailedPayloads, time.Hour, 36_500 * day} },
+		},
+		{
+			Name: "http.addr", Default: "127.0.0.1:8080",
+			Doc:   "where the worker answers health checks and shows its queues; empty turns it off",
+			value: func(c *Config) value { return listenAddr{&c.HTTP.Addr} },
+		},
+		{
+			Name: "log.level", Default: "info",
+			Doc:   "the least important messages that are logged",
+			value: func(c *Config) value { return logLevel{&c.Log.Level} },
+		},
+		{
+			Name: "log.format", Default: "",
+			Doc:   "how messages are written; empty means text on a terminal, else json",
+			value: func(c *Config) value { return choice{&c.Log.Format, []string{"", "text", "json"}} },
+		},
+	}
+}
+
+func keysByName() map[string]Key {
+	byName := make(map[string]Key)
+	for _, k := range Keys() {
+		byName[k.Name] = k
+	}
+	return byName
+}
+
+func isSection(name string) bool { return slices.Contains(sections(), name) }
+
+func sections() []string {
+	var names []string
+	for _, k := range Keys() {
+		names = append(names, k.Section())
+	}
+	return slices.Compact(names)
+}

@@ -1,0 +1,172 @@
+package config_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"invoicer/config"
+)
+
+func TestProblems(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		yaml           string
+		environ, flags []string
+		want           []string
+	}{
+		"all at once, in the order of file, environment, keys and rules": {
+			yaml:    "lock:\n  tlt: 5s\n  wait: 20s\nworker:\n  concurrency: many\n",
+			environ: []string{"INVOICER_LOCK_TLT=5s", "INVOICER_HTTP_ADDR=8080"},
+			flags:   []string{"--worker-job-timeout=15s"},
+			want: []string{
+				"lock.tlt (invoicer.yaml line 2): unknown key; did you mean lock.ttl?",
+				"INVOICER_LOCK_TLT (environment): unknown variable; did you mean INVOICER_LOCK_TTL?",
+				`worker.concurrency (invoicer.yaml line 5): "many" is not a whole number; allowed: 1 to 10000`,
+				`http.addr (environment INVOICER_HTTP_ADDR): "8080" is not host:port; write 127.0.0.1:8080, or :8080 for all interfaces, or nothing for off`,
+				"worker.shutdown_timeout (default): 15s must be longer than worker.job_timeout (15s), or a stopping worker would abandon a job in mid-work; raise worker.shutdown_timeout or lower worker.job_timeout",
+				"lock.ttl (default): 15s must be longer than worker.job_timeout (15s), or a lock could expire while its holder still works; raise lock.ttl or lower worker.job_timeout",
+				"lock.wait (invoicer.yaml line 3): 20s must be shorter than worker.job_timeout (15s), or a job could spend all its time waiting; lower lock.wait or raise worker.job_timeout",
+			},
+		},
+		"a rule is silent where one of its values is unreadable": {
+			environ: []string{"INVOICER_LOCK_TTL=5s", "INVOICER_WORKER_JOB_TIMEOUT=10"},
+			want:    []string{`worker.job_timeout (environment INVOICER_WORKER_JOB_TIMEOUT): "10" is not a duration; write a number with its unit, such as 200ms, 15s, 10m, 24h or 90d`},
+		},
+		"equal is not longer": {
+			environ: []string{"INVOICER_LOCK_TTL=10s", "INVOICER_LOCK_WAIT=10s"},
+			want: []string{
+				"lock.ttl (environment INVOICER_LOCK_TTL): 10s must be longer than worker.job_timeout (10s), or a lock could expire while its holder still works; raise lock.ttl or lower worker.job_timeout",
+				"lock.wait (environment INVOICER_LOCK_WAIT): 10s must be shorter than worker.job_timeout (10s), or a job could spend all its time waiting; lower lock.wait or raise worker.job_timeout",
+			},
+		},
+		"unknown keys": {
+			yaml: "Lock: {TTL: 5s}\nlock: {timeout: 5s}\nconcurrency: 5\nredis:\n  password: hunter2\nworker:\n  retry:\n    max: 3\nnonsense: 1\n? [a, b]\n: c\n",
+			want: []string{
+				"Lock (invoicer.yaml line 1): unknown key; did you mean lock?",
+				"lock.timeout (invoicer.yaml line 2): unknown key; known here: lock.ttl, lock.wait",
+				"concurrency (invoicer.yaml line 3): unknown key; did you mean worker.concurrency?",
+				"redis.password (invoicer.yaml line 5): unknown key; known here: redis.url",
+				"worker.retry (invoicer.yaml line 7): unknown key; known here: worker.concurrency, worker.job_timeout, worker.max_retry, worker.queues, worker.retention, worker.shutdown_timeout",
+				"nonsense (invoicer.yaml line 9): unknown key; 'invoicer config --example' shows what there is",
+				"(no name) (invoicer.yaml line 10): unknown key; 'invoicer config --example' shows what there is",
+			},
+		},
+		"unknown variables": {
+			environ: []string{"INVOICER_LOG=debug", "INVOICER_HTTP_PORT=80", "INVOICER_DATABASE_PASSWORD=hunter2", "INVOICER_LOCK_MODE=tcp://x"},
+			want: []string{
+				"INVOICER_DATABASE_PASSWORD (environment): unknown variable; known here: INVOICER_DATABASE_SCHEMA, INVOICER_DATABASE_URL",
+				"INVOICER_HTTP_PORT (environment): unknown variable; known here: INVOICER_HTTP_ADDR",
+				"INVOICER_LOCK_MODE (environment): unknown variable; known here: INVOICER_LOCK_TTL, INVOICER_LOCK_WAIT",
+				"INVOICER_LOG (environment): unknown variable; known here: INVOICER_LOG_FORMAT, INVOICER_LOG_LEVEL",
+			},
+		},
+		"queues in the file": {
+			yaml: "worker:\n  queues:\n    Critical: 6\n    a,b: 1\n    ok: [1]\n",
+			want: []string{
+				"worker.queues.Critical (invoicer.yaml line 3): a queue's name consists of a-z, 0-9, _ and -",
+				"worker.queues.a,b (invoicer.yaml line 4): a queue's name consists of a-z, 0-9, _ and -",
+				"worker.queues.ok (invoicer.yaml line 5): wants a number, its weight",
+			},
+		},
+		"weights in the file": {
+			yaml: "worker:\n  queues: {ok: 0}\n",
+			want: []string{`worker.queues (invoicer.yaml line 2): "ok=0" gives "ok" the weight "0"; a weight is a whole number from 1 to 1000`},
+		},
+		"no queues in the file": {
+			yaml: "worker: {queues: {}}",
+			want: []string{"worker.queues (invoicer.yaml line 1): the empty value names no queue; write queues as critical=6,default=3"},
+		},
+		"a queue twice in the file": {
+			yaml: "worker: {queues: {a: 1, a: 2}}",
+			want: []string{`worker.queues (invoicer.yaml line 1): "a=1,a=2" names the queue "a" twice`},
+		},
+		"structure of the file": {
+			yaml: "lock: 5s\nhttp:\n  addr:\nlog:\n  level: [info]\nworker:\n  max_retry: {a: 1}\nlog.level: info\n",
+			want: []string{
+				"lock (invoicer.yaml line 1): is a section; write its keys below it, indented",
+				`http.addr (invoicer.yaml line 3): has no value; write "" for an empty one, or remove the line for the default`,
+				"log.level (invoicer.yaml line 5): wants a single value, not a list or a section",
+				"worker.max_retry (invoicer.yaml line 7): wants a single value, not a list or a section",
+				"log.level (invoicer.yaml line 8): stands in line 5 already; remove one of the two",
+			},
+		},
+		"a section twice": {
+			yaml: "lock:\n  ttl: 20s\nlock:\n  ttl: 30s\n",
+			want: []string{"lock.ttl (invoicer.yaml line 4): stands in line 2 already; remove one of the two"},
+		},
+		"no YAML":        {yaml: "lock: {ttl", want: []string{"invoicer.yaml: is not valid YAML: line 1: did not find expected ',' or '}'"}},
+		"a list":         {yaml: "- lock", want: []string{"invoicer.yaml: holds no keys; 'invoicer config --example' prints a file to start from"}},
+		"two documents":  {yaml: "lock: {ttl: 20s}\n---\nlock: {ttl: 30s}\n", want: []string{"invoicer.yaml: is not valid YAML: there is a second document after ---"}},
+		"an alias cycle": {yaml: "lock: &a\n  ttl: *a\n", want: []string{"lock.ttl (invoicer.yaml line 2): wants a single value, not a list or a section"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if diff := cmp.Diff(tt.want, problems(t, sources(t, tt.yaml, tt.environ, tt.flags))); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestBadValues(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("a", 64)
+	for _, tt := range []struct{ key, text, want string }{
+		{"worker.concurrency", "0", `"0" is out of range; allowed: 1 to 10000`},
+		{"worker.concurrency", "10001", `"10001" is out of range; allowed: 1 to 10000`},
+		{"worker.concurrency", "99999999999999999999", `"99999999999999999999" is out of range; allowed: 1 to 10000`},
+		{"worker.concurrency", "1.5", `"1.5" is not a whole number; allowed: 1 to 10000`},
+		{"worker.concurrency", "", "the empty value is not a whole number; allowed: 1 to 10000"},
+		{"worker.max_retry", "-1", `"-1" is out of range; allowed: 0 to 1000`},
+		{"worker.job_timeout", "5ms", `"5ms" is out of range; allowed: 10ms to 24h`},
+		{"lock.wait", "-1s", `"-1s" is out of range; allowed: 0s to 1h`},
+		{"retention.jobs", "59m", `"59m" is out of range; allowed: 1h to 36500d`},
+		{"retention.jobs", "106752d", `"106752d" is too long; 106751d is the most`},
+		{"retention.jobs", "1.5d", `"1.5d" is not a duration; write a number with its unit, such as 200ms, 15s, 10m, 24h or 90d`},
+		{"worker.queues", "", "the empty value names no queue; write queues as critical=6,default=3"},
+		{"worker.queues", "a", `"a" gives "a" no weight; write queues as critical=6,default=3`},
+		{"worker.queues", "a=1,", `"a=1," gives "" no weight; write queues as critical=6,default=3`},
+		{"worker.queues", "Critical=6", `"Critical=6" has a queue "Critical"; a queue's name consists of a-z, 0-9, _ and -`},
+		{"worker.queues", "a=1001", `"a=1001" gives "a" the weight "1001"; a weight is a whole number from 1 to 1000`},
+		{"worker.queues", "a=1,a=2", `"a=1,a=2" names the queue "a" twice`},
+		{"database.schema", "", "must not be empty"},
+		{"database.schema", "Billing", `"Billing" is not a plain name; it starts with a-z or _ and goes on with a-z, 0-9 and _`},
+		{"database.schema", "1st", `"1st" is not a plain name; it starts with a-z or _ and goes on with a-z, 0-9 and _`},
+		{"database.schema", "pg_x", `"pg_x" belongs to Postgres; choose another name`},
+		{"database.schema", "information_schema", `"information_schema" belongs to Postgres; choose another name`},
+		{"database.schema", long, `"` + long + `" is longer than 63 characters`},
+		{"numbering.period", "month", `"month" is none of: none, year`},
+		{"numbering.timezone", "Mars", `"Mars" is not a time zone; use a name such as UTC or Europe/Berlin`},
+		{"numbering.timezone", "Local", `"Local" is not a time zone; use a name such as UTC or Europe/Berlin`},
+		{"numbering.timezone", "", "must not be empty"},
+		{"numbering.format", "", "must not be empty"},
+		{"http.addr", "localhost", `"localhost" is not host:port; write 127.0.0.1:8080, or :8080 for all interfaces, or nothing for off`},
+		{"http.addr", ":65536", `":65536" has no port from 0 to 65535`},
+		{"http.addr", ":http", `":http" has no port from 0 to 65535`},
+		{"log.level", "loud", `"loud" is none of: debug, info, warn, error`},
+		{"log.format", "xml", `"xml" is none of: empty, text, json`},
+		{"redis.url", "", "must not be empty"},
+		{"database.url", "", "must not be empty"},
+	} {
+		t.Run(tt.key+"="+tt.text, func(t *testing.T) {
+			t.Parallel()
+			env := "INVOICER_" + strings.ToUpper(strings.ReplaceAll(tt.key, ".", "_"))
+			want := []string{tt.key + " (environment " + env + "): " + tt.want}
+			if diff := cmp.Diff(want, problems(t, sources(t, "", []string{env + "=" + tt.text}, nil))); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestFlagsOfUnknownSectionPanic(t *testing.T) {
+	t.Parallel()
+	defer func() {
+		if recover() == nil {
+			t.Error("AddFlags took a section that doesn't exist")
+		}
+	}()
+	config.AddFlags(nil, "locks")
+}

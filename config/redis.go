@@ -1,0 +1,208 @@
+package config
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+// Options are the options for redis.NewUniversalClient, which makes of them the client that the URL asks for:
+//
+//	redis://user:password@host:6379/0             one server; rediss:// with TLS
+//	unix://user:password@/path/to/socket?db=0     one server
+//	redis-sentinel://host1,host2:26379/master/0   the master that these Sentinels know; rediss-sentinel:// with TLS
+//	redis-cluster://host1,host2:6379              a Cluster; rediss-cluster:// with TLS
+//
+// User and password are those of the Redis servers; Sentinels that want their own get sentinel_username and
+// sentinel_password as parameters. The parameters that redis.ParseURL knows (pool_size, read_timeout, skip_verify …)
+// work with every form. Errors don't contain the URL, nor any part of it that could be secret.
+func (r Redis) Options() (*redis.UniversalOptions, error) {
+	p, err := splitURL(string(r.URL))
+	if err != nil {
+		return nil, err
+	}
+	opts := &redis.UniversalOptions{Username: p.user.Username(), Password: p.password()}
+	scheme, useTLS := p.scheme, false
+	if after, ok := strings.CutPrefix(scheme, "rediss"); ok {
+		scheme, useTLS = "redis"+after, true
+	}
+	switch scheme {
+	case "redis":
+		err = single(opts, p)
+	case "unix":
+		err = socket(opts, p)
+	case "redis-sentinel":
+		err = sentinel(opts, p)
+	case "redis-cluster":
+		err = cluster(opts, p)
+	default:
+		return nil, errors.New("must start with redis://, rediss://, unix://, redis-sentinel:// or redis-cluster://")
+	}
+	if err == nil {
+		err = tune(opts, p, useTLS)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return opts, nil
+}
+
+// Addr says where the server is, for messages: 127.0.0.1:6379, /run/redis.sock, s1:26379,s2:26379/master.
+func (r Redis) Addr() string {
+	opts, err := r.Options()
+	if err != nil {
+		return r.URL.String()
+	}
+	addr := strings.Join(opts.Addrs, ",")
+	if opts.MasterName != "" {
+		addr += "/" + opts.MasterName
+	}
+	return addr
+}
+
+func single(opts *redis.UniversalOptions, p urlParts) (err error) {
+	if len(p.hosts) > 1 {
+		return errors.New("has several hosts; start it with redis-cluster:// or redis-sentinel://")
+	}
+	if opts.Addrs, err = hostPorts(p.hosts, "6379"); err != nil {
+		return err
+	}
+	opts.DB, err = database(strings.Trim(p.path, "/"))
+	return err
+}
+
+func socket(opts *redis.UniversalOptions, p urlParts) error {
+	if len(p.hosts) > 0 || len(p.path) < 2 {
+		return errors.New("needs an absolute path with three slashes: unix:///run/redis.sock")
+	}
+	opts.Addrs = []string{p.path}
+	return nil
+}
+
+func sentinel(opts *redis.UniversalOptions, p urlParts) (err error) {
+	if opts.Addrs, err = hostPorts(p.hosts, "26379"); err != nil {
+		return err
+	}
+	master, db, _ := strings.Cut(strings.Trim(p.path, "/"), "/")
+	if master == "" {
+		return errors.New("lacks the master's name: redis-sentinel://host1,host2/master/0")
+	}
+	opts.MasterName = master
+	opts.SentinelUsername, opts.SentinelPassword = p.query.Get("sentinel_username"), p.query.Get("sentinel_password")
+	opts.DB, err = database(db)
+	return err
+}
+
+func cluster(opts *redis.UniversalOptions, p urlParts) (err error) {
+	opts.IsClusterMode = true // also with a single host, which only has to know the others
+	if opts.Addrs, err = hostPorts(p.hosts, "6379"); err != nil {
+		return err
+	}
+	if db, err := database(strings.Trim(p.path, "/")); err != nil || db != 0 {
+		return errors.New("names a database; a Cluster has only database 0")
+	}
+	return nil
+}
+
+// tune sets what the parameters say, and what this program needs of every client.
+func tune(opts *redis.UniversalOptions, p urlParts, useTLS bool) error {
+	query := maps.Clone(p.query)
+	if opts.MasterName != "" {
+		query.Del("sentinel_username")
+		query.Del("sentinel_password")
+	}
+	if query.Has("password") {
+		return errors.New("has a password among its parameters; write it before the host: redis://user:password@host")
+	}
+	if query.Has("db") && (opts.DB != 0 || opts.IsClusterMode) {
+		return errors.New("names the database in its path and in its parameters, or is a Cluster; leave out db=")
+	}
+	base := "redis://host?"
+	if useTLS {
+		base = "rediss://host?"
+	}
+	o, err := redis.ParseURL(base + query.Encode())
+	if err != nil {
+		return errors.New("has a bad parameter" + p.discreet(strings.TrimPrefix(err.Error(), "redis: ")))
+	}
+	if query.Has("db") {
+		if opts.DB, err = database(strconv.Itoa(o.DB)); err != nil {
+			return err
+		}
+	}
+	opts.Protocol, opts.ClientName = o.Protocol, o.ClientName
+	opts.PoolSize, opts.PoolFIFO, opts.PoolTimeout = o.PoolSize, o.PoolFIFO, o.PoolTimeout
+	opts.MinIdleConns, opts.MaxIdleConns, opts.MaxActiveConns = o.MinIdleConns, o.MaxIdleConns, o.MaxActiveConns
+	opts.MaxConcurrentDials = o.MaxConcurrentDials
+	opts.PipelinePoolSize = o.PipelinePoolSize
+	opts.PipelineReadBufferSize, opts.PipelineWriteBufferSize = o.PipelineReadBufferSize, o.PipelineWriteBufferSize
+	opts.ConnMaxIdleTime, opts.ConnMaxLifetime = o.ConnMaxIdleTime, o.ConnMaxLifetime
+	opts.ConnMaxLifetimeJitter = o.ConnMaxLifetimeJitter
+
+	// Without MaxRetries go-redis sends a command up to 4 times to one server, and once per redirection to a Cluster.
+	opts.MaxRetries, opts.MinRetryBackoff, opts.MaxRetryBackoff = o.MaxRetries, o.MinRetryBackoff, o.MaxRetryBackoff
+	opts.DialTimeout = orDefault(o.DialTimeout, 3*time.Second)
+	opts.DialerRetries = 2 // the default of 5 makes one command wait long for a host that doesn't answer at all
+	opts.ReadTimeout = orDefault(o.ReadTimeout, 3*time.Second)
+	opts.WriteTimeout = orDefault(o.WriteTimeout, 3*time.Second)
+	opts.ContextTimeoutEnabled = true
+
+	// Both are questions to which Redis before 7.2, respectively any Redis but the hosted one, answers with an error.
+	opts.DisableIdentity = true
+	opts.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+
+	if useTLS {
+		// No ServerName: each connection verifies the host that it was made to.
+		opts.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: o.TLSConfig.InsecureSkipVerify}
+	}
+	return nil
+}
+
+func orDefault(d, otherwise time.Duration) time.Duration {
+	if d == 0 {
+		return otherwise
+	}
+	return d
+}
+
+func database(text string) (int, error) {
+	if text == "" {
+		return 0, nil
+	}
+	db, err := strconv.Atoi(text)
+	if err != nil || db < 0 {
+		return 0, errors.New("has no valid database number after the host: redis://host:6379/0")
+	}
+	return db, nil
+}
+
+func hostPorts(hosts []string, defaultPort string) ([]string, error) {
+	if len(hosts) == 0 {
+		return nil, errors.New("names no host")
+	}
+	addrs := make([]string, len(hosts))
+	for i, h := range hosts {
+		host, port, err := net.SplitHostPort(h)
+		if err != nil {
+			if host, port, err = net.SplitHostPort(h + ":" + defaultPort); err != nil {
+				return nil, fmt.Errorf("has a host that is not of the form host:port (number %d)", i+1)
+			}
+		}
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return nil, fmt.Errorf("has a port that is no number from 1 to 65535 (host number %d)", i+1)
+		}
+		if host == "" {
+			return nil, fmt.Errorf("has an empty host (number %d)", i+1)
+		}
+		addrs[i] = net.JoinHostPort(host, port)
+	}
+	return addrs, nil
+}

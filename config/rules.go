@@ -1,0 +1,57 @@
+package config
+
+import (
+	"fmt"
+	"time"
+)
+
+// A rule holds between two durations: that of key is longer than that of other (or shorter, where it says so).
+type rule struct {
+	key, other string
+	shorter    bool
+	because    string
+}
+
+func rules() []rule {
+	return []rule{
+		{
+			key: "worker.shutdown_timeout", other: "worker.job_timeout",
+			because: "or a stopping worker would abandon a job in mid-work",
+		},
+		{
+			key: "lock.ttl", other: "worker.job_timeout",
+			because: "or a lock could expire while its holder still works",
+		},
+		{
+			key: "lock.wait", other: "worker.job_timeout", shorter: true,
+			because: "or a job could spend all its time waiting",
+		},
+	}
+}
+
+func (r rule) holds(c *Config) bool {
+	d, other := r.durations(c)
+	if r.shorter {
+		return d < other
+	}
+	return d > other
+}
+
+func (r rule) message(c *Config) string {
+	d, other := r.durations(c)
+	comparison, cure := "longer", "raise %s or lower %s"
+	if r.shorter {
+		comparison, cure = "shorter", "lower %s or raise %s"
+	}
+	return fmt.Sprintf("%s must be %s than %s (%s), %s; "+cure,
+		formatDuration(d), comparison, r.other, formatDuration(other), r.because, r.key, r.other)
+}
+
+func (r rule) durations(c *Config) (d, other time.Duration) {
+	keys := keysByName()
+	at := func(name string) time.Duration {
+		v, _ := keys[name].value(c).(duration)
+		return *v.p
+	}
+	return at(r.key), at(r.other)
+}
