@@ -1,0 +1,80 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// YAML is the configuration in the form of its file, without passwords, each value with its origin.
+func (c Config) YAML() []byte {
+	var b bytes.Buffer
+	writeSections(&b, func(k Key) {
+		fmt.Fprintf(&b, "  %s: %s # %s\n", k.leaf(), inline(k.value(&c)), c.Origins[k.Name])
+	})
+	return b.Bytes()
+}
+
+// Example is a file with every key, its default and what it means. It configures what [Default] does.
+func Example() []byte {
+	var b bytes.Buffer
+	b.WriteString("# Every key of invoicer with its default. A flag wins over the INVOICER_* variable, and both over this file.\n\n")
+	c := Default()
+	writeSections(&b, func(k Key) {
+		fmt.Fprintf(&b, "  # %s\n", k.Doc)
+		if allowed := k.Allowed(); allowed != "" {
+			fmt.Fprintf(&b, "  # allowed: %s\n", allowed)
+		}
+		fmt.Fprintf(&b, "  # variable: %s\n  %s: %s\n", k.Env(), k.leaf(), inline(k.value(&c)))
+	})
+	return b.Bytes()
+}
+
+func writeSections(b *bytes.Buffer, writeKey func(Key)) {
+	section := ""
+	for _, k := range Keys() {
+		if k.Section() != section {
+			if section != "" {
+				b.WriteByte('\n')
+			}
+			section = k.Section()
+			fmt.Fprintf(b, "%s:\n", section)
+		}
+		writeKey(k)
+	}
+}
+
+// inline is the value as YAML on one line.
+func inline(v value) string {
+	scalar := func(x any) string {
+		out, err := yaml.Marshal(x)
+		if err != nil {
+			return fmt.Sprintf("# %v", err) // no int or string is like that
+		}
+		return strings.TrimSpace(string(out))
+	}
+	queues, ok := v.(weights)
+	if !ok {
+		return scalar(v.native())
+	}
+	var pairs []string
+	for _, name := range queues.names() {
+		pairs = append(pairs, scalar(name)+": "+scalar((*queues.p)[name]))
+	}
+	return "{" + strings.Join(pairs, ", ") + "}"
+}
+
+// MarshalJSON has the structure of the file, without passwords: {"lock":{"ttl":"15s","wait":"200ms"},…}.
+func (c Config) MarshalJSON() ([]byte, error) {
+	tree := make(map[string]map[string]any)
+	for _, k := range Keys() {
+		if tree[k.Section()] == nil {
+			tree[k.Section()] = make(map[string]any)
+		}
+		tree[k.Section()][k.leaf()] = k.value(&c).native()
+	}
+	return json.Marshal(tree)
+}

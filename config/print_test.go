@@ -1,0 +1,106 @@
+package config_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"invoicer/config"
+)
+
+func TestExampleConfiguresTheDefaults(t *testing.T) {
+	t.Parallel()
+	example := string(config.Example())
+	got, err := config.Load(sources(t, example, nil, nil))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, example)
+	}
+	if diff := cmp.Diff(config.Default(), *got, cmpopts.IgnoreFields(config.Config{}, "Origins")); diff != "" {
+		t.Errorf("(-default +example):\n%s", diff)
+	}
+	for _, k := range config.Keys() {
+		if origin := got.Origins[k.Name]; origin == "default" {
+			t.Errorf("the example lacks %s", k.Name)
+		}
+		if !strings.Contains(example, "# "+k.Doc+"\n") || !strings.Contains(example, " "+k.Env()+"\n") {
+			t.Errorf("the example doesn't say what %s means, or its variable", k.Name)
+		}
+	}
+}
+
+func unusual(t *testing.T) *config.Config {
+	t.Helper()
+	cfg, err := config.Load(sources(t, "worker:\n  queues: {\"null\": 1, 007: 2, \"-\": 3}\nnumbering:\n  invoice_series: '2024'\n", []string{
+		"INVOICER_HTTP_ADDR=", "INVOICER_NUMBERING_FORMAT=# {series}: {number}", "INVOICER_REDIS_URL=redis://cache/0?pool_size=5&pool_fifo=true",
+		"INVOICER_RETENTION_JOBS=400d", "INVOICER_LOG_LEVEL=error",
+	}, []string{"--lock-ttl=1h0m30s"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+func TestYAMLLoadsAgain(t *testing.T) {
+	t.Parallel()
+	want := unusual(t)
+	got, err := config.Load(sources(t, string(want.YAML()), nil, nil))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, want.YAML())
+	}
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(config.Config{}, "Origins")); diff != "" {
+		t.Errorf("(-want +got):\n%s\n%s", diff, want.YAML())
+	}
+	for _, line := range []string{
+		"  ttl: 1h0m30s # flag --lock-ttl\n", `  addr: "" # environment INVOICER_HTTP_ADDR` + "\n", "  wait: 200ms # default\n",
+		`  queues: {'-': 3, "007": 2, "null": 1} # `, "  jobs: 400d # ", "\nlog:\n  level: error # ",
+	} {
+		if !strings.Contains(string(want.YAML()), line) {
+			t.Errorf("no line %q in\n%s", line, want.YAML())
+		}
+	}
+}
+
+func TestJSONLoadsAgain(t *testing.T) {
+	t.Parallel()
+	want := unusual(t)
+	document, err := json.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := config.Load(sources(t, string(document), nil, nil))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, document)
+	}
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(config.Config{}, "Origins")); diff != "" {
+		t.Errorf("(-want +got):\n%s\n%s", diff, document)
+	}
+	var tree map[string]map[string]any
+	if err := json.Unmarshal(document, &tree); err != nil {
+		t.Fatal(err)
+	}
+	if got := tree["worker"]["concurrency"]; got != 20.0 {
+		t.Errorf("worker.concurrency is %#v, no number", got)
+	}
+}
+
+func TestPrintsWithoutPasswords(t *testing.T) {
+	t.Parallel()
+	cfg, err := config.Load(sources(t, "", []string{
+		"INVOICER_REDIS_URL=redis://:hunter2@cache", "INVOICER_DATABASE_URL=postgres://bob:hunter2@db/x?sslpassword=hunter2",
+	}, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := json.Marshal(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{string(cfg.YAML()), string(document)} {
+		if strings.Contains(text, "hunter2") || !strings.Contains(text, "bob:xxxxx@db") {
+			t.Errorf("a password, or no URL, in\n%s", text)
+		}
+	}
+}
