@@ -1,0 +1,156 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"invoicer/config"
+)
+
+// The groups that 'invoicer help' shows.
+const (
+	groupWork  = "work"
+	groupAsk   = "ask"
+	groupSetup = "setup"
+)
+
+func (a app) rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "invoicer",
+		Short: "One invoice per transaction, numbered without a gap, however often it is asked for",
+		Long: `invoicer turns billing jobs into exactly one invoice for each transaction, numbered without a gap,
+however often and from however many processes it is asked for.`,
+		Version:       buildVersion().Version,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetVersionTemplate("invoicer {{.Version}}\n")
+	root.AddGroup(
+		&cobra.Group{ID: groupWork, Title: "Make invoices:"},
+		&cobra.Group{ID: groupAsk, Title: "Ask about them:"},
+		&cobra.Group{ID: groupSetup, Title: "Set up:"},
+	)
+	root.AddCommand(
+		a.configCommand(),
+		versionCommand(),
+	)
+	root.SetHelpCommand(helpCommand())
+	root.SetCompletionCommandGroupID(groupSetup)
+	root.InitDefaultCompletionCmd()
+
+	flags := root.PersistentFlags()
+	flags.String("config", "", "the configuration `file`; else INVOICER_CONFIG, else ./invoicer.yaml if there is one")
+	_ = root.MarkPersistentFlagFilename("config", "yaml", "yml", "json") // there is such a flag: the line above
+	config.AddFlags(flags, "redis", "database", "log")
+
+	root.SetFlagErrorFunc(flagError)
+	finish(root)
+	return root
+}
+
+// finish gives every command what none should have to remember: errors of its own end in exitFailed, and a word that
+// is no subcommand is an error with a suggestion.
+func finish(cmd *cobra.Command) {
+	if cmd.HasSubCommands() && !cmd.Runnable() {
+		cmd.Args = noSuchCommand
+		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		cmd.DisableFlagsInUseLine = true
+	}
+	if runE := cmd.RunE; runE != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			err := runE(cmd, args)
+			if err == nil || errors.As(err, new(exitError)) {
+				return err
+			}
+			return exitError{exitFailed, err}
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		finish(sub)
+	}
+}
+
+// noSuchCommand is the Args of a command that has only subcommands.
+func noSuchCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	message := fmt.Sprintf("there is no command %q", strings.TrimPrefix(cmd.CommandPath()+" ", "invoicer ")+args[0])
+	if cmd.SuggestionsMinimumDistance == 0 {
+		cmd.SuggestionsMinimumDistance = 2
+	}
+	if similar := cmd.SuggestionsFor(args[0]); len(similar) > 0 {
+		message += "; did you mean " + strings.Join(similar, " or ") + "?"
+	}
+	return fmt.Errorf("%s; '%s --help' lists what there is", message, cmd.CommandPath())
+}
+
+// flagError blames the word before the flag where that is no command: of 'invoicer wroker --queue x' it isn't the flag
+// that is wrong.
+func flagError(cmd *cobra.Command, err error) error {
+	if cmd.HasSubCommands() {
+		if unknown := noSuchCommand(cmd, cmd.Flags().Args()); unknown != nil {
+			return unknown
+		}
+	}
+	return fmt.Errorf("%w; '%s --help' lists the flags", err, cmd.CommandPath())
+}
+
+// noArgs is the Args of a command that takes flags only.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return fmt.Errorf("'%s' takes no argument, but there is %q; '%[1]s --help' shows what it takes", cmd.CommandPath(), args[0])
+}
+
+// helpCommand differs from cobra's in that help for what doesn't exist is an error.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "help [command]",
+		Short:   "Show what a command does",
+		GroupID: groupSetup,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			about, rest, err := cmd.Root().Find(args)
+			if err == nil && about.HasSubCommands() {
+				err = noSuchCommand(about, rest)
+			}
+			if err != nil {
+				return exitError{exitUsage, err}
+			}
+			about.InitDefaultHelpFlag()
+			return about.Help()
+		},
+	}
+}
+
+// addConfigFlags adds the flags of the given sections of the configuration to a command, beside those of redis,
+// database and log, which every command has.
+func addConfigFlags(cmd *cobra.Command, sections ...string) {
+	config.AddFlags(cmd.Flags(), sections...)
+}
+
+// addJSONFlag adds --json; wantsJSON tells whether it was given.
+func addJSONFlag(cmd *cobra.Command) { cmd.Flags().Bool("json", false, "print JSON for machines") }
+
+func wantsJSON(cmd *cobra.Command) bool {
+	json, err := cmd.Flags().GetBool("json")
+	return err == nil && json
+}
+
+// loadConfig reads the configuration from the command's flags, the environment and the file. Its error ends the
+// program with exitUsage.
+func (a app) loadConfig(cmd *cobra.Command) (*config.Config, error) {
+	file, err := cmd.Flags().GetString("config")
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := config.Load(config.Sources{File: file, Environ: a.environ, Flags: cmd.Flags()})
+	if err != nil {
+		return nil, exitError{exitUsage, err}
+	}
+	return cfg, nil
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Exit codes.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2 // also: the configuration can't be used
+	exitAudit  = 3 // a promise is broken
+)
+
+// An exitError ends the program with its code. Every error that a command returns without one ends it with exitFailed.
+// A nil err says nothing more: the command has told everything already.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e exitError) Unwrap() error { return e.err }
+
+// usageErrorf is for arguments and flags that don't go together.
+func usageErrorf(format string, args ...any) error {
+	return exitError{exitUsage, fmt.Errorf(format, args...)}
+}
+
+// app is what the commands share: the world outside.
+type app struct {
+	environ []string
+}
+
+// run is the program, and returns its exit code.
+func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	root := app{environ: environ}.rootCommand()
+	root.SetArgs(append([]string{}, args...)) // nil would mean os.Args
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+
+	return report(root.ExecuteContext(ctx), stderr)
+}
+
+// report prints what cobra returned, each line marked as ours, and returns the exit code.
+func report(err error, stderr io.Writer) int {
+	if err == nil {
+		return exitOK
+	}
+	exit := exitError{code: exitUsage, err: err} // from cobra itself: a flag, an argument or a command is wrong
+	errors.As(err, &exit)
+	if exit.err != nil {
+		for line := range strings.SplitSeq(exit.err.Error(), "\n") {
+			_, _ = fmt.Fprintln(stderr, "invoicer:", line)
+		}
+	}
+	return exit.code
+}
