@@ -12,6 +12,7 @@ import (
 
 // What happened to a job, as [Event] tells it.
 const (
+	Invoiced = "invoiced"  // its invoice is committed, and its lock is still held
 	Ended    = "ended"     // its end is committed
 	LostRace = "lost_race" // it found the lock held
 	PutBack  = "put_back"  // it went back to the queue, without using up a retry
@@ -31,7 +32,7 @@ type Event struct {
 
 	Outcome invoice.Outcome  // ended
 	Reason  invoice.Reason   // ended as a duplicate
-	Invoice *invoice.Invoice // ended with or against an invoice
+	Invoice *invoice.Invoice // invoiced; ended with or against an invoice
 	Holder  locking.Holder   // lost_race
 	Err     error            // put_back, retried
 }

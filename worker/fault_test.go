@@ -33,7 +33,7 @@ func TestLostReplyToSet(t *testing.T) {
 	rdb, proxy := b.through(t, dropproxy.First("lock:{T1}"))
 	w := b.start(t, "w1", func(p *parts) { p.redis = rdb })
 	b.enqueue(t, job("T1"))
-	if e := <-w.events; e.What != worker.Ended || e.Outcome != invoice.Created {
+	if e := w.first(t); e.What != worker.Ended || e.Outcome != invoice.Created {
 		t.Errorf("first thing that happened: %s %s %v", e.What, e.Outcome, e.Err)
 	}
 	if proxy.Dropped() != 1 {

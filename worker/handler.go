@@ -218,6 +218,11 @@ func (h *Handler) generate(ctx context.Context, a *attempt, lock *locking.Lock, 
 	if result.Outcome == invoice.Duplicate && reason == invoice.LostRace {
 		result.Reason = reason
 	}
+	if result.Recorded {
+		e := h.event(a, Invoiced)
+		e.Invoice = result.Invoice
+		h.options.Observe(e)
+	}
 	if err := fault.Hit(ctx, fault.Committed); err != nil {
 		return result, err
 	}

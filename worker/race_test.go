@@ -98,7 +98,7 @@ func TestCrashedHolder(t *testing.T) {
 		jobID := b.enqueue(t, job("T1"))
 		b.crashed(t, "T1", jobID)
 		w := b.start(t, "w1")
-		e := <-w.events
+		e := w.first(t)
 		if e.What != worker.Ended || e.Outcome != invoice.Created || e.Attempt != 1 {
 			t.Errorf("first thing that happened: %+v", e)
 		}

@@ -164,6 +164,17 @@ func (r *running) await(t *testing.T, what string) worker.Event {
 	}
 }
 
+// first returns the first thing that happened but a commit, to which no job comes in any other way.
+func (r *running) first(t *testing.T) worker.Event {
+	t.Helper()
+	for e := range r.events {
+		if e.What != worker.Invoiced {
+			return e
+		}
+	}
+	return worker.Event{}
+}
+
 // ended waits for the next job's end.
 func (r *running) ended(t *testing.T) worker.Event {
 	t.Helper()
