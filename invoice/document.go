@@ -1,0 +1,127 @@
+package invoice
+
+import (
+	"cmp"
+	"slices"
+)
+
+// A Document is what a job comes to. Amounts are in minor units of the job's currency, and signed.
+type Document struct {
+	Kind     Kind // KindCreditNote when Total is negative, else KindInvoice
+	Subtotal int64
+	Tax      int64
+	Total    int64
+	LineNets []int64 // one for each of the job's lines, in their order
+	Taxes    []Tax   // by percentage, ascending
+}
+
+// A Tax sums up the lines that state one percentage; lines that state none are in no Tax.
+type Tax struct {
+	Percent Decimal
+	Net     int64 // sum of the lines' nets
+	Tax     int64
+}
+
+// Calculate adds the job up. A line's net is quantity × unit price × (1 − discount/100), and the tax at a percentage is
+// the sum of the nets at it × the percentage, each rounded half away from zero to the currency's minor unit. Nothing
+// else is rounded, and everything is exact.
+//
+// It returns an [*InvalidError] when an amount doesn't fit an int64, naming where: lines[i], subtotal, tax or total. For
+// a job that didn't come out of [Decode], it also names an unknown currency and percentages outside of 0–100.
+func (j *Job) Calculate() (Document, error) {
+	var p problems
+	document := j.calculate(&p)
+	if err := p.err(); err != nil {
+		return Document{}, err
+	}
+	return document, nil
+}
+
+const tooBig = "comes to an amount that is too big, so split the transaction"
+
+func (j *Job) calculate(p *problems) Document {
+	exponent, ok := MinorUnits(j.Currency)
+	if !ok {
+		p.add("currency", unknownCurrency(j.Currency))
+		return Document{}
+	}
+
+	document := Document{LineNets: make([]int64, len(j.Lines))}
+	var subtotal sum
+	for i := range j.Lines {
+		l := &j.Lines[i]
+		if !l.validatePercents(i, p) {
+			continue
+		}
+		// Quantity and price count millionths, and so does the share that the discount leaves of 100.
+		share := percent100 - l.DiscountPercent
+		net, ok := scaledProduct(int64(l.Quantity), int64(l.UnitPrice), int64(share), 2*decimalPlaces+decimalPlaces+2-exponent)
+		if !ok {
+			p.add(lineField(i, ""), tooBig)
+			continue
+		}
+		document.LineNets[i] = net
+		subtotal.add(net)
+	}
+	if p.any() {
+		return Document{} // what follows would only be wrong as a consequence
+	}
+
+	if document.Subtotal, ok = subtotal.int64(); !ok {
+		p.add("subtotal", tooBig)
+	}
+	if document.Taxes, document.Tax, ok = taxes(j.Lines, document.LineNets); !ok {
+		p.add("tax", tooBig)
+	}
+	if p.any() {
+		return Document{}
+	}
+	var total sum
+	total.add(document.Subtotal)
+	total.add(document.Tax)
+	if document.Total, ok = total.int64(); !ok {
+		p.add("total", tooBig)
+	}
+	document.Kind = KindInvoice
+	if document.Total < 0 {
+		document.Kind = KindCreditNote
+	}
+	return document
+}
+
+// percent100 is 100 %, the most that a percentage may be.
+const percent100 Decimal = 100 * decimalUnit
+
+// taxes sums up per stated percentage. ok is false when an amount doesn't fit an int64.
+func taxes(lines []Line, nets []int64) (taxes []Tax, total int64, ok bool) {
+	for i := range lines {
+		if percent := lines[i].TaxPercent; percent != nil {
+			if taxes == nil {
+				taxes = make([]Tax, 0, len(lines)-i)
+			}
+			taxes = append(taxes, Tax{Percent: *percent, Net: nets[i]})
+		}
+	}
+	slices.SortFunc(taxes, func(a, b Tax) int { return cmp.Compare(a.Percent, b.Percent) })
+
+	var tax sum
+	n := 0 // taxes[:n] are the rows so far; a row never overtakes the lines that it sums up
+	for i := 0; i < len(taxes); n++ {
+		percent := taxes[i].Percent
+		var net sum
+		for ; i < len(taxes) && taxes[i].Percent == percent; i++ {
+			net.add(taxes[i].Net)
+		}
+		row := Tax{Percent: percent}
+		if row.Net, ok = net.int64(); !ok {
+			return nil, 0, false
+		}
+		if row.Tax, ok = scaledProduct(row.Net, int64(percent), 1, decimalPlaces+2); !ok {
+			return nil, 0, false
+		}
+		tax.add(row.Tax)
+		taxes[n] = row
+	}
+	total, ok = tax.int64()
+	return taxes[:n:n], total, ok
+}
