@@ -1,0 +1,352 @@
+package invoice
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// MaxPayload is how many bytes a job may have.
+const MaxPayload = 1 << 20
+
+// wholePayload is the field of a problem that is no single field's.
+const wholePayload = "payload"
+
+// Decode reads a job from JSON, strictly: nothing is guessed, dropped or rounded. The job it returns is valid and adds
+// up (its Calculate succeeds), has an IdempotencyKey, and its time is in UTC.
+//
+// A payload that can never become an invoice gives an [*InvalidError] that names every bad field. The job beside it is
+// not nil: it holds those of TransactionID, IdempotencyKey, Producer and Series that could be read and are valid by
+// themselves, and nothing else, so that the failure can be recorded under them. A JSON object that states a version
+// newer than [TaskVersion] gives a [*VersionError] with the same kind of job, whatever else is in it. There are no other
+// errors.
+func Decode(payload []byte) (*Job, error) {
+	d := decoder{job: &Job{Version: TaskVersion}}
+	if len(payload) > MaxPayload {
+		// What fits may tell whose job it is; that it ends too early is no news.
+		_ = d.readPayload(payload[:MaxPayload])
+		return d.identity(false), &InvalidError{[]Problem{{wholePayload, fmt.Sprintf(
+			"has %s bytes and must not have more than %s", grouped(len(payload)), grouped(MaxPayload))}}}
+	}
+	if err := d.readPayload(payload); err != nil {
+		d.problems.add(wholePayload, d.malformed(err))
+		return d.identity(false), d.problems.err()
+	}
+	if d.newer != 0 && !d.problems.has("version") && !d.problems.has(wholePayload) {
+		return d.identity(true), &VersionError{Version: d.newer}
+	}
+	d.job.validate(&d.problems)
+	if err := d.problems.err(); err != nil {
+		return d.identity(true), err
+	}
+	if d.job.IdempotencyKey == "" {
+		d.job.IdempotencyKey = d.job.TransactionID
+	}
+	return d.job, nil
+}
+
+// A decoder reads one payload. Its methods return an error only where the payload is no JSON and reading can't go on;
+// everything else that is wrong is a problem.
+type decoder struct {
+	tokens   *jsontext.Decoder
+	job      *Job
+	problems problems
+	newer    int // the version, when it is newer than TaskVersion
+	at       place
+}
+
+// A place is where a decoder stands. It is spelled out only when there is something to say about it.
+type place struct {
+	group group
+	line  int // in the lines
+	name  string
+}
+
+type group uint8
+
+const (
+	inJob group = iota
+	inLines
+	inMetadata
+)
+
+func (p place) String() string {
+	switch p.group {
+	case inLines:
+		return lineField(p.line, p.name)
+	case inMetadata:
+		return metadataField(p.name)
+	default:
+		return p.name
+	}
+}
+
+func (d *decoder) complain(message string) { d.problems.add(d.at.String(), message) }
+
+// refuse complains about a value of the wrong type and steps over it.
+func (d *decoder) refuse(message string) error {
+	if err := d.tokens.SkipValue(); err != nil {
+		return err
+	}
+	d.complain(message)
+	return nil
+}
+
+func (d *decoder) readPayload(payload []byte) error {
+	// When it is told to refuse duplicate names and bad text, the tokenizer stops at the first. So it is told to let
+	// them pass, and they are found here, where every one can be named.
+	d.tokens = jsontext.NewDecoder(bytes.NewBuffer(payload),
+		jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	if d.tokens.PeekKind() != '{' {
+		if err := d.tokens.SkipValue(); err != nil {
+			return err
+		}
+		return errNoObject
+	}
+	if err := d.readJob(); err != nil {
+		return err
+	}
+	if rest := payload[d.tokens.InputOffset():]; len(bytes.TrimLeft(rest, " \t\r\n")) > 0 {
+		d.problems.add(wholePayload, "has data after the JSON object")
+	}
+	return nil
+}
+
+var errNoObject = errors.New("must be a JSON object")
+
+// malformed says why reading couldn't go on, without repeating any of the payload.
+func (d *decoder) malformed(err error) string {
+	var message string
+	var syntax *jsontext.SyntacticError
+	switch {
+	case errors.Is(err, io.EOF):
+		message = "must be a JSON object, and is empty"
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		message = "is not valid JSON: it ends too early"
+	case errors.As(err, &syntax):
+		message = fmt.Sprintf("is not valid JSON at byte %d", syntax.ByteOffset)
+	default:
+		message = err.Error()
+	}
+	if field := d.at.String(); field != "" {
+		message += ", in or after " + field
+	}
+	return message
+}
+
+// identity is what is kept of a job that is refused. That the payload doesn't state a key can be told only when it was
+// read completely.
+func (d *decoder) identity(complete bool) *Job {
+	keep := func(field, value string, valid bool) string {
+		if !valid || d.problems.has(field) {
+			return ""
+		}
+		return value
+	}
+	j := d.job
+	id := &Job{
+		TransactionID:  keep("transaction_id", j.TransactionID, isIdentifier(j.TransactionID, maxTransactionID)),
+		IdempotencyKey: keep("idempotency_key", j.IdempotencyKey, isIdentifier(j.IdempotencyKey, maxIdempotencyKey)),
+		Producer:       keep("producer", j.Producer, isIdentifier(j.Producer, maxProducer)),
+		Series:         keep("series", j.Series, isSeries(j.Series)),
+	}
+	if complete && j.IdempotencyKey == "" && !d.problems.has("idempotency_key") {
+		id.IdempotencyKey = id.TransactionID
+	}
+	return id
+}
+
+// members reads an object whose names are known. With the decoder standing before the value, it calls read for the
+// first value of each name; it complains about all other members.
+func (d *decoder) members(read func(name string) error, known ...string) error {
+	if _, err := d.tokens.ReadToken(); err != nil {
+		return err
+	}
+	object := d.at
+	var seen uint32
+	for d.tokens.PeekKind() != '}' {
+		raw, err := d.tokens.ReadValue()
+		if err != nil {
+			return err
+		}
+		name, _ := unquoted(raw) // bad text is in no known name
+		i := indexOf(known, name)
+		if i < 0 {
+			d.at.name = quotedName(string(name))
+			err = d.refuse("is no field of a job")
+		} else if d.at.name = known[i]; seen&(1<<i) != 0 {
+			err = d.refuse(isTwice)
+		} else {
+			seen |= 1 << i
+			err = read(known[i])
+		}
+		if err != nil {
+			return err
+		}
+		d.at = object
+	}
+	_, err := d.tokens.ReadToken()
+	return err
+}
+
+const isTwice = "must not be given twice"
+
+func indexOf(names []string, name []byte) int {
+	for i := range names {
+		if names[i] == string(name) {
+			return i
+		}
+	}
+	return -1
+}
+
+func (d *decoder) readJob() error {
+	j := d.job
+	return d.members(func(name string) (err error) {
+		switch name {
+		case "version":
+			return d.readVersion()
+		case "transaction_id":
+			j.TransactionID, err = d.code()
+		case "idempotency_key":
+			j.IdempotencyKey, err = d.code()
+		case "producer":
+			j.Producer, err = d.code()
+		case "series":
+			j.Series, err = d.code()
+		case "credits_transaction_id":
+			j.CreditsTransactionID, err = d.code()
+		case "customer_id":
+			j.CustomerID, _, err = d.text()
+		case "customer_name":
+			j.CustomerName, _, err = d.text()
+		case "country":
+			j.Country, _, err = d.text()
+		case "issued_at":
+			j.IssuedAt, err = d.time()
+		case "currency":
+			j.Currency, err = d.code()
+		case "lines":
+			return d.readLines()
+		case "metadata":
+			return d.readMetadata()
+		}
+		return err
+	}, "version", "transaction_id", "idempotency_key", "producer", "series", "credits_transaction_id", "customer_id",
+		"customer_name", "country", "issued_at", "currency", "lines", "metadata")
+}
+
+func (d *decoder) readLines() error {
+	switch d.tokens.PeekKind() {
+	case '[':
+	case 'n':
+		return d.tokens.SkipValue()
+	default:
+		return d.refuse(mustBeLines())
+	}
+	if _, err := d.tokens.ReadToken(); err != nil {
+		return err
+	}
+	lines := d.at
+	n := 0
+	for ; d.tokens.PeekKind() != ']'; n++ {
+		d.at = place{group: inLines, line: n}
+		read := d.readLine
+		if n >= MaxLines {
+			read = d.tokens.SkipValue
+		}
+		if err := read(); err != nil {
+			return err
+		}
+	}
+	if d.at = lines; n == 0 || n > MaxLines {
+		d.complain(mustBeLines())
+	}
+	_, err := d.tokens.ReadToken()
+	return err
+}
+
+func (d *decoder) readLine() error {
+	i := d.at.line
+	d.job.Lines = append(d.job.Lines, Line{})
+	if d.tokens.PeekKind() != '{' {
+		return d.refuse("must be an object")
+	}
+	l := &d.job.Lines[i]
+	var hasQuantity, hasUnitPrice bool
+	err := d.members(func(name string) (err error) {
+		switch name {
+		case "sku":
+			l.SKU, _, err = d.text()
+		case "description":
+			l.Description, _, err = d.text()
+		case "quantity":
+			l.Quantity, hasQuantity, err = d.decimal()
+		case "unit_price":
+			l.UnitPrice, hasUnitPrice, err = d.decimal()
+		case "discount_percent":
+			l.DiscountPercent, _, err = d.decimal()
+		case "tax_percent":
+			if percent, ok, e := d.decimal(); ok {
+				l.TaxPercent = &percent
+			} else {
+				err = e
+			}
+		}
+		return err
+	}, "sku", "description", "quantity", "unit_price", "discount_percent", "tax_percent")
+	if err != nil {
+		return err
+	}
+	if !hasQuantity {
+		d.problems.add(lineField(i, "quantity"), isRequired)
+	}
+	if !hasUnitPrice {
+		d.problems.add(lineField(i, "unit_price"), isRequired)
+	}
+	return nil
+}
+
+func (d *decoder) readMetadata() error {
+	const mustBeStrings = "must be an object that holds nothing but strings"
+	switch d.tokens.PeekKind() {
+	case '{':
+	case 'n':
+		return d.tokens.SkipValue()
+	default:
+		return d.refuse(mustBeStrings)
+	}
+	if _, err := d.tokens.ReadToken(); err != nil {
+		return err
+	}
+	metadata := d.at
+	values := make(map[string]string)
+	for d.tokens.PeekKind() != '}' {
+		raw, err := d.tokens.ReadValue()
+		if err != nil {
+			return err
+		}
+		key, ok := unquoted(raw)
+		d.at = place{group: inMetadata, name: string(key)}
+		if !ok {
+			err = d.refuse(mustBeText)
+		} else if _, twice := values[d.at.name]; twice {
+			err = d.refuse(isTwice)
+		} else if d.tokens.PeekKind() != '"' {
+			err = d.refuse("must be a string")
+		} else {
+			values[d.at.name], _, err = d.text()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if d.at = metadata; len(values) > 0 {
+		d.job.Metadata = values
+	}
+	_, err := d.tokens.ReadToken()
+	return err
+}

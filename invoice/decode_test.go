@@ -1,0 +1,394 @@
+package invoice_test
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"invoicer/invoice"
+	"invoicer/invoice/invoicetest"
+)
+
+const fullJob = `{"version":1,
+ "transaction_id":"536365", "idempotency_key":"k/1", "producer":"checkout", "series":"INV-UK",
+ "credits_transaction_id":"C1", "customer_id":"17850", "customer_name":"Zoë \ud83d\ude00 \u0022O'Hara\u0022", "country":"United Kingdom",
+ "issued_at":"2010-12-01T09:26:00.123456+01:00", "currency":"GBP",
+ "lines":[{"sku":"85123A","description":"£5 & more","quantity":6,"unit_price":"2.55","discount_percent":"5","tax_percent":"20"},
+          {"quantity":"-1","unit_price":0.1e1,"tax_percent":0}],
+ "metadata":{"order":"A-17","":"\n"}}`
+
+func TestDecode(t *testing.T) {
+	t.Parallel()
+	got, err := invoice.Decode([]byte(fullJob))
+	if err != nil {
+		t.Fatal(err)
+	}
+	twenty, zero := invoice.Decimal(20e6), invoice.Decimal(0)
+	want := &invoice.Job{
+		Version: 1, TransactionID: "536365", IdempotencyKey: "k/1", Producer: "checkout", Series: "INV-UK",
+		CreditsTransactionID: "C1", CustomerID: "17850", CustomerName: `Zoë 😀 "O'Hara"`, Country: "United Kingdom",
+		IssuedAt: time.Date(2010, 12, 1, 8, 26, 0, 123456000, time.UTC), Currency: "GBP",
+		Lines: []invoice.Line{
+			{SKU: "85123A", Description: "£5 & more", Quantity: 6e6, UnitPrice: 2.55e6, DiscountPercent: 5e6, TaxPercent: &twenty},
+			{Quantity: -1e6, UnitPrice: 1e6, TaxPercent: &zero},
+		},
+		Metadata: map[string]string{"order": "A-17", "": "\n"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error("want -, got +:", diff)
+	}
+	if got.IssuedAt.Location() != time.UTC {
+		t.Errorf("issued_at is in %v", got.IssuedAt.Location())
+	}
+}
+
+// What the smallest job leaves out, null and "" leave out too.
+func TestDecodeAbsent(t *testing.T) {
+	t.Parallel()
+	const required = `"transaction_id":"536365","issued_at":"2010-12-01T08:26:00Z","currency":"GBP"`
+	want := &invoice.Job{
+		Version: 1, TransactionID: "536365", IdempotencyKey: "536365",
+		IssuedAt: time.Date(2010, 12, 1, 8, 26, 0, 0, time.UTC), Currency: "GBP",
+		Lines: []invoice.Line{{Quantity: 1e6, UnitPrice: 2e6}},
+	}
+	for _, payload := range []string{
+		`{` + required + `,"lines":[{"quantity":1,"unit_price":2}]}`,
+		`{` + required + `,"lines":[{"quantity":1,"unit_price":2,"sku":null,"description":null,"discount_percent":null,"tax_percent":null}],
+		  "version":null,"idempotency_key":null,"producer":null,"series":null,"credits_transaction_id":null,"customer_id":null,
+		  "customer_name":null,"country":null,"metadata":null}`,
+		`{` + required + `,"lines":[{"quantity":1,"unit_price":2,"sku":"","description":"","discount_percent":0}],
+		  "customer_id":"","customer_name":"","country":"","metadata":{}}`,
+	} {
+		got, err := invoice.Decode([]byte(payload))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: want -, got +: %s", payload, diff)
+		}
+	}
+}
+
+// The limits themselves are allowed.
+func TestDecodeAtTheLimits(t *testing.T) {
+	t.Parallel()
+	edge := func(edits ...string) []byte {
+		payload := `{"transaction_id":"T","issued_at":"2010-12-01T08:26:00Z","currency":"GBP","lines":[{"quantity":1,"unit_price":2}]}`
+		for i := 0; i < len(edits); i += 2 {
+			payload = strings.Replace(payload, edits[i], edits[i+1], 1)
+		}
+		return []byte(payload)
+	}
+	const l = `{"quantity":1,"unit_price":2}`
+	for name, payload := range map[string][]byte{
+		"transaction_id of 128":    edge(`"T"`, `"`+strings.Repeat("a", 128)+`"`),
+		"all characters":           edge(`"T"`, `"AZaz09._:/@+=-"`),
+		"idempotency_key of 255":   edge(`{"tr`, `{"idempotency_key":"`+strings.Repeat("a", 255)+`","tr`),
+		"producer of 64":           edge(`{"tr`, `{"producer":"`+strings.Repeat("a", 64)+`","tr`),
+		"series of 32":             edge(`{"tr`, `{"series":"`+strings.Repeat("A", 32)+`","tr`),
+		"5,000 lines":              edge(l, strings.Repeat(l+",", 4999)+l),
+		"1 MiB":                    append(edge(), strings.Repeat(" ", 1<<20-len(edge()))...),
+		"version spelled 1.0":      edge(`{"tr`, `{"version":1.0,"tr`),
+		"version spelled 1e0":      edge(`{"tr`, `{"version":1e0,"tr`),
+		"an escaped name":          edge(`"transaction_id"`, `"\u0074ransaction\u005fid"`),
+		"largest quantity":         edge(`"quantity":1`, `"quantity":999999999999.999999`),
+		"smallest price":           edge(`"unit_price":2`, `"unit_price":"-999999999999.999999"`),
+		"huge exponent of nothing": edge(`"unit_price":2`, `"unit_price":0e-99999999999999999999`),
+		"percentages":              edge(`"quantity":1`, `"quantity":1,"discount_percent":"100.0000000","tax_percent":1e2`),
+		"first microsecond":        edge("2010-12-01T08:26:00Z", "0001-01-01T00:00:00.000001Z"),
+		"last microsecond":         edge("2010-12-01T08:26:00Z", "9999-12-31T23:59:59.999999000000Z"),
+		"year 0 that is year 1":    edge("2010-12-01T08:26:00Z", "0000-12-31T23:30:00-01:00"),
+		"year 10000 that is 9999":  edge("2010-12-01T08:26:00Z", "9999-12-31T23:59:59-00:00"),
+		"small letters in a time":  edge("2010-12-01T08:26:00Z", "2010-12-01t08:26:00.5z"),
+		"leap day":                 edge("2010-12-01T08:26:00Z", "2012-02-29T23:59:59+23:59"),
+	} {
+		if _, err := invoice.Decode(payload); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestDecodeBad(t *testing.T) {
+	t.Parallel()
+	for _, bad := range invoicetest.Bad() {
+		t.Run(bad.Name, func(t *testing.T) {
+			t.Parallel()
+			job, err := invoice.Decode(bad.Payload)
+			got := problemFields(t, err)
+			if got == nil {
+				t.Fatalf("no error for %.300q", bad.Payload)
+			}
+			want := slices.Sorted(slices.Values(bad.Fields))
+			slices.Sort(got)
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%v: fields want -, got +: %s", err, diff)
+			}
+			for _, field := range bad.Fields {
+				if !strings.Contains(err.Error(), field) {
+					t.Errorf("%q doesn't name %s", err, field)
+				}
+			}
+			checkErrorText(t, err)
+			checkIdentity(t, job)
+		})
+	}
+}
+
+// checkErrorText: an error can be logged and stored as it is.
+func checkErrorText(t *testing.T, err error) {
+	t.Helper()
+	text := err.Error()
+	if !utf8.ValidString(text) || strings.ContainsAny(text, "\x00\n\r") {
+		t.Errorf("error %q is not one line of text", text)
+	}
+	if len(text) > 8000 {
+		t.Errorf("error has %d bytes: %.200s…", len(text), text)
+	}
+}
+
+// checkIdentity: what comes with an error is what the failure can be recorded under, and nothing else.
+func checkIdentity(t *testing.T, job *invoice.Job) {
+	t.Helper()
+	if job == nil {
+		t.Fatal("no job beside the error")
+	}
+	identity := &invoice.Job{
+		TransactionID: job.TransactionID, IdempotencyKey: job.IdempotencyKey, Producer: job.Producer, Series: job.Series,
+	}
+	if diff := cmp.Diff(identity, job); diff != "" {
+		t.Error("more than an identity:", diff)
+	}
+	for _, s := range []string{job.TransactionID, job.IdempotencyKey, job.Producer, job.Series} {
+		if strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:/@+=-") != "" || len(s) > 255 {
+			t.Errorf("identity %q is not valid", s)
+		}
+	}
+}
+
+func TestDecodeIdentityOfInvalid(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, payload string
+		want          invoice.Job
+	}{
+		{"all there", `{"transaction_id":"T","idempotency_key":"K","producer":"P","series":"S","currency":"X"}`,
+			invoice.Job{TransactionID: "T", IdempotencyKey: "K", Producer: "P", Series: "S"}},
+		{"key by default", `{"transaction_id":"T"}`, invoice.Job{TransactionID: "T", IdempotencyKey: "T"}},
+		{"bad key", `{"transaction_id":"T","idempotency_key":""}`, invoice.Job{TransactionID: "T"}},
+		{"bad transaction_id", `{"transaction_id":"a b","idempotency_key":"K","producer":"P"}`, invoice.Job{IdempotencyKey: "K", Producer: "P"}},
+		{"wrong types", `{"transaction_id":"T","idempotency_key":1,"producer":{},"series":["S"]}`, invoice.Job{TransactionID: "T"}},
+		{"ambiguous", `{"transaction_id":"T","idempotency_key":"K","transaction_id":"U"}`, invoice.Job{IdempotencyKey: "K"}},
+		{"trailing data", `{"transaction_id":"T"} x`, invoice.Job{TransactionID: "T", IdempotencyKey: "T"}},
+		{"cut", `{"transaction_id":"T","producer":"P","lines":[{"quant`, invoice.Job{TransactionID: "T", Producer: "P"}},
+		{"too long", `{"transaction_id":"T","idempotency_key":"K","country":"` + strings.Repeat("a", 1<<20) + `"}`,
+			invoice.Job{TransactionID: "T", IdempotencyKey: "K"}},
+		{"no object", `["T"]`, invoice.Job{}},
+		{"nothing", ``, invoice.Job{}},
+	} {
+		got, err := invoice.Decode([]byte(tt.payload))
+		if problemFields(t, err) == nil {
+			t.Errorf("%s: no error", tt.name)
+		}
+		if diff := cmp.Diff(&tt.want, got); diff != "" {
+			t.Errorf("%s: want -, got +: %s", tt.name, diff)
+		}
+	}
+}
+
+// A newer version's fields can't be judged here, so nothing but the version is.
+func TestDecodeNewerVersion(t *testing.T) {
+	t.Parallel()
+	for _, payload := range []string{
+		`{"version":2,"transaction_id":"T"}`,
+		`{"transaction_id":"T","lines":{"a":[1,{"b":"\u0000"}]},"new":{"x":1,"x":2},"version":2}`,
+		`{"transaction_id":"T","currency":"\ud800","currency":1,"version":2e0}` + " \n",
+	} {
+		job, err := invoice.Decode([]byte(payload))
+		var newer *invoice.VersionError
+		if !errors.As(err, &newer) || newer.Version != 2 {
+			t.Errorf("Decode(%s): %v", payload, err)
+			continue
+		}
+		if !strings.Contains(err.Error(), "newer worker") {
+			t.Errorf("%q doesn't say that a newer worker is needed", err)
+		}
+		if diff := cmp.Diff(&invoice.Job{TransactionID: "T", IdempotencyKey: "T"}, job); diff != "" {
+			t.Error("want -, got +:", diff)
+		}
+	}
+	for _, payload := range []string{`{"version":2`, `{"version":2}}`, `[{"version":2}]`, `{"version":2,"version":2}`} {
+		if _, err := invoice.Decode([]byte(payload)); problemFields(t, err) == nil {
+			t.Errorf("Decode(%s): %v", payload, err)
+		}
+	}
+}
+
+// However much is wrong, the error stays short, and its value still knows everything.
+func TestInvalidErrorIsShort(t *testing.T) {
+	t.Parallel()
+	payload := `{"transaction_id":"T","issued_at":"2010-12-01T08:26:00Z","currency":"GBP","lines":[` +
+		strings.Repeat(`{"quantity":1,"unit_price":""},`, 4999) + `{"quantity":1,"unit_price":""}]}`
+	_, err := invoice.Decode([]byte(payload))
+	if n := len(problemFields(t, err)); n != 5000 {
+		t.Errorf("%d problems", n)
+	}
+	if !strings.Contains(err.Error(), "; and 4,980 more; ") {
+		t.Errorf("error is %q", err)
+	}
+	checkErrorText(t, err)
+}
+
+// Names, descriptions and metadata stay out of errors, and so does whatever stands in the wrong field.
+func TestErrorsHoldNoPersonalData(t *testing.T) {
+	t.Parallel()
+	const secret = "Ada Lovelace"
+	fields := []string{"version", "transaction_id", "idempotency_key", "producer", "series", "credits_transaction_id",
+		"customer_id", "customer_name", "country", "issued_at", "currency", "lines", "metadata", "other"}
+	lineFields := []string{"sku", "description", "quantity", "unit_price", "discount_percent", "tax_percent", "other"}
+	values := []string{`"` + secret + `"`, `"` + secret + `\u0000"`, `"` + secret + `\ud800"`, `["` + secret + `"]`,
+		`{"name":"` + secret + `"}`, `"` + secret + `\x"`, `"` + secret, secret, `{"name":"` + secret + `\ud800"}`}
+	var payloads []string
+	for _, v := range values {
+		for _, f := range fields {
+			payloads = append(payloads, fmt.Sprintf(`{"%s":%s}`, f, v))
+		}
+		for _, f := range lineFields {
+			payloads = append(payloads, fmt.Sprintf(`{"lines":[{"%s":%s}]}`, f, v))
+		}
+	}
+	for _, payload := range append(payloads, secret, `"`+secret+`"`, `{} `+secret) {
+		_, err := invoice.Decode([]byte(payload))
+		if err == nil {
+			t.Fatalf("Decode(%s) succeeds", payload)
+		}
+		for _, part := range strings.Fields(secret) {
+			if strings.Contains(err.Error(), part) {
+				t.Errorf("Decode(%s): %q", payload, err)
+			}
+		}
+	}
+}
+
+// A payload costs memory, and with it time, by its length, whatever is in it.
+func TestDecodeIsCheap(t *testing.T) {
+	mib := func(open, repeat, end string) []byte {
+		n := (1<<20 - len(open) - len(end)) / len(repeat)
+		return []byte(open + strings.Repeat(repeat, n) + end)
+	}
+	var names strings.Builder
+	for i := 0; names.Len() < 1<<20-100; i++ {
+		fmt.Fprintf(&names, `"%x":0,`, i)
+	}
+	for name, payload := range map[string][]byte{
+		"exponents":     mib(`{"lines":[`, `{"quantity":1e999999999,"unit_price":"1e-999999999"},`, `{}]}`),
+		"digits":        mib(`{"lines":[{"quantity":`, `9`, `}]}`),
+		"lines":         mib(`{"lines":[`, `{},`, `{}]}`),
+		"scalars":       mib(`{"lines":[`, `0,`, `0]}`),
+		"depth":         mib(`{"lines":`, `[`, ``),
+		"unknown names": []byte(`{` + names.String() + `"x":0}`),
+		"metadata":      []byte(`{"metadata":{` + names.String() + `"x":0}}`),
+		"duplicates":    mib(`{`, `"a":0,`, `"a":0}`),
+		"NULs":          mib(`{"country":"`, `\u0000`, `"}`),
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := invoice.Decode(payload)
+		runtime.ReadMemStats(&after)
+		if problemFields(t, err) == nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		allocated := (after.TotalAlloc - before.TotalAlloc) >> 20
+		if allocated > 100 {
+			t.Errorf("%s: %d MiB", name, allocated)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add([]byte(fullJob))
+	f.Add([]byte(`{"version":2}`))
+	f.Add(invoicetest.Payload("536365"))
+	for _, bad := range invoicetest.Bad() {
+		if len(bad.Payload) < 1<<14 {
+			f.Add(bad.Payload)
+		}
+	}
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		job, err := invoice.Decode(payload)
+		var newer *invoice.VersionError
+		switch {
+		case err == nil:
+			checkRoundTrip(t, job)
+			return
+		case errors.As(err, &newer):
+			if newer.Version <= invoice.TaskVersion {
+				t.Errorf("version %d is not newer", newer.Version)
+			}
+		case len(problemFields(t, err)) == 0:
+			t.Error("error without a problem")
+		}
+		checkErrorText(t, err)
+		checkIdentity(t, job)
+	})
+}
+
+func checkRoundTrip(t interface {
+	Fatal(...any)
+	Fatalf(string, ...any)
+}, job *invoice.Job,
+) {
+	payload, err := job.Encode()
+	if err != nil {
+		// The one thing that may be lost on the way is the room for it: another spelling of the same job can be longer.
+		if fields := problemFields(t, err); slices.Equal(fields, []string{"payload"}) {
+			return
+		}
+		t.Fatalf("Encode: %v", err)
+	}
+	again, err := invoice.Decode(payload)
+	if err != nil {
+		t.Fatalf("Decode(%s): %v", payload, err)
+	}
+	if diff := cmp.Diff(job, again); diff != "" {
+		t.Fatal("want -, got +:", diff)
+	}
+	if job.Fingerprint() != again.Fingerprint() {
+		t.Fatal("the fingerprint changes")
+	}
+}
+
+func TestDecodeRoundTrip(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		job := drawJob(t)
+		if _, err := job.Calculate(); err != nil {
+			t.Skip("amounts past int64")
+		}
+		checkRoundTrip(t, job)
+	})
+}
+
+func BenchmarkDecode(b *testing.B) {
+	payload := invoicetest.Payload("536365", func(j *invoice.Job) {
+		for len(j.Lines) < 20 { // the mean of the real transactions
+			j.Lines = append(j.Lines, j.Lines...)
+		}
+		j.Lines = j.Lines[:20]
+	})
+	b.SetBytes(int64(len(payload)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := invoice.Decode(payload); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

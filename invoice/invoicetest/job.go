@@ -1,0 +1,39 @@
+// Package invoicetest makes jobs for tests: valid ones to start from, and every kind of bad one.
+package invoicetest
+
+import (
+	"time"
+
+	"invoicer/invoice"
+)
+
+// Job returns a valid job of two lines, 21.30 GBP net and 25.56 with tax, changed by the edits in order.
+func Job(transactionID string, edits ...func(*invoice.Job)) *invoice.Job {
+	twenty := invoice.Decimal(20_000_000)
+	j := &invoice.Job{
+		Version:        invoice.TaskVersion,
+		TransactionID:  transactionID,
+		IdempotencyKey: transactionID,
+		CustomerID:     "17850",
+		Country:        "United Kingdom",
+		IssuedAt:       time.Date(2010, 12, 1, 8, 26, 0, 0, time.UTC),
+		Currency:       "GBP",
+		Lines: []invoice.Line{
+			{SKU: "85123A", Description: "WHITE HANGING HEART T-LIGHT HOLDER", Quantity: 6_000_000, UnitPrice: 2_550_000, TaxPercent: &twenty},
+			{SKU: "71053", Description: "WHITE METAL LANTERN", Quantity: 2_000_000, UnitPrice: 3_000_000, TaxPercent: &twenty},
+		},
+	}
+	for _, edit := range edits {
+		edit(j)
+	}
+	return j
+}
+
+// Payload returns the JSON of [Job]. It panics when the edits make the job invalid.
+func Payload(transactionID string, edits ...func(*invoice.Job)) []byte {
+	payload, err := Job(transactionID, edits...).Encode()
+	if err != nil {
+		panic("invoicetest: " + err.Error())
+	}
+	return payload
+}

@@ -1,0 +1,162 @@
+package invoice
+
+import (
+	"bytes"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// text reads a string, or null, which is "" and not present. Whether its characters are allowed is judged later, like
+// those of a job that wasn't decoded, but for lone surrogates, which no Go string can hold.
+func (d *decoder) text() (s string, present bool, err error) {
+	switch d.tokens.PeekKind() {
+	case '"':
+	case 'n':
+		return "", false, d.tokens.SkipValue()
+	default:
+		return "", false, d.refuse("must be a string")
+	}
+	raw, err := d.tokens.ReadValue()
+	if err != nil {
+		return "", false, err
+	}
+	value, ok := unquoted(raw)
+	if !ok {
+		d.complain(mustBeText)
+		return "", false, nil
+	}
+	return string(value), true, nil
+}
+
+// code reads a string that must not be empty when it is there.
+func (d *decoder) code() (string, error) {
+	s, present, err := d.text()
+	if present && s == "" {
+		d.complain("must not be empty")
+	}
+	return s, err
+}
+
+// unquoted takes a JSON string's quotes and escapes away. It returns false for bad text behind escapes; bad text that
+// isn't escaped stays as it is.
+func unquoted(raw jsontext.Value) ([]byte, bool) {
+	if bytes.IndexByte(raw, '\\') < 0 {
+		return raw[1 : len(raw)-1], true
+	}
+	value, err := jsontext.AppendUnquote(nil, raw)
+	return value, err == nil
+}
+
+// decimal reads a number, as such or in a string, or null, which is not present.
+func (d *decoder) decimal() (value Decimal, present bool, err error) {
+	kind := d.tokens.PeekKind()
+	switch kind {
+	case '0', '"':
+	case 'n':
+		return 0, false, d.tokens.SkipValue()
+	default:
+		return 0, false, d.refuse(errDecimalSyntax.Error())
+	}
+	raw, err := d.tokens.ReadValue()
+	if err != nil {
+		return 0, false, err
+	}
+	number := []byte(raw)
+	if kind == '"' {
+		number, _ = unquoted(raw) // bad text is no number
+	}
+	if value, err = ParseDecimal(string(number)); err != nil {
+		d.complain(err.Error())
+		return 0, false, nil
+	}
+	return value, true, nil
+}
+
+func (d *decoder) readVersion() error {
+	switch d.tokens.PeekKind() {
+	case '0':
+	case 'n':
+		return d.tokens.SkipValue()
+	default:
+		return d.refuse(mustBeVersion)
+	}
+	version, _, err := d.decimal()
+	if err != nil {
+		return err
+	}
+	switch number := int64(version / decimalUnit); {
+	case version%decimalUnit != 0, number < 1, number > math.MaxInt32:
+		d.complain(mustBeVersion)
+	case number > TaskVersion:
+		d.newer = int(number)
+	}
+	return nil
+}
+
+// time reads a time as RFC 3339 spells it, or null, which is the zero time.
+func (d *decoder) time() (time.Time, error) {
+	s, present, err := d.text()
+	if !present {
+		return time.Time{}, err
+	}
+	t, problem := parseTime(s)
+	if problem != "" {
+		d.complain(problem)
+	}
+	return t, nil
+}
+
+func parseTime(s string) (t time.Time, problem string) {
+	const mustBeTime = "must be an RFC 3339 time with a zone, such as 2010-12-01T08:26:00Z"
+	// RFC 3339 allows both letters to be small, Go doesn't. A small letter anywhere else is an error either way.
+	s = strings.ToUpper(s)
+	fraction, ok := cutTime(s)
+	if !ok {
+		return time.Time{}, mustBeTime
+	}
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return time.Time{}, mustBeTime
+	}
+	// Go drops what is finer than a nanosecond, so the digits themselves are looked at.
+	if len(fraction) > 6 && strings.Trim(fraction[6:], "0") != "" {
+		return time.Time{}, tooFine
+	}
+	return t.UTC(), ""
+}
+
+// cutTime tells whether s has the shape of an RFC 3339 time, which the time package doesn't insist on (it takes 8:26,
+// a comma before the fraction, and zones of more than a day), and returns the digits of its fraction.
+func cutTime(s string) (fraction string, ok bool) {
+	const seconds = "0000-00-00T00:00:00"
+	if len(s) < len(seconds) || !hasShape(s[:len(seconds)], seconds) {
+		return "", false
+	}
+	zone := s[len(seconds):]
+	if after, ok := strings.CutPrefix(zone, "."); ok {
+		zone = strings.TrimLeft(after, "0123456789")
+		if fraction = after[:len(after)-len(zone)]; fraction == "" {
+			return "", false
+		}
+	}
+	if zone == "Z" {
+		return fraction, true
+	}
+	return fraction, (hasShape(zone, "+00:00") || hasShape(zone, "-00:00")) && zone[1:3] <= "23" && zone[4:] <= "59"
+}
+
+// hasShape reports whether s has a digit where the shape has 0, and the shape's character elsewhere.
+func hasShape(s, shape string) bool {
+	if len(s) != len(shape) {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] != shape[i] && (shape[i] != '0' || !isDigit(s[i])) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,184 @@
+package invoice
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+const (
+	// MaxLines is how many lines a job may have.
+	MaxLines = 5000
+
+	maxTransactionID  = 128
+	maxIdempotencyKey = 255
+	maxProducer       = 64
+	maxSeries         = 32
+)
+
+const (
+	isRequired    = "is required"
+	mustBeText    = "must be valid UTF-8 without U+0000 and without lone surrogates"
+	mustBeVersion = "must be the number of a known version, such as 1"
+)
+
+// validate checks what a job says, however it was made.
+func (j *Job) validate(p *problems) {
+	if j.Version < 1 || j.Version > TaskVersion {
+		p.add("version", mustBeVersion)
+	}
+	if j.TransactionID == "" {
+		p.add("transaction_id", isRequired)
+	}
+	for _, id := range []struct {
+		field, value string
+		max          int
+	}{
+		{"transaction_id", j.TransactionID, maxTransactionID},
+		{"idempotency_key", j.IdempotencyKey, maxIdempotencyKey},
+		{"producer", j.Producer, maxProducer},
+		{"credits_transaction_id", j.CreditsTransactionID, maxTransactionID},
+	} {
+		if id.value != "" && !isIdentifier(id.value, id.max) {
+			p.add(id.field, mustBeIdentifier(id.max))
+		}
+	}
+	if j.Series != "" && !isSeries(j.Series) {
+		p.add("series", mustBeSeries)
+	}
+	validateText(p, "customer_id", j.CustomerID)
+	validateText(p, "customer_name", j.CustomerName)
+	validateText(p, "country", j.Country)
+	j.validateIssuedAt(p)
+	switch _, known := MinorUnits(j.Currency); {
+	case j.Currency == "":
+		p.add("currency", isRequired)
+	case !known:
+		p.add("currency", unknownCurrency(j.Currency))
+	}
+	if len(j.Lines) == 0 || len(j.Lines) > MaxLines {
+		p.add("lines", mustBeLines())
+	}
+	for i := range j.Lines[:min(len(j.Lines), MaxLines)] {
+		j.Lines[i].validate(i, p)
+	}
+	j.validateMetadata(p)
+
+	if !p.any() {
+		j.calculate(p)
+	}
+}
+
+func mustBeLines() string { return "must hold 1 to " + grouped(MaxLines) + " lines" }
+
+func (l *Line) validate(i int, p *problems) {
+	if !isText(l.SKU) {
+		p.add(lineField(i, "sku"), mustBeText)
+	}
+	if !isText(l.Description) {
+		p.add(lineField(i, "description"), mustBeText)
+	}
+	if !l.Quantity.inRange() {
+		p.add(lineField(i, "quantity"), errDecimalSize.Error())
+	}
+	if !l.UnitPrice.inRange() {
+		p.add(lineField(i, "unit_price"), errDecimalSize.Error())
+	}
+	l.validatePercents(i, p)
+}
+
+// validatePercents reports whether both percentages are ones.
+func (l *Line) validatePercents(i int, p *problems) bool {
+	const mustBePercentage = "must be a percentage from 0 to 100"
+	ok := true
+	if !l.DiscountPercent.isPercentage() {
+		p.add(lineField(i, "discount_percent"), mustBePercentage)
+		ok = false
+	}
+	if l.TaxPercent != nil && !l.TaxPercent.isPercentage() {
+		p.add(lineField(i, "tax_percent"), mustBePercentage)
+		ok = false
+	}
+	return ok
+}
+
+func (d Decimal) inRange() bool      { return -decimalLimit < d && d < decimalLimit }
+func (d Decimal) isPercentage() bool { return 0 <= d && d <= percent100 }
+
+// validateIssuedAt refuses the zero time although it lies in the year 1: it is what a Go program sends that forgot to
+// set the field.
+func (j *Job) validateIssuedAt(p *problems) {
+	switch year := j.IssuedAt.UTC().Year(); {
+	case j.IssuedAt.IsZero():
+		p.add("issued_at", isRequired)
+	case year < 1 || year > 9999:
+		p.add("issued_at", "must lie in the years 1 to 9999, in UTC")
+	case j.IssuedAt.Nanosecond()%int(time.Microsecond) != 0:
+		p.add("issued_at", tooFine)
+	}
+}
+
+const tooFine = "must not be finer than a microsecond"
+
+func (j *Job) validateMetadata(p *problems) {
+	var bad []string
+	for key, value := range j.Metadata {
+		if !isText(key) || !isText(value) {
+			bad = append(bad, metadataField(key))
+		}
+	}
+	slices.Sort(bad) // an error shouldn't read differently each time
+	for _, field := range bad {
+		p.add(field, mustBeText)
+	}
+}
+
+func metadataField(key string) string { return "metadata." + quotedName(key) }
+
+func validateText(p *problems, field, value string) {
+	if !isText(value) {
+		p.add(field, mustBeText)
+	}
+}
+
+// isText reports whether Postgres can store s as text.
+func isText(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
+
+func isIdentifier(s string, maxLen int) bool {
+	return consistsOf(s, maxLen, func(c byte) bool {
+		return 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' || isDigit(c) || strings.IndexByte("._:/@+=-", c) >= 0
+	})
+}
+
+func mustBeIdentifier(maxLen int) string {
+	return fmt.Sprintf("must be 1 to %d characters of A-Z a-z 0-9 . _ : / @ + = -", maxLen)
+}
+
+func isSeries(s string) bool { return consistsOf(s, maxSeries, isSeriesChar) }
+
+func isSeriesChar(c byte) bool { return 'A' <= c && c <= 'Z' || isDigit(c) || c == '-' }
+
+const mustBeSeries = "must be 1 to 32 characters of A-Z 0-9 -"
+
+func consistsOf(s string, maxLen int, allowed func(byte) bool) bool {
+	if s == "" || len(s) > maxLen {
+		return false
+	}
+	for i := range len(s) {
+		if !allowed(s[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// unknownCurrency repeats the code where it looks like one.
+func unknownCurrency(currency string) string {
+	const message = "must be an ISO 4217 code with a minor unit, such as GBP"
+	if !consistsOf(currency, 3, func(c byte) bool { return 'A' <= c&^0x20 && c&^0x20 <= 'Z' }) {
+		return message
+	}
+	return message + ", and not " + currency
+}
