@@ -1,0 +1,141 @@
+package invoice
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"strconv"
+)
+
+// Fingerprint stands for the job's content: two jobs for one transaction ask for the same invoice exactly when their
+// fingerprints are equal. Who asks doesn't matter, and neither does what the asking is labelled with: idempotency key,
+// producer, metadata and version are no part of it. The job must be valid.
+//
+// It is "v1:" and the SHA-256, in lower-case hex, over these fields one after the other:
+//
+//	transaction_id
+//	series                  as sent, before any default
+//	credits_transaction_id
+//	customer_id
+//	customer_name
+//	country
+//	issued_at               in UTC, as 2010-12-01T08:26:00.000000Z, always with six decimals
+//	currency
+//	number of lines
+//
+// and then for each line, in order:
+//
+//	sku
+//	description
+//	quantity
+//	unit_price
+//	discount_percent        0 is absent
+//	tax_percent             0 is not absent
+//
+// A field is the number of its bytes, a colon, its bytes in UTF-8 and a comma, so 6:536365, for 536365; an absent one is
+// a hyphen and a comma. An empty text is absent. Numbers are decimal and as short as possible: 2.5, -0.001, 6, without
+// exponent, leading zeros or trailing zeros, and -0 is 0.
+func (j *Job) Fingerprint() string {
+	b := make([]byte, 0, 256+64*len(j.Lines))
+	b = appendField(b, j.TransactionID)
+	b = appendField(b, j.Series)
+	b = appendField(b, j.CreditsTransactionID)
+	b = appendField(b, j.CustomerID)
+	b = appendField(b, j.CustomerName)
+	b = appendField(b, j.Country)
+	b = appendField(b, j.canonicalIssuedAt())
+	b = appendField(b, j.Currency)
+	b = appendField(b, strconv.Itoa(len(j.Lines)))
+	for i := range j.Lines {
+		l := &j.Lines[i]
+		b = appendField(b, l.SKU)
+		b = appendField(b, l.Description)
+		b = appendDecimalField(b, l.Quantity)
+		b = appendDecimalField(b, l.UnitPrice)
+		if l.DiscountPercent == 0 {
+			b = appendField(b, "")
+		} else {
+			b = appendDecimalField(b, l.DiscountPercent)
+		}
+		if l.TaxPercent == nil {
+			b = appendField(b, "")
+		} else {
+			b = appendDecimalField(b, *l.TaxPercent)
+		}
+	}
+	hash := sha256.Sum256(b)
+	return "v1:" + hex.EncodeToString(hash[:])
+}
+
+func (j *Job) canonicalIssuedAt() string {
+	return j.IssuedAt.UTC().Format("2006-01-02T15:04:05.000000Z")
+}
+
+func appendField(b []byte, value string) []byte {
+	if value == "" {
+		return append(b, '-', ',')
+	}
+	b = strconv.AppendInt(b, int64(len(value)), 10)
+	b = append(b, ':')
+	b = append(b, value...)
+	return append(b, ',')
+}
+
+func appendDecimalField(b []byte, d Decimal) []byte {
+	return appendField(b, string(d.append(make([]byte, 0, 24))))
+}
+
+// shownDifferences is how many names DiffFields gives.
+const shownDifferences = 20
+
+// DiffFields names the fields in which two jobs ask for something else, in the order of the fingerprint: currency,
+// lines[2].quantity, or lines when there are more of them in one than in the other. Values are not given. After 20 names
+// the last element counts the others: "… and 30 more". It is empty exactly when the fingerprints are equal.
+func DiffFields(a, b *Job) []string {
+	var names []string
+	differ := func(name string, is bool) {
+		if is {
+			names = append(names, name)
+		}
+	}
+	differ("transaction_id", a.TransactionID != b.TransactionID)
+	differ("series", a.Series != b.Series)
+	differ("credits_transaction_id", a.CreditsTransactionID != b.CreditsTransactionID)
+	differ("customer_id", a.CustomerID != b.CustomerID)
+	differ("customer_name", a.CustomerName != b.CustomerName)
+	differ("country", a.Country != b.Country)
+	differ("issued_at", a.canonicalIssuedAt() != b.canonicalIssuedAt())
+	differ("currency", a.Currency != b.Currency)
+	if len(a.Lines) != len(b.Lines) {
+		return append(names, "lines")
+	}
+	for i := range a.Lines {
+		names = a.Lines[i].appendDifferences(names, i, &b.Lines[i])
+	}
+	if more := len(names) - shownDifferences; more > 0 {
+		names = append(slices.Clip(names[:shownDifferences]), "… and "+grouped(more)+" more")
+	}
+	return names
+}
+
+func (l *Line) appendDifferences(names []string, i int, other *Line) []string {
+	differ := func(name string, is bool) {
+		if is {
+			names = append(names, lineField(i, name))
+		}
+	}
+	differ("sku", l.SKU != other.SKU)
+	differ("description", l.Description != other.Description)
+	differ("quantity", l.Quantity != other.Quantity)
+	differ("unit_price", l.UnitPrice != other.UnitPrice)
+	differ("discount_percent", l.DiscountPercent != other.DiscountPercent)
+	differ("tax_percent", !equalRates(l.TaxPercent, other.TaxPercent))
+	return names
+}
+
+func equalRates(a, b *Decimal) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return *a == *b
+}
