@@ -1,0 +1,164 @@
+package invoice
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// NumberingOptions say how documents are numbered. The zero value means the defaults.
+//
+// Changing them on a database that holds invoices is safe for the promise of gapless numbers, which are counted by
+// series and period. But a new format can print what an old one has printed already, and then the database refuses the
+// document: change the series along with the format.
+type NumberingOptions struct {
+	// InvoiceSeries is the series of the jobs that state none: 1 to 32 of A-Z 0-9 -. Default: INV.
+	InvoiceSeries string
+
+	// CreditNoteSeries makes a credit note's series from the one that an invoice would have had. It consists of
+	// {series}, once, and 1 to 32 of A-Z 0-9 - around it. Default: {series}-CN.
+	CreditNoteSeries string
+
+	// Period is when numbers start again at 1: none for never, year for each year of issued_at. Default: none.
+	Period string
+
+	// Format is how a number is printed. It holds {series} once, {number} once, or {number:06} for at least six digits
+	// (1 to 18), with periods {period} once, and any printable text. Between {series} and {number} there must be a
+	// character that is not a digit, since INV11 could be number 11 of INV and number 1 of INV1. Default:
+	// {series}-{number:06}.
+	Format string
+
+	// Timezone is the IANA name of the zone whose years periods are. Default: UTC.
+	Timezone string
+}
+
+// A Numbering decides where documents are counted and how their numbers are printed. It is made once and not changed.
+type Numbering struct {
+	invoiceSeries string
+	creditNote    affixes
+	yearly        bool
+	format        numberFormat
+	location      *time.Location
+}
+
+// A Slot is where a document is counted: in each, the numbers are 1 to n.
+type Slot struct {
+	Series string // up to 64 characters for a credit note
+	Period string // "" without periods, else the year in four digits
+	Kind   Kind   // follows from Series
+}
+
+const (
+	periodNone = "none"
+	periodYear = "year"
+)
+
+// NewNumbering checks the options. Its error names everything that is wrong, by the options' names in the configuration.
+func NewNumbering(o NumberingOptions) (*Numbering, error) {
+	var (
+		n    Numbering
+		errs []error
+		err  error
+	)
+	bad := func(key string, err error) {
+		if err != nil {
+			errs = append(errs, fmt.Errorf("numbering.%s: %w", key, err))
+		}
+	}
+
+	n.invoiceSeries = cmp.Or(o.InvoiceSeries, "INV")
+	n.creditNote, err = parseCreditNoteSeries(cmp.Or(o.CreditNoteSeries, "{series}-CN"))
+	bad("credit_note_series", err)
+	switch {
+	case !isSeries(n.invoiceSeries):
+		bad("invoice_series", errors.New(mustBeSeries))
+	case err == nil && n.creditNote.match(n.invoiceSeries):
+		bad("invoice_series", errors.New("must not look like a series that numbering.credit_note_series makes"))
+	}
+
+	switch period := cmp.Or(o.Period, periodNone); period {
+	case periodNone, periodYear:
+		n.yearly = period == periodYear
+	default:
+		bad("period", fmt.Errorf("must be %s or %s; got %q", periodNone, periodYear, period))
+	}
+	n.format, err = parseNumberFormat(cmp.Or(o.Format, "{series}-{number:06}"), n.yearly)
+	bad("format", err)
+
+	n.location, err = loadLocation(cmp.Or(o.Timezone, "UTC"))
+	bad("timezone", err)
+
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	return &n, nil
+}
+
+// loadLocation refuses Local, which means something else on each machine.
+func loadLocation(name string) (*time.Location, error) {
+	if name == "Local" {
+		return nil, errors.New("must be an IANA name such as Europe/Berlin, or UTC, and not Local")
+	}
+	location, err := time.LoadLocation(name)
+	if err != nil {
+		return nil, fmt.Errorf("must be an IANA name such as Europe/Berlin, or UTC: %w", err)
+	}
+	return location, nil
+}
+
+// Place tells where a job's document is counted, once [Job.Calculate] has told which kind it is. The job must be valid.
+//
+// It returns an [*InvalidError] for series when the job asks for a series that is made for credit notes: that series
+// holds one kind only, and it belongs to the credit notes of another. It returns one for issued_at when the time zone
+// moves that out of the years 1 to 9999.
+func (n *Numbering) Place(j *Job, kind Kind) (Slot, error) {
+	var p problems
+	slot := Slot{Series: cmp.Or(j.Series, n.invoiceSeries), Kind: kind}
+	if n.creditNote.match(slot.Series) {
+		p.add("series", "must not have the form of a credit-note series ("+n.creditNote.wrap("…")+
+			"): state the invoices' series, from which that of their credit notes is made")
+	}
+	if kind == KindCreditNote {
+		slot.Series = n.creditNote.wrap(slot.Series)
+	}
+	if n.yearly {
+		year := j.IssuedAt.In(n.location).Year()
+		if year < 1 || year > 9999 {
+			p.add("issued_at", "must lie in the years 1 to 9999, in "+n.location.String())
+		}
+		slot.Period = fmt.Sprintf("%04d", year)
+	}
+	if err := p.err(); err != nil {
+		return Slot{}, err
+	}
+	return slot, nil
+}
+
+// Format prints a number. Different slots and numbers never print the same.
+func (n *Numbering) Format(s Slot, number int64) string { return n.format.print(s, number) }
+
+// affixes are what a credit note's series has around the invoice's.
+type affixes struct{ prefix, suffix string }
+
+func parseCreditNoteSeries(template string) (affixes, error) {
+	prefix, suffix, ok := strings.Cut(template, placeholderSeries)
+	fixed := prefix + suffix
+	switch {
+	case !ok:
+		return affixes{}, fmt.Errorf("must contain %s, as in %s-CN", placeholderSeries, placeholderSeries)
+	case fixed == "":
+		return affixes{}, fmt.Errorf("must not be just %s: a series holds one kind of document", placeholderSeries)
+	case !isSeries(fixed):
+		return affixes{}, fmt.Errorf("must have 1 to 32 characters of A-Z 0-9 - around one %s", placeholderSeries)
+	}
+	return affixes{prefix, suffix}, nil
+}
+
+func (a affixes) wrap(series string) string { return a.prefix + series + a.suffix }
+
+func (a affixes) match(series string) bool {
+	return len(series) > len(a.prefix)+len(a.suffix) &&
+		strings.HasPrefix(series, a.prefix) && strings.HasSuffix(series, a.suffix)
+}

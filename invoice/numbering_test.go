@@ -1,0 +1,219 @@
+package invoice_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"invoicer/invoice"
+	"invoicer/invoice/invoicetest"
+)
+
+func newNumbering(t testing.TB, o invoice.NumberingOptions) *invoice.Numbering {
+	t.Helper()
+	n, err := invoice.NewNumbering(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestNumberingDefaults(t *testing.T) {
+	t.Parallel()
+	n := newNumbering(t, invoice.NumberingOptions{})
+	for _, tt := range []struct {
+		series string
+		kind   invoice.Kind
+		want   invoice.Slot
+		number string
+	}{
+		{"", invoice.KindInvoice, invoice.Slot{Series: "INV", Kind: "invoice"}, "INV-000017"},
+		{"", invoice.KindCreditNote, invoice.Slot{Series: "INV-CN", Kind: "credit_note"}, "INV-CN-000017"},
+		{"UK-2", invoice.KindInvoice, invoice.Slot{Series: "UK-2", Kind: "invoice"}, "UK-2-000017"},
+		{"UK-2", invoice.KindCreditNote, invoice.Slot{Series: "UK-2-CN", Kind: "credit_note"}, "UK-2-CN-000017"},
+		{"CN", invoice.KindInvoice, invoice.Slot{Series: "CN", Kind: "invoice"}, "CN-000017"},
+		{"-CN", invoice.KindInvoice, invoice.Slot{Series: "-CN", Kind: "invoice"}, "-CN-000017"},
+	} {
+		got, err := n.Place(invoicetest.Job("T", func(j *invoice.Job) { j.Series = tt.series }), tt.kind)
+		if err != nil || got != tt.want {
+			t.Errorf("Place(%q, %s) = %+v, %v, want %+v", tt.series, tt.kind, got, err, tt.want)
+			continue
+		}
+		if number := n.Format(got, 17); number != tt.number {
+			t.Errorf("Format(%+v, 17) = %s, want %s", got, number, tt.number)
+		}
+	}
+	if got := n.Format(invoice.Slot{Series: "INV"}, 12345678); got != "INV-12345678" {
+		t.Errorf("a number of eight digits is printed as %s", got)
+	}
+}
+
+func TestNumberingFormats(t *testing.T) {
+	t.Parallel()
+	slot := invoice.Slot{Series: "INV", Period: "2010", Kind: invoice.KindInvoice}
+	for format, want := range map[string]string{
+		"{series}/{period}/{number}":       "INV/2010/17",
+		"{period}{series}-{number:018}":    "2010INV-000000000000000017",
+		"{number:01}-{period}{series}":     "17-2010INV",
+		"{series}-{period}{number:04}":     "INV-20100017",
+		"№ {series}{period} · {number:3}":  "",
+		"№ {series}{period} · {number:03}": "№ INV2010 · 017",
+		"{series}N{number}{period}":        "INVN172010",
+	} {
+		n, err := invoice.NewNumbering(invoice.NumberingOptions{Format: format, Period: "year"})
+		if (err == nil) != (want != "") {
+			t.Errorf("%s: %v", format, err)
+		} else if err == nil && n.Format(slot, 17) != want {
+			t.Errorf("%s: %s, want %s", format, n.Format(slot, 17), want)
+		}
+	}
+}
+
+// A period is the year on the wall of the time zone.
+func TestNumberingPeriod(t *testing.T) {
+	t.Parallel()
+	eve := time.Date(2010, 12, 31, 23, 30, 0, 0, time.UTC)
+	for _, tt := range []struct {
+		period, timezone string
+		at               time.Time
+		want             string // "" for an error, unless the period is none
+	}{
+		{"", "", eve, ""},
+		{"none", "Europe/Berlin", eve, ""},
+		{"year", "", eve, "2010"},
+		{"year", "Europe/Berlin", eve, "2011"},
+		{"year", "America/New_York", eve.Add(2 * time.Hour), "2010"},
+		{"year", "", time.Date(1, 1, 1, 0, 0, 1, 0, time.UTC), "0001"},
+		{"year", "America/New_York", time.Date(1, 1, 1, 0, 0, 1, 0, time.UTC), ""},
+		{"year", "Asia/Tokyo", time.Date(9999, 12, 31, 23, 0, 0, 0, time.UTC), ""},
+	} {
+		o := invoice.NumberingOptions{Period: tt.period, Timezone: tt.timezone}
+		if tt.period == "year" {
+			o.Format = "{series}-{period}-{number:06}"
+		}
+		got, err := newNumbering(t, o).Place(invoicetest.Job("T", func(j *invoice.Job) { j.IssuedAt = tt.at }), invoice.KindInvoice)
+		if fails := tt.period == "year" && tt.want == ""; fails {
+			if fields := problemFields(t, err); len(fields) != 1 || fields[0] != "issued_at" {
+				t.Errorf("%+v: %v, want an error for issued_at", tt, err)
+			}
+		} else if err != nil || got.Period != tt.want {
+			t.Errorf("%+v: %q, %v", tt, got.Period, err)
+		}
+	}
+}
+
+func TestPlaceRefusesCreditNoteSeries(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ template, series string }{
+		{"", "INV-CN"}, {"", "X-CN"}, {"", "INV-CN-CN"}, {"CN{series}", "CNX"}, {"C-{series}-N", "C-X-N"},
+	} {
+		n := newNumbering(t, invoice.NumberingOptions{CreditNoteSeries: tt.template})
+		for _, kind := range []invoice.Kind{invoice.KindInvoice, invoice.KindCreditNote} {
+			_, err := n.Place(invoicetest.Job("T", func(j *invoice.Job) { j.Series = tt.series }), kind)
+			if fields := problemFields(t, err); len(fields) != 1 || fields[0] != "series" {
+				t.Errorf("%s in %q as %s: %v, want an error for series", tt.series, tt.template, kind, err)
+			}
+		}
+	}
+}
+
+func TestNewNumberingRefuses(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		o    invoice.NumberingOptions
+		want []string // in the error, in order
+	}{
+		{"series in small letters", invoice.NumberingOptions{InvoiceSeries: "inv"}, []string{"numbering.invoice_series"}},
+		{"long series", invoice.NumberingOptions{InvoiceSeries: strings.Repeat("A", 33)}, []string{"numbering.invoice_series"}},
+		{"series of credit notes", invoice.NumberingOptions{InvoiceSeries: "INV-CN"}, []string{"numbering.invoice_series", "numbering.credit_note_series"}},
+		{"template without series", invoice.NumberingOptions{CreditNoteSeries: "CN"}, []string{"numbering.credit_note_series", "{series}"}},
+		{"template of nothing but series", invoice.NumberingOptions{CreditNoteSeries: "{series}"}, []string{"numbering.credit_note_series"}},
+		{"template with two series", invoice.NumberingOptions{CreditNoteSeries: "{series}{series}"}, []string{"numbering.credit_note_series"}},
+		{"template with a number", invoice.NumberingOptions{CreditNoteSeries: "{series}{number}"}, []string{"numbering.credit_note_series"}},
+		{"template in small letters", invoice.NumberingOptions{CreditNoteSeries: "{series}cn"}, []string{"numbering.credit_note_series"}},
+		{"long template", invoice.NumberingOptions{CreditNoteSeries: "{series}" + strings.Repeat("A", 33)}, []string{"numbering.credit_note_series"}},
+		{"unknown period", invoice.NumberingOptions{Period: "month"}, []string{"numbering.period", `"month"`}},
+		{"unknown zone", invoice.NumberingOptions{Timezone: "Europe/Atlantis"}, []string{"numbering.timezone", "Europe/Atlantis"}},
+		{"zone of the machine", invoice.NumberingOptions{Timezone: "Local"}, []string{"numbering.timezone"}},
+		{"zone out of a file", invoice.NumberingOptions{Timezone: "../etc/passwd"}, []string{"numbering.timezone"}},
+		{"no series", invoice.NumberingOptions{Format: "{number}"}, []string{"numbering.format", "{series}"}},
+		{"no number", invoice.NumberingOptions{Format: "{series}"}, []string{"numbering.format", "{number}"}},
+		{"neither", invoice.NumberingOptions{Format: "INV"}, []string{"numbering.format", "{series}", "{number}"}},
+		{"two numbers", invoice.NumberingOptions{Format: "{series}-{number}-{number:06}"}, []string{"numbering.format", "{number}"}},
+		{"two series", invoice.NumberingOptions{Format: "{series}-{number}-{series}"}, []string{"numbering.format", "{series}"}},
+		{"no period", invoice.NumberingOptions{Period: "year"}, []string{"numbering.format", "{period}"}},
+		{"a period without periods", invoice.NumberingOptions{Format: "{series}-{period}-{number}"}, []string{"numbering.format", "{period}", "numbering.period"}},
+		{"unknown placeholder", invoice.NumberingOptions{Format: "{series}-{Number}-{number}"}, []string{"numbering.format", "{Number}"}},
+		{"width without zero", invoice.NumberingOptions{Format: "{series}-{number:6}"}, []string{"numbering.format", "{number:6}"}},
+		{"width 0", invoice.NumberingOptions{Format: "{series}-{number:00}"}, []string{"numbering.format", "{number:00}"}},
+		{"width 19", invoice.NumberingOptions{Format: "{series}-{number:019}"}, []string{"numbering.format", "{number:019}"}},
+		{"no width", invoice.NumberingOptions{Format: "{series}-{number:0}"}, []string{"numbering.format", "{number:0}"}},
+		{"signed width", invoice.NumberingOptions{Format: "{series}-{number:0+6}"}, []string{"numbering.format", "{number:0+6}"}},
+		{"open brace", invoice.NumberingOptions{Format: "{series}-{number}-{"}, []string{"numbering.format", "brace"}},
+		{"closing brace", invoice.NumberingOptions{Format: "{series}}-{number}"}, []string{"numbering.format", "brace"}},
+		{"line break", invoice.NumberingOptions{Format: "{series}\n{number}"}, []string{"numbering.format", "printable"}},
+		{"bad UTF-8", invoice.NumberingOptions{Format: "{series}\xff{number}"}, []string{"numbering.format", "printable"}},
+		{"too long", invoice.NumberingOptions{Format: "{series}" + strings.Repeat("-", 128) + "{number}"}, []string{"numbering.format", "128"}},
+		{"nothing between", invoice.NumberingOptions{Format: "{series}{number:06}"}, []string{"numbering.format", "not a digit"}},
+		{"a digit between", invoice.NumberingOptions{Format: "-{series}0{number:06}-"}, []string{"numbering.format", "not a digit"}},
+		{"a period between", invoice.NumberingOptions{Format: "{number}{period}{series}", Period: "year"}, []string{"numbering.format", "not a digit"}},
+		{"all at once", invoice.NumberingOptions{InvoiceSeries: " ", CreditNoteSeries: "CN", Period: "month", Format: "{x}", Timezone: "X"},
+			[]string{"numbering.credit_note_series", "numbering.invoice_series", "numbering.period", "numbering.format", "{x}", "{series}", "{number}", "numbering.timezone"}},
+	} {
+		n, err := invoice.NewNumbering(tt.o)
+		if err == nil || n != nil {
+			t.Errorf("%s: accepted", tt.name)
+			continue
+		}
+		rest := err.Error()
+		for _, want := range tt.want {
+			_, after, ok := strings.Cut(rest, want)
+			if !ok {
+				t.Errorf("%s: %q doesn't name %s", tt.name, err, want)
+				break
+			}
+			rest = after
+		}
+	}
+}
+
+// However numbers are printed, as long as the format is accepted, no two documents print the same.
+func TestNumbersAreUnambiguous(t *testing.T) {
+	t.Parallel()
+	accepted := 0
+	rapid.Check(t, func(t *rapid.T) {
+		parts := rapid.Permutation([]string{
+			"{series}", "{period}", rapid.SampledFrom([]string{"{number}", "{number:02}"}).Draw(t, "number"),
+			rapid.SampledFrom([]string{"", "1", "-", "A", "20"}).Draw(t, "text"),
+			rapid.SampledFrom([]string{"", "", "2", "-", "B1"}).Draw(t, "more text"),
+		}).Draw(t, "parts")
+		n, err := invoice.NewNumbering(invoice.NumberingOptions{Period: "year", Format: strings.Join(parts, "")})
+		if err != nil {
+			return
+		}
+		accepted++
+		type document struct {
+			series, period string
+			number         int64
+		}
+		printed := map[string]document{}
+		for _, series := range []string{"1", "2", "A", "-", "11", "A1", "1A", "A-", "-1", "A-1", "20", "A20", "A2010", "2010", "A201020", "1-1", "12010"} {
+			for _, period := range []string{"2010", "2011", "1120", "0201"} {
+				for _, number := range []int64{1, 2, 10, 11, 20, 21, 101, 110, 111, 1201, 2010, 12010, 20102010, 201020101} {
+					d := document{series, period, number}
+					s := n.Format(invoice.Slot{Series: series, Period: period}, number)
+					if other, ok := printed[s]; ok {
+						t.Fatalf("%v and %v are both %s in %q", d, other, s, parts)
+					}
+					printed[s] = d
+				}
+			}
+		}
+	})
+	if accepted == 0 {
+		t.Error("no format was accepted")
+	}
+}
