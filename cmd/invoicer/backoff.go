@@ -1,0 +1,58 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// An outageBackoff slows every command down while Redis is away: asynq's loops ask again at once after an error, and
+// would keep a core busy with asking.
+type outageBackoff struct{ failures atomic.Int64 }
+
+const (
+	leastBackoff = 20 * time.Millisecond
+	mostBackoff  = time.Second
+)
+
+func (b *outageBackoff) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (b *outageBackoff) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		return b.slowDown(ctx, next(ctx, cmd))
+	}
+}
+
+func (b *outageBackoff) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		return b.slowDown(ctx, next(ctx, cmds))
+	}
+}
+
+// slowDown returns err, later if it tells of an outage.
+func (b *outageBackoff) slowDown(ctx context.Context, err error) error {
+	var network net.Error
+	if !errors.As(err, &network) && !errors.Is(err, io.EOF) {
+		if b.failures.Load() != 0 {
+			b.failures.Store(0)
+		}
+		return err
+	}
+	if ctx.Err() != nil {
+		return err
+	}
+	delay := min(leastBackoff<<min(b.failures.Add(1), 10), mostBackoff)
+	pause := time.NewTimer(delay/2 + rand.N(delay/2)) //nolint:gosec // jitter needs no secrecy
+	defer pause.Stop()
+	select {
+	case <-pause.C:
+	case <-ctx.Done():
+	}
+	return err
+}

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"invoicer/internal/sample"
+	"invoicer/invoice"
+	"invoicer/invoice/postgres/audit"
+	"invoicer/migrations"
+	"invoicer/worker"
+)
+
+// demoQueue keeps the demo's jobs away from everybody else's workers, and theirs away from the demo's.
+const demoQueue = "demo"
+
+// A demo is one run of `invoicer demo`.
+type demo struct {
+	*workplace
+	out          io.Writer
+	input        string
+	transactions int
+	copies       int
+	workers      int
+	serve        bool
+	force        bool
+	json         bool
+}
+
+func (a app) demoCommand() *cobra.Command {
+	d := &demo{}
+	cmd := &cobra.Command{
+		Use:     "demo",
+		Short:   "Show it: thousands of transactions, asked for several times over, one invoice each",
+		GroupID: groupWork,
+		Args:    cobra.NoArgs,
+		Long: `Shows on the configured servers what invoicer is for: migrates, runs workers, lets competing producers ask for
+every transaction several times over, shows the progress, and ends with what happened, one race in detail, and an audit.
+
+The invoices it makes are as immutable as any. So it refuses a schema that holds invoices already, and it uses a queue
+of its own, named ` + demoQueue + `.`,
+		Example: `  invoicer demo
+  invoicer demo --input transactions.jsonl.gz --copies 5
+  INVOICER_DATABASE_SCHEMA=invoicer_demo invoicer demo --serve`,
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&d.input, "input", "", "the transactions: a `file` of JSON Lines, .gz too; - is standard input (default: made up)")
+	flags.IntVar(&d.transactions, "transactions", 2000, "how many transactions to make up")
+	flags.IntVar(&d.copies, "copies", 3, "how many producers ask for each transaction")
+	flags.IntVar(&d.workers, "workers", 2, "how many workers compete")
+	flags.BoolVar(&d.serve, "serve", false, "keep running afterwards, with the pages and workers on all configured queues")
+	flags.BoolVar(&d.force, "force", false, "go on even if the schema holds invoices already")
+	addJSONFlag(cmd)
+	addConfigFlags(cmd, "worker", "lock", "idempotency", "numbering", "http")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		for name, n := range map[string]int{"transactions": d.transactions, "copies": d.copies, "workers": d.workers} {
+			if n < 1 || n > 1_000_000 {
+				return exitError{exitUsage, fmt.Errorf("--%s %d: must be 1 to 1000000", name, n)}
+			}
+		}
+		d.json = wantsJSON(cmd)
+		return a.runDemo(cmd, d)
+	}
+	return cmd
+}
+
+func (a app) runDemo(cmd *cobra.Command, d *demo) error {
+	cfg, err := a.loadConfig(cmd)
+	if err != nil {
+		return err
+	}
+	d.out = cmd.OutOrStdout()
+	// The report tells what happened; a log line for each of thousands of jobs would hide it.
+	logged := cfg.Log
+	logged.Level = max(logged.Level, slog.LevelError)
+	log := newLogger(logged, cmd.ErrOrStderr())
+	quietRedis(log)
+	ctx, stop := untilSignal(cmd.Context(), func() { _, _ = fmt.Fprintln(cmd.ErrOrStderr(), "invoicer: stopping") })
+	defer stop()
+
+	migrator, err := migrations.New(string(cfg.Database.URL), cfg.Database.Schema)
+	if err != nil {
+		return err
+	}
+	ping := func(ctx context.Context) error { _, err := migrator.Status(ctx); return err }
+	if err := waitFor(ctx, newLogger(cfg.Log, cmd.ErrOrStderr()), "postgres at "+cfg.Database.Addr(), ping); err != nil {
+		return err
+	}
+	if _, err := migrator.Up(ctx); err != nil {
+		return err
+	}
+	if d.workplace, err = openWorkplace(ctx, cfg, log); err != nil {
+		return err
+	}
+	defer d.close()
+	if err := d.refuseForeignInvoices(ctx); err != nil {
+		return err
+	}
+	m, h := newMetrics(), d.health()
+	var p *pages
+	if d.serve {
+		if p, err = openPages(ctx, cfg, h, m); err != nil {
+			return err
+		}
+		defer p.close()
+	}
+	jobs, err := d.load(cmd.InOrStdin())
+	if err != nil {
+		return err
+	}
+	story, err := d.play(ctx, jobs, m)
+	if err != nil {
+		return err
+	}
+	report, err := audit.Run(ctx, audit.Options{URL: string(cfg.Database.URL), Schema: cfg.Database.Schema})
+	if err != nil {
+		return err
+	}
+	if err := d.tell(cmd, story, report); err != nil {
+		return err
+	}
+	if !report.OK() {
+		return exitError{exitAudit, errors.New("the audit found a broken promise")}
+	}
+	if d.serve {
+		return d.keepServing(ctx, cmd, h, p, m)
+	}
+	return nil
+}
+
+// refuseForeignInvoices keeps the demo out of somebody's real books.
+func (d *demo) refuseForeignInvoices(ctx context.Context) error {
+	counts, err := d.store.Counts(ctx)
+	if err != nil {
+		return err
+	}
+	if counts.Invoices > 0 && !d.force {
+		return fmt.Errorf("schema %q holds %d invoices already, and the demo's could never be deleted again: give it a schema of its own (INVOICER_DATABASE_SCHEMA=invoicer_demo invoicer demo), or use --force",
+			d.cfg.Database.Schema, counts.Invoices)
+	}
+	return nil
+}
+
+// load returns the payloads of the transactions to ask for.
+func (d *demo) load(stdin io.Reader) ([]demoJob, error) {
+	var jobs []demoJob
+	if d.input == "" {
+		// Ids of its own for each run, so that --force makes new invoices and not only duplicates.
+		g := sample.New(sample.Options{Prefix: "demo-" + time.Now().UTC().Format("20060102T150405") + "-", MaxLines: 40, Elaborate: true})
+		for range d.transactions {
+			job := g.Next()
+			jobs = append(jobs, demoJob{job: &job})
+		}
+		return jobs, nil
+	}
+	in := stdin
+	if d.input != "-" {
+		file, err := os.Open(d.input)
+		if err != nil {
+			return nil, err
+		}
+		defer file.Close() //nolint:errcheck // it is only read
+		in = file
+	}
+	err := eachLine(in, func(number int, line []byte) error {
+		job, err := invoice.Decode(line)
+		if err != nil {
+			return fmt.Errorf("%s line %d: %w", d.input, number, err)
+		}
+		jobs = append(jobs, demoJob{job: job})
+		return nil
+	})
+	if err == nil && len(jobs) == 0 {
+		err = fmt.Errorf("%s holds no transactions", d.input)
+	}
+	return jobs, err
+}
+
+// keepServing runs the workers on all configured queues, and the pages, until a signal.
+func (d *demo) keepServing(ctx context.Context, cmd *cobra.Command, h *health, p *pages, m *metrics) error {
+	queues := map[string]int{demoQueue: 1}
+	for name, weight := range d.cfg.Worker.Queues {
+		queues[name] = weight
+	}
+	var servers []*worker.Server
+	for i := range d.workers {
+		s, err := d.newWorker(fmt.Sprintf("worker-%d", i+1), queues, m.observe)
+		if err != nil {
+			return err
+		}
+		servers = append(servers, s)
+	}
+	if p != nil && !d.json {
+		_, _ = fmt.Fprintf(d.out, "\nServing until Ctrl-C: the queues at %s%s/, health at %s/readyz, metrics at %s/metrics.\n", p.url(), monitorPath, p.url(), p.url())
+		_, _ = fmt.Fprintf(d.out, "From another terminal: invoicer enqueue FILE, invoicer status TRANSACTION_ID, invoicer audit — with\n  export INVOICER_DATABASE_URL='%s' INVOICER_REDIS_URL='%s' INVOICER_DATABASE_SCHEMA='%s'\n",
+			d.cfg.Database.URL, d.cfg.Redis.URL, d.cfg.Database.Schema)
+	}
+	return runWorkers(ctx, servers, h, p)
+}

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"invoicer/worker"
+)
+
+// metrics count what happens to jobs. No label holds anything that a job holds.
+type metrics struct {
+	registry *prometheus.Registry
+	ended    *prometheus.CounterVec
+	races    *prometheus.CounterVec
+	putBack  *prometheus.CounterVec
+	retried  *prometheus.CounterVec
+	took     *prometheus.HistogramVec
+}
+
+func newMetrics() *metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "invoicer", Name: name, Help: help}, labels)
+	}
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		ended:    counter("jobs_ended_total", "Jobs whose end is committed.", "queue", "outcome", "reason"),
+		races:    counter("races_lost_total", "Attempts that found their transaction's lock held by another job.", "queue"),
+		putBack:  counter("jobs_put_back_total", "Attempts that went back to the queue without using up a retry.", "queue"),
+		retried:  counter("jobs_retried_total", "Attempts that failed and will be repeated.", "queue"),
+		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: "invoicer", Name: "attempt_seconds", Help: "Duration of the attempts that ended their job.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
+		}, []string{"outcome"}),
+	}
+	m.registry.MustRegister(m.ended, m.races, m.putBack, m.retried, m.took,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+func (m *metrics) observe(e worker.Event) {
+	switch e.What {
+	case worker.Ended:
+		m.ended.WithLabelValues(e.Queue, string(e.Outcome), string(e.Reason)).Inc()
+		m.took.WithLabelValues(string(e.Outcome)).Observe(e.Took.Seconds())
+	case worker.LostRace:
+		m.races.WithLabelValues(e.Queue).Inc()
+	case worker.PutBack:
+		m.putBack.WithLabelValues(e.Queue).Inc()
+	case worker.Retried:
+		m.retried.WithLabelValues(e.Queue).Inc()
+	}
+}

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"invoicer/config"
+	"invoicer/invoice"
+	"invoicer/invoice/postgres"
+	"invoicer/locking"
+	"invoicer/migrations"
+	"invoicer/worker"
+)
+
+// connectionsBeside is how many connections a process needs beside those of its slots: asynq's own loops, health checks.
+const connectionsBeside = 12
+
+// newRedis returns the client that the configuration asks for. It opens no connection.
+func newRedis(cfg *config.Config) (redis.UniversalClient, error) {
+	o, err := cfg.Redis.Options()
+	if err != nil {
+		return nil, err
+	}
+	if o.PoolSize == 0 {
+		o.PoolSize = cfg.Worker.Concurrency + connectionsBeside
+	}
+	client := redis.NewUniversalClient(o)
+	client.AddHook(&outageBackoff{})
+	return client, nil
+}
+
+// newStore returns the store that the configuration asks for. It opens no connection.
+func newStore(cfg *config.Config) (*postgres.Store, error) {
+	return postgres.Open(postgres.Options{
+		URL: string(cfg.Database.URL), Schema: cfg.Database.Schema, MaxConns: cfg.Worker.Concurrency + 4,
+	})
+}
+
+func newNumbering(n config.Numbering) (*invoice.Numbering, error) {
+	return invoice.NewNumbering(invoice.NumberingOptions{
+		InvoiceSeries: n.InvoiceSeries, CreditNoteSeries: n.CreditNoteSeries,
+		Period: n.Period, Format: n.Format, Timezone: n.Timezone,
+	})
+}
+
+// checkNumbering lets the rules of numbering, which belong to the domain, join those of the configuration.
+func checkNumbering(cfg *config.Config) []config.Problem {
+	_, err := newNumbering(cfg.Numbering)
+	if err == nil {
+		return nil
+	}
+	all := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the joined error itself, not one in its chain
+		all = joined.Unwrap()
+	}
+	var problems []config.Problem
+	for _, one := range all {
+		key, message, _ := strings.Cut(one.Error(), ": ")
+		problems = append(problems, config.Problem{Key: key, Message: message})
+	}
+	return problems
+}
+
+// A workplace is what workers need: both servers, reachable and fit, and the parts that are built on them.
+type workplace struct {
+	cfg       *config.Config
+	log       *slog.Logger
+	redis     redis.UniversalClient
+	store     *postgres.Store
+	generator *invoice.Generator
+	locker    *locking.Locker
+}
+
+// openWorkplace waits for the servers, a bounded time, and makes sure that they are fit for what is promised.
+func openWorkplace(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *workplace, err error) {
+	w := &workplace{cfg: cfg, log: log}
+	defer func() {
+		if err != nil {
+			w.close()
+		}
+	}()
+	numbering, err := newNumbering(cfg.Numbering)
+	if err != nil {
+		return nil, err
+	}
+	if w.store, err = newStore(cfg); err != nil {
+		return nil, err
+	}
+	if w.redis, err = newRedis(cfg); err != nil {
+		return nil, err
+	}
+	w.generator = invoice.NewGenerator(w.store, numbering)
+
+	if err := waitFor(ctx, log, "postgres at "+cfg.Database.Addr(), w.store.Ping); err != nil {
+		return nil, err
+	}
+	migrator, err := migrations.New(string(cfg.Database.URL), cfg.Database.Schema)
+	if err != nil {
+		return nil, err
+	}
+	if err := migrator.Check(ctx); err != nil {
+		return nil, err
+	}
+	if err := waitFor(ctx, log, "redis at "+cfg.Redis.Addr(), func(ctx context.Context) error { return w.redis.Ping(ctx).Err() }); err != nil {
+		return nil, err
+	}
+	if err := refuseEviction(ctx, w.redis); err != nil {
+		return nil, err
+	}
+	id, err := w.store.DatabaseID(ctx)
+	if err != nil {
+		return nil, err
+	}
+	w.locker, err = locking.New(w.redis, locking.Options{Prefix: "invoicer:" + id + ":", TTL: cfg.Lock.TTL})
+	return w, err
+}
+
+func (w *workplace) close() {
+	if w.redis != nil {
+		_ = w.redis.Close() // nothing is under way any more
+	}
+	if w.store != nil {
+		_ = w.store.Close()
+	}
+}
+
+// newWorker returns a worker on the given queues, ready to start.
+func (w *workplace) newWorker(name string, queues map[string]int, observe func(worker.Event)) (*worker.Server, error) {
+	handler, err := worker.NewHandler(w.generator, w.locker, w.store, worker.Options{
+		Name: name, Concurrency: w.cfg.Worker.Concurrency, Queues: queues,
+		JobTimeout: w.cfg.Worker.JobTimeout, ShutdownTimeout: w.cfg.Worker.ShutdownTimeout,
+		MaxRetry: noneIfZero(w.cfg.Worker.MaxRetry), LockWait: noneIfZero(w.cfg.Lock.Wait), CacheTTL: w.cfg.Idempotency.CacheTTL,
+		Logger: w.log, Observe: observe,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return worker.NewServer(w.redis, handler)
+}
+
+// noneIfZero says "none" as options do in which zero means the default.
+func noneIfZero[T ~int | ~int64](n T) T {
+	if n == 0 {
+		return -1
+	}
+	return n
+}
+
+// workerName tells this process from all others, and people where it runs.
+func workerName() string {
+	host, err := os.Hostname()
+	if err != nil || host == "" {
+		host = "worker"
+	}
+	return fmt.Sprintf("%s-%d-%04x", host, os.Getpid(), rand.Uint32()&0xffff) //nolint:gosec // needs no secrecy
+}
+
+// refuseEviction insists on a Redis that keeps what it was given: with any other policy than noeviction it may drop
+// locks, leases and queued jobs when its memory is full.
+func refuseEviction(ctx context.Context, rdb redis.UniversalClient) error {
+	check := func(ctx context.Context, node interface {
+		Info(ctx context.Context, sections ...string) *redis.StringCmd
+	}) error {
+		info, err := node.Info(ctx, "memory").Result()
+		if err != nil {
+			return fmt.Errorf("redis: read maxmemory_policy: %w", err)
+		}
+		_, policy, found := strings.Cut(info, "maxmemory_policy:")
+		policy, _, _ = strings.Cut(policy, "\r\n")
+		if found && policy != "noeviction" {
+			return fmt.Errorf("redis has maxmemory-policy %s, with which it may drop locks and jobs when its memory is full: set it to noeviction", policy)
+		}
+		return nil
+	}
+	if cluster, ok := rdb.(*redis.ClusterClient); ok {
+		return cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error { return check(ctx, node) })
+	}
+	return check(ctx, rdb)
+}

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"invoicer/worker"
+)
+
+func (a app) workerCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "worker",
+		Short:   "Take jobs from the queues and make their invoices, until SIGINT or SIGTERM",
+		GroupID: groupWork,
+		Args:    cobra.NoArgs,
+		Long: `Takes jobs from the queues and makes their invoices.
+
+At the first SIGINT or SIGTERM it takes no more jobs, finishes those in hand (worker.shutdown_timeout at most) and
+ends with 0. At the second it ends at once, with 1; the jobs in hand are then taken up again when their leases have
+run out. Nothing is lost either way.
+
+On http.addr it answers /livez, /readyz and /metrics, and shows the queues under /monitor/ to who is on this machine.`,
+		Example: `  invoicer worker
+  invoicer worker --worker-concurrency 50 --worker-queues critical=6,default=3
+  INVOICER_HTTP_ADDR=0.0.0.0:8080 invoicer worker`,
+	}
+	addConfigFlags(cmd, "worker", "lock", "idempotency", "numbering", "http")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return a.work(cmd) }
+	return cmd
+}
+
+func (a app) work(cmd *cobra.Command) error {
+	cfg, err := a.loadConfig(cmd)
+	if err != nil {
+		return err
+	}
+	log := newLogger(cfg.Log, cmd.ErrOrStderr())
+	quietRedis(log)
+	ctx, stop := untilSignal(cmd.Context(), func() { log.Info("draining: no more jobs are taken; a second signal ends at once") })
+	defer stop()
+
+	w, err := openWorkplace(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	m, h := newMetrics(), w.health()
+	p, err := openPages(ctx, cfg, h, m)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	server, err := w.newWorker(workerName(), cfg.Worker.Queues, m.observe)
+	if err != nil {
+		return err
+	}
+	return runWorkers(ctx, []*worker.Server{server}, h, p)
+}
+
+// runWorkers runs the workers and what goes with them until ctx ends, and drains them then.
+func runWorkers(ctx context.Context, servers []*worker.Server, h *health, p *pages) error {
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	watch, unwatch := context.WithCancel(context.WithoutCancel(ctx))
+	defer unwatch()
+	failed := make(chan error, 1)
+	if p != nil {
+		defer p.close()
+		beside.Go(func() {
+			if err := p.serve(); err != nil {
+				failed <- err
+			}
+		})
+		h.log.InfoContext(ctx, "pages are served", "url", p.url(), "monitor", p.url()+monitorPath+"/")
+	}
+	beside.Go(func() { h.watch(watch) })
+
+	var err error
+	started := servers[:0:0]
+	for _, s := range servers {
+		if err = s.Start(); err != nil {
+			break
+		}
+		started = append(started, s)
+	}
+	if err == nil {
+		select {
+		case <-ctx.Done():
+		case err = <-failed:
+		}
+	}
+	h.draining.Store(true)
+	var draining sync.WaitGroup
+	for _, s := range started {
+		draining.Go(s.Shutdown)
+	}
+	draining.Wait()
+	return err
+}
+
+// untilSignal returns a context that the first SIGINT or SIGTERM ends, after announce. The second signal ends the
+// process at once.
+func untilSignal(parent context.Context, announce func()) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		select {
+		case <-signals:
+		case <-ctx.Done():
+			return
+		}
+		announce()
+		cancel(errSignal)
+		<-signals
+		os.Exit(exitFailed)
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		cancel(nil)
+	}
+}
+
+// errSignal is why a context of untilSignal ended.
+var errSignal = errors.New("ended by a signal")
