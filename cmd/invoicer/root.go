@@ -34,6 +34,12 @@ however often and from however many processes it is asked for.`,
 		&cobra.Group{ID: groupSetup, Title: "Set up:"},
 	)
 	root.AddCommand(
+		a.demoCommand(),
+		a.workerCommand(),
+		a.enqueueCommand(),
+		a.statusCommand(),
+		a.auditCommand(),
+		a.migrateCommand(),
 		a.configCommand(),
 		versionCommand(),
 	)
@@ -148,7 +154,10 @@ func (a app) loadConfig(cmd *cobra.Command) (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := config.Load(config.Sources{File: file, Environ: a.environ, Flags: cmd.Flags()})
+	cfg, err := config.Load(config.Sources{
+		File: file, Environ: a.environ, Flags: cmd.Flags(),
+		Checks: []func(*config.Config) []config.Problem{checkNumbering},
+	})
 	if err != nil {
 		return nil, exitError{exitUsage, err}
 	}
