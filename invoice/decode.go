@@ -28,8 +28,7 @@ func Decode(payload []byte) (*Job, error) {
 	if len(payload) > MaxPayload {
 		// What fits may tell whose job it is; that it ends too early is no news.
 		_ = d.readPayload(payload[:MaxPayload])
-		return d.identity(false), &InvalidError{[]Problem{{wholePayload, fmt.Sprintf(
-			"has %s bytes and must not have more than %s", grouped(len(payload)), grouped(MaxPayload))}}}
+		return d.identity(false), &InvalidError{[]Problem{{wholePayload, tooLong(len(payload))}}}
 	}
 	if err := d.readPayload(payload); err != nil {
 		d.problems.add(wholePayload, d.malformed(err))

@@ -189,6 +189,7 @@ func TestDecodeIdentityOfInvalid(t *testing.T) {
 		{"ambiguous", `{"transaction_id":"T","idempotency_key":"K","transaction_id":"U"}`, invoice.Job{IdempotencyKey: "K"}},
 		{"trailing data", `{"transaction_id":"T"} x`, invoice.Job{TransactionID: "T", IdempotencyKey: "T"}},
 		{"cut", `{"transaction_id":"T","producer":"P","lines":[{"quant`, invoice.Job{TransactionID: "T", Producer: "P"}},
+		{"bad and cut", `{"transaction_id":"a b","idempotency_key":"K","producer":"\u0000","series":"s","lines":[`, invoice.Job{IdempotencyKey: "K"}},
 		{"too long", `{"transaction_id":"T","idempotency_key":"K","country":"` + strings.Repeat("a", 1<<20) + `"}`,
 			invoice.Job{TransactionID: "T", IdempotencyKey: "K"}},
 		{"no object", `["T"]`, invoice.Job{}},
@@ -279,7 +280,7 @@ func TestErrorsHoldNoPersonalData(t *testing.T) {
 }
 
 // A payload costs memory, and with it time, by its length, whatever is in it.
-func TestDecodeIsCheap(t *testing.T) {
+func TestDecodeIsCheap(t *testing.T) { //nolint:paralleltest // what other tests allocate would be counted too
 	mib := func(open, repeat, end string) []byte {
 		n := (1<<20 - len(open) - len(end)) / len(repeat)
 		return []byte(open + strings.Repeat(repeat, n) + end)
@@ -316,7 +317,7 @@ func TestDecodeIsCheap(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte(fullJob))
 	f.Add([]byte(`{"version":2}`))
-	f.Add(invoicetest.Payload("536365"))
+	f.Add(invoicetest.Payload(f, "536365"))
 	for _, bad := range invoicetest.Bad() {
 		if len(bad.Payload) < 1<<14 {
 			f.Add(bad.Payload)
@@ -378,7 +379,7 @@ func TestDecodeRoundTrip(t *testing.T) {
 }
 
 func BenchmarkDecode(b *testing.B) {
-	payload := invoicetest.Payload("536365", func(j *invoice.Job) {
+	payload := invoicetest.Payload(b, "536365", func(j *invoice.Job) {
 		for len(j.Lines) < 20 { // the mean of the real transactions
 			j.Lines = append(j.Lines, j.Lines...)
 		}

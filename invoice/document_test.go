@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -131,7 +132,7 @@ func TestCalculate(t *testing.T) {
 	}
 }
 
-// calculateByOracle is Calculate in another library's arithmetic. Its field is that of the first amount past int64.
+// calculateByOracle is Calculate in another library's arithmetic. field is "", or where the first amount past int64 is.
 func calculateByOracle(j *invoice.Job) (document invoice.Document, field string) {
 	exponent, _ := invoice.MinorUnits(j.Currency)
 	hundred := decimal.New(100, 0)
@@ -197,7 +198,7 @@ func TestCalculateAgainstOracle(t *testing.T) {
 		want, field := calculateByOracle(job)
 		got, err := job.Calculate()
 		if field != "" {
-			if fields := problemFields(t, err); len(fields) == 0 || fields[0] != field && field != "lines" {
+			if fields := problemFields(t, err); len(fields) == 0 || !strings.HasPrefix(fields[0], field) {
 				t.Fatalf("Calculate names %q, want %q", fields, field)
 			}
 			return

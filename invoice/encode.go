@@ -26,82 +26,97 @@ func (j *Job) Encode() ([]byte, error) {
 	if err := p.err(); err != nil {
 		return nil, err
 	}
-	payload := complete.appendJSON(nil)
-	if len(payload) > MaxPayload {
-		p.add(wholePayload, fmt.Sprintf("has %s bytes and must not have more than %s", grouped(len(payload)), grouped(MaxPayload)))
+	var w writer
+	w.job(&complete)
+	if w.err != nil {
+		return nil, fmt.Errorf("spelling a valid job as JSON: %w", w.err)
+	}
+	if len(w.json) > MaxPayload {
+		p.add(wholePayload, tooLong(len(w.json)))
 		return nil, p.err()
 	}
-	return payload, nil
+	return w.json, nil
 }
 
-func (j *Job) appendJSON(b []byte) []byte {
-	b = append(b, `{"version":`...)
-	b = strconv.AppendInt(b, int64(j.Version), 10)
-	b = appendMember(b, "transaction_id", j.TransactionID)
-	b = appendMember(b, "idempotency_key", j.IdempotencyKey)
-	b = appendMember(b, "producer", j.Producer)
-	b = appendMember(b, "series", j.Series)
-	b = appendMember(b, "credits_transaction_id", j.CreditsTransactionID)
-	b = appendMember(b, "customer_id", j.CustomerID)
-	b = appendMember(b, "customer_name", j.CustomerName)
-	b = appendMember(b, "country", j.Country)
-	b = appendMember(b, "issued_at", j.IssuedAt.UTC().Format(time.RFC3339Nano))
-	b = appendMember(b, "currency", j.Currency)
-	b = append(b, `,"lines":[`...)
+func tooLong(n int) string {
+	return fmt.Sprintf("has %s bytes and must not have more than %s", grouped(n), grouped(MaxPayload))
+}
+
+// A writer spells a job, and keeps the first error. Of valid jobs there is none.
+type writer struct {
+	json []byte
+	err  error
+}
+
+func (w *writer) job(j *Job) {
+	w.raw(`{"version":`)
+	w.json = strconv.AppendInt(w.json, int64(j.Version), 10)
+	w.member("transaction_id", j.TransactionID)
+	w.member("idempotency_key", j.IdempotencyKey)
+	w.member("producer", j.Producer)
+	w.member("series", j.Series)
+	w.member("credits_transaction_id", j.CreditsTransactionID)
+	w.member("customer_id", j.CustomerID)
+	w.member("customer_name", j.CustomerName)
+	w.member("country", j.Country)
+	w.member("issued_at", j.IssuedAt.UTC().Format(time.RFC3339Nano))
+	w.member("currency", j.Currency)
+	separator := `,"lines":[`
 	for i := range j.Lines {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = j.Lines[i].appendJSON(b)
+		w.raw(separator)
+		w.line(&j.Lines[i])
+		separator = ","
 	}
-	b = append(b, ']')
+	w.raw("]")
 	if len(j.Metadata) > 0 {
-		separator := `,"metadata":{`
+		separator = `,"metadata":{`
 		for _, key := range slices.Sorted(maps.Keys(j.Metadata)) {
-			b = append(b, separator...)
-			b = appendString(b, key)
-			b = append(b, ':')
-			b = appendString(b, j.Metadata[key])
+			w.raw(separator)
+			w.text(key)
+			w.raw(":")
+			w.text(j.Metadata[key])
 			separator = ","
 		}
-		b = append(b, '}')
+		w.raw("}")
 	}
-	return append(b, '}')
+	w.raw("}")
 }
 
-// appendJSON spells the decimals as strings, which no reader on the way takes for floats.
-func (l *Line) appendJSON(b []byte) []byte {
-	b = append(b, `{"quantity":"`...)
-	b = l.Quantity.append(b)
-	b = append(b, `","unit_price":"`...)
-	b = l.UnitPrice.append(b)
-	b = append(b, '"')
-	b = appendMember(b, "sku", l.SKU)
-	b = appendMember(b, "description", l.Description)
+// line spells the decimals as strings, which no reader on the way takes for floats.
+func (w *writer) line(l *Line) {
+	w.raw(`{"quantity":"`)
+	w.json = l.Quantity.append(w.json)
+	w.raw(`","unit_price":"`)
+	w.json = l.UnitPrice.append(w.json)
+	w.raw(`"`)
+	w.member("sku", l.SKU)
+	w.member("description", l.Description)
 	if l.DiscountPercent != 0 {
-		b = appendMember(b, "discount_percent", l.DiscountPercent.String())
+		w.member("discount_percent", l.DiscountPercent.String())
 	}
 	if l.TaxPercent != nil {
-		b = appendMember(b, "tax_percent", l.TaxPercent.String())
+		w.member("tax_percent", l.TaxPercent.String())
 	}
-	return append(b, '}')
+	w.raw("}")
 }
 
-// appendMember adds a further member to an object, unless it is absent.
-func appendMember(b []byte, name, value string) []byte {
+// member adds a further member to an object, unless it is absent.
+func (w *writer) member(name, value string) {
 	if value == "" {
-		return b
+		return
 	}
-	b = append(b, `,"`...)
-	b = append(b, name...)
-	b = append(b, `":`...)
-	return appendString(b, value)
+	w.raw(`,"`)
+	w.raw(name)
+	w.raw(`":`)
+	w.text(value)
 }
 
-func appendString(b []byte, s string) []byte {
-	b, err := jsontext.AppendQuote(b, s)
-	if err != nil {
-		panic("invoice: text that was found valid can't be quoted: " + err.Error())
+func (w *writer) raw(json string) { w.json = append(w.json, json...) }
+
+func (w *writer) text(s string) {
+	json, err := jsontext.AppendQuote(w.json, s)
+	if err != nil && w.err == nil {
+		w.err = err
 	}
-	return b
+	w.json = json
 }

@@ -29,11 +29,16 @@ func Job(transactionID string, edits ...func(*invoice.Job)) *invoice.Job {
 	return j
 }
 
-// Payload returns the JSON of [Job]. It panics when the edits make the job invalid.
-func Payload(transactionID string, edits ...func(*invoice.Job)) []byte {
+// Payload returns the JSON of [Job], and ends the test when the edits make the job invalid.
+func Payload(t interface {
+	Helper()
+	Fatal(args ...any)
+}, transactionID string, edits ...func(*invoice.Job),
+) []byte {
+	t.Helper()
 	payload, err := Job(transactionID, edits...).Encode()
 	if err != nil {
-		panic("invoicetest: " + err.Error())
+		t.Fatal(err)
 	}
 	return payload
 }
