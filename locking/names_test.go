@@ -1,0 +1,89 @@
+package locking_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+	"pgregory.net/rapid"
+
+	"invoicer/locking"
+)
+
+// odd draws the names that are most likely to be mistaken for one another, or for syntax.
+var odd = rapid.OneOf(
+	rapid.StringN(1, 20, -1),
+	rapid.StringOfN(rapid.SampledFrom([]rune{'{', '}', '"', '\\', 0, '<', 'a', 'A', '\u2028', '😀', '\ufffd'}), 1, 6, -1),
+)
+
+// testKeys keeps two keys apart, whatever they are. A cluster refuses a script whose entries are in two slots.
+func testKeys(t *testing.T, b *bundle) {
+	n := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		n++
+		locker := b.newLocker(t, fmt.Sprint(b.prefix, n, ":"), ttl)
+		valid := odd.Filter(func(s string) bool { return s[0] != '}' })
+		key, other := valid.Draw(rt, "key"), valid.Draw(rt, "other")
+		if key == other {
+			rt.Skip("the same key")
+		}
+		lock, err := locker.Acquire(t.Context(), key, anna)
+		must(rt, err)
+		_, err = locker.Acquire(t.Context(), other, bert)
+		must(rt, err)
+		must(rt, lock.Finish(t.Context(), "x", ttl))
+		if h, _, err := locker.Holder(t.Context(), other); err != nil || h != bert {
+			rt.Fatalf("holder %+v, %v; want %+v", h, err, bert)
+		}
+		if ok, err := locker.Forget(t.Context(), key, "x"); err != nil || !ok {
+			rt.Fatalf("forgot %v, %v", ok, err)
+		}
+	})
+}
+
+// testHolderIDs lets the same ID take over, and only the same, whatever it is.
+func testHolderIDs(t *testing.T, b *bundle) {
+	rapid.Check(t, func(rt *rapid.T) {
+		id, other := odd.Draw(rt, "id"), odd.Draw(rt, "other")
+		if id == other {
+			rt.Skip("the same ID")
+		}
+		b.expire(t)
+		b.acquire(t, locking.Holder{ID: id, Worker: other})
+		b.acquire(t, locking.Holder{ID: id, Worker: "\xff"})
+		_, err := b.locker.Acquire(t.Context(), b.key, locking.Holder{ID: other})
+		held, ok := errors.AsType[*locking.HeldError](err)
+		if !ok || held.Holder.ID != id {
+			rt.Fatalf("%q: %v, want held by %q", other, err, id)
+		}
+	})
+}
+
+// testSpread locks keys on each master of a cluster.
+func testSpread(t *testing.T, b *bundle, client *redis.ClusterClient) {
+	const keys = 60
+	for i := range keys {
+		b.key = fmt.Sprintf("key-%d", i)
+		lock := b.acquire(t, anna)
+		b.wantHeld(t, anna)
+		if i%2 == 0 {
+			must(t, lock.Finish(t.Context(), b.key, ttl))
+			b.wantDone(t, bert, b.key)
+		}
+	}
+	var all atomic.Int64
+	must(t, client.ForEachMaster(t.Context(), func(ctx context.Context, master *redis.Client) error {
+		found, err := master.Keys(ctx, b.prefix+"*").Result()
+		if len(found) == 0 {
+			t.Errorf("%v has no key", master)
+		}
+		all.Add(int64(len(found)))
+		return err
+	}))
+	if got := all.Load(); got != keys {
+		t.Errorf("%d keys in all, want %d", got, keys)
+	}
+}

@@ -1,0 +1,232 @@
+package locking_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"invoicer/locking"
+)
+
+func testHeld(t *testing.T, b *bundle) {
+	b.wantNotHeld(t)
+	lock := b.acquire(t, anna)
+	if lock.Key() != b.key || lock.Token() == "" {
+		t.Errorf("key %q, token %q", lock.Key(), lock.Token())
+	}
+	wantWithin(t, "remaining", b.wantHeld(t, anna), ttl/2, ttl)
+
+	h, remaining, err := b.locker.Holder(t.Context(), b.key)
+	if err != nil || h != anna {
+		t.Errorf("holder %+v, %v; want %+v", h, err, anna)
+	}
+	wantWithin(t, "remaining", remaining, ttl/2, ttl)
+
+	must(t, lock.Release(t.Context()))
+	b.wantNotHeld(t)
+	wantLost(t, lock.Release(t.Context()))
+	b.acquire(t, bert)
+}
+
+func testOptions(t *testing.T, b *bundle) {
+	locker, err := locking.New(b.client, locking.Options{Prefix: b.prefix, NewToken: func() string { return "t-1" }})
+	must(t, err)
+	lock, err := locker.Acquire(t.Context(), b.key, anna)
+	must(t, err)
+	if lock.Token() != "t-1" {
+		t.Errorf("token %q, want the injected one", lock.Token())
+	}
+	wantWithin(t, "default TTL", b.wantHeld(t, anna), 10*time.Second, 15*time.Second)
+
+	// Another release of this package must be able to read it.
+	got, err := b.client.Get(t.Context(), b.lockKey()).Result()
+	must(t, err)
+	if want := `{"holder":"anna's work","worker":"anna","token":"t-1"}`; got != want {
+		t.Errorf("Redis has %s, want %s", got, want)
+	}
+}
+
+func testDone(t *testing.T, b *bundle) {
+	for _, value := range []string{"", "paid", "\xff\x00{\"braces\"}"} {
+		b.key += "+"
+		lock := b.acquire(t, anna)
+		must(t, lock.Finish(t.Context(), value, ttl))
+		b.wantNotHeld(t)
+		b.wantDone(t, anna, value)
+		b.wantDone(t, bert, value)
+		wantWithin(t, "done entry's expiry", b.pttl(t, b.doneKey()), ttl/2, ttl)
+		wantLost(t, lock.Release(t.Context()))
+	}
+}
+
+func testForget(t *testing.T, b *bundle) {
+	must(t, b.acquire(t, anna).Finish(t.Context(), "stale", ttl))
+	for _, step := range []struct {
+		value string
+		want  bool
+	}{{"newer", false}, {"", false}, {"stale", true}, {"stale", false}} {
+		got, err := b.locker.Forget(t.Context(), b.key, step.value)
+		if err != nil || got != step.want {
+			t.Errorf("forget %q: %v, %v; want %v", step.value, got, err, step.want)
+		}
+		if step.value != "stale" {
+			b.wantDone(t, bert, "stale")
+		}
+	}
+	b.acquire(t, bert)
+}
+
+// testExpiry sees a lock end by itself, and not before its time.
+func testExpiry(t *testing.T, b *bundle) {
+	const brief = 50 * time.Millisecond
+	before := b.now(t)
+	lock, err := b.newLocker(t, b.prefix, brief).Acquire(t.Context(), b.key, anna)
+	must(t, err)
+	var next *locking.Lock
+	eventually(t, "the lock's expiry", func() bool {
+		next, err = b.locker.Acquire(t.Context(), b.key, bert)
+		if _, held := errors.AsType[*locking.HeldError](err); !held {
+			must(t, err)
+		}
+		return err == nil
+	})
+	wantWithin(t, "the lock lasted", b.now(t).Sub(before), brief-time.Millisecond, patience)
+	wantLost(t, lock.Release(t.Context()))
+	must(t, next.Release(t.Context()))
+}
+
+func testExtend(t *testing.T, b *bundle) {
+	lock := b.acquire(t, anna)
+	for _, d := range []time.Duration{10 * ttl, ttl / 10} {
+		must(t, lock.Extend(t.Context(), d))
+		wantWithin(t, "extended", b.pttl(t, b.lockKey()), d/2, d)
+	}
+	for _, d := range []time.Duration{0, -time.Second, time.Millisecond - 1} {
+		if err := lock.Extend(t.Context(), d); err == nil || errors.Is(err, locking.ErrLost) {
+			t.Errorf("extend by %v: %v, want a refusal", d, err)
+		}
+		if err := lock.Finish(t.Context(), "x", d); err == nil || errors.Is(err, locking.ErrLost) {
+			t.Errorf("finish for %v: %v, want a refusal", d, err)
+		}
+	}
+	b.wantHeld(t, anna)
+}
+
+func testTakeOver(t *testing.T, b *bundle) {
+	old := b.acquire(t, anna)
+	must(t, old.Extend(t.Context(), ttl/10))
+
+	rerun := locking.Holder{ID: anna.ID, Worker: "another machine"}
+	lock := b.acquire(t, rerun)
+	if lock.Token() == old.Token() {
+		t.Error("the old token is still good")
+	}
+	wantWithin(t, "expiry", b.pttl(t, b.lockKey()), ttl/2, ttl)
+
+	wantLost(t, old.Extend(t.Context(), 10*ttl))
+	wantLost(t, old.Release(t.Context()))
+	wantWithin(t, "expiry", b.pttl(t, b.lockKey()), ttl/2, ttl)
+	b.wantHeld(t, rerun)
+
+	wantLost(t, old.Finish(t.Context(), "early", ttl))
+	if h, _, err := b.locker.Holder(t.Context(), b.key); err != nil || h != rerun {
+		t.Errorf("holder %+v, %v; want %+v", h, err, rerun)
+	}
+	must(t, lock.Finish(t.Context(), "late", ttl))
+	b.wantDone(t, anna, "late")
+}
+
+func testLate(t *testing.T, b *bundle) {
+	old := b.acquire(t, anna)
+	b.expire(t)
+	wantLost(t, old.Extend(t.Context(), ttl))
+	b.wantNotHeld(t)
+
+	lock := b.acquire(t, bert)
+	must(t, lock.Extend(t.Context(), 5*ttl))
+	wantLost(t, old.Extend(t.Context(), ttl))
+	wantLost(t, old.Release(t.Context()))
+	wantLost(t, old.Finish(t.Context(), "fact", ttl))
+
+	if h, remaining, err := b.locker.Holder(t.Context(), b.key); err != nil || h != bert || remaining <= 4*ttl {
+		t.Errorf("holder %+v for %v, %v; want %+v for about %v", h, remaining, err, bert, 5*ttl)
+	}
+	b.wantDone(t, anna, "fact")
+	must(t, lock.Release(t.Context()))
+	b.wantDone(t, anna, "fact")
+}
+
+func testForeign(t *testing.T, b *bundle) {
+	nobody := locking.Holder{}
+	for _, value := range []string{
+		"", "1", "locked", `{"holder":`, `"holder"`, `[]`, `null`, `{}`, `{"holder":1}`, `{"holder":null}`, `{"holder":["anna's work"]}`, "\xff\x00",
+	} {
+		must(t, b.client.Set(t.Context(), b.lockKey(), value, 0).Err())
+		if remaining := b.wantHeld(t, nobody); remaining >= 0 {
+			t.Errorf("%q: remaining %v, want less than 0", value, remaining)
+		}
+		h, remaining, err := b.locker.Holder(t.Context(), b.key)
+		if err != nil || h != nobody || remaining >= 0 {
+			t.Errorf("%q: holder %+v for %v, %v; want nobody's, for ever", value, h, remaining, err)
+		}
+		must(t, b.client.Set(t.Context(), b.lockKey(), value, ttl).Err())
+		wantWithin(t, "remaining", b.wantHeld(t, nobody), ttl/2, ttl)
+	}
+
+	b.expire(t)
+	must(t, b.client.HSet(t.Context(), b.lockKey(), "holder", anna.ID).Err())
+	if remaining := b.wantHeld(t, nobody); remaining >= 0 {
+		t.Errorf("remaining %v, want less than 0", remaining)
+	}
+	if _, remaining, err := b.locker.Holder(t.Context(), b.key); err != nil || remaining >= 0 {
+		t.Errorf("holder for %v, %v; want nobody's, for ever", remaining, err)
+	}
+}
+
+func testPrefixes(t *testing.T, b *bundle) {
+	b.acquire(t, anna)
+	other := b.newLocker(t, b.prefix+"other:", ttl)
+	lock, err := other.Acquire(t.Context(), b.key, bert)
+	must(t, err)
+	must(t, lock.Finish(t.Context(), "x", ttl))
+	b.wantHeld(t, anna)
+}
+
+func testScriptsFlushed(t *testing.T, b *bundle) {
+	lock := b.acquire(t, anna)
+	must(t, b.client.ScriptFlush(t.Context()).Err())
+	b.wantHeld(t, anna)
+	must(t, b.client.ScriptFlush(t.Context()).Err())
+	must(t, lock.Finish(t.Context(), "x", ttl))
+	b.wantDone(t, bert, "x")
+}
+
+func testAllExpires(t *testing.T, b *bundle) {
+	lock := b.acquire(t, anna)
+	wantWithin(t, "lock's expiry", b.pttl(t, b.lockKey()), ttl/2, ttl)
+	must(t, lock.Finish(t.Context(), "x", time.Millisecond))
+	eventually(t, "the done entry's expiry", func() bool {
+		n, err := b.client.Exists(t.Context(), b.doneKey()).Result()
+		return err == nil && n == 0
+	})
+	b.acquire(t, bert)
+}
+
+func testCleanUp(t *testing.T, b *bundle) {
+	ctx, cancel := context.WithCancel(t.Context())
+	lock, err := b.locker.Acquire(ctx, b.key, anna)
+	must(t, err)
+	cancel()
+	if err := lock.Release(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("release: %v, want context.Canceled", err)
+	}
+	if _, err := b.locker.Acquire(ctx, b.key, bert); !errors.Is(err, context.Canceled) {
+		t.Errorf("acquire: %v, want context.Canceled", err)
+	}
+	b.wantHeld(t, anna)
+	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	must(t, lock.Release(ctx))
+	b.wantNotHeld(t)
+}
