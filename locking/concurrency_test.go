@@ -11,8 +11,8 @@ import (
 	"invoicer/locking"
 )
 
-// testExclusion lets workers compete for keys all over the slots. Whoever has a key's lock looks for anybody else inside, and adds one to a
-// figure in a way that would forget a concurrent addition.
+// testExclusion lets workers compete for keys all over the slots. Whoever has a key's lock looks for anybody else
+// inside, and adds one to a figure in a way that would forget a concurrent addition.
 func testExclusion(t *testing.T, b *bundle) {
 	const workers, keys, rounds = 8, 5, 12
 	type account struct {

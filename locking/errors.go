@@ -6,10 +6,11 @@ import (
 	"time"
 )
 
-// ErrLost means that when Redis carried the call out, the lock was not this holder's any more: it had expired, Redis had forgotten it, or
-// the same [Holder.ID] had taken it over. Somebody else may have it.
+// ErrLost means that when Redis carried the call out, the lock was not this holder's any more: it had expired, Redis
+// had forgotten it, or the same [Holder.ID] had taken it over. Somebody else may have it.
 //
-// Release and Finish report it too when a first reply was lost on its way and go-redis asked again: the first had freed the lock.
+// Release and Finish report it too when a first reply was lost on its way and go-redis asked again: the first had freed
+// the lock.
 var ErrLost = errors.New("lock lost")
 
 // ErrNotHeld means that nobody holds the lock.
@@ -22,8 +23,8 @@ type HeldError struct {
 	// Holder is zero when what stands under the lock's key was not written by this package.
 	Holder Holder
 
-	// Remaining is how long the lock will last if nobody frees or extends it, to the millisecond. It is negative when the lock has no expiry,
-	// which this package never writes: somebody has to delete it.
+	// Remaining is how long the lock will last if nobody frees or extends it, to the millisecond. It is negative when
+	// the lock has no expiry, which this package never writes: somebody has to delete it.
 	Remaining time.Duration
 }
 

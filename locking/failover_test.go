@@ -11,8 +11,9 @@ import (
 	"invoicer/locking"
 )
 
-// TestFailover shows the limit that the package's documentation states: a lock that hadn't reached the replica is forgotten when the replica
-// becomes the master, and somebody else gets it. The first holder learns of it, and does the second no harm.
+// TestFailover shows the limit that the package's documentation states: a lock that hadn't reached the replica is
+// forgotten when the replica becomes the master, and somebody else gets it. The first holder learns of it, and does the
+// second no harm.
 func TestFailover(t *testing.T) {
 	t.Parallel()
 	masterAddr, replicaAddr := startRedis(t, nil), startRedis(t, nil)

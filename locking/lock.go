@@ -23,8 +23,8 @@ func (k *Lock) Key() string { return k.key }
 // Token is this lock's own; no other has the same.
 func (k *Lock) Token() string { return k.token }
 
-// Extend makes the lock last for ttl from now on. The ttl is at least a millisecond. [ErrLost] means that this holder has no lock any more,
-// and must not act as if it had.
+// Extend makes the lock last for ttl from now on. The ttl is at least a millisecond. [ErrLost] means that this holder
+// has no lock any more, and must not act as if it had.
 func (k *Lock) Extend(ctx context.Context, ttl time.Duration) error {
 	if err := checkTTL(ttl); err != nil {
 		return k.failed("extend", err)
@@ -37,11 +37,11 @@ func (k *Lock) Release(ctx context.Context) error {
 	return k.run(ctx, "release", release)
 }
 
-// Finish frees the lock and stores the value, in one round trip: for ttl from now on, whoever asks for the key gets a [*DoneError] with it.
-// The ttl is at least a millisecond.
+// Finish frees the lock and stores the value, in one round trip: for ttl from now on, whoever asks for the key gets a
+// [*DoneError] with it. The ttl is at least a millisecond.
 //
-// The value is taken for a fact, true whoever had the lock; call Finish only after it has been committed. So it is stored even if the lock
-// was lost, which is then reported as [ErrLost].
+// The value is taken for a fact, true whoever had the lock; call Finish only after it has been committed. So it is
+// stored even if the lock was lost, which is then reported as [ErrLost].
 func (k *Lock) Finish(ctx context.Context, value string, ttl time.Duration) error {
 	if err := checkTTL(ttl); err != nil {
 		return k.failed("finish", err)

@@ -1,41 +1,47 @@
 // Package locking keeps two workers from doing the same work at once, and a third from doing it again.
 //
-// [Locker.Acquire] asks Redis, in one round trip, for the right to work on a key, and gets one of three answers: a [*Lock]; a [*HeldError],
-// which says who is at it and for how much longer; or a [*DoneError], which says what came of it. The holder ends its work with
-// [Lock.Finish], which stores what came of it, or with [Lock.Release], which doesn't, so that the next may try.
+// [Locker.Acquire] asks Redis, in one round trip, for the right to work on a key, and gets one of three answers: a
+// [*Lock]; a [*HeldError], which says who is at it and for how much longer; or a [*DoneError], which says what came of
+// it. The holder ends its work with [Lock.Finish], which stores what came of it, or with [Lock.Release], which doesn't,
+// so that the next may try.
 //
 // # What it guarantees
 //
 //   - As long as Redis remembers a lock, nobody else gets one for the same key.
-//   - Only its holder extends or frees a lock: each attempt has a token of its own, which Redis compares in the same step.
+//   - Only its holder extends or frees a lock: each attempt has a token of its own, which Redis compares in the same
+//     step.
 //   - No lock outlives its holder for ever: it is set together with its expiry, in one command.
-//   - Work that starts again doesn't wait for its own past: the [Holder.ID] that has the lock gets it again at once, under a new token. The old
-//     token is void from then on, so if the predecessor isn't dead after all, it meets [ErrLost] and does no harm to its successor.
+//   - Work that starts again doesn't wait for its own past: the [Holder.ID] that has the lock gets it again at once,
+//     under a new token. The old token is void from then on, so if the predecessor isn't dead after all, it meets
+//     [ErrLost] and does no harm to its successor.
 //   - A lost reply loses no lock: when go-redis sends Acquire again, it gets the lock that it set the first time.
-//   - A key's two entries, <prefix>lock:{<key>} and <prefix>done:{<key>}, are in one slot of a Redis Cluster, and no other key shares them.
+//   - A key's two entries, <prefix>lock:{<key>} and <prefix>done:{<key>}, are in one slot of a Redis Cluster, and no
+//     other key shares them.
 //
 // # What it doesn't do
 //
-// It doesn't make sure that the work is done only once. A lock ends with its expiry even while its holder still works, as after a long
-// pause; and a lock that Redis had not yet copied to a replica is forgotten in a failover, as is every lock that a Redis short of memory is
-// allowed to evict. The holder isn't told, it learns of it from its next call. So take the lock to spare servers and people useless work,
-// and let what stores the result refuse a second one, such as a unique constraint in a database.
+// It doesn't make sure that the work is done only once. A lock ends with its expiry even while its holder still works,
+// as after a long pause; and a lock that Redis had not yet copied to a replica is forgotten in a failover, as is every
+// lock that a Redis short of memory is allowed to evict. The holder isn't told, it learns of it from its next call. So
+// take the lock to spare servers and people useless work, and let what stores the result refuse a second one, such as a
+// unique constraint in a database.
 //
-// An Acquire that ends in another error than those two may have got the lock all the same, and a command held up on its way may set it
-// late; such a lock of nobody ends with its expiry, or with the next Acquire by the same [Holder.ID].
+// An Acquire that ends in another error than those two may have got the lock all the same, and a command held up on its
+// way may set it late; such a lock of nobody ends with its expiry, or with the next Acquire by the same [Holder.ID].
 //
-// There is no waiting, no queue of waiters and no extension in the background. Who wants them has [HeldError.Remaining] and [Lock.Extend].
+// There is no waiting, no queue of waiters and no extension in the background. Who wants them has [HeldError.Remaining]
+// and [Lock.Extend].
 //
 // # Contexts and errors
 //
-// A call is bounded by its context's deadline only if the go-redis client was made with ContextTimeoutEnabled, which is off by default:
-// without it, a call whose reply doesn't come waits out the client's read timeout. So does, either way, one whose context is cancelled
-// while it waits; it isn't sent again, though.
+// A call is bounded by its context's deadline only if the go-redis client was made with ContextTimeoutEnabled, which is
+// off by default: without it, a call whose reply doesn't come waits out the client's read timeout. So does, either way,
+// one whose context is cancelled while it waits; it isn't sent again, though.
 //
 // Errors of the network and of Redis come back wrapped, for [errors.Is] and [errors.As].
 //
-// Releasing and finishing belong into deferred clean-up, where the work's own context has often ended already. Give them one of their own,
-// made with [context.WithoutCancel] and a timeout.
+// Releasing and finishing belong into deferred clean-up, where the work's own context has often ended already. Give
+// them one of their own, made with [context.WithoutCancel] and a timeout.
 package locking
 
 import (
@@ -56,19 +62,19 @@ type Options struct {
 	// Prefix of all keys in Redis, to keep the locks of different things apart. It has no braces. Default: none.
 	Prefix string
 
-	// TTL is how long a lock lasts from Acquire on, unless it is extended. It should be longer than the work takes. It is at least a
-	// millisecond, which is what Redis counts in; fractions of one are dropped. Default: 15s.
+	// TTL is how long a lock lasts from Acquire on, unless it is extended. It should be longer than the work takes. It
+	// is at least a millisecond, which is what Redis counts in; fractions of one are dropped. Default: 15s.
 	TTL time.Duration
 
-	// NewToken returns text that it never returned before and that no other process returns. It must be safe for concurrent use.
-	// Default: [rand.Text].
+	// NewToken returns text that it never returned before and that no other process returns. It must be safe for
+	// concurrent use. Default: [rand.Text].
 	NewToken func() string
 }
 
 // A Holder is whose lock it is.
 type Holder struct {
-	// ID is the work, which stays the same when the work starts again: the same ID takes its predecessor's lock over. It is neither empty
-	// nor invalid UTF-8.
+	// ID is the work, which stays the same when the work starts again: the same ID takes its predecessor's lock over.
+	// It is neither empty nor invalid UTF-8.
 	ID string
 
 	// Worker is who does the work. It is for people and decides nothing.
@@ -83,7 +89,8 @@ type Locker struct {
 	newToken func() string
 }
 
-// New returns a Locker on a single Redis, a Sentinel, or a Cluster client, which stays the caller's to close. It doesn't connect.
+// New returns a Locker on a single Redis, a Sentinel, or a Cluster client, which stays the caller's to close. It
+// doesn't connect.
 func New(client redis.Scripter, opts Options) (*Locker, error) {
 	if client == nil {
 		return nil, errors.New("locking: no Redis client")
@@ -127,7 +134,8 @@ func (l *Locker) Acquire(ctx context.Context, key string, h Holder) (*Lock, erro
 	case "done":
 		return nil, &DoneError{Key: key, Value: reply[1].(string)}
 	case "held":
-		return nil, &HeldError{Key: key, Holder: decodeHolder(reply[1].(string)), Remaining: remaining(reply[2].(int64))}
+		by, left := decodeHolder(reply[1].(string)), remaining(reply[2].(int64))
+		return nil, &HeldError{Key: key, Holder: by, Remaining: left}
 	default:
 		return nil, fmt.Errorf("locking: acquire %q: unknown answer %v", key, answer)
 	}
@@ -148,8 +156,8 @@ func (l *Locker) Holder(ctx context.Context, key string) (Holder, time.Duration,
 	return decodeHolder(reply[0].(string)), remaining(reply[1].(int64)), nil
 }
 
-// Forget deletes what [Lock.Finish] stored for the key, if that is still this value, and says whether it did. The key can then be acquired
-// again.
+// Forget deletes what [Lock.Finish] stored for the key, if that is still this value, and says whether it did. The key
+// can then be acquired again.
 func (l *Locker) Forget(ctx context.Context, key, value string) (bool, error) {
 	if err := checkKey(key); err != nil {
 		return false, fmt.Errorf("locking: forget %q: %w", key, err)
@@ -166,8 +174,9 @@ func (l *Locker) keys(key string) []string {
 	return []string{l.prefix + "lock:{" + key + "}", l.prefix + "done:{" + key + "}"}
 }
 
-// checkKey refuses what makes no hash tag. The tag, by which a cluster chooses the slot, goes from the first { to the next } and must not be
-// empty, or the slot depends on all of the name. A } further on in the key only shortens the tag, and in both entries alike.
+// checkKey refuses what makes no hash tag. The tag, by which a cluster chooses the slot, goes from the first { to the
+// next } and must not be empty, or the slot depends on all of the name. A } further on in the key only shortens the
+// tag, and in both entries alike.
 func checkKey(key string) error {
 	if key == "" || key[0] == '}' {
 		return errors.New("a key is not empty and doesn't start with }")
@@ -188,7 +197,8 @@ func remaining(pttl int64) time.Duration {
 	return time.Duration(pttl) * time.Millisecond
 }
 
-// entry is what stands in Redis under the lock's key. The token makes each one unique, so comparing all of it compares the token.
+// entry is what stands in Redis under the lock's key. The token makes each one unique, so comparing all of it compares
+// the token.
 type entry struct {
 	Holder string `json:"holder"`
 	Worker string `json:"worker"`

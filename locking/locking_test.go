@@ -145,7 +145,8 @@ func (b *bundle) wantDone(t *testing.T, h locking.Holder, value string) {
 
 func (b *bundle) wantNotHeld(t *testing.T) {
 	t.Helper()
-	if h, _, err := b.locker.Holder(t.Context(), b.key); !errors.Is(err, locking.ErrNotHeld) || h != (locking.Holder{}) {
+	h, _, err := b.locker.Holder(t.Context(), b.key)
+	if !errors.Is(err, locking.ErrNotHeld) || h != (locking.Holder{}) {
 		t.Fatalf("holder %+v, %v; want ErrNotHeld", h, err)
 	}
 }

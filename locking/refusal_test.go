@@ -58,7 +58,8 @@ func TestKeysRefused(t *testing.T) {
 		wantRefused(err)
 	}
 	for _, id := range []string{"", "\xff"} {
-		if _, err := locker.Acquire(t.Context(), "key", locking.Holder{ID: id}); err == nil || !strings.Contains(err.Error(), "holder ID") {
+		_, err := locker.Acquire(t.Context(), "key", locking.Holder{ID: id})
+		if err == nil || !strings.Contains(err.Error(), "holder ID") {
 			t.Errorf("%q: got %v, want a refusal of the ID", id, err)
 		}
 	}
@@ -70,10 +71,22 @@ func TestErrorsRead(t *testing.T) {
 		err  error
 		want string
 	}{
-		{&locking.HeldError{Key: "7", Holder: anna, Remaining: 1500 * time.Millisecond}, `locking: "7" is held by "anna's work" (worker "anna") for another 1.5s`},
-		{&locking.HeldError{Key: "7", Holder: locking.Holder{ID: "a"}}, `locking: "7" is held by "a" for another 0s`},
-		{&locking.HeldError{Key: "7", Remaining: -time.Millisecond}, `locking: "7" is held by somebody unknown, without expiry`},
-		{&locking.DoneError{Key: "7\n", Value: "4111 1111"}, `locking: "7\n" is done`},
+		{
+			&locking.HeldError{Key: "7", Holder: anna, Remaining: 1500 * time.Millisecond},
+			`locking: "7" is held by "anna's work" (worker "anna") for another 1.5s`,
+		},
+		{
+			&locking.HeldError{Key: "7", Holder: locking.Holder{ID: "a"}},
+			`locking: "7" is held by "a" for another 0s`,
+		},
+		{
+			&locking.HeldError{Key: "7", Remaining: -time.Millisecond},
+			`locking: "7" is held by somebody unknown, without expiry`,
+		},
+		{
+			&locking.DoneError{Key: "7\n", Value: "4111 1111"},
+			`locking: "7\n" is done`,
+		},
 	} {
 		if got := test.err.Error(); got != test.want {
 			t.Errorf("got  %s\nwant %s", got, test.want)

@@ -4,8 +4,8 @@ import "github.com/redis/go-redis/v9"
 
 // In each script, KEYS[1] is the lock and KEYS[2] the done entry.
 
-// acquire takes the new lock's value, its TTL in milliseconds and the holder's ID. What it finds under the lock's key may be anything, so
-// reading it must not fail. A resent acquire finds the holder ID that it set itself.
+// acquire takes the new lock's value, its TTL in milliseconds and the holder's ID. What it finds under the lock's key
+// may be anything, so reading it must not fail. A resent acquire finds the holder ID that it set itself.
 var acquire = redis.NewScript(`
 local done = redis.call('GET', KEYS[2])
 if done then
@@ -54,8 +54,8 @@ end
 return redis.call('DEL', KEYS[1])
 `)
 
-// finish takes the lock's value, the done entry's and its TTL in milliseconds. It frees first: a Redis that is out of memory refuses a
-// script's first write, unless that is a deletion.
+// finish takes the lock's value, the done entry's and its TTL in milliseconds. It frees first: a Redis that is out of
+// memory refuses a script's first write, unless that is a deletion.
 var finish = redis.NewScript(`
 local held = 0
 if redis.call('GET', KEYS[1]) == ARGV[1] then

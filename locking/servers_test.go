@@ -38,7 +38,8 @@ func single(t *testing.T) redis.UniversalClient {
 const masterName = "main"
 
 func sentinel(t *testing.T) redis.UniversalClient {
-	return connect(t, redis.UniversalOptions{Addrs: []string{startSentinel(t, startRedis(t, nil))}, MasterName: masterName})
+	addr := startSentinel(t, startRedis(t, nil))
+	return connect(t, redis.UniversalOptions{Addrs: []string{addr}, MasterName: masterName})
 }
 
 // cluster starts three masters that share the slots.
@@ -61,7 +62,8 @@ func cluster(t *testing.T) redis.UniversalClient {
 	for _, node := range nodes {
 		eventually(t, "the cluster is whole", func() bool {
 			info, err := node.ClusterInfo(t.Context()).Result()
-			return err == nil && strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_known_nodes:3")
+			return err == nil && strings.Contains(info, "cluster_state:ok") &&
+				strings.Contains(info, "cluster_known_nodes:3")
 		})
 	}
 	return connect(t, redis.UniversalOptions{Addrs: addrs, IsClusterMode: true})
@@ -74,8 +76,8 @@ func connect(t *testing.T, opts redis.UniversalOptions) redis.UniversalClient {
 	return client
 }
 
-// startRedis starts a server of the test's own, with settings if any, and returns its address. Between finding a free port and the server's
-// taking it, another process may have it; hence the tries.
+// startRedis starts a server of the test's own, with settings if any, and returns its address. Between finding a free
+// port and the server's taking it, another process may have it; hence the tries.
 func startRedis(t *testing.T, settings func() map[string]string) (addr string) {
 	t.Helper()
 	options := servers.RedisOptions{TCP: true}
@@ -108,7 +110,8 @@ func startSentinel(t *testing.T, masterAddr string) (addr string) {
 	for range tries {
 		port, dir := freePort(t), t.TempDir()
 		file := filepath.Join(dir, "sentinel.conf")
-		conf := fmt.Sprintf("port %s\nbind 127.0.0.1\ndir %s\nsentinel monitor %s %s %s 1\n", port, dir, masterName, host, masterPort)
+		conf := fmt.Sprintf("port %s\nbind 127.0.0.1\ndir %s\nsentinel monitor %s %s %s 1\n",
+			port, dir, masterName, host, masterPort)
 		must(t, os.WriteFile(file, []byte(conf), 0o600))
 		cmd := exec.Command(found[programs.Redis], file, "--sentinel")
 		dieWithParent(cmd)

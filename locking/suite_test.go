@@ -160,7 +160,8 @@ func testLate(t *testing.T, b *bundle) {
 func testForeign(t *testing.T, b *bundle) {
 	nobody := locking.Holder{}
 	for _, value := range []string{
-		"", "1", "locked", `{"holder":`, `"holder"`, `[]`, `null`, `{}`, `{"holder":1}`, `{"holder":null}`, `{"holder":["anna's work"]}`, "\xff\x00",
+		"", "1", "locked", `{"holder":`, `"holder"`, `[]`, `null`, `{}`, `{"holder":1}`, `{"holder":null}`,
+		`{"holder":["anna's work"]}`, "\xff\x00",
 	} {
 		must(t, b.client.Set(t.Context(), b.lockKey(), value, 0).Err())
 		if remaining := b.wantHeld(t, nobody); remaining >= 0 {

@@ -1,4 +1,5 @@
-// Package dropproxy provokes, in tests, the fault that is hardest to come by: the server has carried a request out, and the reply is lost.
+// Package dropproxy provokes, in tests, the fault that is hardest to come by: the server has carried a request out, and
+// the reply is lost.
 package dropproxy
 
 import (
@@ -24,12 +25,14 @@ type Proxy struct {
 	pumped sync.WaitGroup
 }
 
-// Start listens on a free TCP port of 127.0.0.1 for the server at target ("tcp" with host:port, or "unix" with a path) until the test ends.
+// Start listens on a free TCP port of 127.0.0.1 for the server at target ("tcp" with host:port, or "unix" with a path)
+// until the test ends.
 //
-// The match function sees what a client sends, as it comes off the wire and before the server gets it. For a request that it says true to,
-// the proxy forwards the request, waits for the server's reply, throws the reply away, and closes both connections: the client sees EOF for
-// something that has happened. The reply is whatever the server sends next, so the connection must have nothing else under way. Calls to
-// match come one at a time, whatever the number of connections.
+// The match function sees what a client sends, as it comes off the wire and before the server gets it. For a request
+// that it says true to, the proxy forwards the request, waits for the server's reply, throws the reply away, and closes
+// both connections: the client sees EOF for something that has happened. The reply is whatever the server sends next,
+// so the connection must have nothing else under way. Calls to match come one at a time, whatever the number of
+// connections.
 func Start(t testing.TB, network, target string, match func(request []byte) bool) *Proxy {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
