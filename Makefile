@@ -1,0 +1,48 @@
+# `make` lists what can be made. `make demo` and `make test` are all that a fresh machine with Go needs.
+
+# What is built is static, and nothing but the race detector of the tests needs a C compiler.
+export CGO_ENABLED = 0
+
+GO ?= go
+# More arguments for the demo, such as DEMO_ARGS='--copies 5'.
+DEMO_ARGS ?=
+# What to test and how, such as TEST_ARGS='-run Lock ./locking'.
+TEST_ARGS ?= ./...
+
+# The newest tag and the commit; nothing in an unpacked archive, where there is no repository.
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
+INSTALL := sh internal/sandbox/programs/install.sh
+SANDBOX := $(GO) run ./internal/sandbox --
+LINTER  := $(GO) tool -modfile=tools/go.mod golangci-lint
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: servers build ## show on private servers what invoicer is for
+	@$(SANDBOX) ./bin/invoicer demo $(DEMO_ARGS)
+
+.PHONY: test
+test: deps ## run all tests on private servers, with the race detector
+	$(SANDBOX) env CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 5m $(TEST_ARGS)
+
+.PHONY: lint
+lint: ## run the linters (the first time they are compiled, which takes minutes)
+	$(LINTER) run ./...
+
+.PHONY: fmt
+fmt: ## format the code as the linters want it
+	$(LINTER) fmt ./...
+
+.PHONY: build
+build: ## compile bin/invoicer
+	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/invoicer ./cmd/invoicer
+
+.PHONY: deps
+deps: ## install redis-server, a Postgres server and a C compiler, where missing; starts no service
+	@$(INSTALL) redis-server postgres cc
+
+.PHONY: servers
+servers:
+	@$(INSTALL) redis-server postgres
