@@ -132,7 +132,7 @@ func installCommand(missing []Program) string {
 	for _, p := range missing {
 		args = append(args, string(p))
 	}
-	command := exec.Command("sh", args...)
+	command := exec.Command("sh", args...) //nolint:noctx // prints a line and ends
 	command.Stdin = strings.NewReader(script)
 	output, _ := command.Output() // no command to name is an answer too
 	return strings.TrimSpace(string(output))

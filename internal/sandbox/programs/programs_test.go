@@ -29,7 +29,7 @@ func TestFind(t *testing.T) {
 func TestFindOnPath(t *testing.T) {
 	folder, links := t.TempDir(), t.TempDir()
 	for _, name := range []string{"redis-server", "initdb", "postgres"} {
-		if err := os.WriteFile(filepath.Join(folder, name), nil, 0o700); err != nil { //nolint:gosec // a program
+		if err := os.WriteFile(filepath.Join(folder, name), nil, 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}

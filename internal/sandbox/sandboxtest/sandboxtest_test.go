@@ -73,7 +73,7 @@ func TestMissingProgram(t *testing.T) {
 	}
 }
 
-func TestGivenServersAreUsed(t *testing.T) { //nolint:paralleltest // it sets variables
+func TestGivenServersAreUsed(t *testing.T) {
 	t.Setenv("INVOICER_REDIS_URL", "redis://given")
 	t.Setenv("INVOICER_DATABASE_URL", "postgres://given")
 	if got := sandboxtest.Redis(t); got != "redis://given" {

@@ -36,7 +36,7 @@ func unprivileged() (*account, error) {
 		}
 		return &account{name: name, uid: uint32(uid), gid: uint32(gid)}, nil
 	}
-	return nil, errors.New("Postgres refuses to run as root, and neither a user postgres nor a user nobody exists: " +
+	return nil, errors.New("servers are not run as root, and neither a user postgres nor a user nobody exists: " +
 		"add one, or start this as another user")
 }
 

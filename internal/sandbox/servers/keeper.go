@@ -39,6 +39,7 @@ func startKeeper(parent, signal string) (*keeper, error) {
 	}
 	defer done.Close()
 
+	//nolint:noctx // it outlives every context
 	command := exec.Command("/bin/sh", "-c", keeperScript, "keeper", parent, signal)
 	command.Dir = "/"
 	command.Stdin = input
@@ -75,6 +76,7 @@ func (k *keeper) start(program string, args []string, as *account) (*process, er
 	}
 	defer living.Close()
 
+	//nolint:noctx // the context of a start is not that of the server's life
 	command := exec.Command("/bin/sh", append([]string{"-c", `echo $$ >&3 && exec "$@" 3>&-`, "sh", program}, args...)...)
 	command.Dir = k.directory
 	command.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + k.directory, "LC_ALL=C", "TZ=UTC"}

@@ -128,6 +128,7 @@ func childrenOf(parent int) (map[int]string, error) {
 	if len(files) > 0 {
 		return children, nil
 	}
+	//nolint:noctx // ends at once
 	output, err := exec.Command("ps", "-A", "-o", "pid=,stat=,ppid=").Output() // not Linux
 	if err != nil {
 		return nil, fmt.Errorf("list processes: %w", err)
