@@ -4,6 +4,7 @@ package dropproxy
 
 import (
 	"bytes"
+	"context"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -35,12 +36,12 @@ type Proxy struct {
 // connections.
 func Start(t testing.TB, network, target string, match func(request []byte) bool) *Proxy {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatalf("dropproxy: %v", err)
 	}
 	p := &Proxy{listener: listener, network: network, target: target, match: match, conns: make(map[net.Conn]struct{})}
-	p.pumped.Go(p.accept)
+	p.pumped.Go(func() { p.accept(t.Context()) })
 	t.Cleanup(p.close)
 	return p
 }
@@ -68,13 +69,13 @@ func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 // Dropped is the number of replies that the server gave and no client got.
 func (p *Proxy) Dropped() int { return int(p.dropped.Load()) }
 
-func (p *Proxy) accept() {
+func (p *Proxy) accept(ctx context.Context) {
 	for {
 		client, err := p.listener.Accept()
 		if err != nil {
 			return // closed
 		}
-		server, err := net.Dial(p.network, p.target)
+		server, err := new(net.Dialer).DialContext(ctx, p.network, p.target)
 		if err != nil {
 			client.Close()
 			continue
