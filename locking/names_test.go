@@ -1,3 +1,4 @@
+//nolint:thelper // functions that take a bundle are tests, whose failures are to point into them
 package locking_test
 
 import (

@@ -12,6 +12,7 @@ import (
 
 // nowhere is a client that must not be asked.
 func nowhere(t *testing.T) redis.UniversalClient {
+	t.Helper()
 	return connect(t, redis.UniversalOptions{Addrs: []string{"127.0.0.1:1"}, MaxRetries: -1, DialerRetries: 1})
 }
 

@@ -32,18 +32,21 @@ var topologies = map[string]func(*testing.T) redis.UniversalClient{
 }
 
 func single(t *testing.T) redis.UniversalClient {
+	t.Helper()
 	return connect(t, redis.UniversalOptions{Addrs: []string{startRedis(t, nil)}})
 }
 
 const masterName = "main"
 
 func sentinel(t *testing.T) redis.UniversalClient {
+	t.Helper()
 	addr := startSentinel(t, startRedis(t, nil))
 	return connect(t, redis.UniversalOptions{Addrs: []string{addr}, MasterName: masterName})
 }
 
 // cluster starts three masters that share the slots.
 func cluster(t *testing.T) redis.UniversalClient {
+	t.Helper()
 	addrs := make([]string, 3)
 	nodes := make([]redis.UniversalClient, len(addrs))
 	for i := range addrs {
@@ -70,6 +73,7 @@ func cluster(t *testing.T) redis.UniversalClient {
 }
 
 func connect(t *testing.T, opts redis.UniversalOptions) redis.UniversalClient {
+	t.Helper()
 	opts.ContextTimeoutEnabled = true
 	client := redis.NewUniversalClient(&opts)
 	t.Cleanup(func() { must(t, client.Close()) })
@@ -126,8 +130,8 @@ func startSentinel(t *testing.T, masterAddr string) (addr string) {
 			said += line
 		}
 		drained := make(chan struct{})
-		go func() { defer close(drained); io.Copy(io.Discard, lines) }()
-		stop := func() { cmd.Process.Kill(); <-drained; cmd.Wait() }
+		go func() { defer close(drained); _, _ = io.Copy(io.Discard, lines) }()
+		stop := func() { _ = cmd.Process.Kill(); <-drained; _ = cmd.Wait() }
 		if err == nil {
 			t.Cleanup(stop)
 			return net.JoinHostPort("127.0.0.1", port)
