@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	// defaultPatience is how long a command waits for a server that doesn't answer.
+	defaultPatience = 30 * time.Second
+	// attemptTimeout bounds each try: a server that hangs is no better than one that refuses.
+	attemptTimeout = 5 * time.Second
+)
+
+// waitFor calls the probe of a server until it succeeds, for half a minute at most. It logs once that it waits. Errors
+// that waiting doesn't help against come back at once.
+func waitFor(ctx context.Context, log *slog.Logger, what string, probe func(context.Context) error) error {
+	p := patience{atMost: defaultPatience, tell: func(message string) { log.WarnContext(ctx, message) }}
+	return p.waitFor(ctx, what, probe)
+}
+
+// A patience is how waiting is done.
+type patience struct {
+	atMost time.Duration
+	tell   func(message string) // that it waits, and that this was worth it
+}
+
+// waitFor is the function of the same name. Its error is one line, names what was waited for, and holds no secret as
+// long as what doesn't.
+func (p patience) waitFor(ctx context.Context, what string, probe func(context.Context) error) error {
+	begun := time.Now()
+	limit, cancel := context.WithTimeout(ctx, p.atMost)
+	defer cancel()
+	told := false
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
+		err := try(ctx, probe)
+		switch {
+		case err == nil:
+			if told {
+				p.tell(fmt.Sprintf("%s answers after %s", what, time.Since(begun).Round(100*time.Millisecond)))
+			}
+			return nil
+		case ctx.Err() != nil:
+			return fmt.Errorf("stopped while waiting for %s: %w", what, context.Cause(ctx))
+		case isLasting(err):
+			return fmt.Errorf("%s: %s", what, oneLine(err))
+		case limit.Err() != nil:
+			return fmt.Errorf("%s does not answer (waited for %s): %s", what, p.atMost, oneLine(err))
+		case !told:
+			p.tell(fmt.Sprintf("waiting up to %s for %s: %s", p.atMost, what, oneLine(err)))
+			told = true
+		}
+		next := time.NewTimer(pause/2 + rand.N(pause/2)) //nolint:gosec // jitter needs no secrecy
+		select {
+		case <-next.C:
+		case <-limit.Done(): // one last try
+		}
+		next.Stop()
+	}
+}
+
+func try(ctx context.Context, probe func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	return probe(ctx)
+}
+
+// isLasting tells whether a server has answered, and would answer the same in half a minute.
+func isLasting(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		switch {
+		case strings.HasPrefix(pg.Code, "08"), strings.HasPrefix(pg.Code, "53"), strings.HasPrefix(pg.Code, "57"):
+			return false // connections, resources, an operator at work
+		}
+		return true
+	}
+	var reply redis.Error
+	if errors.As(err, &reply) {
+		return !redis.IsLoadingError(err) && !redis.IsReadOnlyError(err) && !redis.IsClusterDownError(err) &&
+			!redis.IsTryAgainError(err) && !redis.IsMasterDownError(err) && !redis.IsMaxClientsError(err) && !redis.IsOOMError(err)
+	}
+	var unknown x509.UnknownAuthorityError
+	var wrongName x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	return errors.As(err, &unknown) || errors.As(err, &wrongName) || errors.As(err, &invalid)
+}
+
+// oneLine keeps of an error what a person needs beside the server's name, which drivers repeat, some more than once and on
+// several lines.
+func oneLine(err error) string {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return advise(pg)
+	}
+	var network *net.OpError
+	if errors.As(err, &network) && network.Err != nil {
+		err = network.Err
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "no answer within " + attemptTimeout.String()
+	}
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
+}
+
+// advise says what to do about a refusal of Postgres, where that is known.
+func advise(pg *pgconn.PgError) string {
+	switch pg.Code {
+	case "28P01":
+		return pg.Message + ": correct the password in database.url, or set PGPASSWORD"
+	case "28000":
+		return pg.Message + ": correct the user in database.url, or let it in by pg_hba.conf"
+	case "3D000":
+		return pg.Message + ": create it first, by createdb or by CREATE DATABASE in psql"
+	}
+	return fmt.Sprintf("%s (SQLSTATE %s)", pg.Message, pg.Code)
+}
