@@ -1,0 +1,116 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+
+	"invoicer/invoice"
+)
+
+// An inputLine is one line of JSON Lines, without its end.
+type inputLine struct {
+	number int    // from 1; blank lines count
+	text   []byte // of a line longer than a job may be, one byte more than that
+	size   int    // of the whole line
+}
+
+// A lineReader reads JSON Lines, compressed or not, and never holds more than a job's worth of it. What it returns is
+// the caller's to keep.
+type lineReader struct {
+	source io.Reader
+	in     *bufio.Reader // nil until the first line is asked for
+	number int           // of the latest line
+}
+
+const (
+	lineBuffer = 64 << 10
+	gzipMagic  = "\x1f\x8b"
+	byteOrder  = "\xef\xbb\xbf" // what some editors put before UTF-8
+)
+
+// next returns the next line that isn't blank, and io.EOF after the last one.
+func (r *lineReader) next() (inputLine, error) {
+	if r.in == nil {
+		if err := r.open(); err != nil {
+			return inputLine{}, r.failed(err)
+		}
+	}
+	for {
+		line, err := r.read()
+		if err != nil && !errors.Is(err, io.EOF) {
+			return inputLine{}, r.failed(err)
+		}
+		if len(bytes.TrimSpace(line.text)) > 0 {
+			return line, nil
+		}
+		if err != nil {
+			return inputLine{}, io.EOF
+		}
+	}
+}
+
+func (r *lineReader) failed(err error) error {
+	return fmt.Errorf("the input can't be read past line %d: %w", r.number, err)
+}
+
+func (r *lineReader) open() error {
+	r.in = bufio.NewReaderSize(r.source, lineBuffer)
+	if start, _ := r.in.Peek(len(gzipMagic)); string(start) == gzipMagic { // a failure shows when the line is read
+		unzipped, err := gzip.NewReader(r.in)
+		if err != nil {
+			return err
+		}
+		r.in = bufio.NewReaderSize(unzipped, lineBuffer)
+	}
+	if start, _ := r.in.Peek(len(byteOrder)); string(start) == byteOrder {
+		_, err := r.in.Discard(len(byteOrder))
+		return err
+	}
+	return nil
+}
+
+// read returns the next line, blank or not. The last one comes with io.EOF if nothing ends it.
+func (r *lineReader) read() (inputLine, error) {
+	r.number++
+	line := inputLine{number: r.number}
+	for {
+		part, err := r.in.ReadSlice('\n')
+		part = bytes.TrimSuffix(part, []byte("\n"))
+		line.size += len(part)
+		if room := invoice.MaxPayload + 1 - len(line.text); room > 0 {
+			line.text = append(line.text, part[:min(len(part), room)]...)
+		}
+		if errors.Is(err, bufio.ErrBufferFull) {
+			continue
+		}
+		if line.size == 0 && errors.Is(err, io.EOF) || err != nil && !errors.Is(err, io.EOF) {
+			r.number-- // it isn't a line
+		}
+		if line.size == len(line.text) {
+			line.text = bytes.TrimSuffix(line.text, []byte("\r"))
+			line.size = len(line.text)
+		}
+		return line, err
+	}
+}
+
+// eachLine calls do for every line that isn't blank, until one returns an error.
+func eachLine(in io.Reader, do func(number int, line []byte) error) error {
+	lines := lineReader{source: in}
+	for {
+		line, err := lines.next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := do(line.number, line.text); err != nil {
+			return err
+		}
+	}
+}
