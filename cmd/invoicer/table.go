@@ -1,0 +1,67 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+)
+
+// writeTable writes rows as a table on a terminal, and elsewhere as columns that are aligned with blanks. What could do
+// something to a terminal is taken out of the cells.
+func writeTable(out io.Writer, header []string, rows [][]string) {
+	rows = printable(rows)
+	if isTerminal(out) {
+		t := table.NewWriter()
+		t.SetStyle(table.StyleRounded)
+		t.Style().Format.Header = text.FormatDefault
+		t.AppendHeader(tableRow(header))
+		for _, row := range rows {
+			t.AppendRow(tableRow(row))
+		}
+		_, _ = fmt.Fprintln(out, t.Render()) // as below
+		return
+	}
+	rows = append([][]string{header}, rows...)
+	widths := make([]int, len(header))
+	for _, row := range rows {
+		for i, cell := range row {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	for _, row := range rows {
+		var line strings.Builder
+		for i, cell := range row {
+			line.WriteString(cell)
+			line.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+2))
+		}
+		_, _ = fmt.Fprintln(out, strings.TrimRight(line.String(), " ")) // whoever reads may have read enough
+	}
+}
+
+func tableRow(cells []string) table.Row {
+	row := make(table.Row, len(cells))
+	for i, cell := range cells {
+		row[i] = cell
+	}
+	return row
+}
+
+func printable(rows [][]string) [][]string {
+	clean := make([][]string, len(rows))
+	for i, row := range rows {
+		for _, cell := range row {
+			clean[i] = append(clean[i], strings.Map(func(r rune) rune {
+				if unicode.IsPrint(r) {
+					return r
+				}
+				return ' '
+			}, cell))
+		}
+	}
+	return clean
+}
