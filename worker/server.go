@@ -104,7 +104,7 @@ func (o *Options) complete() error {
 // costs next to nothing.
 const (
 	taskCheckInterval    = 50 * time.Millisecond
-	delayedCheckInterval = 200 * time.Millisecond
+	delayedCheckInterval = 500 * time.Millisecond
 )
 
 // A Server consumes queues until it is shut down.
