@@ -1,0 +1,65 @@
+package audit
+
+import (
+	"context"
+	"flag"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"invoicer/internal/schematest"
+	"invoicer/migrations"
+)
+
+var update = flag.Bool("update", false, "write expected.tsv from a freshly migrated schema")
+
+// TestExpected makes sure that a migration that adds or changes a constraint, column, trigger or function also tells the
+// audit about it.
+func TestExpected(t *testing.T) {
+	t.Parallel()
+	url, schema := schematest.New(t)
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.WithoutCancel(t.Context()))
+	tx, err := conn.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), "SET LOCAL search_path = "+schema); err != nil {
+		t.Fatal(err)
+	}
+	guards, err := readGuards(t.Context(), tx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fresh strings.Builder
+	for _, g := range guards {
+		if g.Fault != "" {
+			t.Errorf("%s %s", g.key(), g.Fault)
+		}
+		fresh.WriteString(strings.Join([]string{g.Kind, g.Table, g.Name, g.Definition}, "\t") + "\n")
+	}
+	if *update {
+		if err := os.WriteFile("expected.tsv", []byte(fresh.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	} else if fresh.String() != expected {
+		t.Errorf("expected.tsv is not what the migrations make: run go test ./invoice/postgres/audit -run TestExpected -update\n%s", fresh.String())
+	}
+
+	migrator, err := migrations.New(url, schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := migrator.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if newest := all[len(all)-1].Version; newest != knownVersion {
+		t.Errorf("knownVersion is %d, the newest migration %d", knownVersion, newest)
+	}
+}

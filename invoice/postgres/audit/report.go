@@ -1,0 +1,161 @@
+package audit
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"invoicer/invoice/postgres"
+)
+
+// A Report is what is true of one snapshot. Keys are named like the columns.
+type Report struct {
+	Schema  string    `json:"schema"`
+	TakenAt time.Time `json:"taken_at"` // when the snapshot was taken, by the server's clock
+	Checks  []Check   `json:"checks"`
+
+	Totals            []postgres.Tally `json:"totals"`
+	DuplicateAttempts int64            `json:"duplicate_attempts"`
+	Jobs              []JobTally       `json:"jobs"`
+
+	// Waiting are the oldest accepted jobs that have no end yet; that is no violation. Jobs counts all of them.
+	Waiting []WaitingJob `json:"waiting"`
+}
+
+// OK tells whether every check passed.
+func (r *Report) OK() bool {
+	for i := range r.Checks {
+		if !r.Checks[i].OK() {
+			return false
+		}
+	}
+	return true
+}
+
+// MarshalJSON adds the verdict, as "ok".
+func (r *Report) MarshalJSON() ([]byte, error) {
+	type plain Report
+	return json.Marshal(struct {
+		OK bool `json:"ok"`
+		*plain
+	}{r.OK(), (*plain)(r)})
+}
+
+// A Check is one thing that was proved, or found to be wrong.
+type Check struct {
+	Name     string `json:"check"`
+	Promises []int  `json:"promises"` // by their numbers
+	Proves   string `json:"proves"`   // in words
+	Examined int64  `json:"examined"` // rows
+	Broken   int64  `json:"broken"`   // findings
+	// Findings are the first of those that are broken.
+	Findings []Finding `json:"findings,omitempty"`
+
+	limit int
+}
+
+// OK tells whether nothing is wrong.
+func (c *Check) OK() bool { return c.Broken == 0 }
+
+// full tells that further findings are only counted.
+func (c *Check) full() bool { return len(c.Findings) >= c.limit }
+
+func (c *Check) add(table, problem string, row Row) {
+	c.Broken++
+	if !c.full() {
+		c.Findings = append(c.Findings, Finding{Problem: problem, Table: table, Row: row})
+	}
+}
+
+// A Finding is a row that offends, and why. It holds neither personal data nor an invoice's texts.
+type Finding struct {
+	Problem string `json:"problem"`
+	Table   string `json:"table"`
+	Row     Row    `json:"row"`
+}
+
+// A Row is what identifies an offending row, and what is wrong in it. In JSON it is an object.
+type Row []Field
+
+// A Field is a column's name and value; a value under the name computed is what the column before it should hold.
+type Field struct {
+	Column string
+	Value  any
+}
+
+// MarshalJSON keeps the columns' order.
+func (r Row) MarshalJSON() ([]byte, error) {
+	var b bytes.Buffer
+	b.WriteByte('{')
+	for i, f := range r {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		name, err := json.Marshal(f.Column)
+		if err != nil {
+			return nil, err
+		}
+		value, err := json.Marshal(f.Value)
+		if err != nil {
+			return nil, err
+		}
+		b.Write(name)
+		b.WriteByte(':')
+		b.Write(value)
+	}
+	b.WriteByte('}')
+	return b.Bytes(), nil
+}
+
+// A JobTally counts the ledger's rows of one state and outcome.
+type JobTally struct {
+	State   string  `json:"state"`
+	Outcome *string `json:"outcome"`
+	Jobs    int64   `json:"jobs"`
+}
+
+// A WaitingJob is accepted, and has no end yet.
+type WaitingJob struct {
+	JobID         string    `json:"job_id"`
+	TransactionID *string   `json:"transaction_id"`
+	Queue         string    `json:"queue"`
+	State         string    `json:"state"`
+	Attempts      int       `json:"attempts"`
+	AcceptedAt    time.Time `json:"accepted_at"`
+	AgeSeconds    int64     `json:"age_seconds"` // when the snapshot was taken
+}
+
+// Age is how long the job had waited when the snapshot was taken.
+func (j *WaitingJob) Age() time.Duration { return time.Duration(j.AgeSeconds) * time.Second }
+
+// summarise adds to the report what is worth knowing and can't be wrong.
+func (s *session) summarise(ctx context.Context, report *Report) error {
+	rows, err := s.tx.Query(ctx, `SELECT coalesce(kind, ''), coalesce(currency, ''), count(*), coalesce(sum(total_minor), 0)::text
+FROM invoices GROUP BY kind, currency ORDER BY kind DESC, currency`)
+	if err == nil {
+		report.Totals, err = pgx.CollectRows(rows, pgx.RowToStructByPos[postgres.Tally])
+	}
+	if err != nil {
+		return err
+	}
+	err = s.tx.QueryRow(ctx, `SELECT count(*) FROM duplicate_attempts`).Scan(&report.DuplicateAttempts)
+	if err != nil {
+		return err
+	}
+	rows, err = s.tx.Query(ctx, `SELECT coalesce(state, ''), outcome, count(*) FROM invoice_jobs GROUP BY state, outcome ORDER BY state, outcome`)
+	if err == nil {
+		report.Jobs, err = pgx.CollectRows(rows, pgx.RowToStructByPos[JobTally])
+	}
+	if err != nil {
+		return err
+	}
+	rows, err = s.tx.Query(ctx, `SELECT job_id, transaction_id, queue, state, attempts, accepted_at, extract(epoch FROM $1 - accepted_at)::bigint
+FROM invoice_jobs WHERE state IN ('accepted', 'enqueued') ORDER BY accepted_at, id LIMIT $2`, s.takenAt, max(0, s.options.Limit))
+	if err == nil {
+		report.Waiting, err = pgx.CollectRows(rows, pgx.RowToStructByPos[WaitingJob])
+	}
+	return err
+}

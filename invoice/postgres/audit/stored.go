@@ -1,0 +1,185 @@
+package audit
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"invoicer/invoice"
+)
+
+const selectInvoices = `
+SELECT id, invoice_number, coalesce(kind, ''), coalesce(fingerprint, ''),
+    coalesce(transaction_id, ''), coalesce(requested_series, ''), coalesce(credits_transaction_id, ''),
+    coalesce(customer_id, ''), coalesce(customer_name, ''), coalesce(country, ''), coalesce(currency, ''),
+    issued_at, subtotal_minor, tax_minor, total_minor
+FROM invoices ORDER BY id`
+
+func scanInvoice(row pgx.CollectableRow) (i storedInvoice, err error) {
+	err = row.Scan(&i.id, &i.number, &i.kind, &i.fingerprint,
+		&i.job.TransactionID, &i.job.Series, &i.job.CreditsTransactionID,
+		&i.job.CustomerID, &i.job.CustomerName, &i.job.Country, &i.job.Currency,
+		&i.issuedAt, &i.subtotal, &i.tax, &i.total)
+	i.job.IssuedAt = i.issuedAt.Time // an infinite one has none, and another fingerprint
+	return i, err
+}
+
+const selectLines = `
+SELECT invoice_id, position, sku, description, coalesce(quantity::text, ''), coalesce(unit_price::text, ''),
+    coalesce(discount_percent::text, ''), tax_percent::text, net_minor
+FROM invoice_lines ORDER BY invoice_id, position`
+
+func scanLine(row pgx.CollectableRow) (l storedLine, err error) {
+	err = row.Scan(&l.invoiceID, &l.position, &l.text.SKU, &l.text.Description, &l.text.Quantity, &l.text.UnitPrice,
+		&l.text.DiscountPercent, &l.text.TaxPercent, &l.net)
+	return l, err
+}
+
+const selectTaxes = `
+SELECT invoice_id, coalesce(tax_percent::text, ''), net_minor, tax_minor
+FROM invoice_taxes ORDER BY invoice_id, tax_percent`
+
+func scanTax(row pgx.CollectableRow) (t storedTax, err error) {
+	err = row.Scan(&t.invoiceID, &t.percent, &t.net, &t.tax)
+	return t, err
+}
+
+// examine checks one invoice with the lines and taxes that were gathered for it. What can't be computed, because a line
+// is not there or not readable, is one finding and not three.
+func (r *reading) examine(row *storedInvoice) {
+	if !r.readLines(row) {
+		return
+	}
+	r.fingerprints.Examined++
+	if computed := row.job.Fingerprint(); computed != row.fingerprint {
+		r.fingerprints.add("invoices", "the content is not what was invoiced",
+			append(row.identity(), Field{"fingerprint", row.fingerprint}, Field{"computed", computed}))
+	}
+
+	document, err := row.job.Calculate()
+	var invalid *invoice.InvalidError
+	if errors.As(err, &invalid) {
+		var problems []string
+		for _, p := range invalid.Problems {
+			problems = append(problems, p.Field+" "+p.Message)
+		}
+		r.sums.Examined++
+		r.sums.add("invoices", "it can't be added up: "+strings.Join(problems, "; "), row.identity())
+		return
+	}
+	r.compareNets(row, document.LineNets)
+	r.compareSums(row, &document)
+	r.compareTaxes(row, document.Taxes)
+}
+
+// identity is how an invoice is named in findings.
+func (i *storedInvoice) identity() Row {
+	return Row{{"id", plain(i.id)}, {"invoice_number", plain(i.number)}, {"transaction_id", i.job.TransactionID}}
+}
+
+// readLines makes the gathered lines the job's, and tells whether all could be read.
+func (r *reading) readLines(row *storedInvoice) bool {
+	row.job.Lines = r.jobLines[:0]
+	readable := len(r.lineRows) > 0
+	if !readable {
+		r.positions.add("invoices", "it has no lines", row.identity())
+	}
+	before := int64(0)
+	for i := range r.lineRows {
+		l := &r.lineRows[i]
+		r.positions.Examined++
+		switch position := key(l.position); {
+		case position == before:
+			r.positions.add("invoice_lines", "this position is there twice", l.identity(row))
+		case position != before+1:
+			r.positions.add("invoice_lines", fmt.Sprintf("the line before it is not there: position %d is expected", before+1), l.identity(row))
+		}
+		before = key(l.position)
+
+		line, err := l.text.Line()
+		if err != nil {
+			readable = false
+			r.positions.add("invoice_lines", "it can't be read: "+err.Error(), l.identity(row))
+		}
+		row.job.Lines = append(row.job.Lines, line)
+	}
+	r.jobLines = row.job.Lines
+	return readable
+}
+
+func (l *storedLine) identity(row *storedInvoice) Row {
+	return Row{{"invoice_id", plain(l.invoiceID)}, {"invoice_number", plain(row.number)}, {"position", plain(l.position)}}
+}
+
+func (r *reading) compareNets(row *storedInvoice, nets []int64) {
+	for i := range r.lineRows {
+		if l := &r.lineRows[i]; !equal(l.net, nets[i]) {
+			r.positions.add("invoice_lines", "net_minor is not what quantity, price and discount come to",
+				append(l.identity(row), Field{"net_minor", plain(l.net)}, Field{"computed", nets[i]}))
+		}
+	}
+}
+
+func (r *reading) compareSums(row *storedInvoice, document *invoice.Document) {
+	r.sums.Examined++
+	for _, amount := range []struct {
+		column   string
+		stored   *int64
+		computed int64
+	}{
+		{"subtotal_minor", row.subtotal, document.Subtotal},
+		{"tax_minor", row.tax, document.Tax},
+		{"total_minor", row.total, document.Total},
+	} {
+		if !equal(amount.stored, amount.computed) {
+			r.sums.add("invoices", amount.column+" is not what the lines add up to",
+				append(row.identity(), Field{amount.column, plain(amount.stored)}, Field{"computed", amount.computed}))
+		}
+	}
+	if row.kind != string(document.Kind) {
+		r.sums.add("invoices", "kind is not what the total makes it",
+			append(row.identity(), Field{"kind", row.kind}, Field{"computed", string(document.Kind)}))
+	}
+}
+
+// compareTaxes goes through the stored rows and the computed ones side by side, both in the order of their percentages.
+func (r *reading) compareTaxes(row *storedInvoice, computed []invoice.Tax) {
+	for i := range r.taxRows {
+		t := &r.taxRows[i]
+		r.sums.Examined++
+		percent, err := invoice.ParseDecimal(t.percent)
+		for err == nil && len(computed) > 0 && computed[0].Percent < percent {
+			r.missingTax(row, computed[0])
+			computed = computed[1:]
+		}
+		identity := append(row.identity(), Field{"tax_percent", t.percent})
+		if err != nil || len(computed) == 0 || computed[0].Percent != percent {
+			r.sums.add("invoice_taxes", "no line states this percentage, or there is another row for it", identity)
+			continue
+		}
+		want := computed[0]
+		computed = computed[1:]
+		if !equal(t.net, want.Net) {
+			r.sums.add("invoice_taxes", "net_minor is not what the lines at this percentage add up to",
+				slices.Concat(identity, Row{{"net_minor", plain(t.net)}, {"computed", want.Net}}))
+		}
+		if !equal(t.tax, want.Tax) {
+			r.sums.add("invoice_taxes", "tax_minor is not this percentage of its lines",
+				slices.Concat(identity, Row{{"tax_minor", plain(t.tax)}, {"computed", want.Tax}}))
+		}
+	}
+	for _, t := range computed {
+		r.missingTax(row, t)
+	}
+}
+
+func (r *reading) missingTax(row *storedInvoice, t invoice.Tax) {
+	r.sums.add("invoice_taxes", "the row for this percentage is not there",
+		append(row.identity(), Field{"tax_percent", t.Percent.String()}, Field{"computed", t.Tax}))
+}
+
+// equal tells whether what is stored is there and the same.
+func equal(stored *int64, computed int64) bool { return stored != nil && *stored == computed }
