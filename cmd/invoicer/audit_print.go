@@ -1,0 +1,190 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"math/big"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/spf13/cobra"
+
+	"invoicer/invoice"
+	"invoicer/invoice/postgres"
+	"invoicer/invoice/postgres/audit"
+)
+
+// printAudit writes a report for people: the checks, what offends, what there is, and the verdict.
+func printAudit(cmd *cobra.Command, report *audit.Report) error {
+	out := cmd.OutOrStdout()
+	passed, failed, colon := "ok", "BROKEN", ":"
+	if isTerminal(out) {
+		passed, failed, colon = "✓", "✗", ""
+	}
+	var rows [][]string
+	var broken []string
+	for i := range report.Checks {
+		check := &report.Checks[i]
+		mark := passed
+		if !check.OK() {
+			mark = failed
+			broken = append(broken, check.Name)
+		}
+		rows = append(rows, []string{mark, promises(check), check.Name, thousands(int(check.Examined)), check.Proves})
+	}
+	writeTable(out, []string{"", "promise", "check", "examined", "proves that"}, rows)
+	for i := range report.Checks {
+		printFindings(out, &report.Checks[i])
+	}
+	printTotals(out, report)
+	printJobs(out, report)
+
+	of := fmt.Sprintf("schema %s at %s", report.Schema, instant(report.TakenAt))
+	verdict := fmt.Sprintf("\n%s%s all %d checks of %s passed\n", passed, colon, len(report.Checks), of)
+	if len(broken) > 0 {
+		verdict = fmt.Sprintf("\n%s%s %d of %d checks of %s failed: %s\n", failed, colon, len(broken), len(report.Checks), of, strings.Join(broken, ", "))
+	}
+	_, err := io.WriteString(out, verdict)
+	return err
+}
+
+func promises(check *audit.Check) string {
+	var list []string
+	for _, p := range check.Promises {
+		list = append(list, strconv.Itoa(p))
+	}
+	return strings.Join(list, " ")
+}
+
+// printFindings writes a line for each: the table, what is wrong, and the row as column=value.
+func printFindings(out io.Writer, check *audit.Check) {
+	if check.OK() {
+		return
+	}
+	_, _ = fmt.Fprintf(out, "\n%s: %s found\n", check.Name, thousands(int(check.Broken)))
+	for _, f := range check.Findings {
+		var line strings.Builder
+		fmt.Fprintf(&line, "  %s: %s:", f.Table, f.Problem)
+		for _, field := range f.Row {
+			line.WriteString(" " + field.Column + "=" + fieldValue(field.Value))
+		}
+		_, _ = fmt.Fprintln(out, line.String())
+	}
+	if more := check.Broken - int64(len(check.Findings)); more > 0 {
+		_, _ = fmt.Fprintf(out, "  and %s more; --limit lists more of them\n", thousands(int(more)))
+	}
+}
+
+// fieldValue quotes what could be taken for something else, or do something to a terminal.
+func fieldValue(value any) string {
+	switch v := value.(type) {
+	case nil:
+		return "NULL"
+	case string:
+		odd := func(r rune) bool { return r == '"' || unicode.IsSpace(r) || !unicode.IsPrint(r) }
+		if v == "" || strings.ContainsFunc(v, odd) {
+			return strconv.Quote(v)
+		}
+		return v
+	default:
+		return fmt.Sprint(v)
+	}
+}
+
+// printTotals writes what is stored by kind and currency, and both kinds together.
+func printTotals(out io.Writer, report *audit.Report) {
+	if len(report.Totals) == 0 {
+		_, _ = fmt.Fprintln(out, "\nno invoices")
+		return
+	}
+	var rows [][]string
+	var currencies []string
+	for _, t := range report.Totals {
+		if !slices.Contains(currencies, t.Currency) {
+			currencies = append(currencies, t.Currency)
+		}
+	}
+	slices.Sort(currencies)
+	for _, currency := range currencies {
+		var documents, kinds int64
+		sum := new(big.Int)
+		for _, t := range report.Totals {
+			if t.Currency != currency {
+				continue
+			}
+			rows = append(rows, totalsRow(t))
+			documents += t.Documents
+			kinds++
+			if minor, ok := new(big.Int).SetString(t.TotalMinor, 10); ok {
+				sum.Add(sum, minor)
+			}
+		}
+		if kinds > 1 {
+			rows = append(rows, totalsRow(postgres.Tally{Kind: "together", Currency: currency, Documents: documents, TotalMinor: sum.String()}))
+		}
+	}
+	_, _ = fmt.Fprintln(out)
+	writeTable(out, []string{"kind", "currency", "documents", "total"}, rows)
+}
+
+func totalsRow(t postgres.Tally) []string {
+	return []string{t.Kind, t.Currency, thousands(int(t.Documents)), majorUnits(t.TotalMinor, t.Currency)}
+}
+
+// majorUnits is [invoice.FormatMinor] for sums that needn't fit an int64.
+func majorUnits(minor, currency string) string {
+	exponent, _ := invoice.MinorUnits(currency)
+	digits, negative := strings.CutPrefix(minor, "-")
+	digits = strings.Repeat("0", max(0, exponent+1-len(digits))) + digits
+	whole, fraction := digits[:len(digits)-exponent], digits[len(digits)-exponent:]
+	if fraction != "" {
+		fraction = "." + fraction
+	}
+	if negative {
+		whole = "-" + whole
+	}
+	return whole + fraction
+}
+
+// printJobs writes how jobs ended, and lists those that have not.
+func printJobs(out io.Writer, report *audit.Report) {
+	var waiting int64
+	var parts []string
+	for _, t := range report.Jobs {
+		if t.State == "accepted" || t.State == "enqueued" {
+			waiting += t.Jobs
+		}
+		state := t.State
+		if t.Outcome != nil {
+			state += " as " + *t.Outcome
+		}
+		parts = append(parts, thousands(int(t.Jobs))+" "+state)
+	}
+	if len(parts) == 0 {
+		parts = append(parts, "none")
+	}
+	_, _ = fmt.Fprintf(out, "\nduplicate attempts: %s\njobs in the ledger: %s\n",
+		thousands(int(report.DuplicateAttempts)), strings.Join(parts, ", "))
+	if waiting == 0 {
+		return
+	}
+	_, _ = fmt.Fprintf(out, "\n%s waiting, which is no fault", thousands(int(waiting)))
+	if n := int64(len(report.Waiting)); n < waiting {
+		_, _ = fmt.Fprintf(out, "; the oldest %s:", thousands(int(n)))
+	}
+	_, _ = fmt.Fprintln(out)
+	if len(report.Waiting) == 0 {
+		return
+	}
+	var rows [][]string
+	for i := range report.Waiting {
+		j := &report.Waiting[i]
+		rows = append(rows, []string{
+			j.Age().Truncate(time.Second).String(), j.State, orDash(j.TransactionID), j.Queue, strconv.Itoa(j.Attempts), j.JobID,
+		})
+	}
+	writeTable(out, []string{"age", "state", "transaction_id", "queue", "attempts", "job_id"}, rows)
+}
