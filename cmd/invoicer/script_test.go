@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"os"
 	"os/exec"
 	"strconv"
 	"testing"
@@ -23,7 +22,14 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":   exits,
-			"servers": servers,
+			"servers": giveServers,
+			"queued":  queued,
+			"sql":     execSQL,
+			"zip":     zipFile,
+		},
+		Setup: func(env *testscript.Env) error {
+			env.Values[scriptTest{}] = env.T()
+			return nil
 		},
 	})
 }
@@ -45,19 +51,5 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if got != want {
 		ts.Fatalf("exit code %d, want %d", got, want)
-	}
-}
-
-// servers gives the rest of the script the servers of the test's own environment, or fails where it names none.
-func servers(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) > 0 {
-		ts.Fatalf("usage: servers")
-	}
-	for _, name := range []string{"INVOICER_REDIS_URL", "INVOICER_DATABASE_URL"} {
-		url := os.Getenv(name)
-		if url == "" {
-			ts.Fatalf("%s is not set", name)
-		}
-		ts.Setenv(name, url)
 	}
 }
