@@ -1,0 +1,225 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"invoicer/config"
+	"invoicer/invoice"
+	"invoicer/worker/client"
+)
+
+// An enqueueRun is one run of `invoicer enqueue`.
+type enqueueRun struct {
+	file     string
+	queue    string
+	producer string
+	copies   int
+	fromLine int
+	wait     time.Duration
+}
+
+func (a app) enqueueCommand() *cobra.Command {
+	var r enqueueRun
+	cmd := &cobra.Command{
+		Use:     "enqueue FILE|-",
+		Short:   "Put jobs from a file into a queue, one from each line",
+		GroupID: groupAsk,
+		Long: `Puts jobs into a queue: one from each line of JSON Lines, compressed by gzip or not, from a file or, with -, from
+standard input. Workers make their invoices. A file of any size takes little memory.
+
+Each line is checked before it is sent. A bad line is reported with its number and fields and leaves nothing behind; the
+rest goes on, and the exit code is 1 at the end.
+
+When Redis goes away, that is waited for (--wait). After that, as after Ctrl-C, it names the line to go on from with
+--from-line. To enqueue a line again is always safe: its transaction gets one invoice, and the rest are recorded as
+duplicates.`,
+		Example: `  invoicer enqueue transactions.jsonl.gz
+  invoicer enqueue transactions.jsonl --queue bulk --from-line 5000
+  gen-jobs | invoicer enqueue - --producer nightly-cron --json`,
+		Args: oneArg("the file, or - for standard input"),
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&r.queue, "queue", "default", "the `name` of the queue")
+	flags.StringVar(&r.producer, "producer", "", "the `name` of who asks, for jobs that name nobody")
+	flags.IntVar(&r.copies, "copies", 1, "enqueue each line so many times, each time as a job of its own")
+	flags.IntVar(&r.fromLine, "from-line", 1, "begin with this line, the first is 1")
+	addWaitFlag(cmd, &r.wait)
+	addJSONFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		r.file = args[0]
+		if err := r.check(); err != nil {
+			return err
+		}
+		cfg, err := a.loadConfig(cmd)
+		if err != nil {
+			return err
+		}
+		return r.run(cmd, cfg)
+	}
+	return cmd
+}
+
+func (r *enqueueRun) check() error {
+	var problems []error
+	if !regexp.MustCompile(`^[a-z0-9_-]+$`).MatchString(r.queue) {
+		problems = append(problems, fmt.Errorf("--queue %q: a queue's name consists of a-z, 0-9, _ and -", r.queue))
+	}
+	for _, bound := range []struct {
+		flag     string
+		n, atMax int
+	}{
+		{"--copies", r.copies, 1_000_000},
+		{"--from-line", r.fromLine, 1 << 40},
+	} {
+		if bound.n < 1 || bound.n > bound.atMax {
+			problems = append(problems, fmt.Errorf("%s %d: must be 1 to %d", bound.flag, bound.n, bound.atMax))
+		}
+	}
+	if message := problemOf(&invoice.Job{Producer: r.producer}, "producer"); message != "" {
+		problems = append(problems, fmt.Errorf("--producer %q: %s", r.producer, message))
+	}
+	if len(problems) > 0 {
+		return exitError{exitUsage, errors.Join(problems...)}
+	}
+	return nil
+}
+
+// problemOf is what the job's rules say about one of its fields, "" if nothing.
+func problemOf(job *invoice.Job, field string) string {
+	_, err := job.Encode()
+	if invalid := new(invoice.InvalidError); errors.As(err, &invalid) {
+		for _, p := range invalid.Problems {
+			if p.Field == field {
+				return p.Message
+			}
+		}
+	}
+	return ""
+}
+
+func (r *enqueueRun) run(cmd *cobra.Command, cfg *config.Config) (err error) {
+	input, size, err := r.open(cmd.InOrStdin())
+	if err != nil {
+		return err
+	}
+	defer input.Close() //nolint:errcheck // it is only read
+	quietRedis(newLogger(cfg.Log, cmd.ErrOrStderr()))
+	sized := *cfg
+	sized.Worker.Concurrency = enqueuedAtOnce // it decides how many connections there are
+	rdb, err := newRedis(&sized)
+	if err != nil {
+		return err
+	}
+	defer rdb.Close() //nolint:errcheck // nothing is under way any more
+	jobs, err := client.New(rdb, client.Options{Queue: r.queue, Retention: noneIfZero(cfg.Worker.Retention)})
+	if err != nil {
+		return err
+	}
+
+	progress := newEnqueueProgress(cmd.ErrOrStderr(), size)
+	defer progress.stop(false)
+	ctx, stop := untilSignal(cmd.Context(), func() { progress.say("stopping") })
+	defer stop()
+	if _, consumed := cfg.Worker.Queues[r.queue]; !consumed {
+		progress.say(fmt.Sprintf("no worker of this configuration takes jobs from the queue %s (worker.queues: %s): they will wait there",
+			r.queue, strings.Join(slices.Sorted(maps.Keys(cfg.Worker.Queues)), ", ")))
+	}
+	s := &sender{
+		jobs: jobs, ping: func(ctx context.Context) error { return rdb.Ping(ctx).Err() }, server: "redis at " + cfg.Redis.Addr(),
+		producer: r.producer, copies: r.copies, patience: patience{r.wait, progress.say}, progress: progress,
+	}
+	begun := time.Now()
+	sendErr := s.run(ctx, &countingReader{source: input, count: &progress.read}, r.fromLine)
+	progress.stop(sendErr == nil)
+	if errors.As(sendErr, new(exitError)) {
+		return sendErr
+	}
+	return r.tell(cmd, s, time.Since(begun), sendErr)
+}
+
+// open returns the input and its size, -1 where that can't be known.
+func (r *enqueueRun) open(stdin io.Reader) (io.ReadCloser, int64, error) {
+	file, isFile := stdin.(*os.File)
+	if r.file == "-" {
+		if !isFile {
+			return io.NopCloser(stdin), -1, nil
+		}
+	} else {
+		var err error
+		if file, err = os.Open(r.file); err != nil {
+			return nil, 0, exitError{exitUsage, err}
+		}
+	}
+	size := int64(-1)
+	info, err := file.Stat()
+	switch {
+	case err == nil && info.IsDir():
+		return nil, 0, usageErrorf("%s is a directory; name a file of JSON Lines", r.file)
+	case err == nil && info.Mode().IsRegular():
+		size = info.Size()
+	}
+	return file, size, nil
+}
+
+// An enqueueSummary is what --json prints.
+type enqueueSummary struct {
+	Lines    int     `json:"lines"` // good and bad ones, without blank ones and those before --from-line
+	Enqueued int64   `json:"enqueued"`
+	Bad      int     `json:"bad"`
+	Copies   int     `json:"copies"`
+	Queue    string  `json:"queue"`
+	Seconds  float64 `json:"seconds"`
+	Resume   *int    `json:"resume_from_line"` // null when the input's end was reached
+}
+
+func (r *enqueueRun) tell(cmd *cobra.Command, s *sender, took time.Duration, sendErr error) error {
+	sum := enqueueSummary{
+		Lines: s.lines, Enqueued: s.confirmed.Load(), Bad: s.bad, Copies: r.copies, Queue: r.queue, Seconds: took.Seconds(),
+	}
+	var problems []error
+	if sendErr != nil {
+		resume := s.resume()
+		sum.Resume = &resume
+		problems = append(problems, sendErr)
+	}
+	if sendErr != nil && s.lines > 0 {
+		problems = append(problems, fmt.Errorf(
+			"every good line before line %d is enqueued: go on with --from-line %[1]d; that is safe, what is enqueued twice is invoiced once",
+			*sum.Resume))
+	}
+	if s.bad > 0 {
+		problems = append(problems, fmt.Errorf("%s bad %s left out; correct and enqueue them",
+			thousands(s.bad), plural(s.bad, "line was", "lines were")))
+	}
+	if wantsJSON(cmd) {
+		if err := printJSON(cmd, sum); err != nil {
+			return err
+		}
+	} else if sendErr == nil || s.lines > 0 {
+		_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s %s of %s %s enqueued into %s in %.1f s, %s a second\n",
+			thousands(int(sum.Enqueued)), plural(int(sum.Enqueued), "job", "jobs"), thousands(s.lines), plural(s.lines, "line", "lines"),
+			r.queue, took.Seconds(), thousands(int(float64(sum.Enqueued)/max(took.Seconds(), 0.001))))
+		if err != nil {
+			return err
+		}
+	}
+	return errors.Join(problems...)
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return many
+}
