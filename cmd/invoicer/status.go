@@ -1,0 +1,156 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/spf13/cobra"
+
+	"invoicer/config"
+	"invoicer/invoice"
+	"invoicer/invoice/postgres"
+)
+
+func (a app) statusCommand() *cobra.Command {
+	var wait time.Duration
+	var limit int
+	cmd := &cobra.Command{
+		Use:     "status TRANSACTION_ID",
+		Short:   "Show what became of a transaction: its invoice, duplicate attempts and jobs",
+		GroupID: groupAsk,
+		Long: `Shows everything on record about a transaction: its invoice or credit note, the duplicate attempts at it, and the jobs
+that were accepted or have failed. The exit code is 1 when nothing is.`,
+		Example: `  invoicer status 536365
+  invoicer status C536379 --json | jq -r .invoice.invoice_number`,
+		Args: oneArg("the transaction's id"),
+	}
+	cmd.Flags().IntVar(&limit, "limit", 20, "show so many duplicate attempts and jobs at most, the newest")
+	addWaitFlag(cmd, &wait)
+	addJSONFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if message := problemOf(&invoice.Job{TransactionID: args[0]}, "transaction_id"); message != "" {
+			return usageErrorf("%q is no transaction id: it %s", args[0], message)
+		}
+		if limit < 1 || limit > 1_000_000 {
+			return usageErrorf("--limit %d: must be 1 to 1000000", limit)
+		}
+		cfg, err := a.loadConfig(cmd)
+		if err != nil {
+			return err
+		}
+		return status(cmd, cfg, wait, args[0], limit)
+	}
+	return cmd
+}
+
+func status(cmd *cobra.Command, cfg *config.Config, wait time.Duration, transactionID string, limit int) error {
+	store, err := newStore(cfg)
+	if err != nil {
+		return err
+	}
+	defer store.Close() //nolint:errcheck // it only read
+	p := patience{wait, func(message string) { cmd.PrintErrln("invoicer:", message) }}
+	if err := p.waitFor(cmd.Context(), "postgres at "+cfg.Database.Addr(), store.Ping); err != nil {
+		return err
+	}
+	// One more than is shown tells that there are more.
+	report, err := store.Lookup(cmd.Context(), transactionID, limit+1)
+	if err != nil {
+		return withoutTables(cfg.Database.Schema, err)
+	}
+	more := len(report.DuplicateAttempts) > limit || len(report.Jobs) > limit
+	report.DuplicateAttempts = report.DuplicateAttempts[:min(len(report.DuplicateAttempts), limit)]
+	report.Jobs = report.Jobs[:min(len(report.Jobs), limit)]
+
+	out := cmd.OutOrStdout()
+	if wantsJSON(cmd) {
+		if err := printJSON(cmd, report); err != nil {
+			return err
+		}
+	} else if report.Known() {
+		writeReport(out, report)
+	}
+	if more {
+		cmd.PrintErrf("invoicer: only the newest %d are shown; --limit shows more\n", limit)
+	}
+	if !report.Known() {
+		return fmt.Errorf("nothing is known of transaction %s: is its job still waiting in a queue (see /monitor/ of a running worker), or in another schema than %s?",
+			transactionID, cfg.Database.Schema)
+	}
+	return nil
+}
+
+// withoutTables says what to do where the tables are missing.
+func withoutTables(schema string, err error) error {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "42P01" {
+		return fmt.Errorf("schema %q is not migrated: run `invoicer migrate up`", schema)
+	}
+	return errors.New(oneLine(err))
+}
+
+// writeReport leaves out what says something about the customer, and what only machines compare.
+func writeReport(out io.Writer, r *postgres.Report) {
+	numbers := make(map[int64]string) // of invoices, by id
+	if i := r.Invoice; i != nil {
+		numbers[i.ID] = i.InvoiceNumber
+		amount := func(minor int64) string { return invoice.FormatMinor(minor, i.Currency) + " " + i.Currency }
+		header := []string{"invoice_number", "kind", "total", "tax", "lines", "issued_at", "created_at", "job_id"}
+		row := []string{
+			i.InvoiceNumber, i.Kind, amount(i.TotalMinor), amount(i.TaxMinor), strconv.Itoa(i.Lines),
+			instant(i.IssuedAt), instant(i.CreatedAt), i.JobID,
+		}
+		if i.IdempotencyKey != r.TransactionID {
+			header, row = append(header, "idempotency_key"), append(row, i.IdempotencyKey)
+		}
+		if i.CreditsTransactionID != nil {
+			header, row = append(header, "credits_transaction_id"), append(row, *i.CreditsTransactionID)
+		}
+		section(out, "invoice", header, [][]string{row})
+	} else {
+		_, _ = fmt.Fprintf(out, "transaction %s has no invoice\n", r.TransactionID) // as everywhere: whoever reads may be gone
+	}
+	if len(r.DuplicateAttempts) > 0 {
+		var rows [][]string
+		for _, d := range r.DuplicateAttempts {
+			rows = append(rows, []string{instant(d.AttemptedAt), d.Reason, orDash(d.Producer), d.Worker, d.JobID})
+		}
+		section(out, "duplicate attempts", []string{"attempted_at", "reason", "producer", "worker", "job_id"}, rows)
+	}
+	if len(r.Jobs) > 0 {
+		var rows [][]string
+		for _, j := range r.Jobs {
+			number := "-"
+			if j.InvoiceID != nil {
+				number = strconv.FormatInt(*j.InvoiceID, 10)
+				if n, ok := numbers[*j.InvoiceID]; ok {
+					number = n
+				}
+			}
+			rows = append(rows, []string{
+				instant(j.UpdatedAt), j.State, orDash(j.Outcome), number, strconv.Itoa(j.Attempts), j.Queue, orDash(j.Producer), j.JobID, orDash(j.Reason),
+			})
+		}
+		section(out, "jobs", []string{"updated_at", "state", "outcome", "invoice", "attempts", "queue", "producer", "job_id", "reason"}, rows)
+	}
+}
+
+// section sets tables apart from each other.
+func section(out io.Writer, title string, header []string, rows [][]string) {
+	_, _ = fmt.Fprintf(out, "%s\n", title)
+	writeTable(out, header, rows)
+	_, _ = fmt.Fprintln(out)
+}
+
+func instant(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000Z") }
+
+func orDash(s *string) string {
+	if s == nil || *s == "" {
+		return "-"
+	}
+	return *s
+}
