@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/spf13/cobra"
+
+	"invoicer/config"
+	"invoicer/migrations"
+)
+
+func (a app) migrateCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "migrate",
+		Short:   "Bring the database's schema up to date, or take a step back",
+		GroupID: groupSetup,
+	}
+	for _, sub := range []*cobra.Command{
+		a.migrateStep("up", "Apply every migration that is missing; any number of processes may do so at once", migrateUp),
+		a.migrateStep("down", "Take the newest migration back; refused where that would delete invoices or recorded jobs", migrateDown),
+		a.migrateStep("status", "Show which migrations are applied", migrateStatus),
+	} {
+		cmd.AddCommand(sub)
+	}
+	return cmd
+}
+
+type migrateFunc func(cmd *cobra.Command, m *migrations.Migrator, schema string) error
+
+func (a app) migrateStep(use, short string, do migrateFunc) *cobra.Command {
+	var wait time.Duration
+	cmd := &cobra.Command{Use: use, Short: short, Args: noArgs}
+	addWaitFlag(cmd, &wait)
+	addJSONFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfg, err := a.loadConfig(cmd)
+		if err != nil {
+			return err
+		}
+		m, err := migrations.New(string(cfg.Database.URL), cfg.Database.Schema)
+		if err != nil {
+			return err
+		}
+		p := patience{wait, func(message string) { cmd.PrintErrln("invoicer:", message) }}
+		if err := p.waitFor(cmd.Context(), "postgres at "+cfg.Database.Addr(), pingDatabase(cfg.Database)); err != nil {
+			return err
+		}
+		return do(cmd, m, cfg.Database.Schema)
+	}
+	return cmd
+}
+
+// pingDatabase needs no schema, and keeps no connection.
+func pingDatabase(cfg config.Database) func(context.Context) error {
+	return func(ctx context.Context) error {
+		connection, err := pgx.Connect(ctx, string(cfg.URL))
+		if err != nil {
+			return err
+		}
+		return connection.Close(ctx)
+	}
+}
+
+func migrateUp(cmd *cobra.Command, m *migrations.Migrator, schema string) error {
+	applied, err := m.Up(cmd.Context())
+	if err := tellMigrations(cmd, "applied", applied, fmt.Sprintf("schema %s is up to date, nothing was applied", schema), err); err != nil {
+		return err
+	}
+	return err
+}
+
+func migrateDown(cmd *cobra.Command, m *migrations.Migrator, schema string) error {
+	undone, err := m.Down(cmd.Context())
+	var list []migrations.Migration
+	if undone != nil {
+		list = append(list, *undone)
+	}
+	if err := tellMigrations(cmd, "took back", list, fmt.Sprintf("schema %s has no migration to take back", schema), err); err != nil {
+		return err
+	}
+	return err
+}
+
+// tellMigrations prints what was done, also beside an error: what is done stays done.
+func tellMigrations(cmd *cobra.Command, verb string, list []migrations.Migration, nothing string, failed error) error {
+	if wantsJSON(cmd) {
+		if list == nil {
+			list = []migrations.Migration{}
+		}
+		return printJSON(cmd, list)
+	}
+	out := cmd.OutOrStdout()
+	for _, one := range list {
+		if _, err := fmt.Fprintf(out, "%s %s\n", verb, one.Name); err != nil {
+			return err
+		}
+	}
+	if len(list) > 0 || failed != nil {
+		return nil
+	}
+	_, err := fmt.Fprintln(out, nothing)
+	return err
+}
+
+func migrateStatus(cmd *cobra.Command, m *migrations.Migrator, _ string) error {
+	list, err := m.Status(cmd.Context())
+	if err != nil {
+		return err
+	}
+	if wantsJSON(cmd) {
+		return printJSON(cmd, list)
+	}
+	var rows [][]string
+	for _, one := range list {
+		at, name := "pending", one.Name
+		if one.AppliedAt != nil {
+			at = instant(*one.AppliedAt)
+		}
+		if name == "" {
+			name = "(of a newer program)"
+		}
+		rows = append(rows, []string{fmt.Sprint(one.Version), name, at})
+	}
+	writeTable(cmd.OutOrStdout(), []string{"version", "name", "applied_at"}, rows)
+	return nil
+}
