@@ -93,6 +93,19 @@ VALUES (-1, 1, 1, 1, 100), (99, 1, 1, 1, 100), (99, 2, 1, 1, 100)`,
 			},
 		},
 		{
+			name:    "line and tax row of nothing known",
+			dropped: []string{"invoice_lines.invoice_lines_pkey", "invoice_taxes.invoice_taxes_pkey"},
+			sql: `ALTER TABLE invoice_lines ALTER invoice_id DROP NOT NULL; ALTER TABLE invoice_taxes ALTER invoice_id DROP NOT NULL;
+INSERT INTO invoice_lines (position, quantity, unit_price, net_minor) VALUES (1, 1, 1, 100); INSERT INTO invoice_taxes VALUES (NULL, 20, 100, 20)`,
+			want: map[string][]string{
+				"lines": {"invoice_lines: this line's invoice is not there: invoice_id=<nil> position=1"},
+				"sums":  {"invoice_taxes: this tax row's invoice is not there: invoice_id=<nil> tax_percent=20"},
+				"constraints": {
+					"invoice_lines: column is not what the migrations made: column=invoice_id ", "invoice_taxes: column is not what the migrations made: column=invoice_id ",
+				},
+			},
+		},
+		{
 			name: "invoice deleted",
 			dropped: []string{
 				"invoice_lines.invoice_lines_invoice_id_fkey", "invoice_taxes.invoice_taxes_invoice_id_fkey",

@@ -165,9 +165,12 @@ UPDATE invoices SET period = '2011', number = 2 WHERE id = 5; UPDATE invoice_ser
 		{
 			name:    "number below 1",
 			dropped: []string{"invoices.invoices_number_check"},
-			sql:     `UPDATE invoices SET number = number - 1 WHERE series = 'INV'; UPDATE invoice_series SET last_number = 3 WHERE series = 'INV'`,
+			sql:     `UPDATE invoices SET number = -3 WHERE id = 1`,
 			want: map[string][]string{
-				"numbers": {"invoices: this number is below 1: series=INV period= number=0 invoice_number=INV-000001 "},
+				"numbers": {
+					"invoices: this number is below 1: series=INV period= number=-3 invoice_number=INV-000001 ",
+					"invoices: number 1 is missing before it: series=INV period= number=2 invoice_number=INV-000002 ",
+				},
 			},
 		},
 		{
