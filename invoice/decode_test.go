@@ -180,8 +180,10 @@ func TestDecodeIdentityOfInvalid(t *testing.T) {
 		name, payload string
 		want          invoice.Job
 	}{
-		{"all there", `{"transaction_id":"T","idempotency_key":"K","producer":"P","series":"S","currency":"X"}`,
-			invoice.Job{TransactionID: "T", IdempotencyKey: "K", Producer: "P", Series: "S"}},
+		{
+			"all there", `{"transaction_id":"T","idempotency_key":"K","producer":"P","series":"S","currency":"X"}`,
+			invoice.Job{TransactionID: "T", IdempotencyKey: "K", Producer: "P", Series: "S"},
+		},
 		{"key by default", `{"transaction_id":"T"}`, invoice.Job{TransactionID: "T", IdempotencyKey: "T"}},
 		{"bad key", `{"transaction_id":"T","idempotency_key":""}`, invoice.Job{TransactionID: "T"}},
 		{"bad transaction_id", `{"transaction_id":"a b","idempotency_key":"K","producer":"P"}`, invoice.Job{IdempotencyKey: "K", Producer: "P"}},
@@ -190,8 +192,10 @@ func TestDecodeIdentityOfInvalid(t *testing.T) {
 		{"trailing data", `{"transaction_id":"T"} x`, invoice.Job{TransactionID: "T", IdempotencyKey: "T"}},
 		{"cut", `{"transaction_id":"T","producer":"P","lines":[{"quant`, invoice.Job{TransactionID: "T", Producer: "P"}},
 		{"bad and cut", `{"transaction_id":"a b","idempotency_key":"K","producer":"\u0000","series":"s","lines":[`, invoice.Job{IdempotencyKey: "K"}},
-		{"too long", `{"transaction_id":"T","idempotency_key":"K","country":"` + strings.Repeat("a", 1<<20) + `"}`,
-			invoice.Job{TransactionID: "T", IdempotencyKey: "K"}},
+		{
+			"too long", `{"transaction_id":"T","idempotency_key":"K","country":"` + strings.Repeat("a", 1<<20) + `"}`,
+			invoice.Job{TransactionID: "T", IdempotencyKey: "K"},
+		},
 		{"no object", `["T"]`, invoice.Job{}},
 		{"nothing", ``, invoice.Job{}},
 	} {
@@ -252,11 +256,15 @@ func TestInvalidErrorIsShort(t *testing.T) {
 func TestErrorsHoldNoPersonalData(t *testing.T) {
 	t.Parallel()
 	const secret = "Ada Lovelace"
-	fields := []string{"version", "transaction_id", "idempotency_key", "producer", "series", "credits_transaction_id",
-		"customer_id", "customer_name", "country", "issued_at", "currency", "lines", "metadata", "other"}
+	fields := []string{
+		"version", "transaction_id", "idempotency_key", "producer", "series", "credits_transaction_id",
+		"customer_id", "customer_name", "country", "issued_at", "currency", "lines", "metadata", "other",
+	}
 	lineFields := []string{"sku", "description", "quantity", "unit_price", "discount_percent", "tax_percent", "other"}
-	values := []string{`"` + secret + `"`, `"` + secret + `\u0000"`, `"` + secret + `\ud800"`, `["` + secret + `"]`,
-		`{"name":"` + secret + `"}`, `"` + secret + `\x"`, `"` + secret, secret, `{"name":"` + secret + `\ud800"}`}
+	values := []string{
+		`"` + secret + `"`, `"` + secret + `\u0000"`, `"` + secret + `\ud800"`, `["` + secret + `"]`,
+		`{"name":"` + secret + `"}`, `"` + secret + `\x"`, `"` + secret, secret, `{"name":"` + secret + `\ud800"}`,
+	}
 	var payloads []string
 	for _, v := range values {
 		for _, f := range fields {
@@ -266,7 +274,7 @@ func TestErrorsHoldNoPersonalData(t *testing.T) {
 			payloads = append(payloads, fmt.Sprintf(`{"lines":[{"%s":%s}]}`, f, v))
 		}
 	}
-	for _, payload := range append(payloads, secret, `"`+secret+`"`, `{} `+secret) {
+	for _, payload := range append(payloads, secret, `"`+secret+`"`, `{} `+secret, `{"customer_name":"`+secret+`",]`) {
 		_, err := invoice.Decode([]byte(payload))
 		if err == nil {
 			t.Fatalf("Decode(%s) succeeds", payload)

@@ -130,7 +130,7 @@ func TestNewNumberingRefuses(t *testing.T) {
 		{"long series", invoice.NumberingOptions{InvoiceSeries: strings.Repeat("A", 33)}, []string{"numbering.invoice_series"}},
 		{"series of credit notes", invoice.NumberingOptions{InvoiceSeries: "INV-CN"}, []string{"numbering.invoice_series", "numbering.credit_note_series"}},
 		{"template without series", invoice.NumberingOptions{CreditNoteSeries: "CN"}, []string{"numbering.credit_note_series", "{series}"}},
-		{"template of nothing but series", invoice.NumberingOptions{CreditNoteSeries: "{series}"}, []string{"numbering.credit_note_series"}},
+		{"template of nothing but series", invoice.NumberingOptions{CreditNoteSeries: "{series}"}, []string{"numbering.credit_note_series", "one kind"}},
 		{"template with two series", invoice.NumberingOptions{CreditNoteSeries: "{series}{series}"}, []string{"numbering.credit_note_series"}},
 		{"template with a number", invoice.NumberingOptions{CreditNoteSeries: "{series}{number}"}, []string{"numbering.credit_note_series"}},
 		{"template in small letters", invoice.NumberingOptions{CreditNoteSeries: "{series}cn"}, []string{"numbering.credit_note_series"}},
@@ -149,6 +149,7 @@ func TestNewNumberingRefuses(t *testing.T) {
 		{"unknown placeholder", invoice.NumberingOptions{Format: "{series}-{Number}-{number}"}, []string{"numbering.format", "{Number}"}},
 		{"width without zero", invoice.NumberingOptions{Format: "{series}-{number:6}"}, []string{"numbering.format", "{number:6}"}},
 		{"width 0", invoice.NumberingOptions{Format: "{series}-{number:00}"}, []string{"numbering.format", "{number:00}"}},
+		{"width with two zeros", invoice.NumberingOptions{Format: "{series}-{number:006}"}, []string{"numbering.format", "{number:006}"}},
 		{"width 19", invoice.NumberingOptions{Format: "{series}-{number:019}"}, []string{"numbering.format", "{number:019}"}},
 		{"no width", invoice.NumberingOptions{Format: "{series}-{number:0}"}, []string{"numbering.format", "{number:0}"}},
 		{"signed width", invoice.NumberingOptions{Format: "{series}-{number:0+6}"}, []string{"numbering.format", "{number:0+6}"}},
@@ -160,8 +161,11 @@ func TestNewNumberingRefuses(t *testing.T) {
 		{"nothing between", invoice.NumberingOptions{Format: "{series}{number:06}"}, []string{"numbering.format", "not a digit"}},
 		{"a digit between", invoice.NumberingOptions{Format: "-{series}0{number:06}-"}, []string{"numbering.format", "not a digit"}},
 		{"a period between", invoice.NumberingOptions{Format: "{number}{period}{series}", Period: "year"}, []string{"numbering.format", "not a digit"}},
-		{"all at once", invoice.NumberingOptions{InvoiceSeries: " ", CreditNoteSeries: "CN", Period: "month", Format: "{x}", Timezone: "X"},
-			[]string{"numbering.credit_note_series", "numbering.invoice_series", "numbering.period", "numbering.format", "{x}", "{series}", "{number}", "numbering.timezone"}},
+		{
+			"all at once",
+			invoice.NumberingOptions{InvoiceSeries: " ", CreditNoteSeries: "CN", Period: "month", Format: "{x}", Timezone: "X"},
+			[]string{"numbering.credit_note_series", "numbering.invoice_series", "numbering.period", "numbering.format", "{x}", "{series}", "{number}", "numbering.timezone"},
+		},
 	} {
 		n, err := invoice.NewNumbering(tt.o)
 		if err == nil || n != nil {

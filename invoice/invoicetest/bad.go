@@ -164,8 +164,10 @@ func badFields() []BadPayload {
 	bad := []BadPayload{
 		{"everything at once", []byte(`{"transaction_id":"","producer":"a b","series":"inv","issued_at":"today","currency":"GPB",` +
 			`"lines":[{"quantity":"x","unit_price":1},{"quantity":1,"unit_price":1.0000001,"tax_percent":101},null],` +
-			`"metadata":{"a":1},"extra":0}`), []string{"transaction_id", "producer", "series", "issued_at", "currency",
-			"lines[0].quantity", "lines[1].unit_price", "lines[1].tax_percent", "lines[2]", "metadata.a", "extra"}},
+			`"metadata":{"a":1},"extra":0}`), []string{
+			"transaction_id", "producer", "series", "issued_at", "currency",
+			"lines[0].quantity", "lines[1].unit_price", "lines[1].tax_percent", "lines[2]", "metadata.a", "extra",
+		}},
 		{"no transaction_id", []byte(`{"issued_at":"2010-12-01T08:26:00Z","currency":"GBP","lines":[` + goodLine + `]}`), []string{"transaction_id"}},
 		{"metadata that is a string", with(`"metadata":"a"`), []string{"metadata"}},
 		{"metadata that is an array", with(`"metadata":["a"]`), []string{"metadata"}},
