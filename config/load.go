@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -50,7 +51,7 @@ type setting struct {
 func Load(src Sources) (*Config, error) {
 	env, envProblems := readEnviron(src.Environ)
 	file, fileProblems := src.readFile(env.file)
-	problems := append(fileProblems, envProblems...)
+	problems := slices.Concat(fileProblems, envProblems)
 
 	// Viper would lower-case the queues' names, read the process's own environment, and merge the file's queues with
 	// the default ones. It is given plain text under known names instead.

@@ -162,7 +162,7 @@ func (d Decimal) append(b []byte) []byte {
 func MustDecimal(s string) Decimal {
 	d, err := ParseDecimal(s)
 	if err != nil {
-		panic(err)
+		panic(err) //nolint:forbidigo // a mistake in the program's own text
 	}
 	return d
 }

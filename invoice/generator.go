@@ -12,7 +12,7 @@ var (
 	// failover. Doing the same again later is right, and safe.
 	ErrUnavailable = errors.New("database unavailable")
 
-	// ErrNotInvoiced: the database holds no invoice for the transaction.
+	// ErrNotInvoiced says that the database holds no invoice for the transaction.
 	ErrNotInvoiced = errors.New("not invoiced")
 )
 

@@ -4,15 +4,15 @@ package invoice
 type Outcome string
 
 const (
-	// Created: this job made the invoice, now or in an earlier run of the same job.
+	// Created means that this job made the invoice, now or in an earlier run of the same job.
 	Created Outcome = "created"
-	// Duplicate: another job had invoiced the same content before.
+	// Duplicate means that another job had invoiced the same content before.
 	Duplicate Outcome = "duplicate"
-	// Conflict: the transaction or the idempotency key stands for other content.
+	// Conflict means that the transaction or the idempotency key stands for other content.
 	Conflict Outcome = "conflict"
-	// Invalid: the job can never become an invoice as it is.
+	// Invalid means that the job can never become an invoice as it is.
 	Invalid Outcome = "invalid"
-	// Failed: the retries are used up.
+	// Failed means that the retries are used up.
 	Failed Outcome = "failed"
 )
 
@@ -20,15 +20,16 @@ const (
 type Reason string
 
 const (
-	// LostRace: the attempt found the lock held, or met a unique violation.
+	// LostRace means that the attempt found the lock held, or met a unique violation.
 	LostRace Reason = "lost_race"
-	// AlreadyInvoiced: the invoice was there before the attempt began.
+	// AlreadyInvoiced means that the invoice was there before the attempt began.
 	AlreadyInvoiced Reason = "already_invoiced"
 )
 
 // Kind tells the two documents apart. A series holds one kind.
 type Kind string
 
+// A negative total makes a credit note, any other an invoice.
 const (
 	KindInvoice    Kind = "invoice"
 	KindCreditNote Kind = "credit_note"

@@ -1,4 +1,3 @@
-//nolint:thelper // functions that take a bundle are tests, whose failures are to point into them
 package locking_test
 
 import (

@@ -123,7 +123,7 @@ func (m *Migrator) Down(ctx context.Context) (*Migration, error) {
 func (m *Migrator) Status(ctx context.Context) ([]Migration, error) {
 	var list []Migration
 	db := stdlib.OpenDB(*m.config)
-	defer db.Close() //nolint:errcheck // nothing was written
+	defer db.Close()
 	ready, err := hasTable(ctx, db)
 	if err != nil {
 		return nil, err
@@ -134,7 +134,7 @@ func (m *Migrator) Status(ctx context.Context) ([]Migration, error) {
 		if err != nil {
 			return nil, err
 		}
-		defer rows.Close() //nolint:errcheck // reading is over, and rows.Err is looked at
+		defer rows.Close()
 		for rows.Next() {
 			var version int64
 			var at time.Time
@@ -201,7 +201,7 @@ func (m *Migrator) exclusively(ctx context.Context, create bool, f func(*goose.P
 	if err != nil {
 		return err
 	}
-	defer guard.Close() //nolint:errcheck // db.Close below ends the session, and with it the lock
+	defer guard.Close()
 	if err := m.lock(ctx, guard); err != nil {
 		return err
 	}
@@ -243,8 +243,8 @@ func (m *Migrator) lock(ctx context.Context, guard *sql.Conn) error {
 
 func (m *Migrator) lockID() int64 {
 	h := fnv.New64a()
-	h.Write([]byte("invoicer/migrate/" + m.schema)) //nolint:errcheck // a hash never fails
-	return int64(h.Sum64())                         //nolint:gosec // any 64 bits will do
+	h.Write([]byte("invoicer/migrate/" + m.schema))
+	return int64(h.Sum64())
 }
 
 func hasTable(ctx context.Context, db *sql.DB) (bool, error) {

@@ -164,7 +164,7 @@ func TestWaitingHoldsNoSnapshot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer worker.Close() //nolint:errcheck // the pool's own end says enough
+	defer worker.Close()
 	run := func(statement string, args ...any) {
 		t.Helper()
 		if _, err := worker.ExecContext(t.Context(), statement, args...); err != nil {

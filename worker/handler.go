@@ -69,7 +69,7 @@ func (h *Handler) ProcessTask(ctx context.Context, task *asynq.Task) error {
 
 	end, err := h.run(work, a)
 	if err != nil && a.exhausted(err, h.options.MaxRetry) {
-		end, err = a.failed(err), nil
+		end = a.failed(err)
 		err = h.recordFailure(ctx, end)
 	}
 	if err != nil {

@@ -29,7 +29,7 @@ func (l asynqLogger) Error(args ...any) { l.write(slog.LevelWarn, args) }
 // Fatal is the one call after which asynq doesn't expect to go on.
 func (l asynqLogger) Fatal(args ...any) {
 	l.write(slog.LevelError, args)
-	os.Exit(1)
+	os.Exit(1) //nolint:forbidigo // what asynq calls fatal must not go on
 }
 
 func (l asynqLogger) write(level slog.Level, args []any) {

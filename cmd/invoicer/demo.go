@@ -166,7 +166,7 @@ func (d *demo) load(stdin io.Reader) ([]demoJob, error) {
 		if err != nil {
 			return nil, err
 		}
-		defer file.Close() //nolint:errcheck // it is only read
+		defer file.Close()
 		in = file
 	}
 	err := eachLine(in, func(number int, line []byte) error {

@@ -113,7 +113,7 @@ func (r *enqueueRun) run(cmd *cobra.Command, cfg *config.Config) (err error) {
 	if err != nil {
 		return err
 	}
-	defer input.Close() //nolint:errcheck // it is only read
+	defer input.Close()
 	quietRedis(newLogger(cfg.Log, cmd.ErrOrStderr()))
 	sized := *cfg
 	sized.Worker.Concurrency = enqueuedAtOnce // it decides how many connections there are
@@ -121,7 +121,7 @@ func (r *enqueueRun) run(cmd *cobra.Command, cfg *config.Config) (err error) {
 	if err != nil {
 		return err
 	}
-	defer rdb.Close() //nolint:errcheck // nothing is under way any more
+	defer rdb.Close()
 	jobs, err := client.New(rdb, client.Options{Queue: r.queue, Retention: noneIfZero(cfg.Worker.Retention)})
 	if err != nil {
 		return err

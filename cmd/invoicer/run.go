@@ -44,8 +44,8 @@ type app struct {
 
 // run is the program, and returns its exit code.
 func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	root := app{environ: environ}.rootCommand()
-	root.SetArgs(append([]string{}, args...)) // nil would mean os.Args
+	root := app{environ: environ}.rootCommand() //nolint:contextcheck // the commands get ctx when they run
+	root.SetArgs(append([]string{}, args...))   // nil would mean os.Args
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

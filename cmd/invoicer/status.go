@@ -52,7 +52,7 @@ func status(cmd *cobra.Command, cfg *config.Config, wait time.Duration, transact
 	if err != nil {
 		return err
 	}
-	defer store.Close() //nolint:errcheck // it only read
+	defer store.Close()
 	p := patience{wait, func(message string) { cmd.PrintErrln("invoicer:", message) }}
 	if err := p.waitFor(cmd.Context(), "postgres at "+cfg.Database.Addr(), store.Ping); err != nil {
 		return err
@@ -112,7 +112,7 @@ func writeReport(out io.Writer, r *postgres.Report) {
 		}
 		section(out, "invoice", header, [][]string{row})
 	} else {
-		_, _ = fmt.Fprintf(out, "transaction %s has no invoice\n", r.TransactionID) // as everywhere: whoever reads may be gone
+		_, _ = fmt.Fprintf(out, "transaction %s has no invoice\n\n", r.TransactionID) // whoever reads may have read enough
 	}
 	if len(r.DuplicateAttempts) > 0 {
 		var rows [][]string

@@ -56,7 +56,7 @@ func checkNumbering(cfg *config.Config) []config.Problem {
 		return nil
 	}
 	all := []error{err}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the joined error itself, not one in its chain
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		all = joined.Unwrap()
 	}
 	var problems []config.Problem
@@ -166,7 +166,8 @@ func workerName() string {
 func refuseEviction(ctx context.Context, rdb redis.UniversalClient) error {
 	check := func(ctx context.Context, node interface {
 		Info(ctx context.Context, sections ...string) *redis.StringCmd
-	}) error {
+	},
+	) error {
 		info, err := node.Info(ctx, "memory").Result()
 		if err != nil {
 			return fmt.Errorf("redis: read maxmemory_policy: %w", err)

@@ -119,7 +119,7 @@ func untilSignal(parent context.Context, announce func()) (context.Context, func
 		announce()
 		cancel(errSignal)
 		<-signals
-		os.Exit(exitFailed)
+		os.Exit(exitFailed) //nolint:forbidigo // at once means that nothing is waited for
 	}()
 	return ctx, func() {
 		signal.Stop(signals)

@@ -61,8 +61,6 @@ func outage(err error) bool {
 		pgconn.SafeToRetry(err)
 }
 
-const uniqueViolation = "23505"
-
 // violates tells whether the database refused because of the named constraint.
 func violates(err error, constraint string) bool {
 	var pg *pgconn.PgError

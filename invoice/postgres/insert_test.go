@@ -255,7 +255,7 @@ func TestWaitForTheCounterIsBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tx.Rollback()
+	defer tx.Rollback() //nolint:errcheck // it only releases
 	if _, err := tx.ExecContext(t.Context(), "SELECT FROM invoice_series FOR UPDATE"); err != nil {
 		t.Fatal(err)
 	}

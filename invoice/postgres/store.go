@@ -121,7 +121,7 @@ func (s *Store) fresh(f func(*gorm.DB) error) error {
 	if err != nil {
 		return err
 	}
-	defer pool.Close() //nolint:errcheck // f only reads
+	defer pool.Close()
 	return f(db)
 }
 
