@@ -12,7 +12,6 @@ TEST_ARGS ?= ./...
 # The newest tag and the commit; nothing in an unpacked archive, where there is no repository.
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 INSTALL := sh internal/sandbox/programs/install.sh
-SANDBOX := $(GO) run ./internal/sandbox --
 LINTER  := $(GO) tool -modfile=tools/go.mod golangci-lint
 
 .PHONY: help
@@ -20,12 +19,13 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
+# With -trimpath, as in build, what both need is compiled once.
 demo: servers build ## show on private servers what invoicer is for
-	@$(SANDBOX) ./bin/invoicer demo $(DEMO_ARGS)
+	@$(GO) run -trimpath ./internal/sandbox -- ./bin/invoicer demo $(DEMO_ARGS)
 
 .PHONY: test
 test: deps ## run all tests on private servers, with the race detector
-	$(SANDBOX) env CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 5m $(TEST_ARGS)
+	$(GO) run ./internal/sandbox -- env CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 5m $(TEST_ARGS)
 
 .PHONY: lint
 lint: ## run the linters (the first time they are compiled, which takes minutes)
