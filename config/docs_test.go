@@ -52,7 +52,7 @@ func keyTable() string {
 			fallback = "`" + k.Default + "`"
 		}
 		meaning := k.Doc
-		if allowed := k.Allowed(); allowed != "" {
+		if _, allowed := k.Form(); allowed != "" {
 			meaning += "; allowed: " + allowed
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s | `%s` | `--%s` |\n", k.Name, fallback, meaning, k.Env(), k.Flag())

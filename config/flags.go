@@ -14,12 +14,13 @@ import (
 func AddFlags(flags *pflag.FlagSet, sections ...string) {
 	for _, section := range sections {
 		if !isSection(section) {
-			panic(fmt.Sprintf("config: no section %q", section))
+			panic(fmt.Sprintf("config: no section %q", section)) //nolint:forbidigo // the program is wrong, not its input
 		}
 	}
 	for _, k := range Keys() {
 		if slices.Contains(sections, k.Section()) {
-			flags.Var(&flagText{text: k.Default, kind: k.Kind()}, k.Flag(), k.Doc)
+			kind, _ := k.Form()
+			flags.Var(&flagText{text: k.Default, kind: kind}, k.Flag(), k.Doc)
 		}
 	}
 }

@@ -32,11 +32,8 @@ func (k Key) Section() string {
 	return section
 }
 
-// Kind is the type of the value, in a word: duration.
-func (k Key) Kind() string { return k.value(new(Config)).kind() }
-
-// Allowed says which values are accepted.
-func (k Key) Allowed() string { return k.value(new(Config)).allowed() }
+// Form is the value's type in a word, such as duration, and which values are allowed, "" for all.
+func (k Key) Form() (kind, allowed string) { return k.value(new(Config)).form() }
 
 func (k Key) leaf() string { return strings.TrimPrefix(k.Name, k.Section()+".") }
 

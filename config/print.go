@@ -25,7 +25,7 @@ func Example() []byte {
 	c := Default()
 	writeSections(&b, func(k Key) {
 		fmt.Fprintf(&b, "  # %s\n", k.Doc)
-		if allowed := k.Allowed(); allowed != "" {
+		if _, allowed := k.Form(); allowed != "" {
 			fmt.Fprintf(&b, "  # allowed: %s\n", allowed)
 		}
 		fmt.Fprintf(&b, "  # variable: %s\n  %s: %s\n", k.Env(), k.leaf(), inline(k.value(&c)))

@@ -16,14 +16,11 @@ import (
 // A value is the place of one key in a Config. Every source delivers text, so there is one spelling of each value, and
 // one message when it is wrong.
 type value interface {
-	kind() string
-	allowed() string
-
+	// form is the value's type in a word, and which values are allowed.
+	form() (kind, allowed string)
 	// parse stores the text's meaning, or leaves the place as it was. Its errors read on from the quoted text
 	// ("is not a whole number") and don't repeat it.
 	parse(text string) error
-	// text is what parse would read the same value from.
-	text() string
 	// native is the value as YAML and JSON write it: an int, a map, or a string.
 	native() any
 }
@@ -35,18 +32,19 @@ type integer struct {
 	min, max int
 }
 
-func (v integer) kind() string    { return "integer" }
-func (v integer) allowed() string { return fmt.Sprintf("%d to %d", v.min, v.max) }
-func (v integer) text() string    { return strconv.Itoa(*v.p) }
-func (v integer) native() any     { return *v.p }
+func (v integer) form() (kind, allowed string) {
+	return "integer", fmt.Sprintf("%d to %d", v.min, v.max)
+}
+func (v integer) native() any { return *v.p }
 
 func (v integer) parse(text string) error {
+	_, allowed := v.form()
 	n, err := strconv.Atoi(text)
 	switch {
 	case errors.Is(err, strconv.ErrSyntax):
-		return fmt.Errorf("is not a whole number; allowed: %s", v.allowed())
+		return errors.New("is not a whole number; allowed: " + allowed)
 	case err != nil || n < v.min || n > v.max:
-		return fmt.Errorf("is out of range; allowed: %s", v.allowed())
+		return errors.New("is out of range; allowed: " + allowed)
 	}
 	*v.p = n
 	return nil
@@ -57,13 +55,11 @@ type duration struct {
 	min, max time.Duration
 }
 
-func (v duration) kind() string { return "duration" }
-func (v duration) text() string { return formatDuration(*v.p) }
-func (v duration) native() any  { return v.text() }
-
-func (v duration) allowed() string {
-	return fmt.Sprintf("%s to %s", formatDuration(v.min), formatDuration(v.max))
+func (v duration) form() (kind, allowed string) {
+	return "duration", formatDuration(v.min) + " to " + formatDuration(v.max)
 }
+
+func (v duration) native() any { return formatDuration(*v.p) }
 
 func (v duration) parse(text string) error {
 	d, err := parseDuration(text)
@@ -71,7 +67,8 @@ func (v duration) parse(text string) error {
 	case err != nil:
 		return err
 	case d < v.min || d > v.max:
-		return fmt.Errorf("is out of range; allowed: %s", v.allowed())
+		_, allowed := v.form()
+		return errors.New("is out of range; allowed: " + allowed)
 	}
 	*v.p = d
 	return nil
@@ -79,10 +76,8 @@ func (v duration) parse(text string) error {
 
 type text struct{ p *string }
 
-func (v text) kind() string    { return "text" }
-func (v text) allowed() string { return "" }
-func (v text) text() string    { return *v.p }
-func (v text) native() any     { return *v.p }
+func (v text) form() (kind, allowed string) { return "text", "" }
+func (v text) native() any                  { return *v.p }
 
 func (v text) parse(text string) error {
 	if text == "" {
@@ -97,21 +92,20 @@ type choice struct {
 	options []string
 }
 
-func (v choice) kind() string { return "word" }
-func (v choice) text() string { return *v.p }
-func (v choice) native() any  { return *v.p }
-
-func (v choice) allowed() string {
+func (v choice) form() (kind, allowed string) {
 	words := slices.Clone(v.options)
 	for i, word := range words {
 		words[i] = cmp.Or(word, "empty")
 	}
-	return strings.Join(words, ", ")
+	return "word", strings.Join(words, ", ")
 }
+
+func (v choice) native() any { return *v.p }
 
 func (v choice) parse(text string) error {
 	if !slices.Contains(v.options, text) {
-		return fmt.Errorf("is none of: %s", v.allowed())
+		_, allowed := v.form()
+		return errors.New("is none of: " + allowed)
 	}
 	*v.p = text
 	return nil
@@ -119,10 +113,8 @@ func (v choice) parse(text string) error {
 
 type logLevel struct{ p *slog.Level }
 
-func (v logLevel) kind() string    { return "word" }
-func (v logLevel) allowed() string { return "debug, info, warn, error" }
-func (v logLevel) text() string    { return strings.ToLower(v.p.String()) }
-func (v logLevel) native() any     { return v.text() }
+func (v logLevel) form() (kind, allowed string) { return "word", "debug, info, warn, error" }
+func (v logLevel) native() any                  { return strings.ToLower(v.p.String()) }
 
 func (v logLevel) parse(text string) error {
 	for _, level := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
@@ -131,7 +123,8 @@ func (v logLevel) parse(text string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("is none of: %s", v.allowed())
+	_, allowed := v.form()
+	return errors.New("is none of: " + allowed)
 }
 
 // weights are queues: critical=6,default=3,bulk=1.
@@ -143,10 +136,10 @@ const (
 	queueWeightsForm = "write queues as critical=6,default=3"
 )
 
-func (v weights) kind() string { return "queues" }
-func (v weights) allowed() string {
-	return fmt.Sprintf("names of a-z 0-9 _ -, weights 1 to %d", maxWeight)
+func (v weights) form() (kind, allowed string) {
+	return "queues", fmt.Sprintf("names of a-z 0-9 _ -, weights 1 to %d", maxWeight)
 }
+
 func (v weights) native() any { return *v.p }
 
 // names lists the heaviest queue first.
@@ -159,14 +152,6 @@ func (v weights) names() []string {
 		return cmp.Or(cmp.Compare((*v.p)[b], (*v.p)[a]), cmp.Compare(a, b))
 	})
 	return names
-}
-
-func (v weights) text() string {
-	pairs := v.names()
-	for i, name := range pairs {
-		pairs[i] = fmt.Sprintf("%s=%d", name, (*v.p)[name])
-	}
-	return strings.Join(pairs, ",")
 }
 
 func (v weights) parse(text string) error {
@@ -200,10 +185,10 @@ func isQueueName(name string) bool { return regexp.MustCompile(`^[a-z0-9_-]+$`).
 
 type schemaName struct{ p *string }
 
-func (v schemaName) kind() string    { return "name" }
-func (v schemaName) allowed() string { return "a-z 0-9 _, at most 63 characters, not pg_…" }
-func (v schemaName) text() string    { return *v.p }
-func (v schemaName) native() any     { return *v.p }
+func (v schemaName) form() (kind, allowed string) {
+	return "name", "a-z 0-9 _, at most 63 characters, not pg_…"
+}
+func (v schemaName) native() any { return *v.p }
 
 func (v schemaName) parse(text string) error {
 	switch {
@@ -222,10 +207,8 @@ func (v schemaName) parse(text string) error {
 
 type timezone struct{ p *string }
 
-func (v timezone) kind() string    { return "text" }
-func (v timezone) allowed() string { return "a name such as UTC or Europe/Berlin" }
-func (v timezone) text() string    { return *v.p }
-func (v timezone) native() any     { return *v.p }
+func (v timezone) form() (kind, allowed string) { return "text", "a name such as UTC or Europe/Berlin" }
+func (v timezone) native() any                  { return *v.p }
 
 func (v timezone) parse(text string) error {
 	if text == "" {
@@ -241,10 +224,8 @@ func (v timezone) parse(text string) error {
 
 type listenAddr struct{ p *string }
 
-func (v listenAddr) kind() string    { return "host:port" }
-func (v listenAddr) allowed() string { return "host:port, empty" }
-func (v listenAddr) text() string    { return *v.p }
-func (v listenAddr) native() any     { return *v.p }
+func (v listenAddr) form() (kind, allowed string) { return "host:port", "host:port, empty" }
+func (v listenAddr) native() any                  { return *v.p }
 
 func (v listenAddr) parse(text string) error {
 	if text != "" {
@@ -262,12 +243,11 @@ func (v listenAddr) parse(text string) error {
 
 type redisURL struct{ p *URL }
 
-func (v redisURL) kind() string { return "url" }
-func (v redisURL) allowed() string {
-	return "redis://, rediss://, unix://, redis-sentinel://, redis-cluster://"
+func (v redisURL) form() (kind, allowed string) {
+	return "url", "redis://, rediss://, unix://, redis-sentinel://, redis-cluster://"
 }
-func (v redisURL) text() string { return string(*v.p) }
-func (v redisURL) native() any  { return v.p.String() }
+
+func (v redisURL) native() any { return v.p.String() }
 
 func (v redisURL) parse(text string) error {
 	if text == "" {
@@ -282,10 +262,8 @@ func (v redisURL) parse(text string) error {
 
 type databaseURL struct{ p *URL }
 
-func (v databaseURL) kind() string    { return "url" }
-func (v databaseURL) allowed() string { return "postgres://, postgresql://" }
-func (v databaseURL) text() string    { return string(*v.p) }
-func (v databaseURL) native() any     { return v.p.String() }
+func (v databaseURL) form() (kind, allowed string) { return "url", "postgres://, postgresql://" }
+func (v databaseURL) native() any                  { return v.p.String() }
 
 func (v databaseURL) parse(text string) error {
 	if text == "" {
