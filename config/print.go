@@ -76,5 +76,9 @@ func (c Config) MarshalJSON() ([]byte, error) {
 		}
 		tree[k.Section()][k.leaf()] = k.value(&c).native()
 	}
-	return json.Marshal(tree)
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false) // an & in a URL stays readable, where the caller's encoder leaves it so too
+	err := encoder.Encode(tree)
+	return b.Bytes(), err
 }
