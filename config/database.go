@@ -2,9 +2,7 @@ package config
 
 import (
 	"errors"
-	"fmt"
 	"net"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,9 +30,6 @@ func (d Database) Addr() string {
 }
 
 func hostPort(host string, port uint16) string {
-	if filepath.IsAbs(host) {
-		return fmt.Sprintf("%s:%d", host, port)
-	}
 	return net.JoinHostPort(host, strconv.Itoa(int(port)))
 }
 

@@ -65,7 +65,7 @@ func hint(name, section string, known []string) string {
 	return "; 'invoicer config --example' shows what there is"
 }
 
-// editDistance counts the letters to insert, delete, replace, or swap with a neighbour to get from a to b.
+// editDistance counts the letters to insert, delete or replace to get from a to b.
 func editDistance(a, b string) int {
 	rows := make([][]int, len(a)+1)
 	for i := range rows {
@@ -82,9 +82,6 @@ func editDistance(a, b string) int {
 				cost = 0
 			}
 			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
-			}
 		}
 	}
 	return rows[len(a)][len(b)]
