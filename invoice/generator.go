@@ -12,6 +12,9 @@ var (
 	// failover. Doing the same again later is right, and safe.
 	ErrUnavailable = errors.New("database unavailable")
 
+	// ErrEnded says that a job has come to a good end before, so that a bad one can't be recorded for it.
+	ErrEnded = errors.New("the job has ended well before")
+
 	// ErrNotInvoiced says that the database holds no invoice for the transaction.
 	ErrNotInvoiced = errors.New("not invoiced")
 )

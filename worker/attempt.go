@@ -54,6 +54,12 @@ func jobID(taskID string) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
+// distinctJobID tells a job from the one that ended well under the same foreign task id.
+func distinctJobID(id string, payload []byte) string {
+	sum := sha256.Sum256(payload)
+	return id + "#" + hex.EncodeToString(sum[:6])
+}
+
 func (a *attempt) number() int { return a.retried + 1 }
 
 // identify keeps what a payload tells of its job, which for a bad one may be nothing.

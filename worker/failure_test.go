@@ -8,6 +8,7 @@ import (
 
 	"github.com/hibiken/asynq"
 
+	"invoicer/internal/fault"
 	"invoicer/invoice"
 	"invoicer/invoice/invoicetest"
 	"invoicer/worker"
@@ -141,4 +142,45 @@ func TestForeignRetryLimit(t *testing.T) {
 		t.Errorf("ended as %s", e.Outcome)
 	}
 	b.tally(t, 0, 0, 1)
+}
+
+// The last retry's worker crashes after the commit: the job isn't failed, the queue only doesn't know of its end.
+func TestCrashAfterTheCommitOfTheLastRetry(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	crash := newGate(fault.Recorded)
+	crash.result = errors.New("planted")
+	close(crash.open)
+	w := b.start(t, "w1", func(p *parts) { p.hook, p.MaxRetry = crash.hook, -1 })
+	id := b.enqueue(t, job("T1"))
+	for range 2 {
+		if e := w.ended(t); e.JobID != id || e.Outcome != invoice.Created {
+			t.Errorf("ended as %s", e.Outcome)
+		}
+	}
+	b.awaitState(t, id, asynq.TaskStateCompleted)
+	b.tally(t, 1, 0, 0)
+}
+
+// A foreign producer uses one task id for two jobs, in two queues.
+func TestForeignTaskIDTwice(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	w := b.start(t, "w1", func(p *parts) { p.Queues = map[string]int{b.queue: 1, b.queue + "_2": 1} })
+	for i, change := range []func(*invoice.Job){func(*invoice.Job) {}, func(j *invoice.Job) { j.Currency = "EUR" }} {
+		payload, err := job("T1", change).Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		queue := b.queue
+		if i == 1 {
+			queue += "_2"
+		}
+		b.enqueueRaw(t, client.TaskType, payload, asynq.TaskID("mine"), asynq.Queue(queue))
+		w.ended(t)
+	}
+	b.tally(t, 1, 0, 1)
+	if got := b.row(t, "SELECT job_id FROM invoice_jobs WHERE outcome = 'conflict'"); !strings.HasPrefix(got, "mine#") {
+		t.Errorf("the conflict is on record under %s, the invoice's own job", got)
+	}
 }

@@ -69,8 +69,7 @@ func (h *Handler) ProcessTask(ctx context.Context, task *asynq.Task) error {
 
 	end, err := h.run(work, a)
 	if err != nil && a.exhausted(err, h.options.MaxRetry) {
-		end = a.failed(err)
-		err = h.recordFailure(ctx, end)
+		end, err = h.giveUp(ctx, a, err)
 	}
 	if err != nil {
 		h.returned(ctx, a, err)
@@ -91,19 +90,16 @@ func (h *Handler) run(ctx context.Context, a *attempt) (end invoice.End, err err
 		}
 	}()
 	if a.task.Type() != client.TaskType {
-		end = a.end(invoice.Invalid, fmt.Sprintf("task type %.64q is not known; this worker knows %s", a.task.Type(), client.TaskType))
-		return end, h.recordFailure(ctx, end)
-	}
-	if a.retried > h.options.MaxRetry {
-		end = a.failed(errors.New("its worker crashed or lost its lease every time"))
-		return end, h.recordFailure(ctx, end)
+		return h.refuse(ctx, a, invoice.Invalid, fmt.Sprintf("task type %.64q is not known; this worker knows %s", a.task.Type(), client.TaskType))
 	}
 	job, err := invoice.Decode(a.task.Payload())
 	a.identify(job)
+	if a.retried > h.options.MaxRetry {
+		return h.giveUp(ctx, a, errors.New("its worker crashed or lost its lease every time"))
+	}
 	var invalid *invoice.InvalidError
 	if errors.As(err, &invalid) {
-		end = a.end(invoice.Invalid, invalid.Error())
-		return end, h.recordFailure(ctx, end)
+		return h.refuse(ctx, a, invoice.Invalid, invalid.Error())
 	}
 	if err != nil {
 		return invoice.End{}, err
@@ -111,22 +107,24 @@ func (h *Handler) run(ctx context.Context, a *attempt) (end invoice.End, err err
 
 	result, err := h.settle(ctx, a, invoice.NewRequest(a.jobID, a.number(), job))
 	if errors.As(err, &invalid) {
-		end = a.end(invoice.Invalid, invalid.Error())
-		return end, h.recordFailure(ctx, end)
+		return h.refuse(ctx, a, invoice.Invalid, invalid.Error())
 	}
 	if err != nil {
 		return invoice.End{}, err
 	}
+	if result.Outcome == invoice.Conflict {
+		return h.refuse(ctx, a, invoice.Conflict, result.Detail)
+	}
 	return a.result(result), nil
 }
 
-// settle finds the job's result and has it recorded. A done entry whose invoice the database doesn't hold, as after a
+// settle finds the job's result and has it recorded, unless it is a conflict. A done entry whose invoice the database doesn't hold, as after a
 // restore, is deleted, and the job takes the normal path.
 func (h *Handler) settle(ctx context.Context, a *attempt, r invoice.Request) (invoice.Result, error) {
 	key := r.Job.TransactionID
 	for range maxStale {
 		result, entry, err := h.race(ctx, a, r)
-		if err == nil && !result.Recorded {
+		if err == nil && !result.Recorded && result.Outcome != invoice.Conflict {
 			err = h.recorder.Record(ctx, a.result(result))
 		}
 		if entry == "" || !errors.Is(err, invoice.ErrNotInvoiced) {
@@ -236,8 +234,45 @@ func (h *Handler) generate(ctx context.Context, a *attempt, lock *locking.Lock, 
 	return result, nil
 }
 
-// recordFailure writes a bad end down, even when the job's own time is up.
-func (h *Handler) recordFailure(ctx context.Context, end invoice.End) error {
+// refuse records that the job can never be what it asks for. A foreign producer may use a task id twice, for a job that
+// ended well and for this one; then the record's job_id also tells what was asked.
+func (h *Handler) refuse(ctx context.Context, a *attempt, o invoice.Outcome, detail string) (invoice.End, error) {
+	end := a.end(o, detail)
+	err := h.record(ctx, end)
+	if errors.Is(err, invoice.ErrEnded) {
+		end.JobID = distinctJobID(end.JobID, end.Payload)
+		err = h.record(ctx, end)
+	}
+	return end, err
+}
+
+// giveUp records that the job's retries are used up; unless an earlier run had come to a good end, of which only the
+// queue doesn't know.
+func (h *Handler) giveUp(ctx context.Context, a *attempt, cause error) (invoice.End, error) {
+	end := a.failed(cause)
+	err := h.record(ctx, end)
+	if !errors.Is(err, invoice.ErrEnded) {
+		return end, err
+	}
+	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+	defer cancel()
+	job, err := invoice.Decode(a.task.Payload())
+	if err != nil {
+		return h.refuse(ctx, a, invoice.Invalid, err.Error())
+	}
+	result, err := h.generator.Lookup(clean, invoice.NewRequest(a.jobID, a.number(), job), invoice.AlreadyInvoiced)
+	if err != nil {
+		return end, err
+	}
+	if result.Outcome == invoice.Conflict {
+		return h.refuse(ctx, a, invoice.Conflict, result.Detail)
+	}
+	end = a.result(result)
+	return end, h.record(ctx, end)
+}
+
+// record writes an end down, even when the job's own time is up.
+func (h *Handler) record(ctx context.Context, end invoice.End) error {
 	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
 	return h.recorder.Record(clean, end)

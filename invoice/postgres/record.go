@@ -13,7 +13,8 @@ import (
 // is done stays done whatever comes later.
 //
 // It returns [invoice.ErrNotInvoiced], and has written nothing, when the end names an invoice that the database
-// doesn't hold, as after a restore.
+// doesn't hold, as after a restore; and [invoice.ErrEnded] when a bad end is reported of a job that made its
+// transaction's invoice, or is on record as a duplicate.
 func (s *Store) Record(ctx context.Context, e invoice.End) error {
 	switch e.Outcome {
 	case invoice.Created:
@@ -72,15 +73,20 @@ func (s *Store) recordFailed(ctx context.Context, e invoice.End) error {
 	} else {
 		raw = e.Payload
 	}
-	err := s.db.WithContext(ctx).Exec(`
+	written := s.db.WithContext(ctx).Exec(`
 INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, producer, queue, payload, payload_raw, state, outcome, reason, attempts)
-VALUES (?, ?, ?, ?, ?, ?, ?, 'failed', ?, ?, ?)
+SELECT ?, ?, ?, ?, ?, ?, ?, 'failed', ?, ?, ?
+WHERE NOT EXISTS (SELECT FROM invoices WHERE transaction_id = ? AND job_id = ?)
+  AND NOT EXISTS (SELECT FROM duplicate_attempts WHERE job_id = ?)
 ON CONFLICT (job_id) DO UPDATE SET state = 'failed', outcome = excluded.outcome, reason = excluded.reason,
     invoice_id = NULL, attempts = excluded.attempts, updated_at = now()
 WHERE invoice_jobs.state <> 'done'`,
 		e.JobID, nullable(e.TransactionID), nullable(e.IdempotencyKey), nullable(e.Producer), e.Queue, asText, raw,
-		e.Outcome, storable(e.Detail), e.Attempts).Error
-	return classify(err)
+		e.Outcome, storable(e.Detail), e.Attempts, e.TransactionID, e.JobID, e.JobID)
+	if written.Error == nil && written.RowsAffected == 0 {
+		return invoice.ErrEnded
+	}
+	return classify(written.Error)
 }
 
 // storable makes any message fit for a text column.

@@ -115,9 +115,31 @@ func TestRecordFollowsTheJob(t *testing.T) {
 	}
 	for _, jobID := range []string{"maker", "other"} {
 		before := state(jobID)
-		record(jobID, invoice.Failed, nil)
+		if err := b.store.Record(t.Context(), end(jobID, invoice.Failed, nil)); !errors.Is(err, invoice.ErrEnded) {
+			t.Errorf("a late report of %s: error %v, want ErrEnded", jobID, err)
+		}
 		if got := state(jobID); got != before {
 			t.Errorf("%s went from %s to %s by a late report", jobID, before, got)
 		}
+	}
+}
+
+// Of a job that came straight from the queue the ledger has no row, and its good end must count all the same.
+func TestNoBadEndAfterAGoodOne(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	made := b.create(t, "maker", job(t, "T1"))
+	if err := b.store.Record(t.Context(), end("other", invoice.Duplicate, made)); err != nil {
+		t.Fatal(err)
+	}
+	for _, jobID := range []string{"maker", "other"} {
+		for _, o := range []invoice.Outcome{invoice.Failed, invoice.Conflict, invoice.Invalid} {
+			if err := b.store.Record(t.Context(), end(jobID, o, nil)); !errors.Is(err, invoice.ErrEnded) {
+				t.Errorf("%s of %s: error %v, want ErrEnded", o, jobID, err)
+			}
+		}
+	}
+	if n := b.count(t, "SELECT count(*) FROM invoice_jobs"); n != 0 {
+		t.Errorf("%d jobs have a second end", n)
 	}
 }
