@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hibiken/asynq"
 	"github.com/jackc/pgx/v5"
@@ -54,16 +56,32 @@ func queued(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// dropAfter drops a schema when the script has ended: dropafter SCHEMA
+func dropAfter(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: dropafter SCHEMA")
+	}
+	url := ts.Getenv("INVOICER_DATABASE_URL")
+	ts.Defer(func() { ts.Check(runSQL(url, "DROP SCHEMA IF EXISTS "+args[0]+" CASCADE")) })
+}
+
 // execSQL runs statements in the script's schema: sql 'DELETE FROM …'
 func execSQL(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: sql STATEMENTS")
 	}
-	t, _ := ts.Value(scriptTest{}).(testing.TB)
-	conn, err := pgx.Connect(t.Context(), ts.Getenv("INVOICER_DATABASE_URL"))
-	ts.Check(err)
-	_, err = conn.Exec(t.Context(), "SET search_path = "+ts.Getenv("INVOICER_DATABASE_SCHEMA")+"; "+args[0])
-	ts.Check(errors.Join(err, conn.Close(t.Context())))
+	ts.Check(runSQL(ts.Getenv("INVOICER_DATABASE_URL"), "SET search_path = "+ts.Getenv("INVOICER_DATABASE_SCHEMA")+"; "+args[0]))
+}
+
+func runSQL(url, statements string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, statements)
+	return errors.Join(err, conn.Close(ctx))
 }
 
 // zipFile compresses a file: zip jobs.jsonl jobs.jsonl.gz

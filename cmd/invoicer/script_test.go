@@ -21,11 +21,12 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits":   exits,
-			"servers": giveServers,
-			"queued":  queued,
-			"sql":     execSQL,
-			"zip":     zipFile,
+			"dropafter": dropAfter,
+			"exits":     exits,
+			"servers":   giveServers,
+			"queued":    queued,
+			"sql":       execSQL,
+			"zip":       zipFile,
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Values[scriptTest{}] = env.T()
