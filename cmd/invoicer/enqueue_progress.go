@@ -65,6 +65,7 @@ func (p *enqueueProgress) bars(size int64) func() {
 	p.bar.SetAutoStop(false)
 	p.bar.SetUpdateFrequency(barInterval)
 	p.bar.SetTrackerLength(30)
+	p.bar.SetTrackerPosition(progress.PositionRight)
 	p.bar.Style().Visibility.TrackerOverall = false
 	p.bar.AppendTracker(tracker)
 	return func() {

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"invoicer/internal/sandbox/terminaltest"
+)
+
+// onTerminal runs the program as a person at a terminal does, and returns what was shown.
+func (s *site) onTerminal(t *testing.T, args ...string) string {
+	t.Helper()
+	command := exec.Command("invoicer", args...)
+	command.Env = append(s.environ, "TERM=xterm", "COLUMNS=120")
+	screen := terminaltest.Start(t, command)
+	shown, _ := io.ReadAll(screen) // it ends with an error when the program has left
+	_ = command.Wait()             // its words are what is looked at
+	return string(shown)
+}
+
+// left is what can be read on a terminal once everything was shown: programs go up a line and clear it to draw again.
+func left(shown string) string {
+	rows, row := []string{""}, 0
+	for shown != "" {
+		switch {
+		case strings.HasPrefix(shown, "\n"):
+			if row++; row == len(rows) {
+				rows = append(rows, "")
+			}
+			shown = shown[1:]
+		case strings.HasPrefix(shown, "\x1b[A"):
+			row, shown = max(0, row-1), shown[len("\x1b[A"):]
+		case strings.HasPrefix(shown, "\x1b[K"):
+			rows[row], shown = "", shown[len("\x1b[K"):]
+		default:
+			rows[row] += strings.Trim(shown[:1], "\r")
+			shown = shown[1:]
+		}
+	}
+	return strings.Join(rows, "\n")
+}
+
+func TestEnqueueOnATerminal(t *testing.T) {
+	t.Parallel()
+	s := sharedSite(t)
+	lines := sampleLines(t, 1200)
+	lines[600] = "nonsense" // reported when the bar is there
+	file := filepath.Join(t.TempDir(), "jobs.jsonl")
+	must(t, os.WriteFile(file, []byte(strings.Join(lines, "\n")), 0o600))
+
+	shown := s.onTerminal(t, "enqueue", file, "--queue", s.queue, "--copies", "10")
+	if strings.Count(shown, "enqueueing") < 2 {
+		t.Errorf("the bar is not drawn again and again:\n%s", shown)
+	}
+	shown = left(shown)
+	for want, times := range map[string]int{
+		"enqueueing": 1, // the bar's last state
+		"invoicer: line 601: payload is not valid JSON":               1,
+		"11,990 jobs of 1,200 lines enqueued into " + s.queue:         1,
+		"invoicer: 1 bad line was left out; correct and enqueue them": 1,
+	} {
+		if n := strings.Count(shown, want); n != times {
+			t.Errorf("%q is left %d times in\n%s", want, n, shown)
+		}
+	}
+	if strings.Index(shown, "1 bad line was left out") < strings.Index(shown, "enqueueing") {
+		t.Errorf("the bar goes on after the end:\n%s", shown)
+	}
+}
+
+func TestTablesOnATerminal(t *testing.T) {
+	t.Parallel()
+	s := sharedSite(t)
+	shown := s.onTerminal(t, "migrate", "status")
+	for _, want := range []string{"│ version │ name", "00001_invoices.sql", "╰───"} {
+		if !strings.Contains(shown, want) {
+			t.Errorf("%q isn't in\n%s", want, shown)
+		}
+	}
+}
