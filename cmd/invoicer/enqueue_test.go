@@ -192,7 +192,7 @@ func TestEnqueueNamesTheLineToResumeFrom(t *testing.T) {
 	if code := p.exit(t); code != exitFailed {
 		t.Fatalf("exit code %d: %s", code, p.stderr())
 	}
-	p.await(t, "does not answer (waited for 200ms): ")
+	p.await(t, "does not answer (waited for 200ms): connect: ") // and not what the queue's library makes of it
 	p.await(t, fmt.Sprintf("go on with --from-line %d; that is safe", before+1))
 	var summary enqueueSummary
 	must(t, json.Unmarshal(p.stdout.Bytes(), &summary))
@@ -208,8 +208,6 @@ func TestEnqueueNamesTheLineToResumeFrom(t *testing.T) {
 	s.wantCopies(t, lines, copies, copies, before+1)
 }
 
-// One bad line, the first of which copies is under way, and a line that was sent completely: the resumed run must begin
-// with the first of them that isn't done.
 func TestLineToResumeFrom(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -228,6 +226,20 @@ func TestLineToResumeFrom(t *testing.T) {
 		if got := s.resume(); got != test.want {
 			t.Errorf("%s: %d, want %d", name, got, test.want)
 		}
+	}
+}
+
+func TestLineIsOpenUntilItsLastCopyArrives(t *testing.T) {
+	t.Parallel()
+	s := &sender{open: map[int]int{5: 3, 6: 1}, passed: 6, progress: &enqueueProgress{}}
+	for _, step := range []struct{ confirm, want int }{{5, 5}, {6, 5}, {5, 5}, {5, 7}} {
+		s.confirm(step.confirm)
+		if got := s.resume(); got != step.want {
+			t.Errorf("after a copy of line %d: %d, want %d", step.confirm, got, step.want)
+		}
+	}
+	if n := s.confirmed.Load(); n != 4 {
+		t.Errorf("%d copies are confirmed", n)
 	}
 }
 
