@@ -110,8 +110,11 @@ func oneLine(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return "no answer within " + attemptTimeout.String()
 	}
-	line, _, _ := strings.Cut(err.Error(), "\n")
-	return line
+	line, rest, _ := strings.Cut(err.Error(), "\n")
+	if strings.HasSuffix(line, ":") { // pgx names itself and the user first, and the cause below
+		line, _, _ = strings.Cut(rest, "\n")
+	}
+	return strings.TrimSpace(line)
 }
 
 // advise says what to do about a refusal of Postgres, where that is known.

@@ -47,6 +47,11 @@ func TestWaitingFor(t *testing.T) {
 			answersAfter: time.Hour, err: &pgconn.PgError{Code: "28P01", Message: `password authentication failed for user "u"`},
 			says: `redis at h:1: password authentication failed for user "u": correct the password in database.url, or set PGPASSWORD`,
 		},
+		"what pgx says of a host without an address": {
+			answersAfter: time.Hour, err: errors.New("failed to connect to `user=u`:\n\thostname resolving error: no such host\n\tand again"), took: 30 * time.Second,
+			told: []string{"waiting up to 30s for redis at h:1: hostname resolving error: no such host"},
+			says: "redis at h:1 does not answer (waited for 30s): hostname resolving error: no such host",
+		},
 		"several lines": {
 			answersAfter: time.Hour, err: errors.Join(io.ErrUnexpectedEOF, io.EOF), took: 30 * time.Second,
 			told: []string{"waiting up to 30s for redis at h:1: unexpected EOF"},
