@@ -150,8 +150,8 @@ func TestCrashAfterTheCommitOfTheLastRetry(t *testing.T) {
 	b := setup(t)
 	crash := newGate(fault.Recorded)
 	crash.result = errors.New("planted")
-	close(crash.open)
-	w := b.start(t, "w1", func(p *parts) { p.hook, p.MaxRetry = crash.hook, -1 })
+	crash.release()
+	w := b.start(t, "w1", withGate(crash), func(p *parts) { p.MaxRetry = -1 })
 	id := b.enqueue(t, job("T1"))
 	for range 2 {
 		if e := w.ended(t); e.JobID != id || e.Outcome != invoice.Created {

@@ -1,7 +1,10 @@
 package worker_test
 
 import (
+	"context"
+	"io"
 	"net/url"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,6 +28,30 @@ func (b *bench) through(t *testing.T, match func([]byte) bool) (redis.UniversalC
 	}
 	proxy := dropproxy.Start(t, o.Network, o.Addr, match)
 	return connect(t, (&url.URL{Scheme: "redis", Host: proxy.Addr()}).String()), proxy
+}
+
+// A cut keeps every command from its server from the moment it is told to.
+type cut struct{ off atomic.Bool }
+
+func (c *cut) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (c *cut) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if c.off.Load() {
+			cmd.SetErr(io.ErrUnexpectedEOF)
+			return io.ErrUnexpectedEOF
+		}
+		return next(ctx, cmd)
+	}
+}
+
+func (c *cut) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		if c.off.Load() {
+			return io.ErrUnexpectedEOF
+		}
+		return next(ctx, cmds)
+	}
 }
 
 func TestLostReplyToSet(t *testing.T) {
@@ -59,18 +86,21 @@ func TestLostReplyToEnqueue(t *testing.T) {
 	}
 }
 
-// The acknowledgement never reaches the queue: the lease runs out, and another server runs the task while the first
-// is still at it.
+// The worker loses Redis before it can acknowledge: its lease runs out, and another server runs the task while the
+// first is still at it.
 func TestLostAcknowledgement(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	first := newGate(fault.Recorded)
-	one := b.start(t, "w1", withHook(first.hook))
+	rdb, cut := connect(t, b.redisURL), &cut{}
+	rdb.AddHook(cut)
+	one := b.start(t, "w1", withGate(first), func(p *parts) { p.queue = rdb })
 	id := b.enqueue(t, job("T1"))
 	<-first.reached
 	if e := one.ended(t); e.Outcome != invoice.Created {
 		t.Errorf("ended as %s", e.Outcome)
 	}
+	cut.off.Store(true) // no heartbeat renews the lease any more, and no acknowledgement gets through
 	// asynq's recoverer looks at start-up for leases that ran out long ago.
 	if n, err := b.rdb.ZAddArgs(t.Context(), "asynq:{"+b.queue+"}:lease", redis.ZAddArgs{XX: true, Ch: true, Members: []redis.Z{{Score: 1, Member: id}}}).Result(); err != nil || n != 1 {
 		t.Fatalf("%d leases changed, error %v", n, err)
@@ -79,7 +109,7 @@ func TestLostAcknowledgement(t *testing.T) {
 	if e := two.ended(t); e.JobID != id || e.Outcome != invoice.Created || e.Attempt != 2 {
 		t.Errorf("the second run ended as %s at attempt %d", e.Outcome, e.Attempt)
 	}
-	close(first.open)
+	first.release()
 	b.tally(t, 1, 0, 0)
 }
 
@@ -87,7 +117,7 @@ func TestShutdownLosesNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	inHand := newGate(fault.Locked)
-	w := b.start(t, "w1", withHook(inHand.hook))
+	w := b.start(t, "w1", withGate(inHand))
 	b.enqueue(t, job("T1"))
 	<-inHand.reached
 	stopped := make(chan struct{})
@@ -95,7 +125,7 @@ func TestShutdownLosesNothing(t *testing.T) {
 		w.Shutdown()
 		close(stopped)
 	}()
-	close(inHand.open)
+	inHand.release()
 	<-stopped
 	// No handler runs any more, so whatever was in hand has ended or is back in the queue.
 	b.enqueue(t, job("T2"))
@@ -111,13 +141,13 @@ func TestPostgresRestarts(t *testing.T) {
 	dsn, schema := schematest.On(t, server.URL)
 	b := newBench(t, dsn, schema, sandboxtest.Redis(t))
 	inHand := newGate(fault.Locked)
-	w := b.start(t, "w1", withHook(inHand.hook))
+	w := b.start(t, "w1", withGate(inHand))
 	b.enqueue(t, job("T1"))
 	<-inHand.reached
 	if err := server.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	close(inHand.open)
+	inHand.release()
 	w.await(t, worker.PutBack)
 	if err := server.Restart(t.Context()); err != nil {
 		t.Fatal(err)
@@ -135,13 +165,13 @@ func TestRedisForgets(t *testing.T) {
 	dsn, schema := schematest.New(t)
 	b := newBench(t, dsn, schema, server.URL)
 	inHand := newGate(fault.Committed)
-	w := b.start(t, "w1", withHook(inHand.hook))
+	w := b.start(t, "w1", withGate(inHand))
 	b.enqueue(t, job("T1"))
 	<-inHand.reached
 	if err := b.rdb.FlushAll(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
-	close(inHand.open)
+	inHand.release()
 	if e := w.ended(t); e.Outcome != invoice.Created {
 		t.Errorf("ended as %s", e.Outcome)
 	}

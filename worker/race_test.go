@@ -48,7 +48,7 @@ func TestLockExpiresInMidWork(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	first, second := newGate(fault.Locked), newGate(fault.Committed)
-	one := b.start(t, "w1", withHook(first.hook))
+	one := b.start(t, "w1", withGate(first))
 	firstID := b.enqueue(t, job("T1"))
 	<-first.reached
 	locker := b.locker(t, b.rdb)
@@ -57,17 +57,17 @@ func TestLockExpiresInMidWork(t *testing.T) {
 	}
 	b.expire(t, "T1")
 
-	two := b.start(t, "w2", withHook(second.hook))
+	two := b.start(t, "w2", withGate(second))
 	secondID := b.enqueue(t, job("T1"))
 	<-second.reached // committed, and still holding
-	close(first.open)
+	first.release()
 	if e := one.ended(t); e.JobID != firstID || e.Outcome != invoice.Duplicate {
 		t.Errorf("the first ended as %s", e.Outcome)
 	}
 	if h, _, err := locker.Holder(t.Context(), "T1"); err != nil || h.ID != secondID {
 		t.Errorf("after the first, the lock is held by %+v (%v), want job %s", h, err, secondID)
 	}
-	close(second.open)
+	second.release()
 	if e := two.ended(t); e.JobID != secondID || e.Outcome != invoice.Created {
 		t.Errorf("the second ended as %s", e.Outcome)
 	}
@@ -128,16 +128,15 @@ func TestWinnerFailsAfterTheLoserWaited(t *testing.T) {
 	b := setup(t)
 	winner := newGate(fault.Locked)
 	winner.result = errors.New("planted")
-	w := b.start(t, "w1", withHook(winner.hook))
+	w := b.start(t, "w1", withGate(winner), func(p *parts) { p.LockWait = 9 * time.Second })
 	winnerID := b.enqueue(t, job("T1"))
 	<-winner.reached
 	loserID := b.enqueue(t, job("T1"))
 	if e := w.await(t, worker.LostRace); e.JobID != loserID || e.Holder.ID != winnerID {
 		t.Errorf("%s lost to %s", e.JobID, e.Holder.ID)
 	}
-	w.await(t, worker.PutBack)
 	b.tally(t, 0, 0, 0)
-	close(winner.open)
+	winner.release()
 	outcomes := map[string]invoice.Outcome{}
 	for range 2 {
 		e := w.ended(t)
@@ -154,12 +153,12 @@ func TestLoserWaitsForTheWinnersCommit(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	winner := newGate(fault.Locked)
-	w := b.start(t, "w1", func(p *parts) { p.hook, p.LockWait = winner.hook, 5*time.Second })
+	w := b.start(t, "w1", withGate(winner), func(p *parts) { p.LockWait = 9 * time.Second })
 	b.enqueue(t, job("T1"))
 	<-winner.reached
 	loserID := b.enqueue(t, job("T1"))
 	w.await(t, worker.LostRace)
-	close(winner.open)
+	winner.release()
 	reasons := map[string]invoice.Reason{}
 	for range 2 {
 		e := w.ended(t)

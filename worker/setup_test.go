@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -112,7 +113,8 @@ type parts struct {
 	worker.Options
 	redis     redis.UniversalClient // of the lock
 	generator worker.Generator
-	hook      fault.Hook
+	queue     redis.UniversalClient // of the server
+	gate      *gate
 }
 
 // start runs a worker until the test ends.
@@ -124,27 +126,32 @@ func (b *bench) start(t *testing.T, name string, change ...func(*parts)) *runnin
 		t.Fatal(err)
 	}
 	store := b.store(t)
-	p := parts{redis: b.rdb, generator: invoice.NewGenerator(store, numbering), Options: worker.Options{
+	p := parts{redis: b.rdb, queue: b.rdb, generator: invoice.NewGenerator(store, numbering), Options: worker.Options{
 		Name: name, Concurrency: 8, Queues: map[string]int{b.queue: 1},
 		Observe: func(e worker.Event) { r.events <- e },
 	}}
 	for _, f := range change {
 		f(&p)
 	}
-	if p.hook != nil {
-		p.BaseContext = fault.With(context.Background(), p.hook)
+	if p.gate != nil {
+		p.BaseContext = fault.With(context.Background(), p.gate.hook)
 	}
 	h, err := worker.NewHandler(p.generator, b.locker(t, p.redis), store, p.Options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Server, err = worker.NewServer(b.rdb, h); err != nil {
+	if r.Server, err = worker.NewServer(p.queue, h); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(r.Shutdown)
+	t.Cleanup(func() {
+		if p.gate != nil {
+			p.gate.release() // or a test that fails early would wait for its own job
+		}
+		r.Shutdown()
+	})
 	return r
 }
 
@@ -244,6 +251,7 @@ type gate struct {
 	taken   atomic.Bool
 	reached chan struct{}
 	open    chan struct{}
+	once    sync.Once
 	result  error // what the point returns to the stopped job
 }
 
@@ -260,4 +268,6 @@ func (g *gate) hook(_ context.Context, p fault.Point) error {
 	return g.result
 }
 
-func withHook(h fault.Hook) func(*parts) { return func(p *parts) { p.hook = h } }
+func (g *gate) release() { g.once.Do(func() { close(g.open) }) }
+
+func withGate(g *gate) func(*parts) { return func(p *parts) { p.gate = g } }
