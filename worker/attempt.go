@@ -88,10 +88,11 @@ func (a *attempt) failed(cause error) invoice.End {
 	return a.end(invoice.Failed, fmt.Sprintf("given up after %d attempts: %s", a.number(), cause))
 }
 
-// exhausted tells whether the queue must not have the job back after err: because the worker's own limit of real
-// failures is reached, or because the queue would archive the job whatever the error was.
+// exhausted tells whether the job has had its last chance with err: as many real failures as the worker, or the task's
+// producer, allows; or no worker here knows its version, and the queue won't keep it for a newer one.
 func (a *attempt) exhausted(err error, maxRetry int) bool {
-	return a.retried >= a.limit || (isFailure(err) && a.retried >= maxRetry)
+	var version *invoice.VersionError
+	return isFailure(err) && a.retried >= min(maxRetry, a.limit) || errors.As(err, &version) && a.retried >= a.limit
 }
 
 // resultJSON is what asynqmon shows of a finished job.
@@ -105,14 +106,15 @@ type resultJSON struct {
 }
 
 // acknowledge tells the queue about a recorded end: nil completes the task, and [asynq.SkipRetry] archives it.
-func (a *attempt) acknowledge(end invoice.End) error {
+func (a *attempt) acknowledge(ctx context.Context, end invoice.End) error {
 	switch end.Outcome {
 	case invoice.Created, invoice.Duplicate:
 		result, err := json.Marshal(resultJSON{
 			Outcome: end.Outcome, InvoiceNumber: end.Invoice.Number, InvoiceID: end.Invoice.ID,
 			Reason: end.Reason, JobID: a.jobID, Worker: a.worker,
 		})
-		if err == nil && a.task.ResultWriter() != nil {
+		// Where the queue has given up waiting, the task may be gone, and a result would be left behind for ever.
+		if err == nil && ctx.Err() == nil && a.task.ResultWriter() != nil {
 			// A result that can't be shown changes nothing about the end, which is committed.
 			_, _ = a.task.ResultWriter().Write(result)
 		}

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hibiken/asynq"
 
 	"invoicer/internal/fault"
+	"invoicer/internal/sandbox/sandboxtest"
+	"invoicer/internal/schematest"
 	"invoicer/invoice"
 	"invoicer/invoice/invoicetest"
 	"invoicer/worker"
@@ -33,6 +36,22 @@ func (g *errGenerator) Generate(ctx context.Context, r invoice.Request) (invoice
 		panic("a customer's name: Ada")
 	}
 	return invoice.Result{}, errors.New("planted")
+}
+
+// forgetful knows no done entries: it fails where one is to be decided by.
+type forgetful struct{ worker.Generator }
+
+func (g *forgetful) Known(context.Context, invoice.Request, invoice.Invoice, invoice.Reason) (invoice.Result, error) {
+	return invoice.Result{}, errors.New("planted")
+}
+
+func payload(t *testing.T, j *invoice.Job) []byte {
+	t.Helper()
+	encoded, err := j.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return encoded
 }
 
 func TestBadInputIsRecordedAndNotRetried(t *testing.T) {
@@ -132,26 +151,67 @@ func TestForeignRetryLimit(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.crashed(t, "T1", "crashed")
-	w := b.start(t, "w1")
-	payload, err := job("T1").Encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	id := b.enqueueRaw(t, client.TaskType, payload, asynq.MaxRetry(0))
-	if e := w.ended(t); e.JobID != id || e.Outcome != invoice.Failed {
+	w := b.start(t, "w1", func(p *parts) { p.LockWait = -1 })
+	id := b.enqueueRaw(t, client.TaskType, payload(t, job("T1")), asynq.MaxRetry(0))
+	w.await(t, worker.PutBack)
+	w.await(t, worker.PutBack) // it is kept in hand, or it would be in the archive now
+	b.expire(t, "T1")
+	if e := w.ended(t); e.JobID != id || e.Outcome != invoice.Created {
 		t.Errorf("ended as %s", e.Outcome)
 	}
-	b.tally(t, 0, 0, 1)
+	b.awaitState(t, id, asynq.TaskStateCompleted)
+
+	newer := b.enqueueRaw(t, client.TaskType, []byte(`{"version":2}`), asynq.MaxRetry(0))
+	if e := w.ended(t); e.JobID != newer || e.Outcome != invoice.Failed {
+		t.Errorf("a newer version that the queue won't keep ended as %s", e.Outcome)
+	}
+	b.tally(t, 1, 0, 1)
 }
 
-// The last retry's worker crashes after the commit: the job isn't failed, the queue only doesn't know of its end.
+// Postgres is away, and the queue would archive the job at the first error.
+func TestForeignRetryLimitInAnOutage(t *testing.T) {
+	t.Parallel()
+	server := sandboxtest.PrivatePostgres(t)
+	dsn, schema := schematest.On(t, server.URL)
+	b := newBench(t, dsn, schema, sandboxtest.Redis(t))
+	w := b.start(t, "w1")
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	id := b.enqueueRaw(t, client.TaskType, payload(t, job("T1")), asynq.MaxRetry(0))
+	w.await(t, worker.PutBack)
+	if err := server.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if e := w.ended(t); e.JobID != id || e.Outcome != invoice.Created {
+		t.Errorf("ended as %s", e.Outcome)
+	}
+	b.awaitState(t, id, asynq.TaskStateCompleted)
+	b.tally(t, 1, 0, 0)
+}
+
+// asynq archives a task whose own deadline has passed without ever calling its handler.
+func TestForeignDeadline(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	w := b.start(t, "w1")
+	id := b.enqueueRaw(t, client.TaskType, payload(t, job("T1")), asynq.MaxRetry(0), asynq.Deadline(time.Now().Add(-time.Hour)))
+	if e := w.ended(t); e.JobID != id || e.Outcome != invoice.Created {
+		t.Errorf("ended as %s", e.Outcome)
+	}
+	b.awaitState(t, id, asynq.TaskStateArchived)
+	b.tally(t, 1, 0, 0)
+}
+
+// The last retry's worker crashes after the commit, and nothing works when the job runs again: it isn't failed, the
+// queue only doesn't know of its end.
 func TestCrashAfterTheCommitOfTheLastRetry(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	crash := newGate(fault.Recorded)
 	crash.result = errors.New("planted")
 	crash.release()
-	w := b.start(t, "w1", withGate(crash), func(p *parts) { p.MaxRetry = -1 })
+	w := b.start(t, "w1", withGate(crash), func(p *parts) { p.generator, p.MaxRetry = &forgetful{Generator: p.generator}, -1 })
 	id := b.enqueue(t, job("T1"))
 	for range 2 {
 		if e := w.ended(t); e.JobID != id || e.Outcome != invoice.Created {
@@ -168,19 +228,51 @@ func TestForeignTaskIDTwice(t *testing.T) {
 	b := setup(t)
 	w := b.start(t, "w1", func(p *parts) { p.Queues = map[string]int{b.queue: 1, b.queue + "_2": 1} })
 	for i, change := range []func(*invoice.Job){func(*invoice.Job) {}, func(j *invoice.Job) { j.Currency = "EUR" }} {
-		payload, err := job("T1", change).Encode()
-		if err != nil {
-			t.Fatal(err)
-		}
 		queue := b.queue
 		if i == 1 {
 			queue += "_2"
 		}
-		b.enqueueRaw(t, client.TaskType, payload, asynq.TaskID("mine"), asynq.Queue(queue))
+		b.enqueueRaw(t, client.TaskType, payload(t, job("T1", change)), asynq.TaskID("mine"), asynq.Queue(queue))
 		w.ended(t)
 	}
 	b.tally(t, 1, 0, 1)
 	if got := b.row(t, "SELECT job_id FROM invoice_jobs WHERE outcome = 'conflict'"); !strings.HasPrefix(got, "mine#") {
 		t.Errorf("the conflict is on record under %s, the invoice's own job", got)
 	}
+}
+
+// A foreign producer uses one task id for two transactions, one after the other.
+func TestForeignTaskIDForTwoTransactions(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	w := b.start(t, "w1")
+	for range 2 {
+		b.enqueue(t, job("T1"))
+		b.enqueue(t, job("T2"))
+	}
+	for range 4 {
+		w.ended(t)
+	}
+	for _, transactionID := range []string{"T1", "T2"} {
+		id := b.enqueueRaw(t, client.TaskType, payload(t, job(transactionID)), asynq.TaskID("mine"))
+		if e := w.ended(t); e.Outcome != invoice.Duplicate {
+			t.Errorf("%s ended as %s", transactionID, e.Outcome)
+		}
+		b.awaitState(t, id, asynq.TaskStateCompleted)
+		if err := b.inspector.DeleteTask(b.queue, id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.tally(t, 2, 4, 0)
+	if n := b.count(t, "SELECT count(DISTINCT transaction_id) FROM duplicate_attempts WHERE job_id LIKE 'mine%'"); n != 2 {
+		t.Errorf("the id stands for %d of 2 duplicates", n)
+	}
+
+	w.Shutdown()
+	failing := b.start(t, "w2", func(p *parts) { p.generator, p.MaxRetry = &errGenerator{Generator: p.generator}, -1 })
+	b.enqueueRaw(t, client.TaskType, payload(t, job("T3")), asynq.TaskID("mine"))
+	if e := failing.ended(t); e.Outcome != invoice.Failed {
+		t.Errorf("ended as %s", e.Outcome)
+	}
+	b.tally(t, 2, 4, 1)
 }

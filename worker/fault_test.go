@@ -59,6 +59,9 @@ func TestLostReplyToSet(t *testing.T) {
 	b := setup(t)
 	rdb, proxy := b.through(t, dropproxy.First("lock:{T1}"))
 	w := b.start(t, "w1", func(p *parts) { p.redis = rdb })
+	// Or the first request would be one for a script that Redis doesn't know yet, and nothing would be set.
+	b.enqueue(t, job("warm"))
+	w.ended(t)
 	b.enqueue(t, job("T1"))
 	if e := w.first(t); e.What != worker.Ended || e.Outcome != invoice.Created {
 		t.Errorf("first thing that happened: %s %s %v", e.What, e.Outcome, e.Err)
@@ -66,12 +69,16 @@ func TestLostReplyToSet(t *testing.T) {
 	if proxy.Dropped() != 1 {
 		t.Errorf("%d replies dropped", proxy.Dropped())
 	}
-	b.tally(t, 1, 0, 0)
+	b.tally(t, 2, 0, 0)
 }
 
 func TestLostReplyToEnqueue(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
+	warm := b.enqueue(t, job("warm")) // or the first request would be one for a script that Redis doesn't know yet
+	if err := b.inspector.DeleteTask(b.queue, warm); err != nil {
+		t.Fatal(err)
+	}
 	rdb, proxy := b.through(t, dropproxy.First("invoice:generate"))
 	receipt, err := b.newClient(t, rdb).Enqueue(t.Context(), job("T1"))
 	if err != nil {
@@ -200,5 +207,30 @@ func TestPutBackComesBackSoon(t *testing.T) {
 	}
 	b.expire(t, "T1")
 	w.ended(t)
+	b.tally(t, 1, 0, 0)
+}
+
+// One run of a job is about to commit when another one, which takes the first for dead, gives the job up.
+func TestGivenUpWhileTheInvoiceIsBeingCommitted(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	first := newGate(fault.Written)
+	rdb, cut := connect(t, b.redisURL), &cut{}
+	rdb.AddHook(cut)
+	one := b.start(t, "w1", withGate(first), func(p *parts) { p.queue = rdb })
+	id := b.enqueue(t, job("T1"))
+	<-first.reached
+	cut.off.Store(true)
+	if n, err := b.rdb.ZAddArgs(t.Context(), "asynq:{"+b.queue+"}:lease", redis.ZAddArgs{XX: true, Ch: true, Members: []redis.Z{{Score: 1, Member: id}}}).Result(); err != nil || n != 1 {
+		t.Fatalf("%d leases changed, error %v", n, err)
+	}
+	two := b.start(t, "w2", func(p *parts) { p.generator, p.MaxRetry = &errGenerator{Generator: p.generator}, -1 })
+	b.awaitBlocked(t)
+	first.release()
+	for _, w := range []*running{one, two} {
+		if e := w.ended(t); e.JobID != id || e.Outcome != invoice.Created {
+			t.Errorf("%s: ended as %s", w.name, e.Outcome)
+		}
+	}
 	b.tally(t, 1, 0, 0)
 }

@@ -32,6 +32,10 @@ type Recorder interface {
 // cleanupTimeout bounds what has to happen after a job's own time is up: freeing its lock, writing down that it failed.
 const cleanupTimeout = 3 * time.Second
 
+// maxCrashes is how many times more than it may fail a job may be cut off in mid-work. The queue counts both alike, and a
+// worker that is cut off from Redis is no failure of its job; but a job that kills its workers must not do so for ever.
+const maxCrashes = 10
+
 // maxStale bounds how often one attempt believes a done entry that turns out to be stale.
 const maxStale = 3
 
@@ -45,6 +49,7 @@ type Handler struct {
 	log       *slog.Logger
 	waiting   chan struct{} // slots that may wait for a held lock
 	running   sync.WaitGroup
+	stopped   chan struct{} // closed when nothing is to be waited for any more
 }
 
 // NewHandler returns a handler; the options are the worker's.
@@ -55,15 +60,43 @@ func NewHandler(g Generator, l *locking.Locker, r Recorder, o Options) (*Handler
 	return &Handler{
 		generator: g, locker: l, recorder: r, options: o, log: o.Logger,
 		waiting: make(chan struct{}, max(1, o.Concurrency/4)),
+		stopped: make(chan struct{}),
 	}, nil
 }
 
 // ProcessTask implements [asynq.Handler]. It returns nil only after the job's end is committed, an error that wraps
 // [asynq.SkipRetry] after a bad end is, and any other error to have the job back.
 func (h *Handler) ProcessTask(ctx context.Context, task *asynq.Task) error {
+	a := newAttempt(ctx, task, h.options.Name)
+	err := h.process(ctx, a)
+	for err != nil && !errors.Is(err, asynq.SkipRetry) && a.retried >= a.limit {
+		// The queue would archive the job now, and its end isn't written down: keep it in hand until it is.
+		select {
+		case <-time.After(between(time.Second, 2*time.Second)):
+			err = h.process(ctx, a)
+		case <-ctx.Done():
+			return sendable(err)
+		case <-h.stopped:
+			return sendable(err)
+		}
+	}
+	return sendable(err)
+}
+
+// handleError is asynq's last word to us before it retries or archives. A task whose own deadline has passed may never
+// have come to the handler; its job is done all the same.
+func (h *Handler) handleError(ctx context.Context, task *asynq.Task, err error) {
+	if err != context.DeadlineExceeded { //nolint:errorlint // asynq's own, not one that the handler returned
+		return
+	}
+	ctx = context.WithoutCancel(ctx)
+	_ = h.process(ctx, newAttempt(ctx, task, h.options.Name)) // what asynq does next is settled
+}
+
+// process sees an attempt to its recorded end.
+func (h *Handler) process(ctx context.Context, a *attempt) error {
 	h.running.Add(1)
 	defer h.running.Done()
-	a := newAttempt(ctx, task, h.options.Name)
 	work, cancel := context.WithTimeout(ctx, h.options.JobTimeout)
 	defer cancel()
 
@@ -79,7 +112,7 @@ func (h *Handler) ProcessTask(ctx context.Context, task *asynq.Task) error {
 	if err := fault.Hit(ctx, fault.Recorded); err != nil {
 		return err
 	}
-	return a.acknowledge(end)
+	return a.acknowledge(ctx, end)
 }
 
 // run comes to the job's recorded end, or to an error if there is none yet.
@@ -94,7 +127,7 @@ func (h *Handler) run(ctx context.Context, a *attempt) (end invoice.End, err err
 	}
 	job, err := invoice.Decode(a.task.Payload())
 	a.identify(job)
-	if a.retried > h.options.MaxRetry {
+	if a.retried > h.options.MaxRetry+maxCrashes {
 		return h.giveUp(ctx, a, errors.New("its worker crashed or lost its lease every time"))
 	}
 	var invalid *invoice.InvalidError
@@ -118,30 +151,31 @@ func (h *Handler) run(ctx context.Context, a *attempt) (end invoice.End, err err
 	return a.result(result), nil
 }
 
-// settle finds the job's result and has it recorded, unless it is a conflict. A done entry whose invoice the database doesn't hold, as after a
-// restore, is deleted, and the job takes the normal path.
+// settle finds the job's result and has it recorded, unless it is a conflict. A done entry whose invoice the database
+// doesn't hold, as after a restore, is deleted, and the job takes the normal path.
 func (h *Handler) settle(ctx context.Context, a *attempt, r invoice.Request) (invoice.Result, error) {
 	key := r.Job.TransactionID
 	for range maxStale {
 		result, entry, err := h.race(ctx, a, r)
 		if err == nil && !result.Recorded && result.Outcome != invoice.Conflict {
-			err = h.recorder.Record(ctx, a.result(result))
+			end := a.result(result)
+			err = h.record(ctx, &end)
 		}
-		if entry == "" || !errors.Is(err, invoice.ErrNotInvoiced) {
+		if entry == nil || !errors.Is(err, invoice.ErrNotInvoiced) {
 			return result, err
 		}
 		h.log.WarnContext(ctx, "done entry without an invoice: deleted", "transaction_id", key, "job_id", a.jobID)
-		if _, err := h.locker.Forget(ctx, key, entry); err != nil {
+		if _, err := h.locker.Forget(ctx, key, entry.Value); err != nil {
 			return invoice.Result{}, redisError(err)
 		}
 	}
 	return invoice.Result{}, fmt.Errorf("transaction_id %s: done entries without an invoice come back: does another database use this one's Redis and identity?", key)
 }
 
-// race asks for the transaction's lock until it has a result: by making the invoice, by the done entry (whose value
-// it then returns as well), or by seeing what the holder of the lock has committed. A job whose holder has committed
+// race asks for the transaction's lock until it has a result: by making the invoice, by the done entry (which it
+// then returns as well), or by seeing what the holder of the lock has committed. A job whose holder has committed
 // nothing when the wait is over goes back to the queue: the holder may still fail.
-func (h *Handler) race(ctx context.Context, a *attempt, r invoice.Request) (result invoice.Result, entry string, err error) {
+func (h *Handler) race(ctx context.Context, a *attempt, r invoice.Request) (result invoice.Result, entry *locking.DoneError, err error) {
 	reason := invoice.AlreadyInvoiced
 	var wait *waiter
 	for {
@@ -151,25 +185,25 @@ func (h *Handler) race(ctx context.Context, a *attempt, r invoice.Request) (resu
 		switch {
 		case err == nil:
 			result, err = h.generate(ctx, a, lock, r, reason)
-			return result, "", err
+			return result, nil, err
 		case errors.As(err, &done):
 			var known invoice.Invoice
 			if json.Unmarshal([]byte(done.Value), &known) != nil {
-				return invoice.Result{}, done.Value, invoice.ErrNotInvoiced
+				return invoice.Result{}, done, invoice.ErrNotInvoiced
 			}
 			result, err = h.generator.Known(ctx, r, known, reason)
-			return result, done.Value, err
+			return result, done, err
 		case !errors.As(err, &held):
-			return invoice.Result{}, "", redisError(err)
+			return invoice.Result{}, nil, redisError(err)
 		}
 		if wait == nil {
 			reason = invoice.LostRace
 			h.lost(ctx, a, held)
 			if err := fault.Hit(ctx, fault.Held); err != nil {
-				return invoice.Result{}, "", err
+				return invoice.Result{}, nil, err
 			}
 			if wait = h.waiter(); wait == nil {
-				return invoice.Result{}, "", &contentionError{held: held}
+				return invoice.Result{}, nil, &contentionError{held: held}
 			}
 			defer wait.stop()
 		}
@@ -180,7 +214,7 @@ func (h *Handler) race(ctx context.Context, a *attempt, r invoice.Request) (resu
 		if errors.Is(err, invoice.ErrNotInvoiced) {
 			err = &contentionError{held: held}
 		}
-		return result, "", err
+		return result, nil, err
 	}
 }
 
@@ -232,48 +266,4 @@ func (h *Handler) generate(ctx context.Context, a *attempt, lock *locking.Lock, 
 		remember = string(value)
 	}
 	return result, nil
-}
-
-// refuse records that the job can never be what it asks for. A foreign producer may use a task id twice, for a job that
-// ended well and for this one; then the record's job_id also tells what was asked.
-func (h *Handler) refuse(ctx context.Context, a *attempt, o invoice.Outcome, detail string) (invoice.End, error) {
-	end := a.end(o, detail)
-	err := h.record(ctx, end)
-	if errors.Is(err, invoice.ErrEnded) {
-		end.JobID = distinctJobID(end.JobID, end.Payload)
-		err = h.record(ctx, end)
-	}
-	return end, err
-}
-
-// giveUp records that the job's retries are used up; unless an earlier run had come to a good end, of which only the
-// queue doesn't know.
-func (h *Handler) giveUp(ctx context.Context, a *attempt, cause error) (invoice.End, error) {
-	end := a.failed(cause)
-	err := h.record(ctx, end)
-	if !errors.Is(err, invoice.ErrEnded) {
-		return end, err
-	}
-	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
-	defer cancel()
-	job, err := invoice.Decode(a.task.Payload())
-	if err != nil {
-		return h.refuse(ctx, a, invoice.Invalid, err.Error())
-	}
-	result, err := h.generator.Lookup(clean, invoice.NewRequest(a.jobID, a.number(), job), invoice.AlreadyInvoiced)
-	if err != nil {
-		return end, err
-	}
-	if result.Outcome == invoice.Conflict {
-		return h.refuse(ctx, a, invoice.Conflict, result.Detail)
-	}
-	end = a.result(result)
-	return end, h.record(ctx, end)
-}
-
-// record writes an end down, even when the job's own time is up.
-func (h *Handler) record(ctx context.Context, end invoice.End) error {
-	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
-	defer cancel()
-	return h.recorder.Record(clean, end)
 }

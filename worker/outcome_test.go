@@ -67,18 +67,15 @@ func (b *bench) awaitArchived(t *testing.T, taskID, why string) {
 
 func (b *bench) awaitState(t *testing.T, taskID string, want asynq.TaskState) *asynq.TaskInfo {
 	t.Helper()
-	for {
-		info, err := b.inspector.GetTaskInfo(b.queue, taskID)
-		if err != nil {
+	var info *asynq.TaskInfo
+	poll(t, "the task to be "+want.String(), func() bool {
+		var err error
+		if info, err = b.inspector.GetTaskInfo(b.queue, taskID); err != nil {
 			t.Fatal(err)
 		}
-		if info.State == want {
-			return info
-		}
-		if t.Context().Err() != nil {
-			t.Fatalf("task is %s", info.State)
-		}
-	}
+		return info.State == want
+	})
+	return info
 }
 
 func (b *bench) row(t *testing.T, query string, args ...any) string {

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -112,6 +113,7 @@ type Server struct {
 	asynq   *asynq.Server
 	handler *Handler
 	options Options
+	stop    sync.Once
 }
 
 // NewServer returns a server that feeds the handler, with the handler's options. The Redis connection stays the
@@ -133,6 +135,7 @@ func NewServer(rdb redis.UniversalClient, h *Handler) (*Server, error) {
 			DelayedTaskCheckInterval: delayedCheckInterval,
 			RetryDelayFunc:           retryDelay,
 			IsFailure:                isFailure,
+			ErrorHandler:             asynq.ErrorHandlerFunc(h.handleError),
 			Logger:                   asynqLogger{o.Logger},
 			LogLevel:                 asynq.DebugLevel,
 		}),
@@ -155,6 +158,7 @@ func (s *Server) Start() error {
 // ran out is back in the queue by then, and its goroutine has ended too.
 func (s *Server) Shutdown() {
 	s.asynq.Shutdown()
+	s.stop.Do(func() { close(s.handler.stopped) })
 	s.handler.running.Wait()
 	s.options.Logger.Info("worker stopped", "worker", s.options.Name)
 }

@@ -85,7 +85,7 @@ func (b *bench) newClient(t *testing.T, rdb redis.UniversalClient) *client.Clien
 
 func (b *bench) store(t *testing.T) *postgres.Store {
 	t.Helper()
-	store, err := postgres.Open(postgres.Options{URL: b.url, Schema: b.schema})
+	store, err := postgres.Open(postgres.Options{URL: b.url + "&application_name=" + b.schema, Schema: b.schema})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,12 +174,34 @@ func (r *running) await(t *testing.T, what string) worker.Event {
 // first returns the first thing that happened but a commit, to which no job comes in any other way.
 func (r *running) first(t *testing.T) worker.Event {
 	t.Helper()
-	for e := range r.events {
-		if e.What != worker.Invoiced {
-			return e
+	for {
+		select {
+		case e := <-r.events:
+			if e.What != worker.Invoiced {
+				return e
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatalf("%s: nothing happened", r.name)
 		}
 	}
-	return worker.Event{}
+}
+
+// poll asks until the answer is yes, where nothing tells of itself.
+func poll(t *testing.T, what string, yes func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !yes(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+// awaitBlocked returns once one of the workers' sessions waits for another one's lock.
+func (b *bench) awaitBlocked(t *testing.T) {
+	t.Helper()
+	poll(t, "a session that waits", func() bool {
+		return b.count(t, "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND wait_event_type = 'Lock'", b.schema) > 0
+	})
 }
 
 // ended waits for the next job's end.
@@ -213,7 +235,7 @@ func (b *bench) enqueue(t *testing.T, j *invoice.Job) string {
 func (b *bench) enqueueRaw(t *testing.T, taskType string, payload []byte, o ...asynq.Option) string {
 	t.Helper()
 	info, err := asynq.NewClientFromRedisClient(b.rdb).EnqueueContext(t.Context(), asynq.NewTask(taskType, payload),
-		append([]asynq.Option{asynq.Queue(b.queue), asynq.MaxRetry(1000)}, o...)...)
+		append([]asynq.Option{asynq.Queue(b.queue), asynq.MaxRetry(1000), asynq.Retention(time.Hour)}, o...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
