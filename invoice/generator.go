@@ -12,8 +12,9 @@ var (
 	// failover. Doing the same again later is right, and safe.
 	ErrUnavailable = errors.New("database unavailable")
 
-	// ErrEnded says that a job has come to a good end before, so that a bad one can't be recorded for it.
-	ErrEnded = errors.New("the job has ended well before")
+	// ErrEnded says that a job id stands for an end already, which another one can't join: a good end stays, and so
+	// does an end of another transaction for which a foreign producer used the same id.
+	ErrEnded = errors.New("the job id stands for another end already")
 
 	// ErrNotInvoiced says that the database holds no invoice for the transaction.
 	ErrNotInvoiced = errors.New("not invoiced")

@@ -7,7 +7,10 @@ import "github.com/redis/go-redis/v9"
 // acquire takes the new lock's value, its TTL in milliseconds and the holder's ID. What it finds under the lock's key
 // may be anything, so reading it must not fail. A resent acquire finds the holder ID that it set itself.
 var acquire = redis.NewScript(`
-local done = redis.call('GET', KEYS[2])
+local done = redis.pcall('GET', KEYS[2])
+if type(done) == 'table' then
+	done = ''
+end
 if done then
 	return {'done', done}
 end

@@ -32,28 +32,36 @@ func classify(err error) error {
 // outage tells whether the same statement may succeed later. Classes and codes are those of the Postgres manual's
 // appendix A.
 func outage(err error) bool {
+	var connect *pgconn.ConnectError
+	if errors.As(err, &connect) {
+		return true // whatever keeps us out, the job isn't at fault
+	}
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
 		switch pg.Code[:2] {
 		case "08", // connection exception
+			"28",       // authorization: a password that is being changed
+			"3D", "3F", // no such database, no such schema: in the middle of a restore
 			"53", // insufficient resources: disk full, out of memory, too many connections
-			"57": // operator intervention: shutdown, crash, cancelled or timed out
+			"57", // operator intervention: shutdown, crash, cancelled or timed out
+			"58": // system error: I/O, a missing file
 			return true
 		}
 		switch pg.Code {
 		case "40001", // serialization failure
-			"40P01", // deadlock
-			"55P03", // lock timeout: somebody holds the counter
-			"25P03", // our session was ended while idle in a transaction
-			"25006", // read-only: a standby, until it is promoted
-			"58030": // I/O error
+			"40P01",          // deadlock
+			"55P03",          // lock timeout: somebody holds the counter
+			"25P03",          // our session was ended while idle in a transaction
+			"25006",          // read-only: a standby, until it is promoted
+			"26000", "0A000", // a prepared statement that a pooler or a migration has made stale
+			"42501",          // no privilege, until it is granted
+			"42P01", "42883": // no such table or function, until a restore or a migration has made it
 			return true
 		}
 		return false
 	}
-	var connect *pgconn.ConnectError
 	var network net.Error
-	return errors.As(err, &connect) || errors.As(err, &network) ||
+	return errors.As(err, &network) ||
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
 		errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) ||

@@ -66,7 +66,7 @@ func (s *Store) insert(ctx context.Context, d *invoice.Draft) (inserted invoice.
 		}
 	}()
 
-	number, err := lockCounter(tx, d.Slot)
+	number, err := lockCounter(tx, d.JobID, d.Slot)
 	if err != nil {
 		return inserted, err
 	}
@@ -100,15 +100,16 @@ func (s *Store) insert(ctx context.Context, d *invoice.Draft) (inserted invoice.
 	return invoice.Insertion{Created: row.invoice()}, nil
 }
 
-// lockCounter locks the slot's counter until the transaction ends, and returns the last number that was given out.
-func lockCounter(tx *gorm.DB, slot invoice.Slot) (int64, error) {
+// lockCounter locks the slot's counter until the transaction ends, and returns the last number that was given out. With
+// it, it locks the job's end: what else is written about how this job ended waits, and sees this transaction's.
+func lockCounter(tx *gorm.DB, jobID string, slot invoice.Slot) (int64, error) {
 	var counters []struct {
 		Kind       string
 		LastNumber int64
 	}
 	lock := func() error {
-		return tx.Raw("SELECT kind, last_number FROM invoice_series WHERE series = ? AND period = ? FOR NO KEY UPDATE", slot.Series, slot.Period).
-			Scan(&counters).Error
+		return tx.Raw("SELECT kind, last_number, "+lockEnd+"::text AS locked FROM invoice_series WHERE series = ? AND period = ? FOR NO KEY UPDATE",
+			jobID, slot.Series, slot.Period).Scan(&counters).Error
 	}
 	if err := lock(); err != nil {
 		return 0, err
@@ -161,11 +162,11 @@ WITH counter AS (
     FROM unnest(?::numeric[], ?::bigint[], ?::bigint[]) AS t (tax_percent, net_minor, tax_minor)
 )
 UPDATE invoice_jobs SET state = 'done', outcome = 'created', reason = NULL, invoice_id = ?, attempts = ?, updated_at = now()
-WHERE job_id = ?`,
+WHERE job_id = ? AND transaction_id = ?`,
 		row.Number, row.Series, row.Period,
 		row.ID, &lines.sku, &lines.description, &lines.quantity, &lines.unitPrice, &lines.discount, &lines.tax, &d.Document.LineNets,
 		row.ID, &taxes.percent, &taxes.net, &taxes.tax,
-		row.ID, d.Attempt, d.JobID).Error
+		row.ID, d.Attempt, d.JobID, row.TransactionID).Error
 }
 
 // settle finds out what became of a commit whose reply was lost. While nobody can tell, the answer is

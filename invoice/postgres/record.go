@@ -6,6 +6,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"gorm.io/gorm"
+
 	"invoicer/invoice"
 )
 
@@ -13,8 +15,8 @@ import (
 // is done stays done whatever comes later.
 //
 // It returns [invoice.ErrNotInvoiced], and has written nothing, when the end names an invoice that the database
-// doesn't hold, as after a restore; and [invoice.ErrEnded] when a bad end is reported of a job that made its
-// transaction's invoice, or is on record as a duplicate.
+// doesn't hold, as after a restore; and [invoice.ErrEnded] when the job id stands for an end already that this one
+// can't join: a bad end is reported of a job that ended well, or the id was used for another transaction.
 func (s *Store) Record(ctx context.Context, e invoice.End) error {
 	switch e.Outcome {
 	case invoice.Created:
@@ -31,12 +33,15 @@ func (s *Store) Record(ctx context.Context, e invoice.End) error {
 // The invoice is looked for by all that the end claims of it: after a restore its id may belong to another one.
 const foundInvoice = `WITH found AS (SELECT id FROM invoices WHERE id = ? AND transaction_id = ? AND fingerprint = ?)`
 
+// lockEnd is taken, until the end of the transaction, by whoever writes an end of a job after looking for another one.
+const lockEnd = "pg_advisory_xact_lock(hashtextextended(?, 0))"
+
 func (s *Store) recordCreated(ctx context.Context, e invoice.End) error {
 	return s.recordGood(ctx, foundInvoice+`, ledger AS (
     UPDATE invoice_jobs SET state = 'done', outcome = 'created', reason = NULL, invoice_id = found.id, attempts = ?, updated_at = now()
-    FROM found WHERE invoice_jobs.job_id = ? AND state <> 'done'
-) SELECT count(*) FROM found`,
-		e.Invoice.ID, e.Invoice.TransactionID, e.Invoice.Fingerprint, e.Attempts, e.JobID)
+    FROM found WHERE invoice_jobs.job_id = ? AND invoice_jobs.transaction_id = ? AND state <> 'done'
+) SELECT count(*), 0 FROM found`,
+		e.Invoice.ID, e.Invoice.TransactionID, e.Invoice.Fingerprint, e.Attempts, e.JobID, e.TransactionID)
 }
 
 func (s *Store) recordDuplicate(ctx context.Context, e invoice.End) error {
@@ -46,25 +51,39 @@ func (s *Store) recordDuplicate(ctx context.Context, e invoice.End) error {
     ON CONFLICT (job_id) DO NOTHING
 ), ledger AS (
     UPDATE invoice_jobs SET state = 'done', outcome = 'duplicate', reason = ?, invoice_id = found.id, attempts = ?, updated_at = now()
-    FROM found WHERE invoice_jobs.job_id = ? AND state <> 'done'
-) SELECT count(*) FROM found`,
+    FROM found WHERE invoice_jobs.job_id = ? AND invoice_jobs.transaction_id = ? AND state <> 'done'
+) SELECT count(*), (SELECT count(*) FROM duplicate_attempts WHERE job_id = ? AND transaction_id <> ?) FROM found`,
 		e.Invoice.ID, e.Invoice.TransactionID, e.Invoice.Fingerprint,
 		e.JobID, e.TransactionID, e.IdempotencyKey, e.Reason, nullable(e.Producer), e.Worker,
-		e.Reason, e.Attempts, e.JobID)
+		e.Reason, e.Attempts, e.JobID, e.TransactionID,
+		e.JobID, e.TransactionID)
 }
 
+// recordGood runs a statement that tells whether the invoice was found, and whether the job id belongs to another
+// transaction's end.
 func (s *Store) recordGood(ctx context.Context, statement string, values ...any) error {
-	var found int
-	if err := s.db.WithContext(ctx).Raw(statement, values...).Row().Scan(&found); err != nil {
+	var found, foreign int
+	if err := s.db.WithContext(ctx).Raw(statement, values...).Row().Scan(&found, &foreign); err != nil {
 		return classify(err)
 	}
-	if found == 0 {
+	switch {
+	case found == 0:
 		return invoice.ErrNotInvoiced
+	case foreign != 0:
+		return invoice.ErrEnded
 	}
 	return nil
 }
 
+// keptPayload is how much is kept of a payload that is far longer than a job may be.
+const keptPayload = 2 * invoice.MaxPayload
+
 func (s *Store) recordFailed(ctx context.Context, e invoice.End) error {
+	detail := storable(e.Detail)
+	if size := len(e.Payload); size > keptPayload {
+		e.Payload = e.Payload[:keptPayload]
+		detail += fmt.Sprintf(" (of the payload's %d bytes, the first %d are kept)", size, keptPayload)
+	}
 	// Postgres takes neither bad UTF-8 nor U+0000 as text, and a payload that can't be recorded would fail for ever.
 	var asText *string
 	var raw []byte
@@ -73,20 +92,28 @@ func (s *Store) recordFailed(ctx context.Context, e invoice.End) error {
 	} else {
 		raw = e.Payload
 	}
-	written := s.db.WithContext(ctx).Exec(`
+	return classify(s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+		// An overlapping run of the same job may be about to commit its invoice; the next statement sees it then.
+		if err := tx.Exec("SELECT "+lockEnd, e.JobID).Error; err != nil {
+			return err
+		}
+		written := tx.Exec(`
 INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, producer, queue, payload, payload_raw, state, outcome, reason, attempts)
 SELECT ?, ?, ?, ?, ?, ?, ?, 'failed', ?, ?, ?
 WHERE NOT EXISTS (SELECT FROM invoices WHERE transaction_id = ? AND job_id = ?)
   AND NOT EXISTS (SELECT FROM duplicate_attempts WHERE job_id = ?)
 ON CONFLICT (job_id) DO UPDATE SET state = 'failed', outcome = excluded.outcome, reason = excluded.reason,
+    idempotency_key = excluded.idempotency_key, producer = excluded.producer, queue = excluded.queue,
+    payload = excluded.payload, payload_raw = excluded.payload_raw,
     invoice_id = NULL, attempts = excluded.attempts, updated_at = now()
-WHERE invoice_jobs.state <> 'done'`,
-		e.JobID, nullable(e.TransactionID), nullable(e.IdempotencyKey), nullable(e.Producer), e.Queue, asText, raw,
-		e.Outcome, storable(e.Detail), e.Attempts, e.TransactionID, e.JobID, e.JobID)
-	if written.Error == nil && written.RowsAffected == 0 {
-		return invoice.ErrEnded
-	}
-	return classify(written.Error)
+WHERE invoice_jobs.state <> 'done' AND invoice_jobs.transaction_id IS NOT DISTINCT FROM excluded.transaction_id`,
+			e.JobID, nullable(e.TransactionID), nullable(e.IdempotencyKey), nullable(e.Producer), e.Queue, asText, raw,
+			e.Outcome, detail, e.Attempts, e.TransactionID, e.JobID, e.JobID)
+		if written.Error == nil && written.RowsAffected == 0 {
+			return invoice.ErrEnded
+		}
+		return written.Error
+	}))
 }
 
 // storable makes any message fit for a text column.

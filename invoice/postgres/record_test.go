@@ -3,9 +3,11 @@ package postgres_test
 import (
 	"bytes"
 	"errors"
+	"strings"
 	"testing"
 
 	"invoicer/invoice"
+	"invoicer/invoice/postgres"
 )
 
 // end is a job's end as a worker would report it.
@@ -141,5 +143,26 @@ func TestNoBadEndAfterAGoodOne(t *testing.T) {
 	}
 	if n := b.count(t, "SELECT count(*) FROM invoice_jobs"); n != 0 {
 		t.Errorf("%d jobs have a second end", n)
+	}
+}
+
+// A database that is being restored or migrated answers, and its answers are no fault of the job.
+func TestMissingTablesAreAnOutage(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, statement := range []string{"ALTER TABLE invoice_series RENAME TO restoring", "ALTER TABLE duplicate_attempts RENAME TO restoring_too"} {
+		if _, err := b.db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := b.generator.Generate(t.Context(), request("job", job(t, "T1"))); !errors.Is(err, invoice.ErrUnavailable) {
+		t.Errorf("insert: error %v, want ErrUnavailable", err)
+	}
+	if err := b.store.Record(t.Context(), end("job", invoice.Failed, nil)); !errors.Is(err, invoice.ErrUnavailable) {
+		t.Errorf("record: error %v, want ErrUnavailable", err)
+	}
+	gone := b.open(t, func(o *postgres.Options) { o.URL = strings.Replace(o.URL, "/invoicer?", "/no_such_database?", 1) })
+	if err := gone.Ping(t.Context()); !errors.Is(err, invoice.ErrUnavailable) {
+		t.Errorf("no such database: error %v, want ErrUnavailable", err)
 	}
 }

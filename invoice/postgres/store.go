@@ -86,6 +86,7 @@ func Open(o Options) (*Store, error) {
 		"lock_timeout":                        milliseconds(o.LockTimeout),
 		"idle_in_transaction_session_timeout": milliseconds(o.IdleInTransactionTimeout),
 		"default_transaction_isolation":       "read committed",
+		"client_encoding":                     "UTF8",
 	} {
 		config.RuntimeParams[name] = value
 	}
@@ -132,11 +133,15 @@ func (s *Store) Close() error { return s.sql.Close() }
 func (s *Store) Ping(ctx context.Context) error { return classify(s.sql.PingContext(ctx)) }
 
 // DatabaseID is the identity that this database keeps through backups and restores; it keeps two databases apart that
-// use the same Redis.
+// use the same Redis. A database whose encoding can't hold every text is refused.
 func (s *Store) DatabaseID(ctx context.Context) (string, error) {
-	var id string
-	if err := s.db.WithContext(ctx).Raw("SELECT id::text FROM database_identity").Row().Scan(&id); err != nil {
+	var id, encoding string
+	row := s.db.WithContext(ctx).Raw("SELECT id::text, current_setting('server_encoding') FROM database_identity").Row()
+	if err := row.Scan(&id, &encoding); err != nil {
 		return "", classify(fmt.Errorf("read the database's identity: %w", err))
+	}
+	if encoding != "UTF8" {
+		return "", fmt.Errorf("the database's encoding is %s, in which not every job's text can be kept: create it with ENCODING 'UTF8'", encoding)
 	}
 	return id, nil
 }
