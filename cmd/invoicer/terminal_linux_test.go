@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -15,7 +16,7 @@ import (
 func (s *site) onTerminal(t *testing.T, args ...string) string {
 	t.Helper()
 	command := exec.Command("invoicer", args...)
-	command.Env = append(s.environ, "TERM=xterm", "COLUMNS=120")
+	command.Env = slices.Concat(s.environ, []string{"TERM=xterm", "COLUMNS=120"})
 	screen := terminaltest.Start(t, command)
 	shown, _ := io.ReadAll(screen) // it ends with an error when the program has left
 	_ = command.Wait()             // its words are what is looked at
