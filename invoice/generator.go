@@ -151,7 +151,7 @@ func (g *Generator) decide(ctx context.Context, r Request, e Existing, reason Re
 			return Result{}, err
 		}
 		return Result{Outcome: Conflict, Invoice: own, Differs: differs, Detail: fmt.Sprintf(
-			"transaction_id %s is invoiced as %s with other content: %s; ask for a credit note and a new transaction, or dismiss this job",
+			"transaction_id %s is invoiced as %s with other content: %s; the invoice stays as it is; if the new content is right, credit it and ask under a new transaction_id",
 			own.TransactionID, own.Number, strings.Join(differs, ", "))}, nil
 	case own != nil && own.JobID == r.JobID:
 		return Result{Outcome: Created, Invoice: own}, nil
@@ -163,7 +163,7 @@ func (g *Generator) decide(ctx context.Context, r Request, e Existing, reason Re
 			return Result{}, err
 		}
 		return Result{Outcome: Conflict, Invoice: e.OfKey, Differs: differs, Detail: fmt.Sprintf(
-			"idempotency_key %s belongs to transaction_id %s, invoiced as %s, and this job asks for %s: %s differ; send a key of its own",
+			"idempotency_key %s belongs to transaction_id %s, invoiced as %s, and this job asks for %s (other content: %s); send a key of its own, or none",
 			e.OfKey.IdempotencyKey, e.OfKey.TransactionID, e.OfKey.Number, r.Job.TransactionID, strings.Join(differs, ", "))}, nil
 	default:
 		return Result{}, fmt.Errorf("transaction_id %s: the store neither stored the draft nor found an invoice", r.Job.TransactionID)

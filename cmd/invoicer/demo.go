@@ -44,8 +44,8 @@ func (a app) demoCommand() *cobra.Command {
 		Long: `Shows on the configured servers what invoicer is for: migrates, runs workers, lets competing producers ask for
 every transaction several times over, shows the progress, and ends with what happened, one race in detail, and an audit.
 
-The invoices it makes are as immutable as any. So it refuses a schema that holds invoices already, and it uses a queue
-of its own, named ` + demoQueue + `.`,
+It writes into the configured schema, and the invoices it makes are as immutable as any. So it refuses a schema that
+holds invoices already. It uses a queue of its own, named ` + demoQueue + `.`,
 		Example: `  invoicer demo
   invoicer demo --input transactions.jsonl.gz --copies 5
   INVOICER_DATABASE_SCHEMA=invoicer_demo invoicer demo --serve`,

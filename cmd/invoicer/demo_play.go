@@ -21,6 +21,9 @@ type demoJob struct{ job *invoice.Job }
 // The producers that compete, as they do in a real company.
 var producers = [...]string{"checkout", "webhook", "nightly-cron", "replay", "support-desk"} //nolint:gochecknoglobals // a constant list
 
+// mistaken is the producer that gets things wrong.
+const mistaken = "typo"
+
 // A story is what happened in the demo.
 type story struct {
 	asked   int
@@ -91,8 +94,9 @@ func (d *demo) play(ctx context.Context, jobs []demoJob, m *metrics) (*story, er
 		defer server.Shutdown()
 	}
 	if !d.json {
-		_, _ = fmt.Fprintf(d.out, "%d producers ask for the same %s transactions at once: %s jobs for %d workers.\n",
-			d.copies, thousands(len(jobs)), thousands(len(jobs)*d.copies), d.workers)
+		_, _ = fmt.Fprintf(d.out, `Billing systems ask twice: here %d producers ask for the invoices of the same %s transactions at once.
+Done naively, that makes %s invoices, and customers are billed %d times. Watch %d workers make one of each.
+`, d.copies, thousands(len(jobs)), thousands(len(jobs)*d.copies), d.copies, d.workers)
 		if len(mistakes) > 0 {
 			_, _ = fmt.Fprintf(d.out, "%d more are mistakes: other amounts for transactions that have an invoice, and jobs without a currency.\n", len(mistakes))
 		}
@@ -163,7 +167,7 @@ func (d *demo) mistakes(jobs []demoJob) [][]byte {
 	var payloads [][]byte
 	for _, j := range jobs[:min(3, len(jobs))] {
 		changed := *j.job
-		changed.Producer = "typo"
+		changed.Producer = mistaken
 		changed.Lines = slices.Clone(changed.Lines)
 		changed.Lines[0].Quantity++
 		if payload, err := changed.Encode(); err == nil {
@@ -171,7 +175,7 @@ func (d *demo) mistakes(jobs []demoJob) [][]byte {
 		}
 	}
 	for i := range 2 {
-		payloads = append(payloads, fmt.Appendf(nil, `{"transaction_id":"%s-bad-%d","producer":"typo","issued_at":"2010-12-01T08:26:00Z","lines":[{"quantity":1,"unit_price":"1.00"}]}`,
+		payloads = append(payloads, fmt.Appendf(nil, `{"transaction_id":"%s-bad-%d","producer":"`+mistaken+`","issued_at":"2010-12-01T08:26:00Z","lines":[{"quantity":1,"unit_price":"1.00"}]}`,
 			jobs[0].job.TransactionID, i))
 	}
 	return payloads
@@ -223,19 +227,22 @@ func (d *demo) follow(ctx context.Context, r *recorder, sent *atomic.Int64, fail
 	}
 }
 
-// bestRace picks the transaction whose jobs met most, and puts its moments in order.
+// bestRace picks a transaction whose jobs met, on two workers if there is one, and puts its moments in order.
 func bestRace(moments map[string][]moment) []moment {
 	var best []moment
 	most := 0
 	for _, all := range moments {
-		lost, jobs := 0, map[string]bool{}
+		happened, jobs, workers, clean := map[string]int{}, map[string]bool{}, map[string]bool{}, true
 		for _, m := range all {
-			jobs[m.JobID] = true
-			if m.What == worker.LostRace {
-				lost++
-			}
+			happened[m.What]++
+			jobs[m.JobID], workers[m.Worker] = true, true
+			clean = clean && m.Producer != mistaken
 		}
-		if score := lost*10 + len(jobs); lost > 0 && score > most && len(all) <= 20 {
+		// Long stories tell no more than short ones.
+		if happened[worker.LostRace] == 0 || happened[worker.Invoiced] == 0 || !clean || len(all) > 12 {
+			continue
+		}
+		if score := 10*len(workers) + 3*happened[worker.LostRace] + len(jobs); score > most {
 			best, most = all, score
 		}
 	}

@@ -125,7 +125,7 @@ func (d *demo) tell(cmd *cobra.Command, s *story, report *audit.Report) error {
 	}
 	writeTable(d.out, []string{"outcome", "jobs", ""}, rows)
 	if s.lost > 0 {
-		say("\n%s attempts met a held lock: they waited for the winner's commit or went back to the queue (%s times), and none was thrown away.",
+		say("\n%s times a job found its transaction locked by another one. A plain lock would have thrown it away; here it waited\nfor the winner's commit, or went back to the queue (%s times): the winner may still fail.",
 			thousands(s.lost), thousands(s.putBack))
 	}
 	d.tellRace(say, s.race)
@@ -146,6 +146,11 @@ func (d *demo) tellRace(say func(string, ...any), race []moment) {
 		begin = min(begin, m.at-m.Took)
 	}
 	for _, m := range race {
+		if m.What == worker.Invoiced {
+			say("  +%7.1f ms  job …%s of %s on %s begins, and takes the lock", float64(m.at-m.Took-begin)/float64(time.Millisecond), last(m.JobID, 6), m.Producer, m.Worker)
+		}
+	}
+	for _, m := range race {
 		what := ""
 		switch m.What {
 		case worker.Invoiced:
@@ -153,7 +158,7 @@ func (d *demo) tellRace(say func(string, ...any), race []moment) {
 		case worker.LostRace:
 			what = fmt.Sprintf("finds the lock held by job …%s on %s", last(m.Holder.ID, 6), m.Holder.Worker)
 		case worker.PutBack:
-			what = "goes back to the queue: the winner may still fail"
+			what = "goes back to the queue"
 		case worker.Retried:
 			what = "fails and will be tried again"
 		case worker.Ended:
