@@ -177,7 +177,11 @@ func TestWaitersLeaveSlotsForOthers(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.crashed(t, "T1", "crashed")
-	w := b.start(t, "w1", func(p *parts) { p.Concurrency, p.LockWait = 8, 9*time.Second })
+	w := b.start(t, "w1", func(p *parts) {
+		p.Concurrency = 8
+		// Longer than the test would wait for a job that is put back only when the wait is over.
+		p.LockWait, p.JobTimeout, p.ShutdownTimeout = 45*time.Second, 50*time.Second, 55*time.Second
+	})
 	for range 8 {
 		b.enqueue(t, job("T1"))
 	}

@@ -35,12 +35,13 @@ func (s *site) hold(t *testing.T) (release func()) {
 // awaitInHand returns once that many jobs are being worked on.
 func (s *site) awaitInHand(t *testing.T, want int) {
 	t.Helper()
+	deadline := time.Now().Add(time.Minute)
 	for {
 		info, err := s.inspector.GetQueueInfo(s.queue)
 		if err == nil && info.Active == want {
 			return
 		}
-		if t.Context().Err() != nil {
+		if time.Now().After(deadline) {
 			t.Fatalf("%d jobs never came to be in hand (%v)", want, err)
 		}
 	}
