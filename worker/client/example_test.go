@@ -13,7 +13,7 @@ import (
 
 func Example() {
 	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:6379"})
-	defer rdb.Close() //nolint:errcheck // nothing is under way
+	defer rdb.Close()
 
 	c, err := client.New(rdb, client.Options{Producer: "checkout"})
 	if err != nil {
