@@ -33,7 +33,6 @@ type story struct {
 	lost    int // attempts that found the lock held
 	putBack int
 	race    []moment // of one transaction, in order
-	workers int
 }
 
 // A moment is an event and when it happened, counted from the beginning.
@@ -42,7 +41,7 @@ type moment struct {
 	worker.Event
 }
 
-// A recorder keeps what the workers tell. Only the moments of the transactions that were raced for are kept.
+// A recorder keeps what the workers tell.
 type recorder struct {
 	begun time.Time
 	done  atomic.Int64
@@ -76,7 +75,7 @@ func (r *recorder) observe(e worker.Event) {
 func (d *demo) play(ctx context.Context, jobs []demoJob, m *metrics) (*story, error) {
 	mistakes := d.mistakes(jobs)
 	r := &recorder{begun: time.Now(), moments: map[string][]moment{}, story: story{
-		asked: len(jobs)*d.copies + len(mistakes), workers: d.workers,
+		asked: len(jobs)*d.copies + len(mistakes),
 		ended: map[invoice.Outcome]int{}, reasons: map[invoice.Reason]int{},
 	}}
 	observe := func(e worker.Event) {
