@@ -76,6 +76,10 @@ func (h *Handler) returned(ctx context.Context, a *attempt, err error) {
 	e.Err = err
 	level := slog.LevelDebug
 	attributes := append(a.attributes(), "error", err)
+	var version *invoice.VersionError
+	if errors.As(err, &version) {
+		level = slog.LevelWarn // or the job would wait without a word until a newer worker comes
+	}
 	if isFailure(err) {
 		e.What, level = Retried, slog.LevelWarn
 		var p *panicError
