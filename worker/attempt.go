@@ -14,6 +14,7 @@ import (
 	"github.com/hibiken/asynq"
 
 	"invoicer/invoice"
+	"invoicer/worker/client"
 )
 
 // An attempt is one run of one job.
@@ -32,7 +33,7 @@ type attempt struct {
 func newAttempt(ctx context.Context, task *asynq.Task, worker string) *attempt {
 	a := &attempt{task: task, worker: worker, begun: time.Now(), limit: math.MaxInt32}
 	id, _ := asynq.GetTaskID(ctx)
-	a.jobID = jobID(id)
+	a.jobID = JobID(id, task.Headers())
 	a.queue, _ = asynq.GetQueueName(ctx)
 	a.retried, _ = asynq.GetRetryCount(ctx)
 	if limit, ok := asynq.GetMaxRetry(ctx); ok {
@@ -44,9 +45,13 @@ func newAttempt(ctx context.Context, task *asynq.Task, worker string) *attempt {
 // maxJobID keeps a foreign task id small enough for a lock's value and an index.
 const maxJobID = 255
 
-// jobID is the identity of a task that was enqueued straight into Redis. Foreign ids may be anything that asynq
-// takes; what Postgres would refuse is replaced by its digest, so that the identity stays one.
-func jobID(taskID string) string {
+// JobID is the identity of a task's job. A task from the ledger names it in a header; that of one that was enqueued
+// straight into Redis is its task's. Foreign ids may be anything that asynq takes; what Postgres would refuse is replaced
+// by its digest, so that the identity stays one.
+func JobID(taskID string, headers map[string]string) string {
+	if id := headers[client.JobIDHeader]; id != "" {
+		taskID = id
+	}
 	if taskID != "" && len(taskID) <= maxJobID && strings.ToValidUTF8(taskID, "") == taskID && !strings.ContainsRune(taskID, 0) {
 		return taskID
 	}
@@ -86,6 +91,17 @@ func (a *attempt) result(r invoice.Result) invoice.End {
 // failed is the end of a job whose retries are used up.
 func (a *attempt) failed(cause error) invoice.End {
 	return a.end(invoice.Failed, fmt.Sprintf("given up after %d attempts: %s", a.number(), cause))
+}
+
+// LostJob is the end of a job that the queue has given up on without asking a worker.
+func LostJob(info *asynq.TaskInfo, worker, why string) invoice.End {
+	a := &attempt{
+		task: asynq.NewTaskWithHeaders(info.Type, info.Payload, info.Headers), jobID: JobID(info.ID, info.Headers),
+		queue: info.Queue, worker: worker, retried: info.Retried,
+	}
+	job, _ := invoice.Decode(info.Payload) // of a bad one, what could be read
+	a.identify(job)
+	return a.end(invoice.Failed, why)
 }
 
 // exhausted tells whether the job has had its last chance with err: as many real failures as the worker, or the task's

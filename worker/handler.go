@@ -49,6 +49,7 @@ type Handler struct {
 	log       *slog.Logger
 	waiting   chan struct{} // slots that may wait for a held lock
 	running   sync.WaitGroup
+	draining  chan struct{} // closed when no more jobs are taken
 	stopped   chan struct{} // closed when nothing is to be waited for any more
 }
 
@@ -60,7 +61,8 @@ func NewHandler(g Generator, l *locking.Locker, r Recorder, o Options) (*Handler
 	return &Handler{
 		generator: g, locker: l, recorder: r, options: o, log: o.Logger,
 		waiting: make(chan struct{}, max(1, o.Concurrency/4)),
-		stopped: make(chan struct{}),
+		draining: make(chan struct{}),
+		stopped:  make(chan struct{}),
 	}, nil
 }
 
@@ -101,6 +103,9 @@ func (h *Handler) process(ctx context.Context, a *attempt) error {
 	defer cancel()
 
 	end, err := h.run(work, a)
+	for pause := firstPause; isOutage(err) && h.pauseFor(work, pause); pause = min(2*pause, longestPause) {
+		end, err = h.run(work, a) // it waits in hand: what is behind it in the queue would meet the same outage
+	}
 	if err != nil && a.exhausted(err, h.options.MaxRetry) {
 		end, err = h.giveUp(ctx, a, err)
 	}
@@ -113,6 +118,25 @@ func (h *Handler) process(ctx context.Context, a *attempt) error {
 		return err
 	}
 	return a.acknowledge(ctx, end)
+}
+
+// How long a job waits in hand before it asks again whether an outage is over.
+const (
+	firstPause   = 50 * time.Millisecond
+	longestPause = time.Second
+)
+
+// pauseFor waits, jittered, and tells whether to go on: not when the job's time is up, and not when the worker drains.
+func (h *Handler) pauseFor(ctx context.Context, d time.Duration) bool {
+	next := time.NewTimer(between(d/2, d+d/2))
+	defer next.Stop()
+	select {
+	case <-next.C:
+		return true
+	case <-ctx.Done():
+	case <-h.draining:
+	}
+	return false
 }
 
 // run comes to the job's recorded end, or to an error if there is none yet.

@@ -51,10 +51,14 @@ func newPanicError(p any) *panicError {
 // for a newer worker. A crash ([asynq.ErrLeaseExpired]) is a failure, or a job that kills its worker would do so for ever.
 func isFailure(err error) bool {
 	var contention *contentionError
-	var redisOutage *redisOutageError
 	var version *invoice.VersionError
-	return !errors.As(err, &contention) && !errors.As(err, &redisOutage) && !errors.As(err, &version) &&
-		!errors.Is(err, invoice.ErrUnavailable)
+	return !errors.As(err, &contention) && !errors.As(err, &version) && !isOutage(err)
+}
+
+// isOutage tells the errors that say nothing of the job: a server doesn't answer, or can't serve.
+func isOutage(err error) bool {
+	var redisOutage *redisOutageError
+	return errors.As(err, &redisOutage) || errors.Is(err, invoice.ErrUnavailable)
 }
 
 // retryDelay says when a job comes back. Delays are jittered, so that what was put back together doesn't come back

@@ -113,6 +113,7 @@ type Server struct {
 	asynq   *asynq.Server
 	handler *Handler
 	options Options
+	drain   sync.Once
 	stop    sync.Once
 }
 
@@ -157,6 +158,7 @@ func (s *Server) Start() error {
 // Shutdown takes no more jobs, waits for those in hand, and returns once no handler runs any more: a job whose time
 // ran out is back in the queue by then, and its goroutine has ended too.
 func (s *Server) Shutdown() {
+	s.drain.Do(func() { close(s.handler.draining) })
 	s.asynq.Shutdown()
 	s.stop.Do(func() { close(s.handler.stopped) })
 	s.handler.running.Wait()

@@ -197,10 +197,14 @@ func (d *demo) keepServing(ctx context.Context, cmd *cobra.Command, h *health, p
 		}
 		servers = append(servers, s)
 	}
+	lookAfterLedger, err := d.newLedger(workerName(), queues, m.observeLedger)
+	if err != nil {
+		return err
+	}
 	if p != nil && !d.json {
 		_, _ = fmt.Fprintf(d.out, "\nServing until Ctrl-C: the queues at %s%s/, health at %s/readyz, metrics at %s/metrics.\n", p.url(), monitorPath, p.url(), p.url())
 		_, _ = fmt.Fprintf(d.out, "From another terminal: invoicer enqueue FILE, invoicer status TRANSACTION_ID, invoicer audit — with\n  export INVOICER_DATABASE_URL='%s' INVOICER_REDIS_URL='%s' INVOICER_DATABASE_SCHEMA='%s'\n",
 			d.cfg.Database.URL, d.cfg.Redis.URL, d.cfg.Database.Schema)
 	}
-	return runWorkers(ctx, servers, h, p)
+	return runWorkers(ctx, servers, lookAfterLedger, h, p)
 }

@@ -5,6 +5,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"invoicer/worker"
+	"invoicer/worker/ledger"
 )
 
 // metrics count what happens to jobs. No label holds anything that a job holds.
@@ -14,6 +15,7 @@ type metrics struct {
 	races    *prometheus.CounterVec
 	putBack  *prometheus.CounterVec
 	retried  *prometheus.CounterVec
+	ledger   *prometheus.CounterVec
 	took     *prometheus.HistogramVec
 }
 
@@ -27,12 +29,13 @@ func newMetrics() *metrics {
 		races:    counter("races_lost_total", "Attempts that found their transaction's lock held by another job.", "queue"),
 		putBack:  counter("jobs_put_back_total", "Attempts that went back to the queue without using up a retry.", "queue"),
 		retried:  counter("jobs_retried_total", "Attempts that failed and will be repeated.", "queue"),
+		ledger:   counter("ledger_jobs_total", "Jobs that the ledger's relay or reconciler has moved.", "what"),
 		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: "invoicer", Name: "attempt_seconds", Help: "Duration of the attempts that ended their job.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
 		}, []string{"outcome"}),
 	}
-	m.registry.MustRegister(m.ended, m.races, m.putBack, m.retried, m.took,
+	m.registry.MustRegister(m.ended, m.races, m.putBack, m.retried, m.ledger, m.took,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -48,5 +51,12 @@ func (m *metrics) observe(e worker.Event) {
 		m.putBack.WithLabelValues(e.Queue).Inc()
 	case worker.Retried:
 		m.retried.WithLabelValues(e.Queue).Inc()
+	}
+}
+
+func (m *metrics) observeLedger(e ledger.Event) {
+	switch e.What {
+	case ledger.Relayed, ledger.PutBack, ledger.Requeued, ledger.GivenUp:
+		m.ledger.WithLabelValues(e.What).Add(float64(e.Jobs))
 	}
 }

@@ -4,9 +4,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 
 	"github.com/redis/go-redis/v9"
 
@@ -16,10 +19,12 @@ import (
 	"invoicer/locking"
 	"invoicer/migrations"
 	"invoicer/worker"
+	"invoicer/worker/ledger"
 )
 
-// connectionsBeside is how many connections a process needs beside those of its slots: asynq's own loops, health checks.
-const connectionsBeside = 12
+// connectionsBeside is how many connections a process needs beside those of its slots: asynq's own loops, health checks, the
+// ledger's relay.
+const connectionsBeside = 30
 
 // newRedis returns the client that the configuration asks for. It opens no connection.
 func newRedis(cfg *config.Config) (redis.UniversalClient, error) {
@@ -75,11 +80,14 @@ type workplace struct {
 	store     *postgres.Store
 	generator *invoice.Generator
 	locker    *locking.Locker
+
+	databaseID string
+	values     context.Context //nolint:containedctx // what the command's context carries, without its end; attempts derive from it
 }
 
 // openWorkplace waits for the servers, a bounded time, and makes sure that they are fit for what is promised.
 func openWorkplace(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *workplace, err error) {
-	w := &workplace{cfg: cfg, log: log}
+	w := &workplace{cfg: cfg, log: log, values: context.WithoutCancel(ctx)}
 	defer func() {
 		if err != nil {
 			w.close()
@@ -113,11 +121,10 @@ func openWorkplace(ctx context.Context, cfg *config.Config, log *slog.Logger) (_
 	if err := refuseEviction(ctx, w.redis); err != nil {
 		return nil, err
 	}
-	id, err := w.store.DatabaseID(ctx)
-	if err != nil {
+	if w.databaseID, err = w.store.DatabaseID(ctx); err != nil {
 		return nil, err
 	}
-	w.locker, err = locking.New(w.redis, locking.Options{Prefix: "invoicer:" + id + ":", TTL: cfg.Lock.TTL})
+	w.locker, err = locking.New(w.redis, locking.Options{Prefix: "invoicer:" + w.databaseID + ":", TTL: cfg.Lock.TTL})
 	return w, err
 }
 
@@ -136,12 +143,31 @@ func (w *workplace) newWorker(name string, queues map[string]int, observe func(w
 		Name: name, Concurrency: w.cfg.Worker.Concurrency, Queues: queues,
 		JobTimeout: w.cfg.Worker.JobTimeout, ShutdownTimeout: w.cfg.Worker.ShutdownTimeout,
 		MaxRetry: noneIfZero(w.cfg.Worker.MaxRetry), LockWait: noneIfZero(w.cfg.Lock.Wait), CacheTTL: w.cfg.Idempotency.CacheTTL,
-		Logger: w.log, Observe: observe,
+		Logger: w.log, Observe: observe, BaseContext: w.values,
 	})
 	if err != nil {
 		return nil, err
 	}
 	return worker.NewServer(w.redis, handler)
+}
+
+// newLedger returns what looks after the ledger beside a worker: it runs until its context ends.
+func (w *workplace) newLedger(name string, queues map[string]int, observe func(ledger.Event)) (func(context.Context), error) {
+	relay := ledger.NewRelay(w.store, w.redis, ledger.RelayOptions{
+		Retention: noneIfZero(w.cfg.Worker.Retention), Logger: w.log, Observe: observe,
+	})
+	reconciler, err := ledger.NewReconciler(w.store, w.store, w.store, w.redis, ledger.ReconcilerOptions{
+		Name: name, Queues: slices.Sorted(maps.Keys(queues)), DatabaseID: w.databaseID, Logger: w.log, Observe: observe,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) {
+		var both sync.WaitGroup
+		both.Go(func() { relay.Run(ctx) })
+		both.Go(func() { reconciler.Run(ctx) })
+		both.Wait()
+	}, nil
 }
 
 // noneIfZero says "none" as options do in which zero means the default.

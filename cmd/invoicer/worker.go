@@ -56,15 +56,20 @@ func (a app) work(cmd *cobra.Command) error {
 		return err
 	}
 	defer p.close()
-	server, err := w.newWorker(workerName(), cfg.Worker.Queues, m.observe)
+	name := workerName()
+	server, err := w.newWorker(name, cfg.Worker.Queues, m.observe)
 	if err != nil {
 		return err
 	}
-	return runWorkers(ctx, []*worker.Server{server}, h, p)
+	lookAfterLedger, err := w.newLedger(name, cfg.Worker.Queues, m.observeLedger)
+	if err != nil {
+		return err
+	}
+	return runWorkers(ctx, []*worker.Server{server}, lookAfterLedger, h, p)
 }
 
 // runWorkers runs the workers and what goes with them until ctx ends, and drains them then.
-func runWorkers(ctx context.Context, servers []*worker.Server, h *health, p *pages) error {
+func runWorkers(ctx context.Context, servers []*worker.Server, lookAfterLedger func(context.Context), h *health, p *pages) error {
 	var beside sync.WaitGroup
 	defer beside.Wait()
 	watch, unwatch := context.WithCancel(context.WithoutCancel(ctx))
@@ -90,6 +95,7 @@ func runWorkers(ctx context.Context, servers []*worker.Server, h *health, p *pag
 		started = append(started, s)
 	}
 	if err == nil {
+		beside.Go(func() { lookAfterLedger(ctx) })
 		select {
 		case <-ctx.Done():
 		case err = <-failed:

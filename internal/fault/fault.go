@@ -8,6 +8,14 @@ import "context"
 // A Point is a place on the way of a job.
 type Point string
 
+// The points on the way from the ledger into a queue.
+const (
+	// Claimed: accepted jobs are committed as enqueued, none of them is in its queue.
+	Claimed Point = "claimed"
+	// Relayed: they are.
+	Relayed Point = "relayed"
+)
+
 // The points, in the order in which a job that makes an invoice passes them.
 const (
 	// Locked: the lock is held, nothing has been read or written.

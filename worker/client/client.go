@@ -5,6 +5,10 @@
 //	…
 //	receipt, err := c.Enqueue(ctx, &invoice.Job{TransactionID: "536365", …})
 //
+// or, inside a transaction of the service's own database, which is the ledger's too:
+//
+//	receipt, err := c.Accept(ctx, tx, &invoice.Job{…})
+//
 // Asking again for the same transaction, from here or from anywhere else, is safe: there will be one invoice.
 package client
 
@@ -13,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -25,19 +30,29 @@ import (
 // TaskType is the asynq task type of a job; the task's payload is the job as JSON.
 const TaskType = "invoice:generate"
 
+// JobIDHeader is the header in which a task from the ledger names its job; the task's own id is that of one dispatch. A
+// task without it is a job of its own, under its task's id.
+const JobIDHeader = "invoicer-job-id"
+
 // Options of a client. Zero values mean the defaults.
 type Options struct {
 	// Queue is used where [Client.Enqueue] isn't told another one. Default: default.
 	Queue string
 	// Producer is set on jobs that name none. Default: none.
 	Producer string
+	// Schema holds the ledger, for [Client.Accept] and [Client.Lookup]. Default: invoicer.
+	Schema string
 	// Retention keeps a finished job and its result visible in the queue. Default: 10m; negative: not at all.
 	Retention time.Duration
 }
 
-// A Client enqueues jobs straight into Redis. It is safe for concurrent use.
+// A Client asks for invoices, in one of two ways. It is safe for concurrent use.
 //
-// What it promises is what Redis keeps: a job that is lost with Redis, before a worker has taken it, is lost.
+// [Client.Accept] writes a job into the database, within a transaction of the caller's. Once that is committed, the job
+// ends as an invoice, a recorded duplicate or a visible failed job, whatever happens to Redis.
+//
+// [Client.Enqueue] puts a job straight into Redis. It needs no database, and is promised what Redis keeps: a job that is
+// lost with Redis, before a worker has taken it, is lost.
 type Client struct {
 	queue   *asynq.Client
 	options Options
@@ -49,10 +64,14 @@ type Receipt struct {
 	Queue string `json:"queue"`
 }
 
-// New returns a client on an open Redis connection, which stays the caller's to close.
+// New returns a client on an open Redis connection, which stays the caller's to close. Who only accepts needs no Redis,
+// and gives nil.
 func New(rdb redis.UniversalClient, o Options) (*Client, error) {
-	if rdb == nil {
-		return nil, errors.New("client: no Redis connection given")
+	if o.Schema == "" {
+		o.Schema = "invoicer"
+	}
+	if strings.ContainsAny(o.Schema, "\"\x00") {
+		return nil, fmt.Errorf("client: schema %q is no plain name", o.Schema)
 	}
 	if o.Queue == "" {
 		o.Queue = "default"
@@ -60,31 +79,47 @@ func New(rdb redis.UniversalClient, o Options) (*Client, error) {
 	if o.Retention == 0 {
 		o.Retention = 10 * time.Minute
 	}
-	return &Client{queue: asynq.NewClientFromRedisClient(rdb), options: o}, nil
+	c := &Client{options: o}
+	if rdb != nil {
+		c.queue = asynq.NewClientFromRedisClient(rdb)
+	}
+	return c, nil
 }
 
 // Enqueue asks for a job's invoice, in the client's queue or in another one. A job that can never be an invoice is
 // refused with [*invoice.InvalidError]; any other error comes from Redis, and asking again after it is safe.
 func (c *Client) Enqueue(ctx context.Context, job *invoice.Job, queue ...string) (Receipt, error) {
-	if job.Producer == "" && c.options.Producer != "" {
-		named := *job
-		named.Producer = c.options.Producer
-		job = &named
-	}
-	payload, err := job.Encode()
+	payload, err := c.encode(job)
 	if err != nil {
 		return Receipt{}, err
 	}
 	return c.EnqueuePayload(ctx, payload, queue...)
 }
 
+func (c *Client) encode(job *invoice.Job) ([]byte, error) {
+	if job.Producer == "" && c.options.Producer != "" {
+		named := *job
+		named.Producer = c.options.Producer
+		job = &named
+	}
+	return job.Encode()
+}
+
+func (c *Client) receipt(queue []string) Receipt {
+	r := Receipt{JobID: newID(), Queue: c.options.Queue}
+	if len(queue) > 0 && queue[0] != "" {
+		r.Queue = queue[0]
+	}
+	return r
+}
+
 // EnqueuePayload enqueues a job that is JSON already, as it is and unread: what [invoice.Decode] would refuse, the
 // worker will record as invalid.
 func (c *Client) EnqueuePayload(ctx context.Context, payload []byte, queue ...string) (Receipt, error) {
-	receipt := Receipt{JobID: newID(), Queue: c.options.Queue}
-	if len(queue) > 0 && queue[0] != "" {
-		receipt.Queue = queue[0]
+	if c.queue == nil {
+		return Receipt{}, errors.New("client: it was made without a Redis connection, and only accepts")
 	}
+	receipt := c.receipt(queue)
 	_, err := c.queue.EnqueueContext(ctx, asynq.NewTask(TaskType, payload),
 		asynq.TaskID(receipt.JobID),
 		asynq.Queue(receipt.Queue),

@@ -1,0 +1,113 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"invoicer/invoice"
+)
+
+// Claim takes up to limit accepted jobs, the oldest first, marks them as enqueued under their next dispatch, and
+// commits. No row is locked any more when it returns, and many may claim at once: none waits, none gets another's.
+func (s *Store) Claim(ctx context.Context, limit int) ([]invoice.Dispatch, error) {
+	var rows []dispatchRow
+	err := s.db.WithContext(ctx).Raw(`
+UPDATE invoice_jobs SET state = 'enqueued', dispatch = dispatch + 1, updated_at = now()
+WHERE id IN (SELECT id FROM invoice_jobs WHERE state = 'accepted' ORDER BY id LIMIT ? FOR UPDATE SKIP LOCKED)
+RETURNING id, job_id, dispatch, queue, payload, updated_at`, limit).Scan(&rows).Error
+	if err != nil {
+		return nil, classify(err)
+	}
+	return dispatches(rows), nil
+}
+
+// PutBack makes enqueued jobs accepted again, so that they are dispatched anew. A job that has ended meanwhile, or was
+// dispatched again, is left as it is. It returns how many were put back.
+func (s *Store) PutBack(ctx context.Context, lost []invoice.Dispatch) (int, error) {
+	if len(lost) == 0 {
+		return 0, nil
+	}
+	ids, numbers := make([]int64, len(lost)), make([]int64, len(lost))
+	for i, d := range lost {
+		ids[i], numbers[i] = d.ID, int64(d.Number)
+	}
+	done := s.db.WithContext(ctx).Exec(`
+UPDATE invoice_jobs SET state = 'accepted', updated_at = now()
+FROM unnest(?::bigint[], ?::bigint[]) AS lost (id, dispatch)
+WHERE invoice_jobs.id = lost.id AND invoice_jobs.dispatch = lost.dispatch AND state = 'enqueued'`, &ids, &numbers)
+	return int(done.RowsAffected), classify(done.Error)
+}
+
+// Enqueued lists up to limit jobs of a queue that were dispatched at least settled ago and have no end yet, in the order
+// of their dispatch, beginning after the given one (its At and ID).
+func (s *Store) Enqueued(ctx context.Context, queue string, after invoice.Dispatch, settled time.Duration, limit int) ([]invoice.Dispatch, error) {
+	var rows []dispatchRow
+	err := s.db.WithContext(ctx).Raw(`
+SELECT id, job_id, dispatch, queue, updated_at FROM invoice_jobs
+WHERE state = 'enqueued' AND queue = ? AND (updated_at, id) > (?, ?) AND updated_at < now() - make_interval(secs => ?)
+ORDER BY updated_at, id LIMIT ?`, queue, after.At, after.ID, settled.Seconds(), limit).Scan(&rows).Error
+	if err != nil {
+		return nil, classify(err)
+	}
+	return dispatches(rows), nil
+}
+
+// Open tells, of jobs by their ids, which are thought to be in a queue, and as which dispatch. A job id of which nothing is
+// on record was enqueued directly and counts as dispatch 0. Jobs that have ended, or wait for a relay, are left out.
+func (s *Store) Open(ctx context.Context, jobIDs []string) (map[string]int, error) {
+	var rows []dispatchRow
+	err := s.db.WithContext(ctx).Raw(`
+SELECT asked.job_id, coalesce(jobs.dispatch, 0) AS dispatch
+FROM unnest(?::text[]) AS asked (job_id) LEFT JOIN invoice_jobs jobs USING (job_id)
+WHERE jobs.job_id IS NULL AND NOT EXISTS (SELECT FROM duplicate_attempts d WHERE d.job_id = asked.job_id)
+   OR jobs.state = 'enqueued'`, &jobIDs).Scan(&rows).Error
+	if err != nil {
+		return nil, classify(err)
+	}
+	open := make(map[string]int, len(rows))
+	for _, r := range rows {
+		open[r.JobID] = r.Dispatch
+	}
+	return open, nil
+}
+
+// Watch takes or renews the right to look after queues, for as long as the lease lasts by the database's clock, and
+// returns those that the holder has now. Another one's is taken over only when it has run out.
+func (s *Store) Watch(ctx context.Context, holder string, lease time.Duration, queues []string) ([]invoice.Watch, error) {
+	var held []invoice.Watch
+	err := s.db.WithContext(ctx).Raw(`
+INSERT INTO ledger_queues AS q (queue, holder, expires_at)
+SELECT queue, ?, now() + make_interval(secs => ?) FROM unnest(?::text[]) AS queue ORDER BY queue
+ON CONFLICT (queue) DO UPDATE SET holder = excluded.holder, expires_at = excluded.expires_at
+WHERE q.holder = excluded.holder OR q.expires_at < now()
+RETURNING queue, marker, server, now() AS now`, holder, lease.Seconds(), &queues).Scan(&held).Error
+	return held, classify(err)
+}
+
+// Mark writes down what the holder knows of a queue's Redis. Who has lost the right to look after it writes nothing.
+func (s *Store) Mark(ctx context.Context, holder string, w invoice.Watch) error {
+	return classify(s.db.WithContext(ctx).Exec(`UPDATE ledger_queues SET marker = ?, server = ? WHERE queue = ? AND holder = ?`,
+		w.Marker, w.Server, w.Queue, holder).Error)
+}
+
+// Unwatch gives the holder's rights up, so that others needn't wait until they run out.
+func (s *Store) Unwatch(ctx context.Context, holder string) error {
+	return classify(s.db.WithContext(ctx).Exec(`UPDATE ledger_queues SET expires_at = '-infinity' WHERE holder = ?`, holder).Error)
+}
+
+type dispatchRow struct {
+	ID        int64
+	JobID     string
+	Dispatch  int
+	Queue     string
+	Payload   string
+	UpdatedAt time.Time
+}
+
+func dispatches(rows []dispatchRow) []invoice.Dispatch {
+	list := make([]invoice.Dispatch, len(rows))
+	for i, r := range rows {
+		list[i] = invoice.Dispatch{ID: r.ID, JobID: r.JobID, Number: r.Dispatch, Queue: r.Queue, Payload: []byte(r.Payload), At: r.UpdatedAt}
+	}
+	return list
+}

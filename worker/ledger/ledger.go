@@ -1,0 +1,60 @@
+// Package ledger keeps the promise that an accepted job is never lost, whatever Redis forgets.
+//
+// A [Relay] takes accepted jobs from the database into the queues. A [Reconciler] finds jobs that the queues no longer
+// have, or that nobody works on any more, and brings them back. A [Replayer] sends failed jobs again.
+//
+// None of them decides about an invoice: whatever they send twice is the same job twice, and ends as one. So each may
+// be killed, stopped or run beside another one of its kind at any point.
+package ledger
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+)
+
+// What a [Relay] or [Reconciler] has done, as [Event] tells it.
+const (
+	Relayed  = "relayed"   // accepted jobs are in their queue
+	PutBack  = "put_back"  // jobs that the queue doesn't have are accepted again
+	Requeued = "requeued"  // a job whose worker is gone is back in its queue
+	GivenUp  = "given_up"  // a job that nobody will try again is recorded as failed
+	Swept    = "swept"     // after Redis had forgotten something, every job was looked for
+	Watching = "watching"  // a queue is this process's to look after
+	Restored = "suspicion" // Redis has forgotten something, or may have
+)
+
+// An Event is something that was done, for metrics and tests.
+type Event struct {
+	What  string
+	Queue string // "" where jobs of several are meant
+	JobID string // where it is about one
+	Jobs  int    // how many it is about
+}
+
+// pause waits, for about as long as it is told, and tells whether to go on.
+func pause(ctx context.Context, d time.Duration) bool {
+	next := time.NewTimer(d/2 + rand.N(d)) //nolint:gosec // jitter needs no secrecy
+	defer next.Stop()
+	select {
+	case <-next.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func orDiscard(log *slog.Logger) *slog.Logger {
+	if log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return log
+}
+
+func orIgnore(observe func(Event)) func(Event) {
+	if observe == nil {
+		return func(Event) {}
+	}
+	return observe
+}

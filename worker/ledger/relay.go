@@ -1,0 +1,178 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"invoicer/internal/fault"
+	"invoicer/invoice"
+	"invoicer/worker/client"
+)
+
+// An Outbox holds the accepted jobs.
+type Outbox interface {
+	// Claim takes up to limit of them and commits that they are dispatched.
+	Claim(ctx context.Context, limit int) ([]invoice.Dispatch, error)
+	// PutBack makes those accepted again that have neither ended nor been dispatched anew.
+	PutBack(ctx context.Context, lost []invoice.Dispatch) (int, error)
+}
+
+// RelayOptions of a [Relay]. Zero values mean the defaults.
+type RelayOptions struct {
+	// Batch is how many jobs are claimed at once. Default: 256.
+	Batch int
+	// InFlight is how many are on their way into Redis at once. Default: 32.
+	InFlight int
+	// Poll is how often an idle relay looks. Default: 50ms.
+	Poll time.Duration
+	// Retention keeps a finished job and its result visible in the queue. Default: 10m; negative: not at all.
+	Retention time.Duration
+	// Observe is told of every batch. Default: nobody is told.
+	Observe func(Event)
+	// Logger gets a line where something went wrong that isn't an outage. Default: none is written.
+	Logger *slog.Logger
+}
+
+// A Relay takes accepted jobs into the queues that they name. Any number of them work side by side.
+//
+// A job is claimed, committed as enqueued, and only then put into Redis; no row is locked meanwhile. What can't be put
+// into Redis is put back at once; and if the relay dies in between, the [Reconciler] finds that the queue doesn't have
+// the job. Nothing is written after a job is in the queue, so a late reply overwrites no end.
+type Relay struct {
+	outbox  Outbox
+	queue   *asynq.Client
+	options RelayOptions
+}
+
+// NewRelay returns a relay; the Redis connection stays the caller's to close.
+func NewRelay(outbox Outbox, rdb redis.UniversalClient, o RelayOptions) *Relay {
+	for _, n := range []struct {
+		value    *int
+		standard int
+	}{{&o.Batch, 256}, {&o.InFlight, 32}} {
+		if *n.value <= 0 {
+			*n.value = n.standard
+		}
+	}
+	if o.Poll == 0 {
+		o.Poll = 50 * time.Millisecond
+	}
+	if o.Retention == 0 {
+		o.Retention = 10 * time.Minute
+	}
+	o.Logger, o.Observe = orDiscard(o.Logger), orIgnore(o.Observe)
+	return &Relay{outbox: outbox, queue: asynq.NewClientFromRedisClient(rdb), options: o}
+}
+
+// longestBackoff bounds how long a relay waits when a server is away, and so how late it notices its return.
+const longestBackoff = 2 * time.Second
+
+// Run relays until ctx ends, and finishes the batch in hand then. While a server is away it asks every two seconds.
+func (r *Relay) Run(ctx context.Context) {
+	backoff := r.options.Poll
+	for ctx.Err() == nil {
+		n, err := r.relay(ctx)
+		switch {
+		case err != nil:
+			r.options.Logger.DebugContext(ctx, "relay waits", "error", err)
+			backoff = min(2*backoff, longestBackoff)
+			if !pause(ctx, backoff) || !r.redisAnswers(ctx) {
+				continue
+			}
+		case n < r.options.Batch:
+			backoff = r.options.Poll
+			pause(ctx, r.options.Poll)
+		}
+	}
+}
+
+// redisAnswers waits until Redis does: claiming what can't be sent would only wear the rows out.
+func (r *Relay) redisAnswers(ctx context.Context) bool {
+	for backoff := r.options.Poll; r.queue.Ping() != nil; backoff = min(2*backoff, longestBackoff) {
+		if !pause(ctx, backoff) {
+			return false
+		}
+	}
+	return true
+}
+
+// sendTimeout bounds putting one job into Redis.
+const sendTimeout = 5 * time.Second
+
+// relay takes one batch, and returns how many jobs it claimed.
+func (r *Relay) relay(ctx context.Context) (int, error) {
+	claimed, err := r.outbox.Claim(ctx, r.options.Batch)
+	if err != nil || len(claimed) == 0 {
+		return 0, err
+	}
+	ctx = context.WithoutCancel(ctx) // what is claimed is sent
+	if err := fault.Hit(ctx, fault.Claimed); err != nil {
+		return len(claimed), r.putBack(ctx, claimed, err)
+	}
+	failures := make([]error, len(claimed))
+	var next atomic.Int64
+	var senders sync.WaitGroup
+	for range min(r.options.InFlight, len(claimed)) {
+		senders.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(claimed)); i = next.Add(1) - 1 {
+				failures[i] = r.send(ctx, claimed[i])
+			}
+		})
+	}
+	senders.Wait()
+
+	var lost []invoice.Dispatch
+	var cause error
+	for i, err := range failures {
+		if err != nil {
+			lost, cause = append(lost, claimed[i]), err
+		}
+	}
+	if sent := len(claimed) - len(lost); sent > 0 {
+		r.options.Observe(Event{What: Relayed, Jobs: sent})
+	}
+	if cause != nil {
+		return len(claimed), r.putBack(ctx, lost, cause)
+	}
+	return len(claimed), fault.Hit(ctx, fault.Relayed)
+}
+
+// putBack returns the cause, whatever comes of putting back: what is left enqueued, the reconciler finds.
+func (r *Relay) putBack(ctx context.Context, lost []invoice.Dispatch, cause error) error {
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	n, err := r.outbox.PutBack(ctx, lost)
+	if n > 0 {
+		r.options.Observe(Event{What: PutBack, Jobs: n})
+	}
+	return errors.Join(cause, err)
+}
+
+func (r *Relay) send(ctx context.Context, d invoice.Dispatch) error {
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	_, err := r.queue.EnqueueContext(ctx, asynq.NewTaskWithHeaders(client.TaskType, d.Payload, map[string]string{client.JobIDHeader: d.JobID}),
+		asynq.TaskID(taskID(d)),
+		asynq.Queue(d.Queue),
+		asynq.Retention(max(r.options.Retention, 0)),
+		asynq.MaxRetry(math.MaxInt32), // the worker counts
+	)
+	// Nobody else sends this dispatch, so who finds its id taken is this call's own command, sent again after its reply
+	// was lost.
+	if errors.Is(err, asynq.ErrTaskIDConflict) {
+		return nil
+	}
+	return err
+}
+
+// taskID is a dispatch's name in its queue.
+func taskID(d invoice.Dispatch) string { return fmt.Sprintf("%s.%d", d.JobID, d.Number) }

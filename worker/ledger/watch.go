@@ -1,0 +1,223 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"invoicer/invoice"
+)
+
+// A watch is one queue that this process looks after.
+type watch struct {
+	*Reconciler
+	known    invoice.Watch // as the database has it
+	keys     queueKeys
+	marker   string // the mark's key in Redis
+	leases   map[string]lease
+	archived archive
+
+	young cursor // follows the jobs as they are dispatched
+	slow  cursor // goes round all of them
+	sweep *sweep // nil when Redis is as it was left
+}
+
+// A cursor goes through the enqueued jobs of a queue in the order of their dispatch.
+type cursor struct{ after invoice.Dispatch }
+
+// A sweep looks for every job that was dispatched before Redis was found to have forgotten something.
+type sweep struct {
+	cursor
+	server string    // the Redis process that it is about
+	until  time.Time // by the database's clock
+	found  int       // jobs that were put back
+}
+
+func newWatch(r *Reconciler, known invoice.Watch) *watch {
+	return &watch{
+		Reconciler: r,
+		keys:       newQueueKeys(known.Queue),
+		marker:     fmt.Sprintf("invoicer:%s:mark:{%s}", r.options.DatabaseID, known.Queue),
+		leases:     make(map[string]lease),
+		// What a predecessor had dispatched and not looked for any more.
+		young: cursor{invoice.Dispatch{At: known.Now.Add(-time.Minute)}},
+	}
+}
+
+// look brings back what the queue has lost.
+func (w *watch) look(ctx context.Context) error {
+	return errors.Join(w.lookAtRedis(ctx), w.lookAtWorkers(ctx), w.lookAtArchive(ctx), w.lookForJobs(ctx))
+}
+
+// lookAtRedis finds out whether Redis still is what it was, and begins a sweep when it isn't.
+func (w *watch) lookAtRedis(ctx context.Context) error {
+	server, err := w.serverID(ctx)
+	if err != nil {
+		return err
+	}
+	mark, err := w.rdb.Get(ctx, w.marker).Result()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return err
+	}
+	if w.sweep != nil {
+		if server == w.sweep.server && mark == w.sweeping() {
+			return nil // it goes on
+		}
+		return w.beginSweep(ctx, server, "it has forgotten something again")
+	}
+	number, err := strconv.ParseInt(mark, 10, 64)
+	switch {
+	case w.known.Server == "":
+		return w.beginSweep(ctx, server, "")
+	case strings.HasPrefix(mark, sweepMark):
+		return w.beginSweep(ctx, server, "another worker had begun to look for what it has forgotten")
+	case err != nil:
+		return w.beginSweep(ctx, server, "its mark is gone")
+	case number < w.known.Marker:
+		return w.beginSweep(ctx, server, "its mark is older than it was")
+	case server != w.known.Server:
+		return w.beginSweep(ctx, server, "it was restarted, or another one took its place")
+	}
+	return w.mark(ctx, max(number, w.known.Marker)+1, server)
+}
+
+// mark writes the next mark, into Redis first: the database must never know of one that Redis hasn't had.
+func (w *watch) mark(ctx context.Context, number int64, server string) error {
+	if err := w.rdb.Set(ctx, w.marker, number, 0).Err(); err != nil {
+		return err
+	}
+	w.known.Marker, w.known.Server = number, server
+	return w.warden.Mark(ctx, w.options.Name, w.known)
+}
+
+// sweepMark begins a mark that says that a sweep is under way, and by whom.
+const sweepMark = "sweep:"
+
+func (w *watch) sweeping() string { return sweepMark + w.token }
+
+func (w *watch) beginSweep(ctx context.Context, server, why string) error {
+	if err := w.rdb.Set(ctx, w.marker, w.sweeping(), 0).Err(); err != nil {
+		return err
+	}
+	// asynq names a queue there once for each client, and not again after Redis has forgotten it.
+	if err := w.rdb.SAdd(ctx, "asynq:queues", w.known.Queue).Err(); err != nil {
+		return err
+	}
+	w.sweep = &sweep{server: server, until: w.known.Now}
+	if why != "" {
+		w.options.Logger.WarnContext(ctx, "redis may have forgotten jobs: every accepted one is looked for", "queue", w.known.Queue, "why", why)
+	}
+	w.options.Observe(Event{What: Restored, Queue: w.known.Queue})
+	return nil
+}
+
+// serverID names the Redis process that has the queue.
+func (w *watch) serverID(ctx context.Context) (string, error) {
+	var node interface {
+		Info(ctx context.Context, sections ...string) *redis.StringCmd
+	} = w.rdb
+	if cluster, ok := w.rdb.(*redis.ClusterClient); ok {
+		master, err := cluster.MasterForKey(ctx, w.marker)
+		if err != nil {
+			return "", err
+		}
+		node = master
+	}
+	info, err := node.Info(ctx, "server").Result()
+	if err != nil {
+		return "", err
+	}
+	_, id, found := strings.Cut(info, "run_id:")
+	if !found {
+		return "", errors.New("redis doesn't tell its run_id")
+	}
+	id, _, _ = strings.Cut(id, "\r\n")
+	return id, nil
+}
+
+// How many jobs are looked for at once, and how many such pages in one round: of those that were just dispatched, and in a
+// sweep. Of all others, one page in each round.
+const (
+	page         = 500
+	pagesOfYoung = 20
+	pagesOfSweep = 40
+)
+
+// lookForJobs looks for the jobs that the queue should have.
+func (w *watch) lookForJobs(ctx context.Context) error {
+	if s := w.sweep; s != nil {
+		for range pagesOfSweep {
+			n, found, err := w.lookForPage(ctx, &s.cursor)
+			s.found += found
+			if err != nil {
+				return err
+			}
+			if n == page {
+				continue
+			}
+			// What was dispatched before Redis forgot is to be looked for as well, once it has had time to arrive.
+			if w.known.Now.Add(-w.options.Settled).Before(s.until) {
+				return nil
+			}
+			w.sweep = nil
+			if s.found > 0 {
+				w.options.Logger.WarnContext(ctx, "jobs that redis had forgotten are back", "queue", w.known.Queue, "jobs", s.found)
+			}
+			w.options.Observe(Event{What: Swept, Queue: w.known.Queue, Jobs: s.found})
+			return w.mark(ctx, w.known.Marker+1, s.server)
+		}
+		return nil
+	}
+	for range pagesOfYoung {
+		n, _, err := w.lookForPage(ctx, &w.young)
+		if err != nil {
+			return err
+		}
+		if n < page {
+			break
+		}
+	}
+	n, _, err := w.lookForPage(ctx, &w.slow)
+	if n < page && err == nil {
+		w.slow = cursor{} // and round again
+	}
+	return err
+}
+
+// lookForPage looks for one page of jobs, and puts those back that the queue doesn't have. It returns how many it looked
+// for, and how many it put back.
+func (w *watch) lookForPage(ctx context.Context, c *cursor) (looked, found int, err error) {
+	jobs, err := w.book.Enqueued(ctx, w.known.Queue, c.after, w.options.Settled, page)
+	if err != nil || len(jobs) == 0 {
+		return 0, 0, err
+	}
+	states, err := w.keys.states(ctx, w.rdb, jobs)
+	if err != nil {
+		return 0, 0, err
+	}
+	var lost []invoice.Dispatch
+	for i, state := range states {
+		switch state {
+		case "", // the queue has never had it, or not any more
+			"completed": // yet the database says that it hasn't ended: one that was restored
+			lost = append(lost, jobs[i])
+		}
+	}
+	// What has ended since the jobs were listed is gone from the queue as well; the database knows, and keeps those.
+	if found, err = w.book.PutBack(ctx, lost); err != nil {
+		return 0, 0, err
+	}
+	if found > 0 {
+		w.options.Observe(Event{What: PutBack, Queue: w.known.Queue, Jobs: found})
+		if w.sweep == nil {
+			w.options.Logger.WarnContext(ctx, "jobs that were not in their queue are put back", "queue", w.known.Queue, "jobs", found)
+		}
+	}
+	c.after = jobs[len(jobs)-1]
+	return len(jobs), found, nil
+}

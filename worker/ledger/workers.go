@@ -1,0 +1,205 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"invoicer/invoice"
+	"invoicer/worker"
+)
+
+// What asynq does (v0.26, internal/rdb, heartbeat.go): a worker takes a lease of 30s with a task, and extends it to that
+// again every 5s.
+const (
+	leaseDuration = 30 * time.Second
+	signOfLife    = 5 * time.Second
+)
+
+// A lease is what was last seen of one, and since when it hasn't changed.
+type lease struct {
+	score string
+	since time.Time
+}
+
+// dead tells whether the lease shows no sign of life any more. Its own time is the worker's, whose clock may be wrong; so
+// it must also have been watched for longer than a living worker is silent.
+func (l lease) dead(now time.Time, after time.Duration) bool {
+	silent := now.Sub(l.since)
+	if silent >= after {
+		return true
+	}
+	end, err := strconv.ParseInt(l.score, 10, 64)
+	if err != nil {
+		return false
+	}
+	extended := time.Unix(end, 0).Add(-leaseDuration)
+	return now.Sub(extended) >= after && silent > signOfLife+time.Second/2
+}
+
+// lookAtWorkers brings back the jobs whose workers are gone.
+func (w *watch) lookAtWorkers(ctx context.Context) error {
+	tasks, err := w.keys.activeTasks(ctx, w.rdb)
+	if err != nil {
+		return err
+	}
+	maps.DeleteFunc(w.leases, func(id string, _ lease) bool { _, isActive := tasks[id]; return !isActive })
+	now := time.Now()
+	var problems []error
+	for id, score := range tasks {
+		seen, ok := w.leases[id]
+		if !ok || seen.score != score {
+			w.leases[id] = lease{score: score, since: now}
+			continue
+		}
+		if !seen.dead(now, w.options.DeadAfter) {
+			continue
+		}
+		if err := w.takeFromDead(ctx, id, score); err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		delete(w.leases, id)
+	}
+	return errors.Join(problems...)
+}
+
+func (w *watch) takeFromDead(ctx context.Context, id, score string) error {
+	answer, err := w.keys.requeue(ctx, w.rdb, id, score, w.options.MaxCrashes)
+	if err != nil {
+		return err
+	}
+	switch answer {
+	case moved:
+		w.options.Logger.WarnContext(ctx, "the worker of a job is gone: the job is back in its queue", "queue", w.known.Queue, "task_id", id)
+		w.options.Observe(Event{What: Requeued, Queue: w.known.Queue, JobID: id, Jobs: 1})
+	case poisoned:
+		info, err := w.inspector.GetTaskInfo(w.known.Queue, id)
+		if err != nil {
+			return fmt.Errorf("task %s: %w", id, err)
+		}
+		if err := w.fail(ctx, info, fmt.Sprintf("given up: %d workers died or lost touch with Redis while they worked on it", w.options.MaxCrashes+1)); err != nil {
+			return err
+		}
+		_, err = w.keys.giveUp(ctx, w.rdb, id, score)
+		return err
+	}
+	return nil
+}
+
+// fail records that nobody will try a job again. One that has a good end, of which only the queue doesn't know, keeps it.
+func (w *watch) fail(ctx context.Context, info *asynq.TaskInfo, why string) error {
+	end := worker.LostJob(info, w.options.Name, why)
+	err := w.recorder.Record(ctx, end)
+	if errors.Is(err, invoice.ErrEnded) {
+		return nil
+	}
+	if err == nil {
+		w.options.Logger.WarnContext(ctx, "a job is recorded as failed: "+why, "queue", w.known.Queue, "job_id", end.JobID, "transaction_id", end.TransactionID)
+		w.options.Observe(Event{What: GivenUp, Queue: w.known.Queue, JobID: end.JobID, Jobs: 1})
+	}
+	return err
+}
+
+// An archive is how far a queue's archive has been read.
+type archive struct {
+	from float64             // all that was archived before this Unix second is read
+	read map[string]struct{} // what was archived since then, and is read
+}
+
+// archivePage is how many archived tasks are read in one round. asynq keeps 10,000 at most.
+const archivePage = 500
+
+// lookAtArchive records jobs as failed that the queue has given up on without asking us: at limits that a foreign producer
+// has set, or because somebody has archived them by hand. It goes once through what is there, and then with what comes.
+func (w *watch) lookAtArchive(ctx context.Context) error {
+	a := &w.archived
+	tasks, err := w.rdb.ZRangeByScoreWithScores(ctx, w.keys.archived, &redis.ZRangeBy{
+		Min: strconv.FormatFloat(a.from, 'f', -1, 64), Max: "+inf", Count: int64(archivePage + len(a.read)),
+	}).Result()
+	if err != nil {
+		return err
+	}
+	fresh := make(map[string]*asynq.TaskInfo)
+	for _, z := range tasks {
+		id, _ := z.Member.(string)
+		if _, ok := a.read[id]; ok {
+			continue
+		}
+		info, err := w.inspector.GetTaskInfo(w.known.Queue, id)
+		switch {
+		case errors.Is(err, asynq.ErrTaskNotFound), errors.Is(err, asynq.ErrQueueNotFound):
+		case err != nil:
+			w.options.Logger.WarnContext(ctx, "an archived task can't be read", "queue", w.known.Queue, "task_id", id, "error", err)
+		case info.State == asynq.TaskStateArchived:
+			fresh[id] = info
+		}
+	}
+	if err := w.failUnrecorded(ctx, fresh); err != nil {
+		return err
+	}
+	// The clock of who archives may differ from ours, and a second isn't over when it is read.
+	for _, z := range tasks {
+		if z.Score > a.from {
+			a.from, a.read = z.Score, nil
+		}
+	}
+	if a.read == nil {
+		a.read = make(map[string]struct{})
+	}
+	for _, z := range tasks {
+		if id, _ := z.Member.(string); z.Score == a.from {
+			a.read[id] = struct{}{}
+		}
+	}
+	return nil
+}
+
+// failUnrecorded records those of the archived tasks whose jobs have no end.
+func (w *watch) failUnrecorded(ctx context.Context, tasks map[string]*asynq.TaskInfo) error {
+	ids := make([]string, 0, len(tasks))
+	for _, info := range tasks {
+		ids = append(ids, worker.JobID(info.ID, info.Headers))
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	open, err := w.book.Open(ctx, ids)
+	if err != nil {
+		return err
+	}
+	for _, info := range tasks {
+		jobID := worker.JobID(info.ID, info.Headers)
+		if dispatch, ok := open[jobID]; !ok || dispatch != dispatchOf(info, jobID) {
+			continue
+		}
+		why := "archived in the queue"
+		if info.LastErr != "" {
+			why += fmt.Sprintf(" after %d attempts: %s", info.Retried+1, info.LastErr)
+		}
+		if err := w.fail(ctx, info, why); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dispatchOf is which dispatch of its job a task is; 0 for one that was enqueued directly.
+func dispatchOf(info *asynq.TaskInfo, jobID string) int {
+	number, found := strings.CutPrefix(info.ID, jobID+".")
+	if !found || len(info.Headers) == 0 {
+		return 0
+	}
+	n, err := strconv.Atoi(number)
+	if err != nil {
+		return 0
+	}
+	return n
+}
