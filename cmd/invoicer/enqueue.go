@@ -16,6 +16,7 @@ import (
 
 	"invoicer/config"
 	"invoicer/invoice"
+	"invoicer/migrations"
 	"invoicer/worker/client"
 )
 
@@ -26,6 +27,7 @@ type enqueueRun struct {
 	producer string
 	copies   int
 	fromLine int
+	durable  bool
 	wait     time.Duration
 }
 
@@ -41,10 +43,14 @@ standard input. Workers make their invoices. A file of any size takes little mem
 Each line is checked before it is sent. A bad line is reported with its number and fields and leaves nothing behind; the
 rest goes on, and the exit code is 1 at the end.
 
-When Redis goes away, that is waited for (--wait). After that, as after Ctrl-C, it names the line to go on from with
+With --durable the jobs are accepted in Postgres, from where workers take them into the queue: then no job is lost
+whatever becomes of Redis. Without it they go straight into Redis, which is faster, and are as safe as Redis keeps them.
+
+When the server goes away, that is waited for (--wait). After that, as after Ctrl-C, it names the line to go on from with
 --from-line. To enqueue a line again is always safe: its transaction gets one invoice, and the rest are recorded as
 duplicates.`,
 		Example: `  invoicer enqueue transactions.jsonl.gz
+  invoicer enqueue transactions.jsonl --durable
   invoicer enqueue transactions.jsonl --queue bulk --from-line 5000
   gen-jobs | invoicer enqueue - --producer nightly-cron --json`,
 		Args: oneArg("the file, or - for standard input"),
@@ -54,6 +60,7 @@ duplicates.`,
 	flags.StringVar(&r.producer, "producer", "", "the `name` of who asks, for jobs that name nobody")
 	flags.IntVar(&r.copies, "copies", 1, "enqueue each line so many times, each time as a job of its own")
 	flags.IntVar(&r.fromLine, "from-line", 1, "begin with this line, the first is 1")
+	flags.BoolVar(&r.durable, "durable", false, "accept the jobs in Postgres, so that Redis can't lose them")
 	addWaitFlag(cmd, &r.wait)
 	addJSONFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -115,17 +122,16 @@ func (r *enqueueRun) run(cmd *cobra.Command, cfg *config.Config) (err error) {
 	}
 	defer input.Close()
 	quietRedis(newLogger(cfg.Log, cmd.ErrOrStderr()))
-	sized := *cfg
-	sized.Worker.Concurrency = enqueuedAtOnce // it decides how many connections there are
-	rdb, err := newRedis(&sized)
+	s := &sender{producer: r.producer, copies: r.copies}
+	connect := r.toRedis
+	if r.durable {
+		connect = r.toPostgres
+	}
+	disconnect, err := connect(cfg, s)
 	if err != nil {
 		return err
 	}
-	defer rdb.Close()
-	jobs, err := client.New(rdb, client.Options{Queue: r.queue, Retention: noneIfZero(cfg.Worker.Retention)})
-	if err != nil {
-		return err
-	}
+	defer disconnect()
 
 	progress := newEnqueueProgress(cmd.ErrOrStderr(), size)
 	defer progress.stop(false)
@@ -135,10 +141,7 @@ func (r *enqueueRun) run(cmd *cobra.Command, cfg *config.Config) (err error) {
 		progress.say(fmt.Sprintf("no worker of this configuration takes jobs from the queue %s (worker.queues: %s): they will wait there",
 			r.queue, strings.Join(slices.Sorted(maps.Keys(cfg.Worker.Queues)), ", ")))
 	}
-	s := &sender{
-		jobs: jobs, ping: func(ctx context.Context) error { return rdb.Ping(ctx).Err() }, server: "redis at " + cfg.Redis.Addr(),
-		producer: r.producer, copies: r.copies, patience: patience{r.wait, progress.say}, progress: progress,
-	}
+	s.patience, s.progress = patience{r.wait, progress.say}, progress
 	begun := time.Now()
 	sendErr := s.run(ctx, &countingReader{source: input, count: &progress.read}, r.fromLine)
 	progress.stop(sendErr == nil)
@@ -146,6 +149,52 @@ func (r *enqueueRun) run(cmd *cobra.Command, cfg *config.Config) (err error) {
 		return sendErr
 	}
 	return r.tell(cmd, s, time.Since(begun), sendErr)
+}
+
+// toRedis lets the sender put jobs straight into their queue.
+func (r *enqueueRun) toRedis(cfg *config.Config, s *sender) (disconnect func(), err error) {
+	sized := *cfg
+	sized.Worker.Concurrency = enqueuedAtOnce // it decides how many connections there are
+	rdb, err := newRedis(&sized)
+	if err != nil {
+		return nil, err
+	}
+	jobs, err := client.New(rdb, client.Options{Queue: r.queue, Retention: noneIfZero(cfg.Worker.Retention)})
+	if err != nil {
+		return nil, errors.Join(err, rdb.Close())
+	}
+	s.server = "redis at " + cfg.Redis.Addr()
+	s.ping = func(ctx context.Context) error { return rdb.Ping(ctx).Err() }
+	s.deliver = func(ctx context.Context, _ string, payload []byte) error {
+		_, err := jobs.EnqueuePayload(ctx, payload)
+		return err
+	}
+	return func() { _ = rdb.Close() }, nil // every answer is in
+}
+
+// toPostgres lets the sender have jobs accepted.
+func (r *enqueueRun) toPostgres(cfg *config.Config, s *sender) (disconnect func(), err error) {
+	sized := *cfg
+	sized.Worker.Concurrency = acceptedAtOnce
+	store, err := newStore(&sized)
+	if err != nil {
+		return nil, err
+	}
+	migrator, err := migrations.New(string(cfg.Database.URL), cfg.Database.Schema)
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	s.server = "postgres at " + cfg.Database.Addr()
+	s.ping = func(ctx context.Context) error {
+		if err := store.Ping(ctx); err != nil {
+			return err
+		}
+		return migrator.Check(ctx)
+	}
+	s.deliver = func(ctx context.Context, jobID string, payload []byte) error {
+		return store.Accept(ctx, jobID, r.queue, payload)
+	}
+	return func() { _ = store.Close() }, nil // as above
 }
 
 // open returns the input and its size, -1 where that can't be known.
@@ -179,13 +228,14 @@ type enqueueSummary struct {
 	Bad      int     `json:"bad"`
 	Copies   int     `json:"copies"`
 	Queue    string  `json:"queue"`
+	Durable  bool    `json:"durable"`
 	Seconds  float64 `json:"seconds"`
 	Resume   *int    `json:"resume_from_line"` // null when the input's end was reached
 }
 
 func (r *enqueueRun) tell(cmd *cobra.Command, s *sender, took time.Duration, sendErr error) error {
 	sum := enqueueSummary{
-		Lines: s.lines, Enqueued: s.confirmed.Load(), Bad: s.bad, Copies: r.copies, Queue: r.queue, Seconds: took.Seconds(),
+		Lines: s.lines, Enqueued: s.confirmed.Load(), Bad: s.bad, Copies: r.copies, Queue: r.queue, Durable: r.durable, Seconds: took.Seconds(),
 	}
 	var problems []error
 	if sendErr != nil {

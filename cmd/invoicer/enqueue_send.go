@@ -10,14 +10,15 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
+
 	"invoicer/invoice"
-	"invoicer/worker/client"
 )
 
-// A sender puts the jobs of an input into a queue, several at the same time, and knows at any time which lines are not
+// A sender delivers the jobs of an input to a server, several at the same time, and knows at any time which lines are not
 // known to have arrived.
 type sender struct {
-	jobs     *client.Client
+	deliver  func(ctx context.Context, jobID string, payload []byte) error // safe to call again, with the same id
 	ping     func(context.Context) error
 	server   string // for messages
 	producer string // for jobs that name none; "" leaves them as they are
@@ -43,6 +44,9 @@ type parcel struct {
 
 // enqueuedAtOnce is how many jobs are on their way at the same time. More don't go faster.
 const enqueuedAtOnce = 32
+
+// acceptedAtOnce is how many connections to Postgres they share.
+const acceptedAtOnce = 16
 
 // stopGrace is how long commands under way may go on when everything stops, so that their answers are known.
 const stopGrace = time.Second
@@ -199,8 +203,9 @@ func list(problems []invoice.Problem) string {
 // send delivers one copy. Where it returns an error, everything should end; where the others end already, it may return
 // nil without having delivered: the line stays open.
 func (s *sender) send(commands, running context.Context, p parcel) error {
+	jobID := uuid.Must(uuid.NewV7()).String()
 	deliver := func(ctx context.Context) error {
-		_, err := s.jobs.EnqueuePayload(ctx, p.payload)
+		err := s.deliver(ctx, jobID, p.payload)
 		if err == nil {
 			return nil
 		}

@@ -13,6 +13,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/redis/go-redis/v9"
+
+	"invoicer/migrations"
 )
 
 const (
@@ -89,6 +91,9 @@ func isLasting(err error) bool {
 	if errors.As(err, &reply) {
 		return !redis.IsLoadingError(err) && !redis.IsReadOnlyError(err) && !redis.IsClusterDownError(err) &&
 			!redis.IsTryAgainError(err) && !redis.IsMasterDownError(err) && !redis.IsMaxClientsError(err) && !redis.IsOOMError(err)
+	}
+	if errors.As(err, new(*migrations.MissingError)) {
+		return true
 	}
 	var unknown x509.UnknownAuthorityError
 	var wrongName x509.HostnameError

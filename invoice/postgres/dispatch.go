@@ -7,6 +7,12 @@ import (
 	"invoicer/invoice"
 )
 
+// Accept takes a job into the ledger: once it returns nil, the job has an end sooner or later. The id is a UUID; saying
+// the same again under it changes nothing, so it may be called again after any error.
+func (s *Store) Accept(ctx context.Context, jobID, queue string, payload []byte) error {
+	return classify(s.db.WithContext(ctx).Exec("SELECT accept(?, ?, ?::uuid)", string(payload), queue, jobID).Error)
+}
+
 // Claim takes up to limit accepted jobs, the oldest first, marks them as enqueued under their next dispatch, and
 // commits. No row is locked any more when it returns, and many may claim at once: none waits, none gets another's.
 func (s *Store) Claim(ctx context.Context, limit int) ([]invoice.Dispatch, error) {
