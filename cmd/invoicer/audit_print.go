@@ -183,8 +183,8 @@ func printJobs(out io.Writer, report *audit.Report) {
 	for i := range report.Waiting {
 		j := &report.Waiting[i]
 		rows = append(rows, []string{
-			j.Age().Truncate(time.Second).String(), j.State, orDash(j.TransactionID), j.Queue, strconv.Itoa(j.Attempts), j.JobID,
+			j.Age().Truncate(time.Second).String(), j.State, orDash(j.TransactionID), j.Queue, strconv.Itoa(j.Dispatch), j.Why, j.JobID,
 		})
 	}
-	writeTable(out, []string{"age", "state", "transaction_id", "queue", "attempts", "job_id"}, rows)
+	writeTable(out, []string{"age", "state", "transaction_id", "queue", "dispatch", "why", "job_id"}, rows)
 }

@@ -119,7 +119,7 @@ func TestAuditPasses(t *testing.T) {
 		"duplicate attempts: 1",
 		"jobs in the ledger: 1 enqueued",
 		"1 waiting, which is no fault",
-		"1h30m0s enqueued T3 bulk 0 job-4",
+		"1h30m0s enqueued T3 bulk 0 no worker is running job-4",
 		"ok: all 14 checks of schema "+b.schema+" at 20",
 	)
 }

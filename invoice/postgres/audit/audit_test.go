@@ -76,6 +76,18 @@ func TestWaitingJobsAreListedOldestFirst(t *testing.T) {
 		t.Errorf("job-12 is %s old, want seconds", age)
 	}
 
+	if first.Why != "no worker is running" {
+		t.Errorf("job-11 waits because %q", first.Why)
+	}
+	b.exec(t, "INSERT INTO ledger_queues (queue, holder, expires_at) VALUES ('elsewhere', 'w', now() + interval '1 minute')")
+	if why := b.audit(t).Waiting[0].Why; why != "no worker takes jobs from this queue" {
+		t.Errorf("with a worker on another queue, job-11 waits because %q", why)
+	}
+	b.exec(t, "INSERT INTO ledger_queues (queue, holder, expires_at) SELECT DISTINCT queue, 'w', now() + interval '1 minute' FROM invoice_jobs")
+	if why := b.audit(t).Waiting[0].Why; why != "a worker is about to put it into its queue, or Redis is away" {
+		t.Errorf("with a worker on its queue, job-11 waits because %q", why)
+	}
+
 	limited, err := audit.Run(t.Context(), audit.Options{URL: b.url, Schema: b.schema, Limit: 1})
 	if err != nil || len(limited.Waiting) != 1 || limited.Waiting[0].JobID != "job-11" {
 		t.Errorf("waiting with limit 1: %+v, %v", limited, err)

@@ -124,8 +124,10 @@ type WaitingJob struct {
 	Queue         string    `json:"queue"`
 	State         string    `json:"state"`
 	Attempts      int       `json:"attempts"`
+	Dispatch      int       `json:"dispatch"` // how often it was given to its queue
 	AcceptedAt    time.Time `json:"accepted_at"`
 	AgeSeconds    int64     `json:"age_seconds"` // when the snapshot was taken
+	Why           string    `json:"why"`         // it waits, as far as the database can tell
 }
 
 // Age is how long the job had waited when the snapshot was taken.
@@ -152,8 +154,16 @@ FROM invoices GROUP BY kind, currency ORDER BY kind DESC, currency`)
 	if err != nil {
 		return err
 	}
-	rows, err = s.tx.Query(ctx, `SELECT job_id, transaction_id, queue, state, attempts, accepted_at, extract(epoch FROM $1 - accepted_at)::bigint
-FROM invoice_jobs WHERE state IN ('accepted', 'enqueued') ORDER BY accepted_at, id LIMIT $2`, s.takenAt, max(0, s.options.Limit))
+	rows, err = s.tx.Query(ctx, `
+SELECT job_id, transaction_id, j.queue, state, attempts, dispatch, accepted_at, extract(epoch FROM $1 - accepted_at)::bigint,
+    CASE
+        WHEN q.holder IS NULL AND EXISTS (SELECT FROM ledger_queues WHERE expires_at > $1) THEN 'no worker takes jobs from this queue'
+        WHEN q.holder IS NULL THEN 'no worker is running'
+        WHEN state = 'accepted' THEN 'a worker is about to put it into its queue, or Redis is away'
+        ELSE 'it is in its queue or in work; a worker puts it back if it gets lost'
+    END
+FROM invoice_jobs j LEFT JOIN ledger_queues q ON q.queue = j.queue AND q.expires_at > $1
+WHERE state IN ('accepted', 'enqueued') ORDER BY accepted_at, id LIMIT $2`, s.takenAt, max(0, s.options.Limit))
 	if err == nil {
 		report.Waiting, err = pgx.CollectRows(rows, pgx.RowToStructByPos[WaitingJob])
 	}
