@@ -103,7 +103,7 @@ func TestLostAcknowledgement(t *testing.T) {
 	rdb.AddHook(cut)
 	one := b.start(t, "w1", withGate(first), func(p *parts) { p.queue = rdb })
 	id := b.enqueue(t, job("T1"))
-	<-first.reached
+	first.await(t)
 	if e := one.ended(t); e.Outcome != invoice.Created {
 		t.Errorf("ended as %s", e.Outcome)
 	}
@@ -126,7 +126,7 @@ func TestShutdownLosesNothing(t *testing.T) {
 	inHand := newGate(fault.Locked)
 	w := b.start(t, "w1", withGate(inHand))
 	b.enqueue(t, job("T1"))
-	<-inHand.reached
+	inHand.await(t)
 	stopped := make(chan struct{})
 	go func() {
 		w.Shutdown()
@@ -150,7 +150,7 @@ func TestPostgresRestarts(t *testing.T) {
 	inHand := newGate(fault.Locked)
 	w := b.start(t, "w1", withGate(inHand))
 	b.enqueue(t, job("T1"))
-	<-inHand.reached
+	inHand.await(t)
 	if err := server.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +174,7 @@ func TestRedisForgets(t *testing.T) {
 	inHand := newGate(fault.Committed)
 	w := b.start(t, "w1", withGate(inHand))
 	b.enqueue(t, job("T1"))
-	<-inHand.reached
+	inHand.await(t)
 	if err := b.rdb.FlushAll(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +219,7 @@ func TestGivenUpWhileTheInvoiceIsBeingCommitted(t *testing.T) {
 	rdb.AddHook(cut)
 	one := b.start(t, "w1", withGate(first), func(p *parts) { p.queue = rdb })
 	id := b.enqueue(t, job("T1"))
-	<-first.reached
+	first.await(t)
 	cut.off.Store(true)
 	if n, err := b.rdb.ZAddArgs(t.Context(), "asynq:{"+b.queue+"}:lease", redis.ZAddArgs{XX: true, Ch: true, Members: []redis.Z{{Score: 1, Member: id}}}).Result(); err != nil || n != 1 {
 		t.Fatalf("%d leases changed, error %v", n, err)

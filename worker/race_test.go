@@ -48,9 +48,10 @@ func TestLockExpiresInMidWork(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	first, second := newGate(fault.Locked), newGate(fault.Committed)
-	one := b.start(t, "w1", withGate(first))
+	// Its only slot is taken, so the second job is the other worker's.
+	one := b.start(t, "w1", withGate(first), func(p *parts) { p.Concurrency = 1 })
 	firstID := b.enqueue(t, job("T1"))
-	<-first.reached
+	first.await(t)
 	locker := b.locker(t, b.rdb)
 	if h, _, err := locker.Holder(t.Context(), "T1"); err != nil || h.ID != firstID {
 		t.Fatalf("holder %+v, error %v", h, err)
@@ -59,7 +60,7 @@ func TestLockExpiresInMidWork(t *testing.T) {
 
 	two := b.start(t, "w2", withGate(second))
 	secondID := b.enqueue(t, job("T1"))
-	<-second.reached // committed, and still holding
+	second.await(t) // committed, and still holding
 	first.release()
 	if e := one.ended(t); e.JobID != firstID || e.Outcome != invoice.Duplicate {
 		t.Errorf("the first ended as %s", e.Outcome)
@@ -130,7 +131,7 @@ func TestWinnerFailsAfterTheLoserWaited(t *testing.T) {
 	winner.result = errors.New("planted")
 	w := b.start(t, "w1", withGate(winner), func(p *parts) { p.LockWait = 9 * time.Second })
 	winnerID := b.enqueue(t, job("T1"))
-	<-winner.reached
+	winner.await(t)
 	loserID := b.enqueue(t, job("T1"))
 	if e := w.await(t, worker.LostRace); e.JobID != loserID || e.Holder.ID != winnerID {
 		t.Errorf("%s lost to %s", e.JobID, e.Holder.ID)
@@ -155,7 +156,7 @@ func TestLoserWaitsForTheWinnersCommit(t *testing.T) {
 	winner := newGate(fault.Locked)
 	w := b.start(t, "w1", withGate(winner), func(p *parts) { p.LockWait = 9 * time.Second })
 	b.enqueue(t, job("T1"))
-	<-winner.reached
+	winner.await(t)
 	loserID := b.enqueue(t, job("T1"))
 	w.await(t, worker.LostRace)
 	winner.release()

@@ -290,6 +290,16 @@ func (g *gate) hook(_ context.Context, p fault.Point) error {
 	return g.result
 }
 
+// await returns once a job stands at the gate.
+func (g *gate) await(t *testing.T) {
+	t.Helper()
+	select {
+	case <-g.reached:
+	case <-time.After(30 * time.Second):
+		t.Fatalf("no job came to %s", g.at)
+	}
+}
+
 func (g *gate) release() { g.once.Do(func() { close(g.open) }) }
 
 func withGate(g *gate) func(*parts) { return func(p *parts) { p.gate = g } }
