@@ -268,13 +268,14 @@ func TestReplayAfterTheCauseIsMended(t *testing.T) {
 	}
 	w.Process.Kill()
 	<-w.ended
+	s.change(t, "UPDATE invoice_jobs SET transaction_id = NULL, idempotency_key = NULL, producer = NULL") // as of a payload that an older worker couldn't read
 	mended := s.with("INVOICER_NUMBERING_CREDIT_NOTE_SERIES=CN-{series}")
 	mended.start(t, "worker")
 	if told := mended.replayJSON(t, "--reason", "SERIES"); told.Replayed != 1 {
 		t.Errorf("after: %+v", told)
 	}
 	s.awaitIdle(t)
-	if got := s.text(t, "SELECT concat_ws(' ', j.state, j.outcome, i.invoice_number, i.job_id) FROM invoice_jobs j JOIN invoices i ON i.id = j.invoice_id"); got != "done created INV-CN-000001 "+jobID {
+	if got := s.text(t, "SELECT concat_ws(' ', j.state, j.outcome, j.transaction_id, j.idempotency_key, j.producer, i.invoice_number, i.job_id) FROM invoice_jobs j JOIN invoices i ON i.id = j.invoice_id"); got != "done created T1 K1 checkout INV-CN-000001 "+jobID {
 		t.Errorf("came to %s", got)
 	}
 	mended.must(t, "audit")
