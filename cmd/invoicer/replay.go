@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/user"
 	"strconv"
@@ -167,7 +168,7 @@ func (r *replayRun) check(cmd *cobra.Command) error {
 	if cmd.Flags().Changed("limit") && r.options.Limit < 1 {
 		problems = append(problems, fmt.Errorf("--limit %d: must be 1 or more", r.options.Limit))
 	}
-	if cmd.Flags().Changed("rate") && !(r.options.Rate > 0 && r.options.Rate <= 1_000_000) {
+	if rate := r.options.Rate; cmd.Flags().Changed("rate") && (rate <= 0 || rate > 1_000_000 || math.IsNaN(rate)) {
 		problems = append(problems, fmt.Errorf("--rate %v: must be more than 0, and 1000000 at most", r.options.Rate))
 	}
 	if err := checkActor(cmd, &r.options.By.Name); err != nil {
