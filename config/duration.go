@@ -9,6 +9,12 @@ import (
 	"time"
 )
 
+// ParseDuration reads a duration as the configuration spells it: what time.ParseDuration reads, and days: 90d.
+func ParseDuration(text string) (time.Duration, error) { return parseDuration(text) }
+
+// FormatDuration writes a duration as the configuration spells it, in its shortest form.
+func FormatDuration(d time.Duration) string { return formatDuration(d) }
+
 // parseDuration reads what time.ParseDuration reads, and whole days in front of it: 90d, 1d12h.
 func parseDuration(text string) (time.Duration, error) {
 	errSyntax := errors.New("is not a duration; write a number with its unit, such as 200ms, 15s, 10m, 24h or 90d")

@@ -127,17 +127,17 @@ func Keys() []Key {
 		},
 		{
 			Name: "retention.jobs", Default: "90d",
-			Doc:   "how long done jobs are kept in the ledger (not in force yet: nothing is pruned)",
+			Doc:   "how long invoicer prune keeps done jobs in the ledger",
 			value: func(c *Config) value { return duration{&c.Retention.Jobs, time.Hour, 36_500 * day} },
 		},
 		{
 			Name: "retention.duplicates", Default: "365d",
-			Doc:   "how long recorded duplicate attempts are kept (not in force yet: nothing is pruned)",
+			Doc:   "how long invoicer prune keeps recorded duplicate attempts; those of jobs that are still in the ledger stay",
 			value: func(c *Config) value { return duration{&c.Retention.Duplicates, time.Hour, 36_500 * day} },
 		},
 		{
 			Name: "retention.failed_payloads", Default: "90d",
-			Doc:   "how long the payloads of failed jobs are kept (not in force yet: nothing is pruned)",
+			Doc:   "how long invoicer prune keeps the payloads of failed jobs, without which they can't be replayed",
 			value: func(c *Config) value { return duration{&c.Retention.FailedPayloads, time.Hour, 36_500 * day} },
 		},
 		{

@@ -133,7 +133,7 @@ func (r *enqueueRun) run(cmd *cobra.Command, cfg *config.Config) (err error) {
 	}
 	defer disconnect()
 
-	progress := newEnqueueProgress(cmd.ErrOrStderr(), size)
+	progress := newProgress(cmd.ErrOrStderr(), size, "enqueueing", "jobs enqueued")
 	defer progress.stop(false)
 	ctx, stop := untilSignal(cmd.Context(), func() { progress.say("stopping") })
 	defer stop()

@@ -24,7 +24,7 @@ type sender struct {
 	producer string // for jobs that name none; "" leaves them as they are
 	copies   int
 	patience patience
-	progress *enqueueProgress
+	progress *progressShow
 
 	lines, bad int // so far
 	confirmed  atomic.Int64

@@ -231,7 +231,7 @@ func TestLineToResumeFrom(t *testing.T) {
 
 func TestLineIsOpenUntilItsLastCopyArrives(t *testing.T) {
 	t.Parallel()
-	s := &sender{open: map[int]int{5: 3, 6: 1}, passed: 6, progress: &enqueueProgress{}}
+	s := &sender{open: map[int]int{5: 3, 6: 1}, passed: 6, progress: &progressShow{}}
 	for _, step := range []struct{ confirm, want int }{{5, 5}, {6, 5}, {5, 5}, {5, 7}} {
 		s.confirm(step.confirm)
 		if got := s.resume(); got != step.want {

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/spf13/cobra"
@@ -18,22 +20,40 @@ import (
 func (a app) statusCommand() *cobra.Command {
 	var wait time.Duration
 	var limit int
+	var jobID string
 	cmd := &cobra.Command{
-		Use:     "status TRANSACTION_ID",
+		Use:     "status TRANSACTION_ID | --job JOB_ID",
 		Short:   "Show what became of a transaction: its invoice, duplicate attempts and jobs",
 		GroupID: groupAsk,
-		Long: `Shows everything on record about a transaction: its invoice or credit note, the duplicate attempts at it, and the jobs
-that were accepted or have failed. The exit code is 1 when nothing is.`,
+		Long: `Shows everything on record about a transaction: its invoice or credit note, the duplicate attempts at it, the jobs that
+were accepted or have failed, and what was done about those. The exit code is 1 when nothing is.
+
+With --job it shows one job instead, also one whose payload names no transaction.`,
 		Example: `  invoicer status 536365
-  invoicer status C536379 --json | jq -r .invoice.invoice_number`,
-		Args: oneArg("the transaction's id"),
+  invoicer status C536379 --json | jq -r .invoice.invoice_number
+  invoicer status --job 019e2c66-4f0c-7c1e-b9a2-5d3f0c6f1a77`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if !cmd.Flags().Changed("job") {
+				return oneArg("the transaction's id")(cmd, args)
+			}
+			if len(args) > 0 {
+				return fmt.Errorf("--job %s and the transaction %q don't go together: leave one of them out", jobID, args[0])
+			}
+			return nil
+		},
 	}
+	cmd.Flags().StringVar(&jobID, "job", "", "show the job of this `id`")
 	cmd.Flags().IntVar(&limit, "limit", 20, "show so many duplicate attempts and jobs at most, the newest")
 	addWaitFlag(cmd, &wait)
 	addJSONFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if message := problemOf(&invoice.Job{TransactionID: args[0]}, "transaction_id"); message != "" {
-			return usageErrorf("%q is no transaction id: it %s", args[0], message)
+		if err := checkJobID(cmd, jobID); err != nil {
+			return err
+		}
+		if len(args) > 0 {
+			if message := problemOf(&invoice.Job{TransactionID: args[0]}, "transaction_id"); message != "" {
+				return usageErrorf("%q is no transaction id: it %s", args[0], message)
+			}
 		}
 		if limit < 1 || limit > 1_000_000 {
 			return usageErrorf("--limit %d: must be 1 to 1000000", limit)
@@ -42,21 +62,60 @@ that were accepted or have failed. The exit code is 1 when nothing is.`,
 		if err != nil {
 			return err
 		}
-		return status(cmd, cfg, wait, args[0], limit)
+		store, err := openStore(cmd.Context(), cfg, patience{wait, func(message string) { cmd.PrintErrln("invoicer:", message) }})
+		if err != nil {
+			return err
+		}
+		defer store.Close()
+		if jobID != "" {
+			return jobStatus(cmd, cfg, store, jobID)
+		}
+		return status(cmd, cfg, store, args[0], limit)
 	}
 	return cmd
 }
 
-func status(cmd *cobra.Command, cfg *config.Config, wait time.Duration, transactionID string, limit int) error {
+// checkJobID refuses what no job can be called, if --job is given.
+func checkJobID(cmd *cobra.Command, id string) error {
+	if cmd.Flags().Changed("job") && (id == "" || !utf8.ValidString(id)) {
+		return usageErrorf("--job %q: is no job's id", id)
+	}
+	return nil
+}
+
+// openStore returns a store whose database answers.
+func openStore(ctx context.Context, cfg *config.Config, p patience) (*postgres.Store, error) {
 	store, err := newStore(cfg)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer store.Close()
-	p := patience{wait, func(message string) { cmd.PrintErrln("invoicer:", message) }}
-	if err := p.waitFor(cmd.Context(), "postgres at "+cfg.Database.Addr(), store.Ping); err != nil {
-		return err
+	if err := p.waitFor(ctx, "postgres at "+cfg.Database.Addr(), store.Ping); err != nil {
+		_ = store.Close() // nothing was done
+		return nil, err
 	}
+	return store, nil
+}
+
+func jobStatus(cmd *cobra.Command, cfg *config.Config, store *postgres.Store, jobID string) error {
+	report, err := store.LookupJob(cmd.Context(), jobID)
+	if err != nil {
+		return withoutTables(cfg.Database.Schema, err)
+	}
+	if wantsJSON(cmd) {
+		if err := printJSON(cmd, report); err != nil {
+			return err
+		}
+	} else if report.Known() {
+		writeReport(cmd.OutOrStdout(), report)
+	}
+	if !report.Known() {
+		return fmt.Errorf("nothing is known of job %s: is it still waiting in a queue (see /monitor/ of a running worker), was it pruned, or is it in another schema than %s?",
+			jobID, cfg.Database.Schema)
+	}
+	return nil
+}
+
+func status(cmd *cobra.Command, cfg *config.Config, store *postgres.Store, transactionID string, limit int) error {
 	// One more than is shown tells that there are more.
 	report, err := store.Lookup(cmd.Context(), transactionID, limit+1)
 	if err != nil {
@@ -104,15 +163,15 @@ func writeReport(out io.Writer, r *postgres.Report) {
 			i.InvoiceNumber, i.Kind, amount(i.TotalMinor), amount(i.TaxMinor), strconv.Itoa(i.Lines),
 			instant(i.IssuedAt), instant(i.CreatedAt), i.JobID,
 		}
-		if i.IdempotencyKey != r.TransactionID {
+		if i.IdempotencyKey != i.TransactionID {
 			header, row = append(header, "idempotency_key"), append(row, i.IdempotencyKey)
 		}
 		if i.CreditsTransactionID != nil {
 			header, row = append(header, "credits_transaction_id"), append(row, *i.CreditsTransactionID)
 		}
 		section(out, "invoice", header, [][]string{row})
-	} else {
-		_, _ = fmt.Fprintf(out, "transaction %s has no invoice\n\n", r.TransactionID) // whoever reads may have read enough
+	} else if r.TransactionID != nil {
+		_, _ = fmt.Fprintf(out, "transaction %s has no invoice\n\n", *r.TransactionID) // whoever reads may have read enough
 	}
 	if len(r.DuplicateAttempts) > 0 {
 		var rows [][]string
@@ -121,6 +180,7 @@ func writeReport(out io.Writer, r *postgres.Report) {
 		}
 		section(out, "duplicate attempts", []string{"attempted_at", "reason", "producer", "worker", "job_id"}, rows)
 	}
+	var actions [][]string
 	if len(r.Jobs) > 0 {
 		var rows [][]string
 		for _, j := range r.Jobs {
@@ -131,11 +191,21 @@ func writeReport(out io.Writer, r *postgres.Report) {
 					number = n
 				}
 			}
+			reason := orDash(j.Reason)
+			if j.InvoicedSince != nil {
+				reason += "; invoiced since as " + *j.InvoicedSince
+			}
 			rows = append(rows, []string{
-				instant(j.UpdatedAt), j.State, orDash(j.Outcome), number, strconv.Itoa(j.Attempts), j.Queue, orDash(j.Producer), j.JobID, orDash(j.Reason),
+				instant(j.UpdatedAt), j.State, orDash(j.Outcome), number, strconv.Itoa(j.Attempts), j.Queue, orDash(j.Producer), j.JobID, reason,
 			})
+			for _, a := range j.Actions {
+				actions = append(actions, []string{instant(a.ActedAt), a.Action, a.Actor, a.Outcome, a.JobID, orDash(a.Note)})
+			}
 		}
 		section(out, "jobs", []string{"updated_at", "state", "outcome", "invoice", "attempts", "queue", "producer", "job_id", "reason"}, rows)
+	}
+	if len(actions) > 0 {
+		section(out, "replays and dismissals", []string{"acted_at", "action", "actor", "after", "job_id", "note"}, actions)
 	}
 }
 

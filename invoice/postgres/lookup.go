@@ -11,9 +11,9 @@ import (
 	"invoicer/invoice"
 )
 
-// A Report is everything on record about one transaction. Keys are named like the columns.
+// A Report is everything on record about one transaction, or about one job. Keys are named like the columns.
 type Report struct {
-	TransactionID     string             `json:"transaction_id"`
+	TransactionID     *string            `json:"transaction_id"` // null for a job whose payload tells of none
 	Invoice           *InvoiceReport     `json:"invoice"`
 	DuplicateAttempts []DuplicateAttempt `json:"duplicate_attempts"`
 	Jobs              []JobReport        `json:"jobs"`
@@ -74,31 +74,110 @@ type JobReport struct {
 	Attempts       int       `json:"attempts"`
 	AcceptedAt     time.Time `json:"accepted_at"`
 	UpdatedAt      time.Time `json:"updated_at"`
+
+	// InvoicedSince is, of a failed job, the number of the invoice that its transaction got after it had failed.
+	InvoicedSince *string `json:"invoiced_since"`
+	// Actions are what people did about it, the latest last.
+	Actions []JobAction `json:"actions" gorm:"-"`
 }
 
 // Lookup reads, in one snapshot, everything on record about a transaction; of duplicate attempts and jobs at most
 // limit each, the newest. An unknown transaction gives an empty report and no error.
 func (s *Store) Lookup(ctx context.Context, transactionID string, limit int) (*Report, error) {
-	report := &Report{TransactionID: transactionID, DuplicateAttempts: []DuplicateAttempt{}, Jobs: []JobReport{}}
-	err := s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-		var found []InvoiceReport
-		err := tx.Raw(`SELECT invoices.*, (SELECT count(*) FROM invoice_lines WHERE invoice_id = invoices.id) AS lines
-FROM invoices WHERE transaction_id = ?`, transactionID).Scan(&found).Error
-		if err != nil {
+	report := newReport()
+	report.TransactionID = &transactionID
+	err := s.snapshot(ctx, func(tx *gorm.DB) error {
+		if err := report.readInvoice(tx, "transaction_id = ?", transactionID); err != nil {
 			return err
 		}
-		if len(found) > 0 {
-			report.Invoice = &found[0]
-		}
-		err = tx.Raw(`SELECT * FROM duplicate_attempts WHERE transaction_id = ? ORDER BY id DESC LIMIT ?`, transactionID, limit).
-			Scan(&report.DuplicateAttempts).Error
-		if err != nil {
+		if err := report.readAttempts(tx, "transaction_id = ?", transactionID, limit); err != nil {
 			return err
 		}
-		return tx.Raw(`SELECT * FROM invoice_jobs WHERE transaction_id = ? ORDER BY id DESC LIMIT ?`, transactionID, limit).
-			Scan(&report.Jobs).Error
-	}, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+		return report.readJobs(tx, "transaction_id = ?", transactionID, limit)
+	})
 	return report, classify(err)
+}
+
+// LookupJob reads, in one snapshot, everything on record about a job, whatever its payload was, and the invoice of its
+// transaction. An unknown job gives an empty report and no error.
+func (s *Store) LookupJob(ctx context.Context, jobID string) (*Report, error) {
+	report := newReport()
+	err := s.snapshot(ctx, func(tx *gorm.DB) error {
+		if err := report.readAttempts(tx, "job_id = ?", jobID, 1); err != nil {
+			return err
+		}
+		if err := report.readJobs(tx, "job_id = ?", jobID, 1); err != nil {
+			return err
+		}
+		var transactions []string
+		err := tx.Raw(`SELECT transaction_id FROM invoice_jobs WHERE job_id = ? AND transaction_id IS NOT NULL
+UNION SELECT transaction_id FROM duplicate_attempts WHERE job_id = ?`, jobID, jobID).Scan(&transactions).Error
+		if err != nil {
+			return err
+		}
+		if len(transactions) > 0 {
+			report.TransactionID = &transactions[0]
+			return report.readInvoice(tx, "transaction_id = ?", transactions[0])
+		}
+		if len(report.Jobs) > 0 {
+			return nil
+		}
+		// No index helps here: who made an invoice is asked seldom.
+		if err := report.readInvoice(tx, "job_id = ?", jobID); err != nil || report.Invoice == nil {
+			return err
+		}
+		report.TransactionID = &report.Invoice.TransactionID
+		return nil
+	})
+	return report, classify(err)
+}
+
+func (s *Store) snapshot(ctx context.Context, read func(tx *gorm.DB) error) error {
+	return s.db.WithContext(ctx).Transaction(read, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+}
+
+func newReport() *Report {
+	return &Report{DuplicateAttempts: []DuplicateAttempt{}, Jobs: []JobReport{}}
+}
+
+func (r *Report) readInvoice(tx *gorm.DB, where, id string) error {
+	var found []InvoiceReport
+	err := tx.Raw(`SELECT invoices.*, (SELECT count(*) FROM invoice_lines WHERE invoice_id = invoices.id) AS lines
+FROM invoices WHERE `+where+` LIMIT 1`, id).Scan(&found).Error
+	if len(found) > 0 {
+		r.Invoice = &found[0]
+	}
+	return err
+}
+
+func (r *Report) readAttempts(tx *gorm.DB, where, id string, limit int) error {
+	return tx.Raw(`SELECT * FROM duplicate_attempts WHERE `+where+` ORDER BY id DESC LIMIT ?`, id, limit).Scan(&r.DuplicateAttempts).Error
+}
+
+func (r *Report) readJobs(tx *gorm.DB, where, id string, limit int) error {
+	err := tx.Raw(`
+SELECT jobs.*, (
+    SELECT invoice_number FROM invoices
+    WHERE jobs.state = 'failed' AND invoices.transaction_id = jobs.transaction_id AND invoices.created_at > jobs.updated_at
+) AS invoiced_since
+FROM (SELECT * FROM invoice_jobs WHERE `+where+` ORDER BY id DESC LIMIT ?) jobs ORDER BY id DESC`, id, limit).Scan(&r.Jobs).Error
+	if err != nil || len(r.Jobs) == 0 {
+		return err
+	}
+	byID := make(map[string]*JobReport, len(r.Jobs))
+	ids := make([]string, len(r.Jobs))
+	for i := range r.Jobs {
+		r.Jobs[i].Actions = []JobAction{}
+		ids[i], byID[r.Jobs[i].JobID] = r.Jobs[i].JobID, &r.Jobs[i]
+	}
+	var actions []JobAction
+	if err := tx.Raw(`SELECT * FROM invoice_job_actions WHERE job_id = ANY(?::text[]) ORDER BY id`, &ids).Scan(&actions).Error; err != nil {
+		return err
+	}
+	for _, action := range actions {
+		byID[action.JobID].Actions = append(byID[action.JobID].Actions, action)
+	}
+	return nil
 }
 
 // A Tally counts what is stored.

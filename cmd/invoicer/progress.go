@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -10,9 +11,10 @@ import (
 	"github.com/jedib0t/go-pretty/v6/progress"
 )
 
-// An enqueueProgress shows how far it is: a bar on a terminal, elsewhere a line every few seconds.
-type enqueueProgress struct {
-	read, sent atomic.Int64 // bytes of the input, jobs
+// A progressShow shows how far a command is: a bar on a terminal, elsewhere a line every few seconds.
+type progressShow struct {
+	doing, did string       // such as enqueueing, jobs enqueued
+	read, sent atomic.Int64 // of the whole; what is counted for people
 
 	mu   sync.Mutex // for whole lines
 	out  io.Writer
@@ -28,9 +30,9 @@ const (
 	barInterval  = 100 * time.Millisecond
 )
 
-// newEnqueueProgress begins to show. The size of the input is -1 when it isn't known.
-func newEnqueueProgress(out io.Writer, size int64) *enqueueProgress {
-	p := &enqueueProgress{out: out, done: make(chan struct{})}
+// newProgress begins to show. The size of the whole is -1 when it isn't known.
+func newProgress(out io.Writer, size int64, doing, did string) *progressShow {
+	p := &progressShow{doing: doing, did: did, out: out, done: make(chan struct{})}
 	if isTerminal(out) {
 		p.over.Go(p.bars(size))
 	} else {
@@ -39,7 +41,7 @@ func newEnqueueProgress(out io.Writer, size int64) *enqueueProgress {
 	return p
 }
 
-func (p *enqueueProgress) plain() {
+func (p *progressShow) plain() {
 	tick := time.NewTicker(lineInterval)
 	defer tick.Stop()
 	last := int64(0)
@@ -47,7 +49,7 @@ func (p *enqueueProgress) plain() {
 		select {
 		case <-tick.C:
 			sent := p.sent.Load()
-			p.say(fmt.Sprintf("%s jobs enqueued, %s a second", thousands(int(sent)), thousands(int(float64(sent-last)/lineInterval.Seconds()))))
+			p.say(fmt.Sprintf("%s %s, %s a second", thousands(int(sent)), p.did, thousands(int(float64(sent-last)/lineInterval.Seconds()))))
 			last = sent
 		case <-p.done:
 			return
@@ -56,9 +58,10 @@ func (p *enqueueProgress) plain() {
 }
 
 // bars returns what draws the bar, once it is set up: from then on say goes through it.
-func (p *enqueueProgress) bars(size int64) func() {
-	tracker := &progress.Tracker{Message: "enqueueing", Total: max(size, 0), AutoStopDisabled: true, Units: progress.Units{
-		Formatter: func(int64) string { return thousands(int(p.sent.Load())) + " jobs" },
+func (p *progressShow) bars(size int64) func() {
+	unit, _, _ := strings.Cut(p.did, " ")
+	tracker := &progress.Tracker{Message: p.doing, Total: max(size, 0), AutoStopDisabled: true, Units: progress.Units{
+		Formatter: func(int64) string { return thousands(int(p.sent.Load())) + " " + unit },
 	}}
 	p.bar = progress.NewWriter()
 	p.bar.SetOutputWriter(p.out)
@@ -92,7 +95,7 @@ func (p *enqueueProgress) bars(size int64) func() {
 }
 
 // say prints a line among the progress. It may be called after stop.
-func (p *enqueueProgress) say(line string) {
+func (p *progressShow) say(line string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.bar != nil {
@@ -103,7 +106,7 @@ func (p *enqueueProgress) say(line string) {
 }
 
 // stop ends the showing, and shows whether all went well. A second call does nothing.
-func (p *enqueueProgress) stop(well bool) {
+func (p *progressShow) stop(well bool) {
 	p.once.Do(func() {
 		p.well = well
 		close(p.done)

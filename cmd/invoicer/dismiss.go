@@ -1,0 +1,89 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"invoicer/invoice"
+	"invoicer/invoice/postgres"
+)
+
+func (a app) dismissCommand() *cobra.Command {
+	var wait time.Duration
+	var by invoice.Actor
+	cmd := &cobra.Command{
+		Use:     "dismiss JOB_ID --reason TEXT",
+		Short:   "Mark a failed job as dealt with, so that nobody replays it",
+		GroupID: groupWork,
+		Long: `Marks a failed job as dealt with in another way. It stays on record with its outcome, who dismissed it and why, and is not
+replayed any more.`,
+		Example: `  invoicer dismiss 019e2c66-4f0c-7c1e-b9a2-5d3f0c6f1a77 --reason 'TICKET-18: credited by hand'`,
+		Args:    oneArg("the job's id"),
+	}
+	cmd.Flags().StringVar(&by.Note, "reason", "", "why, as a `text` that is kept on record; required")
+	addByFlag(cmd, &by.Name)
+	addWaitFlag(cmd, &wait)
+	addJSONFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		var problems []error
+		if args[0] == "" || !utf8.ValidString(args[0]) {
+			problems = append(problems, fmt.Errorf("%q is no job's id", args[0]))
+		}
+		if strings.TrimSpace(by.Note) == "" {
+			problems = append(problems, errors.New("--reason is missing: say why nobody needs to see to this job any more"))
+		}
+		if err := checkActor(cmd, &by.Name); err != nil {
+			problems = append(problems, err)
+		}
+		if len(problems) > 0 {
+			return exitError{exitUsage, errors.Join(problems...)}
+		}
+		cfg, err := a.loadConfig(cmd)
+		if err != nil {
+			return err
+		}
+		store, err := openStore(cmd.Context(), cfg, patience{wait, func(message string) { cmd.PrintErrln("invoicer:", message) }})
+		if err != nil {
+			return err
+		}
+		defer store.Close()
+		done := dismissal{JobID: args[0], State: "dismissed", Changed: true}
+		var other *postgres.NotFailedError
+		switch err := store.Dismiss(cmd.Context(), args[0], by); {
+		case errors.Is(err, postgres.ErrNoJob):
+			return fmt.Errorf("the ledger of schema %s has no job %s: `invoicer status` shows a transaction's jobs with their ids", cfg.Database.Schema, args[0])
+		case errors.As(err, &other) && other.State == "dismissed":
+			done.Changed = false
+		case errors.As(err, &other):
+			return fmt.Errorf("%w; only a failed job can be dismissed", other)
+		case err != nil:
+			return withoutTables(cfg.Database.Schema, err)
+		}
+		return done.tell(cmd)
+	}
+	return cmd
+}
+
+// A dismissal is what --json prints.
+type dismissal struct {
+	JobID   string `json:"job_id"`
+	State   string `json:"state"`
+	Changed bool   `json:"changed"` // false: it was dismissed already
+}
+
+func (d dismissal) tell(cmd *cobra.Command) error {
+	if wantsJSON(cmd) {
+		return printJSON(cmd, d)
+	}
+	message := "job %s is dismissed\n"
+	if !d.Changed {
+		message = "job %s was dismissed already; nothing is changed\n"
+	}
+	_, err := fmt.Fprintf(cmd.OutOrStdout(), message, d.JobID)
+	return err
+}

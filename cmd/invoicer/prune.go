@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"invoicer/config"
+	"invoicer/invoice/postgres"
+)
+
+func (a app) pruneCommand() *cobra.Command {
+	var wait time.Duration
+	var dryRun bool
+	cmd := &cobra.Command{
+		Use:     "prune",
+		Short:   "Delete what is older than it has to be kept: done jobs, duplicate attempts, payloads of failed jobs",
+		GroupID: groupSetup,
+		Long: `Deletes from the database, in small steps, beside working workers:
+
+  done jobs of the ledger, with what people did about them, older than retention.jobs
+  duplicate attempts older than retention.duplicates, unless their job is still in the ledger
+  payloads of failed and dismissed jobs older than retention.failed_payloads; their rows stay
+
+Never an invoice, and never a job that is waiting. It may be stopped at any point, and run again.`,
+		Example: `  invoicer prune --dry-run
+  invoicer prune --retention-jobs 30d`,
+		Args: noArgs,
+	}
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "count what would be deleted, and delete nothing")
+	addConfigFlags(cmd, "retention")
+	addWaitFlag(cmd, &wait)
+	addJSONFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfg, err := a.loadConfig(cmd)
+		if err != nil {
+			return err
+		}
+		return prune(cmd, cfg, wait, dryRun)
+	}
+	return cmd
+}
+
+// pruneBatch is how many rows are looked at in one step.
+const pruneBatch = 5_000
+
+// A pruneSummary is what --json prints. Keys are named like the tables and columns.
+type pruneSummary struct {
+	DryRun         bool `json:"dry_run"`
+	DoneJobs       int  `json:"done_jobs"`
+	Duplicates     int  `json:"duplicate_attempts"`
+	FailedPayloads int  `json:"failed_payloads"`
+	Complete       bool `json:"complete"`
+}
+
+func prune(cmd *cobra.Command, cfg *config.Config, wait time.Duration, dryRun bool) error {
+	progress := newProgress(cmd.ErrOrStderr(), -1, "pruning", "rows looked at")
+	defer progress.stop(false)
+	ctx, stop := untilSignal(cmd.Context(), func() { progress.say("stopping") })
+	defer stop()
+	store, err := openStore(ctx, cfg, patience{wait, progress.say})
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+
+	sum := pruneSummary{DryRun: dryRun}
+	keep := postgres.Retention{Jobs: cfg.Retention.Jobs, Duplicates: cfg.Retention.Duplicates, FailedPayloads: cfg.Retention.FailedPayloads}
+	var pruneErr error
+	for _, kind := range []struct {
+		what  postgres.Prunable
+		count *int
+	}{
+		// In this order: the attempts of jobs that are pruned just before go in the same run.
+		{postgres.DoneJobs, &sum.DoneJobs},
+		{postgres.DuplicateAttempts, &sum.Duplicates},
+		{postgres.FailedPayloads, &sum.FailedPayloads},
+	} {
+		after := int64(0)
+		for pruneErr == nil {
+			var step postgres.Pruned
+			if step, pruneErr = store.Prune(ctx, kind.what, keep, after, pruneBatch, dryRun); pruneErr != nil || step.Looked == 0 {
+				break
+			}
+			after = step.Last
+			*kind.count += step.Removed
+			progress.sent.Add(int64(step.Looked))
+		}
+	}
+	sum.Complete = pruneErr == nil
+	progress.stop(sum.Complete)
+	if err := sum.tell(cmd, cfg); err != nil {
+		return err
+	}
+	switch {
+	case pruneErr == nil:
+		return nil
+	case errors.Is(context.Cause(ctx), errSignal):
+		return errors.New("stopped by a signal: run it again for the rest")
+	default:
+		return withoutTables(cfg.Database.Schema, pruneErr)
+	}
+}
+
+func (s pruneSummary) tell(cmd *cobra.Command, cfg *config.Config) error {
+	if wantsJSON(cmd) {
+		return printJSON(cmd, s)
+	}
+	verb := "deleted"
+	if s.DryRun {
+		verb = "would be deleted"
+	}
+	for _, kind := range []struct {
+		n         int
+		one, many string
+		age       time.Duration
+	}{
+		{s.DoneJobs, "done job", "done jobs", cfg.Retention.Jobs},
+		{s.Duplicates, "duplicate attempt", "duplicate attempts", cfg.Retention.Duplicates},
+		{s.FailedPayloads, "payload of a failed job", "payloads of failed jobs", cfg.Retention.FailedPayloads},
+	} {
+		_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s %s older than %s %s\n", thousands(kind.n), plural(kind.n, kind.one, kind.many), config.FormatDuration(kind.age), verb)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+func (a app) replayHistoryCommand() *cobra.Command {
+	var wait time.Duration
+	var limit int
+	var jobID string
+	cmd := &cobra.Command{
+		Use:   "history",
+		Short: "Show who replayed or dismissed which jobs, and what came of it",
+		Long: `Shows who replayed or dismissed which failed jobs and when, the latest first, and what came of it: the outcome before the
+next replay, or else how the job stands now.`,
+		Args: noArgs,
+	}
+	cmd.Flags().StringVar(&jobID, "job", "", "only those of the job of this `id`")
+	cmd.Flags().IntVar(&limit, "limit", 20, "show so many at most, the latest")
+	addWaitFlag(cmd, &wait)
+	addJSONFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := checkJobID(cmd, jobID); err != nil {
+			return err
+		}
+		if limit < 1 || limit > 1_000_000 {
+			return usageErrorf("--limit %d: must be 1 to 1000000", limit)
+		}
+		cfg, err := a.loadConfig(cmd)
+		if err != nil {
+			return err
+		}
+		store, err := openStore(cmd.Context(), cfg, patience{wait, func(message string) { cmd.PrintErrln("invoicer:", message) }})
+		if err != nil {
+			return err
+		}
+		defer store.Close()
+		past, err := store.History(cmd.Context(), jobID, limit+1) // one more tells that there are more
+		if err != nil {
+			return withoutTables(cfg.Database.Schema, err)
+		}
+		more := len(past) > limit
+		past = past[:min(len(past), limit)]
+		if wantsJSON(cmd) {
+			err = printJSON(cmd, past)
+		} else {
+			var rows [][]string
+			for _, p := range past {
+				rows = append(rows, []string{
+					instant(p.ActedAt), p.Action, p.Actor, p.JobID, orDash(p.TransactionID), p.Outcome, p.CameTo, orDash(p.InvoiceNumber), orDash(p.Note),
+				})
+			}
+			writeTable(cmd.OutOrStdout(), []string{"acted_at", "action", "actor", "job_id", "transaction_id", "after", "came_to", "invoice_number", "note"}, rows)
+		}
+		if more {
+			cmd.PrintErrf("invoicer: only the latest %d are shown; --limit shows more\n", limit)
+		}
+		return err
+	}
+	return cmd
+}

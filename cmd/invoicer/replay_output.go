@@ -1,0 +1,202 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"invoicer/invoice"
+	"invoicer/worker/ledger"
+)
+
+// A replayOutput tells of each job as it comes, as there may be more than fit into memory.
+type replayOutput struct {
+	cmd      *cobra.Command
+	out      io.Writer
+	dryRun   bool
+	progress *progressShow // nil before the first job, and where it would be in the way
+	listed   int           // jobs in the JSON so far
+}
+
+func newReplayOutput(cmd *cobra.Command, dryRun bool) *replayOutput {
+	return &replayOutput{cmd: cmd, out: cmd.OutOrStdout(), dryRun: dryRun}
+}
+
+func (o *replayOutput) say(line string) {
+	if o.progress != nil {
+		o.progress.say(line)
+		return
+	}
+	o.cmd.PrintErrln("invoicer:", line)
+}
+
+func (o *replayOutput) begin(jobs int) {
+	// A bar and a list on the same terminal would overwrite each other.
+	if list := o.dryRun || wantsJSON(o.cmd); list && isTerminal(o.out) {
+		return
+	}
+	doing, did := "replaying", "jobs replayed"
+	if o.dryRun {
+		doing, did = "forecasting", "jobs forecast"
+	}
+	o.progress = newProgress(o.cmd.ErrOrStderr(), int64(jobs), doing, did)
+}
+
+func (o *replayOutput) stop(well bool) {
+	if o.progress != nil {
+		o.progress.stop(well)
+	}
+}
+
+func (o *replayOutput) replayed(r ledger.Replayed) {
+	if o.progress != nil {
+		o.progress.read.Add(1)
+		if r.Sent || o.dryRun {
+			o.progress.sent.Add(1)
+		}
+	}
+	switch {
+	case wantsJSON(o.cmd):
+		o.list(r)
+	case o.dryRun:
+		_, _ = fmt.Fprintln(o.out, replayLine(r)) // whoever reads may have read enough
+	case len(r.Problems) > 0:
+		o.say(replayLine(r))
+	}
+}
+
+// replayLine is a job and its forecast, in a line without anything that could do something to a terminal.
+func replayLine(r ledger.Replayed) string {
+	cells := []string{r.Failed.JobID, r.Failed.TransactionID, forecastText(r)}
+	if cells[1] == "" {
+		cells[1] = "-"
+	}
+	return strings.Join(printable([][]string{cells})[0], "  ")
+}
+
+func forecastText(r ledger.Replayed) string {
+	switch f := r.Forecast; f.Outcome {
+	case invoice.Duplicate:
+		return "duplicate of " + f.Invoice.Number
+	case invoice.Conflict:
+		return fmt.Sprintf("conflict with %s: %s", f.Invoice.Number, strings.Join(f.Differs, ", "))
+	case invoice.Invalid:
+		return "still invalid: " + list(r.Problems)
+	default:
+		return "would create"
+	}
+}
+
+// A replayedJSON is one job in what --json prints.
+type replayedJSON struct {
+	JobID         string            `json:"job_id"`
+	TransactionID *string           `json:"transaction_id"`
+	Queue         string            `json:"queue"`
+	Outcome       invoice.Outcome   `json:"outcome"` // of the failed dispatch
+	Reason        string            `json:"reason"`
+	Forecast      invoice.Outcome   `json:"forecast"`       // created, duplicate, conflict, invalid
+	InvoiceNumber *string           `json:"invoice_number"` // that it would be a duplicate of, or in conflict with
+	Differs       []string          `json:"differs"`        // of a conflict
+	Problems      []invoice.Problem `json:"problems"`       // of an invalid one
+	Replayed      bool              `json:"replayed"`
+}
+
+// list writes one more job of the JSON.
+func (o *replayOutput) list(r ledger.Replayed) {
+	one := replayedJSON{
+		JobID: r.Failed.JobID, Queue: r.Failed.Queue, Outcome: r.Failed.Outcome, Reason: r.Failed.Reason,
+		Forecast: r.Forecast.Outcome, Differs: append([]string{}, r.Forecast.Differs...), Problems: append([]invoice.Problem{}, r.Problems...), Replayed: r.Sent,
+	}
+	if id := r.Failed.TransactionID; id != "" {
+		one.TransactionID = &id
+	}
+	if made := r.Forecast.Invoice; made != nil {
+		one.InvoiceNumber = &made.Number
+	}
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(one) // texts and flags can always be encoded
+	separator := ",\n    "
+	if o.listed == 0 {
+		separator = "{\n  \"jobs\": [\n    "
+	}
+	o.listed++
+	_, _ = fmt.Fprint(o.out, separator, strings.TrimSuffix(text.String(), "\n")) // as above
+}
+
+// A replayTotals is the rest of what --json prints.
+type replayTotals struct {
+	DryRun       bool                    `json:"dry_run"`
+	Replayed     int                     `json:"replayed"` // in a dry run those that would be
+	Forecasts    map[invoice.Outcome]int `json:"forecasts"`
+	StillInvalid int                     `json:"still_invalid"`
+	Changed      int                     `json:"changed"`
+	Complete     bool                    `json:"complete"`
+}
+
+// summary writes what was done in the end.
+func (o *replayOutput) summary(sum ledger.ReplaySummary, failed error) error {
+	if wantsJSON(o.cmd) {
+		if o.listed == 0 {
+			_, _ = fmt.Fprint(o.out, "{\n  \"jobs\": [")
+		}
+		totals := replayTotals{
+			DryRun: o.dryRun, Replayed: sum.Total(), StillInvalid: sum.Invalid, Changed: sum.Changed, Complete: failed == nil,
+			Forecasts: map[invoice.Outcome]int{invoice.Created: 0, invoice.Duplicate: 0, invoice.Conflict: 0},
+		}
+		for outcome, n := range sum.Replayed {
+			totals.Forecasts[outcome] = n
+		}
+		rest, err := json.MarshalIndent(totals, "", "  ")
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(o.out, "\n  ],\n%s\n", bytes.TrimPrefix(rest, []byte("{\n")))
+		return err
+	}
+	if failed != nil && sum.Total()+sum.Invalid+sum.Changed == 0 {
+		return nil
+	}
+	_, err := fmt.Fprintln(o.out, o.inWords(sum, failed))
+	return err
+}
+
+func (o *replayOutput) inWords(sum ledger.ReplaySummary, failed error) string {
+	n := sum.Total()
+	if failed == nil && n+sum.Invalid+sum.Changed == 0 {
+		return "no failed job is meant by these flags"
+	}
+	verb := plural(n, "job was replayed", "jobs were replayed")
+	if o.dryRun {
+		verb = plural(n, "job would be replayed", "jobs would be replayed")
+	}
+	text := thousands(n) + " " + verb
+	var forecasts []string
+	for _, f := range []struct {
+		outcome invoice.Outcome
+		says    string
+	}{
+		{invoice.Created, "would create"},
+		{invoice.Duplicate, plural(sum.Replayed[invoice.Duplicate], "duplicate", "duplicates")},
+		{invoice.Conflict, plural(sum.Replayed[invoice.Conflict], "conflict", "conflicts")},
+	} {
+		if count := sum.Replayed[f.outcome]; count > 0 {
+			forecasts = append(forecasts, thousands(count)+" "+f.says)
+		}
+	}
+	if len(forecasts) > 0 {
+		text += " (forecast: " + strings.Join(forecasts, ", ") + ")"
+	}
+	if sum.Invalid > 0 {
+		text += fmt.Sprintf("; %s left as %s: still invalid", thousands(sum.Invalid), plural(sum.Invalid, "it is", "they are"))
+	}
+	if sum.Changed > 0 {
+		text += fmt.Sprintf("; %s left: not failed any more", thousands(sum.Changed))
+	}
+	return text
+}

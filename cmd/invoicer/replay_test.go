@@ -1,0 +1,493 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hibiken/asynq"
+
+	"invoicer/worker/client"
+)
+
+// change runs a statement in the site's schema.
+func (s *site) change(t *testing.T, statement string, args ...any) {
+	t.Helper()
+	if _, err := s.db.ExecContext(t.Context(), statement, args...); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+}
+
+// breakInvoices makes every write of an invoice fail, until mendInvoices.
+func (s *site) breakInvoices(t *testing.T) {
+	t.Helper()
+	s.change(t, `CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'planted'; END $$`)
+	s.change(t, `CREATE TRIGGER broken BEFORE INSERT ON invoices FOR EACH ROW EXECUTE FUNCTION broken()`)
+}
+
+func (s *site) mendInvoices(t *testing.T) {
+	t.Helper()
+	s.change(t, `DROP TRIGGER broken ON invoices`)
+}
+
+// awaitIdle returns once no job of the ledger waits any more.
+func (s *site) awaitIdle(t *testing.T) {
+	t.Helper()
+	s.awaitCount(t, 0, "SELECT count(*) FROM invoice_jobs WHERE state IN ('accepted', 'enqueued')")
+}
+
+func (s *site) awaitCount(t *testing.T, want int, query string, args ...any) {
+	t.Helper()
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) { // the database tells of its rows in no other way
+		got := s.count(t, query, args...)
+		if got == want {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: %d, want %d", query, got, want)
+		}
+	}
+}
+
+// awaitArchived returns once so many tasks are in the queue's archive, which comes after their jobs' ends.
+func (s *site) awaitArchived(t *testing.T, want int) []*asynq.TaskInfo {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; {
+		tasks, err := s.inspector.ListArchivedTasks(s.queue)
+		if err == nil && len(tasks) == want {
+			return tasks
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d tasks are archived, want %d (%v)", len(tasks), want, err)
+		}
+	}
+}
+
+// must runs the program, which must end well, and returns what it says.
+func (s *site) must(t *testing.T, args ...string) string {
+	t.Helper()
+	code, stdout, stderr := s.run(t, "", args...)
+	if code != exitOK {
+		t.Fatalf("%v: exit code %d, stdout %s, stderr %s", args, code, stdout, stderr)
+	}
+	return stdout
+}
+
+func payloadOf(transactionID, currency string) string {
+	return fmt.Sprintf(`{"transaction_id":%q,"issued_at":"2010-12-01T08:26:00Z","currency":%q,"lines":[{"quantity":1,"unit_price":"2.55"}]}`, transactionID, currency)
+}
+
+// fail puts a failed job on record, as a worker would.
+func (s *site) fail(t *testing.T, jobID, transactionID, outcome, reason, producer, queue string, payload any, ago string) {
+	t.Helper()
+	s.change(t, `INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, producer, queue, payload, state, outcome, reason, attempts, updated_at)
+VALUES ($1, nullif($2, ''), nullif($2, ''), nullif($5, ''), $6, $7, 'failed', $3, $4, 1, now() - $8::interval)`,
+		jobID, transactionID, outcome, reason, producer, queue, payload, ago)
+}
+
+type replayedJobs struct {
+	Jobs []struct {
+		JobID         string   `json:"job_id"`
+		TransactionID *string  `json:"transaction_id"`
+		Outcome       string   `json:"outcome"`
+		Forecast      string   `json:"forecast"`
+		InvoiceNumber *string  `json:"invoice_number"`
+		Differs       []string `json:"differs"`
+		Problems      []struct {
+			Field string `json:"field"`
+		} `json:"problems"`
+		Replayed bool `json:"replayed"`
+	} `json:"jobs"`
+	replayTotals
+}
+
+func (s *site) replayJSON(t *testing.T, args ...string) replayedJobs {
+	t.Helper()
+	var told replayedJobs
+	stdout := s.must(t, append([]string{"replay", "--json"}, args...)...)
+	if err := json.Unmarshal([]byte(stdout), &told); err != nil {
+		t.Fatalf("%v: %v in %s", args, err, stdout)
+	}
+	return told
+}
+
+func TestReplaySelects(t *testing.T) {
+	t.Parallel()
+	s := sharedSite(t)
+	s.fail(t, "a", "T1", "failed", "given up after 3 attempts: Disk Full", "checkout", "bulk", payloadOf("T1", "GBP"), "1 hour")
+	s.fail(t, "b", "T1", "conflict", "100% other content", "", "bulk", payloadOf("T1", "GBP"), "2 hours")
+	s.fail(t, "c", "T2", "invalid", "series holds the other kind", "nightly", "default", payloadOf("T2", "GBP"), "3 days")
+	s.fail(t, "d", "", "invalid", "payload is not valid JSON", "", "default", "nonsense", "10 days")
+	s.fail(t, "e", "T3", "failed", "dealt with", "checkout", "bulk", payloadOf("T3", "GBP"), "1 hour")
+	s.change(t, "UPDATE invoice_jobs SET state = 'dismissed' WHERE job_id = 'e'")
+	s.change(t, "INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, queue, payload, state) VALUES ('f', 'T1', 'T1', 'bulk', $1, 'accepted')", payloadOf("T1", "GBP"))
+	moment := time.Now().Add(-24 * time.Hour).UTC().Format(time.RFC3339)
+	for _, test := range []struct {
+		args []string
+		want string // the jobs' ids, in the order in which they failed
+	}{
+		{[]string{"--all"}, "d c b a"},
+		{[]string{"--job", "c", "--job", "a"}, "c a"},
+		{[]string{"--job", "e", "--job", "f"}, ""},
+		{[]string{"--transaction", "T1"}, "b a"},
+		{[]string{"--transaction", "T1", "--transaction", "T2", "--outcome", "invalid"}, "c"},
+		{[]string{"--outcome", "failed", "--outcome", "conflict"}, "b a"},
+		{[]string{"--reason", "disk full"}, "a"},
+		{[]string{"--reason", "0%"}, "b"},
+		{[]string{"--reason", "_"}, ""},
+		{[]string{"--since", "90m"}, "a"},
+		{[]string{"--since", "4d"}, "c b a"},
+		{[]string{"--since", moment}, "b a"},
+		{[]string{"--until", moment}, "d c"},
+		{[]string{"--since", "4d", "--until", "90m"}, "c b"},
+		{[]string{"--queue", "bulk"}, "b a"},
+		{[]string{"--producer", "nightly"}, "c"},
+		{[]string{"--all", "--limit", "2"}, "d c b"}, // what isn't sent doesn't count
+	} {
+		told := s.replayJSON(t, append(test.args, "--dry-run")...)
+		var ids []string
+		for _, j := range told.Jobs {
+			ids = append(ids, j.JobID)
+		}
+		if got := strings.Join(ids, " "); got != test.want || !told.DryRun || !told.Complete {
+			t.Errorf("%v: %q, want %q", test.args, got, test.want)
+		}
+	}
+	if n := s.count(t, "SELECT count(*) FROM invoice_jobs WHERE state = 'failed'") + s.count(t, "SELECT count(*) FROM invoice_job_actions"); n != 4 {
+		t.Errorf("a dry run has changed something: %d", n)
+	}
+	told := s.replayJSON(t, "--transaction", "T1", "--limit", "1", "--by", "ada", "--note", "TICKET-17")
+	if told.Replayed != 1 || told.Forecasts["created"] != 1 || !told.Jobs[0].Replayed {
+		t.Errorf("replayed %+v", told)
+	}
+	if got := s.text(t, "SELECT string_agg(concat_ws(' ', job_id, action, actor, note, dispatch, outcome, reason), ',') FROM invoice_job_actions"); got != "b replay ada TICKET-17 0 conflict 100% other content" {
+		t.Errorf("on record: %s", got)
+	}
+	if got := s.text(t, "SELECT concat_ws(' ', state, dispatch, transaction_id, idempotency_key, producer, outcome, reason) FROM invoice_jobs WHERE job_id = 'b'"); got != "accepted 1 T1 T1" {
+		t.Errorf("the job: %s", got)
+	}
+}
+
+// What a dry run forecasts is what then happens, and a dry run itself changes nothing.
+func TestReplayDoesAsForecast(t *testing.T) {
+	t.Parallel()
+	s := sharedSite(t).with("INVOICER_WORKER_MAX_RETRY=0")
+	s.breakInvoices(t)
+	s.start(t, "worker")
+	s.enqueue(t, "T1", "T2", "T3")
+	bad, err := asynq.NewClientFromRedisClient(s.rdb).Enqueue(asynq.NewTask(client.TaskType, []byte(`{"transaction_id":"T4","currency":"XXX"}`)), asynq.Queue(s.queue))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.awaitCount(t, 4, "SELECT count(*) FROM invoice_jobs WHERE state = 'failed'")
+	s.mendInvoices(t)
+	s.enqueue(t, "T2")
+	if code, _, stderr := s.run(t, payloadOf("T3", "EUR"), "enqueue", "-", "--queue", s.queue); code != exitOK {
+		t.Fatal(stderr)
+	}
+	s.awaitCount(t, 2, "SELECT count(*) FROM invoices")
+	number := func(transactionID string) string {
+		return s.text(t, "SELECT invoice_number FROM invoices WHERE transaction_id = $1", transactionID)
+	}
+
+	rows := "SELECT string_agg(j::text, '|' ORDER BY id) FROM invoice_jobs j"
+	before := s.text(t, rows)
+	dry := s.must(t, "replay", "--all", "--dry-run")
+	for _, want := range []string{
+		"  T1  would create\n", "  T2  duplicate of " + number("T2") + "\n", "  T3  conflict with " + number("T3") + ": currency\n",
+		bad.ID + "  T4  still invalid: issued_at is required; ",
+		"3 jobs would be replayed (forecast: 1 would create, 1 duplicate, 1 conflict); 1 left as it is: still invalid\n",
+	} {
+		if !strings.Contains(dry, want) {
+			t.Errorf("%q isn't in\n%s", want, dry)
+		}
+	}
+	forecasts := map[string]string{}
+	for _, j := range s.replayJSON(t, "--all", "--dry-run").Jobs {
+		forecasts[*j.TransactionID] = j.Forecast
+	}
+	if after := s.text(t, rows); after != before {
+		t.Errorf("a dry run made of\n%s\n%s", before, after)
+	}
+
+	code, stdout, stderr := s.run(t, "", "replay", "--all", "--by", "ada")
+	if code != exitOK || stdout != "3 jobs were replayed (forecast: 1 would create, 1 duplicate, 1 conflict); 1 left as it is: still invalid\n" {
+		t.Errorf("exit code %d, %s", code, stdout)
+	}
+	if !strings.Contains(stderr, "invoicer: "+bad.ID+"  T4  still invalid: ") {
+		t.Errorf("stderr %s", stderr)
+	}
+	s.awaitIdle(t)
+	for transactionID, want := range map[string]string{"T1": "created", "T2": "duplicate", "T3": "conflict", "T4": "invalid"} {
+		if got := s.text(t, "SELECT outcome FROM invoice_jobs WHERE transaction_id = $1", transactionID); got != want || forecasts[transactionID] != want {
+			t.Errorf("%s: forecast %s, came to %s, want %s", transactionID, forecasts[transactionID], got, want)
+		}
+	}
+	if invoices, attempts := s.count(t, "SELECT count(*) FROM invoices"), s.count(t, "SELECT count(*) FROM duplicate_attempts"); invoices != 3 || attempts != 1 {
+		t.Errorf("%d invoices, %d duplicate attempts", invoices, attempts)
+	}
+	if n := s.count(t, "SELECT count(*) FROM invoices i JOIN invoice_jobs j USING (job_id) WHERE i.transaction_id = 'T1'"); n != 1 {
+		t.Error("T1's invoice isn't that job's")
+	}
+
+	history := s.must(t, "replay", "history")
+	for _, want := range []string{
+		"T1 failed created " + number("T1") + " -", "T2 failed duplicate " + number("T2") + " -", "T3 failed conflict - -",
+	} {
+		if !strings.Contains(strings.Join(strings.Fields(history), " "), want) {
+			t.Errorf("%q isn't in\n%s", want, history)
+		}
+	}
+	// What came of the first is what was on record before the second.
+	s.must(t, "replay", "--transaction", "T3", "--note", "again")
+	s.awaitIdle(t)
+	var past []struct {
+		Outcome, Actor string
+		CameTo         string `json:"came_to"`
+	}
+	jobID := s.text(t, "SELECT job_id FROM invoice_jobs WHERE transaction_id = 'T3'")
+	if err := json.Unmarshal([]byte(s.must(t, "replay", "history", "--job", jobID, "--json")), &past); err != nil || len(past) != 2 || past[1].CameTo != "conflict" || past[1].Actor != "ada" {
+		t.Errorf("history %+v, %v", past, err)
+	}
+	s.must(t, "audit")
+}
+
+// The cause of a bad end lies in the configuration, and is mended there.
+func TestReplayAfterTheCauseIsMended(t *testing.T) {
+	t.Parallel()
+	s := sharedSite(t)
+	w := s.start(t, "worker")
+	payload := strings.Replace(payloadOf("T1", "GBP"), "{", `{"series":"INV-CN","producer":"checkout","idempotency_key":"K1",`, 1)
+	jobID := s.text(t, "SELECT accept($1, $2)", payload, s.queue)
+	s.awaitCount(t, 1, "SELECT count(*) FROM invoice_jobs WHERE state = 'failed' AND outcome = 'invalid'")
+	if told := s.replayJSON(t, "--all"); told.Replayed != 0 || told.StillInvalid != 1 || told.Jobs[0].Problems[0].Field != "series" {
+		t.Errorf("before: %+v", told)
+	}
+	w.Process.Kill()
+	<-w.ended
+	s.change(t, "UPDATE invoice_jobs SET transaction_id = NULL, idempotency_key = NULL, producer = NULL") // as of a payload that an older worker couldn't read
+	mended := s.with("INVOICER_NUMBERING_CREDIT_NOTE_SERIES=CN-{series}")
+	mended.start(t, "worker")
+	if told := mended.replayJSON(t, "--reason", "SERIES"); told.Replayed != 1 {
+		t.Errorf("after: %+v", told)
+	}
+	s.awaitIdle(t)
+	if got := s.text(t, "SELECT concat_ws(' ', j.state, j.outcome, j.transaction_id, j.idempotency_key, j.producer, i.invoice_number, i.job_id) FROM invoice_jobs j JOIN invoices i ON i.id = j.invoice_id"); got != "done created T1 K1 checkout INV-CN-000001 "+jobID {
+		t.Errorf("came to %s", got)
+	}
+	mended.must(t, "audit")
+}
+
+// Two people replay everything at the same moment, and then once more.
+func TestReplayTwice(t *testing.T) {
+	t.Parallel()
+	s := sharedSite(t)
+	const transactions, copies = 120, 3
+	s.change(t, `INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, queue, payload, state, outcome, reason)
+SELECT 'job-' || t || '-' || c, 'T' || t, 'T' || t, $1, replace($2, '"T0"', '"T' || t || '"'), 'failed', 'failed', 'planted'
+FROM generate_series(1, $3) t, generate_series(1, $4) c`, s.queue, payloadOf("T0", "GBP"), transactions, copies)
+	first, second := s.start(t, "replay", "--all", "--json"), s.start(t, "replay", "--all", "--json")
+	total := 0
+	for _, p := range []*process{first, second} {
+		if code := p.exit(t); code != exitOK {
+			t.Fatalf("exit code %d", code)
+		}
+		var told replayedJobs
+		if err := json.Unmarshal(p.stdout.Bytes(), &told); err != nil {
+			t.Fatal(err)
+		}
+		total += told.Replayed
+	}
+	if actions := s.count(t, "SELECT count(*) FROM invoice_job_actions"); total != transactions*copies || actions != total {
+		t.Errorf("%d replayed and %d on record, want %d", total, actions, transactions*copies)
+	}
+	if stdout := s.must(t, "replay", "--all"); stdout != "no failed job is meant by these flags\n" {
+		t.Errorf("the third says %s", stdout)
+	}
+	s.start(t, "worker")
+	s.awaitIdle(t)
+	if invoices, attempts := s.count(t, "SELECT count(*) FROM invoices"), s.count(t, "SELECT count(*) FROM duplicate_attempts"); invoices != transactions || attempts != transactions*(copies-1) {
+		t.Errorf("%d invoices, %d duplicate attempts", invoices, attempts)
+	}
+	if told := s.replayJSON(t, "--all"); told.Replayed+told.StillInvalid+len(told.Jobs) != 0 {
+		t.Errorf("after the end: %+v", told)
+	}
+	s.must(t, "audit")
+}
+
+// asynqmon has a button of its own for a task in the archive, which runs it again as it is.
+func TestRunTaskEndsInTheSameRecords(t *testing.T) {
+	t.Parallel()
+	s := sharedSite(t).with("INVOICER_WORKER_MAX_RETRY=0")
+	s.breakInvoices(t)
+	s.start(t, "worker")
+	s.enqueue(t, "T1")
+	s.text(t, "SELECT accept($1, $2)", payloadOf("T2", "GBP"), s.queue)
+	replayed := s.text(t, "SELECT accept($1, $2)", payloadOf("T3", "GBP"), s.queue)
+	s.awaitCount(t, 3, "SELECT count(*) FROM invoice_jobs WHERE state = 'failed'")
+	tasks := s.awaitArchived(t, 3)
+	s.mendInvoices(t)
+	// One was replayed before somebody pressed the button.
+	s.must(t, "replay", "--job", replayed)
+	s.awaitCount(t, 1, "SELECT count(*) FROM invoices")
+	for _, task := range tasks {
+		if err := s.inspector.RunTask(s.queue, task.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.awaitArchived(t, 0)
+	s.awaitCount(t, 3, "SELECT count(*) FROM invoice_jobs j JOIN invoices i ON i.job_id = j.job_id AND i.id = j.invoice_id WHERE j.state = 'done' AND j.outcome = 'created' AND j.reason IS NULL")
+	if told := s.replayJSON(t, "--all"); len(told.Jobs) != 0 {
+		t.Errorf("still failed: %+v", told)
+	}
+	if n := s.count(t, "SELECT count(*) FROM duplicate_attempts"); n != 0 {
+		t.Errorf("%d duplicates of themselves", n)
+	}
+	s.must(t, "audit")
+}
+
+func TestDismissedJobsStay(t *testing.T) {
+	t.Parallel()
+	s := sharedSite(t)
+	s.fail(t, "a", "T1", "conflict", "other content", "", s.queue, payloadOf("T1", "GBP"), "1 hour")
+	s.fail(t, "b", "T2", "failed", "planted", "", s.queue, payloadOf("T2", "GBP"), "1 hour")
+	s.start(t, "worker")
+	if stdout := s.must(t, "dismiss", "a", "--reason", "credited by hand", "--by", "ada"); stdout != "job a is dismissed\n" {
+		t.Errorf("says %s", stdout)
+	}
+	if stdout := s.must(t, "dismiss", "a", "--reason", "once more"); stdout != "job a was dismissed already; nothing is changed\n" {
+		t.Errorf("says %s", stdout)
+	}
+	s.must(t, "replay", "--all")
+	s.awaitIdle(t)
+	if got := s.text(t, "SELECT concat_ws(' ', state, outcome, reason, payload IS NOT NULL) FROM invoice_jobs WHERE job_id = 'a'"); got != "dismissed conflict other content t" {
+		t.Errorf("the dismissed job: %s", got)
+	}
+	if got := s.text(t, "SELECT string_agg(concat_ws(' ', job_id, action, actor, note, outcome, reason), ',') FROM invoice_job_actions WHERE job_id = 'a'"); got != "a dismiss ada credited by hand conflict other content" {
+		t.Errorf("on record: %s", got)
+	}
+	for job, says := range map[string]string{
+		"b": "invoicer: job b has not failed, it is done; only a failed job can be dismissed",
+		"z": "invoicer: the ledger of schema " + s.schema + " has no job z",
+	} {
+		if code, _, stderr := s.run(t, "", "dismiss", job, "--reason", "x"); code != exitFailed || !strings.Contains(stderr, says) {
+			t.Errorf("%s: exit code %d, %s", job, code, stderr)
+		}
+	}
+	if history := s.must(t, "replay", "history", "--job", "a"); !strings.Contains(strings.Join(strings.Fields(history), " "), "dismiss ada a T1 conflict dismissed - credited by hand") {
+		t.Errorf("history\n%s", history)
+	}
+	s.must(t, "audit")
+}
+
+func TestReplayMistakes(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ args, says string }{
+		{"replay", "which failed jobs are meant? give --all, or one or more of --job, --transaction, --outcome, --reason, --since, --until, --queue, --producer"},
+		{"replay --limit 5", "which failed jobs are meant?"},
+		{"replay --all --queue bulk", "--all goes with no flag that says which jobs are meant"},
+		{"replay --reason=", `--reason "": say which jobs are meant`},
+		{"replay --job= --job a", `--job "": say which jobs are meant`},
+		{"replay --outcome created", `--outcome "created": must be conflict, invalid or failed`},
+		{"replay --since yesterday", `--since "yesterday": must be a time such as`},
+		{"replay --since 1h --until 2h", "--since is later than --until"},
+		{"replay --all --limit 0", "--limit 0: must be 1 or more"},
+		{"replay --all --rate 0", "--rate 0: must be more than 0"},
+		{"replay --all --by=", `--by "": name who does it, or leave it out`},
+		{"replay histroy", "'invoicer replay' takes no argument"},
+		{"replay history --limit 0", "--limit 0: must be 1 to 1000000"},
+		{"dismiss a", "--reason is missing"},
+		{"dismiss --reason x", "'invoicer dismiss' lacks its argument: the job's id"},
+		{"status T1 --job a", "--job a and the transaction \"T1\" don't go together"},
+		{"status --job=", `--job "": is no job's id`},
+	} {
+		code, stdout, stderr := runCommand(t, nil, strings.Fields(test.args)...)
+		if code != exitUsage || stdout != "" || !strings.Contains(stderr, "invoicer: "+test.says) {
+			t.Errorf("%s: exit code %d, stdout %q, stderr %q", test.args, code, stdout, stderr)
+		}
+	}
+}
+
+// --rate spaces the jobs out, and a signal ends it between two of them.
+func TestReplayIsStopped(t *testing.T) {
+	t.Parallel()
+	s := sharedSite(t)
+	for i := range 3 {
+		s.fail(t, fmt.Sprint(i), fmt.Sprint("T", i), "failed", "planted", "", s.queue, payloadOf(fmt.Sprint("T", i), "GBP"), "1 hour")
+	}
+	p := s.start(t, "replay", "--all", "--rate", "0.001")
+	s.awaitCount(t, 1, "SELECT count(*) FROM invoice_jobs WHERE state = 'accepted'")
+	p.signal(t, 2)
+	if code := p.exit(t); code != exitFailed || !strings.Contains(p.stderr(), "stopped by a signal\ninvoicer: what was replayed stays so") || p.stdout.String() != "1 job was replayed (forecast: 1 would create)\n" {
+		t.Errorf("exit code %d, stdout %s, stderr %s", code, p.stdout.String(), p.stderr())
+	}
+	if n := s.count(t, "SELECT count(*) FROM invoice_jobs WHERE state = 'failed'"); n != 2 {
+		t.Errorf("%d jobs are left", n)
+	}
+}
+
+func TestStatusOfFailedJobs(t *testing.T) {
+	t.Parallel()
+	s := sharedSite(t)
+	s.fail(t, "early", "T1", "failed", "planted", "", s.queue, payloadOf("T1", "GBP"), "1 hour")
+	s.fail(t, "nameless", "", "invalid", "payload is not valid JSON", "", s.queue, "nonsense", "1 hour")
+	s.start(t, "worker")
+	s.enqueue(t, "T1")
+	s.awaitCount(t, 1, "SELECT count(*) FROM invoices")
+	s.change(t, "UPDATE invoice_jobs SET outcome = 'conflict', reason = 'other content', updated_at = now(), job_id = 'late' WHERE job_id = 'nameless' RETURNING job_id")
+	s.change(t, "UPDATE invoice_jobs SET transaction_id = 'T1', idempotency_key = 'T1' WHERE job_id = 'late'")
+	s.fail(t, "nameless", "", "invalid", "payload is not valid JSON", "", s.queue, "nonsense", "1 hour")
+	s.must(t, "dismiss", "late", "--reason", "TICKET-9", "--by", "ada")
+
+	stdout := s.must(t, "status", "T1")
+	for _, want := range []string{"early planted; invoiced since as INV-000001", "dismiss ada conflict late TICKET-9"} {
+		if !strings.Contains(strings.Join(strings.Fields(stdout), " "), want) {
+			t.Errorf("%q isn't in\n%s", want, stdout)
+		}
+	}
+	if strings.Count(stdout, "invoiced since") != 1 {
+		t.Errorf("a conflict isn't invoiced since:\n%s", stdout)
+	}
+	type report struct {
+		TransactionID *string `json:"transaction_id"`
+		Invoice       *struct {
+			Number string `json:"invoice_number"`
+		} `json:"invoice"`
+		Jobs []struct {
+			JobID         string  `json:"job_id"`
+			InvoicedSince *string `json:"invoiced_since"`
+			Actions       []struct{ Action, Actor, Note string }
+		} `json:"jobs"`
+	}
+	ask := func(args ...string) (r report) {
+		t.Helper()
+		if err := json.Unmarshal([]byte(s.must(t, append([]string{"status", "--json"}, args...)...)), &r); err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	r := ask("T1")
+	slices.Reverse(r.Jobs)
+	if len(r.Jobs) != 2 || r.Jobs[0].InvoicedSince == nil || *r.Jobs[0].InvoicedSince != "INV-000001" || r.Jobs[1].InvoicedSince != nil || len(r.Jobs[1].Actions) != 1 || r.Jobs[1].Actions[0].Note != "TICKET-9" {
+		t.Errorf("report %+v", r)
+	}
+	if r := ask("--job", "nameless"); r.TransactionID != nil || r.Invoice != nil || len(r.Jobs) != 1 || r.Jobs[0].JobID != "nameless" {
+		t.Errorf("of the nameless job: %+v", r)
+	}
+	if r := ask("--job", "early"); r.TransactionID == nil || *r.TransactionID != "T1" || r.Invoice == nil || len(r.Jobs) != 1 {
+		t.Errorf("of a failed job: %+v", r)
+	}
+	maker := s.text(t, "SELECT job_id FROM invoices")
+	if r := ask("--job", maker); r.Invoice == nil || *r.TransactionID != "T1" || len(r.Jobs) != 0 {
+		t.Errorf("of the job that made the invoice: %+v", r)
+	}
+	if stdout := s.must(t, "status", "--job", "nameless"); !strings.Contains(stdout, "payload is not valid JSON") || strings.Contains(stdout, "has no invoice") {
+		t.Errorf("says\n%s", stdout)
+	}
+	if code, stdout, stderr := s.run(t, "", "status", "--job", "z"); code != exitFailed || stdout != "" || !strings.Contains(stderr, "nothing is known of job z") {
+		t.Errorf("exit code %d, stdout %s, stderr %s", code, stdout, stderr)
+	}
+}

@@ -1,0 +1,203 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"invoicer/invoice"
+)
+
+// CountFailed counts the failed jobs that the filter means, and tells the time by the database's clock.
+func (s *Store) CountFailed(ctx context.Context, f invoice.FailedFilter) (n int, now time.Time, err error) {
+	where, values := failedWhere(f)
+	err = s.db.WithContext(ctx).Raw("SELECT count(*), now() FROM invoice_jobs WHERE "+where, values...).Row().Scan(&n, &now)
+	return n, now, classify(err)
+}
+
+// pageBytes bounds the payloads of one page; one more always fits.
+const pageBytes = 16 << 20
+
+// Failed lists up to limit of the failed jobs that the filter means, in the order in which they failed, beginning after
+// the given one (its FailedAt and ID). A page of large payloads is shorter; only after the last one is it empty.
+func (s *Store) Failed(ctx context.Context, f invoice.FailedFilter, after invoice.FailedJob, limit int) ([]invoice.FailedJob, error) {
+	where, values := failedWhere(f)
+	values = append(values, after.FailedAt, after.ID, limit, pageBytes)
+	var rows []failedRow
+	err := s.db.WithContext(ctx).Raw(`
+SELECT * FROM (
+    SELECT *, sum(coalesce(octet_length(payload), 0)) OVER (ORDER BY updated_at, id) - coalesce(octet_length(payload), 0) AS before FROM (
+        SELECT id, job_id, transaction_id, producer, queue, payload, payload_raw IS NOT NULL AS no_text, outcome, reason, dispatch, updated_at
+        FROM invoice_jobs WHERE `+where+` AND (updated_at, id) > (?, ?) ORDER BY updated_at, id LIMIT ?
+    ) listed
+) page WHERE before <= ? ORDER BY updated_at, id`, values...).Scan(&rows).Error
+	if err != nil {
+		return nil, classify(err)
+	}
+	jobs := make([]invoice.FailedJob, len(rows))
+	for i, r := range rows {
+		jobs[i] = invoice.FailedJob{
+			ID: r.ID, JobID: r.JobID, TransactionID: text(r.TransactionID), Producer: text(r.Producer), Queue: r.Queue,
+			NoText: r.NoText, Outcome: invoice.Outcome(r.Outcome), Reason: r.Reason, Dispatch: r.Dispatch, FailedAt: r.UpdatedAt,
+		}
+		if r.Payload != nil {
+			jobs[i].Payload = []byte(*r.Payload)
+		}
+	}
+	return jobs, nil
+}
+
+type failedRow struct {
+	ID            int64
+	JobID         string
+	TransactionID *string
+	Producer      *string
+	Queue         string
+	Payload       *string
+	NoText        bool
+	Outcome       string
+	Reason        string
+	Dispatch      int
+	UpdatedAt     time.Time
+}
+
+// failedWhere is a filter as conditions, and their values.
+func failedWhere(f invoice.FailedFilter) (where string, values []any) {
+	conditions := []string{"state = 'failed'"}
+	add := func(set bool, condition string, value any) {
+		if set {
+			conditions, values = append(conditions, condition), append(values, value)
+		}
+	}
+	add(len(f.JobIDs) > 0, "job_id = ANY(?::text[])", &f.JobIDs)
+	add(len(f.TransactionIDs) > 0, "transaction_id = ANY(?::text[])", &f.TransactionIDs)
+	outcomes := make([]string, len(f.Outcomes))
+	for i, o := range f.Outcomes {
+		outcomes[i] = string(o)
+	}
+	add(len(outcomes) > 0, "outcome = ANY(?::text[])", &outcomes)
+	add(f.Reason != "", "strpos(lower(reason), lower(?)) > 0", f.Reason)
+	add(!f.Since.IsZero(), "updated_at >= ?", f.Since)
+	add(!f.Until.IsZero(), "updated_at <= ?", f.Until)
+	add(f.Queue != "", "queue = ?", f.Queue)
+	add(f.Producer != "", "producer = ?", f.Producer)
+	return strings.Join(conditions, " AND "), values
+}
+
+// Replay makes failed jobs accepted again, for a relay to dispatch anew, under what their payloads say now, and writes
+// down who did it: all of them in one transaction, and each only if it is still as it was listed. It returns the job ids of
+// those.
+func (s *Store) Replay(ctx context.Context, jobs []invoice.Replay, by invoice.Actor) ([]string, error) {
+	ids, dispatches := make([]int64, len(jobs)), make([]int64, len(jobs))
+	transactions, keys, producers := make([]string, len(jobs)), make([]string, len(jobs)), make([]*string, len(jobs))
+	for i, r := range jobs {
+		ids[i], dispatches[i] = r.Failed.ID, int64(r.Failed.Dispatch)
+		transactions[i], keys[i], producers[i] = r.Job.TransactionID, r.Job.IdempotencyKey, nullable(r.Job.Producer)
+	}
+	var replayed []string
+	// The rows are locked in their order, so that two who replay the same wait for each other at most.
+	err := s.db.WithContext(ctx).Raw(`
+WITH asked AS (
+    SELECT * FROM unnest(?::bigint[], ?::bigint[], ?::text[], ?::text[], ?::text[])
+        AS asked (id, dispatch, transaction_id, idempotency_key, producer)
+), was AS (
+    SELECT jobs.id, jobs.job_id, jobs.dispatch, jobs.outcome, jobs.reason FROM invoice_jobs jobs JOIN asked USING (id)
+    WHERE jobs.state = 'failed' AND jobs.dispatch = asked.dispatch AND jobs.payload IS NOT NULL
+    ORDER BY jobs.id FOR UPDATE OF jobs
+), replayed AS (
+    UPDATE invoice_jobs jobs SET state = 'accepted', dispatch = jobs.dispatch + 1, outcome = NULL, reason = NULL, invoice_id = NULL,
+        transaction_id = asked.transaction_id, idempotency_key = asked.idempotency_key, producer = asked.producer, updated_at = now()
+    FROM was JOIN asked ON asked.id = was.id WHERE jobs.id = was.id AND jobs.state = 'failed'
+    RETURNING jobs.id
+)
+INSERT INTO invoice_job_actions (job_id, action, actor, note, dispatch, outcome, reason)
+SELECT was.job_id, 'replay', ?, ?, was.dispatch, was.outcome, was.reason FROM was JOIN replayed USING (id) ORDER BY was.id
+RETURNING job_id`,
+		&ids, &dispatches, &transactions, &keys, &producers, storable(by.Name), nullable(storable(by.Note))).Scan(&replayed).Error
+	return replayed, classify(err)
+}
+
+// ErrNoJob says that the ledger has no job of that id.
+var ErrNoJob = errors.New("no such job in the ledger")
+
+// A NotFailedError says that nothing can be dismissed, as the job hasn't failed.
+type NotFailedError struct {
+	JobID string
+	State string // accepted, enqueued, done or dismissed
+}
+
+func (e *NotFailedError) Error() string {
+	return fmt.Sprintf("job %s has not failed, it is %s", e.JobID, e.State)
+}
+
+// Dismiss marks a failed job as dealt with, and writes down by whom and, in the note, why. Its outcome and reason stay. It
+// returns [ErrNoJob], or a [*NotFailedError], and has changed nothing then.
+func (s *Store) Dismiss(ctx context.Context, jobID string, by invoice.Actor) error {
+	var states []string
+	err := s.db.WithContext(ctx).Raw(`
+WITH was AS (
+    SELECT id, job_id, state, dispatch, outcome, reason FROM invoice_jobs WHERE job_id = ? FOR UPDATE
+), dismissed AS (
+    UPDATE invoice_jobs SET state = 'dismissed', updated_at = now()
+    FROM was WHERE invoice_jobs.id = was.id AND was.state = 'failed'
+    RETURNING invoice_jobs.id
+), written AS (
+    INSERT INTO invoice_job_actions (job_id, action, actor, note, dispatch, outcome, reason)
+    SELECT was.job_id, 'dismiss', ?, ?, was.dispatch, was.outcome, was.reason FROM was JOIN dismissed USING (id)
+)
+SELECT state FROM was`, jobID, storable(by.Name), storable(by.Note)).Scan(&states).Error
+	switch {
+	case err != nil:
+		return classify(err)
+	case len(states) == 0:
+		return ErrNoJob
+	case states[0] != "failed":
+		return &NotFailedError{JobID: jobID, State: states[0]}
+	}
+	return nil
+}
+
+// A JobAction is what somebody did about a failed job. Keys are named like the columns.
+type JobAction struct {
+	ID       int64     `json:"id"`
+	JobID    string    `json:"job_id"`
+	Action   string    `json:"action"` // replay, dismiss
+	Actor    string    `json:"actor"`
+	Note     *string   `json:"note"`
+	Dispatch int       `json:"dispatch"` // which one had failed
+	Outcome  string    `json:"outcome"`  // of that
+	Reason   string    `json:"reason"`   // of that
+	ActedAt  time.Time `json:"acted_at"`
+}
+
+// A PastAction is an action and what came of it.
+type PastAction struct {
+	JobAction
+	TransactionID *string `json:"transaction_id"`
+	// CameTo is how the job stood before the next action, or else stands now: an outcome, or a state while there is none.
+	CameTo        string  `json:"came_to"`
+	InvoiceNumber *string `json:"invoice_number"` // where it came to one
+}
+
+// History lists up to limit actions, the latest first: of one job, or with "" of all.
+func (s *Store) History(ctx context.Context, jobID string, limit int) ([]PastAction, error) {
+	where, values := "", []any{limit}
+	if jobID != "" {
+		where, values = "WHERE job_id = ?", []any{jobID, limit}
+	}
+	past := []PastAction{}
+	err := s.db.WithContext(ctx).Raw(`
+SELECT acts.*, jobs.transaction_id,
+    CASE WHEN next.id IS NOT NULL THEN next.outcome WHEN jobs.state = 'dismissed' THEN jobs.state ELSE coalesce(jobs.outcome, jobs.state) END AS came_to,
+    CASE WHEN next.id IS NULL THEN invoices.invoice_number END AS invoice_number
+FROM (SELECT * FROM invoice_job_actions `+where+` ORDER BY id DESC LIMIT ?) acts
+JOIN invoice_jobs jobs ON jobs.job_id = acts.job_id
+LEFT JOIN invoices ON invoices.id = jobs.invoice_id
+LEFT JOIN LATERAL (
+    SELECT later.id, later.outcome FROM invoice_job_actions later WHERE later.job_id = acts.job_id AND later.id > acts.id ORDER BY later.id LIMIT 1
+) next ON true
+ORDER BY acts.id DESC`, values...).Scan(&past).Error
+	return past, classify(err)
+}

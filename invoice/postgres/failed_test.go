@@ -1,0 +1,197 @@
+package postgres_test
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"invoicer/invoice"
+	"invoicer/invoice/postgres"
+)
+
+func TestForecast(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	made := b.create(t, "first", job(t, "T1"))
+	other := func(j *invoice.Job) { j.Currency = "EUR" }
+	for name, test := range map[string]struct {
+		request invoice.Request
+		want    invoice.Outcome
+		against string
+		differs []string
+	}{
+		"nothing there":       {request("second", job(t, "T2")), invoice.Created, "", nil},
+		"its own":             {request("first", job(t, "T1")), invoice.Created, made.Number, nil},
+		"same content":        {request("second", job(t, "T1")), invoice.Duplicate, made.Number, nil},
+		"other content":       {request("second", job(t, "T1", other)), invoice.Conflict, made.Number, []string{"currency"}},
+		"another's key":       {request("second", job(t, "T2", func(j *invoice.Job) { j.IdempotencyKey = "T1" })), invoice.Conflict, made.Number, []string{"transaction_id"}},
+		"a key of no invoice": {request("second", job(t, "T1", func(j *invoice.Job) { j.IdempotencyKey = "T2" })), invoice.Duplicate, made.Number, nil},
+	} {
+		result, err := b.generator.Forecast(t.Context(), test.request)
+		if err != nil || result.Outcome != test.want || !slices.Equal(result.Differs, test.differs) {
+			t.Errorf("%s: %+v, error %v", name, result, err)
+			continue
+		}
+		if (result.Invoice == nil) != (test.against == "") || result.Invoice != nil && result.Invoice.Number != test.against {
+			t.Errorf("%s: against %+v, want %q", name, result.Invoice, test.against)
+		}
+	}
+	var invalid *invoice.InvalidError
+	if _, err := b.generator.Forecast(t.Context(), request("second", job(t, "T2", func(j *invoice.Job) { j.Series = "INV-CN" }))); !errors.As(err, &invalid) {
+		t.Errorf("a series of the other kind: error %v", err)
+	}
+	if n := b.count(t, "SELECT count(*) FROM invoices") + b.count(t, "SELECT sum(last_number) FROM invoice_series"); n != 2 {
+		t.Errorf("a forecast has written something: %d", n)
+	}
+}
+
+// Pages are short where payloads are large, and every job is on one of them.
+func TestFailedInPages(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	const jobs = 40
+	if _, err := b.db.ExecContext(t.Context(), `
+INSERT INTO invoice_jobs (job_id, queue, payload, payload_raw, state, outcome, reason, updated_at)
+SELECT 'job-' || n, 'default', CASE WHEN n % 2 = 0 THEN repeat('x', 2000000) END, CASE WHEN n % 2 = 1 AND n % 5 = 1 THEN 'x'::bytea END, 'failed', 'invalid', 'x',
+    '2020-01-01'::timestamptz + n / 4 * interval '1 microsecond'
+FROM generate_series(1, $1) n`, jobs); err != nil {
+		t.Fatal(err)
+	}
+	var after invoice.FailedJob
+	var seen []int64
+	pages := 0
+	for ; ; pages++ {
+		page, err := b.store.Failed(t.Context(), invoice.FailedFilter{}, after, 30)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page) == 0 {
+			break
+		}
+		size := 0
+		for _, j := range page {
+			seen, size = append(seen, j.ID), size+len(j.Payload)
+			if (j.Payload == nil) != (j.ID%2 == 1) || j.NoText != (j.ID%5 == 1 && j.ID%2 == 1) {
+				t.Errorf("job %d: %d bytes, no text: %t", j.ID, len(j.Payload), j.NoText)
+			}
+		}
+		if size > 18<<20 || len(page) > 30 {
+			t.Errorf("a page of %d jobs with %d bytes", len(page), size)
+		}
+		after = page[len(page)-1]
+	}
+	if len(seen) != jobs || !slices.IsSorted(seen) || len(slices.Compact(seen)) != jobs || pages < 3 {
+		t.Errorf("on %d pages %v", pages, seen)
+	}
+}
+
+// What has changed since it was listed is left alone.
+func TestReplayOfWhatHasChanged(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, id := range []string{"same", "done", "again", "pruned"} {
+		e := end(id, invoice.Failed, nil)
+		e.TransactionID, e.IdempotencyKey = "", ""
+		if err := b.store.Record(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n, now, err := b.store.CountFailed(t.Context(), invoice.FailedFilter{})
+	if err != nil || n != 4 || now.IsZero() {
+		t.Fatalf("%d failed, error %v", n, err)
+	}
+	listed, err := b.store.Failed(t.Context(), invoice.FailedFilter{Until: now}, invoice.FailedJob{}, 10)
+	if err != nil || len(listed) != 4 {
+		t.Fatalf("%d listed, error %v", len(listed), err)
+	}
+	for _, change := range []string{
+		"UPDATE invoice_jobs SET state = 'dismissed' WHERE job_id = 'done'",
+		"UPDATE invoice_jobs SET dispatch = 2 WHERE job_id = 'again'",
+		"UPDATE invoice_jobs SET payload = NULL WHERE job_id = 'pruned'",
+	} {
+		if _, err := b.db.ExecContext(t.Context(), change); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var replays []invoice.Replay
+	for _, f := range listed {
+		replays = append(replays, invoice.Replay{Failed: f, Job: job(t, "T7", func(j *invoice.Job) { j.Producer, j.IdempotencyKey = "cron", "K7" })})
+	}
+	for _, want := range [][]string{{"same"}, nil} {
+		sent, err := b.store.Replay(t.Context(), replays, invoice.Actor{Name: "a\x00da\xff"})
+		if err != nil || !slices.Equal(sent, want) {
+			t.Errorf("sent %v, error %v; want %v", sent, err, want)
+		}
+	}
+	if got := b.text(t, "SELECT concat_ws(' ', state, dispatch, transaction_id, idempotency_key, producer) FROM invoice_jobs WHERE job_id = 'same'"); got != "accepted 1 T7 K7 cron" {
+		t.Errorf("the job: %s", got)
+	}
+	if got := b.text(t, "SELECT string_agg(concat_ws(' ', job_id, actor, note, dispatch, outcome, reason), ',') FROM invoice_job_actions"); got != "same a\uFFFDda\uFFFD 0 failed currency: XYZ is not known" {
+		t.Errorf("on record: %s", got)
+	}
+	past, err := b.store.History(t.Context(), "", 10)
+	if err != nil || len(past) != 1 || past[0].CameTo != "accepted" || past[0].Outcome != "failed" {
+		t.Errorf("history %+v, error %v", past, err)
+	}
+}
+
+func TestDismiss(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	if err := b.store.Record(t.Context(), end("a", invoice.Conflict, nil)); err != nil {
+		t.Fatal(err)
+	}
+	by := invoice.Actor{Name: "ada", Note: "credited"}
+	if err := b.store.Dismiss(t.Context(), "z", by); !errors.Is(err, postgres.ErrNoJob) {
+		t.Errorf("an unknown job: error %v", err)
+	}
+	if err := b.store.Dismiss(t.Context(), "a", by); err != nil {
+		t.Error(err)
+	}
+	var other *postgres.NotFailedError
+	if err := b.store.Dismiss(t.Context(), "a", by); !errors.As(err, &other) || other.State != "dismissed" {
+		t.Errorf("a dismissed job: error %v", err)
+	}
+	if n := b.count(t, "SELECT count(*) FROM invoice_job_actions"); n != 1 {
+		t.Errorf("%d actions on record", n)
+	}
+}
+
+// A batch tells where the next one begins, also when there was nothing to prune in it.
+func TestPruneGoesOn(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	made := b.create(t, "first", job(t, "T1"))
+	for _, id := range []string{"b", "c", "d"} {
+		if err := b.store.Record(t.Context(), end(id, invoice.Duplicate, made)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := b.db.ExecContext(t.Context(), "UPDATE duplicate_attempts SET attempted_at = now() - interval '2 hours' WHERE job_id <> 'b'"); err != nil {
+		t.Fatal(err)
+	}
+	keep := postgres.Retention{Jobs: time.Hour, Duplicates: time.Hour, FailedPayloads: time.Hour}
+	for _, dryRun := range []bool{true, false} {
+		after, removed := int64(0), []int{}
+		for {
+			step, err := b.store.Prune(t.Context(), postgres.DuplicateAttempts, keep, after, 1, dryRun)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if step.Looked == 0 {
+				break
+			}
+			after, removed = step.Last, append(removed, step.Removed)
+		}
+		if !slices.Equal(removed, []int{0, 1, 1}) {
+			t.Errorf("dry run %t: removed %v", dryRun, removed)
+		}
+	}
+	if n := b.count(t, "SELECT count(*) FROM duplicate_attempts"); n != 1 {
+		t.Errorf("%d attempts are left", n)
+	}
+	if _, err := b.store.Prune(t.Context(), "invoices", keep, 0, 1, false); err == nil {
+		t.Error("invoices can be pruned")
+	}
+}

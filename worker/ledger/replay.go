@@ -1,0 +1,259 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"invoicer/invoice"
+)
+
+// A Failures book lists failed jobs, and takes it when they are to be sent again.
+type Failures interface {
+	// CountFailed counts those that the filter means, and tells the time by the book's clock.
+	CountFailed(ctx context.Context, f invoice.FailedFilter) (n int, now time.Time, err error)
+	// Failed lists up to limit of them in the order in which they failed; none after the last.
+	Failed(ctx context.Context, f invoice.FailedFilter, after invoice.FailedJob, limit int) ([]invoice.FailedJob, error)
+	// Replay makes those accepted again that are still as they were listed, and returns their job ids.
+	Replay(ctx context.Context, jobs []invoice.Replay, by invoice.Actor) ([]string, error)
+}
+
+// A Forecaster says what would become of a job, and changes nothing.
+type Forecaster interface {
+	Forecast(ctx context.Context, r invoice.Request) (invoice.Result, error)
+}
+
+// ReplayOptions say what is replayed, by whom and how fast. Zero values mean the defaults.
+type ReplayOptions struct {
+	Filter invoice.FailedFilter
+	By     invoice.Actor // required, except for a dry run
+	// Limit is how many jobs are sent at most; those that can't be don't count. Default: all.
+	Limit int
+	// Rate is how many jobs are sent in a second at most. Default: as many as go.
+	Rate float64
+	// DryRun forecasts and sends nothing.
+	DryRun bool
+	// Begin is told how many jobs the filter means, before the first. Default: nobody is told.
+	Begin func(jobs int)
+	// Observe is told of each job. Default: nobody is told.
+	Observe func(Replayed)
+}
+
+// A Replayed is what was done about one failed job.
+type Replayed struct {
+	Failed invoice.FailedJob // as it was, without its payload
+	// Forecast is what was to be expected right before: Created (and no Invoice), Duplicate, Conflict or Invalid.
+	Forecast invoice.Result
+	// Problems are why it can't be an invoice, if the forecast is Invalid. Then it was left as it is.
+	Problems []invoice.Problem
+	// Sent: it is accepted again. In a dry run, nothing is.
+	Sent bool
+}
+
+// A ReplaySummary counts what was done.
+type ReplaySummary struct {
+	// Replayed counts the jobs that were sent, in a dry run those that would be, by their forecasts.
+	Replayed map[invoice.Outcome]int
+	Invalid  int // left as they are, as they can't be an invoice
+	Changed  int // left, as they weren't failed any more when they were to be sent
+}
+
+// Total is how many jobs were sent, in a dry run how many would be.
+func (s ReplaySummary) Total() int {
+	n := 0
+	for count := range maps.Values(s.Replayed) {
+		n += count
+	}
+	return n
+}
+
+// A Replayer sends failed jobs again, each under its own job id, as its next dispatch. A [Relay] takes them from there.
+//
+// Jobs that fail while it runs are left alone, those that it has sent itself among them. Running it twice, also at the same
+// time, sends nothing twice.
+type Replayer struct {
+	failures   Failures
+	forecaster Forecaster
+}
+
+// NewReplayer returns a replayer.
+func NewReplayer(failures Failures, forecaster Forecaster) *Replayer {
+	return &Replayer{failures: failures, forecaster: forecaster}
+}
+
+// replayBatch is how many jobs are read, and without a rate sent, at once.
+const replayBatch = 100
+
+// Run goes once through the failed jobs. What the summary counts is done, also beside an error or when ctx has ended; a
+// batch whose reply was lost may be done as well.
+func (r *Replayer) Run(ctx context.Context, o ReplayOptions) (ReplaySummary, error) {
+	run := &replayRun{Replayer: r, options: o, summary: ReplaySummary{Replayed: make(map[invoice.Outcome]int)}, batch: replayBatch}
+	if o.By.Name == "" && !o.DryRun {
+		return run.summary, errors.New("ledger: a replay needs the name of who does it")
+	}
+	if o.Rate > 0 && !o.DryRun {
+		tick := time.NewTicker(max(time.Duration(float64(time.Second)/o.Rate), 1))
+		defer tick.Stop()
+		run.tick, run.batch = tick.C, 1
+	}
+	if run.options.Observe == nil {
+		run.options.Observe = func(Replayed) {}
+	}
+	return run.summary, run.all(ctx)
+}
+
+// A replayRun is one run of a replayer.
+type replayRun struct {
+	*Replayer
+	options ReplayOptions
+	summary ReplaySummary
+	tick    <-chan time.Time // nil without a rate
+	batch   int
+	waiting []forecasted
+}
+
+// A forecasted job is to be sent with the next batch.
+type forecasted struct {
+	job invoice.Replay
+	Replayed
+}
+
+func (r *replayRun) all(ctx context.Context) error {
+	count, now, err := r.failures.CountFailed(ctx, r.options.Filter)
+	if err != nil {
+		return err
+	}
+	if r.options.Begin != nil {
+		r.options.Begin(count)
+	}
+	filter := r.options.Filter
+	if filter.Until.IsZero() || filter.Until.After(now) {
+		filter.Until = now // what fails from now on, perhaps again, would never come to an end
+	}
+	var after invoice.FailedJob
+	for {
+		page, err := r.failures.Failed(ctx, filter, after, replayBatch)
+		if err != nil {
+			return err
+		}
+		if len(page) == 0 {
+			return r.send(ctx)
+		}
+		for _, failed := range page {
+			if r.full() {
+				return r.send(ctx)
+			}
+			if err := r.consider(ctx, failed); err != nil {
+				return err
+			}
+		}
+		after = page[len(page)-1]
+		if err := r.send(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+func (r *replayRun) full() bool {
+	return r.options.Limit > 0 && r.summary.Total()+len(r.waiting) >= r.options.Limit
+}
+
+// consider forecasts a job, and has it sent unless that would be in vain for certain.
+func (r *replayRun) consider(ctx context.Context, failed invoice.FailedJob) error {
+	job, problems, err := decodeFailed(failed)
+	if err != nil {
+		return err
+	}
+	next := forecasted{job: invoice.Replay{Failed: failed, Job: job}, Replayed: Replayed{Failed: failed}}
+	next.Replayed.Failed.Payload = nil
+	if problems == nil {
+		next.Forecast, err = r.forecaster.Forecast(ctx, invoice.NewRequest(failed.JobID, 1, job))
+		var invalid *invoice.InvalidError
+		if errors.As(err, &invalid) {
+			problems, err = invalid.Problems, nil
+		}
+		if err != nil {
+			return fmt.Errorf("job %s: %w", failed.JobID, err)
+		}
+	}
+	if problems != nil {
+		next.Forecast, next.Problems = invoice.Result{Outcome: invoice.Invalid}, problems
+		r.summary.Invalid++
+		r.options.Observe(next.Replayed)
+		return nil
+	}
+	if r.options.DryRun {
+		r.summary.Replayed[next.Forecast.Outcome]++
+		r.options.Observe(next.Replayed)
+		return nil
+	}
+	r.waiting = append(r.waiting, next)
+	if len(r.waiting) < r.batch {
+		return nil
+	}
+	return r.send(ctx)
+}
+
+// decodeFailed reads what a failed job asks for. The problems are nil if it can be sent again.
+func decodeFailed(failed invoice.FailedJob) (*invoice.Job, []invoice.Problem, error) {
+	problem := func(field, message string) (*invoice.Job, []invoice.Problem, error) {
+		return nil, []invoice.Problem{{Field: field, Message: message}}, nil
+	}
+	switch {
+	case failed.NoText:
+		return problem("payload", "is bytes that are no text")
+	case failed.Payload == nil:
+		return problem("payload", "is not kept any more: send the job again from the billing service")
+	}
+	job, err := invoice.Decode(failed.Payload)
+	var invalid *invoice.InvalidError
+	var newer *invoice.VersionError
+	switch {
+	case errors.As(err, &invalid):
+		return nil, invalid.Problems, nil
+	case errors.As(err, &newer):
+		return problem("version", fmt.Sprintf("%d is newer than this program knows, which is %d", newer.Version, invoice.TaskVersion))
+	}
+	return job, nil, err
+}
+
+// send sends the jobs that wait for it.
+func (r *replayRun) send(ctx context.Context) error {
+	if len(r.waiting) == 0 {
+		return nil
+	}
+	if r.tick != nil && r.summary.Total() > 0 {
+		select {
+		case <-r.tick:
+		case <-ctx.Done():
+		}
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	jobs := make([]invoice.Replay, len(r.waiting))
+	for i := range r.waiting {
+		jobs[i] = r.waiting[i].job
+	}
+	ids, err := r.failures.Replay(ctx, jobs, r.options.By)
+	if err != nil {
+		return err
+	}
+	sent := make(map[string]struct{}, len(ids))
+	for _, id := range ids {
+		sent[id] = struct{}{}
+	}
+	for i := range r.waiting {
+		one := r.waiting[i].Replayed
+		if _, one.Sent = sent[one.Failed.JobID]; one.Sent {
+			r.summary.Replayed[one.Forecast.Outcome]++
+		} else {
+			r.summary.Changed++
+		}
+		r.options.Observe(one)
+	}
+	r.waiting = r.waiting[:0]
+	return nil
+}
