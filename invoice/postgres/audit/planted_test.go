@@ -29,7 +29,7 @@ func testPlanted(t *testing.T, cases []planted) {
 			want := maps.Clone(c.want)
 			for _, dropped := range c.dropped {
 				table, constraint, _ := strings.Cut(dropped, ".")
-				b.exec(t, "ALTER TABLE "+table+" DROP CONSTRAINT "+constraint)
+				b.exec(t, "ALTER TABLE "+table+" DROP CONSTRAINT "+constraint+" CASCADE")
 				want["constraints"] = append(want["constraints"], table+": constraint is missing: constraint="+constraint+" ")
 			}
 			b.unguarded(t, c.sql)
