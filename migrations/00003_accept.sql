@@ -40,21 +40,22 @@ CREATE INDEX invoice_job_actions_job_id_idx ON invoice_job_actions (job_id, id);
 -- A definer's function must not find anything in its caller's temporary schema, which is searched first unless named.
 SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true);
 
+-- A name that the sender made up, fit for a message: short, in one line.
+CREATE FUNCTION accept_name(name text) RETURNS text LANGUAGE sql IMMUTABLE SET search_path FROM CURRENT AS
+$$ SELECT CASE WHEN name ~ '^[A-Za-z0-9_-]{1,64}$' THEN name ELSE to_json(left(name, 64))::text END $$;
+
 -- +goose StatementBegin
-CREATE FUNCTION accept_problems(body jsonb, payload text) RETURNS text[] LANGUAGE plpgsql STABLE SET search_path FROM CURRENT AS $$
+CREATE FUNCTION accept_problems(body jsonb, payload text, complete boolean) RETURNS text[] LANGUAGE plpgsql STABLE SET search_path FROM CURRENT AS $$
 DECLARE
     problems text[] := '{}';
     more     text[];
+    fields   text[];
     field    text;
     most     integer;
     value    jsonb;
     version  numeric := 1;
     instant  text;
 BEGIN
-    SELECT array_agg(key || ' must not be given twice' ORDER BY key) INTO more FROM (
-        SELECT key FROM json_object_keys(payload::json) AS key GROUP BY key HAVING count(*) > 1) AS twice;
-    problems := problems || more;
-
     value := body -> 'version';
     IF coalesce(jsonb_typeof(value), 'null') <> 'null' THEN
         IF jsonb_typeof(value) <> 'number' THEN
@@ -67,7 +68,14 @@ BEGIN
         END IF;
     END IF;
 
-    FOREACH field IN ARRAY ARRAY['transaction_id', 'idempotency_key', 'producer', 'series', 'credits_transaction_id'] LOOP
+    -- Of a newer version, a newer worker knows the rest.
+    fields := ARRAY['transaction_id', 'idempotency_key', 'producer'] || CASE WHEN version > 1 THEN '{}' ELSE '{series,credits_transaction_id}'::text[] END;
+    SELECT array_agg(accept_name(key) || ' must not be given twice' ORDER BY key) INTO more FROM (
+        SELECT key FROM json_object_keys(payload::json) AS key WHERE version <= 1 OR key = ANY (fields || 'version'::text)
+        GROUP BY key HAVING count(*) > 1) AS twice;
+    problems := problems || more;
+
+    FOREACH field IN ARRAY fields LOOP
         value := body -> field;
         most := CASE field WHEN 'idempotency_key' THEN 255 WHEN 'producer' THEN 64 WHEN 'series' THEN 32 ELSE 128 END;
         IF coalesce(jsonb_typeof(value), 'null') = 'null' THEN
@@ -82,11 +90,11 @@ BEGIN
                 CASE field WHEN 'series' THEN 'A-Z 0-9 -' ELSE 'A-Z a-z 0-9 . _ : / @ + = -' END);
         END IF;
     END LOOP;
-    IF version > 1 THEN
-        RETURN problems; -- a newer worker knows the rest
+    IF version > 1 OR NOT complete THEN
+        RETURN problems;
     END IF;
 
-    SELECT array_agg(quote_ident(left(key, 64)) || ' is no field of a job' ORDER BY key) INTO more FROM jsonb_object_keys(body) AS key
+    SELECT array_agg(accept_name(key) || ' is no field of a job' ORDER BY key) INTO more FROM jsonb_object_keys(body) AS key
     WHERE key NOT IN ('version', 'transaction_id', 'idempotency_key', 'producer', 'series', 'credits_transaction_id', 'customer_id',
         'customer_name', 'country', 'issued_at', 'currency', 'lines', 'metadata');
     problems := problems || more;
@@ -101,9 +109,9 @@ BEGIN
     IF instant IS NULL THEN
         problems := problems || 'issued_at is required'::text;
     ELSIF jsonb_typeof(body -> 'issued_at') <> 'string'
-        OR instant !~ '^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$' THEN
+        OR instant !~ '^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$' THEN
         problems := problems || 'issued_at must be an RFC 3339 time with a zone, such as 2010-12-01T08:26:00Z'::text;
-    ELSIF instant ~ '\.\d{6}\d*[1-9]' THEN
+    ELSIF instant ~ '\.[0-9]{6}[0-9]*[1-9]' THEN
         problems := problems || 'issued_at must not be finer than a microsecond'::text;
     END IF;
 
@@ -133,7 +141,7 @@ BEGIN
     SELECT array_agg(format('lines[%s].%s %s', n - 1, name, problem) ORDER BY n, name) INTO more FROM (
         SELECT n, name, CASE
             WHEN kind IS NULL OR kind = 'null' THEN CASE WHEN name IN ('quantity', 'unit_price') THEN 'is required' END
-            WHEN kind NOT IN ('number', 'string') OR text !~ '^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$' THEN 'must be a decimal number'
+            WHEN kind NOT IN ('number', 'string') OR text !~ '^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$' THEN 'must be a decimal number'
             WHEN length(text) > 40 OR text ~ '[eE]' THEN NULL
             WHEN abs(text::numeric) >= 1e12 THEN 'must be below 1000000000000 in size'
             WHEN scale(trim_scale(text::numeric)) > 6 THEN 'must not have more than 6 decimals'
@@ -148,7 +156,7 @@ BEGIN
     ) AS decimals WHERE problem IS NOT NULL;
     problems := problems || more;
 
-    SELECT array_agg(format('lines[%s].%s %s', n - 1, quote_ident(left(name, 64)), problem) ORDER BY n, name) INTO more FROM (
+    SELECT array_agg(format('lines[%s].%s %s', n - 1, accept_name(name), problem) ORDER BY n, name) INTO more FROM (
         SELECT n, m.key AS name, CASE
             WHEN m.key IN ('sku', 'description') THEN CASE WHEN jsonb_typeof(m.value) NOT IN ('string', 'null') THEN 'must be a string' END
             WHEN m.key NOT IN ('quantity', 'unit_price', 'discount_percent', 'tax_percent') THEN 'is no field of a job'
@@ -168,8 +176,10 @@ CREATE FUNCTION accept(payload text, queue text DEFAULT 'default', job_id uuid D
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
     body     jsonb;
+    complete boolean := true;
     problems text[] := '{}';
     own_id   text := coalesce(accept.job_id, gen_random_uuid())::text;
+    no_object CONSTANT text := 'payload must be a JSON object, in valid text without U+0000 and lone surrogates';
 BEGIN
     IF accept.queue IS NULL OR accept.queue !~ '^[a-z0-9_-]{1,255}$' THEN
         problems := problems || 'queue must be 1 to 255 characters of a-z 0-9 _ -'::text;
@@ -178,21 +188,24 @@ BEGIN
         problems := problems || format('payload has %s bytes and must have 1 to 1,048,576', coalesce(octet_length(accept.payload), 0));
     ELSE
         BEGIN
-            body := accept.payload::jsonb;
-        EXCEPTION WHEN data_exception OR program_limit_exceeded OR statement_too_complex THEN
-            body := NULL; -- the server's own message would quote the payload
+            BEGIN
+                body := accept.payload::jsonb;
+            EXCEPTION WHEN numeric_value_out_of_range THEN
+                -- A number that the server can't hold may be a good one, such as 0e-99999: that is left to the worker.
+                complete := false;
+                SELECT coalesce(jsonb_object_agg(m.key, m.value::jsonb), '{}') INTO body FROM json_each(accept.payload::json) AS m
+                WHERE m.key IN ('version', 'transaction_id', 'idempotency_key', 'producer');
+            END;
+            problems := problems || CASE WHEN jsonb_typeof(body) = 'object' THEN accept_problems(body, accept.payload, complete) ELSE ARRAY[no_object] END;
+        EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
+            problems := problems || no_object; -- the server's own message would quote the payload
         END;
-        IF body IS NULL OR jsonb_typeof(body) <> 'object' THEN
-            problems := problems || 'payload must be a JSON object, in valid text without U+0000 and lone surrogates'::text;
-        ELSE
-            problems := problems || accept_problems(body, accept.payload);
-        END IF;
     END IF;
     IF cardinality(problems) > 0 THEN
         RAISE EXCEPTION 'invalid job: %', array_to_string(problems[1:20], '; ')
                 || CASE WHEN cardinality(problems) > 20 THEN format('; and %s more', cardinality(problems) - 20) ELSE '' END
             USING ERRCODE = 'invalid_parameter_value', HINT = 'correct this in the billing service and send the job again',
-                COLUMN = split_part(problems[1], ' ', 1), TABLE = 'invoice_jobs';
+                COLUMN = coalesce(substring(problems[1] FROM '^[A-Za-z0-9_.-]+'), 'payload'), TABLE = 'invoice_jobs';
     END IF;
 
     INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, producer, queue, payload, state)
@@ -208,7 +221,7 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
-REVOKE ALL ON FUNCTION accept(text, text, uuid), accept_problems(jsonb, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION accept(text, text, uuid), accept_problems(jsonb, text, boolean), accept_name(text) FROM PUBLIC;
 
 -- +goose Down
 
@@ -227,7 +240,7 @@ BEGIN
     END IF;
 END $$;
 -- +goose StatementEnd
-DROP FUNCTION accept(text, text, uuid), accept_problems(jsonb, text);
+DROP FUNCTION accept(text, text, uuid), accept_problems(jsonb, text, boolean), accept_name(text);
 DROP TABLE invoice_job_actions, ledger_queues;
 ALTER TABLE invoice_jobs RESET (autovacuum_vacuum_scale_factor, autovacuum_vacuum_insert_scale_factor);
 DROP INDEX invoice_jobs_accepted_idx, invoice_jobs_enqueued_idx;

@@ -37,7 +37,7 @@ type Migration struct {
 // A MissingError says that the schema is older than the code.
 type MissingError struct {
 	Schema          string
-	Current, Needed int64
+	Current, Needed int64 // Current: the newest version below which none is missing
 }
 
 func (e *MissingError) Error() string {
@@ -182,7 +182,7 @@ func (m *Migrator) Check(ctx context.Context) error {
 		needed = one.Version
 		if one.AppliedAt == nil {
 			missing = true
-		} else {
+		} else if !missing {
 			current = one.Version
 		}
 	}

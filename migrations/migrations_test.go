@@ -47,11 +47,12 @@ func TestUpDownUp(t *testing.T) {
 	}
 
 	for _, round := range []string{"first", "second"} {
-		if applied := b.up(t); !slices.Equal(applied, []int64{1, 2}) {
+		if applied := b.up(t); !slices.Equal(applied, []int64{1, 2, 3}) {
 			t.Fatalf("%s Up applied %v", round, applied)
 		}
 		want := []string{
-			"database_identity", "duplicate_attempts", "invoice_jobs", "invoice_lines", "invoice_series", "invoice_taxes", "invoices",
+			"database_identity", "duplicate_attempts", "invoice_job_actions", "invoice_jobs", "invoice_lines", "invoice_series",
+			"invoice_taxes", "invoices", "ledger_queues",
 		}
 		if tables := b.tables(t); !slices.Equal(tables, want) {
 			t.Errorf("%s Up made %v", round, tables)
@@ -62,16 +63,14 @@ func TestUpDownUp(t *testing.T) {
 		if err := b.Check(t.Context()); err != nil {
 			t.Errorf("Check after %s Up: %v", round, err)
 		}
-		if undone := b.down(t); undone != 2 {
-			t.Errorf("first Down took back %d", undone)
+		for version := int64(newest); version > 0; version-- {
+			if undone := b.down(t); undone != version {
+				t.Errorf("Down from version %d took back %d", version, undone)
+			}
+			missing(version - 1)
 		}
-		missing(1)
-		if undone := b.down(t); undone != 1 {
-			t.Errorf("second Down took back %d", undone)
-		}
-		missing(0)
 		if undone := b.down(t); undone != 0 {
-			t.Errorf("third Down took back %d", undone)
+			t.Errorf("one more Down took back %d", undone)
 		}
 		if tables := b.tables(t); len(tables) > 0 {
 			t.Errorf("left over after %s round: %v", round, tables)
@@ -106,9 +105,9 @@ func TestStatusTellsWhatIsApplied(t *testing.T) {
 		do   func()
 		want []string
 	}{
-		{func() {}, []string{"00001_invoices.sql pending", "00002_ledger.sql pending"}},
-		{func() { b.up(t) }, []string{"00001_invoices.sql", "00002_ledger.sql"}},
-		{func() { b.down(t) }, []string{"00001_invoices.sql", "00002_ledger.sql pending"}},
+		{func() {}, []string{"00001_invoices.sql pending", "00002_ledger.sql pending", "00003_accept.sql pending"}},
+		{func() { b.up(t) }, []string{"00001_invoices.sql", "00002_ledger.sql", "00003_accept.sql"}},
+		{func() { b.down(t) }, []string{"00001_invoices.sql", "00002_ledger.sql", "00003_accept.sql pending"}},
 	} {
 		step.do()
 		if got := shown(); !slices.Equal(got, step.want) {
@@ -147,7 +146,7 @@ func TestUpFromMany(t *testing.T) {
 	if err := group.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	if all := versions(slices.Concat(applied...)); !slices.Equal(all, []int64{1, 2}) {
+	if all := versions(slices.Concat(applied...)); !slices.Equal(all, []int64{1, 2, 3}) {
 		t.Errorf("together they applied %v", all)
 	}
 	if err := b.Check(t.Context()); err != nil {
@@ -235,7 +234,7 @@ func TestUpKeepsWhatWorked(t *testing.T) {
 	}
 	oneLineAbout(t, err, "migration 00002_ledger.sql: ", "already exists")
 	b.exec(t, "DROP TABLE invoice_jobs")
-	if applied := b.up(t); !slices.Equal(applied, []int64{2}) {
+	if applied := b.up(t); !slices.Equal(applied, []int64{2, 3}) {
 		t.Errorf("the second Up applied %v", applied)
 	}
 }
@@ -245,6 +244,8 @@ func TestDownIsRefusedWhereItWouldLoseSomething(t *testing.T) {
 	const aDuplicate = `; INSERT INTO duplicate_attempts (job_id, transaction_id, idempotency_key, invoice_id, reason, worker)
 SELECT 'other', 'T-1', 'T-1', id, 'lost_race', 'w' FROM invoices`
 	const aJob = `INSERT INTO invoice_jobs (job_id, queue, state, outcome, reason) VALUES ('j', 'default', 'failed', 'invalid', 'r')`
+	const waiting = `INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, queue, payload, state) VALUES ('j', 'T', 'T', 'default', '{}', '%s')`
+	const anAction = `; INSERT INTO invoice_job_actions (job_id, action, actor, dispatch, outcome, reason) VALUES ('j', 'replay', 'ada', 1, 'invalid', 'r')`
 	for name, test := range map[string]struct {
 		stored  string
 		version int64 // that it stays at
@@ -253,6 +254,10 @@ SELECT 'other', 'T-1', 'T-1', id, 'lost_race', 'w' FROM invoices`
 		"an invoice":  {anInvoice, 1, "it would delete stored invoices"},
 		"a duplicate": {anInvoice + aDuplicate, 2, "it would delete recorded jobs"},
 		"a job":       {aJob, 2, "it would delete recorded jobs"},
+
+		"an accepted job": {fmt.Sprintf(waiting, "accepted"), 3, "accepted jobs are waiting"},
+		"an enqueued job": {fmt.Sprintf(waiting, "enqueued"), 3, "accepted jobs are waiting"},
+		"a replayed job":  {aJob + anAction, 3, "it would delete the record of replays and dismissals"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -283,8 +288,9 @@ func TestDownWaitsForWhoIsWriting(t *testing.T) {
 		version int64
 		stored  string
 	}{
-		"an invoice": {1, anInvoice},
-		"a job":      {2, `INSERT INTO invoice_jobs (job_id, queue, state, outcome, reason) VALUES ('j', 'default', 'failed', 'invalid', 'r')`},
+		"an invoice":      {1, anInvoice},
+		"an accepted job": {3, `INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, queue, payload, state) VALUES ('j', 'T', 'T', 'default', '{}', 'accepted')`},
+		"a job":           {2, `INSERT INTO invoice_jobs (job_id, queue, state, outcome, reason) VALUES ('j', 'default', 'failed', 'invalid', 'r')`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -185,3 +185,10 @@ func (b *bench) gapless(t *testing.T) {
 		t.Errorf("%d series have a gap, or a counter that doesn't fit", n)
 	}
 }
+
+func (b *bench) exec(t *testing.T, statement string, args ...any) {
+	t.Helper()
+	if _, err := b.db.ExecContext(t.Context(), statement, args...); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+}

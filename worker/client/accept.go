@@ -55,8 +55,8 @@ type Standing struct {
 	Failed string
 }
 
-// Lookup tells how a transaction stands, inside a transaction of the caller's or out of one. Its role needs SELECT on the
-// tables invoices and invoice_jobs. Nothing known gives an empty Standing and no error.
+// Lookup tells how a transaction stands, inside a transaction of the caller's or out of one. Its role needs USAGE
+// on the schema, and SELECT on its tables invoices and invoice_jobs. Nothing known gives an empty Standing and no error.
 func (c *Client) Lookup(ctx context.Context, q Querier, transactionID string) (Standing, error) {
 	s := Standing{TransactionID: transactionID}
 	var number, kind, currency, failed sql.NullString

@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
@@ -131,5 +132,19 @@ func TestServiceOfItsOwnModule(t *testing.T) {
 	info, err := asynq.NewInspectorFromRedisClient(connect(t)).GetTaskInfo(queue, id)
 	if err != nil || info.State != asynq.TaskStatePending {
 		t.Errorf("task %+v, error %v", info, err)
+	}
+
+	// What it says in a transaction of its own is said here by hand, since its driver is its own choice.
+	b := setup(t)
+	var statement []any
+	if err := json.Unmarshal([]byte(run(filepath.Join(dir, "billing"), "bulk", "accept")), &statement); err != nil {
+		t.Fatal(err)
+	}
+	query := strings.Replace(statement[0].(string), `"invoicer"`, `"`+b.schema+`"`, 1)
+	if _, err := b.db.ExecContext(t.Context(), query, statement[1:]...); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.text(t, "SELECT concat_ws(' ', transaction_id, producer, queue, state) FROM invoice_jobs"); got != "536365 checkout bulk accepted" {
+		t.Errorf("accepted as %s", got)
 	}
 }

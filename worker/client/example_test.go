@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"time"
 
@@ -31,4 +32,46 @@ func Example() {
 		return
 	}
 	fmt.Println("asked as job", receipt.JobID)
+}
+
+// The order and the request for its invoice are committed together, or neither is.
+func ExampleClient_Accept() {
+	db, err := sql.Open("pgx", "postgres://127.0.0.1:5432/shop")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer db.Close()
+	c, err := client.New(nil, client.Options{Producer: "checkout"}) // who only accepts needs no Redis
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	ctx := context.Background()
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
+	if _, err := tx.ExecContext(ctx, "UPDATE orders SET paid_at = now() WHERE id = 536365"); err != nil {
+		fmt.Println(err)
+		return
+	}
+	receipt, err := c.Accept(ctx, tx, &invoice.Job{
+		TransactionID: "536365",
+		Currency:      "GBP",
+		IssuedAt:      time.Date(2010, 12, 1, 8, 26, 0, 0, time.UTC),
+		Lines:         []invoice.Line{{SKU: "85123A", Quantity: invoice.MustDecimal("6"), UnitPrice: invoice.MustDecimal("2.55")}},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := tx.Commit(); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("accepted as job", receipt.JobID)
 }

@@ -105,6 +105,7 @@ type Reconciler struct {
 	options   ReconcilerOptions
 	token     string // of this process's sweeps
 	watched   map[string]*watch
+	renewed   time.Time // the right to look after them
 }
 
 // NewReconciler returns a reconciler; the Redis connection stays the caller's to close.
@@ -141,6 +142,7 @@ func (r *Reconciler) Run(ctx context.Context) {
 func (r *Reconciler) round(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*r.options.Interval)
 	defer cancel()
+	r.renewed = time.Now()
 	held, err := r.warden.Watch(ctx, r.options.Name, r.options.Lease, r.options.Queues)
 	if err != nil {
 		return err
@@ -163,3 +165,7 @@ func (r *Reconciler) round(ctx context.Context) error {
 	}
 	return errors.Join(problems...)
 }
+
+// late tells that the right to look should be renewed before much more is looked for. Without it, another process would
+// take the queue over in the middle of a long sweep, and begin that again.
+func (r *Reconciler) late() bool { return time.Since(r.renewed) > r.options.Lease/2 }

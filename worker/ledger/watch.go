@@ -20,6 +20,7 @@ type watch struct {
 	keys     queueKeys
 	marker   string // the mark's key in Redis
 	leases   map[string]lease
+	looked   time.Time // at the leases
 	archived archive
 
 	young cursor // follows the jobs as they are dispatched
@@ -83,13 +84,18 @@ func (w *watch) lookAtRedis(ctx context.Context) error {
 	case server != w.known.Server:
 		return w.beginSweep(ctx, server, "it was restarted, or another one took its place")
 	}
-	return w.mark(ctx, max(number, w.known.Marker)+1, server)
+	return w.mark(ctx, mark, max(number, w.known.Marker)+1, server)
 }
 
-// mark writes the next mark, into Redis first: the database must never know of one that Redis hasn't had.
-func (w *watch) mark(ctx context.Context, number int64, server string) error {
-	if err := w.rdb.Set(ctx, w.marker, number, 0).Err(); err != nil {
+// mark writes the next mark, into Redis first: the database must never know of one that Redis hasn't had. It takes the
+// place of the mark that was there; where that is another one, Redis has forgotten something since it was looked at.
+func (w *watch) mark(ctx context.Context, was string, number int64, server string) error {
+	old, err := w.rdb.SetArgs(ctx, w.marker, number, redis.SetArgs{Get: true}).Result()
+	if err != nil && !errors.Is(err, redis.Nil) {
 		return err
+	}
+	if old != was && old != strconv.FormatInt(number, 10) { // which is this command's own, sent again after its reply was lost
+		return w.beginSweep(ctx, server, "it has forgotten something just now")
 	}
 	w.known.Marker, w.known.Server = number, server
 	return w.warden.Mark(ctx, w.options.Name, w.known)
@@ -151,7 +157,10 @@ const (
 // lookForJobs looks for the jobs that the queue should have.
 func (w *watch) lookForJobs(ctx context.Context) error {
 	if s := w.sweep; s != nil {
-		for range pagesOfSweep {
+		for looked := range pagesOfSweep {
+			if looked > 0 && w.late() {
+				return nil
+			}
 			n, found, err := w.lookForPage(ctx, &s.cursor)
 			s.found += found
 			if err != nil {
@@ -164,12 +173,15 @@ func (w *watch) lookForJobs(ctx context.Context) error {
 			if w.known.Now.Add(-w.options.Settled).Before(s.until) {
 				return nil
 			}
+			if err := w.mark(ctx, w.sweeping(), w.known.Marker+1, s.server); err != nil || w.sweep != s {
+				return err
+			}
 			w.sweep = nil
 			if s.found > 0 {
 				w.options.Logger.WarnContext(ctx, "jobs that redis had forgotten are back", "queue", w.known.Queue, "jobs", s.found)
 			}
 			w.options.Observe(Event{What: Swept, Queue: w.known.Queue, Jobs: s.found})
-			return w.mark(ctx, w.known.Marker+1, s.server)
+			return nil
 		}
 		return nil
 	}
@@ -178,7 +190,7 @@ func (w *watch) lookForJobs(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if n < page {
+		if n < page || w.late() {
 			break
 		}
 	}

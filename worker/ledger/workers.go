@@ -52,6 +52,10 @@ func (w *watch) lookAtWorkers(ctx context.Context) error {
 	}
 	maps.DeleteFunc(w.leases, func(id string, _ lease) bool { _, isActive := tasks[id]; return !isActive })
 	now := time.Now()
+	if now.Sub(w.looked) > signOfLife {
+		clear(w.leases) // while Redis was away, nobody could give a sign of life
+	}
+	w.looked = now
 	var problems []error
 	for id, score := range tasks {
 		seen, ok := w.leases[id]
@@ -110,9 +114,12 @@ func (w *watch) fail(ctx context.Context, info *asynq.TaskInfo, why string) erro
 
 // An archive is how far a queue's archive has been read.
 type archive struct {
-	from float64             // all that was archived before this Unix second is read
-	read map[string]struct{} // what was archived since then, and is read
+	newest float64            // when the newest of what is read was archived, in Unix seconds
+	read   map[string]float64 // what was archived from archiveOverlap before then on, and is read
 }
+
+// archiveOverlap is by how many seconds the clocks of those who archive may differ.
+const archiveOverlap = 60
 
 // archivePage is how many archived tasks are read in one round. asynq keeps 10,000 at most.
 const archivePage = 500
@@ -122,7 +129,7 @@ const archivePage = 500
 func (w *watch) lookAtArchive(ctx context.Context) error {
 	a := &w.archived
 	tasks, err := w.rdb.ZRangeByScoreWithScores(ctx, w.keys.archived, &redis.ZRangeBy{
-		Min: strconv.FormatFloat(a.from, 'f', -1, 64), Max: "+inf", Count: int64(archivePage + len(a.read)),
+		Min: strconv.FormatFloat(a.newest-archiveOverlap, 'f', -1, 64), Max: "+inf", Count: int64(archivePage + len(a.read)),
 	}).Result()
 	if err != nil {
 		return err
@@ -136,6 +143,8 @@ func (w *watch) lookAtArchive(ctx context.Context) error {
 		info, err := w.inspector.GetTaskInfo(w.known.Queue, id)
 		switch {
 		case errors.Is(err, asynq.ErrTaskNotFound), errors.Is(err, asynq.ErrQueueNotFound):
+		case err != nil && w.rdb.Ping(ctx).Err() != nil:
+			return err // it may be readable when the server is back
 		case err != nil:
 			w.options.Logger.WarnContext(ctx, "an archived task can't be read", "queue", w.known.Queue, "task_id", id, "error", err)
 		case info.State == asynq.TaskStateArchived:
@@ -145,20 +154,16 @@ func (w *watch) lookAtArchive(ctx context.Context) error {
 	if err := w.failUnrecorded(ctx, fresh); err != nil {
 		return err
 	}
-	// The clock of who archives may differ from ours, and a second isn't over when it is read.
-	for _, z := range tasks {
-		if z.Score > a.from {
-			a.from, a.read = z.Score, nil
-		}
-	}
 	if a.read == nil {
-		a.read = make(map[string]struct{})
+		a.read = make(map[string]float64)
 	}
 	for _, z := range tasks {
-		if id, _ := z.Member.(string); z.Score == a.from {
-			a.read[id] = struct{}{}
+		if id, ok := z.Member.(string); ok {
+			a.read[id] = z.Score
 		}
+		a.newest = max(a.newest, z.Score)
 	}
+	maps.DeleteFunc(a.read, func(_ string, at float64) bool { return at < a.newest-archiveOverlap })
 	return nil
 }
 

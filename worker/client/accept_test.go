@@ -1,0 +1,256 @@
+package client_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"gorm.io/driver/postgres"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+
+	"invoicer/internal/schematest"
+	"invoicer/invoice"
+	"invoicer/worker/client"
+)
+
+// bench is a ledger, and a client that only accepts.
+type bench struct {
+	*client.Client
+	schema string
+	db     *sql.DB
+}
+
+func setup(t *testing.T) *bench {
+	t.Helper()
+	url, schema := schematest.New(t)
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.RuntimeParams["search_path"] = schema
+	b := &bench{schema: schema, db: stdlib.OpenDB(*config)}
+	t.Cleanup(func() { b.db.Close() })
+	if b.Client, err = client.New(nil, client.Options{Schema: schema, Producer: "checkout"}); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func (b *bench) text(t *testing.T, query string, args ...any) (s string) {
+	t.Helper()
+	if err := b.db.QueryRowContext(t.Context(), query, args...).Scan(&s); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	return s
+}
+
+func (b *bench) exec(t *testing.T, statement string) {
+	t.Helper()
+	if _, err := b.db.ExecContext(context.WithoutCancel(t.Context()), statement); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+}
+
+// accepted is what the ledger has.
+func (b *bench) accepted(t *testing.T, want string) {
+	t.Helper()
+	got := b.text(t, "SELECT coalesce(string_agg(concat_ws(' ', transaction_id, idempotency_key, producer, queue, state), ', '), 'nothing') FROM invoice_jobs")
+	if got != want {
+		t.Errorf("the ledger has %s, want %s", got, want)
+	}
+}
+
+func TestAcceptGoesWithTheCallersTransaction(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(t, "CREATE TABLE orders (id int)")
+	for _, end := range []struct {
+		do   func(*sql.Tx) error
+		want string
+	}{
+		{(*sql.Tx).Rollback, "nothing"},
+		{(*sql.Tx).Commit, "T1 T1 checkout bulk accepted"},
+	} {
+		tx, err := b.db.BeginTx(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tx.ExecContext(t.Context(), "INSERT INTO orders VALUES (1)"); err != nil {
+			t.Fatal(err)
+		}
+		asked := job()
+		receipt, err := b.Accept(t.Context(), tx, asked, "bulk")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if receipt.Queue != "bulk" || uuid.Validate(receipt.JobID) != nil || asked.Producer != "" {
+			t.Errorf("receipt %+v; the job's producer is now %q", receipt, asked.Producer)
+		}
+		b.accepted(t, "nothing") // before its end
+		if err := end.do(tx); err != nil {
+			t.Fatal(err)
+		}
+		b.accepted(t, end.want)
+	}
+}
+
+func TestAcceptOnAConnection(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	connection, err := b.db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connection.Close()
+	receipt, err := b.Accept(t.Context(), connection, job())
+	if err != nil || receipt.Queue != "default" {
+		t.Fatalf("receipt %+v, error %v", receipt, err)
+	}
+	if got := b.text(t, "SELECT job_id FROM invoice_jobs"); got != receipt.JobID {
+		t.Errorf("job %s, the receipt says %s", got, receipt.JobID)
+	}
+}
+
+func TestAcceptWithinGORM(t *testing.T) {
+	t.Parallel()
+	for name, prepared := range map[string]bool{"plain": false, "prepared statements": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			db, err := gorm.Open(postgres.New(postgres.Config{Conn: b.db}), &gorm.Config{Logger: logger.Discard, PrepareStmt: prepared})
+			if err != nil {
+				t.Fatal(err)
+			}
+			accept := func(end error) {
+				t.Helper()
+				err := db.WithContext(t.Context()).Transaction(func(tx *gorm.DB) error {
+					if _, err := b.Accept(t.Context(), tx.Statement.ConnPool, job()); err != nil {
+						t.Error(err)
+					}
+					standing, err := b.Lookup(t.Context(), tx.Statement.ConnPool, "T1")
+					if err != nil || standing.Waiting != 1 {
+						t.Errorf("in the transaction: %+v, error %v", standing, err)
+					}
+					return end
+				})
+				if !errors.Is(err, end) {
+					t.Fatal(err)
+				}
+			}
+			accept(errors.New("rolled back"))
+			b.accepted(t, "nothing")
+			accept(nil)
+			b.accepted(t, "T1 T1 checkout default accepted")
+		})
+	}
+}
+
+// unreachable is a database that nothing may be sent to.
+type unreachable struct{ t *testing.T }
+
+func (u unreachable) ExecContext(context.Context, string, ...any) (sql.Result, error) {
+	u.t.Error("something was sent")
+	return nil, errors.New("sent")
+}
+
+func TestAcceptRefusesBeforeAnythingIsSent(t *testing.T) {
+	t.Parallel()
+	c, err := client.New(nil, client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := job()
+	bad.Currency, bad.TransactionID = "XYZ", ""
+	var invalid *invoice.InvalidError
+	if _, err := c.Accept(t.Context(), unreachable{t}, bad); !errors.As(err, &invalid) || len(invalid.Problems) != 2 {
+		t.Errorf("error %v, want both fields named", err)
+	}
+}
+
+func TestAClientWithoutRedisOnlyAccepts(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	if _, err := b.Enqueue(t.Context(), job()); err == nil {
+		t.Error("enqueued without Redis")
+	}
+	if _, err := b.Accept(t.Context(), b.db, job()); err != nil {
+		t.Error(err)
+	}
+	var pg *pgconn.PgError
+	if _, err := b.Accept(t.Context(), b.db, job(), "No Queue"); !errors.As(err, &pg) || pg.Code != "22023" {
+		t.Errorf("a bad queue: %v", err)
+	}
+}
+
+const invoiced = `INSERT INTO invoice_series (series, period, kind) VALUES ('INV', '', 'invoice');
+INSERT INTO invoices (series, period, number, invoice_number, kind, transaction_id, idempotency_key, job_id, fingerprint,
+	currency, subtotal_minor, tax_minor, total_minor, issued_at)
+VALUES ('INV', '', 1, 'INV-000001', 'invoice', 'T1', 'T1', 'job', 'v1:' || repeat('0', 64), 'GBP', 1530, 306, 1836, now())`
+
+// Lookup, and Accept, ask for no more privileges than their comments say.
+func TestLookup(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	role := b.schema + "_role"
+	b.exec(t, "CREATE ROLE "+role+"; GRANT USAGE ON SCHEMA "+b.schema+" TO "+role+"; GRANT SELECT ON invoices, invoice_jobs TO "+role+
+		"; GRANT EXECUTE ON FUNCTION accept(text, text, uuid) TO "+role)
+	t.Cleanup(func() { b.exec(t, "DROP OWNED BY "+role+"; DROP ROLE "+role) })
+	session, err := b.db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close()
+	if _, err := session.ExecContext(t.Context(), "SET ROLE "+role); err != nil {
+		t.Fatal(err)
+	}
+	defer session.ExecContext(context.WithoutCancel(t.Context()), "RESET ROLE") //nolint:errcheck // the connection is closed next
+
+	stands := func(want client.Standing) client.Standing {
+		t.Helper()
+		want.TransactionID = "T1"
+		got, err := b.Lookup(t.Context(), session, "T1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := got.InvoicedAt
+		got.InvoicedAt = time.Time{}
+		if got != want {
+			t.Errorf("it stands %+v, want %+v", got, want)
+		}
+		got.InvoicedAt = at
+		return got
+	}
+	stands(client.Standing{})
+	if _, err := b.Accept(t.Context(), session, job()); err != nil {
+		t.Fatal(err)
+	}
+	stands(client.Standing{Waiting: 1})
+	b.exec(t, "UPDATE invoice_jobs SET state = 'enqueued'")
+	stands(client.Standing{Waiting: 1})
+	b.exec(t, "UPDATE invoice_jobs SET state = 'failed', outcome = 'conflict', reason = 'total_minor differs'")
+	stands(client.Standing{Failed: "conflict: total_minor differs"})
+	b.exec(t, invoiced)
+	got := stands(client.Standing{
+		InvoiceNumber: "INV-000001", Kind: "invoice", Currency: "GBP", TotalMinor: 1836, Failed: "conflict: total_minor differs",
+	})
+	if age := time.Since(got.InvoicedAt).Abs(); age > time.Hour {
+		t.Errorf("invoiced at %s", got.InvoicedAt)
+	}
+	if _, err := b.Lookup(t.Context(), b.db, "T2' OR true --"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSchemaIsAPlainName(t *testing.T) {
+	t.Parallel()
+	if _, err := client.New(nil, client.Options{Schema: `a".b`}); err == nil {
+		t.Error("a name that would end its quotes is taken")
+	}
+}
