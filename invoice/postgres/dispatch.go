@@ -17,10 +17,14 @@ func (s *Store) Accept(ctx context.Context, jobID, queue string, payload []byte)
 // commits. No row is locked any more when it returns, and many may claim at once: none waits, none gets another's.
 func (s *Store) Claim(ctx context.Context, limit int) ([]invoice.Dispatch, error) {
 	var rows []dispatchRow
+	// Materialized: joined in another way, the inner query might be run more than once, and lock more than it was asked for.
 	err := s.db.WithContext(ctx).Raw(`
-UPDATE invoice_jobs SET state = 'enqueued', dispatch = dispatch + 1, updated_at = now()
-WHERE id IN (SELECT id FROM invoice_jobs WHERE state = 'accepted' ORDER BY id LIMIT ? FOR UPDATE SKIP LOCKED)
-RETURNING id, job_id, dispatch, queue, payload, updated_at`, limit).Scan(&rows).Error
+WITH next AS MATERIALIZED (
+    SELECT id FROM invoice_jobs WHERE state = 'accepted' ORDER BY id LIMIT ? FOR UPDATE SKIP LOCKED
+)
+UPDATE invoice_jobs jobs SET state = 'enqueued', dispatch = dispatch + 1, updated_at = now()
+FROM next WHERE jobs.id = next.id
+RETURNING jobs.id, job_id, dispatch, queue, payload, updated_at`, limit).Scan(&rows).Error
 	if err != nil {
 		return nil, classify(err)
 	}

@@ -12,7 +12,8 @@ import (
 )
 
 // Record writes down how a job ended, in one statement. Recording the same end again changes nothing, and a job that
-// is done stays done whatever comes later.
+// is done stays done whatever comes later. A failure of a job that was replayed since, or dismissed, is no news: that job
+// stays as it is.
 //
 // It returns [invoice.ErrNotInvoiced], and has written nothing, when the end names an invoice that the database
 // doesn't hold, as after a restore; and [invoice.ErrEnded] when the job id stands for an end already that this one
@@ -106,13 +107,19 @@ ON CONFLICT (job_id) DO UPDATE SET state = 'failed', outcome = excluded.outcome,
     idempotency_key = excluded.idempotency_key, producer = excluded.producer, queue = excluded.queue,
     payload = excluded.payload, payload_raw = excluded.payload_raw,
     invoice_id = NULL, attempts = excluded.attempts, updated_at = now()
-WHERE invoice_jobs.state <> 'done' AND invoice_jobs.transaction_id IS NOT DISTINCT FROM excluded.transaction_id`,
+WHERE invoice_jobs.state IN ('enqueued', 'failed') AND invoice_jobs.transaction_id IS NOT DISTINCT FROM excluded.transaction_id`,
 			e.JobID, nullable(e.TransactionID), nullable(e.IdempotencyKey), nullable(e.Producer), e.Queue, asText, raw,
 			e.Outcome, detail, e.Attempts, e.TransactionID, e.JobID, e.JobID)
-		if written.Error == nil && written.RowsAffected == 0 {
-			return invoice.ErrEnded
+		if written.Error != nil || written.RowsAffected > 0 {
+			return written.Error
 		}
-		return written.Error
+		var decided bool
+		err := tx.Raw("SELECT EXISTS (SELECT FROM invoice_jobs WHERE job_id = ? AND transaction_id IS NOT DISTINCT FROM ?::text AND state IN ('accepted', 'dismissed'))",
+			e.JobID, nullable(e.TransactionID)).Scan(&decided).Error
+		if err == nil && !decided {
+			err = invoice.ErrEnded
+		}
+		return err
 	}))
 }
 

@@ -126,6 +126,34 @@ func TestRecordFollowsTheJob(t *testing.T) {
 	}
 }
 
+// What an older dispatch reports late about a job that was replayed since, or dismissed, changes nothing and is no second
+// end.
+func TestLateFailureOfAnOlderDispatch(t *testing.T) {
+	t.Parallel()
+	for _, state := range []string{"accepted", "dismissed"} {
+		t.Run(state, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			if err := b.store.Record(t.Context(), end("late", invoice.Failed, nil)); err != nil {
+				t.Fatal(err)
+			}
+			change := "UPDATE invoice_jobs SET state = 'dismissed'"
+			if state == "accepted" {
+				change = "UPDATE invoice_jobs SET state = 'accepted', outcome = NULL, reason = NULL, dispatch = dispatch + 1"
+			}
+			if _, err := b.db.ExecContext(t.Context(), change); err != nil {
+				t.Fatal(err)
+			}
+			if err := b.store.Record(t.Context(), end("late", invoice.Failed, nil)); err != nil {
+				t.Errorf("a late report: %v", err)
+			}
+			if got := b.text(t, "SELECT string_agg(state, ' ') FROM invoice_jobs"); got != state {
+				t.Errorf("the ledger holds %s, want %s", got, state)
+			}
+		})
+	}
+}
+
 // Of a job that came straight from the queue the ledger has no row, and its good end must count all the same.
 func TestNoBadEndAfterAGoodOne(t *testing.T) {
 	t.Parallel()

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
 	"invoicer/invoice"
@@ -213,12 +214,20 @@ func (w *watch) lookForPage(ctx context.Context, c *cursor) (looked, found int, 
 		return 0, 0, err
 	}
 	var lost []invoice.Dispatch
+	archived := make(map[string]*asynq.TaskInfo)
 	for i, state := range states {
 		switch state {
 		case "", // the queue has never had it, or not any more
 			"completed": // yet the database says that it hasn't ended: one that was restored
 			lost = append(lost, jobs[i])
+		case "archived": // likewise, or nobody was asked
+			if info, err := w.inspector.GetTaskInfo(w.known.Queue, taskID(jobs[i])); err == nil {
+				archived[info.ID] = info
+			}
 		}
+	}
+	if err := w.failUnrecorded(ctx, archived); err != nil {
+		return 0, 0, err
 	}
 	// What has ended since the jobs were listed is gone from the queue as well; the database knows, and keeps those.
 	if found, err = w.book.PutBack(ctx, lost); err != nil {
