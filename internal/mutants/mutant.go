@@ -60,6 +60,7 @@ const (
 	blindConflict     hazard = "ON CONFLICT DO NOTHING without a target"
 	sameKey           hazard = "same key or transaction, other content"
 	failover          hazard = "Redis fails over, or is restarted from an old state"
+	flushed           hazard = "Redis forgets everything"
 	evicted           hazard = "Redis evicts keys"
 	lostLease         hazard = "the queue's lease is lost, and two runs overlap"
 	lostAck           hazard = "the acknowledgement is lost"
@@ -81,13 +82,13 @@ const (
 func hazards() []hazard {
 	return []hazard{
 		pausedWorker, crashAfterLocking, lostReplyToSet, winnerFails, killed, lostCommit, burntNumber, pausedCounter,
-		blindConflict, sameKey, failover, evicted, lostLease, lostAck, lostEnqueue, shutdown, undecodable,
+		blindConflict, sameKey, failover, flushed, evicted, lostLease, lostAck, lostEnqueue, shutdown, undecodable,
 		retriesUsedUp, oldSnapshot, badText, restored, storm, redisDown, postgresDown, otherSlot,
 	}
 }
 
 func mutants() []mutant {
-	return slices.Concat(ofLocking(), ofDomain(), ofStore(), ofWorker(), ofProgram())
+	return slices.Concat(ofLocking(), ofDomain(), ofStore(), ofWorker(), ofLedger(), ofProgram())
 }
 
 // apply returns the files that a mutant changes, as they are after it.
