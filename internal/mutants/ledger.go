@@ -74,9 +74,9 @@ func ofLedger() []mutant {
 			in: theLedger, tests: []string{"TestRedisForgetsEverything"},
 		},
 		{
-			name: "a sweep doesn't notice that Redis forgets meanwhile", promise: recovers, hazard: flushed,
-			changes: []change{{watch, "if server == w.sweep.server && mark == w.sweeping() {", "if server == w.sweep.server {"}},
-			in:      theLedger, tests: []string{"TestRedisForgetsInTheMiddleOfASweep"},
+			name: "a mark is overwritten unread", promise: recovers, hazard: flushed,
+			changes: []change{{watch, "if old != was && old != strconv", "if old == sweepMark && old != strconv"}},
+			in:      theLedger, tests: []string{"TestRedisForgetsRightAfterALook"},
 		},
 		{
 			name: "the queue isn't named again after Redis forgot it", promise: recovers, hazard: flushed,
