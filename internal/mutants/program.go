@@ -28,7 +28,7 @@ func ofProgram() []mutant {
 		},
 		{
 			name: "a URL is printed with its password", promise: discreet,
-			changes: []change{{"config/url.go", "return p.redacted()", "return string(u)"}},
+			changes: []change{{"config/url.go", "return p.redacted()", "return p.redacted() + string(u)"}},
 			in:      configuration, tests: []string{"TestURLPrintsWithoutPassword"},
 		},
 		{
