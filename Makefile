@@ -8,6 +8,8 @@ GO ?= go
 DEMO_ARGS ?=
 # What to test and how, such as TEST_ARGS='-run Lock ./locking'.
 TEST_ARGS ?= ./...
+# Which mutants and how, such as MUTANT_ARGS='-run lock -parallel 4'.
+MUTANT_ARGS ?=
 
 # The newest tag and the commit; nothing in an unpacked archive, where there is no repository.
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
@@ -16,7 +18,7 @@ LINTER  := $(GO) tool -modfile=tools/go.mod golangci-lint
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 # With -trimpath, as in build, what both need is compiled once.
@@ -26,6 +28,10 @@ demo: servers build ## show on private servers what invoicer is for
 .PHONY: test
 test: deps ## run all tests on private servers, with the race detector
 	$(GO) run ./internal/sandbox -- env CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 5m $(TEST_ARGS)
+
+.PHONY: mutants
+mutants: servers ## break each promise on purpose, and see a test go red each time (takes a quarter of an hour)
+	@$(GO) run ./internal/sandbox -- $(GO) run ./internal/mutants $(MUTANT_ARGS)
 
 .PHONY: lint
 lint: ## run the linters (the first time they are compiled, which takes minutes)

@@ -1,0 +1,71 @@
+package main
+
+func ofDomain() []mutant {
+	const in = "./invoice"
+	return []mutant{
+		{
+			name: "fingerprint ignores the currency", promise: immutable, hazard: sameKey,
+			changes: []change{{"invoice/fingerprint.go", "\tb = appendField(b, j.Currency)\n", ""}},
+			in:      in, tests: []string{"TestFingerprintSeesEveryChange"},
+		},
+		{
+			name: "fingerprint ignores a line's price", promise: immutable, hazard: sameKey,
+			changes: []change{{"invoice/fingerprint.go", "\t\tb = appendDecimalField(b, l.UnitPrice)\n", ""}},
+			in:      in, tests: []string{"TestFingerprintSeesEveryChange"},
+		},
+		{
+			name: "fingerprint depends on the spelling of the time", promise: classified,
+			changes: []change{{"invoice/fingerprint.go", "j.IssuedAt.UTC().Format(", "j.IssuedAt.Format("}},
+			in:      in, tests: []string{"TestFingerprintSeesEveryChange"},
+		},
+		{
+			name: "rounding half to even", promise: immutable,
+			changes: []change{{"invoice/wide.go", "if rest >= divisor/2 {", "if rest > divisor/2 || rest == divisor/2 && w[0]%2 == 1 {"}},
+			in:      in, tests: []string{"TestCalculate/half_goes_away_from_zero,_in_both_directions"},
+		},
+		{
+			name: "money through a float", promise: immutable,
+			changes: []change{{
+				"invoice/wide.go",
+				"\thi, lo := bits.Mul64(magnitude(a), magnitude(b))\n\tvar w wide\n",
+				"\tif product := float64(a) * float64(b) * float64(c) / math.Pow10(places); math.Abs(product) < math.MaxInt64 {\n" +
+					"\t\treturn int64(math.Round(product)), true\n\t}\n\thi, lo := bits.Mul64(magnitude(a), magnitude(b))\n\tvar w wide\n",
+			}},
+			in: in, tests: []string{"TestCalculateAgainstOracle"},
+		},
+		{
+			name: "tax is rounded for each line", promise: immutable,
+			changes: []change{
+				{"invoice/document.go", "\t\tvar net sum\n", "\t\tvar net, perLine sum\n"},
+				{"invoice/document.go", "\t\t\tnet.add(taxes[i].Net)\n", "\t\t\tnet.add(taxes[i].Net)\n\t\t\tpart, _ := scaledProduct(taxes[i].Net, int64(percent), 1, decimalPlaces+2)\n\t\t\tperLine.add(part)\n"},
+				{"invoice/document.go", "row.Tax, ok = scaledProduct(row.Net, int64(percent), 1, decimalPlaces+2); !ok", "row.Tax, ok = perLine.int64(); !ok"},
+			},
+			in: in, tests: []string{"TestCalculate/tax_is_rounded_once_for_each_rate,_not_for_each_line"},
+		},
+		{
+			name: "a key given twice is accepted", promise: classified,
+			changes: []change{{"invoice/decode.go", "d.at.name = known[i]; seen&(1<<i) != 0 {", "d.at.name = known[i]; seen&(1<<i) != 0 && i < 0 {"}},
+			in:      in, tests: []string{"TestDecodeBad"},
+		},
+		{
+			name: "data after the job is accepted", promise: classified,
+			changes: []change{{"invoice/decode.go", "len(bytes.TrimLeft(rest, \" \\t\\r\\n\")) > 0 {", "len(bytes.TrimLeft(rest, \" \\t\\r\\n\")) > 1<<30 {"}},
+			in:      in, tests: []string{"TestDecodeBad"},
+		},
+		{
+			name: "U+0000 is accepted as text", promise: recovers, hazard: badText,
+			changes: []change{{"invoice/validate.go", "strings.IndexByte(s, 0) < 0 }", "strings.IndexByte(s, 0) <= len(s) }"}},
+			in:      in, tests: []string{"TestDecodeBad"},
+		},
+		{
+			name: "an error quotes the bad value", promise: discreet,
+			changes: []change{{"invoice/scalar.go", "\t\td.complain(err.Error())\n", "\t\td.complain(err.Error() + \": \" + string(number))\n"}},
+			in:      in, tests: []string{"TestErrorsHoldNoPersonalData"},
+		},
+		{
+			name: "an error quotes the payload", promise: discreet,
+			changes: []change{{"invoice/decode.go", "message = fmt.Sprintf(\"is not valid JSON at byte %d\", syntax.ByteOffset)", "message = fmt.Sprintf(\"is not valid JSON at byte %d: %s\", syntax.ByteOffset, d.tokens.UnreadBuffer())"}},
+			in:      in, tests: []string{"TestErrorsHoldNoPersonalData"},
+		},
+	}
+}

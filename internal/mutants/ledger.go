@@ -1,0 +1,122 @@
+package main
+
+// What happens between the acceptance of a job and its worker.
+func ofLedger() []mutant {
+	const (
+		accept, dispatch = "migrations/00003_accept.sql", "invoice/postgres/dispatch.go"
+		relay, queue     = "worker/ledger/relay.go", "worker/ledger/queue.go"
+		watch, workers   = "worker/ledger/watch.go", "worker/ledger/workers.go"
+		theLedger        = "./worker/ledger"
+	)
+	return []mutant{
+		{
+			name: "accept looks into its caller's temporary tables", promise: noneLost,
+			changes: []change{{accept, "quote_ident(current_schema()) || ', pg_temp', true)", "quote_ident(current_schema()), true)"}},
+			in:      theStore, tests: []string{"TestAcceptForARoleThatMayDoNothingElse"},
+		},
+		{
+			name: "accept takes a key given twice", promise: classified,
+			changes: []change{{accept, "HAVING count(*) > 1) AS twice;", "HAVING count(*) > 9) AS twice;"}},
+			in:      theStore, tests: []string{"TestAcceptRefusesWhatCanNeverBeAnInvoice"},
+		},
+		{
+			name: "a job is dispatched anew under its old task id", promise: noneLost, hazard: lostEnqueue,
+			changes: []change{{dispatch, "dispatch = dispatch + 1, updated_at", "dispatch = greatest(dispatch, 1), updated_at"}},
+			in:      theLedger, tests: []string{"TestPutBackComesTooLate"},
+		},
+		{
+			name: "what is claimed isn't marked as dispatched", promise: noneLost,
+			changes: []change{{dispatch, "UPDATE invoice_jobs jobs SET state = 'enqueued', dispatch", "UPDATE invoice_jobs jobs SET dispatch"}},
+			in:      theLedger, tests: []string{"TestManyRelays"},
+		},
+		{
+			name: "two relays claim the same job", promise: noneLost,
+			changes: []change{{dispatch, "WHERE state = 'accepted' ORDER BY id LIMIT ? FOR UPDATE SKIP LOCKED", "WHERE state IN ('accepted', 'enqueued') ORDER BY id LIMIT ?"}},
+			in:      theLedger, tests: []string{"TestManyRelays"},
+		},
+		{
+			name: "a job that was dispatched anew is put back", promise: noneLost, hazard: flushed,
+			changes: []change{{dispatch, " AND invoice_jobs.dispatch = lost.dispatch AND state", " AND state"}},
+			in:      theLedger, tests: []string{"TestPutBackComesTooLate"},
+		},
+		{
+			name: "a job that has ended is put back", promise: classified, hazard: flushed,
+			changes: []change{{dispatch, "= lost.dispatch AND state = 'enqueued'`", "= lost.dispatch AND state <> 'accepted'`"}},
+			in:      theLedger, tests: []string{"TestPutBackComesTooLate"},
+		},
+		{
+			name: "two processes look after one queue", promise: recovers,
+			changes: []change{{dispatch, "WHERE q.holder = excluded.holder OR q.expires_at < now()\n", ""}},
+			in:      theLedger, tests: []string{"TestWhoLooksAfterAQueue"},
+		},
+		{
+			name: "the relay doesn't put back what it couldn't send", promise: recovers, hazard: redisDown,
+			changes: []change{{relay, "return len(claimed), r.putBack(ctx, lost, cause)", "return len(claimed), cause"}},
+			in:      theLedger, tests: []string{"TestRelayOutlastsADeadRedis"},
+		},
+		{
+			name: "the relay puts back what has arrived", promise: noneLost, hazard: lostEnqueue,
+			changes: []change{{relay, "\tif errors.Is(err, asynq.ErrTaskIDConflict) {\n\t\treturn nil\n\t}\n", ""}},
+			in:      theLedger, tests: []string{"TestALostReplyToTheRelayIsNoSecondDispatch"},
+		},
+		{
+			name: "nobody looks for jobs that the queue doesn't have", promise: noneLost, hazard: flushed,
+			changes: []change{{watch, "lost = append(lost, jobs[i])", "lost = append(lost, jobs[i:i]...)"}},
+			in:      theLedger, tests: []string{"TestADispatchThatRedisHasCompletedAlready"},
+		},
+		{
+			name: "a mark that is gone or older isn't noticed", promise: recovers, hazard: flushed,
+			changes: []change{{
+				watch,
+				"\tcase err != nil:\n\t\treturn w.beginSweep(ctx, server, \"its mark is gone\")\n\tcase number < w.known.Marker:\n\t\treturn w.beginSweep(ctx, server, \"its mark is older than it was\")\n",
+				"",
+			}},
+			in: theLedger, tests: []string{"TestRedisForgetsEverything"},
+		},
+		{
+			name: "a mark is overwritten unread", promise: recovers, hazard: flushed,
+			changes: []change{{watch, "if old != was && old != strconv", "if old == sweepMark && old != strconv"}},
+			in:      theLedger, tests: []string{"TestRedisForgetsRightAfterALook"},
+		},
+		{
+			name: "the queue isn't named again after Redis forgot it", promise: recovers, hazard: flushed,
+			changes: []change{{watch, "w.rdb.SAdd(ctx, \"asynq:queues\", w.known.Queue).Err()", "w.rdb.Ping(ctx).Err()"}},
+			in:      theLedger, tests: []string{"TestRedisForgetsEverything"},
+		},
+		{
+			name: "jobs that wait in their queue are put back", promise: recovers, hazard: storm,
+			changes: []change{{watch, "\t\t\t\"completed\": // yet", "\t\t\t\"pending\", \"completed\": // yet"}},
+			in:      theLedger, tests: []string{"TestABacklogIsLeftAlone"},
+		},
+		{
+			name: "another Redis process isn't noticed", promise: recovers, hazard: failover,
+			changes: []change{{watch, "\tcase server != w.known.Server:\n\t\treturn w.beginSweep(ctx, server, \"it was restarted, or another one took its place\")\n", ""}},
+			in:      theLedger, tests: []string{"TestRedisComesBackAsItWasAtTheLastMark"},
+		},
+		{
+			name: "dead workers keep their jobs", promise: recovers, hazard: killed,
+			changes: []change{{workers, "if !seen.dead(now, w.options.DeadAfter) {", "if !seen.dead(now, w.options.DeadAfter) || seen.score == score {"}},
+			in:      theLedger, tests: []string{"TestJobsOfDeadWorkersComeBack"},
+		},
+		{
+			name: "living workers lose their jobs", promise: recovers, hazard: lostLease,
+			changes: []change{{workers, "\tif silent >= after {\n", "\tif silent >= 0 {\n"}},
+			in:      theLedger, tests: []string{"TestDead"},
+		},
+		{
+			name: "a requeued job kills workers for ever", promise: recovers, hazard: killed,
+			changes: []change{{queue, ">= tonumber(ARGV[3]) then", ">= tonumber(ARGV[3]) + 1000000 then"}},
+			in:      theLedger, tests: []string{"TestJobsOfDeadWorkersComeBack"},
+		},
+		{
+			name: "jobs in the queue's archive have no end", promise: noneLost, hazard: retriesUsedUp,
+			changes: []change{{watch, "w.lookAtWorkers(ctx), w.lookAtArchive(ctx), ", "w.lookAtWorkers(ctx), "}},
+			in:      theLedger, tests: []string{"TestWhatTheQueueGaveUpIsRecorded"},
+		},
+		{
+			name: "the archive's old task ends a job that was replayed", promise: classified, hazard: retriesUsedUp,
+			changes: []change{{workers, "!ok || dispatch != dispatchOf(info, jobID) {", "!ok || dispatch < 0 {"}},
+			in:      theLedger, tests: []string{"TestWhatTheQueueGaveUpIsRecorded"},
+		},
+	}
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// A mutant is the product with one mistake in it.
+type mutant struct {
+	name    string
+	promise promise // which it breaks
+	hazard  hazard  // to which it gives way; "" for none in particular
+	changes []change
+
+	in    string   // the package whose tests catch it
+	tests []string // of them, those that do, as go test names them: TestLocker/single/extend
+
+	// hangs: that the tests don't end within a minute counts as well, as it does where jobs are lost.
+	hangs bool
+}
+
+// A change puts a new text in the place of an old one, which occurs exactly once.
+type change struct{ file, old, new string }
+
+// A promise is one of the README's, by its number.
+type promise int
+
+const (
+	one promise = 1 + iota
+	noneLost
+	gapless
+	classified
+	onlyTheHolder
+	recovers
+	immutable
+	discreet
+	lastPromise = discreet
+)
+
+func (p promise) String() string {
+	names := []string{"", "one", "none lost", "gapless", "classified", "only the holder", "it recovers", "immutable", "discreet"}
+	return fmt.Sprintf("%d %s", int(p), names[p])
+}
+
+// A hazard is something that goes wrong by itself, and that the code has to cope with.
+type hazard string
+
+const (
+	pausedWorker      hazard = "a worker pauses for longer than its lock lasts"
+	crashAfterLocking hazard = "a crash between setting a lock and its expiry"
+	lostReplyToSet    hazard = "the reply to SET is lost"
+	winnerFails       hazard = "the winner fails after others lost to it"
+	killed            hazard = "kill -9 at any step"
+	lostCommit        hazard = "the reply to COMMIT is lost"
+	burntNumber       hazard = "a conflict or rollback uses up a number"
+	pausedCounter     hazard = "the holder of the counter pauses"
+	blindConflict     hazard = "ON CONFLICT DO NOTHING without a target"
+	sameKey           hazard = "same key or transaction, other content"
+	failover          hazard = "Redis fails over, or is restarted from an old state"
+	flushed           hazard = "Redis forgets everything"
+	evicted           hazard = "Redis evicts keys"
+	lostLease         hazard = "the queue's lease is lost, and two runs overlap"
+	lostAck           hazard = "the acknowledgement is lost"
+	lostEnqueue       hazard = "the reply to enqueue is lost"
+	shutdown          hazard = "shutdown in mid-work"
+	undecodable       hazard = "an undecodable message stops the queue's own recovery"
+	retriesUsedUp     hazard = "retries are used up, and the archive trims silently"
+	oldSnapshot       hazard = "a statement waits for the counter with an old snapshot"
+	badText           hazard = "bad UTF-8 or U+0000 in a payload"
+	restored          hazard = "Postgres is restored, Redis isn't"
+	storm             hazard = "one transaction thousands of times"
+	redisDown         hazard = "Redis is down"
+	postgresDown      hazard = "Postgres is down, or its disk is full"
+	otherSlot         hazard = "the keys of a script are in two slots of a cluster"
+)
+
+// hazards are all of them. One that is known besides has no code to be broken: NOTIFY in the callers' transactions, in
+// whose place the relay polls.
+func hazards() []hazard {
+	return []hazard{
+		pausedWorker, crashAfterLocking, lostReplyToSet, winnerFails, killed, lostCommit, burntNumber, pausedCounter,
+		blindConflict, sameKey, failover, flushed, evicted, lostLease, lostAck, lostEnqueue, shutdown, undecodable,
+		retriesUsedUp, oldSnapshot, badText, restored, storm, redisDown, postgresDown, otherSlot,
+	}
+}
+
+func mutants() []mutant {
+	return slices.Concat(ofLocking(), ofDomain(), ofStore(), ofWorker(), ofLedger(), ofProgram())
+}
+
+// apply returns the files that a mutant changes, as they are after it.
+func (m *mutant) apply(root string) (map[string][]byte, error) {
+	files := make(map[string][]byte)
+	for _, c := range m.changes {
+		content, ok := files[c.file]
+		if !ok {
+			var err error
+			if content, err = os.ReadFile(filepath.Join(root, filepath.FromSlash(c.file))); err != nil {
+				return nil, err
+			}
+		}
+		if n := strings.Count(string(content), c.old); n != 1 || c.old == c.new {
+			return nil, fmt.Errorf("it doesn't fit the code any more: %s has the old text %d times, and must have it once:\n%s", c.file, n, c.old)
+		}
+		files[c.file] = []byte(strings.Replace(string(content), c.old, c.new, 1))
+	}
+	return files, nil
+}

@@ -1,0 +1,160 @@
+package main
+
+const theStore = "./invoice/postgres"
+
+func ofStore() []mutant {
+	return append(ofSchema(), []mutant{
+		{
+			name: "counter advanced outside of the transaction", promise: gapless, hazard: burntNumber,
+			changes: []change{{
+				"invoice/postgres/insert.go",
+				"\ttx := s.db.WithContext(ctx).Begin()\n",
+				"\ts.db.WithContext(ctx).Exec(\"UPDATE invoice_series SET last_number = last_number + 1 WHERE series = ? AND period = ?\", d.Slot.Series, d.Slot.Period)\n" +
+					"\ttx := s.db.WithContext(ctx).Begin()\n",
+			}},
+			in: theStore, tests: []string{"TestRollbackUsesNoNumber"},
+		},
+		{
+			name: "look-up before the counter is locked", promise: classified, hazard: oldSnapshot,
+			changes: []change{
+				{
+					"invoice/postgres/insert.go",
+					"\tnumber, err := lockCounter(tx, d.JobID, d.Slot)\n",
+					"\texisting, err := find(tx, d.Job.TransactionID, d.Job.IdempotencyKey)\n\tif err != nil {\n\t\treturn inserted, err\n\t}\n" +
+						"\tnumber, err := lockCounter(tx, d.JobID, d.Slot)\n",
+				},
+				{
+					"invoice/postgres/insert.go",
+					"\texisting, err := find(tx, d.Job.TransactionID, d.Job.IdempotencyKey)\n\tif err != nil {\n\t\treturn inserted, err\n\t}\n\tif existing.OfTransaction",
+					"\tif existing.OfTransaction",
+				},
+			},
+			in: theStore, tests: []string{"TestWhoWaitedForTheCounterSeesWhatWasCommitted"},
+		},
+		{
+			name: "no read after a lost commit", promise: classified, hazard: lostCommit,
+			changes: []change{{"invoice/postgres/insert.go", "return s.settle(ctx, d, lost)", "return invoice.Insertion{}, classify(lost)"}},
+			in:      theStore, tests: []string{"TestLostCommitReply"},
+		},
+		{
+			name: "ON CONFLICT DO NOTHING without a target", promise: one, hazard: blindConflict,
+			changes: []change{
+				{"invoice/postgres/insert.go", "\t\"gorm.io/gorm\"\n", "\t\"gorm.io/gorm\"\n\t\"gorm.io/gorm/clause\"\n"},
+				{"invoice/postgres/insert.go", "tx.Create(row)", "tx.Clauses(clause.OnConflict{DoNothing: true}).Create(row)"},
+			},
+			in: theStore, tests: []string{"TestUniqueViolationIsALostRace"},
+		},
+		{
+			name: "the job's end isn't committed with its invoice", promise: noneLost, hazard: killed,
+			changes: []change{{
+				"invoice/postgres/insert.go",
+				"WHERE job_id = ? AND transaction_id = ?`,\n\t\trow.Number",
+				"WHERE job_id = ? AND transaction_id = ? AND false`,\n\t\trow.Number",
+			}},
+			in: theStore, tests: []string{"TestRecordFollowsTheJob"},
+		},
+		{
+			name: "nobody ends the session that holds the counter", promise: recovers, hazard: pausedCounter,
+			changes: []change{{"invoice/postgres/store.go", "\t\t\"idle_in_transaction_session_timeout\": milliseconds(o.IdleInTransactionTimeout),\n", ""}},
+			in:      theStore, tests: []string{"TestPausedHolderOfTheCounter"},
+		},
+		{
+			name: "a failed end replaces the good one of a direct job", promise: classified, hazard: lostAck,
+			changes: []change{{
+				"invoice/postgres/record.go",
+				"WHERE NOT EXISTS (SELECT FROM invoices WHERE transaction_id = ? AND job_id = ?)\n  AND NOT EXISTS (SELECT FROM duplicate_attempts WHERE job_id = ?)",
+				"WHERE (?::text, ?::text, ?::text) IS NOT NULL",
+			}},
+			in: theStore, tests: []string{"TestNoBadEndAfterAGoodOne"},
+		},
+		{
+			name: "a failed end overwrites a row that is done", promise: classified, hazard: lostAck,
+			changes: []change{{"invoice/postgres/record.go", "WHERE invoice_jobs.state IN ('enqueued', 'failed') AND invoice_jobs.transaction_id", "WHERE invoice_jobs.transaction_id"}},
+			in:      theStore, tests: []string{"TestDoneStaysDone"},
+		},
+		{
+			name: "a payload that is no text is recorded as text", promise: noneLost, hazard: badText,
+			changes: []change{{"invoice/postgres/record.go", "utf8.ValidString(payload) && !strings.ContainsRune(payload, 0) {", "utf8.ValidString(payload) || payload != \"\" {"}},
+			in:      theStore, tests: []string{"TestRecordFailed"},
+		},
+		{
+			name: "an end is recorded against an invoice that isn't there", promise: classified, hazard: restored,
+			changes: []change{{
+				"invoice/postgres/record.go",
+				"WHERE id = ? AND transaction_id = ? AND fingerprint = ?)`",
+				"WHERE id = ? AND (transaction_id = ? OR true) AND (fingerprint = ? OR true))`",
+			}},
+			in: theStore, tests: []string{"TestRecordAgainstAnInvoiceThatIsNotThere"},
+		},
+		{
+			name: "a missing table is a failure of the job", promise: recovers, hazard: restored,
+			changes: []change{{"invoice/postgres/errors.go", "\"42P01\", \"42883\":", "\"42883\":"}},
+			in:      theStore, tests: []string{"TestMissingTablesAreAnOutage"},
+		},
+		{
+			name: "conflicts are swallowed as duplicates", promise: immutable, hazard: sameKey,
+			changes: []change{{"invoice/generator.go", "case own != nil && own.Fingerprint != r.Fingerprint:", "case own != nil && own.Fingerprint == \"\":"}},
+			in:      theStore, tests: []string{"TestInsertDecidesByWhatIsThere/other_content"},
+		},
+		{
+			name: "another transaction's key is no conflict", promise: immutable, hazard: sameKey,
+			changes: []change{{
+				"invoice/generator.go",
+				"\tcase e.OfKey != nil:\n",
+				"\tcase e.OfKey != nil && e.OfKey.ID != 0:\n\t\treturn Result{Outcome: Duplicate, Invoice: e.OfKey, Reason: reason}, nil\n\tcase e.OfKey != nil:\n",
+			}},
+			in: theStore, tests: []string{"TestInsertDecidesByWhatIsThere/a_key_of_another_transaction"},
+		},
+		{
+			name: "a job's rerun is a duplicate of itself", promise: classified, hazard: lostAck,
+			changes: []change{{"invoice/generator.go", "case own != nil && own.JobID == r.JobID:", "case own != nil && own.JobID == \"\":"}},
+			in:      theStore, tests: []string{"TestInsertDecidesByWhatIsThere/the_same_job_again"},
+		},
+	}...)
+}
+
+func ofSchema() []mutant {
+	const tables = "migrations/00001_invoices.sql"
+	return []mutant{
+		{
+			name: "no unique constraint on transaction_id", promise: one, hazard: failover,
+			changes: []change{{tables, "    CONSTRAINT invoices_transaction_id_key UNIQUE (transaction_id),\n", ""}},
+			in:      theStore, tests: []string{"TestDatabaseRefuses/second_invoice_for_a_transaction"},
+		},
+		{
+			name: "no unique constraint on idempotency_key", promise: one, hazard: sameKey,
+			changes: []change{{tables, "    CONSTRAINT invoices_idempotency_key_key UNIQUE (idempotency_key),\n", ""}},
+			in:      theStore, tests: []string{"TestDatabaseRefuses/second_invoice_for_a_key"},
+		},
+		{
+			name: "no unique constraint on the number", promise: gapless,
+			changes: []change{{tables, "    CONSTRAINT invoices_series_period_number_key UNIQUE (series, period, number),\n", ""}},
+			in:      theStore, tests: []string{"TestDatabaseRefuses/number_twice"},
+		},
+		{
+			name: "no trigger against gaps", promise: gapless, hazard: burntNumber,
+			changes: []change{{tables, "CREATE TRIGGER invoices_gapless AFTER INSERT ON invoices\n    REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION refuse_gap();\n", ""}},
+			in:      theStore, tests: []string{"TestDatabaseRefuses/gap"},
+		},
+		{
+			name: "no trigger against changes", promise: immutable,
+			changes: []change{{tables, "CREATE TRIGGER invoices_immutable BEFORE UPDATE OR DELETE ON invoices FOR EACH ROW EXECUTE FUNCTION refuse_change();\n", ""}},
+			in:      theStore, tests: []string{"TestDatabaseRefuses/change"},
+		},
+		{
+			name: "no trigger against additional lines", promise: immutable,
+			changes: []change{{tables, "CREATE TRIGGER invoice_lines_complete AFTER INSERT ON invoice_lines\n    REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION refuse_addition();\n", ""}},
+			in:      theStore, tests: []string{"TestDatabaseRefuses/addition_of_a_line"},
+		},
+		{
+			name: "a counter may be lowered", promise: gapless,
+			changes: []change{{tables, "= (OLD.series, OLD.period, OLD.kind) AND NEW.last_number >= OLD.last_number THEN", "= (OLD.series, OLD.period, OLD.kind) THEN"}},
+			in:      theStore, tests: []string{"TestDatabaseRefuses/counter_lowered"},
+		},
+		{
+			name: "a good end needs no invoice", promise: classified,
+			changes: []change{{"migrations/00002_ledger.sql", "outcome IN ('created', 'duplicate') AND invoice_id IS NOT NULL", "outcome IN ('created', 'duplicate')"}},
+			in:      theStore, tests: []string{"TestDatabaseRefuses/good_end_without_an_invoice"},
+		},
+	}
+}

@@ -1,0 +1,139 @@
+package main
+
+func ofWorker() []mutant {
+	const handler, in = "worker/handler.go", "./worker"
+	return []mutant{
+		{
+			name: "a held lock is acknowledged", promise: noneLost, hazard: winnerFails,
+			changes: []change{{
+				handler,
+				"\t\th.returned(ctx, a, err)\n\t\treturn err\n",
+				"\t\th.returned(ctx, a, err)\n\t\tif errors.As(err, new(*contentionError)) {\n\t\t\treturn nil\n\t\t}\n\t\treturn err\n",
+			}},
+			in: in, tests: []string{"TestCrashedHolder/another_job_waits_for_the_expiry"},
+		},
+		{
+			name: "a loser is a duplicate before the invoice is seen", promise: noneLost, hazard: winnerFails,
+			changes: []change{{
+				handler,
+				"result, err = h.generator.Lookup(ctx, r, reason)",
+				"result, err = invoice.Result{Outcome: invoice.Duplicate, Invoice: &invoice.Invoice{ID: 1, TransactionID: r.Job.TransactionID, Fingerprint: r.Fingerprint}, Reason: reason}, nil",
+			}},
+			in: in, tests: []string{"TestCrashedHolder/another_job_waits_for_the_expiry"},
+		},
+		{
+			name: "losing a race uses up a retry", promise: recovers, hazard: storm,
+			changes: []change{{"worker/retry.go", "return !errors.As(err, &contention) && !errors.As", "return errors.As(err, &contention) || !errors.As"}},
+			in:      in, tests: []string{"TestCrashedHolder/another_job_waits_for_the_expiry"},
+		},
+		{
+			name: "all slots wait for one lock", promise: recovers, hazard: storm,
+			changes: []change{{handler, "max(1, o.Concurrency/4)", "max(1, o.Concurrency)"}},
+			in:      in, tests: []string{"TestWaitersLeaveSlotsForOthers"},
+		},
+		{
+			name: "nothing is remembered of a done transaction", promise: recovers, hazard: storm,
+			changes: []change{{handler, "\t\tremember = string(value)\n", "\t\t_ = value\n"}},
+			in:      in, tests: []string{"TestRoundTrips"},
+		},
+		{
+			name: "the done entry is stored before the commit", promise: noneLost, hazard: winnerFails,
+			changes: []change{{
+				handler,
+				"\tresult, err = h.generator.Generate(ctx, r)\n",
+				"\tearly, _ := json.Marshal(invoice.Invoice{ID: 1, TransactionID: r.Job.TransactionID, Fingerprint: r.Fingerprint})\n\tremember = string(early)\n\tresult, err = h.generator.Generate(ctx, r)\n",
+			}},
+			in: in, tests: []string{"TestNothingIsDoneBeforeTheCommit"},
+		},
+		{
+			name: "a stale done entry is trusted", promise: noneLost, hazard: restored,
+			changes: []change{{
+				handler,
+				"\t\tif entry == nil || !errors.Is(err, invoice.ErrNotInvoiced) {\n\t\t\treturn result, err\n",
+				"\t\tif entry != nil && errors.Is(err, invoice.ErrNotInvoiced) && result.Invoice != nil {\n\t\t\treturn result, nil\n\t\t}\n" +
+					"\t\tif entry == nil || !errors.Is(err, invoice.ErrNotInvoiced) {\n\t\t\treturn result, err\n",
+			}},
+			in: in, tests: []string{"TestDoneEntryWithoutAnInvoice/of_another_job"},
+		},
+		{
+			name: "a done entry of other content is a duplicate", promise: immutable, hazard: sameKey,
+			changes: []change{{"invoice/generator.go", "known.TransactionID == r.Job.TransactionID && known.Fingerprint == r.Fingerprint &&", "known.TransactionID == r.Job.TransactionID &&"}},
+			in:      in, tests: []string{"TestConflicts/same_transaction,_other_content"},
+		},
+		{
+			name: "a job's own done entry makes it a duplicate", promise: classified, hazard: lostAck,
+			changes: []change{{"invoice/generator.go", "known.Fingerprint == r.Fingerprint && known.JobID != r.JobID {", "known.Fingerprint == r.Fingerprint {"}},
+			in:      in, tests: []string{"TestSameTaskTwice"},
+		},
+		{
+			name: "a duplicate is acknowledged without a record", promise: noneLost, hazard: storm,
+			changes: []change{{handler, "if err == nil && !result.Recorded && result.Outcome != invoice.Conflict {", "if err == nil && !result.Recorded && result.Outcome == invoice.Created {"}},
+			in:      in, tests: []string{"TestDuplicateRunsTwice"},
+		},
+		{
+			name: "the ledger's job goes by its task's id", promise: classified, hazard: lostEnqueue,
+			changes: []change{{"worker/attempt.go", "headers[client.JobIDHeader]; id != \"\" {", "headers[client.JobIDHeader]; id != \"\" && taskID == \"\" {"}},
+			in:      in, tests: []string{"TestJobOfTheLedger"},
+		},
+		{
+			name: "a failed job isn't recorded before it is archived", promise: noneLost, hazard: retriesUsedUp,
+			changes: []change{{handler, "\t\tend, err = h.giveUp(ctx, a, err)\n\t}\n\tif err != nil {", "\t\terr = errors.Join(err, asynq.SkipRetry)\n\t}\n\tif err != nil {"}},
+			in:      in, tests: []string{"TestRetriesUsedUp/error"},
+		},
+		{
+			name: "the queue's own limit archives a job in mid-outage", promise: noneLost, hazard: retriesUsedUp,
+			changes: []change{{handler, "!errors.Is(err, asynq.SkipRetry) && a.retried >= a.limit {", "!errors.Is(err, asynq.SkipRetry) && a.retried > a.limit {"}},
+			in:      in, tests: []string{"TestForeignRetryLimit"},
+		},
+		{
+			name: "retries never run out", promise: recovers, hazard: retriesUsedUp,
+			changes: []change{{"worker/attempt.go", "return isFailure(err) && a.retried >= min(maxRetry, a.limit) ||", "return isFailure(err) && a.retried > min(maxRetry, a.limit) ||"}},
+			in:      in, tests: []string{"TestRetriesUsedUp/error"},
+		},
+		{
+			name: "outages use up retries", promise: recovers, hazard: postgresDown,
+			changes: []change{{"worker/retry.go", "!errors.As(err, &version) && !isOutage(err)\n", "!errors.As(err, &version)\n"}},
+			in:      in, tests: []string{"TestPostgresRestarts"},
+		},
+		{
+			name: "a crash counts as no failure", promise: recovers, hazard: lostLease,
+			changes: []change{{"worker/retry.go", "!errors.As(err, &version) && !isOutage(err)\n", "!errors.As(err, &version) && !isOutage(err) && !errors.Is(err, asynq.ErrLeaseExpired)\n"}},
+			in:      in, tests: []string{"TestLostAcknowledgement"},
+		},
+		{
+			name: "a job that kills its workers does so for ever", promise: recovers, hazard: killed,
+			changes: []change{{handler, "if a.retried > h.options.MaxRetry+maxCrashes {", "if a.retried < 0 {"}},
+			in:      in, tests: []string{"TestJobThatKillsItsWorkers"},
+		},
+		{
+			name: "a failed end doesn't wait for a commit under way", promise: classified, hazard: lostLease,
+			changes: []change{{"invoice/postgres/record.go", "tx.Exec(\"SELECT \"+lockEnd, e.JobID)", "tx.Exec(\"SELECT ?::text\", e.JobID)"}},
+			in:      in, tests: []string{"TestGivenUpWhileTheInvoiceIsBeingCommitted"},
+		},
+		{
+			name: "shutdown leaves handlers behind", promise: noneLost, hazard: shutdown,
+			changes: []change{{"worker/server.go", "\ts.handler.running.Wait()\n", ""}},
+			in:      in, tests: []string{"TestShutdownWaitsForWhatTheQueueHasGivenUpOn"},
+		},
+		{
+			name: "a reply to enqueue that is lost is an error", promise: noneLost, hazard: lostEnqueue,
+			changes: []change{{"worker/client/client.go", "if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {", "if err != nil {"}},
+			in:      in, tests: []string{"TestLostReplyToEnqueue"},
+		},
+		{
+			name: "a message that stops the queue's recovery goes unseen", promise: recovers, hazard: undecodable,
+			changes: []change{{"worker/log.go", "\t\tlevel = slog.LevelWarn\n", "\t\tlevel = slog.LevelDebug\n"}},
+			in:      in, tests: []string{"TestUndecodableMessageIsSeen"},
+		},
+		{
+			name: "log lines hold the payload", promise: discreet,
+			changes: []change{{"worker/event.go", "\"attempt\", a.number()}\n", "\"attempt\", a.number(), \"payload\", string(a.task.Payload())}\n"}},
+			in:      in, tests: []string{"TestLogsHoldNoPersonalData"},
+		},
+		{
+			name: "a panic tells what it was about", promise: discreet,
+			changes: []change{{"worker/retry.go", "what: fmt.Sprintf(\"%T\", p)", "what: fmt.Sprintf(\"%v\", p)"}},
+			in:      in, tests: []string{"TestPanicIsAFailureAndTellsNothing"},
+		},
+	}
+}

@@ -1,0 +1,76 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"invoicer/internal/fault"
+	"invoicer/invoice"
+)
+
+// Whoever waits for the counter looks for the transaction only when it has it: what was committed meanwhile is found, and
+// not run into.
+func TestWhoWaitedForTheCounterSeesWhatWasCommitted(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	written, mayCommit := make(chan struct{}), make(chan struct{})
+	first := make(chan error, 1)
+	go func() {
+		ctx := fault.With(t.Context(), func(_ context.Context, p fault.Point) error {
+			if p == fault.Written {
+				close(written)
+				<-mayCommit
+			}
+			return nil
+		})
+		_, err := b.generator.Generate(ctx, request("first", job(t, "T1")))
+		first <- err
+	}()
+	<-written
+	second := make(chan invoice.Result, 1)
+	go func() {
+		r, err := b.generator.Generate(t.Context(), request("second", job(t, "T1")))
+		if err != nil {
+			t.Errorf("the second: %v", err)
+		}
+		second <- r
+	}()
+	b.awaitBlocked(t)
+	close(mayCommit)
+	if err := <-first; err != nil {
+		t.Errorf("the first: %v", err)
+	}
+	if r := <-second; r.Outcome != invoice.Duplicate || r.Reason != invoice.AlreadyInvoiced {
+		t.Errorf("the second: %s, %s; want a duplicate that found the invoice, instead of violating a constraint", r.Outcome, r.Reason)
+	}
+	b.gapless(t)
+}
+
+// Of a job that is done, nothing but its row may be left once old duplicate attempts are pruned.
+func TestDoneStaysDone(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	made := b.create(t, "maker", job(t, "T1"))
+	for _, step := range []invoice.Outcome{invoice.Failed, invoice.Duplicate} {
+		// The ledger has a row for it since it failed; for the maker there is none.
+		e := end("other", step, made)
+		if step == invoice.Failed {
+			e.Invoice = nil
+		}
+		if err := b.store.Record(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := b.db.ExecContext(t.Context(), "DELETE FROM duplicate_attempts"); err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range []invoice.Outcome{invoice.Failed, invoice.Conflict, invoice.Invalid} {
+		if err := b.store.Record(t.Context(), end("other", o, nil)); !errors.Is(err, invoice.ErrEnded) {
+			t.Errorf("%s: error %v, want ErrEnded", o, err)
+		}
+	}
+	if got := b.text(t, "SELECT concat_ws(' ', state, outcome, invoice_id IS NOT NULL) FROM invoice_jobs WHERE job_id = 'other'"); got != "done duplicate t" {
+		t.Errorf("its row is %s", got)
+	}
+}

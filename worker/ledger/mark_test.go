@@ -1,0 +1,37 @@
+package ledger_test
+
+import (
+	"testing"
+
+	"invoicer/worker/ledger"
+)
+
+// What came into Redis after the last mark may be gone although the mark is there and right, as when a second's worth of
+// commands wasn't on disk yet. That it is another process tells of it.
+func TestRedisComesBackAsItWasAtTheLastMark(t *testing.T) {
+	t.Parallel()
+	b, server := private(t)
+	r, told := b.newReconciler(t, "r", func(p *reconcilerParts) { p.Settled, p.Lease = 1, patience })
+	for range 3 {
+		round(t, r)
+	}
+	told.await(t, ledger.Swept)
+	if err := b.rdb.Save(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	const jobs = 10
+	b.accept(t, 1, jobs)
+	relayed(t, jobs, b.relay(t))
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	b.restart(t, server)
+	if n := len(b.pending(t)); n != 0 {
+		t.Fatalf("Redis has kept %d tasks, and was to forget them", n)
+	}
+	round(t, r)
+	told.await(t, ledger.Restored)
+	if e := told.await(t, ledger.PutBack); e.Jobs != jobs {
+		t.Errorf("%d of %d jobs are put back", e.Jobs, jobs)
+	}
+}
