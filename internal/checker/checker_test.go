@@ -17,27 +17,27 @@ func TestMain(m *testing.M) { sandboxtest.Main(m) }
 
 const (
 	sale = `{"transaction_id":"T1","customer_name":"Ada","issued_at":"2010-12-01T09:26:00+01:00","currency":"GBP","lines":[
-{"sku":"A","quantity":3,"unit_price":"0.335","tax_percent":"20"},{"quantity":"2.50","unit_price":1,"discount_percent":"10","tax_percent":20.0}],
+{"sku":"A","quantity":3,"unit_price":"0.335","tax_percent":"20"},{"quantity":"2.50","unit_price":1,"discount_percent":"10","tax_percent":5.0}],
 "metadata":{"order":"A-17"}}`
 	saleAgain = `{"issued_at":"2010-12-01T08:26:00Z","transaction_id":"T1","customer_name":"Ada","currency":"GBP","lines":[
-{"sku":"A","quantity":3.0,"unit_price":"0.335","tax_percent":20},{"quantity":"2.5","unit_price":1,"discount_percent":10,"tax_percent":20}]}`
+{"sku":"A","quantity":3.0,"unit_price":"0.335","tax_percent":20},{"quantity":"2.5","unit_price":1,"discount_percent":10,"tax_percent":"5"}]}`
 	saleOtherwise = `{"transaction_id":"T1","customer_name":"Bert","issued_at":"2010-12-01T08:26:00Z","currency":"GBP","lines":[{"quantity":3,"unit_price":"0.335"}]}`
 	credit        = `{"transaction_id":"T2","idempotency_key":"K2","issued_at":"2010-12-01T08:26:00Z","currency":"JPY","lines":[{"quantity":-1,"unit_price":"2.5"}]}`
 	bad           = `{"transaction_id":"T3","issued_at":"2010-12-01T08:26:00Z","currency":"ZZZ","lines":[{"quantity":1,"unit_price":1}]}`
 	lost          = `{"transaction_id":"T9","issued_at":"2010-12-01T08:26:00Z","currency":"GBP","lines":[{"quantity":1,"unit_price":1}]}`
 )
 
-// What is stored is written by hand, and so are the amounts: 3 × 0.335 is 1.01, 2.5 less 10% is 2.25, and 20% of 3.26 is
-// 0.65; −2.5 yen are −3.
+// What is stored is written by hand, and so are the amounts: 3 × 0.335 is 1.01 and 20% of that 0.20; 2.5 less 10% is 2.25
+// and 5% of that 0.11; −2.5 yen are −3.
 const wellStored = `
 INSERT INTO invoice_series (series, period, kind) VALUES ('INV', '', 'invoice'), ('INV-CN', '', 'credit_note');
 UPDATE invoice_series SET last_number = 1;
 INSERT INTO invoices (series, period, number, invoice_number, kind, transaction_id, idempotency_key, job_id, fingerprint, customer_name, currency, subtotal_minor, tax_minor, total_minor, issued_at, metadata) VALUES
-('INV', '', 1, 'INV-000001', 'invoice', 'T1', 'T1', 'j1', 'v1:' || repeat('0', 64), 'Ada', 'GBP', 326, 65, 391, '2010-12-01T08:26:00Z', '{"order":"A-17"}'),
+('INV', '', 1, 'INV-000001', 'invoice', 'T1', 'T1', 'j1', 'v1:' || repeat('0', 64), 'Ada', 'GBP', 326, 31, 357, '2010-12-01T08:26:00Z', '{"order":"A-17"}'),
 ('INV-CN', '', 1, 'INV-CN-000001', 'credit_note', 'T2', 'K2', 'j2', 'v1:' || repeat('1', 64), NULL, 'JPY', -3, 0, -3, '2010-12-01T08:26:00Z', '{}');
 INSERT INTO invoice_lines (invoice_id, position, sku, quantity, unit_price, discount_percent, tax_percent, net_minor) VALUES
-(1, 1, 'A', 3, 0.335, 0, 20, 101), (1, 2, NULL, 2.5, 1, 10, 20, 225), (2, 1, NULL, -1, 2.5, 0, NULL, -3);
-INSERT INTO invoice_taxes VALUES (1, 20, 326, 65);
+(1, 1, 'A', 3, 0.335, 0, 20, 101), (1, 2, NULL, 2.5, 1, 10, 5, 225), (2, 1, NULL, -1, 2.5, 0, NULL, -3);
+INSERT INTO invoice_taxes VALUES (1, 20, 101, 20), (1, 5, 225, 11);
 INSERT INTO duplicate_attempts (job_id, transaction_id, idempotency_key, invoice_id, reason, worker) VALUES ('j3', 'T1', 'T1', 1, 'lost_race', 'w');
 INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, queue, payload, state, outcome, reason, invoice_id) VALUES
 ('j1', 'T1', 'T1', 'q', $sale$, 'done', 'created', NULL, 1),
@@ -129,10 +129,10 @@ func TestCheck(t *testing.T) {
 		"no counter":                        {plant: `DELETE FROM invoice_series WHERE series = 'INV'`, want: "gap: series INV  has no counter"},
 		"a wrong net":                       {plant: `UPDATE invoice_lines SET net_minor = 100 WHERE net_minor = 101`, want: "wrong: invoice INV-000001 of job j1 is calculated wrongly: it has lines[0].net_minor=100, asked for is lines[0].net_minor=101"},
 		"a wrong subtotal":                  {plant: `UPDATE invoices SET subtotal_minor = 325 WHERE id = 1`, want: "has subtotal_minor=325, asked for is subtotal_minor=326"},
-		"a wrong tax":                       {plant: `UPDATE invoices SET tax_minor = 66 WHERE id = 1`, want: "has tax_minor=66, asked for is tax_minor=65"},
-		"a wrong total":                     {plant: `UPDATE invoices SET total_minor = 392 WHERE id = 1`, want: "has total_minor=392, asked for is total_minor=391"},
-		"a wrong tax of a percentage":       {plant: `UPDATE invoice_taxes SET tax_minor = 66`, want: "has tax at 20=66 on 326, asked for is tax at 20=65 on 326"},
-		"no tax":                            {plant: `DELETE FROM invoice_taxes`, want: "lacks tax at 20=65"},
+		"a wrong tax":                       {plant: `UPDATE invoices SET tax_minor = 66 WHERE id = 1`, want: "has tax_minor=66, asked for is tax_minor=31"},
+		"a wrong total":                     {plant: `UPDATE invoices SET total_minor = 392 WHERE id = 1`, want: "has total_minor=392, asked for is total_minor=357"},
+		"a wrong tax of a percentage":       {plant: `UPDATE invoice_taxes SET tax_minor = 21 WHERE tax_percent = 20`, want: "has tax at 20=21 on 101, asked for is tax at 20=20 on 101"},
+		"no tax":                            {plant: `DELETE FROM invoice_taxes`, want: "lacks tax at 5=11"},
 		"a line too few":                    {plant: `DELETE FROM invoice_lines WHERE invoice_id = 1 AND position = 2`, want: "wrong: invoice INV-000001 is not what its job j1 asked for: it has lines=1"},
 		"another description":               {plant: `UPDATE invoice_lines SET description = 'x' WHERE invoice_id = 2`, want: "wrong: invoice INV-CN-000001 is not what its job j2 asked for"},
 		"another customer":                  {plant: `UPDATE invoices SET customer_name = 'Eve' WHERE id = 1`, want: "has customer_name=Eve, asked for is customer_name=Ada"},

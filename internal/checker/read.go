@@ -71,7 +71,7 @@ coalesce(country, ''), currency, subtotal_minor, tax_minor, total_minor, to_char
 FROM invoices ORDER BY id`
 	selectLines = `SELECT invoice_id, position, coalesce(sku, ''), coalesce(description, ''), quantity::text, unit_price::text,
 discount_percent::text, coalesce(tax_percent::text, ''), net_minor FROM invoice_lines ORDER BY invoice_id, position`
-	selectTaxes      = `SELECT invoice_id, tax_percent::text, net_minor, tax_minor FROM invoice_taxes ORDER BY invoice_id, tax_percent`
+	selectTaxes      = `SELECT invoice_id, tax_percent::text, net_minor, tax_minor FROM invoice_taxes t ORDER BY invoice_id, t.tax_percent`
 	selectDuplicates = `SELECT job_id, transaction_id, invoice_id FROM duplicate_attempts ORDER BY id`
 	selectJobs       = `SELECT job_id, coalesce(transaction_id, ''), state, coalesce(outcome, ''),
 coalesce(convert_to(payload, 'UTF8'), payload_raw), coalesce(invoice_id, 0) FROM invoice_jobs ORDER BY id`
