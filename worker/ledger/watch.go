@@ -83,12 +83,23 @@ func (w *watch) lookAtRedis(ctx context.Context) error {
 	case server != w.known.Server:
 		return w.beginSweep(ctx, server, "it was restarted, or another one took its place")
 	}
-	return w.mark(ctx, max(number, w.known.Marker)+1, server)
+	return w.mark(ctx, mark, max(number, w.known.Marker)+1, server)
 }
 
-// mark writes the next mark, into Redis first: the database must never know of one that Redis hasn't had.
-func (w *watch) mark(ctx context.Context, number int64, server string) error {
-	if err := w.rdb.Set(ctx, w.marker, number, 0).Err(); err != nil {
+// advance writes the next mark if the one before is still there. A mark that was written after Redis had forgotten
+// everything would hide that it has.
+var advance = redis.NewScript(`
+if redis.call("GET", KEYS[1]) ~= ARGV[1] then
+	return 0
+end
+redis.call("SET", KEYS[1], ARGV[2])
+return 1`)
+
+// mark writes the next mark, into Redis first: the database must never know of one that Redis hasn't had. Where the
+// one before has gone since it was read, it writes nothing, and the next look finds out.
+func (w *watch) mark(ctx context.Context, before string, number int64, server string) error {
+	advanced, err := advance.Run(ctx, w.rdb, []string{w.marker}, before, number).Bool()
+	if err != nil || !advanced {
 		return err
 	}
 	w.known.Marker, w.known.Server = number, server
@@ -169,7 +180,7 @@ func (w *watch) lookForJobs(ctx context.Context) error {
 				w.options.Logger.WarnContext(ctx, "jobs that redis had forgotten are back", "queue", w.known.Queue, "jobs", s.found)
 			}
 			w.options.Observe(Event{What: Swept, Queue: w.known.Queue, Jobs: s.found})
-			return w.mark(ctx, w.known.Marker+1, s.server)
+			return w.mark(ctx, w.sweeping(), w.known.Marker+1, s.server)
 		}
 		return nil
 	}
