@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"invoicer/internal/sample"
@@ -12,6 +14,7 @@ import (
 
 // An asking is a job to be sent.
 type asking struct {
+	place         float64 // in the order of sending
 	transactionID string
 	fingerprint   string // "" of an invalid one
 	payload       []byte
@@ -27,8 +30,17 @@ func askings(t *testing.T, r *rand.Rand, n, conflicts, invalid int) []asking {
 		jobs = append(jobs, g.Next())
 	}
 	first := len(jobs)
+	places := make([]float64, first, n+conflicts)
+	for i := range places {
+		places[i] = r.Float64()
+	}
 	for i := range n/5 + conflicts {
-		j := jobs[r.IntN(first)]
+		original := r.IntN(first)
+		j, place := jobs[original], places[original] // right beside it: they race
+		if r.IntN(2) == 0 {
+			place = r.Float64()
+		}
+		places = append(places, place)
 		j.Producer = fmt.Sprintf("again-%d", r.IntN(3))
 		if i >= n/5 {
 			j.CustomerName += " & Co"
@@ -41,14 +53,14 @@ func askings(t *testing.T, r *rand.Rand, n, conflicts, invalid int) []asking {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, asking{jobs[i].TransactionID, jobs[i].Fingerprint(), payload})
+		all = append(all, asking{places[i], jobs[i].TransactionID, jobs[i].Fingerprint(), payload})
 	}
 	for i := range invalid {
 		id := fmt.Sprintf("bad-%d", i)
 		payload := fmt.Appendf(nil, `{"transaction_id":%q,"issued_at":"2010-12-01T08:26:00Z","currency":"ZZZ","lines":[{"quantity":1,"unit_price":"2.55"}]}`, id)
-		all = append(all, asking{transactionID: id, payload: payload})
+		all = append(all, asking{place: r.Float64(), transactionID: id, payload: payload})
 	}
-	r.Shuffle(len(all), func(i, k int) { all[i], all[k] = all[k], all[i] })
+	slices.SortStableFunc(all, func(a, b asking) int { return cmp.Compare(a.place, b.place) })
 	return all
 }
 

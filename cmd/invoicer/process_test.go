@@ -175,6 +175,9 @@ func (p *process) stderr() string {
 	return strings.Join(p.lines, "\n")
 }
 
+// said tells whether a line on stderr contains the text.
+func (p *process) said(text string) bool { return strings.Contains(p.stderr(), text) }
+
 // await returns the first line on stderr that contains the text.
 func (p *process) await(t *testing.T, text string) string {
 	t.Helper()
