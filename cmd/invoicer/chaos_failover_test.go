@@ -24,7 +24,7 @@ func TestChaosFailover(t *testing.T) {
 	host, port, _ := strings.Cut(masterAddr, ":")
 	toMaster, toReplica := redis.NewClient(&redis.Options{Addr: masterAddr}), redis.NewClient(&redis.Options{Addr: replicaAddr})
 	t.Cleanup(func() { toMaster.Close(); toReplica.Close() })
-	if err := toReplica.SlaveOf(t.Context(), host, port).Err(); err != nil {
+	if err := toReplica.ReplicaOf(t.Context(), host, port).Err(); err != nil {
 		t.Fatal(err)
 	}
 	awaitTrue(t, "the replica follows", func() bool {

@@ -57,7 +57,6 @@ func (c cell) String() string {
 	return s
 }
 
-//nolint:paralleltest // the cells have a limit of their own
 func TestChaosMatrix(t *testing.T) {
 	t.Parallel()
 	if *chaosSeed > 0 {

@@ -24,7 +24,6 @@ var fixedSeeds = []uint64{173, 61}
 // seedPatience bounds a seed until all of its mishaps are over.
 const seedPatience = 3 * time.Minute
 
-//nolint:paralleltest // the seeds have a limit of their own
 func TestChaosSeeds(t *testing.T) {
 	t.Parallel()
 	seeds := fixedSeeds
@@ -107,7 +106,7 @@ func playSeed(t *testing.T, seed uint64) *checker.Report {
 	t.Log(p)
 	begun := time.Now()
 	x := &seedRun{t: t, plan: p, rand: r, redis: sandboxtest.PrivateRedis(t)}
-	url, schema := "", ""
+	var url, schema string
 	if p.has(postgresKill, postgresPause) {
 		x.postgres = sandboxtest.PrivatePostgres(t)
 		url, schema = schematest.On(t, x.postgres.URL)

@@ -77,7 +77,7 @@ func (c *check) row(r *request, e *ends) {
 		return
 	}
 	row := e.rows[0]
-	if !bytes.Equal(row.Payload, r.Job.Payload) {
+	if !bytes.Equal(row.Payload, r.Payload) {
 		c.say(Wrong, "job %s: the ledger's payload is not what was sent", r.ID)
 	}
 	if r.invalid == nil && row.TransactionID != r.TransactionID {

@@ -82,7 +82,7 @@ func newRequest(j Job) *request {
 }
 
 func (r *request) parse() error {
-	d := json.NewDecoder(bytes.NewReader(r.Job.Payload))
+	d := json.NewDecoder(bytes.NewReader(r.Payload))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&r.payload); err != nil {
 		return err
