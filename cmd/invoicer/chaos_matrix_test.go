@@ -141,6 +141,7 @@ func (x *trial) keyPrefix(t *testing.T) string {
 func (x *trial) stopAll(t *testing.T, workers []*process) {
 	t.Helper()
 	for _, w := range workers {
+		w.await(t, "worker started") // until then a signal ends it as a failure to start
 		w.signal(t, syscall.SIGTERM)
 	}
 	for _, w := range workers {

@@ -255,8 +255,8 @@ func (x *seedRun) happen(m mishap) error {
 	w := x.workers[m.worker]
 	switch m.what {
 	case termination, workerKill:
-		if w.leave != nil {
-			return errors.New("it is gone already")
+		if w.leave != nil || !w.said("worker started") {
+			return errors.New("it isn't at work")
 		}
 		s := syscall.SIGTERM
 		if m.what == workerKill {
