@@ -14,7 +14,7 @@ import (
 
 // StartSentinel starts a Sentinel that alone decides about the master at masterAddr, a host:port, which clients know
 // by the given name. Its URL begins with redis-sentinel:// and ends with that name. It holds a master for dead that
-// has been silent for a second. The context is for the start alone: the server outlives it.
+// has been silent for 3s, and takes no replica that has lost it for 30s. The context is for the start alone: the server outlives it.
 //
 // It returns a [*programs.MissingError] when there is no Redis on this machine.
 func StartSentinel(ctx context.Context, masterAddr, masterName string) (*Server, error) {
@@ -51,7 +51,7 @@ func (s *Server) configureSentinel(masterAddr, masterName string) error {
 bind 127.0.0.1
 dir %s
 sentinel monitor %[3]s %[4]s %[5]s 1
-sentinel down-after-milliseconds %[3]s 1000
+sentinel down-after-milliseconds %[3]s 3000
 sentinel failover-timeout %[3]s 10000
 `, port, s.keeper.directory, masterName, host, masterPort)
 	if err := os.WriteFile(file, []byte(settings), 0o600); err != nil {
