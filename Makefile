@@ -33,6 +33,15 @@ test: deps ## run all tests on private servers, with the race detector
 mutants: servers ## break each promise on purpose, and see a test go red each time (takes a quarter of an hour)
 	@$(GO) run ./internal/sandbox -- $(GO) run ./internal/mutants $(MUTANT_ARGS)
 
+# How many seeds, or which one alone.
+SEEDS ?= 20
+SEED  ?= 0
+
+.PHONY: chaos
+chaos: deps ## kill processes and servers at every point; SEEDS=200 for more, SEED=7 for that one again
+	$(GO) run ./internal/sandbox -- env CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 4h -v -run '^TestChaos' ./cmd/invoicer \
+		-chaos.full -chaos.seeds=$(SEEDS) -chaos.seed=$(SEED)
+
 .PHONY: lint
 lint: ## run the linters (the first time they are compiled, which takes minutes)
 	$(LINTER) run ./...

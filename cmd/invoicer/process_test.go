@@ -29,17 +29,23 @@ import (
 
 // A site is a schema and queue of a test's own, and the environment in which the program uses them.
 type site struct {
-	schema, queue, redisURL string
-	environ                 []string
-	db                      *sql.DB
-	rdb                     *redis.Client
-	inspector               *asynq.Inspector
+	databaseURL, schema, queue, redisURL string
+	environ                              []string
+	db                                   *sql.DB
+	rdb                                  redis.UniversalClient
+	inspector                            *asynq.Inspector
 }
 
 func newSite(t *testing.T, redisURL string) *site {
 	t.Helper()
 	url, schema := schematest.New(t)
-	s := &site{schema: schema, queue: "q_" + uuid.NewString(), redisURL: redisURL}
+	return newSiteOn(t, url, schema, redisURL)
+}
+
+// newSiteOn takes a schema that is there already.
+func newSiteOn(t *testing.T, url, schema, redisURL string) *site {
+	t.Helper()
+	s := &site{databaseURL: url, schema: schema, queue: "q_" + uuid.NewString(), redisURL: redisURL}
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "INVOICER_") {
 			s.environ = append(s.environ, v)
@@ -53,11 +59,9 @@ func newSite(t *testing.T, redisURL string) *site {
 	}
 	config.RuntimeParams["search_path"] = schema
 	s.db = stdlib.OpenDB(*config)
-	o, err := redis.ParseURL(redisURL)
-	if err != nil {
+	if s.rdb, err = openTestRedis(redisURL); err != nil {
 		t.Fatal(err)
 	}
-	s.rdb = redis.NewClient(o)
 	s.inspector = asynq.NewInspectorFromRedisClient(s.rdb)
 	t.Cleanup(func() {
 		s.db.Close()
@@ -122,8 +126,15 @@ type process struct {
 
 func (s *site) start(t *testing.T, args ...string) *process {
 	t.Helper()
-	p := &process{Cmd: exec.Command("invoicer", args...), grown: make(chan struct{}, 1), ended: make(chan struct{})}
+	return s.startProgram(t, "invoicer", args...)
+}
+
+// startProgram starts the program under one of its names.
+func (s *site) startProgram(t *testing.T, name string, args ...string) *process {
+	t.Helper()
+	p := &process{Cmd: exec.Command(name, args...), grown: make(chan struct{}, 1), ended: make(chan struct{})}
 	p.Env, p.Stdout = s.environ, &p.stdout
+	dieWithParent(p.Cmd)
 	stderr, err := p.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -152,7 +163,7 @@ func (s *site) start(t *testing.T, args ...string) *process {
 		_ = p.Process.Kill()
 		<-p.ended
 		if t.Failed() {
-			t.Logf("invoicer %v:\n%s", args, p.stderr())
+			t.Logf("%s %v:\n%s", name, args, p.stderr())
 		}
 	})
 	return p
@@ -163,6 +174,9 @@ func (p *process) stderr() string {
 	defer p.mu.Unlock()
 	return strings.Join(p.lines, "\n")
 }
+
+// said tells whether a line on stderr contains the text.
+func (p *process) said(text string) bool { return strings.Contains(p.stderr(), text) }
 
 // await returns the first line on stderr that contains the text.
 func (p *process) await(t *testing.T, text string) string {

@@ -10,7 +10,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"invoicer": main})
+	testscript.Main(m, map[string]func(){"invoicer": main, faultyProgram: faultyMain})
 }
 
 // TestScripts runs testdata/script/*.txt. A script starts without any INVOICER_ variable.

@@ -1,10 +1,11 @@
-// Package dropproxy provokes, in tests, the fault that is hardest to come by: the server has carried a request out, and
+// Package dropproxy provokes, in tests and in the processes that they start, the fault that is hardest to come by: the server has carried a request out, and
 // the reply is lost.
 package dropproxy
 
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -26,24 +27,33 @@ type Proxy struct {
 	pumped sync.WaitGroup
 }
 
-// Start listens on a free TCP port of 127.0.0.1 for the server at target ("tcp" with host:port, or "unix" with a path)
-// until the test ends.
+// Start is [Listen] until the test ends.
+func Start(t testing.TB, network, target string, match func(request []byte) bool) *Proxy {
+	t.Helper()
+	p, err := Listen(t.Context(), network, target, match)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	return p
+}
+
+// Listen listens on a free TCP port of 127.0.0.1 for the server at target ("tcp" with host:port, or "unix" with a path)
+// until [Proxy.Close]. Once ctx has ended, it makes no more connections to the server.
 //
 // The match function sees what a client sends, as it comes off the wire and before the server gets it. For a request
 // that it says true to, the proxy forwards the request, waits for the server's reply, throws the reply away, and closes
 // both connections: the client sees EOF for something that has happened. The reply is whatever the server sends next,
 // so the connection must have nothing else under way. Calls to match come one at a time, whatever the number of
 // connections.
-func Start(t testing.TB, network, target string, match func(request []byte) bool) *Proxy {
-	t.Helper()
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+func Listen(ctx context.Context, network, target string, match func(request []byte) bool) (*Proxy, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatalf("dropproxy: %v", err)
+		return nil, fmt.Errorf("dropproxy: %w", err)
 	}
 	p := &Proxy{listener: listener, network: network, target: target, match: match, conns: make(map[net.Conn]struct{})}
-	p.pumped.Go(func() { p.accept(t.Context()) })
-	t.Cleanup(p.close)
-	return p
+	p.pumped.Go(func() { p.accept(ctx) })
+	return p, nil
 }
 
 // First matches the first request that contains all of the parts, and no other.
@@ -136,7 +146,7 @@ func (p *Proxy) matches(request []byte) bool {
 	return p.match(request)
 }
 
-// keep registers the connections for close; false means that the proxy is closed already, and so are they.
+// keep registers the connections for Close; false means that the proxy is closed already, and so are they.
 func (p *Proxy) keep(conns ...net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -159,7 +169,8 @@ func (p *Proxy) forget(conns ...net.Conn) {
 	}
 }
 
-func (p *Proxy) close() {
+// Close stops listening, closes all connections, and returns when nothing of the proxy runs any more.
+func (p *Proxy) Close() {
 	p.listener.Close()
 	p.mu.Lock()
 	for c := range p.conns {

@@ -55,7 +55,7 @@ func (a *account) who() string {
 	return " as user " + a.name
 }
 
-// give makes the account the owner of a directory.
+// give makes the account the owner of a directory or a file.
 func (a *account) give(directory string) error {
 	if a == nil {
 		return nil

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"invoicer/internal/fault"
+)
+
+// A cell is one fault at one point.
+type cell struct {
+	order
+	restarted bool // a process that died is started again; else the healthy one has to take over
+	long      bool // a process that stopped goes on only when all its work was done by others; else when its lock is gone
+}
+
+// matrix returns every point with every action; or, of those, every point with a kill and a few of the others.
+func matrix(full bool) []cell {
+	var cells []cell
+	for i, p := range faultPoints {
+		for k, action := range faultActions {
+			c := cell{order: order{p, action, 1 + (i+k)%3}, restarted: i%2 == 0, long: i%2 == 0}
+			if c.relays() {
+				c.nth = 1 // a relay may take all there is at once
+			}
+			switch {
+			case full && (action == faultKill || action == faultStop):
+				other := c
+				other.restarted, other.long = !c.restarted, !c.long
+				cells = append(cells, c, other)
+			case full || action == faultKill || i%len(faultActions) == k:
+				cells = append(cells, c)
+			}
+		}
+	}
+	return cells
+}
+
+// relays tells whether the relay passes the point, which has none to catch its panics.
+func (c cell) relays() bool { return c.point == fault.Claimed || c.point == fault.Relayed }
+
+func (c cell) dies() bool { return c.action == faultKill || c.action == faultPanic && c.relays() }
+
+func (c cell) String() string {
+	s := c.order.String()
+	switch {
+	case c.dies() && c.restarted:
+		s += " and restart"
+	case c.action == faultStop && c.long:
+		s += " for long"
+	}
+	return s
+}
+
+func TestChaosMatrix(t *testing.T) {
+	t.Parallel()
+	if *chaosSeed > 0 {
+		t.Skip("one seed alone")
+	}
+	begun := time.Now()
+	var scenes []scene
+	for i, c := range matrix(everything()) {
+		scenes = append(scenes, scene{c.String(), func(t *testing.T) { c.play(t, uint64(i)) }})
+	}
+	playTogether(t, scenes)
+	t.Logf("%d cells in %s", len(scenes), time.Since(begun).Round(time.Second))
+}
+
+func (c cell) play(t *testing.T, seed uint64) {
+	x := newTrial(t, sharedSite(t))
+	all := askings(t, rand.New(rand.NewPCG(seed, 1)), 38, 1, 1)
+	if c.point == fault.Held {
+		x.lockOthers(t, all[:8])
+	}
+	faulty := x.with(faultVariable+"="+c.order.String()).startProgram(t, faultyProgram, "worker")
+	faulty.await(t, "worker started")
+	workers := []*process{faulty}
+	if !c.relays() { // or the healthy one might relay them all
+		workers = append(workers, x.start(t, "worker"))
+		workers[1].await(t, "worker started")
+	}
+	for some := range slices.Chunk(all, 4) {
+		if err := x.accept(t.Context(), some[:len(some)/2]); err != nil {
+			t.Fatal(err)
+		}
+		x.enqueueAll(t, some[len(some)/2:])
+	}
+	faulty.await(t, c.done())
+	if c.relays() {
+		workers = append(workers, x.start(t, "worker"))
+	}
+	switch {
+	case c.dies():
+		if code := faulty.exit(t); c.action == faultKill && code != -1 || code == 0 {
+			t.Errorf("it was to die, and exits with %d", code)
+		}
+		workers = workers[1:]
+		if c.restarted {
+			workers = append(workers, x.start(t, "worker"))
+		}
+	case c.action == faultStop:
+		if c.long {
+			x.awaitAllEnds(t)
+		} else {
+			time.Sleep(3500 * time.Millisecond) // its lock lasts 3s
+		}
+		faulty.signal(t, syscall.SIGCONT)
+	case c.action == faultLostReply:
+		faulty.await(t, c.dropped())
+	}
+	x.settle(t)
+	x.stopAll(t, workers)
+	report := x.verdict(t)
+	if report.Ledger+report.Direct != len(all) || report.Invalid != 1 || report.Conflicts == 0 {
+		t.Errorf("%d and %d jobs of %d are known, %d invalid, %d conflicts", report.Ledger, report.Direct, len(all), report.Invalid, report.Conflicts)
+	}
+}
+
+// lockOthers locks transactions for a job that isn't there, which the jobs find held.
+func (x *trial) lockOthers(t *testing.T, all []asking) {
+	t.Helper()
+	prefix := x.keyPrefix(t)
+	for _, a := range all {
+		if err := x.rdb.Set(t.Context(), prefix+"lock:{"+a.transactionID+"}", `{"holder":"nobody","worker":"nowhere","token":"x"}`, 3*time.Second).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func (x *trial) keyPrefix(t *testing.T) string {
+	t.Helper()
+	return "invoicer:" + x.text(t, "SELECT id::text FROM database_identity") + ":"
+}
+
+// stopAll asks the workers to end, and sees them end well.
+func (x *trial) stopAll(t *testing.T, workers []*process) {
+	t.Helper()
+	for _, w := range workers {
+		w.await(t, "worker started") // until then a signal ends it as a failure to start
+		w.signal(t, syscall.SIGTERM)
+	}
+	for _, w := range workers {
+		if code := w.exit(t); code != exitOK {
+			t.Errorf("a worker that was asked to end exits with %d", code)
+		}
+	}
+}
+
+func TestMatrixIsComplete(t *testing.T) {
+	t.Parallel()
+	names := map[string]int{}
+	for _, c := range matrix(true) {
+		names[fmt.Sprint(c.point, c.action)]++
+		if strings.Contains(c.String(), "/") {
+			t.Errorf("%s is no name of a test", c)
+		}
+	}
+	if want := len(faultPoints) * len(faultActions); len(names) != want {
+		t.Errorf("%d cells of %d", len(names), want)
+	}
+}

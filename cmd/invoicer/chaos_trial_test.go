@@ -1,0 +1,226 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/hibiken/asynq"
+
+	"invoicer/internal/checker"
+	"invoicer/worker/client"
+)
+
+// trialPatience bounds how long the jobs of a trial may take to end once nothing goes wrong any more, and how long the
+// queue then takes to be empty: a dead worker's jobs come back after 10s.
+const trialPatience = 90 * time.Second
+
+// A trial is a site, and what the checker has to know of it.
+type trial struct {
+	*site
+	jobs  []checker.Job
+	watch *checker.Watch
+}
+
+// newTrial shortens what would make the trial last, and watches from now on.
+func newTrial(t *testing.T, s *site) *trial {
+	t.Helper()
+	watch, err := checker.NewWatch(s.databaseURL, s.schema, 100*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		watch.Run(ctx)
+		close(ended)
+	}()
+	t.Cleanup(func() {
+		stop()
+		<-ended
+	})
+	return &trial{watch: watch, site: s.with("INVOICER_LOCK_TTL=3s", "INVOICER_WORKER_JOB_TIMEOUT=2s", "INVOICER_WORKER_SHUTDOWN_TIMEOUT=4s",
+		"INVOICER_WORKER_CONCURRENCY=4")}
+}
+
+// A commitError says that nobody knows what became of a transaction.
+type commitError struct{ error }
+
+// accept takes jobs into the ledger in one transaction, as a billing service does. When the reply to its COMMIT is lost,
+// it notes the jobs as unknown; as after every other error, the service then asks again, under other ids.
+func (x *trial) accept(ctx context.Context, all []asking) error {
+	jobs := make([]checker.Job, 0, len(all))
+	err := func() error {
+		tx, err := x.db.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = tx.Rollback() }()
+		for _, a := range all {
+			id := uuid.NewString()
+			if _, err := tx.ExecContext(ctx, `SELECT accept($1::text, $2::text, $3::uuid)`, string(a.payload), x.queue, id); err != nil {
+				return err
+			}
+			jobs = append(jobs, checker.Job{ID: id, Ledger: true, Payload: a.payload})
+		}
+		if err := tx.Commit(); err != nil {
+			return commitError{err}
+		}
+		return nil
+	}()
+	var unknown commitError
+	if errors.As(err, &unknown) {
+		for i := range jobs {
+			jobs[i].Unknown = true
+		}
+	}
+	if err == nil || unknown.error != nil {
+		x.jobs = append(x.jobs, jobs...)
+	}
+	return err
+}
+
+// enqueueAll puts jobs straight into the queue.
+func (x *trial) enqueueAll(t *testing.T, all []asking) {
+	t.Helper()
+	queue := asynq.NewClientFromRedisClient(x.rdb)
+	for _, a := range all {
+		id := uuid.NewString()
+		_, err := queue.Enqueue(asynq.NewTask(client.TaskType, a.payload), asynq.TaskID(id), asynq.Queue(x.queue),
+			asynq.MaxRetry(math.MaxInt32), asynq.Retention(time.Hour))
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.jobs = append(x.jobs, checker.Job{ID: id, Payload: a.payload})
+	}
+}
+
+// ended counts the jobs that have ended.
+func (x *trial) ended() (n int, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	err = x.db.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM invoices) + (SELECT count(*) FROM duplicate_attempts)
++ (SELECT count(*) FROM invoice_jobs WHERE state = 'failed')`).Scan(&n)
+	return n, err
+}
+
+// waiting lists the jobs that went in for certain and have no end.
+func (x *trial) waiting() (ids []string, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	var known []string
+	for _, j := range x.jobs {
+		if !j.Unknown {
+			known = append(known, j.ID)
+		}
+	}
+	// What is unknown and did go in is awaited as well, as the ledger has it.
+	rows, err := x.db.QueryContext(ctx, `SELECT job_id FROM (SELECT unnest($1::text[]) AS job_id
+UNION SELECT job_id FROM invoice_jobs WHERE state IN ('accepted', 'enqueued')) AS asked
+WHERE job_id NOT IN (SELECT job_id FROM invoices) AND job_id NOT IN (SELECT job_id FROM duplicate_attempts)
+  AND job_id NOT IN (SELECT job_id FROM invoice_jobs WHERE state IN ('failed', 'dismissed'))`, known)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	return ids, rows.Err()
+}
+
+// inQueue counts the tasks that somebody works on or will.
+func (x *trial) inQueue() (int, error) {
+	info, err := x.inspector.GetQueueInfo(x.queue)
+	if err != nil {
+		return 0, err
+	}
+	return info.Active + info.Pending + info.Scheduled + info.Retry, nil
+}
+
+// settle returns when every job has ended and the queue is empty.
+func (x *trial) settle(t *testing.T) {
+	t.Helper()
+	x.awaitAllEnds(t)
+	deadline := time.Now().Add(trialPatience)
+	for {
+		n, err := x.inQueue()
+		if err == nil && n == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("every job has ended, and the queue still holds %d tasks (%v)", n, err)
+		}
+		time.Sleep(50 * time.Millisecond) // the queue tells in no other way
+	}
+}
+
+func (x *trial) awaitAllEnds(t *testing.T) {
+	t.Helper()
+	deadline := time.Now().Add(trialPatience)
+	for {
+		ids, err := x.waiting()
+		if err == nil && len(ids) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d jobs have no end after %s (%v):\n%s", len(ids), trialPatience, err, x.dump(ids))
+		}
+		time.Sleep(50 * time.Millisecond) // the database tells in no other way
+	}
+}
+
+// dump tells what is known of jobs that don't end.
+func (x *trial) dump(ids []string) string {
+	var told strings.Builder
+	for _, id := range ids[:min(len(ids), 20)] {
+		var row, transaction sql.NullString
+		err := x.db.QueryRow(`SELECT state || ' dispatch ' || dispatch || ' updated ' || updated_at, transaction_id FROM invoice_jobs WHERE job_id = $1`, id).
+			Scan(&row, &transaction)
+		if errors.Is(err, sql.ErrNoRows) {
+			row.String = "not in the ledger"
+		} else if err != nil {
+			row.String = err.Error()
+		}
+		fmt.Fprintf(&told, "%s of %s: %s\n", id, transaction.String, row.String)
+	}
+	if info, err := x.inspector.GetQueueInfo(x.queue); err != nil {
+		fmt.Fprintf(&told, "queue: %v\n", err)
+	} else {
+		fmt.Fprintf(&told, "queue: %+v\n", *info)
+	}
+	return told.String()
+}
+
+// verdict is what the checker, the watch and the audit say when nothing is under way any more.
+func (x *trial) verdict(t *testing.T) *checker.Report {
+	t.Helper()
+	report, err := checker.Check(t.Context(), x.databaseURL, x.schema, x.jobs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	report.Violations = append(report.Violations, x.watch.Violations()...)
+	for _, v := range report.Violations {
+		t.Error(v)
+	}
+	if report.Failed > 0 {
+		t.Errorf("%d jobs are given up, and nothing is wrong with them", report.Failed)
+	}
+	if x.watch.Samples() == 0 {
+		t.Error("nobody has watched")
+	}
+	if code, stdout, stderr := x.run(t, "", "audit"); code != exitOK {
+		t.Errorf("audit: exit code %d\n%s%s", code, stdout, stderr)
+	}
+	return report
+}
