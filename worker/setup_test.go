@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/hibiken/asynq"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -45,7 +46,7 @@ func setup(t *testing.T) *bench {
 
 func newBench(t *testing.T, url, schema, redisURL string) *bench {
 	t.Helper()
-	b := &bench{url: url, schema: schema, queue: "q_" + schema, redisURL: redisURL, rdb: connect(t, redisURL)}
+	b := &bench{url: url, schema: schema, queue: "q_" + uuid.NewString(), redisURL: redisURL, rdb: connect(t, redisURL)}
 	config, err := pgx.ParseConfig(url)
 	if err != nil {
 		t.Fatal(err)
