@@ -60,7 +60,7 @@ func NewHandler(g Generator, l *locking.Locker, r Recorder, o Options) (*Handler
 	}
 	return &Handler{
 		generator: g, locker: l, recorder: r, options: o, log: o.Logger,
-		waiting: make(chan struct{}, max(1, o.Concurrency/4)),
+		waiting:  make(chan struct{}, max(1, o.Concurrency/4)),
 		draining: make(chan struct{}),
 		stopped:  make(chan struct{}),
 	}, nil
