@@ -20,6 +20,11 @@ func find(db *gorm.DB, transactionID, key string) (invoice.Existing, error) {
 	var rows []invoiceRow
 	err := db.Raw(`SELECT id, invoice_number, transaction_id, idempotency_key, job_id, fingerprint
 FROM invoices WHERE transaction_id = ? OR idempotency_key = ?`, transactionID, key).Scan(&rows).Error
+	return existing(rows, transactionID, key), err
+}
+
+// existing picks what is of a transaction and of a key.
+func existing(rows []invoiceRow, transactionID, key string) invoice.Existing {
 	var found invoice.Existing
 	for i := range rows {
 		if rows[i].TransactionID == transactionID {
@@ -29,7 +34,7 @@ FROM invoices WHERE transaction_id = ? OR idempotency_key = ?`, transactionID, k
 			found.OfKey = rows[i].invoice()
 		}
 	}
-	return found, err
+	return found
 }
 
 // Content implements [invoice.Store]: a stored invoice as the job that would make it, with the same fingerprint.

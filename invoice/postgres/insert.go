@@ -1,11 +1,15 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"gorm.io/gorm"
 
 	"invoicer/internal/fault"
@@ -18,26 +22,39 @@ const (
 	idempotencyKey = "invoices_idempotency_key_key"
 )
 
-// errFound ends a transaction that has nothing to write.
-var errFound = errors.New("found")
-
 // commitError wraps an error of COMMIT, after which the row may be there or not.
 type commitError struct{ cause error }
 
 func (e *commitError) Error() string { return "commit: " + e.cause.Error() }
 func (e *commitError) Unwrap() error { return e.cause }
 
+// A write is one draft on its way to become an invoice.
+type write struct {
+	ctx   context.Context //nolint:containedctx // its fault points are hit while the group's transaction runs
+	draft *invoice.Draft
+
+	row      *invoiceRow       // what is written, once it has its number
+	inserted invoice.Insertion // what became of it
+	err      error
+}
+
+// apart: of a transaction, a key and a job, one goes first, and the next finds what it has done.
+func (w *write) apart() []string {
+	return []string{"t" + w.draft.Job.TransactionID, "k" + w.draft.Job.IdempotencyKey, "j" + w.draft.JobID}
+}
+
 // Insert implements [invoice.Store]. The number, the invoice with its lines and taxes, and the end of the ledger's
-// row become true in one transaction, or none of them does. After the commit's reply was lost, it finds out on a
-// fresh connection what is true.
+// row become true in one transaction, or none of them does. Drafts that arrive while a transaction is under way share
+// the next one; whether one of them can't be written is nothing to the others. After the commit's reply was lost, it
+// finds out on a fresh connection what is true.
 func (s *Store) Insert(ctx context.Context, d *invoice.Draft) (invoice.Insertion, error) {
-	inserted, err := s.insert(ctx, d)
-	var lost *commitError
-	switch {
+	w := &write{ctx: ctx, draft: d}
+	if err := s.writes.join(ctx, w); err != nil {
+		return invoice.Insertion{}, classify(err)
+	}
+	switch err := w.err; {
 	case err == nil:
-		return inserted, nil
-	case errors.As(err, &lost):
-		return s.settle(ctx, d, lost)
+		return w.inserted, nil
 	case violates(err, transactionKey), violates(err, idempotencyKey):
 		existing, findErr := s.Find(ctx, d.Job.TransactionID, d.Job.IdempotencyKey)
 		if findErr != nil {
@@ -47,93 +64,199 @@ func (s *Store) Insert(ctx context.Context, d *invoice.Draft) (invoice.Insertion
 	case violates(err, "invoices_series_period_number_key"), violates(err, "invoices_invoice_number_key"):
 		return invoice.Insertion{}, fmt.Errorf("series %s: the next number is taken already, so invoice_series.last_number or numbering.format doesn't fit what is stored: run `invoicer audit`: %w", d.Slot.Series, err)
 	default:
+		var fault *faultError
+		if errors.As(err, &fault) && fault.panicked != nil {
+			panic(fault.panicked) //nolint:forbidigo // whose point it was has to bear it
+		}
 		return invoice.Insertion{}, classify(err)
 	}
 }
 
-func (s *Store) insert(ctx context.Context, d *invoice.Draft) (inserted invoice.Insertion, err error) {
-	tx := s.db.WithContext(ctx).Begin()
-	if tx.Error != nil {
-		return inserted, tx.Error
-	}
-	defer func() {
-		if err == nil {
+// maxDeadlocks is how often a group whose transaction fell victim to a deadlock is tried again.
+const maxDeadlocks = 3
+
+// write brings every member to its end. Where the database refuses the group, each is tried by itself.
+func (s *Store) write(ctx context.Context, group []*write) {
+	for deadlocks := 0; len(group) > 0; {
+		err := s.writeTogether(ctx, group)
+		var lost *commitError
+		var fault *faultError
+		var pg *pgconn.PgError
+		switch {
+		case err == nil:
+			return
+		case errors.As(err, &lost):
+			s.settle(ctx, group, lost)
+			return
+		case errors.As(err, &fault): // its own: the others go on without it
+			fault.of.err = fault
+			group = slices.DeleteFunc(slices.Clone(group), func(w *write) bool { return w == fault.of })
+		case errors.As(err, &pg) && pg.Code == "40P01" && deadlocks < maxDeadlocks:
+			deadlocks++
+		case len(group) == 1, outage(err):
+			for _, w := range group {
+				w.err = err
+			}
+			return
+		default:
+			for _, w := range group {
+				s.write(ctx, []*write{w})
+			}
 			return
 		}
-		tx.Rollback() // the error that led here says more than a failing rollback
-		if errors.Is(err, errFound) {
-			err = nil
-		}
-	}()
-
-	number, err := lockCounter(tx, d.JobID, d.Slot)
-	if err != nil {
-		return inserted, err
 	}
-	if err := fault.Hit(ctx, fault.Numbered); err != nil {
-		return inserted, err
-	}
-	// In a statement of its own, after the wait for the counter: its snapshot sees what was committed meanwhile.
-	existing, err := find(tx, d.Job.TransactionID, d.Job.IdempotencyKey)
-	if err != nil {
-		return inserted, err
-	}
-	if existing.OfTransaction != nil || existing.OfKey != nil {
-		return invoice.Insertion{Existing: existing}, errFound
-	}
-	row, err := newInvoiceRow(d, number+1)
-	if err != nil {
-		return inserted, err
-	}
-	if err := tx.Create(row).Error; err != nil {
-		return inserted, err
-	}
-	if err := writeRest(tx, d, row); err != nil {
-		return inserted, err
-	}
-	if err := fault.Hit(ctx, fault.Written); err != nil {
-		return inserted, err
-	}
-	if err := tx.Commit().Error; err != nil {
-		return inserted, &commitError{cause: err}
-	}
-	return invoice.Insertion{Created: row.invoice()}, nil
 }
 
-// lockCounter locks the slot's counter until the transaction ends, and returns the last number that was given out. With
-// it, it locks the job's end: what else is written about how this job ended waits, and sees this transaction's.
-func lockCounter(tx *gorm.DB, jobID string, slot invoice.Slot) (int64, error) {
-	var counters []struct {
-		Kind       string
-		LastNumber int64
+// A faultError is what a fault point of one member returned.
+type faultError struct {
+	of       *write
+	cause    error
+	panicked any
+}
+
+func (e *faultError) Error() string {
+	return fmt.Sprintf("fault point: %v", cmp.Or[any](e.cause, e.panicked))
+}
+func (e *faultError) Unwrap() error { return e.cause }
+
+// hit passes a fault point in the name of every member.
+func hit(group []*write, p fault.Point) (err error) {
+	for _, w := range group {
+		func() {
+			defer func() {
+				if r := recover(); r != nil {
+					err = &faultError{of: w, panicked: r}
+				}
+			}()
+			if cause := fault.Hit(w.ctx, p); cause != nil {
+				err = &faultError{of: w, cause: cause}
+			}
+		}()
+		if err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+// writeTogether writes a group in one transaction, of five round trips however large it is. It decides about each member:
+// its row is written, or inserted tells what exists, or err why it can't be. An error of its own means that nothing is
+// decided; after a [*commitError], that nobody knows.
+func (s *Store) writeTogether(ctx context.Context, group []*write) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.options.StatementTimeout+s.options.LockTimeout)
+	defer cancel()
+	for _, w := range group {
+		w.row, w.inserted, w.err = nil, invoice.Insertion{}, nil
+	}
+	tx := s.db.WithContext(ctx).Begin()
+	if tx.Error != nil {
+		return tx.Error
+	}
+	defer func() {
+		if err != nil && !errors.As(err, new(*commitError)) {
+			tx.Rollback() // the error that led here says more than a failing rollback
+		}
+	}()
+	counters, err := lockCounters(tx, group)
+	if err != nil {
+		return err
+	}
+	if err := hit(group, fault.Numbered); err != nil {
+		return err
+	}
+	// In a statement of its own, after the wait for the counters: its snapshot sees what was committed meanwhile.
+	if err := findExisting(tx, group); err != nil {
+		return err
+	}
+	rows, err := number(group, counters)
+	if err != nil {
+		return err
+	}
+	if len(rows) == 0 {
+		tx.Rollback() // there is nothing to keep
+		return nil
+	}
+	if err := writeRows(tx, rows, counters); err != nil {
+		return err
+	}
+	if err := hit(rows, fault.Written); err != nil {
+		return err
+	}
+	if err := tx.Commit().Error; err != nil {
+		return &commitError{cause: err}
+	}
+	for _, w := range rows {
+		w.inserted = invoice.Insertion{Created: w.row.invoice()}
+	}
+	return nil
+}
+
+// counters are the locked counters of the slots, by series and period.
+type counters map[[2]string]*counterRow
+
+type counterRow struct {
+	Series, Period, Kind string
+	LastNumber           int64
+	advanced             bool
+}
+
+func slotKey(slot invoice.Slot) [2]string { return [2]string{slot.Series, slot.Period} }
+
+// lockCounters locks the counters of all members' slots until the transaction ends, in one order for all writers. With
+// them, it locks the members' ends: what else is written about how these jobs ended waits, and sees this transaction's. A
+// member whose slot holds the other kind of document gets its error.
+func lockCounters(tx *gorm.DB, group []*write) (counters, error) {
+	jobIDs := make([]string, len(group))
+	slots := make(map[[2]string]invoice.Slot)
+	for i, w := range group {
+		jobIDs[i] = w.draft.JobID
+		slots[slotKey(w.draft.Slot)] = w.draft.Slot
+	}
+	order := slices.SortedFunc(maps.Keys(slots), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) })
+	series, periods, kinds := make([]string, len(order)), make([]string, len(order)), make([]string, len(order))
+	for i, key := range order {
+		series[i], periods[i], kinds[i] = key[0], key[1], string(slots[key].Kind)
+	}
+	found := make(counters)
 	lock := func() error {
-		return tx.Raw("SELECT kind, last_number, "+lockEnd+"::text AS locked FROM invoice_series WHERE series = ? AND period = ? FOR NO KEY UPDATE",
-			jobID, slot.Series, slot.Period).Scan(&counters).Error
+		var rows []counterRow
+		err := tx.Raw(`
+SELECT series, period, kind, last_number, (
+    SELECT count(pg_advisory_xact_lock(job)) FROM (SELECT DISTINCT hashtextextended(id, 0) AS job FROM unnest(?::text[]) AS id ORDER BY 1) AS ends
+) AS locked
+FROM invoice_series WHERE (series, period) IN (SELECT * FROM unnest(?::text[], ?::text[])) ORDER BY series, period FOR NO KEY UPDATE`,
+			&jobIDs, &series, &periods).Scan(&rows).Error
+		for i := range rows {
+			found[[2]string{rows[i].Series, rows[i].Period}] = &rows[i]
+		}
+		return err
 	}
 	if err := lock(); err != nil {
-		return 0, err
+		return nil, err
 	}
-	if len(counters) == 0 {
-		err := tx.Exec("INSERT INTO invoice_series (series, period, kind) VALUES (?, ?, ?) ON CONFLICT (series, period) DO NOTHING",
-			slot.Series, slot.Period, slot.Kind).Error
-		if violates(err, "invoice_series_one_kind") {
-			return 0, otherKind(slot)
+	if len(found) < len(order) {
+		err := tx.Exec(`INSERT INTO invoice_series (series, period, kind) SELECT * FROM unnest(?::text[], ?::text[], ?::text[])
+ON CONFLICT (series, period) DO NOTHING`, &series, &periods, &kinds).Error
+		if len(group) == 1 && violates(err, "invoice_series_one_kind") {
+			return nil, otherKind(group[0].draft.Slot)
 		}
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		if err := lock(); err != nil {
-			return 0, err
+			return nil, err
 		}
 	}
-	if len(counters) != 1 {
-		return 0, fmt.Errorf("series %s: %d counters, expected 1: run `invoicer audit`", slot.Series, len(counters))
+	for _, w := range group {
+		counter, ok := found[slotKey(w.draft.Slot)]
+		if !ok {
+			return nil, fmt.Errorf("series %s has no counter: run `invoicer audit`", w.draft.Slot.Series)
+		}
+		if counter.Kind != string(w.draft.Slot.Kind) {
+			w.err = otherKind(w.draft.Slot)
+		}
 	}
-	if counters[0].Kind != string(slot.Kind) {
-		return 0, otherKind(slot)
-	}
-	return counters[0].LastNumber, nil
+	return found, nil
 }
 
 func otherKind(slot invoice.Slot) error {
@@ -143,57 +266,79 @@ func otherKind(slot invoice.Slot) error {
 	}}}
 }
 
-// writeRest writes, in one statement, what belongs to the invoice's row: the counter, lines, taxes, and the end of the
-// ledger's row, where this job has one. Arrays, as GORM's multi-row Create costs reflection for each line.
-func writeRest(tx *gorm.DB, d *invoice.Draft, row *invoiceRow) error {
-	lines := newLineArrays(d)
-	taxes := newTaxArrays(d.Document.Taxes)
-	return tx.Exec(`
-WITH counter AS (
-    UPDATE invoice_series SET last_number = ? WHERE series = ? AND period = ?
-), lines AS (
-    INSERT INTO invoice_lines (invoice_id, position, sku, description, quantity, unit_price, discount_percent, tax_percent, net_minor)
-    SELECT ?, l.position, l.sku, l.description, l.quantity, l.unit_price, l.discount_percent, l.tax_percent, l.net_minor
-    FROM unnest(?::text[], ?::text[], ?::numeric[], ?::numeric[], ?::numeric[], ?::numeric[], ?::bigint[])
-        WITH ORDINALITY AS l (sku, description, quantity, unit_price, discount_percent, tax_percent, net_minor, position)
-), taxes AS (
-    INSERT INTO invoice_taxes (invoice_id, tax_percent, net_minor, tax_minor)
-    SELECT ?, t.tax_percent, t.net_minor, t.tax_minor
-    FROM unnest(?::numeric[], ?::bigint[], ?::bigint[]) AS t (tax_percent, net_minor, tax_minor)
-)
-UPDATE invoice_jobs SET state = 'done', outcome = 'created', reason = NULL, invoice_id = ?, attempts = ?, updated_at = now()
-WHERE job_id = ? AND transaction_id = ?`,
-		row.Number, row.Series, row.Period,
-		row.ID, &lines.sku, &lines.description, &lines.quantity, &lines.unitPrice, &lines.discount, &lines.tax, &d.Document.LineNets,
-		row.ID, &taxes.percent, &taxes.net, &taxes.tax,
-		row.ID, d.Attempt, d.JobID, row.TransactionID).Error
+// findExisting tells each member what exists of its transaction and key.
+func findExisting(tx *gorm.DB, group []*write) error {
+	transactions, keys := make([]string, len(group)), make([]string, len(group))
+	for i, w := range group {
+		transactions[i], keys[i] = w.draft.Job.TransactionID, w.draft.Job.IdempotencyKey
+	}
+	var rows []invoiceRow
+	err := tx.Raw(`
+SELECT id, invoice_number, transaction_id, idempotency_key, job_id, fingerprint FROM invoices WHERE transaction_id = ANY (?)
+UNION
+SELECT id, invoice_number, transaction_id, idempotency_key, job_id, fingerprint FROM invoices WHERE idempotency_key = ANY (?)`,
+		&transactions, &keys).Scan(&rows).Error
+	if err != nil || len(rows) == 0 {
+		return err
+	}
+	for _, w := range group {
+		w.inserted.Existing = existing(rows, w.draft.Job.TransactionID, w.draft.Job.IdempotencyKey)
+	}
+	return nil
+}
+
+// number gives the next numbers to those members that are to be written, in their order, and returns them.
+func number(group []*write, locked counters) ([]*write, error) {
+	var rows []*write
+	for _, w := range group {
+		if w.err != nil || w.inserted.Existing != (invoice.Existing{}) {
+			continue
+		}
+		counter := locked[slotKey(w.draft.Slot)]
+		row, err := newInvoiceRow(w.draft, counter.LastNumber+1)
+		if err != nil {
+			w.err = err
+			continue
+		}
+		counter.LastNumber, counter.advanced = row.Number, true
+		w.row = row
+		rows = append(rows, w)
+	}
+	return rows, nil
 }
 
 // settle finds out what became of a commit whose reply was lost. While nobody can tell, the answer is
 // [invoice.ErrUnavailable]: the next attempt waits for the counter, which an unfinished commit still holds, and then
 // sees what is true.
-func (s *Store) settle(ctx context.Context, d *invoice.Draft, lost *commitError) (invoice.Insertion, error) {
+func (s *Store) settle(ctx context.Context, group []*write, lost *commitError) {
 	if answered(lost) {
-		return invoice.Insertion{}, classify(lost)
+		for _, w := range group {
+			w.err = lost
+		}
+		return
 	}
-	// The job's own time may be what ran out.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.options.CommitCheckTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.options.CommitCheckTimeout)
 	defer cancel()
-	var existing invoice.Existing
-	err := s.fresh(func(db *gorm.DB) (err error) {
-		existing, err = find(db.WithContext(ctx), d.Job.TransactionID, d.Job.IdempotencyKey)
-		return err
-	})
-	if err != nil {
-		return invoice.Insertion{}, &unavailableError{cause: fmt.Errorf("the outcome of the commit is unknown: %w", errors.Join(lost, err))}
+	for _, w := range group {
+		w.inserted = invoice.Insertion{}
 	}
-	if own := existing.OfTransaction; own != nil && own.JobID == d.JobID && own.Fingerprint == d.Fingerprint {
-		return invoice.Insertion{Created: own}, nil
+	err := s.fresh(func(db *gorm.DB) error { return findExisting(db.WithContext(ctx), group) })
+	for _, w := range group {
+		if w.err != nil {
+			continue
+		}
+		there := w.inserted.Existing
+		switch own := there.OfTransaction; {
+		case err != nil:
+			w.err = &unavailableError{cause: fmt.Errorf("the outcome of the commit is unknown: %w", errors.Join(lost, err))}
+		case own != nil && w.row != nil && own.JobID == w.draft.JobID && own.Fingerprint == w.draft.Fingerprint:
+			w.inserted = invoice.Insertion{Created: own}
+		case there != (invoice.Existing{}):
+			w.inserted.Raced = w.row != nil
+		default:
+			w.err = &unavailableError{cause: fmt.Errorf("the commit did not happen, or not yet: %w", lost)}
+		}
 	}
-	if existing.OfTransaction != nil || existing.OfKey != nil {
-		return invoice.Insertion{Existing: existing, Raced: true}, nil
-	}
-	return invoice.Insertion{}, &unavailableError{cause: fmt.Errorf("the commit did not happen, or not yet: %w", lost)}
 }
 
 // newInvoiceRow is the draft as a row, under its number.

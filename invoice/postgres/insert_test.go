@@ -124,8 +124,9 @@ func TestUniqueViolationIsALostRace(t *testing.T) {
 			b := setup(t)
 			// The first stops before its commit until the second stands in front of its own insert.
 			first, second := make(chan invoice.Result, 1), make(chan invoice.Result, 1)
-			generate := func(ctx context.Context, jobID string, j *invoice.Job, to chan<- invoice.Result) {
-				r, err := b.generator.Generate(ctx, request(jobID, j))
+			other := generator(t, b.open(t)) // one store would let the second wait for the first
+			generate := func(ctx context.Context, g *invoice.Generator, jobID string, j *invoice.Job, to chan<- invoice.Result) {
+				r, err := g.Generate(ctx, request(jobID, j))
 				if err != nil {
 					t.Errorf("the %s: %v", jobID, err)
 				}
@@ -138,9 +139,9 @@ func TestUniqueViolationIsALostRace(t *testing.T) {
 					<-mayCommit
 				}
 				return nil
-			}), "first", job(t, "T1"), first)
+			}), b.generator, "first", job(t, "T1"), first)
 			<-written
-			go generate(t.Context(), "second", job(t, "T1", change), second)
+			go generate(t.Context(), other, "second", job(t, "T1", change), second)
 			b.awaitBlocked(t)
 			close(mayCommit)
 			if r := <-first; r.Outcome != invoice.Created {

@@ -31,47 +31,110 @@ func (s *Store) Record(ctx context.Context, e invoice.End) error {
 	}
 }
 
-// The invoice is looked for by all that the end claims of it: after a restore its id may belong to another one.
-const foundInvoice = `WITH found AS (SELECT id FROM invoices WHERE id = ? AND transaction_id = ? AND fingerprint = ?)`
-
 // lockEnd is taken, until the end of the transaction, by whoever writes an end of a job after looking for another one.
 const lockEnd = "pg_advisory_xact_lock(hashtextextended(?, 0))"
 
+// The invoice is looked for by all that the end claims of it: after a restore its id may belong to another one.
 func (s *Store) recordCreated(ctx context.Context, e invoice.End) error {
-	return s.recordGood(ctx, foundInvoice+`, ledger AS (
+	var found int
+	err := s.db.WithContext(ctx).Raw(`WITH found AS (SELECT id FROM invoices WHERE id = ? AND transaction_id = ? AND fingerprint = ?), ledger AS (
     UPDATE invoice_jobs SET state = 'done', outcome = 'created', reason = NULL, invoice_id = found.id, attempts = ?, updated_at = now()
     FROM found WHERE invoice_jobs.job_id = ? AND invoice_jobs.transaction_id = ? AND state <> 'done'
-) SELECT count(*), 0 FROM found`,
-		e.Invoice.ID, e.Invoice.TransactionID, e.Invoice.Fingerprint, e.Attempts, e.JobID, e.TransactionID)
+) SELECT count(*) FROM found`,
+		e.Invoice.ID, e.Invoice.TransactionID, e.Invoice.Fingerprint, e.Attempts, e.JobID, e.TransactionID).Row().Scan(&found)
+	if err == nil && found == 0 {
+		err = invoice.ErrNotInvoiced
+	}
+	return classify(err)
 }
+
+// A duplicateRecord is one duplicate on its way to be recorded.
+type duplicateRecord struct {
+	end invoice.End
+	err error
+}
+
+// apart: a job's second record finds the first.
+func (d *duplicateRecord) apart() []string { return []string{d.end.JobID} }
 
 func (s *Store) recordDuplicate(ctx context.Context, e invoice.End) error {
-	return s.recordGood(ctx, foundInvoice+`, attempt AS (
-    INSERT INTO duplicate_attempts (job_id, transaction_id, idempotency_key, invoice_id, reason, producer, worker)
-    SELECT ?, ?, ?, found.id, ?, ?, ? FROM found
-    ON CONFLICT (job_id) DO NOTHING
-), ledger AS (
-    UPDATE invoice_jobs SET state = 'done', outcome = 'duplicate', reason = ?, invoice_id = found.id, attempts = ?, updated_at = now()
-    FROM found WHERE invoice_jobs.job_id = ? AND invoice_jobs.transaction_id = ? AND state <> 'done'
-) SELECT count(*), (SELECT count(*) FROM duplicate_attempts WHERE job_id = ? AND transaction_id <> ?) FROM found`,
-		e.Invoice.ID, e.Invoice.TransactionID, e.Invoice.Fingerprint,
-		e.JobID, e.TransactionID, e.IdempotencyKey, e.Reason, nullable(e.Producer), e.Worker,
-		e.Reason, e.Attempts, e.JobID, e.TransactionID,
-		e.JobID, e.TransactionID)
-}
-
-// recordGood runs a statement that tells whether the invoice was found, and whether the job id belongs to another
-// transaction's end.
-func (s *Store) recordGood(ctx context.Context, statement string, values ...any) error {
-	var found, foreign int
-	if err := s.db.WithContext(ctx).Raw(statement, values...).Row().Scan(&found, &foreign); err != nil {
+	d := &duplicateRecord{end: e}
+	if err := s.duplicates.join(ctx, d); err != nil {
 		return classify(err)
 	}
+	return classify(d.err)
+}
+
+// writeDuplicates records a group in one statement. Where the database refuses it, each is tried by itself.
+func (s *Store) writeDuplicates(ctx context.Context, group []*duplicateRecord) {
+	ctx, cancel := context.WithTimeout(ctx, s.options.StatementTimeout)
+	defer cancel()
+	err := s.writeDuplicatesTogether(ctx, group)
 	switch {
-	case found == 0:
-		return invoice.ErrNotInvoiced
-	case foreign != 0:
-		return invoice.ErrEnded
+	case err == nil:
+	case len(group) == 1, outage(err):
+		for _, d := range group {
+			d.err = err
+		}
+	default:
+		for _, d := range group {
+			s.writeDuplicates(ctx, []*duplicateRecord{d})
+		}
+	}
+}
+
+func (s *Store) writeDuplicatesTogether(ctx context.Context, group []*duplicateRecord) error {
+	var jobIDs, transactionIDs, keys, invoiced, fingerprints, reasons, workers []string
+	var invoiceIDs, attempts []int64
+	var producers []*string
+	for _, d := range group {
+		e := &d.end
+		jobIDs, transactionIDs, keys = append(jobIDs, e.JobID), append(transactionIDs, e.TransactionID), append(keys, e.IdempotencyKey)
+		// The invoice is looked for by all that the end claims of it, as above.
+		invoiceIDs, invoiced = append(invoiceIDs, e.Invoice.ID), append(invoiced, e.Invoice.TransactionID)
+		fingerprints = append(fingerprints, e.Invoice.Fingerprint)
+		reasons, producers = append(reasons, string(e.Reason)), append(producers, nullable(e.Producer))
+		workers, attempts = append(workers, e.Worker), append(attempts, int64(e.Attempts))
+	}
+	var rows []struct {
+		Member         int
+		Found, Foreign bool
+	}
+	err := s.db.WithContext(ctx).Raw(`
+WITH asked AS MATERIALIZED (
+    SELECT a.*, invoices.id AS found_id
+    FROM unnest(?::text[], ?::text[], ?::text[], ?::bigint[], ?::text[], ?::text[], ?::text[], ?::text[], ?::text[], ?::bigint[])
+        WITH ORDINALITY AS a (job_id, transaction_id, idempotency_key, invoice_id, invoiced, fingerprint, reason, producer, worker, attempt, member)
+    LEFT JOIN invoices ON invoices.id = a.invoice_id AND invoices.transaction_id = a.invoiced AND invoices.fingerprint = a.fingerprint
+), attempts AS (
+    INSERT INTO duplicate_attempts (job_id, transaction_id, idempotency_key, invoice_id, reason, producer, worker)
+    SELECT job_id, transaction_id, idempotency_key, found_id, reason, producer, worker FROM asked WHERE found_id IS NOT NULL ORDER BY job_id
+    ON CONFLICT (job_id) DO NOTHING
+), ledger AS (
+    UPDATE invoice_jobs SET state = 'done', outcome = 'duplicate', reason = asked.reason, invoice_id = asked.found_id, attempts = asked.attempt, updated_at = now()
+    FROM asked WHERE asked.found_id IS NOT NULL
+        AND invoice_jobs.job_id = asked.job_id AND invoice_jobs.transaction_id = asked.transaction_id AND state <> 'done'
+)
+SELECT member, found_id IS NOT NULL AS found, EXISTS (
+    SELECT FROM duplicate_attempts d WHERE d.job_id = asked.job_id AND d.transaction_id <> asked.transaction_id) AS "foreign"
+FROM asked`,
+		&jobIDs, &transactionIDs, &keys, &invoiceIDs, &invoiced, &fingerprints, &reasons, &producers, &workers, &attempts).Scan(&rows).Error
+	if err == nil && len(rows) != len(group) {
+		err = fmt.Errorf("%d of %d duplicates were answered", len(rows), len(group))
+	}
+	if err != nil {
+		return err
+	}
+	for _, r := range rows {
+		d := group[r.Member-1]
+		switch {
+		case !r.Found:
+			d.err = invoice.ErrNotInvoiced
+		case r.Foreign:
+			d.err = invoice.ErrEnded
+		default:
+			d.err = nil
+		}
 	}
 	return nil
 }

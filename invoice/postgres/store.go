@@ -70,6 +70,9 @@ type Store struct {
 	sql     *sql.DB
 	config  *pgx.ConnConfig
 	options Options
+
+	writes     group[*write]
+	duplicates group[*duplicateRecord]
 }
 
 // Open prepares a store. It opens no connection: the first call that needs one does.
@@ -97,7 +100,10 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{db: db, sql: pool, config: config, options: o}, nil
+	s := &Store{db: db, sql: pool, config: config, options: o}
+	s.writes = group[*write]{most: maxGroup, apart: (*write).apart, do: s.write}
+	s.duplicates = group[*duplicateRecord]{most: maxGroup, apart: (*duplicateRecord).apart, do: s.writeDuplicates}
+	return s, nil
 }
 
 func connect(config *pgx.ConnConfig, maxConns int) (*sql.DB, *gorm.DB, error) {

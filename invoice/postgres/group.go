@@ -1,0 +1,98 @@
+package postgres
+
+import (
+	"context"
+	"sync"
+)
+
+// A group brings together what arrives while something of its kind is under way: it goes into the next transaction
+// together, so that a commit is paid for once. There is no timer, and what comes alone waits for nobody.
+type group[T any] struct {
+	// most is how many go together.
+	most int
+	// apart returns the values of which no two may go together.
+	apart func(T) []string
+	// do brings members to their ends. It runs on no member's context, and one call at a time.
+	do func(ctx context.Context, members []T)
+
+	mu      sync.Mutex
+	waiting []*member[T]
+	busy    bool
+}
+
+// A member is one of a group, from its arrival until it is done.
+type member[T any] struct {
+	value T
+	ctx   context.Context //nolint:containedctx // who asks may be gone before its turn comes
+	done  chan struct{}
+}
+
+// join returns once the value's turn has come and gone, or with the error of a context that ended before. Then the value
+// may be, or be about to be, done all the same.
+func (g *group[T]) join(ctx context.Context, value T) error {
+	m := &member[T]{value: value, ctx: ctx, done: make(chan struct{})}
+	g.mu.Lock()
+	g.waiting = append(g.waiting, m)
+	if !g.busy {
+		g.busy = true
+		go g.work(context.WithoutCancel(ctx))
+	}
+	g.mu.Unlock()
+	select {
+	case <-m.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (g *group[T]) work(ctx context.Context) {
+	for {
+		members := g.next()
+		if len(members) == 0 {
+			return
+		}
+		values := make([]T, len(members))
+		for i, m := range members {
+			values[i] = m.value
+		}
+		g.do(ctx, values)
+		for _, m := range members {
+			close(m.done)
+		}
+	}
+}
+
+// next takes those whose turn has come, in the order of their arrival; none, when nobody waits.
+func (g *group[T]) next() []*member[T] {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var now, later []*member[T]
+	taken := make(map[string]struct{})
+	for _, m := range g.waiting {
+		switch {
+		case m.ctx.Err() != nil: // nobody waits for it any more
+		case len(now) == g.most || !g.claim(taken, m.value):
+			later = append(later, m)
+		default:
+			now = append(now, m)
+		}
+	}
+	g.waiting = later
+	g.busy = len(now) > 0
+	return now
+}
+
+// claim takes what the value must have for itself, unless another one has it already.
+func (g *group[T]) claim(taken map[string]struct{}, value T) bool {
+	all := g.apart(value)
+	for _, one := range all {
+		if _, ok := taken[one]; ok {
+			return false
+		}
+	}
+	for _, one := range all {
+		taken[one] = struct{}{}
+	}
+	return true
+}

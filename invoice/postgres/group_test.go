@@ -1,0 +1,262 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"invoicer/internal/dropproxy"
+	"invoicer/internal/fault"
+	"invoicer/invoice"
+	"invoicer/invoice/postgres"
+)
+
+// An asked is a draft that was asked for while another one's transaction was under way.
+type asked struct {
+	result invoice.Result
+	err    error
+}
+
+// together asks for all jobs while a first one, of the transaction "first", stands before its commit, so that they wait
+// for one transaction, and returns what became of them.
+func (b *bench) together(t *testing.T, jobs map[string]*invoice.Job, hook map[string]fault.Hook) map[string]asked {
+	t.Helper()
+	written, mayCommit := make(chan struct{}), make(chan struct{})
+	var once, running sync.WaitGroup
+	once.Go(func() {
+		_, err := b.generator.Generate(fault.With(t.Context(), func(_ context.Context, p fault.Point) error {
+			if p == fault.Written {
+				close(written)
+				<-mayCommit
+			}
+			return nil
+		}), request("first", job(t, "first")))
+		if err != nil {
+			t.Errorf("the first: %v", err)
+		}
+	})
+	<-written
+	var mu sync.Mutex
+	all := make(map[string]asked, len(jobs))
+	for jobID, j := range jobs {
+		running.Go(func() {
+			ctx := t.Context()
+			if h := hook[jobID]; h != nil {
+				ctx = fault.With(ctx, h)
+			}
+			a := asked{err: errors.New("panicked")}
+			defer func() {
+				_ = recover()
+				mu.Lock()
+				defer mu.Unlock()
+				all[jobID] = a
+			}()
+			a.result, a.err = b.generator.Generate(ctx, request(jobID, j))
+		})
+	}
+	for b.store.Waiting() < len(jobs) { //nolint:revive // it tells of them in no other way
+	}
+	close(mayCommit)
+	once.Wait()
+	running.Wait()
+	return all
+}
+
+// What waits while a transaction is under way shares the next one.
+func TestGroupSharesATransaction(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	jobs := make(map[string]*invoice.Job)
+	for i := range 50 {
+		jobs[fmt.Sprintf("job-%d", i)] = job(t, fmt.Sprintf("T%d", i), func(j *invoice.Job) {
+			if i%5 == 0 {
+				j.Lines[0].Quantity = -j.Lines[0].Quantity // a credit note, in a series of its own
+			}
+		})
+	}
+	for id, a := range b.together(t, jobs, nil) {
+		if a.err != nil || a.result.Outcome != invoice.Created || a.result.Invoice.JobID != id {
+			t.Errorf("%s: %+v", id, a)
+			continue
+		}
+		content, err := b.store.Content(t.Context(), a.result.Invoice.ID)
+		if err != nil || content.Fingerprint() != jobs[id].Fingerprint() {
+			t.Errorf("%s: its invoice holds another one's content, or none: %v", id, err)
+		}
+	}
+	// created_at is the beginning of the transaction.
+	if n := b.count(t, "SELECT count(DISTINCT created_at) FROM invoices"); n != 2 {
+		t.Errorf("%d transactions wrote them, want 2: the first one's, and one for all others", n)
+	}
+	b.gapless(t)
+}
+
+// One bad or doubled member is nothing to its neighbours.
+func TestGroupSortsItsMembersOut(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.create(t, "before", job(t, "known"))
+	if _, err := b.db.ExecContext(t.Context(), "INSERT INTO invoice_series (series, period, kind) VALUES ('X-CN', '', 'invoice')"); err != nil {
+		t.Fatal(err)
+	}
+	jobs := map[string]*invoice.Job{
+		"good":           job(t, "T1"),
+		"same":           job(t, "T1"), // or the other one, whichever came first
+		"same key":       job(t, "T2", func(j *invoice.Job) { j.IdempotencyKey = "T3" }),
+		"key's owner":    job(t, "T3"),
+		"known":          job(t, "known"),
+		"other content":  job(t, "known", func(j *invoice.Job) { j.Country = "Elsewhere" }),
+		"wrong kind":     job(t, "T4", func(j *invoice.Job) { j.Lines[0].Quantity, j.Series = -j.Lines[0].Quantity, "X" }),
+		"another series": job(t, "T5", func(j *invoice.Job) { j.Series = "NEW" }),
+	}
+	all := b.together(t, jobs, nil)
+	outcome := func(id string) string {
+		if all[id].err != nil {
+			return "error"
+		}
+		return string(all[id].result.Outcome)
+	}
+	for pair, want := range map[[2]string][2]string{
+		{"good", "same"}:            {"created", "duplicate"},
+		{"same key", "key's owner"}: {"created", "conflict"},
+	} {
+		one, two := outcome(pair[0]), outcome(pair[1])
+		if [2]string{one, two} != want && [2]string{two, one} != want {
+			t.Errorf("%v ended as %s and %s, want %v", pair, one, two, want)
+		}
+	}
+	for id, want := range map[string]string{"known": "duplicate", "other content": "conflict", "another series": "created"} {
+		if got := outcome(id); got != want {
+			t.Errorf("%s ended as %s (%v), want %s", id, got, all[id].err, want)
+		}
+	}
+	if !errors.As(all["wrong kind"].err, new(*invoice.InvalidError)) {
+		t.Errorf("wrong kind: %v, want an InvalidError", all["wrong kind"].err)
+	}
+	if n := b.count(t, "SELECT count(*) FROM invoices"); n != 5 {
+		t.Errorf("%d invoices, want 5", n)
+	}
+	b.gapless(t)
+}
+
+// What the database refuses is found out one by one, and what a fault point does to one member, it does to that one.
+func TestGroupMemberFails(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		hook fault.Hook
+		bad  func(*invoice.Job)
+	}{
+		{"an error", func(_ context.Context, p fault.Point) error {
+			if p == fault.Written {
+				return errors.New("planted")
+			}
+			return nil
+		}, func(*invoice.Job) {}},
+		{"a panic", func(_ context.Context, p fault.Point) error {
+			if p == fault.Numbered {
+				panic("planted")
+			}
+			return nil
+		}, func(*invoice.Job) {}},
+		{"a row that is refused", nil, func(j *invoice.Job) { j.TransactionID = "no id" }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			jobs := map[string]*invoice.Job{"bad": job(t, "bad", c.bad)}
+			for i := range 10 {
+				jobs[fmt.Sprintf("job-%d", i)] = job(t, fmt.Sprintf("T%d", i))
+			}
+			for id, a := range b.together(t, jobs, map[string]fault.Hook{"bad": c.hook}) {
+				if id == "bad" {
+					if a.err == nil {
+						t.Error("the bad one: no error")
+					}
+				} else if a.err != nil || a.result.Outcome != invoice.Created {
+					t.Errorf("%s: %+v", id, a)
+				}
+			}
+			if n := b.count(t, "SELECT count(*) FROM invoices WHERE transaction_id NOT IN ('bad', 'no id')"); n != 11 {
+				t.Errorf("%d invoices of good ones, want 11", n)
+			}
+			if n := b.count(t, "SELECT count(*) FROM invoices"); n != 11 {
+				t.Errorf("%d invoices, want 11", n)
+			}
+			b.gapless(t)
+		})
+	}
+}
+
+// The reply to a group's COMMIT is lost: each member finds out that its invoice is there.
+func TestGroupLostCommitReply(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	commits := 0
+	match := dropproxy.First("commit")
+	url, proxy := throughProxy(t, b.url, func(request []byte) bool {
+		if commits == 0 && dropproxy.First("commit")(request) {
+			commits++ // the first one's own
+			return false
+		}
+		return match(request)
+	})
+	b.store = b.open(t, func(o *postgres.Options) { o.URL = url })
+	b.generator = generator(t, b.store)
+	jobs := make(map[string]*invoice.Job)
+	for i := range 10 {
+		jobs[fmt.Sprintf("job-%d", i)] = job(t, fmt.Sprintf("T%d", i))
+	}
+	for id, a := range b.together(t, jobs, nil) {
+		if a.err != nil || a.result.Outcome != invoice.Created || a.result.Invoice.JobID != id {
+			t.Errorf("%s: %+v", id, a)
+		}
+	}
+	if proxy.Dropped() != 1 {
+		t.Errorf("%d replies were dropped, want 1", proxy.Dropped())
+	}
+	if n := b.count(t, "SELECT count(*) FROM invoices"); n != 11 {
+		t.Errorf("%d invoices, want 11", n)
+	}
+	b.gapless(t)
+}
+
+// Who goes away while it waits for its turn is left out, and keeps nobody from theirs.
+func TestGroupMemberGoesAway(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	written, mayCommit, gone := make(chan struct{}), make(chan struct{}), make(chan error)
+	done := make(chan error)
+	go func() {
+		_, err := b.generator.Generate(fault.With(t.Context(), func(_ context.Context, p fault.Point) error {
+			if p == fault.Written {
+				close(written)
+				<-mayCommit
+			}
+			return nil
+		}), request("first", job(t, "T1")))
+		done <- err
+	}()
+	<-written
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		_, err := b.generator.Generate(ctx, request("second", job(t, "T2")))
+		gone <- err
+	}()
+	for b.store.Waiting() < 1 { //nolint:revive // as above
+	}
+	cancel()
+	if err := <-gone; !errors.Is(err, invoice.ErrUnavailable) {
+		t.Errorf("who went away: %v, want ErrUnavailable", err)
+	}
+	close(mayCommit)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	b.create(t, "third", job(t, "T3"))
+	if n := b.count(t, "SELECT count(*) FROM invoices WHERE transaction_id = 'T2'"); n != 0 {
+		t.Error("its invoice was made although nobody waited for it")
+	}
+}
