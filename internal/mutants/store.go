@@ -9,7 +9,7 @@ func ofStore() []mutant {
 			changes: []change{{
 				"invoice/postgres/insert.go",
 				"\ttx := s.db.WithContext(ctx).Begin()\n",
-				"\ts.db.WithContext(ctx).Exec(\"UPDATE invoice_series SET last_number = last_number + 1 WHERE series = ? AND period = ?\", d.Slot.Series, d.Slot.Period)\n" +
+				"\ts.db.WithContext(ctx).Exec(\"UPDATE invoice_series SET last_number = last_number + 1 WHERE series = ? AND period = ?\", group[0].draft.Slot.Series, group[0].draft.Slot.Period)\n" +
 					"\ttx := s.db.WithContext(ctx).Begin()\n",
 			}},
 			in: theStore, tests: []string{"TestRollbackUsesNoNumber"},
@@ -19,39 +19,50 @@ func ofStore() []mutant {
 			changes: []change{
 				{
 					"invoice/postgres/insert.go",
-					"\tnumber, err := lockCounter(tx, d.JobID, d.Slot)\n",
-					"\texisting, err := find(tx, d.Job.TransactionID, d.Job.IdempotencyKey)\n\tif err != nil {\n\t\treturn inserted, err\n\t}\n" +
-						"\tnumber, err := lockCounter(tx, d.JobID, d.Slot)\n",
+					"\tcounters, err := lockCounters(tx, group)\n",
+					"\tif err := findExisting(tx, group); err != nil {\n\t\treturn err\n\t}\n\tcounters, err := lockCounters(tx, group)\n",
 				},
 				{
 					"invoice/postgres/insert.go",
-					"\texisting, err := find(tx, d.Job.TransactionID, d.Job.IdempotencyKey)\n\tif err != nil {\n\t\treturn inserted, err\n\t}\n\tif existing.OfTransaction",
-					"\tif existing.OfTransaction",
+					"\tif err := findExisting(tx, group); err != nil {\n\t\treturn err\n\t}\n\trows, err",
+					"\trows, err",
 				},
 			},
 			in: theStore, tests: []string{"TestWhoWaitedForTheCounterSeesWhatWasCommitted"},
 		},
 		{
 			name: "no read after a lost commit", promise: classified, hazard: lostCommit,
-			changes: []change{{"invoice/postgres/insert.go", "return s.settle(ctx, d, lost)", "return invoice.Insertion{}, classify(lost)"}},
+			changes: []change{{"invoice/postgres/insert.go", "\tif answered(lost) {\n", "\tif answered(lost) || lost != nil {\n"}},
 			in:      theStore, tests: []string{"TestLostCommitReply"},
 		},
 		{
 			name: "ON CONFLICT DO NOTHING without a target", promise: one, hazard: blindConflict,
-			changes: []change{
-				{"invoice/postgres/insert.go", "\t\"gorm.io/gorm\"\n", "\t\"gorm.io/gorm\"\n\t\"gorm.io/gorm/clause\"\n"},
-				{"invoice/postgres/insert.go", "tx.Create(row)", "tx.Clauses(clause.OnConflict{DoNothing: true}).Create(row)"},
-			},
-			in: theStore, tests: []string{"TestUniqueViolationIsALostRace"},
+			changes: []change{{"invoice/postgres/write_rows.go", "FROM asked ORDER BY member\n", "FROM asked ORDER BY member ON CONFLICT DO NOTHING\n"}},
+			in:      theStore, tests: []string{"TestUniqueViolationIsALostRace"},
 		},
 		{
 			name: "the job's end isn't committed with its invoice", promise: noneLost, hazard: killed,
 			changes: []change{{
-				"invoice/postgres/insert.go",
-				"WHERE job_id = ? AND transaction_id = ?`,\n\t\trow.Number",
-				"WHERE job_id = ? AND transaction_id = ? AND false`,\n\t\trow.Number",
+				"invoice/postgres/write_rows.go",
+				"WHERE invoice_jobs.job_id = written.job_id AND invoice_jobs.transaction_id = written.transaction_id\n",
+				"WHERE invoice_jobs.job_id = written.job_id AND false\n",
 			}},
 			in: theStore, tests: []string{"TestRecordFollowsTheJob"},
+		},
+		{
+			name: "a group of duplicates is answered as one", promise: classified, hazard: restored,
+			changes: []change{{"invoice/postgres/record.go", "d := group[r.Member-1]", "d := group[0]"}},
+			in:      theStore, tests: []string{"TestDuplicatesTogether"},
+		},
+		{
+			name: "a refused member takes its group along", promise: noneLost, hazard: lostCommit,
+			changes: []change{{"invoice/postgres/insert.go", "case len(group) == 1, outage(err):", "case len(group) >= 1, outage(err):"}},
+			in:      theStore, tests: []string{"TestGroupMemberFails"},
+		},
+		{
+			name: "a group's lines all go to one invoice", promise: immutable, hazard: lostCommit,
+			changes: []change{{"invoice/postgres/write_rows.go", "l.member, l.position = append(l.member, int64(i+1))", "l.member, l.position = append(l.member, min(int64(i+1), 1))"}},
+			in:      theStore, tests: []string{"TestGroupSharesATransaction"},
 		},
 		{
 			name: "nobody ends the session that holds the counter", promise: recovers, hazard: pausedCounter,
@@ -81,8 +92,8 @@ func ofStore() []mutant {
 			name: "an end is recorded against an invoice that isn't there", promise: classified, hazard: restored,
 			changes: []change{{
 				"invoice/postgres/record.go",
-				"WHERE id = ? AND transaction_id = ? AND fingerprint = ?)`",
-				"WHERE id = ? AND (transaction_id = ? OR true) AND (fingerprint = ? OR true))`",
+				"AND invoices.transaction_id = a.invoiced AND invoices.fingerprint = a.fingerprint",
+				"AND (invoices.transaction_id = a.invoiced OR true)",
 			}},
 			in: theStore, tests: []string{"TestRecordAgainstAnInvoiceThatIsNotThere"},
 		},

@@ -260,3 +260,30 @@ func TestGroupMemberGoesAway(t *testing.T) {
 		t.Error("its invoice was made although nobody waited for it")
 	}
 }
+
+// Duplicates that are recorded together are answered each for itself.
+func TestDuplicatesTogether(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	one, two := b.create(t, "one", job(t, "T1")), b.create(t, "two", job(t, "T2"))
+	gone := *one
+	gone.ID = 1 << 40
+	of := func(jobID string, made *invoice.Invoice) invoice.End {
+		e := end(jobID, invoice.Duplicate, made)
+		e.TransactionID = made.TransactionID
+		return e
+	}
+	if err := b.store.Record(t.Context(), of("foreign", two)); err != nil {
+		t.Fatal(err)
+	}
+	ends := []invoice.End{of("a", one), of("lost", &gone), of("b", two), of("foreign", one), of("c", one)}
+	want := []error{nil, invoice.ErrNotInvoiced, nil, invoice.ErrEnded, nil}
+	for i, err := range b.store.RecordTogether(t.Context(), ends) {
+		if !errors.Is(err, want[i]) {
+			t.Errorf("%s: %v, want %v", ends[i].JobID, err, want[i])
+		}
+	}
+	if got := b.text(t, "SELECT string_agg(job_id || ' ' || transaction_id, ', ' ORDER BY job_id) FROM duplicate_attempts"); got != "a T1, b T2, c T1, foreign T2" {
+		t.Errorf("recorded: %s", got)
+	}
+}
