@@ -23,7 +23,7 @@ func TestPrune(t *testing.T) {
 	}
 	s.change(t, "UPDATE invoice_jobs SET payload = NULL, payload_raw = 'x' WHERE job_id = 'failed-old'")
 	s.must(t, "dismiss", "dismissed-old", "--reason", "x")
-	w.Process.Kill()
+	_ = w.Process.Kill()
 	<-w.ended
 	s.text(t, "SELECT accept($1, $2)", payloadOf("T8", "GBP"), s.queue)
 	s.change(t, "INSERT INTO invoice_job_actions (job_id, action, actor, dispatch, outcome, reason) SELECT job_id, 'replay', 'ada', 0, 'failed', 'x' FROM invoice_jobs WHERE state = 'done'")

@@ -56,7 +56,7 @@ func (b *bench) together(t *testing.T, jobs map[string]*invoice.Job, hook map[st
 			a.result, a.err = b.generator.Generate(ctx, request(jobID, j))
 		})
 	}
-	for b.store.Waiting() < len(jobs) { //nolint:revive // it tells of them in no other way
+	for b.store.Waiting() < len(jobs) {
 	}
 	close(mayCommit)
 	once.Wait()
@@ -245,7 +245,7 @@ func TestGroupMemberGoesAway(t *testing.T) {
 		_, err := b.generator.Generate(ctx, request("second", job(t, "T2")))
 		gone <- err
 	}()
-	for b.store.Waiting() < 1 { //nolint:revive // as above
+	for b.store.Waiting() < 1 {
 	}
 	cancel()
 	if err := <-gone; !errors.Is(err, invoice.ErrUnavailable) {

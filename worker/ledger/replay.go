@@ -167,7 +167,7 @@ func (r *replayRun) consider(ctx context.Context, failed invoice.FailedJob) erro
 		return err
 	}
 	next := forecasted{job: invoice.Replay{Failed: failed, Job: job}, Replayed: Replayed{Failed: failed}}
-	next.Replayed.Failed.Payload = nil
+	next.Failed.Payload = nil
 	if problems == nil {
 		next.Forecast, err = r.forecaster.Forecast(ctx, invoice.NewRequest(failed.JobID, 1, job))
 		var invalid *invoice.InvalidError

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/hibiken/asynq"
+)
+
+// change runs a statement in the site's schema.
+func (s *site) change(t *testing.T, statement string, args ...any) {
+	t.Helper()
+	if _, err := s.db.ExecContext(t.Context(), statement, args...); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+}
+
+// breakInvoices makes every write of an invoice fail, until mendInvoices.
+func (s *site) breakInvoices(t *testing.T) {
+	t.Helper()
+	s.change(t, `CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'planted'; END $$`)
+	s.change(t, `CREATE TRIGGER broken BEFORE INSERT ON invoices FOR EACH ROW EXECUTE FUNCTION broken()`)
+}
+
+func (s *site) mendInvoices(t *testing.T) {
+	t.Helper()
+	s.change(t, `DROP TRIGGER broken ON invoices`)
+}
+
+// awaitIdle returns once no job of the ledger waits any more.
+func (s *site) awaitIdle(t *testing.T) {
+	t.Helper()
+	s.awaitCount(t, 0, "SELECT count(*) FROM invoice_jobs WHERE state IN ('accepted', 'enqueued')")
+}
+
+func (s *site) awaitCount(t *testing.T, want int, query string, args ...any) {
+	t.Helper()
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) { // the database tells of its rows in no other way
+		got := s.count(t, query, args...)
+		if got == want {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: %d, want %d", query, got, want)
+		}
+	}
+}
+
+// awaitArchived returns once so many tasks are in the queue's archive, which comes after their jobs' ends.
+func (s *site) awaitArchived(t *testing.T, want int) []*asynq.TaskInfo {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; {
+		tasks, err := s.inspector.ListArchivedTasks(s.queue)
+		if err == nil && len(tasks) == want {
+			return tasks
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d tasks are archived, want %d (%v)", len(tasks), want, err)
+		}
+	}
+}
+
+// must runs the program, which must end well, and returns what it says.
+func (s *site) must(t *testing.T, args ...string) string {
+	t.Helper()
+	code, stdout, stderr := s.run(t, "", args...)
+	if code != exitOK {
+		t.Fatalf("%v: exit code %d, stdout %s, stderr %s", args, code, stdout, stderr)
+	}
+	return stdout
+}
+
+func payloadOf(transactionID, currency string) string {
+	return fmt.Sprintf(`{"transaction_id":%q,"issued_at":"2010-12-01T08:26:00Z","currency":%q,"lines":[{"quantity":1,"unit_price":"2.55"}]}`, transactionID, currency)
+}
+
+// fail puts a failed job on record, as a worker would.
+func (s *site) fail(t *testing.T, jobID, transactionID, outcome, reason, producer, queue string, payload any, ago string) {
+	t.Helper()
+	s.change(t, `INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, producer, queue, payload, state, outcome, reason, attempts, updated_at)
+VALUES ($1, nullif($2, ''), nullif($2, ''), nullif($5, ''), $6, $7, 'failed', $3, $4, 1, now() - $8::interval)`,
+		jobID, transactionID, outcome, reason, producer, queue, payload, ago)
+}
+
+type replayedJobs struct {
+	Jobs []struct {
+		JobID         string   `json:"job_id"`
+		TransactionID *string  `json:"transaction_id"`
+		Outcome       string   `json:"outcome"`
+		Forecast      string   `json:"forecast"`
+		InvoiceNumber *string  `json:"invoice_number"`
+		Differs       []string `json:"differs"`
+		Problems      []struct {
+			Field string `json:"field"`
+		} `json:"problems"`
+		Replayed bool `json:"replayed"`
+	} `json:"jobs"`
+	replayTotals
+}
+
+func (s *site) replayJSON(t *testing.T, args ...string) replayedJobs {
+	t.Helper()
+	var told replayedJobs
+	stdout := s.must(t, append([]string{"replay", "--json"}, args...)...)
+	if err := json.Unmarshal([]byte(stdout), &told); err != nil {
+		t.Fatalf("%v: %v in %s", args, err, stdout)
+	}
+	return told
+}
