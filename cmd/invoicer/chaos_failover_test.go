@@ -66,6 +66,9 @@ func TestChaosFailover(t *testing.T) {
 		n, err := x.ended()
 		return err == nil && n >= 20
 	})
+	awaitTrue(t, "the queue's Redis is known", func() bool {
+		return x.count(t, "SELECT count(*) FROM ledger_queues WHERE server <> ''") == 1
+	})
 	// From here on the replica gets nothing. (A stopped one would still read what had been sent to it.)
 	for _, command := range [][]any{{"ACL", "SETUSER", "default", "-psync", "-sync"}, {"CLIENT", "KILL", "TYPE", "replica"}} {
 		if err := toMaster.Do(t.Context(), command...).Err(); err != nil {
