@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -21,15 +22,7 @@ type result struct {
 }
 
 func newResult(c contestant, input string, s setting, samples []sample) result {
-	sorted := slices.SortedFunc(slices.Values(samples), func(a, b sample) int {
-		switch {
-		case a.rate() < b.rate():
-			return -1
-		case a.rate() > b.rate():
-			return 1
-		}
-		return 0
-	})
+	sorted := slices.SortedFunc(slices.Values(samples), func(x, y sample) int { return cmp.Compare(x.rate(), y.rate()) })
 	middle := sorted[len(sorted)/2]
 	rate := middle.rate()
 	if n := len(sorted); n%2 == 0 {
@@ -99,22 +92,46 @@ func (b *bench) tryOut(ctx context.Context, o options, s source, c contestant, s
 		}
 		e.tried = make(map[string]float64)
 	}
-	rate, best := c.guess, 0.0
-	for _, t := range tries {
+	rates := make(map[setting]float64)
+	rate := c.guess
+	try := func(t setting) error {
 		got, err := b.play(ctx, round{contestant: c, setting: t, jobs: s.first(atLeast(rate * b.seconds / 3))})
 		if err != nil {
-			return e, err
+			return err
 		}
 		b.tell("%s: try out: %-14s %7.0f jobs/s at %s", s.name, c.name, got.rate(), t)
-		if e.tried != nil {
-			e.tried[t.String()] = got.rate()
+		if known := rates[t]; known > 0 {
+			rates[t] = (known + got.rate()) / 2
+		} else {
+			rates[t] = got.rate()
 		}
-		if got.rate() > best {
-			best, e.setting = got.rate(), t
-		}
-		rate = best
+		rate = max(rate, got.rate())
+		return nil
 	}
-	e.jobs = atLeast(best*b.seconds) + 2*e.setting.Slots
+	for i, t := range tries {
+		if i == 1 {
+			rate = rates[tries[0]] // what it really does, where the guess was wrong
+		}
+		if err := try(t); err != nil {
+			return e, err
+		}
+	}
+	byRate := func(x, y setting) int { return cmp.Compare(rates[y], rates[x]) }
+	if slices.SortFunc(tries, byRate); len(tries) > 3 {
+		for _, t := range tries[:3] { // once more, as one try may have been lucky
+			if err := try(t); err != nil {
+				return e, err
+			}
+		}
+		slices.SortFunc(tries[:3], byRate)
+	}
+	e.setting = tries[0]
+	for t, rate := range rates {
+		if e.tried != nil {
+			e.tried[t.String()] = rate
+		}
+	}
+	e.jobs = atLeast(rates[e.setting]*b.seconds) + 2*e.setting.Slots
 	return e, nil
 }
 

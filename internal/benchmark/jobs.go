@@ -76,8 +76,11 @@ func (j jobs) chunks(size int, f func(payloads [][]byte) error) error {
 	return nil
 }
 
+// realName is the name of the source of real transactions, where they are.
+const realName = "real transactions"
+
 // fiveLines are the synthetic jobs: five lines, two tax percentages.
-var fiveLines = source{"5 lines", func(i int) ([]byte, error) { return synthetic("T", i, 5) }} //nolint:gochecknoglobals // a constant
+var fiveLines = source{"5 lines", func(i int) ([]byte, error) { return synthetic("T", i, 5) }}
 
 const one invoice.Decimal = 1_000_000
 
@@ -163,7 +166,7 @@ func openReal(name string) (_ *realTransactions, err error) {
 
 func (t *realTransactions) close() { _ = t.file.Close() }
 
-func (t *realTransactions) source() source { return source{"real", t.payload} }
+func (t *realTransactions) source() source { return source{realName, t.payload} }
 
 // payload begins again under other ids where the transactions come to their end.
 func (t *realTransactions) payload(i int) ([]byte, error) {

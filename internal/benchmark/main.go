@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/pprof"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -118,7 +119,10 @@ func (b *bench) measure(ctx context.Context, o options) (*report, error) {
 		}
 		defer pprof.StopCPUProfile()
 	}
-	contestants := only(o.only, contestants())
+	contestants, err := only(o.only, contestants())
+	if err != nil {
+		return nil, err
+	}
 	settings := map[string]setting{}
 	for i, s := range sources {
 		taking := contestants
@@ -152,27 +156,21 @@ func command(o options) string {
 	return name
 }
 
-func only(names string, all []contestant) []contestant {
+func only(names string, all []contestant) ([]contestant, error) {
 	if names == "" {
-		return all
+		return all, nil
 	}
 	var chosen []contestant
 	for name := range strings.SplitSeq(names, ",") {
-		for _, c := range all {
-			if c.name == name {
-				chosen = append(chosen, c)
-			}
+		i := slices.IndexFunc(all, func(c contestant) bool { return c.name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("-only %s: there is no contestant %q", names, name)
 		}
+		chosen = append(chosen, all[i])
 	}
-	return chosen
+	return chosen, nil
 }
 
 func without(all []contestant, name string) []contestant {
-	var rest []contestant
-	for _, c := range all {
-		if c.name != name {
-			rest = append(rest, c)
-		}
-	}
-	return rest
+	return slices.DeleteFunc(slices.Clone(all), func(c contestant) bool { return c.name == name })
 }
