@@ -10,6 +10,8 @@ DEMO_ARGS ?=
 TEST_ARGS ?= ./...
 # Which mutants and how, such as MUTANT_ARGS='-run lock -parallel 4'.
 MUTANT_ARGS ?=
+# More arguments for the benchmark, such as BENCH_ARGS='-rounds 9 -only no-op,invoicer'.
+BENCH_ARGS ?=
 
 # The newest tag and the commit; nothing in an unpacked archive, where there is no repository.
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
@@ -18,7 +20,7 @@ LINTER  := $(GO) tool -modfile=tools/go.mod golangci-lint
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 # With -trimpath, as in build, what both need is compiled once.
@@ -57,6 +59,14 @@ build: ## compile bin/invoicer
 .PHONY: deps
 deps: ## install redis-server, a Postgres server and a C compiler, where missing; starts no service
 	@$(INSTALL) redis-server postgres cc
+
+.PHONY: bench
+bench: servers ## measure the worker beside its peers, in at most 20 minutes; rewrites docs/benchmarks.md
+	@cd internal/benchmark && $(GO) run . -write $(BENCH_ARGS)
+
+.PHONY: bench-full
+bench-full: servers ## as bench, and latency, memory, full tables and more, in about an hour
+	@cd internal/benchmark && $(GO) run . -full -write $(BENCH_ARGS)
 
 .PHONY: servers
 servers:

@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// full is what bench-full measures beside the contest, all of it about the worker alone.
+type full struct {
+	Latency                      []latency
+	Memory                       []memory
+	Filled                       []filledResult
+	Duplicates, Lines, Processes []result
+}
+
+type memory struct {
+	Backlog int // jobs
+	Peak    float64
+}
+
+type filledResult struct {
+	Invoices int // before the first round
+	result
+}
+
+// A variant is the worker under other circumstances.
+type variant struct {
+	title string
+	entry
+	// source is another one for each play where the tables keep what was made.
+	source func(play int) source
+	schema string
+	filled bool
+}
+
+// vary lets variants take turns, after one try of each that tells how many jobs fill a round.
+func (b *bench) vary(ctx context.Context, o options, what string, variants []variant) ([]result, error) {
+	samples := make([][]sample, len(variants))
+	for play := range 1 + o.rounds {
+		for i := range variants {
+			v := &variants[i]
+			jobs := v.jobs
+			if play == 0 {
+				jobs = atLeast(v.guess * b.seconds / 3)
+			}
+			got, err := b.play(ctx, round{
+				contestant: v.contestant, setting: v.setting, jobs: v.source(play).first(jobs), schema: v.schema, filled: v.filled,
+			})
+			if err != nil {
+				return nil, fmt.Errorf("%s, %s: %w", what, v.title, err)
+			}
+			b.tell("%s, %s: round %d of %d: %7.0f jobs/s", what, v.title, play, o.rounds, got.rate())
+			if play == 0 {
+				v.jobs = atLeast(got.rate()*b.seconds) + 2*v.setting.Slots
+				continue
+			}
+			samples[i] = append(samples[i], got)
+		}
+	}
+	var results []result
+	for i, v := range variants {
+		r := newResult(v.contestant, what, v.setting, samples[i])
+		r.Title = v.title
+		results = append(results, r)
+	}
+	return results, nil
+}
+
+// always is a source that doesn't change.
+func always(s source) func(int) source { return func(int) source { return s } }
+
+func (b *bench) measureMore(ctx context.Context, o options) (*full, error) {
+	f := &full{}
+	var err error
+	for _, rate := range []int{100, 500, 1000} {
+		l, err := b.latency(ctx, o, rate)
+		if err != nil {
+			return nil, err
+		}
+		f.Latency = append(f.Latency, l)
+	}
+	if f.Memory, err = b.memory(ctx, o); err != nil {
+		return nil, err
+	}
+	var shares, lines, processes []variant
+	for _, share := range []float64{0, 0.5, 0.99} {
+		shares = append(shares, variant{
+			title:  fmt.Sprintf("%.0f %%", share*100),
+			entry:  entry{contestant: contestant{name: invoicerName, guess: 1500 + 2500*share, open: ours{duplicates: share}.open}, setting: o.common},
+			source: always(fiveLines),
+		})
+	}
+	for _, n := range []int{1, 20, 1000} {
+		lines = append(lines, variant{
+			title:  strconv.Itoa(n),
+			entry:  entry{contestant: contestant{name: invoicerName, guess: 1500 * 20 / float64(15+n), open: ours{}.open}, setting: o.common},
+			source: always(source{"lines", func(i int) ([]byte, error) { return synthetic("T", i, n) }}),
+		})
+	}
+	for _, n := range []int{1, 2, 4} {
+		if o.common.Slots < n {
+			continue
+		}
+		each := setting{max(1, o.common.Servers/n), o.common.Slots / n}
+		processes = append(processes, variant{
+			title:  fmt.Sprintf("%d, each %s", n, each),
+			entry:  entry{contestant: contestant{name: invoicerName, guess: 1500, open: processPeer{count: n}.open}, setting: each},
+			source: always(fiveLines),
+		})
+	}
+	if f.Duplicates, err = b.vary(ctx, o, "duplicates", shares); err != nil {
+		return nil, err
+	}
+	if f.Lines, err = b.vary(ctx, o, "lines", lines); err != nil {
+		return nil, err
+	}
+	if f.Processes, err = b.vary(ctx, o, "processes", processes); err != nil {
+		return nil, err
+	}
+	f.Filled, err = b.filled(ctx, o)
+	return f, err
+}
+
+func (f *full) filledRatio() float64 {
+	var empty, most float64
+	for _, r := range f.Filled {
+		switch {
+		case r.Invoices == 0:
+			empty = r.Rate
+		case r.Invoices >= 5_000_000:
+			most = r.Rate
+		}
+	}
+	if empty == 0 {
+		return 0
+	}
+	return most / empty
+}
+
+func (f *full) p99(rate int) float64 {
+	for _, l := range f.Latency {
+		if l.Rate == rate {
+			return l.P99
+		}
+	}
+	return 0
+}
+
+func (f *full) peakMemory() float64 {
+	var most float64
+	for _, m := range f.Memory {
+		most = max(most, m.Peak)
+	}
+	return most
+}
+
+// tables are none for what wasn't measured.
+func (f *full) tables() []table {
+	if f == nil {
+		return nil
+	}
+	latencies := table{title: "From enqueue to the committed invoice, ms", header: []string{"jobs/s", "p50", "p99", "longest", "jobs"}}
+	for _, l := range f.Latency {
+		latencies.rows = append(latencies.rows, []string{
+			thousands(float64(l.Rate)), fmt.Sprintf("%.1f", l.P50), fmt.Sprintf("%.1f", l.P99), fmt.Sprintf("%.1f", l.Longest), thousands(float64(l.Jobs)),
+		})
+	}
+	peaks := table{title: "Memory of one worker process at its peak", header: []string{"jobs waiting", "MB"}}
+	for _, m := range f.Memory {
+		peaks.rows = append(peaks.rows, []string{thousands(float64(m.Backlog)), fmt.Sprintf("%.0f", m.Peak)})
+	}
+	var filled []result
+	for _, r := range f.Filled {
+		filled = append(filled, r.result)
+	}
+	list := []table{latencies, peaks}
+	for _, v := range []struct {
+		title, header string
+		results       []result
+		cpu           bool
+	}{
+		{"Invoices that are there already", "invoices", filled, true},
+		{"Share of duplicates", "duplicates", f.Duplicates, true},
+		{"Lines of each job", "lines", f.Lines, true},
+		{"Worker processes", "processes", f.Processes, false}, // their time isn't this process's
+	} {
+		t := table{title: v.title, header: []string{v.header, "jobs/s", "slowest", "fastest", "of the first"}}
+		if v.cpu {
+			t.header = append(t.header, "worker", "Redis", "Postgres", "CPU s for 10,000 jobs")
+		}
+		for _, r := range v.results {
+			row := []string{strings.TrimSpace(r.Title), thousands(r.Rate), thousands(r.Min), thousands(r.Max), times(r.Rate / v.results[0].Rate)}
+			if v.cpu {
+				row = append(row, cpuCells(r.CPU)...)
+			}
+			t.rows = append(t.rows, row)
+		}
+		list = append(list, t)
+	}
+	return list
+}

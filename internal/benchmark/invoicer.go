@@ -1,0 +1,248 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
+
+	"invoicer/invoice"
+	"invoicer/invoice/postgres"
+	"invoicer/locking"
+	"invoicer/migrations"
+	"invoicer/worker"
+	"invoicer/worker/client"
+	"invoicer/worker/ledger"
+)
+
+// A workplace is this repository's worker: asynq servers with their handlers, and what looks after the ledger.
+type workplace struct {
+	redis   redis.UniversalClient
+	store   *postgres.Store
+	servers []*worker.Server
+	ledger  func(context.Context)
+}
+
+// newWorkplace wires the worker as cmd/invoicer does (wire.go), with every promise on. It is the one place where that
+// happens here.
+func newWorkplace(ctx context.Context, b *bench, s setting, schema string, observe func(worker.Event)) (_ *workplace, err error) {
+	w := &workplace{}
+	defer func() {
+		if err != nil {
+			w.close()
+		}
+	}()
+	if w.redis, err = b.newRedis(s.Slots + 30); err != nil {
+		return nil, err
+	}
+	if w.store, err = postgres.Open(postgres.Options{URL: b.databaseURL, Schema: schema, MaxConns: s.Slots + 4}); err != nil {
+		return nil, err
+	}
+	numbering, err := invoice.NewNumbering(invoice.NumberingOptions{})
+	if err != nil {
+		return nil, err
+	}
+	databaseID, err := w.store.DatabaseID(ctx)
+	if err != nil {
+		return nil, err
+	}
+	locker, err := locking.New(w.redis, locking.Options{Prefix: "invoicer:" + databaseID + ":", TTL: 15 * time.Second})
+	if err != nil {
+		return nil, err
+	}
+	log := slog.New(slog.NewJSONHandler(io.Discard, nil)) // a line for each job is part of the work; where it goes isn't
+	generator := invoice.NewGenerator(w.store, numbering)
+	name := "benchmark-" + uuid.NewString()
+	for i := range s.Servers {
+		handler, err := worker.NewHandler(generator, locker, w.store, worker.Options{
+			Name: fmt.Sprintf("%s-%d", name, i), Concurrency: s.perServer(), Queues: map[string]int{queue: 1},
+			Logger: log, Observe: observe,
+		})
+		if err != nil {
+			return nil, err
+		}
+		server, err := worker.NewServer(w.redis, handler)
+		if err != nil {
+			return nil, err
+		}
+		w.servers = append(w.servers, server)
+	}
+	relay := ledger.NewRelay(w.store, w.redis, ledger.RelayOptions{Logger: log})
+	reconciler, err := ledger.NewReconciler(w.store, w.store, w.store, w.redis, ledger.ReconcilerOptions{
+		Name: name, Queues: []string{queue}, DatabaseID: databaseID, Logger: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	w.ledger = func(ctx context.Context) {
+		var both sync.WaitGroup
+		both.Go(func() { relay.Run(ctx) })
+		both.Go(func() { reconciler.Run(ctx) })
+		both.Wait()
+	}
+	return w, nil
+}
+
+// start runs the worker until the returned function is called.
+func (w *workplace) start(ctx context.Context) (stop func(), err error) {
+	looking, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	var started []*worker.Server
+	stop = sync.OnceFunc(func() {
+		for _, s := range started {
+			running.Go(s.Shutdown)
+		}
+		cancel()
+		running.Wait()
+	})
+	for _, s := range w.servers {
+		if err := s.Start(); err != nil {
+			stop()
+			return nil, err
+		}
+		started = append(started, s)
+	}
+	running.Go(func() { w.ledger(looking) })
+	return stop, nil
+}
+
+func (w *workplace) close() {
+	if w.redis != nil {
+		_ = w.redis.Close()
+	}
+	if w.store != nil {
+		_ = w.store.Close()
+	}
+}
+
+// ours is the worker on jobs that were enqueued straight into Redis, or accepted into the ledger.
+type ours struct {
+	ledger bool
+	// duplicates is the share of the jobs that ask for what is invoiced already. Each such transaction is asked for about a
+	// hundred times.
+	duplicates float64
+}
+
+func (o ours) open(ctx context.Context, b *bench, s setting, schema string) (*system, error) {
+	if err := b.migrate(ctx, schema); err != nil {
+		return nil, err
+	}
+	ended := func() {}
+	w, err := newWorkplace(ctx, b, s, schema, func(e worker.Event) {
+		if e.What == worker.Ended {
+			ended()
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	before, err := b.countInvoices(ctx, schema)
+	if err != nil {
+		w.close()
+		return nil, err
+	}
+	made := 0 // invoices, before the clock starts
+	stop := func() {}
+	return &system{
+		load: func(ctx context.Context, j jobs) error {
+			switch {
+			case o.ledger:
+				return b.accept(ctx, schema, j)
+			case o.duplicates > 0:
+				made = max(1, j.n/100)
+				if err := o.prepare(ctx, b, s, schema, jobs{n: made, payload: j.payload}); err != nil {
+					return err
+				}
+				j.payload = o.mix(made, j.payload)
+			}
+			return enqueue(ctx, w.redis, j)
+		},
+		start: func(ctx context.Context, each func()) (err error) {
+			ended = each
+			stop, err = w.start(ctx)
+			return err
+		},
+		stop: func() { stop() },
+		check: func(ctx context.Context, j jobs) error {
+			repeated := int(float64(j.n) * o.duplicates)
+			if err := b.count(ctx, schema, before+made+j.n-repeated, true); err != nil {
+				return err
+			}
+			return b.countEnds(ctx, schema, j.n, repeated, o.ledger)
+		},
+		close: w.close,
+	}, nil
+}
+
+// isRepeated spreads the duplicates evenly.
+func (o ours) isRepeated(i int) bool {
+	return int(float64(i+1)*o.duplicates) > int(float64(i)*o.duplicates)
+}
+
+// mix makes jobs out of those that were prepared, and new ones.
+func (o ours) mix(made int, payload func(int) ([]byte, error)) func(int) ([]byte, error) {
+	return func(i int) ([]byte, error) {
+		if o.isRepeated(i) {
+			return payload(i * 7919 % made) // a prime, so that neighbours are of different transactions
+		}
+		return payload(made + i)
+	}
+}
+
+// prepare makes the invoices that the duplicates ask for again.
+func (o ours) prepare(ctx context.Context, b *bench, s setting, schema string, j jobs) error {
+	ended := make(chan struct{}, j.n)
+	w, err := newWorkplace(ctx, b, s, schema, func(e worker.Event) {
+		if e.What == worker.Ended {
+			ended <- struct{}{}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	if err := enqueue(ctx, w.redis, j); err != nil {
+		return err
+	}
+	stop, err := w.start(ctx)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	for range j.n {
+		select {
+		case <-ended:
+		case <-time.After(time.Minute):
+			return fmt.Errorf("%d invoices could not be made in time", j.n)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// enqueue asks as a billing service does.
+func enqueue(ctx context.Context, rdb redis.UniversalClient, j jobs) error {
+	c, err := client.New(rdb, client.Options{Queue: queue})
+	if err != nil {
+		return err
+	}
+	return j.each(ctx, func(ctx context.Context, _ int, payload []byte) error {
+		_, err := c.EnqueuePayload(ctx, payload)
+		return err
+	})
+}
+
+func (b *bench) migrate(ctx context.Context, schema string) error {
+	m, err := migrations.New(b.databaseURL, schema)
+	if err != nil {
+		return err
+	}
+	_, err = m.Up(ctx)
+	return err
+}

@@ -1,0 +1,63 @@
+package main
+
+import "fmt"
+
+// A target is a figure to reach, and one to aim at.
+type target struct {
+	Name             string
+	Least, Aim       float64
+	AtMost           bool // less is better
+	Measured         float64
+	Unit             string
+	Missing, Reached bool
+}
+
+// judge holds what was measured against what is to be reached.
+func judge(r *report) []target {
+	five := fiveLines.name
+	targets := []target{
+		{Name: "5 lines: of asynq's no-op rate", Least: 0.5, Aim: 0.7, Measured: r.ratio(invoicerName, noopName, five)},
+		{Name: "real transactions: of asynq's no-op rate", Least: 0.35, Aim: 0.5, Measured: r.ratio(invoicerName, noopName, realName)},
+		{Name: "5 lines: × naive, gapless", Least: 10, Aim: 15, Measured: r.ratio(invoicerName, naiveGaplessName, five)},
+		{Name: "5 lines: × naive", Least: 3, Measured: r.ratio(invoicerName, naiveName, five)},
+		{Name: "5 lines: × River, gapless", Least: 12, Aim: 15, Measured: r.ratio(invoicerName, riverGaplessName, five)},
+		{Name: "5 lines: × River", Least: 3, Measured: r.ratio(invoicerName, riverName, five)},
+		{Name: "duplicates: of asynq's no-op rate", Least: 0.7, Measured: r.ratio(duplicatesName, noopName, five)},
+	}
+	var filled, p99, memory float64
+	if f := r.Full; f != nil {
+		filled, p99, memory = f.filledRatio(), f.p99(500), f.peakMemory()
+	}
+	targets = append(targets,
+		target{Name: "5 million invoices there: of the empty table's rate", Least: 0.9, Measured: filled},
+		target{Name: "p99 at 500 jobs/s", Least: 50, AtMost: true, Unit: " ms", Measured: p99},
+		target{Name: "memory of the worker", Least: 100, AtMost: true, Unit: " MB", Measured: memory},
+	)
+	for i := range targets {
+		t := &targets[i]
+		t.Missing = t.Measured == 0
+		t.Reached = !t.Missing && (t.Measured >= t.Least) != t.AtMost
+	}
+	return targets
+}
+
+func targetTable(targets []target) table {
+	list := table{title: "To reach", header: []string{"", "to reach", "aim", "measured", ""}}
+	for _, t := range targets {
+		sign, aim, measured, verdict := "≥ ", "", times(t.Measured)+t.Unit, "missed"
+		if t.AtMost {
+			sign = "< "
+		}
+		if t.Aim > 0 {
+			aim = fmt.Sprintf("%g", t.Aim)
+		}
+		switch {
+		case t.Missing:
+			measured, verdict = "–", "not measured"
+		case t.Reached:
+			verdict = "reached"
+		}
+		list.rows = append(list.rows, []string{t.Name, sign + fmt.Sprintf("%g", t.Least) + t.Unit, aim, measured, verdict})
+	}
+	return list
+}
