@@ -120,11 +120,18 @@ func (r *Relay) relay(ctx context.Context) (int, error) {
 	}
 	failures := make([]error, len(claimed))
 	var next atomic.Int64
+	var silent atomic.Bool // Redis doesn't answer: the rest would only wait for it in turn
 	var senders sync.WaitGroup
 	for range min(r.options.InFlight, len(claimed)) {
 		senders.Go(func() {
 			for i := next.Add(1) - 1; i < int64(len(claimed)); i = next.Add(1) - 1 {
-				failures[i] = r.send(ctx, claimed[i])
+				if silent.Load() {
+					failures[i] = context.DeadlineExceeded
+					continue
+				}
+				if failures[i] = r.send(ctx, claimed[i]); errors.Is(failures[i], context.DeadlineExceeded) {
+					silent.Store(true)
+				}
 			}
 		})
 	}
@@ -157,10 +164,15 @@ func (r *Relay) putBack(ctx context.Context, lost []invoice.Dispatch, cause erro
 	return errors.Join(cause, err)
 }
 
-func (r *Relay) send(ctx context.Context, d invoice.Dispatch) error {
+func (r *Relay) send(ctx context.Context, d invoice.Dispatch) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
-	_, err := r.queue.EnqueueContext(ctx, asynq.NewTaskWithHeaders(client.TaskType, d.Payload, map[string]string{client.JobIDHeader: d.JobID}),
+	defer func() {
+		if err != nil && ctx.Err() != nil {
+			err = ctx.Err() // asynq makes text of what it was
+		}
+	}()
+	_, err = r.queue.EnqueueContext(ctx, asynq.NewTaskWithHeaders(client.TaskType, d.Payload, map[string]string{client.JobIDHeader: d.JobID}),
 		asynq.TaskID(taskID(d)),
 		asynq.Queue(d.Queue),
 		asynq.Retention(max(r.options.Retention, 0)),
