@@ -78,7 +78,8 @@ type Retention struct {
 
 // HTTP is the worker's own pages.
 type HTTP struct {
-	Addr string // host:port; "" = off
+	Addr  string // host:port; "" = off
+	Pprof string // "on" or "off"
 }
 
 // Log is what is logged, and how.

@@ -146,6 +146,11 @@ func Keys() []Key {
 			value: func(c *Config) value { return listenAddr{&c.HTTP.Addr} },
 		},
 		{
+			Name: "http.pprof", Default: "off",
+			Doc:   "on: http.addr also answers profiles under /debug/pprof/, to this machine only",
+			value: func(c *Config) value { return choice{&c.HTTP.Pprof, []string{"off", "on"}} },
+		},
+		{
 			Name: "log.level", Default: "info",
 			Doc:   "the least important messages that are logged",
 			value: func(c *Config) value { return logLevel{&c.Log.Level} },

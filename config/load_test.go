@@ -70,7 +70,7 @@ func TestDefaults(t *testing.T) {
 		Retention: config.Retention{
 			Jobs: 90 * 24 * time.Hour, Duplicates: 365 * 24 * time.Hour, FailedPayloads: 90 * 24 * time.Hour,
 		},
-		HTTP: config.HTTP{Addr: "127.0.0.1:8080"},
+		HTTP: config.HTTP{Addr: "127.0.0.1:8080", Pprof: "off"},
 		Log:  config.Log{Level: slog.LevelInfo},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(config.Config{}, "Origins")); diff != "" {
@@ -130,7 +130,7 @@ func TestEveryKeyFromEverySource(t *testing.T) {
 		"worker.max_retry": "0", "worker.retention": "0s", "lock.ttl": "16s", "lock.wait": "0s", "idempotency.cache_ttl": "1h30m",
 		"numbering.invoice_series": "2024", "numbering.credit_note_series": "CN-{series}", "numbering.period": "year",
 		"numbering.format": "{number}", "numbering.timezone": "Europe/Berlin", "retention.jobs": "1d12h",
-		"retention.duplicates": "2d", "retention.failed_payloads": "3d", "http.addr": "", "log.level": "debug", "log.format": "json",
+		"retention.duplicates": "2d", "retention.failed_payloads": "3d", "http.addr": "", "http.pprof": "on", "log.level": "debug", "log.format": "json",
 	}
 	defaults := config.Default()
 	for _, k := range config.Keys() {

@@ -57,7 +57,7 @@ func TestProblems(t *testing.T) {
 			environ: []string{"INVOICER_LOG=debug", "INVOICER_HTTP_PORT=80", "INVOICER_DATABASE_PASSWORD=hunter2", "INVOICER_LOCK_MODE=tcp://x"},
 			want: []string{
 				"INVOICER_DATABASE_PASSWORD (environment): unknown variable; known here: INVOICER_DATABASE_SCHEMA, INVOICER_DATABASE_URL",
-				"INVOICER_HTTP_PORT (environment): unknown variable; known here: INVOICER_HTTP_ADDR",
+				"INVOICER_HTTP_PORT (environment): unknown variable; known here: INVOICER_HTTP_ADDR, INVOICER_HTTP_PPROF",
 				"INVOICER_LOCK_MODE (environment): unknown variable; known here: INVOICER_LOCK_TTL, INVOICER_LOCK_WAIT",
 				"INVOICER_LOG (environment): unknown variable; known here: INVOICER_LOG_FORMAT, INVOICER_LOG_LEVEL",
 			},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"time"
 
 	"github.com/hibiken/asynqmon"
@@ -39,6 +40,14 @@ func openPages(ctx context.Context, cfg *config.Config, h *health, m *metrics) (
 	mux.Handle("GET /readyz", h)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
 	mux.Handle(monitorPath+"/", localOnly(p.monitor))
+	if cfg.HTTP.Pprof == "on" {
+		profiles := http.NewServeMux()
+		profiles.HandleFunc("/debug/pprof/", pprof.Index)
+		profiles.HandleFunc("/debug/pprof/profile", pprof.Profile)
+		profiles.HandleFunc("/debug/pprof/trace", pprof.Trace)
+		profiles.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+		mux.Handle("/debug/pprof/", localOnly(profiles))
+	}
 	mux.Handle("GET /{$}", http.RedirectHandler(monitorPath+"/", http.StatusFound))
 	p.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 	return p, nil
@@ -84,7 +93,7 @@ func (r monitorRedis) MakeRedisClient() any {
 	return client
 }
 
-// localOnly shows asynqmon, which knows no users and no rights, only to who is on this machine (or forwards a port to
+// localOnly shows asynqmon, and profiles, which know no users and no rights, only to who is on this machine (or forwards a port to
 // it), and only from its own pages: anybody else's page that a browser here has open must neither read nor press.
 func localOnly(next http.Handler) http.Handler {
 	sameOrigin := http.NewCrossOriginProtection().Handler(next)
@@ -92,7 +101,7 @@ func localOnly(next http.Handler) http.Handler {
 		local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 		forwarded := r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Forwarded") != "" // by a proxy, for somebody elsewhere
 		if forwarded || local == nil || !isLoopback(local.String()) || !isLoopback(r.RemoteAddr) || !isLoopback(r.Host) {
-			http.Error(w, "the monitor is shown on loopback only: forward a port, or put a proxy with authentication beside it", http.StatusForbidden)
+			http.Error(w, "this is shown on loopback only: forward a port, or put a proxy with authentication beside it", http.StatusForbidden)
 			return
 		}
 		// Its page links a web font; nobody else needs to know who looks at it.

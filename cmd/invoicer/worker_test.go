@@ -130,6 +130,23 @@ func TestWorkerPages(t *testing.T) {
 	}
 }
 
+func TestProfilesAreOffUnlessAskedFor(t *testing.T) {
+	t.Parallel()
+	const page = "/debug/pprof/goroutine?debug=1"
+	s := sharedSite(t)
+	off := s.start(t, "worker").pages(t)
+	if code, _ := get(t, off+page); code != http.StatusNotFound {
+		t.Errorf("by default: %d, want 404", code)
+	}
+	on := s.with("INVOICER_HTTP_PPROF=on").start(t, "worker").pages(t)
+	if code, body := get(t, on+page); code != http.StatusOK || !strings.Contains(body, "goroutine profile") {
+		t.Errorf("when asked for: %d %.80s", code, body)
+	}
+	if code, _ := get(t, on+page, func(r *http.Request) { r.Host = "elsewhere.example" }); code != http.StatusForbidden {
+		t.Errorf("from elsewhere: %d, want 403", code)
+	}
+}
+
 func TestMonitorIsForLoopback(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]bool{
