@@ -29,7 +29,7 @@ demo: servers build ## show on private servers what invoicer is for
 
 .PHONY: test
 test: deps ## run all tests on private servers, with the race detector
-	$(GO) run ./internal/sandbox -- env CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 5m $(TEST_ARGS)
+	$(GO) run ./internal/sandbox -- env CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 10m $(TEST_ARGS)
 
 .PHONY: mutants
 mutants: servers ## break each promise on purpose, and see a test go red each time (takes a quarter of an hour)

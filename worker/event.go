@@ -48,7 +48,7 @@ func (h *Handler) event(a *attempt, what string) Event {
 func (h *Handler) ended(ctx context.Context, a *attempt, end invoice.End) {
 	e := h.event(a, Ended)
 	e.Outcome, e.Reason, e.Invoice = end.Outcome, end.Reason, end.Invoice
-	level, attributes := slog.LevelInfo, append(a.attributes(), "outcome", end.Outcome, "took", e.Took)
+	level, attributes := slog.LevelInfo, append(a.attributes(), "outcome", end.Outcome, "took", e.Took.String())
 	if end.Invoice != nil {
 		attributes = append(attributes, "invoice_number", end.Invoice.Number)
 	}
@@ -66,7 +66,7 @@ func (h *Handler) ended(ctx context.Context, a *attempt, end invoice.End) {
 func (h *Handler) lost(ctx context.Context, a *attempt, held *locking.HeldError) {
 	e := h.event(a, LostRace)
 	e.Holder = held.Holder
-	h.log.InfoContext(ctx, "lost the race", append(a.attributes(), "holder_job_id", held.Holder.ID, "holder_worker", held.Holder.Worker, "remaining", held.Remaining)...)
+	h.log.InfoContext(ctx, "lost the race", append(a.attributes(), "holder_job_id", held.Holder.ID, "holder_worker", held.Holder.Worker, "remaining", held.Remaining.String())...)
 	h.options.Observe(e)
 }
 

@@ -82,8 +82,9 @@ func isLasting(err error) bool {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
 		switch {
-		case strings.HasPrefix(pg.Code, "08"), strings.HasPrefix(pg.Code, "53"), strings.HasPrefix(pg.Code, "57"):
-			return false // connections, resources, an operator at work
+		case strings.HasPrefix(pg.Code, "08"), strings.HasPrefix(pg.Code, "53"), strings.HasPrefix(pg.Code, "57"),
+			strings.HasPrefix(pg.Code, "40"), pg.Code == "25006", pg.Code == "55P03":
+			return false // connections, resources, an operator at work; a rollback, a standby, a lock
 		}
 		return true
 	}

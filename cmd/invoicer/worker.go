@@ -74,6 +74,8 @@ func runWorkers(ctx context.Context, servers []*worker.Server, lookAfterLedger f
 	defer beside.Wait()
 	watch, unwatch := context.WithCancel(context.WithoutCancel(ctx))
 	defer unwatch()
+	ctx, end := context.WithCancel(ctx) // what runs beside the servers ends with them, whatever ended them
+	defer end()
 	failed := make(chan error, 1)
 	if p != nil {
 		defer p.close()

@@ -71,7 +71,7 @@ func ofLedger() []mutant {
 				"\tcase err != nil:\n\t\treturn w.beginSweep(ctx, server, \"its mark is gone\")\n\tcase number < w.known.Marker:\n\t\treturn w.beginSweep(ctx, server, \"its mark is older than it was\")\n",
 				"",
 			}},
-			in: theLedger, tests: []string{"TestRedisForgetsEverything"},
+			in: theLedger, tests: []string{"TestMarkIsGoneOrOlder"},
 		},
 		{
 			name: "a mark is overwritten unread", promise: recovers, hazard: flushed,

@@ -14,17 +14,19 @@ func (s *Store) Accept(ctx context.Context, jobID, queue string, payload []byte)
 }
 
 // Claim takes up to limit accepted jobs, the oldest first, marks them as enqueued under their next dispatch, and
-// commits. No row is locked any more when it returns, and many may claim at once: none waits, none gets another's.
+// commits; fewer where their payloads are large. No row is locked any more when it returns, and many may claim at once: none waits, none gets another's.
 func (s *Store) Claim(ctx context.Context, limit int) ([]invoice.Dispatch, error) {
 	var rows []dispatchRow
 	// Materialized: joined in another way, the inner query might be run more than once, and lock more than it was asked for.
 	err := s.db.WithContext(ctx).Raw(`
-WITH next AS MATERIALIZED (
-    SELECT id FROM invoice_jobs WHERE state = 'accepted' ORDER BY id LIMIT ? FOR UPDATE SKIP LOCKED
+WITH locked AS MATERIALIZED (
+    SELECT id, octet_length(payload) AS size FROM invoice_jobs WHERE state = 'accepted' ORDER BY id LIMIT ? FOR UPDATE SKIP LOCKED
+), next AS MATERIALIZED (
+    SELECT id FROM (SELECT id, sum(size) OVER (ORDER BY id) - size AS before FROM locked) sized WHERE before <= ?
 )
 UPDATE invoice_jobs jobs SET state = 'enqueued', dispatch = dispatch + 1, updated_at = now()
 FROM next WHERE jobs.id = next.id
-RETURNING jobs.id, job_id, dispatch, queue, payload, updated_at`, limit).Scan(&rows).Error
+RETURNING jobs.id, job_id, dispatch, queue, payload, updated_at`, limit, pageBytes).Scan(&rows).Error
 	if err != nil {
 		return nil, classify(err)
 	}

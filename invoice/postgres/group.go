@@ -12,6 +12,9 @@ type group[T any] struct {
 	most int
 	// apart returns the values of which no two may go together.
 	apart func(T) []string
+	// weigh tells how heavy a value is, of which no more than heaviest go together; one alone always may.
+	weigh    func(T) int
+	heaviest int
 	// do brings members to their ends. It runs on no member's context, and one call at a time.
 	do func(ctx context.Context, members []T)
 
@@ -69,13 +72,15 @@ func (g *group[T]) next() []*member[T] {
 	defer g.mu.Unlock()
 	var now, later []*member[T]
 	taken := make(map[string]struct{})
+	weight := 0
 	for _, m := range g.waiting {
 		switch {
 		case m.ctx.Err() != nil: // nobody waits for it any more
-		case len(now) == g.most || !g.claim(taken, m.value):
+		case len(now) == g.most, len(now) > 0 && weight+g.weigh(m.value) > g.heaviest, !g.claim(taken, m.value):
 			later = append(later, m)
 		default:
 			now = append(now, m)
+			weight += g.weigh(m.value)
 		}
 	}
 	g.waiting = later

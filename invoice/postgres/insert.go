@@ -43,6 +43,8 @@ func (w *write) apart() []string {
 	return []string{"t" + w.draft.Job.TransactionID, "k" + w.draft.Job.IdempotencyKey, "j" + w.draft.JobID}
 }
 
+func (w *write) weigh() int { return len(w.draft.Job.Lines) }
+
 // Insert implements [invoice.Store]. The number, the invoice with its lines and taxes, and the end of the ledger's
 // row become true in one transaction, or none of them does. Drafts that arrive while a transaction is under way share
 // the next one; whether one of them can't be written is nothing to the others. After the commit's reply was lost, it
@@ -77,6 +79,13 @@ const maxDeadlocks = 3
 
 // write brings every member to its end. Where the database refuses the group, each is tried by itself.
 func (s *Store) write(ctx context.Context, group []*write) {
+	defer func() {
+		if p := recover(); p != nil {
+			for _, w := range group {
+				w.err = fmt.Errorf("panic while invoices were written: %T", p) // its text may quote a job
+			}
+		}
+	}()
 	for deadlocks := 0; len(group) > 0; {
 		err := s.writeTogether(ctx, group)
 		var lost *commitError
@@ -100,7 +109,9 @@ func (s *Store) write(ctx context.Context, group []*write) {
 			return
 		default:
 			for _, w := range group {
-				s.write(ctx, []*write{w})
+				if w.err = w.ctx.Err(); w.err == nil { // else nobody waits for it any more
+					s.write(ctx, []*write{w})
+				}
 			}
 			return
 		}

@@ -100,7 +100,14 @@ func (s *Store) writeDuplicatesTogether(ctx context.Context, group []*duplicateR
 		Member         int
 		Found, Foreign bool
 	}
-	err := s.db.WithContext(ctx).Raw(`
+	err := s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+		// In a statement of its own: the next one's snapshot sees a failure of the same job that is being recorded.
+		err := tx.Exec("SELECT count(pg_advisory_xact_lock(job)) FROM (SELECT DISTINCT hashtextextended(id, 0) AS job FROM unnest(?::text[]) AS id ORDER BY 1) AS ends",
+			&jobIDs).Error
+		if err != nil {
+			return err
+		}
+		return tx.Raw(`
 WITH asked AS MATERIALIZED (
     SELECT a.*, invoices.id AS found_id
     FROM unnest(?::text[], ?::text[], ?::text[], ?::bigint[], ?::text[], ?::text[], ?::text[], ?::text[], ?::text[], ?::bigint[])
@@ -118,7 +125,8 @@ WITH asked AS MATERIALIZED (
 SELECT member, found_id IS NOT NULL AS found, EXISTS (
     SELECT FROM duplicate_attempts d WHERE d.job_id = asked.job_id AND d.transaction_id <> asked.transaction_id) AS "foreign"
 FROM asked`,
-		&jobIDs, &transactionIDs, &keys, &invoiceIDs, &invoiced, &fingerprints, &reasons, &producers, &workers, &attempts).Scan(&rows).Error
+			&jobIDs, &transactionIDs, &keys, &invoiceIDs, &invoiced, &fingerprints, &reasons, &producers, &workers, &attempts).Scan(&rows).Error
+	})
 	if err == nil && len(rows) != len(group) {
 		err = fmt.Errorf("%d of %d duplicates were answered", len(rows), len(group))
 	}

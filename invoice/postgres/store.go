@@ -101,13 +101,23 @@ func Open(o Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{db: db, sql: pool, config: config, options: o}
-	s.writes = group[*write]{most: maxGroup, apart: (*write).apart, do: s.write}
-	s.duplicates = group[*duplicateRecord]{most: maxGroup, apart: (*duplicateRecord).apart, do: s.writeDuplicates}
+	s.writes = group[*write]{most: maxGroup, apart: (*write).apart, weigh: (*write).weigh, heaviest: maxLines, do: s.write}
+	s.duplicates = group[*duplicateRecord]{most: maxGroup, apart: (*duplicateRecord).apart, weigh: func(*duplicateRecord) int { return 0 }, do: s.writeDuplicates}
 	return s, nil
 }
 
+const pingTimeout = 2 * time.Second
+
 func connect(config *pgx.ConnConfig, maxConns int) (*sql.DB, *gorm.DB, error) {
-	pool := stdlib.OpenDB(*config)
+	// A connection whose server has vanished must not cost its user all of their time: a failed ping closes it.
+	pool := stdlib.OpenDB(*config, stdlib.OptionShouldPing(func(ctx context.Context, p stdlib.ShouldPingParams) bool {
+		if p.IdleDuration <= time.Second {
+			return false
+		}
+		ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+		defer cancel()
+		return p.Conn.PgConn().Ping(ctx) != nil
+	}))
 	pool.SetMaxOpenConns(maxConns)
 	pool.SetMaxIdleConns(maxConns)
 	db, err := gorm.Open(postgres.New(postgres.Config{Conn: pool}), &gorm.Config{

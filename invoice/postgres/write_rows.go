@@ -10,6 +10,9 @@ import (
 // maxGroup is how many drafts share a transaction.
 const maxGroup = 200
 
+// maxLines is how many lines they have together, so that a statement stays far from its timeout.
+const maxLines = 20_000
+
 // columns are what a group writes, each column an array: one statement does for any number of rows, and GORM's multi-row
 // Create would cost reflection for each of them. GORM spreads slices into lists; it leaves pointers to them alone.
 type columns struct {

@@ -35,3 +35,29 @@ func TestRedisComesBackAsItWasAtTheLastMark(t *testing.T) {
 		t.Errorf("%d of %d jobs are put back", e.Jobs, jobs)
 	}
 }
+
+// The same process answers, and its mark is gone, or is one that it had before.
+func TestMarkIsGoneOrOlder(t *testing.T) {
+	t.Parallel()
+	for name, forget := range map[string]func(*bench) error{
+		"gone": func(b *bench) error { return b.rdb.FlushAll(t.Context()).Err() },
+		"older": func(b *bench) error {
+			return b.rdb.Set(t.Context(), "invoicer:"+b.databaseID+":mark:{"+b.queue+"}", 0, 0).Err()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b, _ := private(t)
+			r, told := b.newReconciler(t, "r", func(p *reconcilerParts) { p.Settled, p.Lease = 1, patience })
+			for range 3 {
+				round(t, r)
+			}
+			told.await(t, ledger.Swept)
+			if err := forget(b); err != nil {
+				t.Fatal(err)
+			}
+			round(t, r)
+			told.await(t, ledger.Restored)
+		})
+	}
+}

@@ -105,12 +105,19 @@ func (r *Relay) redisAnswers(ctx context.Context) bool {
 	return true
 }
 
-// sendTimeout bounds putting one job into Redis.
-const sendTimeout = 5 * time.Second
+const (
+	// claimTimeout bounds claiming: a server that has vanished says nothing for a quarter of an hour. What was committed
+	// all the same, the reconciler finds.
+	claimTimeout = 10 * time.Second
+	// sendTimeout bounds putting one job into Redis.
+	sendTimeout = 5 * time.Second
+)
 
 // relay takes one batch, and returns how many jobs it claimed.
 func (r *Relay) relay(ctx context.Context) (int, error) {
-	claimed, err := r.outbox.Claim(ctx, r.options.Batch)
+	claiming, cancel := context.WithTimeout(ctx, claimTimeout)
+	claimed, err := r.outbox.Claim(claiming, r.options.Batch)
+	cancel()
 	if err != nil || len(claimed) == 0 {
 		return 0, err
 	}
