@@ -26,6 +26,7 @@ type watch struct {
 
 	young cursor // follows the jobs as they are dispatched
 	slow  cursor // goes round all of them
+	round int    // counts the looks
 	sweep *sweep // nil when Redis is as it was left
 }
 
@@ -148,11 +149,12 @@ func (w *watch) serverID(ctx context.Context) (string, error) {
 }
 
 // How many jobs are looked for at once, and how many such pages in one round: of those that were just dispatched, and in a
-// sweep. Of all others, one page in each round.
+// sweep. Of all others, one page in every other round.
 const (
 	page         = 500
 	pagesOfYoung = 20
 	pagesOfSweep = 40
+	roundsOfSlow = 2
 )
 
 // lookForJobs looks for the jobs that the queue should have.
@@ -194,6 +196,9 @@ func (w *watch) lookForJobs(ctx context.Context) error {
 		if n < page || w.late() {
 			break
 		}
+	}
+	if w.round++; w.round%roundsOfSlow != 0 {
+		return nil
 	}
 	n, _, err := w.lookForPage(ctx, &w.slow)
 	if n < page && err == nil {
