@@ -198,7 +198,7 @@ func (r *report) write(folder string) error {
 		return err
 	}
 	var figures, more bytes.Buffer
-	fmt.Fprintf(&figures, "Made by `%s`.\n\n", r.Command)
+	fmt.Fprintf(&figures, "![Jobs in a second](benchmarks.svg)\n\nMade by `%s`.\n\n", r.Command)
 	for _, t := range append([]table{targetTable(r.Targets)}, r.tables()...) {
 		t.markdown(&figures)
 	}

@@ -33,9 +33,9 @@ type Event struct {
 	Jobs  int    // how many it is about
 }
 
-// pause waits, for about as long as it is told, and tells whether to go on.
+// pause waits, for as long as it is told or a tenth more or less, and tells whether to go on.
 func pause(ctx context.Context, d time.Duration) bool {
-	next := time.NewTimer(d/2 + rand.N(d)) //nolint:gosec // jitter needs no secrecy
+	next := time.NewTimer(d - d/10 + rand.N(d/5+1)) //nolint:gosec // jitter needs no secrecy
 	defer next.Stop()
 	select {
 	case <-next.C:

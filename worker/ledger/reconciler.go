@@ -129,7 +129,7 @@ func (r *Reconciler) Run(ctx context.Context) {
 		if err := r.round(ctx); err != nil && ctx.Err() == nil {
 			r.options.Logger.DebugContext(ctx, "reconciler waits", "error", err)
 		}
-		if !pause(ctx, r.options.Interval*2/3) {
+		if !pause(ctx, r.options.Interval) {
 			break
 		}
 	}
