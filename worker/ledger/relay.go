@@ -32,7 +32,7 @@ type RelayOptions struct {
 	Batch int
 	// InFlight is how many are on their way into Redis at once. Default: 32.
 	InFlight int
-	// Poll is how often an idle relay looks, a tenth earlier or later. Default: 80ms: a job is in its queue within 100ms.
+	// Poll is how often an idle relay looks, a tenth earlier or later. Default: 70ms: a job is in its queue within 100ms.
 	Poll time.Duration
 	// Retention keeps a finished job and its result visible in the queue. Default: 10m; negative: not at all.
 	Retention time.Duration
@@ -64,7 +64,7 @@ func NewRelay(outbox Outbox, rdb redis.UniversalClient, o RelayOptions) *Relay {
 		}
 	}
 	if o.Poll == 0 {
-		o.Poll = 80 * time.Millisecond
+		o.Poll = 70 * time.Millisecond
 	}
 	if o.Retention == 0 {
 		o.Retention = 10 * time.Minute
