@@ -21,8 +21,6 @@ type Options struct {
 	Name string
 	// Concurrency is how many jobs are worked on at once. Default: 8.
 	Concurrency int
-	// Fetchers is how many servers of asynq's share the slots: each takes one job at a time from Redis. Default: 1.
-	Fetchers int
 	// Queues are the queues to consume, with their weights. Default: critical 6, default 3, bulk 1.
 	Queues map[string]int
 	// JobTimeout bounds one attempt. It must be shorter than the lock's expiry. Default: 10s.
@@ -51,9 +49,6 @@ var queueName = regexp.MustCompile(`^[a-z0-9_-]+$`)
 func (o *Options) complete() error {
 	if o.Concurrency == 0 {
 		o.Concurrency = 8
-	}
-	if o.Fetchers == 0 {
-		o.Fetchers = 1
 	}
 	if o.Queues == nil {
 		o.Queues = map[string]int{"critical": 6, "default": 3, "bulk": 1}
@@ -91,9 +86,6 @@ func (o *Options) complete() error {
 	if o.Concurrency < 0 {
 		problems = append(problems, fmt.Errorf("worker: Concurrency %d is negative", o.Concurrency))
 	}
-	if o.Fetchers < 0 || o.Concurrency > 0 && o.Fetchers > o.Concurrency {
-		problems = append(problems, fmt.Errorf("worker: Fetchers %d must be 1 to Concurrency, which is %d", o.Fetchers, o.Concurrency))
-	}
 	if o.ShutdownTimeout <= o.JobTimeout {
 		problems = append(problems, fmt.Errorf("worker: ShutdownTimeout %s must be longer than JobTimeout %s", o.ShutdownTimeout, o.JobTimeout))
 	}
@@ -118,7 +110,7 @@ const (
 
 // A Server consumes queues until it is shut down.
 type Server struct {
-	asynq   []*asynq.Server // that share the handler and its slots
+	asynq   *asynq.Server
 	handler *Handler
 	options Options
 	drain   sync.Once
@@ -132,10 +124,11 @@ func NewServer(rdb redis.UniversalClient, h *Handler) (*Server, error) {
 		return nil, errors.New("worker: a Redis connection and a handler are needed")
 	}
 	o := h.options
-	s := &Server{handler: h, options: o}
-	for i := range o.Fetchers {
-		s.asynq = append(s.asynq, asynq.NewServerFromRedisClient(rdb, asynq.Config{
-			Concurrency:              (o.Concurrency + i) / o.Fetchers, // together they have all slots
+	return &Server{
+		handler: h,
+		options: o,
+		asynq: asynq.NewServerFromRedisClient(rdb, asynq.Config{
+			Concurrency:              o.Concurrency,
 			Queues:                   o.Queues,
 			BaseContext:              func() context.Context { return o.BaseContext },
 			ShutdownTimeout:          o.ShutdownTimeout,
@@ -146,23 +139,17 @@ func NewServer(rdb redis.UniversalClient, h *Handler) (*Server, error) {
 			ErrorHandler:             asynq.ErrorHandlerFunc(h.handleError),
 			Logger:                   asynqLogger{o.Logger},
 			LogLevel:                 asynq.DebugLevel,
-		}))
-	}
-	return s, nil
+		}),
+	}, nil
 }
 
 // Start begins to consume, and returns at once. It fails if Redis doesn't answer.
 func (s *Server) Start() error {
-	if err := s.asynq[0].Ping(); err != nil {
+	if err := s.asynq.Ping(); err != nil {
 		return err
 	}
-	for i, one := range s.asynq {
-		if err := one.Start(s.handler); err != nil {
-			for _, started := range s.asynq[:i] {
-				started.Shutdown()
-			}
-			return err
-		}
+	if err := s.asynq.Start(s.handler); err != nil {
+		return err
 	}
 	s.options.Logger.Info("worker started", "worker", s.options.Name, "concurrency", s.options.Concurrency, "queues", queues(s.options.Queues))
 	return nil
@@ -172,11 +159,7 @@ func (s *Server) Start() error {
 // ran out is back in the queue by then, and its goroutine has ended too.
 func (s *Server) Shutdown() {
 	s.drain.Do(func() { close(s.handler.draining) })
-	var down sync.WaitGroup
-	for _, one := range s.asynq {
-		down.Go(one.Shutdown)
-	}
-	down.Wait()
+	s.asynq.Shutdown()
 	s.stop.Do(func() { close(s.handler.stopped) })
 	s.handler.running.Wait()
 	s.options.Logger.Info("worker stopped", "worker", s.options.Name)
