@@ -66,9 +66,9 @@ func (s *Store) Insert(ctx context.Context, d *invoice.Draft) (invoice.Insertion
 	case violates(err, "invoices_series_period_number_key"), violates(err, "invoices_invoice_number_key"):
 		return invoice.Insertion{}, fmt.Errorf("series %s: the next number is taken already, so invoice_series.last_number or numbering.format doesn't fit what is stored: run `invoicer audit`: %w", d.Slot.Series, err)
 	default:
-		var fault *faultError
-		if errors.As(err, &fault) && fault.panicked != nil {
-			panic(fault.panicked) //nolint:forbidigo // whose point it was has to bear it
+		var planted *faultError
+		if errors.As(err, &planted) && planted.panicked != nil {
+			panic(planted.panicked) //nolint:forbidigo // whose point it was has to bear it
 		}
 		return invoice.Insertion{}, classify(err)
 	}
@@ -89,7 +89,7 @@ func (s *Store) write(ctx context.Context, group []*write) {
 	for deadlocks := 0; len(group) > 0; {
 		err := s.writeTogether(ctx, group)
 		var lost *commitError
-		var fault *faultError
+		var planted *faultError
 		var pg *pgconn.PgError
 		switch {
 		case err == nil:
@@ -97,9 +97,9 @@ func (s *Store) write(ctx context.Context, group []*write) {
 		case errors.As(err, &lost):
 			s.settle(ctx, group, lost)
 			return
-		case errors.As(err, &fault): // its own: the others go on without it
-			fault.of.err = fault
-			group = slices.DeleteFunc(slices.Clone(group), func(w *write) bool { return w == fault.of })
+		case errors.As(err, &planted): // its own: the others go on without it
+			planted.of.err = planted
+			group = slices.DeleteFunc(slices.Clone(group), func(w *write) bool { return w == planted.of })
 		case errors.As(err, &pg) && pg.Code == "40P01" && deadlocks < maxDeadlocks:
 			deadlocks++
 		case len(group) == 1, outage(err):

@@ -16,13 +16,13 @@ import (
 
 // What a [Relay] or [Reconciler] has done, as [Event] tells it.
 const (
-	Relayed  = "relayed"   // accepted jobs are in their queue
-	PutBack  = "put_back"  // jobs that the queue doesn't have are accepted again
-	Requeued = "requeued"  // a job whose worker is gone is back in its queue
-	GivenUp  = "given_up"  // a job that nobody will try again is recorded as failed
-	Swept    = "swept"     // after Redis had forgotten something, every job was looked for
-	Watching = "watching"  // a queue is this process's to look after
-	Restored = "suspicion" // Redis has forgotten something, or may have
+	Relayed   = "relayed"   // accepted jobs are in their queue
+	PutBack   = "put_back"  // jobs that the queue doesn't have are accepted again
+	Requeued  = "requeued"  // a job whose worker is gone is back in its queue
+	GivenUp   = "given_up"  // a job that nobody will try again is recorded as failed
+	Swept     = "swept"     // after Redis had forgotten something, every job was looked for
+	Watching  = "watching"  // a queue is this process's to look after
+	Suspected = "suspected" // Redis has forgotten something, or may have
 )
 
 // An Event is something that was done, for metrics and tests.

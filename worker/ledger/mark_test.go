@@ -30,7 +30,7 @@ func TestRedisComesBackAsItWasAtTheLastMark(t *testing.T) {
 		t.Fatalf("Redis has kept %d tasks, and was to forget them", n)
 	}
 	round(t, r)
-	told.await(t, ledger.Restored)
+	told.await(t, ledger.Suspected)
 	if e := told.await(t, ledger.PutBack); e.Jobs != jobs {
 		t.Errorf("%d of %d jobs are put back", e.Jobs, jobs)
 	}
@@ -57,7 +57,7 @@ func TestMarkIsGoneOrOlder(t *testing.T) {
 				t.Fatal(err)
 			}
 			round(t, r)
-			told.await(t, ledger.Restored)
+			told.await(t, ledger.Suspected)
 		})
 	}
 }

@@ -42,7 +42,7 @@ func TestRedisForgetsEverything(t *testing.T) {
 		t.Fatal(err)
 	}
 	forgot := time.Now()
-	told.await(t, ledger.Restored)
+	told.await(t, ledger.Suspected)
 	if queues, err := b.inspector.Queues(); err != nil || !slices.Contains(queues, b.queue) {
 		t.Errorf("asynq knows the queues %q, error %v", queues, err)
 	}
@@ -65,7 +65,7 @@ func TestRedisComesBackEmpty(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.restart(t, server)
-	told.await(t, ledger.Restored)
+	told.await(t, ledger.Suspected)
 	b.worker(t)
 	b.invoiced(t, jobs)
 }
@@ -91,7 +91,7 @@ func TestRedisComesBackOlder(t *testing.T) {
 	if n := len(b.pending(t)); n != jobs/2 && n < jobs {
 		t.Errorf("%d tasks came back", n)
 	}
-	told.await(t, ledger.Restored)
+	told.await(t, ledger.Suspected)
 	b.worker(t)
 	b.invoiced(t, jobs)
 }
@@ -110,8 +110,8 @@ func TestRedisForgetsInTheMiddleOfASweep(t *testing.T) {
 		}
 	}}
 	told, _ := b.reconciler(t, "r", func(p *reconcilerParts) { p.book = book })
-	told.await(t, ledger.Restored) // the first look
-	told.await(t, ledger.Restored) // and what happened meanwhile
+	told.await(t, ledger.Suspected) // the first look
+	told.await(t, ledger.Suspected) // and what happened meanwhile
 	b.worker(t)
 	b.invoiced(t, jobs)
 }
@@ -127,11 +127,11 @@ func TestRedisForgetsRightAfterALook(t *testing.T) {
 	round(t, r)
 	round(t, r)
 	told.await(t, ledger.Swept)
-	told.none(t, ledger.Restored)
+	told.none(t, ledger.Suspected)
 	forget.do = func() { b.rdb.FlushAll(context.WithoutCancel(t.Context())) }
 	round(t, r)
 	round(t, r)
-	told.await(t, ledger.Restored)
+	told.await(t, ledger.Suspected)
 }
 
 // afterGet does something right after the next GET.
@@ -186,7 +186,7 @@ func TestANewLeaderEndsADeadOnesSweep(t *testing.T) {
 		t.Errorf("%d of %d jobs are left for the next one", left, jobs)
 	}
 	second, _ := b.reconciler(t, "r2")
-	second.await(t, ledger.Restored)
+	second.await(t, ledger.Suspected)
 	if e := second.await(t, ledger.Swept); e.Jobs != left {
 		t.Errorf("it found %d jobs, want the other %d", e.Jobs, left)
 	}

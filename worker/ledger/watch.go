@@ -120,7 +120,7 @@ func (w *watch) beginSweep(ctx context.Context, server, why string) error {
 	if why != "" {
 		w.options.Logger.WarnContext(ctx, "redis may have forgotten jobs: every accepted one is looked for", "queue", w.known.Queue, "why", why)
 	}
-	w.options.Observe(Event{What: Restored, Queue: w.known.Queue})
+	w.options.Observe(Event{What: Suspected, Queue: w.known.Queue})
 	return nil
 }
 
