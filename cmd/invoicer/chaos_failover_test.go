@@ -17,7 +17,7 @@ import (
 func TestChaosFailover(t *testing.T) {
 	t.Parallel()
 	if *chaosSeed > 0 {
-		t.Skip("one seed alone")
+		t.Skip("-chaos.seed asks for one seed alone")
 	}
 	master, masterAddr := startTCPRedis(t)
 	_, replicaAddr := startTCPRedis(t)

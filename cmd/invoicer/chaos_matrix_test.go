@@ -60,7 +60,7 @@ func (c cell) String() string {
 func TestChaosMatrix(t *testing.T) {
 	t.Parallel()
 	if *chaosSeed > 0 {
-		t.Skip("one seed alone")
+		t.Skip("-chaos.seed asks for one seed alone")
 	}
 	begun := time.Now()
 	var scenes []scene
@@ -107,7 +107,7 @@ func (c cell) play(t *testing.T, seed uint64) {
 		if c.long {
 			x.awaitAllEnds(t)
 		} else {
-			time.Sleep(3500 * time.Millisecond) // its lock lasts 3s
+			time.Sleep(3500 * time.Millisecond) // this is the fault: a pause that outlasts its lock, of 3s
 		}
 		faulty.signal(t, syscall.SIGCONT)
 	case c.action == faultLostReply:

@@ -299,7 +299,7 @@ func (x *seedRun) breakDown(down func() error, after time.Duration, up func() er
 		if err := down(); err != nil && !errors.Is(err, servers.ErrDown) {
 			x.t.Error(err)
 		}
-		time.Sleep(after)
+		time.Sleep(after) // so long the mishap lasts
 		if err := up(); err != nil && !errors.Is(err, servers.ErrDown) {
 			x.t.Error(err)
 		}
@@ -341,7 +341,7 @@ func (x *seedRun) deleteLocks() error {
 		if err != nil {
 			return nil //nolint:nilerr // Redis is away, and the locks with it
 		}
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(20 * time.Millisecond) // new ones are taken meanwhile, and they go as well
 	}
 	return nil
 }
