@@ -171,7 +171,11 @@ func (t *told) tail() string {
 func (b *bench) test(ctx context.Context, in string, names []string, limit time.Duration, more ...string) (*told, error) {
 	// Vetting a mutant would only tell that it is a strange piece of code.
 	args := append([]string{"test", "-json", "-count=1", "-vet=off", "-failfast", "-timeout=" + limit.String(), "-run=" + matching(names)}, more...)
-	command := exec.CommandContext(ctx, "go", append(args, in)...)
+	args = append(args, in)
+	if usesRapid(filepath.Join(b.root, in)) {
+		args = append(args, "-rapid.nofailfile") // the work tree is not touched
+	}
+	command := exec.CommandContext(ctx, "go", args...)
 	command.Dir = b.root
 	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
 	command.WaitDelay = 10 * time.Second
@@ -232,4 +236,13 @@ func read(events *bytes.Buffer) *told {
 	}
 	slices.Sort(t.red)
 	return t
+}
+
+// usesRapid tells whether a package has property tests, which would write down how they failed, and be run by that again.
+func usesRapid(folder string) bool {
+	files, _ := filepath.Glob(filepath.Join(folder, "*_test.go")) // the pattern is well formed
+	return slices.ContainsFunc(files, func(file string) bool {
+		text, err := os.ReadFile(file)
+		return err == nil && bytes.Contains(text, []byte(`"pgregory.net/rapid"`))
+	})
 }
