@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 
@@ -286,4 +287,25 @@ func TestDuplicatesTogether(t *testing.T) {
 	if got := b.text(t, "SELECT string_agg(job_id || ' ' || transaction_id, ', ' ORDER BY job_id) FROM duplicate_attempts"); got != "a T1, b T2, c T1, foreign T2" {
 		t.Errorf("recorded: %s", got)
 	}
+}
+
+// Drafts of very many lines don't all go into one statement.
+func TestGroupHasSoManyLinesAtMost(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	jobs := make(map[string]*invoice.Job)
+	for i := range 5 {
+		jobs[fmt.Sprintf("job-%d", i)] = job(t, fmt.Sprintf("T%d", i), func(j *invoice.Job) {
+			j.Lines = slices.Repeat(j.Lines[:1], invoice.MaxLines)
+		})
+	}
+	for id, a := range b.together(t, jobs, nil) {
+		if a.err != nil || a.result.Outcome != invoice.Created {
+			t.Errorf("%s: %+v", id, a)
+		}
+	}
+	if n := b.count(t, "SELECT count(DISTINCT created_at) FROM invoices"); n != 3 {
+		t.Errorf("%d transactions, want the first one's, one of 20,000 lines, and one of the rest", n)
+	}
+	b.gapless(t)
 }

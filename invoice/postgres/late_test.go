@@ -75,3 +75,36 @@ func TestDoneStaysDone(t *testing.T) {
 		t.Errorf("its row is %s", got)
 	}
 }
+
+// A job's duplicate is being recorded while another worker, which takes the first for dead, records that the job failed: it
+// has one end.
+func TestDuplicateWaitsForAFailureOfTheSameJob(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	made := b.create(t, "maker", job(t, "T1"))
+	failing, err := b.db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer failing.Rollback()            //nolint:errcheck // it is committed below
+	for _, statement := range []string{ // as Record does
+		"SELECT pg_advisory_xact_lock(hashtextextended('other', 0))",
+		"INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, queue, state, outcome, reason) VALUES ('other', 'T1', 'T1', 'q', 'failed', 'failed', 'r')",
+	} {
+		if _, err := failing.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	recorded := make(chan error, 1)
+	go func() { recorded <- b.store.Record(t.Context(), end("other", invoice.Duplicate, made)) }()
+	b.awaitBlocked(t)
+	if err := failing.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-recorded; err != nil {
+		t.Error(err)
+	}
+	if got := b.text(t, "SELECT string_agg(state || ' ' || outcome, ',') FROM invoice_jobs"); got != "done duplicate" {
+		t.Errorf("the ledger says %s beside the duplicate attempt", got)
+	}
+}

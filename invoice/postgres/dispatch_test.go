@@ -1,0 +1,39 @@
+package postgres_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"invoicer/invoice"
+)
+
+// A claim of very large payloads takes fewer of them, so that no process is too small for a batch; none is left behind.
+func TestClaimIsBoundedInBytes(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	const jobs, size = 24, 1_000_000
+	for i := range jobs {
+		payload, err := job(t, fmt.Sprintf("T%d", i), func(j *invoice.Job) { j.CustomerName = strings.Repeat("a", size) }).Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := b.store.Accept(t.Context(), uuid.NewString(), "default", payload); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var claims []int
+	for total := 0; total < jobs; {
+		claimed, err := b.store.Claim(t.Context(), 256)
+		if err != nil || len(claimed) == 0 {
+			t.Fatalf("after %v: %d claimed, error %v", claims, len(claimed), err)
+		}
+		claims = append(claims, len(claimed))
+		total += len(claimed)
+	}
+	if len(claims) != 2 || claims[0]*size > 17<<20 {
+		t.Errorf("claims of %v MB, want two, of 16 MiB and one payload at most", claims)
+	}
+}
