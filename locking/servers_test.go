@@ -17,6 +17,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"pgregory.net/rapid"
 
+	"invoicer/internal/autopipeline"
 	"invoicer/internal/sandbox/programs"
 	"invoicer/internal/sandbox/servers"
 )
@@ -29,6 +30,8 @@ var topologies = map[string]func(*testing.T) redis.UniversalClient{
 	"single":   single,
 	"sentinel": sentinel,
 	"cluster":  cluster,
+	// As invoicer's workers use it.
+	"cluster by shared round trips": func(t *testing.T) redis.UniversalClient { return autopipeline.New(cluster(t)) },
 }
 
 func single(t *testing.T) redis.UniversalClient {

@@ -1,0 +1,198 @@
+// Package autopipeline lets commands of concurrent callers share round trips to Redis.
+//
+// What arrives while a batch is on its way goes together in the next one, so that the system calls and wake-ups of a round
+// trip are paid for once. There is no timer: a command that comes alone is sent at once, by itself, on its caller's
+// goroutine.
+package autopipeline
+
+import (
+	"bytes"
+	"context"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	// mostAtOnce is how many commands go in one batch: Redis serves nobody else meanwhile.
+	mostAtOnce = 128
+	// patience bounds a batch where the client's timeouts don't: one connection that hangs must not stop everybody.
+	patience = 30 * time.Second
+)
+
+// A Client is a view of another client, which stays its owner's to close. EvalSha and HSet, which are most of what a
+// queue's worker asks for, share round trips; everything else goes to the other client as it is. Any number of
+// goroutines may use it.
+//
+// Values and errors are those of the other client, and a command's context bounds it: one that has ended before the
+// command's turn keeps it from being sent. A command that shares its round trip returns as soon as its context ends, with
+// that context's error, and may be carried out all the same.
+//
+// As with any pipeline, go-redis sends all of it again after a network error, or when the reply to its first command is
+// one that asks for another try (READONLY, LOADING, TRYAGAIN …). So a command can be carried out twice, as one can whose
+// reply is lost.
+type Client struct {
+	redis.UniversalClient
+
+	mu      sync.Mutex
+	waiting []*member
+	busy    bool
+}
+
+// New returns a view of rdb. Only commands that go through the same view share round trips.
+func New(rdb redis.UniversalClient) *Client {
+	return &Client{UniversalClient: rdb}
+}
+
+// EvalSha is as that of the other client.
+func (c *Client) EvalSha(ctx context.Context, sha1 string, keys []string, args ...any) *redis.Cmd {
+	line := make([]any, 0, 3+len(keys)+len(args))
+	line = append(line, "evalsha", sha1, len(keys))
+	for _, key := range keys {
+		line = append(line, key)
+	}
+	line, ok := appendOwn(line, args)
+	if !ok {
+		return c.UniversalClient.EvalSha(ctx, sha1, keys, args...)
+	}
+	cmd := redis.NewCmd(ctx, line...)
+	if len(keys) > 0 {
+		cmd.SetFirstKeyPos(3)
+	}
+	if err := c.do(ctx, cmd); err != nil {
+		cmd = redis.NewCmd(ctx, line...)
+		cmd.SetErr(err)
+	}
+	if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
+		cmd.SetErr(redis.ErrNoScript) // as go-redis does outside a pipeline
+	}
+	return cmd
+}
+
+// HSet is as that of the other client.
+func (c *Client) HSet(ctx context.Context, key string, values ...any) *redis.IntCmd {
+	line, ok := appendOwn([]any{"hset", key}, values)
+	if !ok {
+		return c.UniversalClient.HSet(ctx, key, values...)
+	}
+	cmd := redis.NewIntCmd(ctx, line...)
+	if err := c.do(ctx, cmd); err != nil {
+		cmd = redis.NewIntCmd(ctx, line...)
+		cmd.SetErr(err)
+	}
+	return cmd
+}
+
+// appendOwn appends copies of the arguments that nobody can change any more. It refuses what go-redis may fail to encode,
+// which would break everybody's pipeline, and what it spreads over several arguments.
+func appendOwn(line, args []any) ([]any, bool) {
+	for _, arg := range args {
+		switch value := arg.(type) {
+		case string, int, int64:
+			line = append(line, value)
+		case []byte:
+			line = append(line, bytes.Clone(value))
+		default:
+			return nil, false
+		}
+	}
+	return line, true
+}
+
+// A member is a command that waits for its turn, or for its reply.
+type member struct {
+	cmd  redis.Cmder
+	ctx  context.Context //nolint:containedctx // who asks may be gone before its turn comes
+	done chan struct{}
+}
+
+// do returns once the command has its reply, value or error. If it returns an error itself, which is that of the
+// context, the command may still be under way, and is nobody's to touch.
+func (c *Client) do(ctx context.Context, cmd redis.Cmder) error {
+	c.mu.Lock()
+	if !c.busy {
+		c.busy = true
+		c.mu.Unlock()
+		c.alone(ctx, cmd)
+		return nil
+	}
+	m := &member{cmd: cmd, ctx: ctx, done: make(chan struct{})}
+	c.waiting = append(c.waiting, m)
+	c.mu.Unlock()
+	select {
+	case <-m.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// alone sends a command that found nothing under way. Its goroutine doesn't serve those who came meanwhile: it has its
+// own work to go on with.
+func (c *Client) alone(ctx context.Context, cmd redis.Cmder) {
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if len(c.waiting) > 0 {
+			go c.serve(context.WithoutCancel(ctx))
+		} else {
+			c.busy = false
+		}
+	}()
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	_ = c.Process(ctx, cmd) // the command has the error
+}
+
+// serve sends one batch after the other until nobody waits. Its context has no end: a batch is nobody's alone.
+func (c *Client) serve(ctx context.Context) {
+	for {
+		members := c.next()
+		if len(members) == 0 {
+			return
+		}
+		c.send(ctx, members)
+		for _, m := range members {
+			close(m.done)
+		}
+		runtime.Gosched() // those who have their replies may have more to ask
+	}
+}
+
+// next takes those whose turn has come, in the order of their arrival; none, when nobody waits.
+func (c *Client) next() []*member {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var members []*member
+	taken := 0
+	for _, m := range c.waiting {
+		if len(members) == mostAtOnce {
+			break
+		}
+		taken++
+		if m.ctx.Err() == nil {
+			members = append(members, m)
+		}
+	}
+	c.waiting = slices.Delete(c.waiting, 0, taken)
+	c.busy = len(members) > 0
+	return members
+}
+
+// send returns once each member's command has its reply, value or error.
+func (c *Client) send(ctx context.Context, members []*member) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if len(members) == 1 {
+		_ = c.Process(ctx, members[0].cmd) // the command has the error
+		return
+	}
+	pipeline := c.Pipeline()
+	for _, m := range members {
+		_ = pipeline.Process(ctx, m.cmd) // only queues it
+	}
+	_, _ = pipeline.Exec(ctx) // each command has its own error
+}
