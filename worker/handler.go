@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -49,6 +50,7 @@ type Handler struct {
 	log       *slog.Logger
 	waiting   chan struct{} // slots that may wait for a held lock
 	running   sync.WaitGroup
+	inHand    atomic.Int64  // jobs
 	draining  chan struct{} // closed when no more jobs are taken
 	stopped   chan struct{} // closed when nothing is to be waited for any more
 }
@@ -69,6 +71,8 @@ func NewHandler(g Generator, l *locking.Locker, r Recorder, o Options) (*Handler
 // ProcessTask implements [asynq.Handler]. It returns nil only after the job's end is committed, an error that wraps
 // [asynq.SkipRetry] after a bad end is, and any other error to have the job back.
 func (h *Handler) ProcessTask(ctx context.Context, task *asynq.Task) error {
+	h.inHand.Add(1)
+	defer h.inHand.Add(-1)
 	a := newAttempt(ctx, task, h.options.Name)
 	err := h.process(ctx, a)
 	for err != nil && !errors.Is(err, asynq.SkipRetry) && a.retried >= a.limit {
@@ -84,6 +88,9 @@ func (h *Handler) ProcessTask(ctx context.Context, task *asynq.Task) error {
 	}
 	return sendable(err)
 }
+
+// free is how many jobs more could be worked on now.
+func (h *Handler) free() int { return h.options.Concurrency - int(h.inHand.Load()) }
 
 // handleError is asynq's last word to us before it retries or archives. A task whose own deadline has passed may never
 // have come to the handler; its job is done all the same.

@@ -19,7 +19,7 @@ import (
 type Options struct {
 	// Name tells this worker from the others, in locks, records and logs. Required.
 	Name string
-	// Concurrency is how many jobs are worked on at once. Default: 8.
+	// Concurrency is how many jobs are worked on at once. Default: 256.
 	Concurrency int
 	// Queues are the queues to consume, with their weights. Default: critical 6, default 3, bulk 1.
 	Queues map[string]int
@@ -48,7 +48,7 @@ var queueName = regexp.MustCompile(`^[a-z0-9_-]+$`)
 // complete fills in the defaults and reports every problem at once.
 func (o *Options) complete() error {
 	if o.Concurrency == 0 {
-		o.Concurrency = 8
+		o.Concurrency = 256
 	}
 	if o.Queues == nil {
 		o.Queues = map[string]int{"critical": 6, "default": 3, "bulk": 1}
@@ -101,16 +101,19 @@ func (o *Options) complete() error {
 	return errors.Join(problems...)
 }
 
-// How often asynq looks for new and for delayed jobs: often enough for low latency, seldom enough that an idle worker
-// costs next to nothing.
 const (
-	taskCheckInterval    = 50 * time.Millisecond
+	// taskCheckInterval is how long asynq sleeps between fetches that found nothing: the fetch gate does the waiting.
+	taskCheckInterval = 5 * time.Millisecond
+	// delayedCheckInterval is how often asynq looks for jobs whose delay is over.
 	delayedCheckInterval = 500 * time.Millisecond
+	// drainTimeout bounds how long a worker that stops waits for asynq to begin the jobs that were fetched.
+	drainTimeout = time.Second
 )
 
 // A Server consumes queues until it is shut down.
 type Server struct {
 	asynq   *asynq.Server
+	gate    *fetchGate
 	handler *Handler
 	options Options
 	drain   sync.Once
@@ -118,16 +121,18 @@ type Server struct {
 }
 
 // NewServer returns a server that feeds the handler, with the handler's options. The Redis connection stays the
-// caller's to close, after [Server.Shutdown].
+// caller's to close, after [Server.Shutdown]. Its pool needs one connection for each queue beside those of the jobs.
 func NewServer(rdb redis.UniversalClient, h *Handler) (*Server, error) {
 	if rdb == nil || h == nil {
 		return nil, errors.New("worker: a Redis connection and a handler are needed")
 	}
 	o := h.options
+	gate := newFetchGate(rdb, o.Queues, h.free, o.Logger)
 	return &Server{
 		handler: h,
 		options: o,
-		asynq: asynq.NewServerFromRedisClient(rdb, asynq.Config{
+		gate:    gate,
+		asynq: asynq.NewServerFromRedisClient(gate, asynq.Config{
 			Concurrency:              o.Concurrency,
 			Queues:                   o.Queues,
 			BaseContext:              func() context.Context { return o.BaseContext },
@@ -151,6 +156,7 @@ func (s *Server) Start() error {
 	if err := s.asynq.Start(s.handler); err != nil {
 		return err
 	}
+	s.gate.open(s.options.BaseContext)
 	s.options.Logger.Info("worker started", "worker", s.options.Name, "concurrency", s.options.Concurrency, "queues", queues(s.options.Queues))
 	return nil
 }
@@ -159,6 +165,11 @@ func (s *Server) Start() error {
 // ran out is back in the queue by then, and its goroutine has ended too.
 func (s *Server) Shutdown() {
 	s.drain.Do(func() { close(s.handler.draining) })
+	s.gate.close() // asynq waits for its fetch loop
+	select {
+	case <-s.gate.drained: // what is fetched is in asynq's hands, which puts back what it can't finish
+	case <-time.After(drainTimeout): // all slots are taken: what is left, the ledger's reconciler or asynq's recoverer finds
+	}
 	s.asynq.Shutdown()
 	s.stop.Do(func() { close(s.handler.stopped) })
 	s.handler.running.Wait()

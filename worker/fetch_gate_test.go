@@ -1,0 +1,422 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
+
+	"invoicer/internal/sandbox/sandboxtest"
+)
+
+// A loopTest is a gate in front of a real Redis, whose held fetches only a ring lets go of.
+type loopTest struct {
+	*fetchGate
+	queues  []*fetchQueue
+	asked   atomic.Int64 // scripts
+	trips   atomic.Int64 // round trips with scripts
+	free    atomic.Int64
+	refuses atomic.Bool // peeks
+	fetched chan string
+}
+
+func newLoopTest(t *testing.T, queues int) *loopTest {
+	t.Helper()
+	o, err := redis.ParseURL(sandboxtest.Redis(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rdb := redis.NewClient(o)
+	t.Cleanup(func() { rdb.Close() })
+	weights := make(map[string]int)
+	for range queues {
+		weights["q_"+uuid.NewString()] = 1
+	}
+	l := &loopTest{fetched: make(chan string, 1000)}
+	l.free.Store(1000)
+	l.fetchGate = newFetchGate(rdb, weights, func() int { return int(l.free.Load()) }, slog.New(slog.DiscardHandler))
+	l.hold = time.Hour
+	rdb.AddHook(l)
+	for _, q := range l.fetchGate.queues {
+		l.queues = append(l.queues, q)
+	}
+	t.Cleanup(l.close)
+	return l
+}
+
+func (l *loopTest) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (l *loopTest) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if cmd.Name() == "evalsha" {
+			l.asked.Add(1)
+			l.trips.Add(1)
+		}
+		if cmd.Name() == "blmove" && l.refuses.Load() {
+			return errors.New("NOPERM")
+		}
+		return next(ctx, cmd)
+	}
+}
+
+func (l *loopTest) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, all []redis.Cmder) error {
+		l.asked.Add(int64(len(all)))
+		l.trips.Add(1)
+		return next(ctx, all)
+	}
+}
+
+// nothing is what Redis answers of an empty queue.
+func nothing() []*redis.Cmd {
+	none := redis.NewCmd(context.Background())
+	none.SetErr(redis.Nil)
+	return []*redis.Cmd{none}
+}
+
+// fetchOnce asks one queue, as asynq does.
+func (l *loopTest) fetchOnce(q *fetchQueue) (string, error) {
+	return redis.NewScript(`return redis.call("RPOP", KEYS[1])`).Run(context.Background(), l, q.keys).Text()
+}
+
+// loop fetches as asynq does until the gate is closed.
+func (l *loopTest) loop() {
+	for {
+		select {
+		case <-l.closed:
+			return
+		default:
+		}
+		for _, i := range rand.Perm(len(l.queues)) {
+			if job, err := l.fetchOnce(l.queues[i]); err == nil {
+				l.fetched <- job
+				break
+			}
+		}
+	}
+}
+
+func (l *loopTest) push(t *testing.T, q *fetchQueue, job string) {
+	t.Helper()
+	if err := l.LPush(t.Context(), q.keys[0], job).Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (l *loopTest) await(t *testing.T) string {
+	t.Helper()
+	select {
+	case job := <-l.fetched:
+		return job
+	case <-time.After(30 * time.Second):
+		t.Fatal("a job isn't fetched")
+		return ""
+	}
+}
+
+func TestNoWakeUpIsLost(t *testing.T) {
+	t.Parallel()
+	l := newLoopTest(t, 2)
+	l.open(t.Context())
+	go l.loop()
+	for round := range 500 {
+		jobs := 1 + round%3
+		for i := range jobs {
+			l.push(t, l.queues[rand.IntN(len(l.queues))], fmt.Sprintf("%d.%d", round, i))
+		}
+		for range jobs {
+			l.await(t)
+		}
+	}
+}
+
+func TestNoRingIsLost(t *testing.T) {
+	t.Parallel()
+	l := newLoopTest(t, 1)
+	q := l.queues[0]
+	const times = 100_000
+	go func() {
+		for range times {
+			<-q.emptied
+			l.ring(q)
+		}
+	}()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range times {
+			rings, _ := l.admit(context.Background(), q)
+			l.learn(q, rings, nothing())
+		}
+	}()
+	select {
+	case <-done:
+	case <-time.After(30 * time.Second):
+		t.Error("a fetch is held although the queue rang")
+	}
+}
+
+func TestAQueueThatCantBePeekedIsPolled(t *testing.T) {
+	t.Parallel()
+	l := newLoopTest(t, 1)
+	l.refuses.Store(true)
+	l.open(t.Context())
+	go l.loop()
+	for i := range 5 {
+		l.push(t, l.queues[0], fmt.Sprint(i))
+		l.await(t)
+	}
+}
+
+// fill puts as many jobs into a queue.
+func (l *loopTest) fill(t *testing.T, q *fetchQueue, jobs int) {
+	t.Helper()
+	all := make([]any, jobs)
+	for i := range all {
+		all[i] = fmt.Sprint(i)
+	}
+	if err := l.LPush(t.Context(), q.keys[0], all...).Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestManyJobsAreFetchedTogetherAndInOrder(t *testing.T) {
+	t.Parallel()
+	l := newLoopTest(t, 1)
+	q := l.queues[0]
+	const jobs = 1000
+	l.fill(t, q, jobs)
+	for i := range jobs {
+		if job, err := l.fetchOnce(q); err != nil || job != fmt.Sprint(i) {
+			t.Fatalf("fetched %q, error %v; want %d", job, err, i)
+		}
+	}
+	if n := l.trips.Load(); n > jobs/10 {
+		t.Errorf("%d jobs took %d round trips", jobs, n)
+	}
+}
+
+// A worker that takes more than it has slots for would let jobs wait that others could begin.
+func TestNoMoreIsFetchedThanCanBegin(t *testing.T) {
+	t.Parallel()
+	l := newLoopTest(t, 2)
+	for _, q := range l.queues {
+		l.fill(t, q, 500)
+	}
+	l.free.Store(7)
+	for range 100 {
+		for _, q := range l.queues {
+			if _, err := l.fetchOnce(q); err != nil {
+				t.Fatal(err)
+			}
+			if ahead := len(l.queues[0].ahead) + len(l.queues[1].ahead); ahead >= 7 {
+				t.Fatalf("%d jobs are ahead, and asynq has one, where 7 can begin", ahead)
+			}
+		}
+	}
+	l.free.Store(-1) // as when all slots are taken, and ended jobs are not acknowledged yet
+	for range 100 {
+		l.queues[0].ahead, l.queues[1].ahead = nil, nil
+		if _, err := l.fetchOnce(l.queues[0]); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(l.queues[0].ahead); n > 0 {
+			t.Fatalf("%d jobs are ahead, where none can begin", n)
+		}
+	}
+}
+
+// Every queue is empty by then, but the job isn't asynq's yet.
+func TestAJobAheadIsNotHeld(t *testing.T) {
+	t.Parallel()
+	l := newLoopTest(t, 2)
+	l.fill(t, l.queues[0], 5)
+	if _, err := l.fetchOnce(l.queues[1]); err != redis.Nil { //nolint:errorlint // asynq compares like this
+		t.Fatal(err)
+	}
+	go l.loop()
+	for range 5 {
+		l.await(t)
+	}
+}
+
+func TestAClosedGateGivesOutWhatItHas(t *testing.T) {
+	t.Parallel()
+	l := newLoopTest(t, 1)
+	q := l.queues[0]
+	const jobs = 20
+	l.fill(t, q, jobs)
+	got := 0
+	for len(q.ahead) < 3 {
+		if _, err := l.fetchOnce(q); err != nil {
+			t.Fatal(err)
+		}
+		got++
+	}
+	l.close()
+	for ; ; got++ {
+		select {
+		case <-l.drained:
+			if len(q.ahead) > 0 {
+				t.Errorf("drained, with %d jobs ahead", len(q.ahead))
+			}
+		default:
+			if len(q.ahead) == 0 {
+				t.Error("not drained, with no job ahead")
+			}
+		}
+		if _, err := l.fetchOnce(q); err != nil {
+			break
+		}
+	}
+	left, err := l.LLen(t.Context(), q.keys[0]).Result()
+	if err != nil || got+int(left) != jobs || left == 0 {
+		t.Errorf("of %d jobs, %d were given out and %d are left, error %v", jobs, got, left, err)
+	}
+}
+
+// What was asked for before the gate closed is answered after it.
+func TestAGateIsNotDrainedWhileItAsks(t *testing.T) {
+	t.Parallel()
+	l := newLoopTest(t, 1)
+	rings, _ := l.admit(t.Context(), l.queues[0])
+	l.close()
+	select {
+	case <-l.drained:
+		t.Fatal("drained, and an answer is to come")
+	default:
+	}
+	l.learn(l.queues[0], rings, nothing())
+	<-l.drained
+}
+
+func TestAPeekChangesNothing(t *testing.T) {
+	t.Parallel()
+	l := newLoopTest(t, 1)
+	q := l.queues[0]
+	want := []string{"3", "2", "1"}
+	for _, job := range slices.Backward(want) {
+		l.push(t, q, job)
+		if err := l.peek(t.Context(), q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := l.LRange(t.Context(), q.keys[0], 0, -1).Result(); err != nil || !slices.Equal(got, want) {
+		t.Errorf("%v, error %v; want %v", got, err, want)
+	}
+}
+
+// Nobody watches the queue here.
+func TestAnEmptyQueueIsAskedNowAndThen(t *testing.T) {
+	t.Parallel()
+	l := newLoopTest(t, 2)
+	l.hold = time.Millisecond
+	for _, q := range l.queues {
+		if job, err := l.fetchOnce(q); err != redis.Nil { //nolint:errorlint // asynq compares like this
+			t.Fatalf("fetched %q, error %v", job, err)
+		}
+	}
+	go l.loop()
+	for i, q := range l.queues {
+		l.push(t, q, fmt.Sprint(i))
+		if job := l.await(t); job != fmt.Sprint(i) {
+			t.Errorf("fetched %s", job)
+		}
+	}
+}
+
+// Whoever held the second question, as one to an empty queue, would hold it for ever: nobody watches the queue here.
+func TestAnUnknownScriptIsSent(t *testing.T) {
+	t.Parallel()
+	l := newLoopTest(t, 1)
+	q := l.queues[0]
+	l.push(t, q, "1")
+	go func() {
+		script := redis.NewScript(`return redis.call("RPOP", KEYS[1]) -- ` + q.name)
+		if job, err := script.Run(context.Background(), l, q.keys).Text(); err == nil {
+			l.fetched <- job
+		}
+	}()
+	if job := l.await(t); job != "1" {
+		t.Errorf("fetched %s", job)
+	}
+}
+
+func TestAnEmptyQueueIsNotAskedWhileAnotherHasJobs(t *testing.T) {
+	t.Parallel()
+	l := newLoopTest(t, 2)
+	if job, err := l.fetchOnce(l.queues[0]); err != redis.Nil { //nolint:errorlint // asynq compares like this
+		t.Fatalf("fetched %q, error %v", job, err)
+	}
+	before := l.asked.Load()
+	if job, err := l.fetchOnce(l.queues[0]); err != redis.Nil { //nolint:errorlint // asynq compares like this
+		t.Errorf("fetched %q, error %v", job, err)
+	}
+	if n := l.asked.Load() - before; n != 0 {
+		t.Errorf("asked %d times", n)
+	}
+}
+
+func TestAnAnswerFromBeforeTheRingIsNotBelieved(t *testing.T) {
+	t.Parallel()
+	l := newLoopTest(t, 1)
+	q := l.queues[0]
+	rings, ok := l.admit(t.Context(), q)
+	if !ok {
+		t.Fatal("a new gate takes a queue for empty")
+	}
+	l.ring(q)
+	l.learn(q, rings, nothing())
+	if rings, ok, _ = l.look(q); !ok {
+		t.Fatal("it takes the queue for empty")
+	}
+	l.learn(q, rings, nothing())
+	if _, _, wait := l.look(q); !wait {
+		t.Error("it doesn't take the queue for empty")
+	}
+}
+
+func TestShutdownLetsGoOfHeldFetches(t *testing.T) {
+	t.Parallel()
+	o, err := redis.ParseURL(sandboxtest.Redis(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rdb := redis.NewClient(o)
+	defer rdb.Close()
+	h, err := NewHandler(nil, nil, nil, Options{Name: "w", Concurrency: 2, Queues: map[string]int{"q_" + uuid.NewString(): 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := NewServer(rdb, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.gate.hold = time.Hour
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range s.gate.queues {
+		for wait := false; !wait; { // nothing tells that a fetch is held
+			_, _, wait = s.gate.look(q)
+		}
+	}
+	stopped := make(chan struct{})
+	go func() {
+		s.Shutdown()
+		close(stopped)
+	}()
+	select {
+	case <-stopped:
+	case <-time.After(30 * time.Second):
+		t.Error("it waits for a held fetch")
+	}
+}
