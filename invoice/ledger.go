@@ -20,5 +20,6 @@ type Watch struct {
 	Marker int64
 	// Server identifies the Redis process that had the marker. Another one may have come back older.
 	Server string
+	Open   bool      // some dispatched job has no end yet, in whichever queue
 	Now    time.Time // by the database's clock
 }

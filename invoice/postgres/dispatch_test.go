@@ -37,3 +37,31 @@ func TestClaimIsBoundedInBytes(t *testing.T) {
 		t.Errorf("claims of %v MB, want two, of 16 MiB and one payload at most", claims)
 	}
 }
+
+// Who has a job is told so four times before who has none has waited twice until time was up.
+func TestAwaitIsToldOfAnAcceptedJob(t *testing.T) {
+	t.Parallel()
+	idle, busy := setup(t), setup(t)
+	payload, err := job(t, "T1").Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := busy.store.Accept(t.Context(), uuid.NewString(), "default", payload); err != nil {
+		t.Fatal(err)
+	}
+	returned := make(chan *bench, 2)
+	for b, often := range map[*bench]int{idle: 2, busy: 4} {
+		go func() {
+			for range often {
+				if err := b.store.Await(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+			returned <- b
+		}()
+	}
+	if first := <-returned; first != busy {
+		t.Error("who has no job returned first")
+	}
+	<-returned
+}

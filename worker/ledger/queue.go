@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"time"
 
@@ -94,29 +95,64 @@ func (k queueKeys) giveUp(ctx context.Context, rdb redis.UniversalClient, id, sc
 	return giveUp.Run(ctx, rdb, []string{k.active, k.lease, k.archived, k.taskPrefix + id}, id, score, time.Now().Unix()).Text()
 }
 
-// activeTasks reads which tasks are being worked on, and their leases' ends in Unix seconds as Redis spells them; "" for one that has
-// no lease.
-func (k queueKeys) activeTasks(ctx context.Context, rdb redis.UniversalClient) (map[string]string, error) {
-	var active *redis.StringSliceCmd
-	var leases *redis.ZSliceCmd
-	_, err := rdb.TxPipelined(ctx, func(p redis.Pipeliner) error {
-		active = p.LRange(ctx, k.active, 0, -1)
-		leases = p.ZRangeWithScores(ctx, k.lease, 0, -1)
-		return nil
-	})
+// look reads at one time whatever a look at a queue is about, and counts the mark up if Redis is as it was left: the same
+// process, with no older mark. A cluster has it from the node that has the queue.
+var look = redis.NewScript(`
+local server = string.match(redis.call("INFO", "server"), "run_id:(%w+)") or ""
+local mark = redis.call("GET", KEYS[1]) or ""
+local marked = 0
+if server == ARGV[1] and tonumber(mark) and tonumber(mark) >= tonumber(ARGV[2]) then
+	marked = redis.call("INCR", KEYS[1])
+end
+local active = {}
+for _, id in ipairs(redis.call("LRANGE", KEYS[2], 0, -1)) do
+	table.insert(active, id)
+	table.insert(active, redis.call("ZSCORE", KEYS[3], id) or "")
+end
+local archived = redis.call("ZRANGEBYSCORE", KEYS[4], ARGV[3], "+inf", "WITHSCORES", "LIMIT", 0, ARGV[4])
+return {server, mark, marked, active, archived}`)
+
+// look has up to limit tasks of the archive read, from a time in Unix seconds on.
+func (k queueKeys) look(ctx context.Context, p redis.Pipeliner, marker string, known invoice.Watch, archivedSince float64, limit int) *redis.Cmd {
+	return look.Eval(ctx, p, []string{marker, k.active, k.lease, k.archived},
+		known.Server, known.Marker, strconv.FormatFloat(archivedSince, 'f', -1, 64), limit)
+}
+
+// A view is what was to be seen in a queue.
+type view struct {
+	server   string            // the Redis process that has it
+	mark     string            // as it was; "" if there was none
+	marked   int64             // the mark as it is now; 0 if Redis isn't as it was left
+	active   map[string]string // the tasks that are being worked on, and their leases' ends in Unix seconds; "" for one that has no lease
+	archived map[string]string // tasks in the archive, and since when they are, in Unix seconds
+}
+
+func newView(look *redis.Cmd) (view, error) {
+	reply, err := look.Slice()
 	if err != nil {
-		return nil, err
+		return view{}, err
 	}
-	tasks := make(map[string]string, len(active.Val()))
-	for _, id := range active.Val() {
-		tasks[id] = ""
+	var v view
+	if len(reply) == 5 {
+		v.server, _ = reply[0].(string)
+		v.mark, _ = reply[1].(string)
+		v.marked, _ = reply[2].(int64)
+		v.active, v.archived = pairs(reply[3]), pairs(reply[4])
 	}
-	for _, z := range leases.Val() {
-		if id, ok := z.Member.(string); ok {
-			if _, isActive := tasks[id]; isActive {
-				tasks[id] = strconv.FormatFloat(z.Score, 'f', -1, 64)
-			}
+	if v.server == "" {
+		return view{}, errors.New("redis doesn't tell its run_id")
+	}
+	return v, nil
+}
+
+// pairs makes a map of a reply that lists keys, each with its value.
+func pairs(reply any) map[string]string {
+	list, _ := reply.([]any)
+	m := make(map[string]string, len(list)/2)
+	for pair := range slices.Chunk(list, 2) {
+		if key, ok := pair[0].(string); ok {
+			m[key], _ = pair[1].(string)
 		}
 	}
-	return tasks, nil
+	return m
 }

@@ -17,10 +17,9 @@ import (
 
 // A Warden says who looks after which queue.
 type Warden interface {
-	// Watch takes or renews the right to look after queues and returns those that the holder has.
-	Watch(ctx context.Context, holder string, lease time.Duration, queues []string) ([]invoice.Watch, error)
-	// Mark writes down what is known of a queue's Redis.
-	Mark(ctx context.Context, holder string, w invoice.Watch) error
+	// Watch takes or renews the right to look after queues and returns those that the holder has. What the holder knows of
+	// their Redis is written down.
+	Watch(ctx context.Context, holder string, lease time.Duration, queues []invoice.Watch) ([]invoice.Watch, error)
 	// Unwatch gives the rights up.
 	Unwatch(ctx context.Context, holder string) error
 }
@@ -143,25 +142,37 @@ func (r *Reconciler) round(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*r.options.Interval)
 	defer cancel()
 	r.renewed = time.Now()
-	held, err := r.warden.Watch(ctx, r.options.Name, r.options.Lease, r.options.Queues)
+	queues := make([]invoice.Watch, len(r.options.Queues))
+	for i, queue := range r.options.Queues {
+		queues[i].Queue = queue
+		if w, ok := r.watched[queue]; ok {
+			queues[i] = w.known
+		}
+	}
+	held, err := r.warden.Watch(ctx, r.options.Name, r.options.Lease, queues)
 	if err != nil {
 		return err
 	}
 	maps.DeleteFunc(r.watched, func(queue string, _ *watch) bool {
 		return !slices.ContainsFunc(held, func(w invoice.Watch) bool { return w.Queue == queue })
 	})
+	watches, looks := make([]*watch, len(held)), make([]*redis.Cmd, len(held))
+	_, _ = r.rdb.Pipelined(ctx, func(p redis.Pipeliner) error { // each command keeps its own error
+		for i, known := range held {
+			w, ok := r.watched[known.Queue]
+			if !ok {
+				w = newWatch(r, known)
+				r.watched[known.Queue] = w
+				r.options.Observe(Event{What: Watching, Queue: known.Queue})
+			}
+			w.known = known
+			watches[i], looks[i] = w, w.look(ctx, p)
+		}
+		return nil
+	})
 	var problems []error
-	for _, known := range held {
-		w, ok := r.watched[known.Queue]
-		if !ok {
-			w = newWatch(r, known)
-			r.watched[known.Queue] = w
-			r.options.Observe(Event{What: Watching, Queue: known.Queue})
-		}
-		w.known = known
-		if err := w.look(ctx); err != nil {
-			problems = append(problems, err)
-		}
+	for i, w := range watches {
+		problems = append(problems, w.bringBack(ctx, looks[i]))
 	}
 	return errors.Join(problems...)
 }

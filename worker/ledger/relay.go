@@ -20,6 +20,8 @@ import (
 
 // An Outbox holds the accepted jobs.
 type Outbox interface {
+	// Await returns soon after a job is accepted, or when none was for a while.
+	Await(ctx context.Context) error
 	// Claim takes up to limit of them and commits that they are dispatched.
 	Claim(ctx context.Context, limit int) ([]invoice.Dispatch, error)
 	// PutBack makes those accepted again that have neither ended nor been dispatched anew.
@@ -32,8 +34,6 @@ type RelayOptions struct {
 	Batch int
 	// InFlight is how many are on their way into Redis at once. Default: 32.
 	InFlight int
-	// Poll is how often an idle relay looks, a tenth earlier or later. Default: 70ms: a job is in its queue within 100ms.
-	Poll time.Duration
 	// Retention keeps a finished job and its result visible in the queue. Default: 10m; negative: not at all.
 	Retention time.Duration
 	// Observe is told of every batch. Default: nobody is told.
@@ -63,9 +63,6 @@ func NewRelay(outbox Outbox, rdb redis.UniversalClient, o RelayOptions) *Relay {
 			*n.value = n.standard
 		}
 	}
-	if o.Poll == 0 {
-		o.Poll = 70 * time.Millisecond
-	}
 	if o.Retention == 0 {
 		o.Retention = 10 * time.Minute
 	}
@@ -73,39 +70,52 @@ func NewRelay(outbox Outbox, rdb redis.UniversalClient, o RelayOptions) *Relay {
 	return &Relay{outbox: outbox, queue: asynq.NewClientFromRedisClient(rdb), options: o}
 }
 
-// longestBackoff bounds how long a relay waits when a server is away, and so how late it notices its return.
-const longestBackoff = 2 * time.Second
+// How long a relay waits when a server is away: at first, and at most, which is how late it notices its return.
+const (
+	shortestBackoff = 140 * time.Millisecond
+	longestBackoff  = 2 * time.Second
+)
 
 // Run relays until ctx ends, and finishes the batch in hand then. While a server is away it asks every two seconds.
 func (r *Relay) Run(ctx context.Context) {
-	backoff := r.options.Poll
+	backoff := shortestBackoff
 	for ctx.Err() == nil {
 		n, err := r.relay(ctx)
-		switch {
-		case err != nil:
-			r.options.Logger.DebugContext(ctx, "relay waits", "error", err)
-			backoff = min(2*backoff, longestBackoff)
-			if !pause(ctx, backoff) || !r.redisAnswers(ctx) {
-				continue
-			}
-		case n < r.options.Batch:
-			backoff = r.options.Poll
-			pause(ctx, r.options.Poll)
+		if err == nil && n < r.options.Batch {
+			err = r.await(ctx)
 		}
+		if err == nil {
+			backoff = shortestBackoff
+			continue
+		}
+		r.options.Logger.DebugContext(ctx, "relay waits", "error", err)
+		if pause(ctx, backoff) {
+			r.awaitRedis(ctx)
+		}
+		backoff = min(2*backoff, longestBackoff)
 	}
 }
 
-// redisAnswers waits until Redis does: claiming what can't be sent would only wear the rows out.
-func (r *Relay) redisAnswers(ctx context.Context) bool {
-	for backoff := r.options.Poll; r.queue.Ping() != nil; backoff = min(2*backoff, longestBackoff) {
+// await waits until there may be something to relay. It isn't cut short when ctx ends: that would cost the connection, and
+// leave a complaint in the server's log.
+func (r *Relay) await(ctx context.Context) error {
+	waiting, cancel := context.WithTimeout(context.WithoutCancel(ctx), awaitTimeout)
+	defer cancel()
+	return r.outbox.Await(waiting)
+}
+
+// awaitRedis waits until Redis answers: claiming what can't be sent would only wear the rows out.
+func (r *Relay) awaitRedis(ctx context.Context) {
+	for backoff := shortestBackoff; r.queue.Ping() != nil; backoff = min(2*backoff, longestBackoff) {
 		if !pause(ctx, backoff) {
-			return false
+			return
 		}
 	}
-	return true
 }
 
 const (
+	// awaitTimeout bounds waiting for jobs, which lasts half a second at most: a longer one would hold up who is to stop.
+	awaitTimeout = 3 * time.Second
 	// claimTimeout bounds claiming: a server that has vanished says nothing for a quarter of an hour. What was committed
 	// all the same, the reconciler finds.
 	claimTimeout = 10 * time.Second

@@ -86,6 +86,9 @@ func NewReplayer(failures Failures, forecaster Forecaster) *Replayer {
 // replayBatch is how many jobs are read, and without a rate sent, at once.
 const replayBatch = 100
 
+// replayTimeout bounds sending them, which a signal doesn't break off.
+const replayTimeout = 10 * time.Second
+
 // Run goes once through the failed jobs. What the summary counts is done, also beside an error or when ctx has ended; a
 // batch whose reply was lost may be done as well.
 func (r *Replayer) Run(ctx context.Context, o ReplayOptions) (ReplaySummary, error) {
@@ -237,7 +240,10 @@ func (r *replayRun) send(ctx context.Context) error {
 	for i := range r.waiting {
 		jobs[i] = r.waiting[i].job
 	}
-	ids, err := r.failures.Replay(ctx, jobs, r.options.By)
+	// Broken off, it might have been done all the same, and nobody would be told.
+	replaying, cancel := context.WithTimeout(context.WithoutCancel(ctx), replayTimeout)
+	defer cancel()
+	ids, err := r.failures.Replay(replaying, jobs, r.options.By)
 	if err != nil {
 		return err
 	}

@@ -404,33 +404,30 @@ func round(t testing.TB, r *ledger.Reconciler) {
 	}
 }
 
-// cutAfter keeps every command from Redis, once a certain one got through.
-type cutAfter struct {
-	command    string
-	armed, off atomic.Bool
-}
+// cutAfterLook keeps every command from Redis, once a look got through.
+type cutAfterLook struct{ armed, off atomic.Bool }
 
-func (*cutAfter) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (*cutAfterLook) DialHook(next redis.DialHook) redis.DialHook { return next }
 
-func (c *cutAfter) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+func (c *cutAfterLook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		if c.off.Load() {
 			cmd.SetErr(io.ErrUnexpectedEOF)
 			return io.ErrUnexpectedEOF
 		}
-		err := next(ctx, cmd)
-		if cmd.Name() == c.command && c.armed.CompareAndSwap(true, false) {
-			c.off.Store(true)
-		}
-		return err
+		return next(ctx, cmd)
 	}
 }
 
-func (c *cutAfter) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+func (c *cutAfterLook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		if c.off.Load() {
 			return io.ErrUnexpectedEOF
 		}
-		return next(ctx, cmds)
+		err := next(ctx, cmds)
+		if c.armed.CompareAndSwap(true, false) {
+			c.off.Store(true)
+		}
+		return err
 	}
 }

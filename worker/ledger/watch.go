@@ -52,55 +52,61 @@ func newWatch(r *Reconciler, known invoice.Watch) *watch {
 	}
 }
 
-// look brings back what the queue has lost.
-func (w *watch) look(ctx context.Context) error {
-	return errors.Join(w.lookAtRedis(ctx), w.lookAtWorkers(ctx), w.lookAtArchive(ctx), w.lookForJobs(ctx))
+// look asks for what is to be seen in the queue, and has it marked anew if Redis is as it was left.
+func (w *watch) look(ctx context.Context, p redis.Pipeliner) *redis.Cmd {
+	return w.keys.look(ctx, p, w.marker, w.known, w.archived.newest-archiveOverlap, archivePage+len(w.archived.read))
 }
 
-// lookAtRedis finds out whether Redis still is what it was, and begins a sweep when it isn't.
-func (w *watch) lookAtRedis(ctx context.Context) error {
-	server, err := w.serverID(ctx)
+// bringBack brings back what the queue has lost, by what was seen there.
+func (w *watch) bringBack(ctx context.Context, look *redis.Cmd) error {
+	seen, err := newView(look)
 	if err != nil {
 		return err
 	}
-	mark, err := w.rdb.Get(ctx, w.marker).Result()
-	if err != nil && !errors.Is(err, redis.Nil) {
-		return err
-	}
-	if w.sweep != nil {
-		if server == w.sweep.server && mark == w.sweeping() {
-			return nil // it goes on
-		}
-		return w.beginSweep(ctx, server, "it has forgotten something again")
-	}
-	number, err := strconv.ParseInt(mark, 10, 64)
-	switch {
-	case w.known.Server == "":
-		return w.beginSweep(ctx, server, "")
-	case strings.HasPrefix(mark, sweepMark):
-		return w.beginSweep(ctx, server, "another worker had begun to look for what it has forgotten")
-	case err != nil:
-		return w.beginSweep(ctx, server, "its mark is gone")
-	case number < w.known.Marker:
-		return w.beginSweep(ctx, server, "its mark is older than it was")
-	case server != w.known.Server:
-		return w.beginSweep(ctx, server, "it was restarted, or another one took its place")
-	}
-	return w.mark(ctx, mark, max(number, w.known.Marker)+1, server)
+	return errors.Join(w.considerRedis(ctx, seen), w.considerWorkers(ctx, seen.active), w.considerArchive(ctx, seen.archived), w.lookForJobs(ctx))
 }
 
-// mark writes the next mark, into Redis first: the database must never know of one that Redis hasn't had. It takes the
-// place of the mark that was there; where that is another one, Redis has forgotten something since it was looked at.
-func (w *watch) mark(ctx context.Context, was string, number int64, server string) error {
+// considerRedis begins a sweep when Redis isn't what it was.
+func (w *watch) considerRedis(ctx context.Context, seen view) error {
+	switch {
+	case w.sweep == nil && seen.marked > 0:
+		w.known.Marker = seen.marked
+		return nil
+	case w.sweep != nil && seen.server == w.sweep.server && seen.mark == w.sweeping():
+		return nil // it goes on
+	case w.sweep != nil:
+		return w.beginSweep(ctx, seen.server, "it has forgotten something again")
+	case w.known.Server == "":
+		return w.beginSweep(ctx, seen.server, "")
+	case strings.HasPrefix(seen.mark, sweepMark):
+		return w.beginSweep(ctx, seen.server, "another worker had begun to look for what it has forgotten")
+	case seen.mark == "":
+		return w.beginSweep(ctx, seen.server, "its mark is gone")
+	case seen.server != w.known.Server:
+		return w.beginSweep(ctx, seen.server, "it was restarted, or another one took its place")
+	}
+	return w.beginSweep(ctx, seen.server, "its mark is older than it was")
+}
+
+// endSweep puts a number in the place of the sweep's mark, in Redis first: the database must never know of a mark that
+// Redis hasn't had. Where that is another one, Redis has forgotten something since it was looked at.
+func (w *watch) endSweep(ctx context.Context) error {
+	number := w.known.Marker + 1
 	old, err := w.rdb.SetArgs(ctx, w.marker, number, redis.SetArgs{Get: true}).Result()
 	if err != nil && !errors.Is(err, redis.Nil) {
 		return err
 	}
-	if old != was && old != strconv.FormatInt(number, 10) { // which is this command's own, sent again after its reply was lost
-		return w.beginSweep(ctx, server, "it has forgotten something just now")
+	if old != w.sweeping() && old != strconv.FormatInt(number, 10) { // which is this command's own, sent again after its reply was lost
+		return w.beginSweep(ctx, w.sweep.server, "it has forgotten something just now")
 	}
-	w.known.Marker, w.known.Server = number, server
-	return w.warden.Mark(ctx, w.options.Name, w.known)
+	w.known.Marker, w.known.Server = number, w.sweep.server
+	found := w.sweep.found
+	w.sweep = nil
+	if found > 0 {
+		w.options.Logger.WarnContext(ctx, "jobs that redis had forgotten are back", "queue", w.known.Queue, "jobs", found)
+	}
+	w.options.Observe(Event{What: Swept, Queue: w.known.Queue, Jobs: found})
+	return nil
 }
 
 // sweepMark begins a mark that says that a sweep is under way, and by whom.
@@ -122,30 +128,6 @@ func (w *watch) beginSweep(ctx context.Context, server, why string) error {
 	}
 	w.options.Observe(Event{What: Suspected, Queue: w.known.Queue})
 	return nil
-}
-
-// serverID names the Redis process that has the queue.
-func (w *watch) serverID(ctx context.Context) (string, error) {
-	var node interface {
-		Info(ctx context.Context, sections ...string) *redis.StringCmd
-	} = w.rdb
-	if cluster, ok := w.rdb.(*redis.ClusterClient); ok {
-		master, err := cluster.MasterForKey(ctx, w.marker)
-		if err != nil {
-			return "", err
-		}
-		node = master
-	}
-	info, err := node.Info(ctx, "server").Result()
-	if err != nil {
-		return "", err
-	}
-	_, id, found := strings.Cut(info, "run_id:")
-	if !found {
-		return "", errors.New("redis doesn't tell its run_id")
-	}
-	id, _, _ = strings.Cut(id, "\r\n")
-	return id, nil
 }
 
 // How many jobs are looked for at once, and how many such pages in one round: of those that were just dispatched, and in a
@@ -176,16 +158,11 @@ func (w *watch) lookForJobs(ctx context.Context) error {
 			if w.known.Now.Add(-w.options.Settled).Before(s.until) {
 				return nil
 			}
-			if err := w.mark(ctx, w.sweeping(), w.known.Marker+1, s.server); err != nil || w.sweep != s {
-				return err
-			}
-			w.sweep = nil
-			if s.found > 0 {
-				w.options.Logger.WarnContext(ctx, "jobs that redis had forgotten are back", "queue", w.known.Queue, "jobs", s.found)
-			}
-			w.options.Observe(Event{What: Swept, Queue: w.known.Queue, Jobs: s.found})
-			return nil
+			return w.endSweep(ctx)
 		}
+		return nil
+	}
+	if !w.known.Open {
 		return nil
 	}
 	for range pagesOfYoung {

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/hibiken/asynq"
-	"github.com/redis/go-redis/v9"
 
 	"invoicer/invoice"
 	"invoicer/worker"
@@ -44,12 +43,8 @@ func (l lease) dead(now time.Time, after time.Duration) bool {
 	return now.Sub(extended) >= after && silent > signOfLife+time.Second/2
 }
 
-// lookAtWorkers brings back the jobs whose workers are gone.
-func (w *watch) lookAtWorkers(ctx context.Context) error {
-	tasks, err := w.keys.activeTasks(ctx, w.rdb)
-	if err != nil {
-		return err
-	}
+// considerWorkers brings back the jobs whose workers are gone, of those that are being worked on.
+func (w *watch) considerWorkers(ctx context.Context, tasks map[string]string) error {
 	maps.DeleteFunc(w.leases, func(id string, _ lease) bool { _, isActive := tasks[id]; return !isActive })
 	now := time.Now()
 	if now.Sub(w.looked) > signOfLife {
@@ -124,19 +119,12 @@ const archiveOverlap = 60
 // archivePage is how many archived tasks are read in one round. asynq keeps 10,000 at most.
 const archivePage = 500
 
-// lookAtArchive records jobs as failed that the queue has given up on without asking us: at limits that a foreign producer
+// considerArchive records jobs as failed that the queue has given up on without asking us: at limits that a foreign producer
 // has set, or because somebody has archived them by hand. It goes once through what is there, and then with what comes.
-func (w *watch) lookAtArchive(ctx context.Context) error {
+func (w *watch) considerArchive(ctx context.Context, tasks map[string]string) error {
 	a := &w.archived
-	tasks, err := w.rdb.ZRangeByScoreWithScores(ctx, w.keys.archived, &redis.ZRangeBy{
-		Min: strconv.FormatFloat(a.newest-archiveOverlap, 'f', -1, 64), Max: "+inf", Count: int64(archivePage + len(a.read)),
-	}).Result()
-	if err != nil {
-		return err
-	}
 	fresh := make(map[string]*asynq.TaskInfo)
-	for _, z := range tasks {
-		id, _ := z.Member.(string)
+	for id := range tasks {
 		if _, ok := a.read[id]; ok {
 			continue
 		}
@@ -157,11 +145,13 @@ func (w *watch) lookAtArchive(ctx context.Context) error {
 	if a.read == nil {
 		a.read = make(map[string]float64)
 	}
-	for _, z := range tasks {
-		if id, ok := z.Member.(string); ok {
-			a.read[id] = z.Score
+	for id, score := range tasks {
+		at, err := strconv.ParseFloat(score, 64)
+		if err != nil {
+			return fmt.Errorf("archived task %s: %w", id, err)
 		}
-		a.newest = max(a.newest, z.Score)
+		a.read[id] = at
+		a.newest = max(a.newest, at)
 	}
 	maps.DeleteFunc(a.read, func(_ string, at float64) bool { return at < a.newest-archiveOverlap })
 	return nil

@@ -268,7 +268,7 @@ func TestAnOutageWhileTheArchiveIsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	rdb := connect(t, b.redisURL)
-	cut := &cutAfter{command: "zrangebyscore"}
+	cut := &cutAfterLook{}
 	rdb.AddHook(cut)
 	r, told := b.newReconciler(t, "r", func(p *reconcilerParts) { p.redis, p.Settled = rdb, time.Hour })
 	cut.armed.Store(true)
