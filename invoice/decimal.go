@@ -137,10 +137,11 @@ func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
 // String spells the number as short as it can be: 2.5, -0.001, 6. [ParseDecimal] reads it back.
 func (d Decimal) String() string {
-	return string(d.append(make([]byte, 0, 24)))
+	return string(d.Append(make([]byte, 0, 24)))
 }
 
-func (d Decimal) append(b []byte) []byte {
+// Append adds what String returns.
+func (d Decimal) Append(b []byte) []byte {
 	size := magnitude(int64(d))
 	if d < 0 {
 		b = append(b, '-')

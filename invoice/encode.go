@@ -85,9 +85,9 @@ func (w *writer) job(j *Job) {
 // line spells the decimals as strings, which no reader on the way takes for floats.
 func (w *writer) line(l *Line) {
 	w.raw(`{"quantity":"`)
-	w.json = l.Quantity.append(w.json)
+	w.json = l.Quantity.Append(w.json)
 	w.raw(`","unit_price":"`)
-	w.json = l.UnitPrice.append(w.json)
+	w.json = l.UnitPrice.Append(w.json)
 	w.raw(`"`)
 	w.member("sku", l.SKU)
 	w.member("description", l.Description)

@@ -82,7 +82,7 @@ func appendField(b []byte, value string) []byte {
 }
 
 func appendDecimalField(b []byte, d Decimal) []byte {
-	return appendField(b, string(d.append(make([]byte, 0, 24))))
+	return appendField(b, string(d.Append(make([]byte, 0, 24))))
 }
 
 // shownDifferences is how many names DiffFields gives.

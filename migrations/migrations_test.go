@@ -47,7 +47,7 @@ func TestUpDownUp(t *testing.T) {
 	}
 
 	for _, round := range []string{"first", "second"} {
-		if applied := b.up(t); !slices.Equal(applied, []int64{1, 2, 3}) {
+		if applied := b.up(t); !slices.Equal(applied, []int64{1, 2, 3, 4, 5, 6}) {
 			t.Fatalf("%s Up applied %v", round, applied)
 		}
 		want := []string{
@@ -105,9 +105,18 @@ func TestStatusTellsWhatIsApplied(t *testing.T) {
 		do   func()
 		want []string
 	}{
-		{func() {}, []string{"00001_invoices.sql pending", "00002_ledger.sql pending", "00003_accept.sql pending"}},
-		{func() { b.up(t) }, []string{"00001_invoices.sql", "00002_ledger.sql", "00003_accept.sql"}},
-		{func() { b.down(t) }, []string{"00001_invoices.sql", "00002_ledger.sql", "00003_accept.sql pending"}},
+		{func() {}, []string{
+			"00001_invoices.sql pending", "00002_ledger.sql pending", "00003_accept.sql pending", "00004_checks.sql pending", "00005_validate_checks.sql pending",
+			"00006_record_duplicates.sql pending",
+		}},
+		{func() { b.up(t) }, []string{
+			"00001_invoices.sql", "00002_ledger.sql", "00003_accept.sql", "00004_checks.sql", "00005_validate_checks.sql",
+			"00006_record_duplicates.sql",
+		}},
+		{func() { b.down(t) }, []string{
+			"00001_invoices.sql", "00002_ledger.sql", "00003_accept.sql", "00004_checks.sql", "00005_validate_checks.sql",
+			"00006_record_duplicates.sql pending",
+		}},
 	} {
 		step.do()
 		if got := shown(); !slices.Equal(got, step.want) {
@@ -146,7 +155,7 @@ func TestUpFromMany(t *testing.T) {
 	if err := group.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	if all := versions(slices.Concat(applied...)); !slices.Equal(all, []int64{1, 2, 3}) {
+	if all := versions(slices.Concat(applied...)); !slices.Equal(all, []int64{1, 2, 3, 4, 5, 6}) {
 		t.Errorf("together they applied %v", all)
 	}
 	if err := b.Check(t.Context()); err != nil {
@@ -234,7 +243,7 @@ func TestUpKeepsWhatWorked(t *testing.T) {
 	}
 	oneLineAbout(t, err, "migration 00002_ledger.sql: ", "already exists")
 	b.exec(t, "DROP TABLE invoice_jobs")
-	if applied := b.up(t); !slices.Equal(applied, []int64{2, 3}) {
+	if applied := b.up(t); !slices.Equal(applied, []int64{2, 3, 4, 5, 6}) {
 		t.Errorf("the second Up applied %v", applied)
 	}
 }

@@ -18,7 +18,7 @@ import (
 func TestMain(m *testing.M) { sandboxtest.Main(m) }
 
 // newest is the version that this program needs.
-const newest = 3
+const newest = 6
 
 type bundle struct {
 	*migrations.Migrator

@@ -51,9 +51,7 @@ const open = `
 ALTER TABLE invoices DISABLE TRIGGER USER; ALTER TABLE invoice_lines DISABLE TRIGGER USER; ALTER TABLE invoice_taxes DISABLE TRIGGER USER;
 ALTER TABLE invoice_series DISABLE TRIGGER USER;
 ALTER TABLE invoices DROP CONSTRAINT invoices_transaction_id_key, DROP CONSTRAINT invoices_idempotency_key_key,
-  DROP CONSTRAINT invoices_series_period_number_key, DROP CONSTRAINT invoices_invoice_number_key, DROP CONSTRAINT invoices_series_fkey,
-  DROP CONSTRAINT invoices_total_check;
-ALTER TABLE invoice_lines DROP CONSTRAINT invoice_lines_invoice_id_fkey; ALTER TABLE invoice_taxes DROP CONSTRAINT invoice_taxes_invoice_id_fkey;
+  DROP CONSTRAINT invoices_series_period_number_key, DROP CONSTRAINT invoices_invoice_number_key, DROP CONSTRAINT invoices_total_check;
 ALTER TABLE duplicate_attempts DROP CONSTRAINT duplicate_attempts_invoice_id_fkey, DROP CONSTRAINT duplicate_attempts_job_id_key;
 ALTER TABLE invoice_jobs DROP CONSTRAINT invoice_jobs_invoice_id_fkey, DROP CONSTRAINT invoice_jobs_job_id_key CASCADE, DROP CONSTRAINT invoice_jobs_end_check;
 `

@@ -26,3 +26,19 @@ func (s *Store) RecordTogether(ctx context.Context, ends []invoice.End) []error 
 	}
 	return errs
 }
+
+// The arrays as they go to the server.
+func TextArray(elements []string) string     { return literal(elements, (*array).text) }
+func OptionalArray(elements []string) string { return literal(elements, (*array).optional) }
+func IntegerArray(elements []int64) string   { return literal(elements, (*array).integer) }
+func DecimalArray(elements []*invoice.Decimal) string {
+	return literal(elements, (*array).decimal)
+}
+
+func literal[T any](elements []T, add func(*array, T)) string {
+	var a array
+	for _, e := range elements {
+		add(&a, e)
+	}
+	return literals(&a)[0].(string)
+}

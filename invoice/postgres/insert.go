@@ -3,7 +3,6 @@ package postgres
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -33,7 +32,9 @@ type write struct {
 	ctx   context.Context //nolint:containedctx // its fault points are hit while the group's transaction runs
 	draft *invoice.Draft
 
-	row      *invoiceRow       // what is written, once it has its number
+	ledgerID int64             // of its job's row in the ledger, if it has one
+	number   int64             // its own in the slot
+	made     *invoice.Invoice  // what is written, once it has its number
 	inserted invoice.Insertion // what became of it
 	err      error
 }
@@ -157,7 +158,7 @@ func (s *Store) writeTogether(ctx context.Context, group []*write) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.options.StatementTimeout+s.options.LockTimeout)
 	defer cancel()
 	for _, w := range group {
-		w.row, w.inserted, w.err = nil, invoice.Insertion{}, nil
+		w.ledgerID, w.made, w.inserted, w.err = 0, nil, invoice.Insertion{}, nil
 	}
 	tx := s.db.WithContext(ctx).Begin()
 	if tx.Error != nil {
@@ -179,10 +180,7 @@ func (s *Store) writeTogether(ctx context.Context, group []*write) (err error) {
 	if err := findExisting(tx, group); err != nil {
 		return err
 	}
-	rows, err := number(group, counters)
-	if err != nil {
-		return err
-	}
+	rows := number(group, counters)
 	if len(rows) == 0 {
 		tx.Rollback() // there is nothing to keep
 		return nil
@@ -197,7 +195,7 @@ func (s *Store) writeTogether(ctx context.Context, group []*write) (err error) {
 		return &commitError{cause: err}
 	}
 	for _, w := range rows {
-		w.inserted = invoice.Insertion{Created: w.row.invoice()}
+		w.inserted = invoice.Insertion{Created: w.made}
 	}
 	return nil
 }
@@ -277,45 +275,67 @@ func otherKind(slot invoice.Slot) error {
 	}}}
 }
 
-// findExisting tells each member what exists of its transaction and key.
+// findExisting tells each member what exists of its transaction and key, and which row of the ledger its job has.
 func findExisting(tx *gorm.DB, group []*write) error {
-	transactions, keys := make([]string, len(group)), make([]string, len(group))
+	transactions, keys, jobIDs := make([]string, len(group)), make([]string, len(group)), make([]string, len(group))
 	for i, w := range group {
-		transactions[i], keys[i] = w.draft.Job.TransactionID, w.draft.Job.IdempotencyKey
+		transactions[i], keys[i], jobIDs[i] = w.draft.Job.TransactionID, w.draft.Job.IdempotencyKey, w.draft.JobID
 	}
-	var rows []invoiceRow
+	var rows []struct {
+		Member, ID, LedgerID                                             int64
+		InvoiceNumber, TransactionID, IdempotencyKey, JobID, Fingerprint string
+	}
 	err := tx.Raw(`
-SELECT id, invoice_number, transaction_id, idempotency_key, job_id, fingerprint FROM invoices WHERE transaction_id = ANY (?)
-UNION
-SELECT id, invoice_number, transaction_id, idempotency_key, job_id, fingerprint FROM invoices WHERE idempotency_key = ANY (?)`,
-		&transactions, &keys).Scan(&rows).Error
-	if err != nil || len(rows) == 0 {
+SELECT member, found.*
+FROM unnest(?::text[], ?::text[], ?::text[]) WITH ORDINALITY AS asked (asked_transaction, asked_key, asked_job, member), LATERAL (
+    SELECT id, invoice_number, transaction_id, idempotency_key, job_id, fingerprint, 0 AS ledger_id FROM invoices WHERE transaction_id = asked_transaction
+    UNION ALL
+    SELECT id, invoice_number, transaction_id, idempotency_key, job_id, fingerprint, 0 FROM invoices WHERE idempotency_key = asked_key
+    UNION ALL
+    SELECT 0, '', '', '', '', '', id FROM invoice_jobs WHERE job_id = asked_job AND transaction_id = asked_transaction
+) found`,
+		&transactions, &keys, &jobIDs).Scan(&rows).Error
+	if err != nil {
 		return err
 	}
-	for _, w := range group {
-		w.inserted.Existing = existing(rows, w.draft.Job.TransactionID, w.draft.Job.IdempotencyKey)
+	for _, r := range rows {
+		w := group[r.Member-1]
+		if r.LedgerID != 0 {
+			w.ledgerID = r.LedgerID
+			continue
+		}
+		found := &invoice.Invoice{
+			ID: r.ID, Number: r.InvoiceNumber, TransactionID: r.TransactionID, IdempotencyKey: r.IdempotencyKey,
+			JobID: r.JobID, Fingerprint: r.Fingerprint,
+		}
+		if r.TransactionID == w.draft.Job.TransactionID {
+			w.inserted.Existing.OfTransaction = found
+		}
+		if r.IdempotencyKey == w.draft.Job.IdempotencyKey {
+			w.inserted.Existing.OfKey = found
+		}
 	}
 	return nil
 }
 
 // number gives the next numbers to those members that are to be written, in their order, and returns them.
-func number(group []*write, locked counters) ([]*write, error) {
+func number(group []*write, locked counters) []*write {
 	var rows []*write
 	for _, w := range group {
 		if w.err != nil || w.inserted.Existing != (invoice.Existing{}) {
 			continue
 		}
 		counter := locked[slotKey(w.draft.Slot)]
-		row, err := newInvoiceRow(w.draft, counter.LastNumber+1)
-		if err != nil {
-			w.err = err
-			continue
+		counter.LastNumber++
+		counter.advanced = true
+		w.number = counter.LastNumber
+		w.made = &invoice.Invoice{
+			Number: w.draft.InvoiceNumber(w.number), TransactionID: w.draft.Job.TransactionID, IdempotencyKey: w.draft.Job.IdempotencyKey,
+			JobID: w.draft.JobID, Fingerprint: w.draft.Fingerprint,
 		}
-		counter.LastNumber, counter.advanced = row.Number, true
-		w.row = row
 		rows = append(rows, w)
 	}
-	return rows, nil
+	return rows
 }
 
 // settle finds out what became of a commit whose reply was lost. While nobody can tell, the answer is
@@ -342,33 +362,12 @@ func (s *Store) settle(ctx context.Context, group []*write, lost *commitError) {
 		switch own := there.OfTransaction; {
 		case err != nil:
 			w.err = &unavailableError{cause: fmt.Errorf("the outcome of the commit is unknown: %w", errors.Join(lost, err))}
-		case own != nil && w.row != nil && own.JobID == w.draft.JobID && own.Fingerprint == w.draft.Fingerprint:
+		case own != nil && w.made != nil && own.JobID == w.draft.JobID && own.Fingerprint == w.draft.Fingerprint:
 			w.inserted = invoice.Insertion{Created: own}
 		case there != (invoice.Existing{}):
-			w.inserted.Raced = w.row != nil
+			w.inserted.Raced = w.made != nil
 		default:
 			w.err = &unavailableError{cause: fmt.Errorf("the commit did not happen, or not yet: %w", lost)}
 		}
 	}
-}
-
-// newInvoiceRow is the draft as a row, under its number.
-func newInvoiceRow(d *invoice.Draft, number int64) (*invoiceRow, error) {
-	metadata := []byte("{}")
-	if len(d.Job.Metadata) > 0 {
-		var err error
-		if metadata, err = json.Marshal(d.Job.Metadata); err != nil {
-			return nil, fmt.Errorf("metadata: %w", err)
-		}
-	}
-	j := d.Job
-	return &invoiceRow{
-		Series: d.Slot.Series, Period: d.Slot.Period, Number: number,
-		InvoiceNumber: d.InvoiceNumber(number), Kind: string(d.Slot.Kind),
-		TransactionID: j.TransactionID, IdempotencyKey: j.IdempotencyKey, JobID: d.JobID, Fingerprint: d.Fingerprint,
-		RequestedSeries: nullable(j.Series), CreditsTransactionID: nullable(j.CreditsTransactionID),
-		CustomerID: nullable(j.CustomerID), CustomerName: nullable(j.CustomerName), Country: nullable(j.Country),
-		Currency: j.Currency, SubtotalMinor: d.Document.Subtotal, TaxMinor: d.Document.Tax, TotalMinor: d.Document.Total,
-		IssuedAt: j.IssuedAt, Metadata: string(metadata),
-	}, nil
 }

@@ -84,64 +84,39 @@ func (s *Store) writeDuplicates(ctx context.Context, group []*duplicateRecord) {
 }
 
 func (s *Store) writeDuplicatesTogether(ctx context.Context, group []*duplicateRecord) error {
-	var jobIDs, transactionIDs, keys, invoiced, fingerprints, reasons, workers []string
-	var invoiceIDs, attempts []int64
-	var producers []*string
+	var jobIDs, transactionIDs, keys, invoiceIDs, invoiced, fingerprints, reasons, producers, workers, attempts array
 	for _, d := range group {
 		e := &d.end
-		jobIDs, transactionIDs, keys = append(jobIDs, e.JobID), append(transactionIDs, e.TransactionID), append(keys, e.IdempotencyKey)
+		jobIDs.text(e.JobID)
+		transactionIDs.text(e.TransactionID)
+		keys.text(e.IdempotencyKey)
 		// The invoice is looked for by all that the end claims of it, as above.
-		invoiceIDs, invoiced = append(invoiceIDs, e.Invoice.ID), append(invoiced, e.Invoice.TransactionID)
-		fingerprints = append(fingerprints, e.Invoice.Fingerprint)
-		reasons, producers = append(reasons, string(e.Reason)), append(producers, nullable(e.Producer))
-		workers, attempts = append(workers, e.Worker), append(attempts, int64(e.Attempts))
+		invoiceIDs.integer(e.Invoice.ID)
+		invoiced.text(e.Invoice.TransactionID)
+		fingerprints.text(e.Invoice.Fingerprint)
+		reasons.text(string(e.Reason))
+		producers.optional(e.Producer)
+		workers.text(e.Worker)
+		attempts.integer(int64(e.Attempts))
 	}
-	var rows []struct {
-		Member         int
-		Found, Foreign bool
+	var problems []struct {
+		Member int
+		Found  bool
 	}
-	err := s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-		// In a statement of its own: the next one's snapshot sees a failure of the same job that is being recorded.
-		err := tx.Exec("SELECT count(pg_advisory_xact_lock(job)) FROM (SELECT DISTINCT hashtextextended(id, 0) AS job FROM unnest(?::text[]) AS id ORDER BY 1) AS ends",
-			&jobIDs).Error
-		if err != nil {
-			return err
-		}
-		return tx.Raw(`
-WITH asked AS MATERIALIZED (
-    SELECT a.*, invoices.id AS found_id
-    FROM unnest(?::text[], ?::text[], ?::text[], ?::bigint[], ?::text[], ?::text[], ?::text[], ?::text[], ?::text[], ?::bigint[])
-        WITH ORDINALITY AS a (job_id, transaction_id, idempotency_key, invoice_id, invoiced, fingerprint, reason, producer, worker, attempt, member)
-    LEFT JOIN invoices ON invoices.id = a.invoice_id AND invoices.transaction_id = a.invoiced AND invoices.fingerprint = a.fingerprint
-), attempts AS (
-    INSERT INTO duplicate_attempts (job_id, transaction_id, idempotency_key, invoice_id, reason, producer, worker)
-    SELECT job_id, transaction_id, idempotency_key, found_id, reason, producer, worker FROM asked WHERE found_id IS NOT NULL ORDER BY job_id
-    ON CONFLICT (job_id) DO NOTHING
-), ledger AS (
-    UPDATE invoice_jobs SET state = 'done', outcome = 'duplicate', reason = asked.reason, invoice_id = asked.found_id, attempts = asked.attempt, updated_at = now()
-    FROM asked WHERE asked.found_id IS NOT NULL
-        AND invoice_jobs.job_id = asked.job_id AND invoice_jobs.transaction_id = asked.transaction_id AND state <> 'done'
-)
-SELECT member, found_id IS NOT NULL AS found, EXISTS (
-    SELECT FROM duplicate_attempts d WHERE d.job_id = asked.job_id AND d.transaction_id <> asked.transaction_id) AS "foreign"
-FROM asked`,
-			&jobIDs, &transactionIDs, &keys, &invoiceIDs, &invoiced, &fingerprints, &reasons, &producers, &workers, &attempts).Scan(&rows).Error
-	})
-	if err == nil && len(rows) != len(group) {
-		err = fmt.Errorf("%d of %d duplicates were answered", len(rows), len(group))
-	}
+	err := s.db.WithContext(ctx).Raw(`
+SELECT member, found FROM record_duplicates(?::text[], ?::text[], ?::text[], ?::bigint[], ?::text[], ?::text[], ?::text[], ?::text[], ?::text[], ?::integer[])`,
+		literals(&jobIDs, &transactionIDs, &keys, &invoiceIDs, &invoiced, &fingerprints, &reasons, &producers, &workers, &attempts)...).Scan(&problems).Error
 	if err != nil {
 		return err
 	}
-	for _, r := range rows {
-		d := group[r.Member-1]
-		switch {
-		case !r.Found:
-			d.err = invoice.ErrNotInvoiced
-		case r.Foreign:
+	for _, d := range group {
+		d.err = nil
+	}
+	for _, p := range problems {
+		if d := group[p.Member-1]; p.Found {
 			d.err = invoice.ErrEnded
-		default:
-			d.err = nil
+		} else {
+			d.err = invoice.ErrNotInvoiced
 		}
 	}
 	return nil

@@ -90,6 +90,13 @@ func Open(o Options) (*Store, error) {
 		"idle_in_transaction_session_timeout": milliseconds(o.IdleInTransactionTimeout),
 		"default_transaction_isolation":       "read committed",
 		"client_encoding":                     "UTF8",
+		// Plans are kept for a session's life. One that was made while a table was small must not read the whole of it
+		// when it has grown: every statement here finds its rows by an index.
+		"enable_seqscan":   "off",
+		"enable_hashjoin":  "off",
+		"enable_mergejoin": "off",
+		"plan_cache_mode":  "force_generic_plan",
+		"jit":              "off", // it is bought for what looks expensive, and a plan against these settings does
 	} {
 		config.RuntimeParams[name] = value
 	}

@@ -1,7 +1,10 @@
 package postgres
 
 import (
+	"encoding/json"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"gorm.io/gorm"
@@ -14,140 +17,151 @@ const maxGroup = 200
 const maxLines = 20_000
 
 // columns are what a group writes, each column an array: one statement does for any number of rows, and GORM's multi-row
-// Create would cost reflection for each of them. GORM spreads slices into lists; it leaves pointers to them alone.
+// Create would cost reflection for each of them. Lines, taxes and jobs name their invoice by its member, the place in the
+// group, which begins at 1.
 type columns struct {
-	series, period, invoiceNumber, kind, transactionID, idempotencyKey, jobID, fingerprint []string
-	requestedSeries, creditsTransactionID, customerID, customerName, country               []*string
-	currency, metadata                                                                     []string
-	number, subtotal, tax, total                                                           []int64
-	issuedAt                                                                               []time.Time
-	attempt                                                                                []int64
+	series, period, number, invoiceNumber, kind                              array
+	transactionID, idempotencyKey, jobID, fingerprint                        array
+	requestedSeries, creditsTransactionID, customerID, customerName, country array
+	currency, subtotal, tax, total, metadata                                 array
+	issuedAt                                                                 []time.Time // some years have no text that both sides read alike
 
 	line struct {
-		member, position              []int64
-		sku, description              []*string
-		quantity, unitPrice, discount []string
-		tax                           []*string
-		net                           []int64
+		member, position, sku, description, quantity, unitPrice, discount, tax, net array
 	}
-	taxes struct {
-		member   []int64
-		percent  []string
-		net, tax []int64
-	}
-	counter struct {
-		series, period []string
-		last           []int64
-	}
+	taxes   struct{ member, percent, net, tax array }
+	job     struct{ id, member, attempts array }
+	counter struct{ series, period, last array }
 }
 
-func newColumns(group []*write, locked counters) *columns {
-	c := &columns{}
+func newColumns(group []*write, locked counters) (*columns, error) {
+	c := &columns{issuedAt: make([]time.Time, 0, len(group))}
 	for i, w := range group {
-		r, d := w.row, w.draft
-		c.series, c.period = append(c.series, r.Series), append(c.period, r.Period)
-		c.number, c.invoiceNumber = append(c.number, r.Number), append(c.invoiceNumber, r.InvoiceNumber)
-		c.kind, c.transactionID = append(c.kind, r.Kind), append(c.transactionID, r.TransactionID)
-		c.idempotencyKey, c.jobID = append(c.idempotencyKey, r.IdempotencyKey), append(c.jobID, r.JobID)
-		c.fingerprint, c.requestedSeries = append(c.fingerprint, r.Fingerprint), append(c.requestedSeries, r.RequestedSeries)
-		c.creditsTransactionID = append(c.creditsTransactionID, r.CreditsTransactionID)
-		c.customerID, c.customerName = append(c.customerID, r.CustomerID), append(c.customerName, r.CustomerName)
-		c.country, c.currency = append(c.country, r.Country), append(c.currency, r.Currency)
-		c.subtotal, c.tax, c.total = append(c.subtotal, r.SubtotalMinor), append(c.tax, r.TaxMinor), append(c.total, r.TotalMinor)
-		c.issuedAt, c.metadata = append(c.issuedAt, r.IssuedAt), append(c.metadata, r.Metadata)
-		c.attempt = append(c.attempt, int64(d.Attempt))
-
-		l := &c.line
-		for n := range d.Job.Lines {
-			one := &d.Job.Lines[n]
-			l.member, l.position = append(l.member, int64(i+1)), append(l.position, int64(n+1))
-			l.sku, l.description = append(l.sku, nullable(one.SKU)), append(l.description, nullable(one.Description))
-			l.quantity, l.unitPrice = append(l.quantity, one.Quantity.String()), append(l.unitPrice, one.UnitPrice.String())
-			l.discount = append(l.discount, one.DiscountPercent.String())
-			var percent *string
-			if one.TaxPercent != nil {
-				percent = nullable(one.TaxPercent.String())
+		member, j, d := int64(i+1), w.draft.Job, w.draft
+		c.series.text(d.Slot.Series)
+		c.period.text(d.Slot.Period)
+		c.number.integer(w.number)
+		c.invoiceNumber.text(w.made.Number)
+		c.kind.text(string(d.Slot.Kind))
+		c.transactionID.text(j.TransactionID)
+		c.idempotencyKey.text(j.IdempotencyKey)
+		c.jobID.text(d.JobID)
+		c.fingerprint.text(d.Fingerprint)
+		c.requestedSeries.optional(j.Series)
+		c.creditsTransactionID.optional(j.CreditsTransactionID)
+		c.customerID.optional(j.CustomerID)
+		c.customerName.optional(j.CustomerName)
+		c.country.optional(j.Country)
+		c.currency.text(j.Currency)
+		c.subtotal.integer(d.Document.Subtotal)
+		c.tax.integer(d.Document.Tax)
+		c.total.integer(d.Document.Total)
+		c.issuedAt = append(c.issuedAt, j.IssuedAt)
+		metadata := []byte("{}")
+		if len(j.Metadata) > 0 {
+			var err error
+			if metadata, err = json.Marshal(j.Metadata); err != nil {
+				return nil, fmt.Errorf("metadata: %w", err)
 			}
-			l.tax, l.net = append(l.tax, percent), append(l.net, d.Document.LineNets[n])
 		}
-		t := &c.taxes
-		for _, one := range d.Document.Taxes {
-			t.member, t.percent = append(t.member, int64(i+1)), append(t.percent, one.Percent.String())
-			t.net, t.tax = append(t.net, one.Net), append(t.tax, one.Tax)
+		c.metadata.text(string(metadata))
+
+		for n := range j.Lines {
+			l := &j.Lines[n]
+			c.line.member.integer(member)
+			c.line.position.integer(int64(n + 1))
+			c.line.sku.optional(l.SKU)
+			c.line.description.optional(l.Description)
+			c.line.quantity.decimal(&l.Quantity)
+			c.line.unitPrice.decimal(&l.UnitPrice)
+			c.line.discount.decimal(&l.DiscountPercent)
+			c.line.tax.decimal(l.TaxPercent)
+			c.line.net.integer(d.Document.LineNets[n])
+		}
+		for n := range d.Document.Taxes {
+			t := &d.Document.Taxes[n]
+			c.taxes.member.integer(member)
+			c.taxes.percent.decimal(&t.Percent)
+			c.taxes.net.integer(t.Net)
+			c.taxes.tax.integer(t.Tax)
+		}
+		if w.ledgerID != 0 {
+			c.job.id.integer(w.ledgerID)
+			c.job.member.integer(member)
+			c.job.attempts.integer(int64(d.Attempt))
 		}
 	}
 	for key, counter := range locked {
 		if counter.advanced {
-			c.counter.series, c.counter.period = append(c.counter.series, key[0]), append(c.counter.period, key[1])
-			c.counter.last = append(c.counter.last, counter.LastNumber)
+			c.counter.series.text(key[0])
+			c.counter.period.text(key[1])
+			c.counter.last.integer(counter.LastNumber)
 		}
 	}
-	return c
+	return c, nil
 }
 
 // writeRows writes all that belongs to the members in one statement: invoices, lines, taxes, counters, and the ends of
-// the ledger's rows, where their jobs have one. It sets the rows' ids.
+// the ledger's rows, where their jobs have one. It sets the ids of the invoices made.
 func writeRows(tx *gorm.DB, group []*write, locked counters) error {
-	c := newColumns(group, locked)
-	var ids []struct {
-		ID            int64
-		TransactionID string
+	c, err := newColumns(group, locked)
+	if err != nil {
+		return err
 	}
-	err := tx.Raw(`
-WITH asked AS (
-    SELECT * FROM unnest(?::text[], ?::text[], ?::bigint[], ?::text[], ?::text[], ?::text[], ?::text[], ?::text[], ?::text[],
-        ?::text[], ?::text[], ?::text[], ?::text[], ?::text[], ?::text[], ?::bigint[], ?::bigint[], ?::bigint[], ?::timestamptz[], ?::text[], ?::bigint[])
-        WITH ORDINALITY AS a (series, period, number, invoice_number, kind, transaction_id, idempotency_key, job_id, fingerprint,
-        requested_series, credits_transaction_id, customer_id, customer_name, country, currency, subtotal_minor, tax_minor, total_minor,
-        issued_at, metadata, attempt, member)
-), inserted AS (
-    INSERT INTO invoices (series, period, number, invoice_number, kind, transaction_id, idempotency_key, job_id, fingerprint,
-        requested_series, credits_transaction_id, customer_id, customer_name, country, currency, subtotal_minor, tax_minor, total_minor,
-        issued_at, metadata)
-    SELECT series, period, number, invoice_number, kind, transaction_id, idempotency_key, job_id, fingerprint,
-        requested_series, credits_transaction_id, customer_id, customer_name, country, currency, subtotal_minor, tax_minor, total_minor,
-        issued_at, metadata::jsonb
-    FROM asked ORDER BY member
-    RETURNING id, transaction_id
+	var written string
+	// The ids are drawn first, so that nothing has to be joined to find out which invoice got which.
+	err = tx.Raw(`
+WITH drawn AS MATERIALIZED (
+    SELECT array_agg(nextval('invoices_id_seq')) AS ids FROM generate_series(1, ?)
 ), written AS (
-    SELECT asked.member, asked.job_id, asked.transaction_id, asked.attempt, inserted.id
-    FROM asked JOIN inserted ON inserted.transaction_id = asked.transaction_id
+    INSERT INTO invoices (id, series, period, number, invoice_number, kind, transaction_id, idempotency_key, job_id, fingerprint,
+        requested_series, credits_transaction_id, customer_id, customer_name, country, currency, subtotal_minor, tax_minor, total_minor,
+        metadata, issued_at)
+    OVERRIDING SYSTEM VALUE
+    SELECT (SELECT ids FROM drawn)[member], series, period, number, invoice_number, kind, transaction_id, idempotency_key, job_id, fingerprint,
+        requested_series, credits_transaction_id, customer_id, customer_name, country, currency, subtotal_minor, tax_minor, total_minor,
+        metadata, issued_at
+    FROM unnest(?::timestamptz[], ?::text[], ?::text[], ?::bigint[], ?::text[], ?::text[], ?::text[], ?::text[], ?::text[], ?::text[],
+        ?::text[], ?::text[], ?::text[], ?::text[], ?::text[], ?::text[], ?::bigint[], ?::bigint[], ?::bigint[], ?::jsonb[])
+        WITH ORDINALITY AS a (issued_at, series, period, number, invoice_number, kind, transaction_id, idempotency_key, job_id, fingerprint,
+        requested_series, credits_transaction_id, customer_id, customer_name, country, currency, subtotal_minor, tax_minor, total_minor,
+        metadata, member)
 ), lines AS (
     INSERT INTO invoice_lines (invoice_id, position, sku, description, quantity, unit_price, discount_percent, tax_percent, net_minor)
-    SELECT written.id, l.position, l.sku, l.description, l.quantity, l.unit_price, l.discount_percent, l.tax_percent, l.net_minor
-    FROM unnest(?::bigint[], ?::bigint[], ?::text[], ?::text[], ?::numeric[], ?::numeric[], ?::numeric[], ?::numeric[], ?::bigint[])
+    SELECT (SELECT ids FROM drawn)[member], position, sku, description, quantity, unit_price, discount_percent, tax_percent, net_minor
+    FROM unnest(?::bigint[], ?::integer[], ?::text[], ?::text[], ?::numeric[], ?::numeric[], ?::numeric[], ?::numeric[], ?::bigint[])
         AS l (member, position, sku, description, quantity, unit_price, discount_percent, tax_percent, net_minor)
-    JOIN written ON written.member = l.member
 ), taxes AS (
     INSERT INTO invoice_taxes (invoice_id, tax_percent, net_minor, tax_minor)
-    SELECT written.id, t.tax_percent, t.net_minor, t.tax_minor
+    SELECT (SELECT ids FROM drawn)[member], tax_percent, net_minor, tax_minor
     FROM unnest(?::bigint[], ?::numeric[], ?::bigint[], ?::bigint[]) AS t (member, tax_percent, net_minor, tax_minor)
-    JOIN written ON written.member = t.member
 ), counters AS (
     UPDATE invoice_series SET last_number = c.last_number
     FROM unnest(?::text[], ?::text[], ?::bigint[]) AS c (series, period, last_number)
     WHERE invoice_series.series = c.series AND invoice_series.period = c.period
 ), jobs AS (
-    UPDATE invoice_jobs SET state = 'done', outcome = 'created', reason = NULL, invoice_id = written.id, attempts = written.attempt, updated_at = now()
-    FROM written WHERE invoice_jobs.job_id = written.job_id AND invoice_jobs.transaction_id = written.transaction_id
+    UPDATE invoice_jobs SET state = 'done', outcome = 'created', reason = NULL, invoice_id = (SELECT ids FROM drawn)[j.member],
+        attempts = j.attempts, updated_at = now()
+    FROM unnest(?::bigint[], ?::bigint[], ?::bigint[]) AS j (id, member, attempts) WHERE invoice_jobs.id = j.id
 )
-SELECT id, transaction_id FROM inserted`,
+SELECT array_to_string(ids, ',') FROM drawn`, append([]any{len(group), &c.issuedAt}, literals(
 		&c.series, &c.period, &c.number, &c.invoiceNumber, &c.kind, &c.transactionID, &c.idempotencyKey, &c.jobID, &c.fingerprint,
 		&c.requestedSeries, &c.creditsTransactionID, &c.customerID, &c.customerName, &c.country, &c.currency, &c.subtotal, &c.tax, &c.total,
-		&c.issuedAt, &c.metadata, &c.attempt,
+		&c.metadata,
 		&c.line.member, &c.line.position, &c.line.sku, &c.line.description, &c.line.quantity, &c.line.unitPrice, &c.line.discount, &c.line.tax, &c.line.net,
 		&c.taxes.member, &c.taxes.percent, &c.taxes.net, &c.taxes.tax,
-		&c.counter.series, &c.counter.period, &c.counter.last).Scan(&ids).Error
+		&c.counter.series, &c.counter.period, &c.counter.last,
+		&c.job.id, &c.job.member, &c.job.attempts)...)...).Row().Scan(&written)
 	if err != nil {
 		return err
 	}
-	byTransaction := make(map[string]int64, len(ids))
-	for _, id := range ids {
-		byTransaction[id.TransactionID] = id.ID
+	ids := strings.Split(written, ",")
+	if len(ids) != len(group) {
+		return fmt.Errorf("%d ids were drawn for %d invoices", len(ids), len(group))
 	}
-	for _, w := range group {
-		if w.row.ID = byTransaction[w.row.TransactionID]; w.row.ID == 0 {
-			return fmt.Errorf("transaction_id %s: the database neither wrote the invoice nor said why", w.row.TransactionID)
+	for i, w := range group {
+		if w.made.ID, err = strconv.ParseInt(ids[i], 10, 64); err != nil {
+			return err
 		}
 	}
 	return nil

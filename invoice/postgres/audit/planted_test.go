@@ -203,17 +203,23 @@ UPDATE invoices SET period = '2011', number = 2 WHERE id = 5; UPDATE invoice_ser
 			},
 		},
 		{
-			name:    "no counter",
-			dropped: []string{"invoices.invoices_series_fkey"},
-			sql:     `DELETE FROM invoice_series WHERE series = 'INV-CN'`,
+			name: "no counter",
+			sql:  `DELETE FROM invoice_series WHERE series = 'INV-CN'`,
 			want: map[string][]string{
 				"counters": {"invoice_series: these invoices have no counter: series=INV-CN period= last_number=<nil> highest_number=1"},
 			},
 		},
 		{
+			name: "no counter for this period",
+			sql:  `UPDATE invoices SET period = '2010', number = 1 WHERE id = 5; UPDATE invoice_series SET last_number = 3 WHERE series = 'INV'`,
+			want: map[string][]string{
+				"counters": {"invoice_series: these invoices have no counter: series=INV period=2010 last_number=<nil> highest_number=1"},
+			},
+		},
+		{
 			name: "two counters",
 			dropped: []string{
-				"invoices.invoices_series_fkey", "invoice_series.invoice_series_pkey", "invoice_series.invoice_series_series_period_kind_key",
+				"invoice_series.invoice_series_pkey", "invoice_series.invoice_series_series_period_kind_key",
 			},
 			sql: `INSERT INTO invoice_series SELECT * FROM invoice_series WHERE series = 'INV-CN'`,
 			want: map[string][]string{
@@ -228,11 +234,17 @@ UPDATE invoices SET period = '2011', number = 2 WHERE id = 5; UPDATE invoice_ser
 			},
 		},
 		{
-			name:    "document of the other kind",
-			dropped: []string{"invoices.invoices_series_fkey"},
-			sql:     `UPDATE invoice_series SET kind = 'invoice' WHERE series = 'INV-CN'`,
+			name: "document of the other kind",
+			sql:  `UPDATE invoice_series SET kind = 'invoice' WHERE series = 'INV-CN'`,
 			want: map[string][]string{
 				"kinds": {"invoices: this document is not of its series' kind: series=INV-CN period= number=1 invoice_number=INV-CN-000001 kind=credit_note series_kind=invoice"},
+			},
+		},
+		{
+			name: "document among those of the other kind",
+			sql:  `UPDATE invoices SET series = 'INV', number = 5 WHERE id = 4; UPDATE invoice_series SET last_number = 5 WHERE series = 'INV'; UPDATE invoice_series SET last_number = 0 WHERE series = 'INV-CN'`,
+			want: map[string][]string{
+				"kinds": {"invoices: this document is not of its series' kind: series=INV period= number=5 invoice_number=INV-CN-000001 kind=credit_note series_kind=invoice"},
 			},
 		},
 	})

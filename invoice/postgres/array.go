@@ -1,0 +1,66 @@
+package postgres
+
+import (
+	"strconv"
+
+	"invoicer/invoice"
+)
+
+// An array is one of Postgres' in its text form, built element by element: the driver would need a value of its own, and
+// often a pointer, for each. The zero value is the empty array.
+type array []byte
+
+// literals are the arrays as parameters. Only plain strings go to the server as they are: of all else the driver would
+// make its own binary form.
+func literals(arrays ...*array) []any {
+	list := make([]any, len(arrays))
+	for i, a := range arrays {
+		list[i] = "{}"
+		if len(*a) > 0 {
+			list[i] = string(*a) + "}"
+		}
+	}
+	return list
+}
+
+// next is what there is, ready for one more element.
+func (a *array) next() []byte {
+	if len(*a) == 0 {
+		return append(*a, '{')
+	}
+	return append(*a, ',')
+}
+
+// text adds any text that a column can hold.
+func (a *array) text(s string) {
+	*a = append(a.next(), '"')
+	for i := range len(s) {
+		if s[i] == '"' || s[i] == '\\' {
+			*a = append(*a, '\\')
+		}
+		*a = append(*a, s[i])
+	}
+	*a = append(*a, '"')
+}
+
+// optional adds NULL for what is absent.
+func (a *array) optional(s string) {
+	if s == "" {
+		a.null()
+		return
+	}
+	a.text(s)
+}
+
+func (a *array) integer(n int64) { *a = strconv.AppendInt(a.next(), n, 10) }
+
+// decimal adds NULL for nil.
+func (a *array) decimal(d *invoice.Decimal) {
+	if d == nil {
+		a.null()
+		return
+	}
+	*a = d.Append(a.next())
+}
+
+func (a *array) null() { *a = append(a.next(), "NULL"...) }
