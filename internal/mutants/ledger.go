@@ -66,16 +66,12 @@ func ofLedger() []mutant {
 		},
 		{
 			name: "a mark that is gone or older isn't noticed", promise: recovers, hazard: flushed,
-			changes: []change{{
-				watch,
-				"\tcase err != nil:\n\t\treturn w.beginSweep(ctx, server, \"its mark is gone\")\n\tcase number < w.known.Marker:\n\t\treturn w.beginSweep(ctx, server, \"its mark is older than it was\")\n",
-				"",
-			}},
-			in: theLedger, tests: []string{"TestMarkIsGoneOrOlder"},
+			changes: []change{{queue, "if server == ARGV[1] and tonumber(mark) and tonumber(mark) >= tonumber(ARGV[2]) then", "if server == ARGV[1] then"}},
+			in:      theLedger, tests: []string{"TestMarkIsGoneOrOlder"},
 		},
 		{
 			name: "a mark is overwritten unread", promise: recovers, hazard: flushed,
-			changes: []change{{watch, "if old != was && old != strconv", "if old == sweepMark && old != strconv"}},
+			changes: []change{{watch, "if old != w.sweeping() && old != strconv", "if old == sweepMark && old != strconv"}},
 			in:      theLedger, tests: []string{"TestRedisForgetsRightAfterALook"},
 		},
 		{
@@ -90,7 +86,7 @@ func ofLedger() []mutant {
 		},
 		{
 			name: "another Redis process isn't noticed", promise: recovers, hazard: failover,
-			changes: []change{{watch, "\tcase server != w.known.Server:\n\t\treturn w.beginSweep(ctx, server, \"it was restarted, or another one took its place\")\n", ""}},
+			changes: []change{{queue, "if server == ARGV[1] and tonumber(mark)", "if tonumber(mark)"}},
 			in:      theLedger, tests: []string{"TestRedisComesBackAsItWasAtTheLastMark"},
 		},
 		{
@@ -110,7 +106,7 @@ func ofLedger() []mutant {
 		},
 		{
 			name: "jobs in the queue's archive have no end", promise: noneLost, hazard: retriesUsedUp,
-			changes: []change{{watch, "w.lookAtWorkers(ctx), w.lookAtArchive(ctx), ", "w.lookAtWorkers(ctx), "}},
+			changes: []change{{watch, "w.considerArchive(ctx, seen.archived), ", ""}},
 			in:      theLedger, tests: []string{"TestWhatTheQueueGaveUpIsRecorded"},
 		},
 		{

@@ -24,8 +24,8 @@ func ofStore() []mutant {
 				},
 				{
 					"invoice/postgres/insert.go",
-					"\tif err := findExisting(tx, group); err != nil {\n\t\treturn err\n\t}\n\trows, err",
-					"\trows, err",
+					"\tif err := findExisting(tx, group); err != nil {\n\t\treturn err\n\t}\n\trows := number(",
+					"\trows := number(",
 				},
 			},
 			in: theStore, tests: []string{"TestWhoWaitedForTheCounterSeesWhatWasCommitted"},
@@ -37,21 +37,26 @@ func ofStore() []mutant {
 		},
 		{
 			name: "ON CONFLICT DO NOTHING without a target", promise: one, hazard: blindConflict,
-			changes: []change{{"invoice/postgres/write_rows.go", "FROM asked ORDER BY member\n", "FROM asked ORDER BY member ON CONFLICT DO NOTHING\n"}},
+			changes: []change{{"invoice/postgres/write_rows.go", "metadata, member)\n", "metadata, member) ON CONFLICT DO NOTHING\n"}},
 			in:      theStore, tests: []string{"TestUniqueViolationIsALostRace"},
 		},
 		{
 			name: "the job's end isn't committed with its invoice", promise: noneLost, hazard: killed,
 			changes: []change{{
 				"invoice/postgres/write_rows.go",
-				"WHERE invoice_jobs.job_id = written.job_id AND invoice_jobs.transaction_id = written.transaction_id\n",
-				"WHERE invoice_jobs.job_id = written.job_id AND false\n",
+				"WHERE invoice_jobs.id = j.id\n",
+				"WHERE invoice_jobs.id = j.id AND false\n",
 			}},
 			in: theStore, tests: []string{"TestRecordFollowsTheJob"},
 		},
 		{
+			name: "a text ends its array's element early", promise: immutable, hazard: badText,
+			changes: []change{{"invoice/postgres/array.go", "s[i] == '\"' || s[i] == '\\\\'", "s[i] == '\\\\'"}},
+			in:      theStore, tests: []string{"TestArraysKeepTheirElements"},
+		},
+		{
 			name: "a group of duplicates is answered as one", promise: classified, hazard: restored,
-			changes: []change{{"invoice/postgres/record.go", "d := group[r.Member-1]", "d := group[0]"}},
+			changes: []change{{"invoice/postgres/record.go", "d := group[p.Member-1]", "d := group[0]"}},
 			in:      theStore, tests: []string{"TestDuplicatesTogether"},
 		},
 		{
@@ -61,7 +66,7 @@ func ofStore() []mutant {
 		},
 		{
 			name: "a group's lines all go to one invoice", promise: immutable, hazard: lostCommit,
-			changes: []change{{"invoice/postgres/write_rows.go", "l.member, l.position = append(l.member, int64(i+1))", "l.member, l.position = append(l.member, min(int64(i+1), 1))"}},
+			changes: []change{{"invoice/postgres/write_rows.go", "c.line.member.integer(member)", "c.line.member.integer(1)"}},
 			in:      theStore, tests: []string{"TestGroupSharesATransaction"},
 		},
 		{
@@ -91,7 +96,7 @@ func ofStore() []mutant {
 		{
 			name: "an end is recorded against an invoice that isn't there", promise: classified, hazard: restored,
 			changes: []change{{
-				"invoice/postgres/record.go",
+				"migrations/00006_record_duplicates.sql",
 				"AND invoices.transaction_id = a.invoiced AND invoices.fingerprint = a.fingerprint",
 				"AND (invoices.transaction_id = a.invoiced OR true)",
 			}},
@@ -125,7 +130,7 @@ func ofStore() []mutant {
 }
 
 func ofSchema() []mutant {
-	const tables = "migrations/00001_invoices.sql"
+	const tables, checks = "migrations/00001_invoices.sql", "migrations/00004_checks.sql"
 	return []mutant{
 		{
 			name: "no unique constraint on transaction_id", promise: one, hazard: failover,
@@ -148,6 +153,31 @@ func ofSchema() []mutant {
 			in:      theStore, tests: []string{"TestDatabaseRefuses/gap"},
 		},
 		{
+			name: "a gap between the rows of a statement", promise: gapless, hazard: burntNumber,
+			changes: []change{{checks, "IF run.last - run.first >= run.members OR run.first > 1", "IF run.first > 1"}},
+			in:      theStore, tests: []string{"TestDatabaseRefuses/hole_between_rows"},
+		},
+		{
+			name: "a gap before the rows of a statement", promise: gapless, hazard: burntNumber,
+			changes: []change{{checks, "number = run.first - 1) THEN", "number <= run.first - 1) THEN"}},
+			in:      theStore, tests: []string{"TestDatabaseRefuses/hole_before_rows"},
+		},
+		{
+			name: "an invoice needs no counter", promise: gapless,
+			changes: []change{{checks, "run.kind IS DISTINCT FROM (", "run.kind <> ("}},
+			in:      theStore, tests: []string{"TestDatabaseRefuses/series_without_a_counter"},
+		},
+		{
+			name: "a document of the other kind", promise: gapless,
+			changes: []change{{checks, "(\n            SELECT kind FROM invoice_series", "(\n            SELECT run.kind FROM invoice_series"}},
+			in:      theStore, tests: []string{"TestDatabaseRefuses/other_kind"},
+		},
+		{
+			name: "both kinds in one statement", promise: gapless,
+			changes: []change{{checks, "IF run.kind <> run.other OR run.kind", "IF run.other"}},
+			in:      theStore, tests: []string{"TestDatabaseRefuses/kinds_in_one_statement"},
+		},
+		{
 			name: "no trigger against changes", promise: immutable,
 			changes: []change{{tables, "CREATE TRIGGER invoices_immutable BEFORE UPDATE OR DELETE ON invoices FOR EACH ROW EXECUTE FUNCTION refuse_change();\n", ""}},
 			in:      theStore, tests: []string{"TestDatabaseRefuses/change"},
@@ -156,6 +186,11 @@ func ofSchema() []mutant {
 			name: "no trigger against additional lines", promise: immutable,
 			changes: []change{{tables, "CREATE TRIGGER invoice_lines_complete AFTER INSERT ON invoice_lines\n    REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION refuse_addition();\n", ""}},
 			in:      theStore, tests: []string{"TestDatabaseRefuses/addition_of_a_line"},
+		},
+		{
+			name: "a line of no invoice", promise: immutable,
+			changes: []change{{checks, "IS DISTINCT FROM now()) THEN", "<> now()) THEN"}},
+			in:      theStore, tests: []string{"TestDatabaseRefuses/line_of_no_invoice"},
 		},
 		{
 			name: "a counter may be lowered", promise: gapless,

@@ -1,7 +1,7 @@
 package main
 
 func ofWorker() []mutant {
-	const handler, in = "worker/handler.go", "./worker"
+	const handler, fetch, in = "worker/handler.go", "worker/fetch.go", "./worker"
 	return []mutant{
 		{
 			name: "a held lock is acknowledged", promise: noneLost, hazard: winnerFails,
@@ -134,6 +134,26 @@ func ofWorker() []mutant {
 			name: "a panic tells what it was about", promise: discreet,
 			changes: []change{{"worker/retry.go", "what: fmt.Sprintf(\"%T\", p)", "what: fmt.Sprintf(\"%v\", p)"}},
 			in:      in, tests: []string{"TestPanicIsAFailureAndTellsNothing"},
+		},
+		{
+			name: "an answer from before the ring is believed", promise: recovers, hazard: storm,
+			changes: []change{{fetch, "case rings == q.rings: // else the answer may be older than the ring", "default:"}},
+			in:      in, tests: []string{"TestAnAnswerFromBeforeTheRingIsNotBelieved"},
+		},
+		{
+			name: "jobs that were fetched are held with the next fetch", promise: recovers, hazard: storm, hangs: true,
+			changes: []change{{fetch, "if !other.empty || len(other.ahead) > 0 {", "if !other.empty {"}},
+			in:      in, tests: []string{"TestAJobAheadIsNotHeld"},
+		},
+		{
+			name: "more is fetched than can begin", promise: recovers, hazard: storm,
+			changes: []change{{fetch, "max(1, min(q.appetite, free, mostAhead))", "max(1, min(q.appetite, mostAhead))"}},
+			in:      in, tests: []string{"TestNoMoreIsFetchedThanCanBegin"},
+		},
+		{
+			name: "a worker stops while jobs are on their way to it", promise: recovers, hazard: shutdown,
+			changes: []change{{fetch, "if !g.closing || g.asking > 0 {", "if !g.closing {"}},
+			in:      in, tests: []string{"TestAGateIsNotDrainedWhileItAsks"},
 		},
 	}
 }
