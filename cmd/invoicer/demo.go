@@ -96,7 +96,7 @@ func (a app) runDemo(cmd *cobra.Command, d *demo) error {
 	if _, err := migrator.Up(ctx); err != nil {
 		return err
 	}
-	if d.workplace, err = openWorkplace(ctx, cfg, log); err != nil {
+	if d.workplace, err = openWorkplace(ctx, cfg, d.workers*(1+len(cfg.Worker.Queues)), log); err != nil {
 		return err
 	}
 	defer d.close()

@@ -155,7 +155,7 @@ func (r *enqueueRun) run(cmd *cobra.Command, cfg *config.Config) (err error) {
 func (r *enqueueRun) toRedis(cfg *config.Config, s *sender) (disconnect func(), err error) {
 	sized := *cfg
 	sized.Worker.Concurrency = enqueuedAtOnce // it decides how many connections there are
-	rdb, err := newRedis(&sized)
+	rdb, err := newRedis(&sized, 0)
 	if err != nil {
 		return nil, err
 	}

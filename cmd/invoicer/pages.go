@@ -86,7 +86,7 @@ func (p *pages) close() {
 type monitorRedis struct{ cfg *config.Config }
 
 func (r monitorRedis) MakeRedisClient() any {
-	client, err := newRedis(r.cfg)
+	client, err := newRedis(r.cfg, 0)
 	if err != nil {
 		return nil // asynqmon refuses; the configuration was checked before
 	}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"invoicer/config"
+	"invoicer/internal/autopipeline"
 	"invoicer/invoice"
 	"invoicer/invoice/postgres"
 	"invoicer/locking"
@@ -26,8 +28,10 @@ import (
 // ledger's relay.
 const connectionsBeside = 30
 
-// newRedis returns the client that the configuration asks for. It opens no connection.
-func newRedis(cfg *config.Config) (redis.UniversalClient, error) {
+// newRedis returns the client that the configuration asks for. It opens no connection. Those that are occupied all the
+// time, by workers that wait for a queue's next job, come on top of a pool_size in the URL, or they could leave none for
+// the jobs.
+func newRedis(cfg *config.Config, occupied int) (redis.UniversalClient, error) {
 	o, err := cfg.Redis.Options()
 	if err != nil {
 		return nil, err
@@ -35,15 +39,20 @@ func newRedis(cfg *config.Config) (redis.UniversalClient, error) {
 	if o.PoolSize == 0 {
 		o.PoolSize = cfg.Worker.Concurrency + connectionsBeside
 	}
+	o.PoolSize += occupied
 	client := redis.NewUniversalClient(o)
 	client.AddHook(&outageBackoff{})
 	return client, nil
 }
 
+// mostDatabaseConnections is how many a process opens at most: its jobs are written together, so few do, and a server has
+// a hundred by default for all that use it.
+const mostDatabaseConnections = 20
+
 // newStore returns the store that the configuration asks for. It opens no connection.
 func newStore(cfg *config.Config) (*postgres.Store, error) {
 	return postgres.Open(postgres.Options{
-		URL: string(cfg.Database.URL), Schema: cfg.Database.Schema, MaxConns: cfg.Worker.Concurrency + 4,
+		URL: string(cfg.Database.URL), Schema: cfg.Database.Schema, MaxConns: min(cfg.Worker.Concurrency+4, mostDatabaseConnections),
 	})
 }
 
@@ -77,6 +86,7 @@ type workplace struct {
 	cfg       *config.Config
 	log       *slog.Logger
 	redis     redis.UniversalClient
+	shared    redis.UniversalClient // a view of redis, by which what jobs ask at once shares round trips
 	store     *postgres.Store
 	generator *invoice.Generator
 	locker    *locking.Locker
@@ -85,8 +95,16 @@ type workplace struct {
 	values     context.Context //nolint:containedctx // what the command's context carries, without its end; attempts derive from it
 }
 
-// openWorkplace waits for the servers, a bounded time, and makes sure that they are fit for what is promised.
-func openWorkplace(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *workplace, err error) {
+// garbagePercent is how much garbage a worker lets come together, in percent of what it has in use: that is a few
+// megabytes, and to collect whenever it has doubled would take a tenth of the worker's time.
+const garbagePercent = 400
+
+// openWorkplace waits for the servers, a bounded time, and makes sure that they are fit for what is promised. Its workers
+// consume so many queues, counted once for each worker.
+func openWorkplace(ctx context.Context, cfg *config.Config, queues int, log *slog.Logger) (_ *workplace, err error) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbagePercent)
+	}
 	w := &workplace{cfg: cfg, log: log, values: context.WithoutCancel(ctx)}
 	defer func() {
 		if err != nil {
@@ -100,9 +118,10 @@ func openWorkplace(ctx context.Context, cfg *config.Config, log *slog.Logger) (_
 	if w.store, err = newStore(cfg); err != nil {
 		return nil, err
 	}
-	if w.redis, err = newRedis(cfg); err != nil {
+	if w.redis, err = newRedis(cfg, queues); err != nil {
 		return nil, err
 	}
+	w.shared = autopipeline.New(w.redis)
 	w.generator = invoice.NewGenerator(w.store, numbering)
 
 	if err := waitFor(ctx, log, "postgres at "+cfg.Database.Addr(), w.store.Ping); err != nil {
@@ -124,7 +143,7 @@ func openWorkplace(ctx context.Context, cfg *config.Config, log *slog.Logger) (_
 	if w.databaseID, err = w.store.DatabaseID(ctx); err != nil {
 		return nil, err
 	}
-	w.locker, err = locking.New(w.redis, locking.Options{Prefix: "invoicer:" + w.databaseID + ":", TTL: cfg.Lock.TTL})
+	w.locker, err = locking.New(w.shared, locking.Options{Prefix: "invoicer:" + w.databaseID + ":", TTL: cfg.Lock.TTL})
 	return w, err
 }
 
@@ -148,12 +167,12 @@ func (w *workplace) newWorker(name string, queues map[string]int, observe func(w
 	if err != nil {
 		return nil, err
 	}
-	return worker.NewServer(w.redis, handler)
+	return worker.NewServer(w.shared, handler)
 }
 
 // newLedger returns what looks after the ledger beside a worker: it runs until its context ends.
 func (w *workplace) newLedger(name string, queues map[string]int, observe func(ledger.Event)) (func(context.Context), error) {
-	relay := ledger.NewRelay(w.store, w.redis, ledger.RelayOptions{
+	relay := ledger.NewRelay(w.store, w.shared, ledger.RelayOptions{
 		Retention: noneIfZero(w.cfg.Worker.Retention), Logger: w.log, Observe: observe,
 	})
 	reconciler, err := ledger.NewReconciler(w.store, w.store, w.store, w.redis, ledger.ReconcilerOptions{

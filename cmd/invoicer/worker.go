@@ -45,7 +45,7 @@ func (a app) work(cmd *cobra.Command) error {
 	ctx, stop := untilSignal(cmd.Context(), func() { log.Info("draining: no more jobs are taken; a second signal ends at once") })
 	defer stop()
 
-	w, err := openWorkplace(ctx, cfg, log)
+	w, err := openWorkplace(ctx, cfg, len(cfg.Worker.Queues), log)
 	if err != nil {
 		return err
 	}
