@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
 
+	"invoicer/internal/autopipeline"
 	"invoicer/invoice"
 	"invoicer/invoice/postgres"
 	"invoicer/locking"
@@ -20,12 +21,12 @@ import (
 	"invoicer/worker/ledger"
 )
 
-// A workplace is this repository's worker: asynq servers with their handlers, and what looks after the ledger.
+// A workplace is this repository's worker, and what looks after the ledger.
 type workplace struct {
-	redis   redis.UniversalClient
-	store   *postgres.Store
-	servers []*worker.Server
-	ledger  func(context.Context)
+	redis  redis.UniversalClient
+	store  *postgres.Store
+	server *worker.Server
+	ledger func(context.Context)
 }
 
 // newWorkplace wires the worker as cmd/invoicer does (wire.go), with every promise on. It is the one place where that
@@ -40,7 +41,7 @@ func newWorkplace(ctx context.Context, b *bench, s setting, schema string, obser
 	if w.redis, err = b.newRedis(s.Slots + 30); err != nil {
 		return nil, err
 	}
-	if w.store, err = postgres.Open(postgres.Options{URL: b.databaseURL, Schema: schema, MaxConns: s.Slots + 4}); err != nil {
+	if w.store, err = postgres.Open(postgres.Options{URL: b.databaseURL, Schema: schema, MaxConns: min(s.Slots+4, 20)}); err != nil {
 		return nil, err
 	}
 	numbering, err := invoice.NewNumbering(invoice.NumberingOptions{})
@@ -51,28 +52,25 @@ func newWorkplace(ctx context.Context, b *bench, s setting, schema string, obser
 	if err != nil {
 		return nil, err
 	}
-	locker, err := locking.New(w.redis, locking.Options{Prefix: "invoicer:" + databaseID + ":", TTL: 15 * time.Second})
+	shared := autopipeline.New(w.redis)
+	locker, err := locking.New(shared, locking.Options{Prefix: "invoicer:" + databaseID + ":", TTL: 15 * time.Second})
 	if err != nil {
 		return nil, err
 	}
 	log := slog.New(slog.NewJSONHandler(io.Discard, nil)) // a line for each job is part of the work; where it goes isn't
 	generator := invoice.NewGenerator(w.store, numbering)
 	name := "benchmark-" + uuid.NewString()
-	for i := range s.Servers {
-		handler, err := worker.NewHandler(generator, locker, w.store, worker.Options{
-			Name: fmt.Sprintf("%s-%d", name, i), Concurrency: s.perServer(), Queues: map[string]int{queue: 1},
-			Logger: log, Observe: observe,
-		})
-		if err != nil {
-			return nil, err
-		}
-		server, err := worker.NewServer(w.redis, handler)
-		if err != nil {
-			return nil, err
-		}
-		w.servers = append(w.servers, server)
+	handler, err := worker.NewHandler(generator, locker, w.store, worker.Options{
+		Name: name, Concurrency: s.Slots, Queues: map[string]int{queue: 1},
+		Logger: log, Observe: observe,
+	})
+	if err != nil {
+		return nil, err
 	}
-	relay := ledger.NewRelay(w.store, w.redis, ledger.RelayOptions{Logger: log})
+	if w.server, err = worker.NewServer(shared, handler); err != nil {
+		return nil, err
+	}
+	relay := ledger.NewRelay(w.store, shared, ledger.RelayOptions{Logger: log})
 	reconciler, err := ledger.NewReconciler(w.store, w.store, w.store, w.redis, ledger.ReconcilerOptions{
 		Name: name, Queues: []string{queue}, DatabaseID: databaseID, Logger: log,
 	})
@@ -90,25 +88,17 @@ func newWorkplace(ctx context.Context, b *bench, s setting, schema string, obser
 
 // start runs the worker until the returned function is called.
 func (w *workplace) start(ctx context.Context) (stop func(), err error) {
+	if err := w.server.Start(); err != nil {
+		return nil, err
+	}
 	looking, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
-	var started []*worker.Server
-	stop = sync.OnceFunc(func() {
-		for _, s := range started {
-			running.Go(s.Shutdown)
-		}
-		cancel()
-		running.Wait()
-	})
-	for _, s := range w.servers {
-		if err := s.Start(); err != nil {
-			stop()
-			return nil, err
-		}
-		started = append(started, s)
-	}
 	running.Go(func() { w.ledger(looking) })
-	return stop, nil
+	return sync.OnceFunc(func() {
+		cancel()
+		w.server.Shutdown()
+		running.Wait()
+	}), nil
 }
 
 func (w *workplace) close() {

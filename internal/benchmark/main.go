@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"runtime/pprof"
 	"slices"
 	"strings"
@@ -25,6 +26,9 @@ func main() {
 		os.Exit(1)
 	}
 }
+
+// garbagePercent is the worker's setting (cmd/invoicer/wire.go), here for everybody.
+const garbagePercent = 400
 
 // options are the flags.
 type options struct {
@@ -55,8 +59,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	flags.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile of the rounds to this file; with -only")
 	flags.IntVar(&o.rounds, "rounds", 5, "how many rounds count")
 	flags.Float64Var(&o.seconds, "seconds", 4.5, "how long a round should take")
-	flags.IntVar(&o.common.Servers, "servers", 2, "asynq servers in one process, for all")
-	flags.IntVar(&o.common.Slots, "slots", 64, "jobs worked on at once, over all servers, for all")
+	flags.IntVar(&o.common.Servers, "servers", 1, "asynq servers in one process, for all")
+	flags.IntVar(&o.common.Slots, "slots", 256, "jobs worked on at once, over all servers, for all")
 	flags.StringVar(&o.sizes, "filled", "1000000,5000000", "with -full: how many invoices there are already")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -68,6 +72,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return fmt.Errorf("-rounds, -seconds and -servers must be positive, and -slots at least as many as -servers")
 	}
 
+	debug.SetGCPercent(garbagePercent)
 	begun := time.Now()
 	b, err := openBench(ctx, o, stderr)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -36,6 +37,7 @@ func runWorkerProcess(ctx context.Context, stdin io.Reader, stdout io.Writer) er
 	if err := json.Unmarshal(line, &o); err != nil {
 		return err
 	}
+	debug.SetGCPercent(garbagePercent)
 	var ended atomic.Int64
 	b := &bench{databaseURL: o.DatabaseURL, redisURL: o.RedisURL}
 	w, err := newWorkplace(ctx, b, o.Setting, o.Schema, func(e worker.Event) {
