@@ -5,10 +5,12 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 const (
@@ -26,6 +28,8 @@ const (
 	// mostAhead is how many jobs are fetched at once: they are in memory, and if this process dies, somebody else has to
 	// find them.
 	mostAhead = 32
+	// mostBytesAhead is about how large they are together: all have to arrive within one read's timeout.
+	mostBytesAhead = 1 << 20
 )
 
 // A fetchGate is the Redis that asynq's fetch loop sees. asynq polls: it asks one queue after the other for one job, and
@@ -60,6 +64,7 @@ type fetchQueue struct {
 
 	ahead    []*redis.Cmd // jobs that were fetched before asynq asked for them
 	appetite int          // how many to ask for
+	size     int          // of the largest of the jobs that came last, in bytes
 	empty    bool
 	rings    uint64 // how often it was said to have jobs
 	fruitful bool   // whether a job was fetched since
@@ -162,7 +167,7 @@ func (g *fetchGate) fetch(ctx context.Context, keys []string, ask func(n int) []
 		none.SetErr(redis.Nil)
 		return none
 	}
-	return g.learn(q, rings, ask(g.appetite(q)))
+	return g.learn(q, rings, ask(g.appetiteFor(q)))
 }
 
 // take returns the next of the jobs that were fetched ahead, if there are any.
@@ -181,16 +186,66 @@ func (g *fetchGate) take(q *fetchQueue) *redis.Cmd {
 	return next
 }
 
-// appetite is how many jobs to ask a queue for: no more than can be begun at once, and twice as many as last time as long
-// as that many were there.
-func (g *fetchGate) appetite(q *fetchQueue) int {
+// giveBack puts what is still ahead back to the front of its queue, in its order. What it can't put back is found by
+// whoever looks after dead workers' jobs.
+func (g *fetchGate) giveBack(ctx context.Context) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var problems []error
+	for _, q := range g.queues {
+		for _, answer := range slices.Backward(q.ahead) {
+			message, _ := answer.Text()
+			id, err := taskID([]byte(message))
+			if err == nil {
+				pending, active, lease := q.keys[0], q.keys[2], q.keys[3]
+				err = unfetch.Run(ctx, g.UniversalClient, []string{pending, active, lease, strings.TrimSuffix(pending, "pending") + "t:" + id}, id).Err()
+			}
+			problems = append(problems, err)
+		}
+		q.ahead = nil
+	}
+	return errors.Join(problems...)
+}
+
+// unfetch undoes a fetch, unless somebody else has done so.
+var unfetch = redis.NewScript(`
+if redis.call("LREM", KEYS[2], 0, ARGV[1]) == 1 then
+	redis.call("ZREM", KEYS[3], ARGV[1])
+	redis.call("HSET", KEYS[4], "state", "pending")
+	redis.call("RPUSH", KEYS[1], ARGV[1])
+end
+return 1`)
+
+// taskID reads a task's id out of asynq's message, in which it is field 3.
+func taskID(message []byte) (string, error) {
+	for len(message) > 0 {
+		number, kind, n := protowire.ConsumeTag(message)
+		if n < 0 {
+			return "", protowire.ParseError(n)
+		}
+		message = message[n:]
+		if number == 3 && kind == protowire.BytesType {
+			id, n := protowire.ConsumeString(message)
+			return id, protowire.ParseError(min(n, 0))
+		}
+		if n = protowire.ConsumeFieldValue(number, kind, message); n < 0 {
+			return "", protowire.ParseError(n)
+		}
+		message = message[n:]
+	}
+	return "", errors.New("the message names no task")
+}
+
+// appetiteFor is how many jobs to ask a queue for: about as many as can be begun now, and twice as many as last time as
+// long as that many were there.
+func (g *fetchGate) appetiteFor(q *fetchQueue) int {
 	free := g.free()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, other := range g.queues {
 		free -= len(other.ahead)
 	}
-	return max(1, min(q.appetite, free, mostAhead))
+	return max(1, min(q.appetite, free, mostAhead, mostBytesAhead/max(1, q.size)))
 }
 
 func (g *fetchGate) queueOf(keys []string) *fetchQueue {
@@ -255,9 +310,11 @@ func (g *fetchGate) learn(q *fetchQueue, rings uint64, answers []*redis.Cmd) *re
 	g.asking--
 	defer g.tellDrained()
 	var jobs []*redis.Cmd
+	q.size = 0
 	for _, answer := range answers {
-		if answer.Err() == nil {
+		if message, err := answer.Text(); err == nil {
 			jobs = append(jobs, answer)
+			q.size = max(q.size, len(message))
 		}
 	}
 	last := answers[len(answers)-1]
@@ -352,8 +409,9 @@ func (g *fetchGate) pace(q *fetchQueue, sinceLast, last time.Duration) time.Dura
 // Redis answers as soon as there is one, also if it was there before.
 func (g *fetchGate) peek(ctx context.Context, q *fetchQueue) error {
 	for {
+		begun := time.Now()
 		err := g.BLMove(ctx, q.keys[0], q.keys[0], "RIGHT", "RIGHT", peekTimeout).Err()
-		if !errors.Is(err, redis.Nil) || ctx.Err() != nil {
+		if !errors.Is(err, redis.Nil) || ctx.Err() != nil || time.Since(begun) < peekTimeout/2 { // it doesn't wait, as behind some proxies
 			return err
 		}
 	}

@@ -89,7 +89,8 @@ func (h *Handler) ProcessTask(ctx context.Context, task *asynq.Task) error {
 	return sendable(err)
 }
 
-// free is how many jobs more could be worked on now.
+// free is about how many jobs more could be worked on now: it doesn't know of those that asynq is about to hand over, or
+// to acknowledge.
 func (h *Handler) free() int { return h.options.Concurrency - int(h.inHand.Load()) }
 
 // handleError is asynq's last word to us before it retries or archives. A task whose own deadline has passed may never
@@ -98,6 +99,8 @@ func (h *Handler) handleError(ctx context.Context, task *asynq.Task, err error) 
 	if err != context.DeadlineExceeded { //nolint:errorlint // asynq's own, not one that the handler returned
 		return
 	}
+	h.inHand.Add(1)
+	defer h.inHand.Add(-1)
 	ctx = context.WithoutCancel(ctx)
 	_ = h.process(ctx, newAttempt(ctx, task, h.options.Name)) // what asynq does next is settled
 }

@@ -168,9 +168,14 @@ func (s *Server) Shutdown() {
 	s.gate.close() // asynq waits for its fetch loop
 	select {
 	case <-s.gate.drained: // what is fetched is in asynq's hands, which puts back what it can't finish
-	case <-time.After(drainTimeout): // all slots are taken: what is left, the ledger's reconciler or asynq's recoverer finds
+	case <-time.After(drainTimeout): // all slots are taken
 	}
 	s.asynq.Shutdown()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.options.BaseContext), cleanupTimeout)
+	defer cancel()
+	if err := s.gate.giveBack(ctx); err != nil {
+		s.options.Logger.Warn("fetched jobs can't be put back: they are found as a dead worker's", "worker", s.options.Name, "error", err)
+	}
 	s.stop.Do(func() { close(s.handler.stopped) })
 	s.handler.running.Wait()
 	s.options.Logger.Info("worker stopped", "worker", s.options.Name)

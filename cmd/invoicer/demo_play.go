@@ -90,7 +90,7 @@ func (d *demo) play(ctx context.Context, jobs []demoJob, m *metrics) (*story, er
 		if err := server.Start(); err != nil {
 			return nil, err
 		}
-		defer server.Shutdown()
+		defer server.Shutdown() //nolint:contextcheck // it puts jobs back after its context has ended
 	}
 	if !d.json {
 		_, _ = fmt.Fprintf(d.out, `Billing systems ask twice: here %d producers ask for the invoices of the same %s transactions at once.

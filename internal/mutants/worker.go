@@ -147,7 +147,7 @@ func ofWorker() []mutant {
 		},
 		{
 			name: "more is fetched than can begin", promise: recovers, hazard: storm,
-			changes: []change{{fetch, "max(1, min(q.appetite, free, mostAhead))", "max(1, min(q.appetite, mostAhead))"}},
+			changes: []change{{fetch, "min(q.appetite, free, mostAhead,", "min(q.appetite, mostAhead,"}},
 			in:      in, tests: []string{"TestNoMoreIsFetchedThanCanBegin"},
 		},
 		{

@@ -1,0 +1,219 @@
+package worker
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"invoicer/internal/sandbox/sandboxtest"
+)
+
+// fill puts as many jobs into a queue.
+func (l *loopTest) fill(t *testing.T, q *fetchQueue, jobs int) {
+	t.Helper()
+	all := make([]any, jobs)
+	for i := range all {
+		all[i] = fmt.Sprint(i)
+	}
+	if err := l.LPush(t.Context(), q.keys[0], all...).Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestManyJobsAreFetchedTogetherAndInOrder(t *testing.T) {
+	t.Parallel()
+	l := newLoopTest(t, 1)
+	q := l.queues[0]
+	const jobs = 1000
+	l.fill(t, q, jobs)
+	for i := range jobs {
+		if job, err := l.fetchOnce(q); err != nil || job != fmt.Sprint(i) {
+			t.Fatalf("fetched %q, error %v; want %d", job, err, i)
+		}
+	}
+	if n := l.trips.Load(); n > jobs/10 {
+		t.Errorf("%d jobs took %d round trips", jobs, n)
+	}
+}
+
+// A worker that takes more than it has slots for would let jobs wait that others could begin.
+func TestNoMoreIsFetchedThanCanBegin(t *testing.T) {
+	t.Parallel()
+	l := newLoopTest(t, 2)
+	for _, q := range l.queues {
+		l.fill(t, q, 500)
+	}
+	l.free.Store(7)
+	for range 100 {
+		for _, q := range l.queues {
+			if _, err := l.fetchOnce(q); err != nil {
+				t.Fatal(err)
+			}
+			if ahead := len(l.queues[0].ahead) + len(l.queues[1].ahead); ahead >= 7 {
+				t.Fatalf("%d jobs are ahead, and asynq has one, where 7 can begin", ahead)
+			}
+		}
+	}
+	l.free.Store(-1) // as when all slots are taken, and ended jobs are not acknowledged yet
+	for range 100 {
+		l.queues[0].ahead, l.queues[1].ahead = nil, nil
+		if _, err := l.fetchOnce(l.queues[0]); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(l.queues[0].ahead); n > 0 {
+			t.Fatalf("%d jobs are ahead, where none can begin", n)
+		}
+	}
+}
+
+// Every queue is empty by then, but the job isn't asynq's yet.
+func TestAJobAheadIsNotHeld(t *testing.T) {
+	t.Parallel()
+	l := newLoopTest(t, 2)
+	l.fill(t, l.queues[0], 5)
+	if _, err := l.fetchOnce(l.queues[1]); err != redis.Nil { //nolint:errorlint // asynq compares like this
+		t.Fatal(err)
+	}
+	go l.loop()
+	for range 5 {
+		l.await(t)
+	}
+}
+
+func TestAClosedGateGivesOutWhatItHas(t *testing.T) {
+	t.Parallel()
+	l := newLoopTest(t, 1)
+	q := l.queues[0]
+	const jobs = 20
+	l.fill(t, q, jobs)
+	got := 0
+	for len(q.ahead) < 3 {
+		if _, err := l.fetchOnce(q); err != nil {
+			t.Fatal(err)
+		}
+		got++
+	}
+	l.close()
+	for ; ; got++ {
+		select {
+		case <-l.drained:
+			if len(q.ahead) > 0 {
+				t.Errorf("drained, with %d jobs ahead", len(q.ahead))
+			}
+		default:
+			if len(q.ahead) == 0 {
+				t.Error("not drained, with no job ahead")
+			}
+		}
+		if _, err := l.fetchOnce(q); err != nil {
+			break
+		}
+	}
+	left, err := l.LLen(t.Context(), q.keys[0]).Result()
+	if err != nil || got+int(left) != jobs || left == 0 {
+		t.Errorf("of %d jobs, %d were given out and %d are left, error %v", jobs, got, left, err)
+	}
+}
+
+// What was asked for before the gate closed is answered after it.
+func TestAGateIsNotDrainedWhileItAsks(t *testing.T) {
+	t.Parallel()
+	l := newLoopTest(t, 1)
+	rings, _ := l.admit(t.Context(), l.queues[0])
+	l.close()
+	select {
+	case <-l.drained:
+		t.Fatal("drained, and an answer is to come")
+	default:
+	}
+	l.learn(l.queues[0], rings, nothing())
+	<-l.drained
+}
+
+// asynq's own messages, and its own server, which doesn't get to begin them.
+func TestWhatIsAheadIsPutBackWhenTheWorkerStops(t *testing.T) {
+	t.Parallel()
+	o, err := redis.ParseURL(sandboxtest.Redis(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rdb := redis.NewClient(o)
+	t.Cleanup(func() { rdb.Close() })
+	queue := "q_" + uuid.NewString()
+	c, inspector := asynq.NewClientFromRedisClient(rdb), asynq.NewInspectorFromRedisClient(rdb)
+	const jobs = 20
+	for i := range jobs {
+		task := asynq.NewTaskWithHeaders("t", []byte("payload"), map[string]string{"header": "value"})
+		if _, err := c.Enqueue(task, asynq.Queue(queue), asynq.TaskID(fmt.Sprintf("%s.%02d", queue, i)), asynq.Retention(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h, err := NewHandler(nil, nil, nil, Options{Name: "w", Concurrency: 100, Queues: map[string]int{queue: 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := NewServer(rdb, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := s.gate.queues["asynq:{"+queue+"}:pending"]
+	q.appetite = 7
+	fetched := redis.NewScript(`
+local id = redis.call("RPOPLPUSH", KEYS[1], KEYS[3])
+redis.call("HSET", "asynq:{" .. ARGV[1] .. "}:t:" .. id, "state", "active")
+redis.call("ZADD", KEYS[4], 1, id)
+return redis.call("HGET", "asynq:{" .. ARGV[1] .. "}:t:" .. id, "msg")`)
+	if err := fetched.Load(t.Context(), rdb).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := fetched.Run(t.Context(), s.gate, q.keys, queue).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(q.ahead); n != 6 {
+		t.Fatalf("%d jobs are ahead", n)
+	}
+	for range 2 { // a second time there is nothing to do
+		if err := s.gate.giveBack(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pending, err := inspector.ListPendingTasks(queue, asynq.PageSize(100))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	for _, task := range pending {
+		ids = append(ids, task.ID)
+	}
+	if len(ids) != jobs-1 || ids[0] != queue+".01" || !slices.IsSorted(ids) {
+		t.Errorf("pending are %v; want all but the first, in their order", ids)
+	}
+	if leases, err := rdb.ZRange(t.Context(), q.keys[3], 0, -1).Result(); err != nil || !slices.Equal(leases, []string{queue + ".00"}) {
+		t.Errorf("leases of %v, error %v", leases, err)
+	}
+}
+
+// All of a fetch's answers have to arrive in time.
+func TestLargeJobsAreFetchedOneByOne(t *testing.T) {
+	t.Parallel()
+	l := newLoopTest(t, 1)
+	q := l.queues[0]
+	large := strings.Repeat("x", mostBytesAhead/2)
+	for range 8 {
+		l.push(t, q, large)
+	}
+	for i := range 8 {
+		if _, err := l.fetchOnce(q); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(q.ahead); i > 0 && n > 1 {
+			t.Fatalf("%d jobs of half a megabyte are ahead", n)
+		}
+	}
+}
