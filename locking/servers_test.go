@@ -17,7 +17,6 @@ import (
 	"github.com/redis/go-redis/v9"
 	"pgregory.net/rapid"
 
-	"invoicer/internal/autopipeline"
 	"invoicer/internal/sandbox/programs"
 	"invoicer/internal/sandbox/servers"
 )
@@ -31,7 +30,6 @@ var topologies = map[string]func(*testing.T) redis.UniversalClient{
 	"sentinel": sentinel,
 	"cluster":  cluster,
 	// As invoicer's workers use it.
-	"cluster by shared round trips": func(t *testing.T) redis.UniversalClient { return autopipeline.New(cluster(t)) },
 }
 
 func single(t *testing.T) redis.UniversalClient {

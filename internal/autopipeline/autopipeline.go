@@ -19,6 +19,9 @@ import (
 const (
 	// mostAtOnce is how many commands go in one batch: Redis serves nobody else meanwhile.
 	mostAtOnce = 128
+	// largest is how many bytes of arguments a command may have: a larger one, such as asynq's list of what is in hand,
+	// goes by itself, as it would hold up all others.
+	largest = 64 << 10
 	// patience bounds a batch where the client's timeouts don't: one connection that hangs must not stop everybody.
 	patience = 30 * time.Second
 )
@@ -42,8 +45,12 @@ type Client struct {
 	busy    bool
 }
 
-// New returns a view of rdb. Only commands that go through the same view share round trips.
-func New(rdb redis.UniversalClient) *Client {
+// New returns a view of rdb. Only commands that go through the same view share round trips. On a cluster they don't, and
+// rdb itself is returned: one node that is away would hold up what is on the others.
+func New(rdb redis.UniversalClient) redis.UniversalClient {
+	if _, cluster := rdb.(*redis.ClusterClient); cluster {
+		return rdb
+	}
 	return &Client{UniversalClient: rdb}
 }
 
@@ -87,16 +94,29 @@ func (c *Client) HSet(ctx context.Context, key string, values ...any) *redis.Int
 }
 
 // appendOwn appends copies of the arguments that nobody can change any more. It refuses what go-redis may fail to encode,
-// which would break everybody's pipeline, and what it spreads over several arguments.
+// which would break everybody's pipeline, what it spreads over several arguments, and what is too large.
 func appendOwn(line, args []any) ([]any, bool) {
+	size := 0
 	for _, arg := range args {
 		switch value := arg.(type) {
-		case string, int, int64:
+		case int, int64:
+			line = append(line, value)
+		case string:
+			size += len(value)
 			line = append(line, value)
 		case []byte:
-			line = append(line, bytes.Clone(value))
+			size += len(value)
+			line = append(line, value)
 		default:
 			return nil, false
+		}
+		if size > largest {
+			return nil, false
+		}
+	}
+	for i, arg := range line {
+		if value, ok := arg.([]byte); ok {
+			line[i] = bytes.Clone(value)
 		}
 	}
 	return line, true

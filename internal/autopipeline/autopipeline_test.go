@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -334,5 +335,28 @@ func wantError(t *testing.T, err, want error) {
 	t.Helper()
 	if !errors.Is(err, want) {
 		t.Errorf("%v, want %v", err, want)
+	}
+}
+
+// All others would wait for it.
+func TestALargeCommandGoesByItself(t *testing.T) {
+	t.Parallel()
+	b := setup(t, sandboxtest.Redis(t))
+	first := b.hurry(t)
+	for _, large := range []any{strings.Repeat("x", 100_000), make([]byte, 100_000)} {
+		b.asking.Go(func() { _ = add.EvalSha(t.Context(), b.view, []string{uniqueKey(t)}, large).Err() })
+		b.next(t).letGo() // while the first is still under way
+	}
+	first.letGo()
+	b.asking.Wait()
+}
+
+// While one of its nodes is away, what goes to the others would wait for it.
+func TestAClusterSharesNoRoundTrips(t *testing.T) {
+	t.Parallel()
+	cluster := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{"127.0.0.1:1"}})
+	defer cluster.Close()
+	if view := autopipeline.New(cluster); view != redis.UniversalClient(cluster) {
+		t.Errorf("a view of type %T", view)
 	}
 }

@@ -113,7 +113,7 @@ type bundle struct {
 func setup(t *testing.T, url string) *bundle {
 	t.Helper()
 	held := connect(t, url, func(o *redis.Options) { o.MaxRetries = -1 })
-	b := &bundle{gate: &gate{trips: make(chan *trip)}, rdb: connect(t, url, nil), view: autopipeline.New(held)}
+	b := &bundle{gate: &gate{trips: make(chan *trip)}, rdb: connect(t, url, nil), view: autopipeline.New(held).(*autopipeline.Client)}
 	held.AddHook(b.gate)
 	return b
 }
