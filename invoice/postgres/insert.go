@@ -31,6 +31,7 @@ func (e *commitError) Unwrap() error { return e.cause }
 type write struct {
 	ctx   context.Context //nolint:containedctx // its fault points are hit while the group's transaction runs
 	draft *invoice.Draft
+	size  int
 
 	ledgerID int64             // of its job's row in the ledger, if it has one
 	number   int64             // its own in the slot
@@ -44,14 +45,26 @@ func (w *write) apart() []string {
 	return []string{"t" + w.draft.Job.TransactionID, "k" + w.draft.Job.IdempotencyKey, "j" + w.draft.JobID}
 }
 
-func (w *write) weigh() int { return len(w.draft.Job.Lines) }
+func (w *write) weigh() int { return w.size }
+
+// sizeOf is about how many bytes a draft takes on its way.
+func sizeOf(d *invoice.Draft) int {
+	n := 1000
+	for key, value := range d.Job.Metadata {
+		n += len(key) + len(value)
+	}
+	for i := range d.Job.Lines {
+		n += 400 + len(d.Job.Lines[i].SKU) + len(d.Job.Lines[i].Description)
+	}
+	return n
+}
 
 // Insert implements [invoice.Store]. The number, the invoice with its lines and taxes, and the end of the ledger's
 // row become true in one transaction, or none of them does. Drafts that arrive while a transaction is under way share
 // the next one; whether one of them can't be written is nothing to the others. After the commit's reply was lost, it
 // finds out on a fresh connection what is true.
 func (s *Store) Insert(ctx context.Context, d *invoice.Draft) (invoice.Insertion, error) {
-	w := &write{ctx: ctx, draft: d}
+	w := &write{ctx: ctx, draft: d, size: sizeOf(d)}
 	if err := s.writes.join(ctx, w); err != nil {
 		return invoice.Insertion{}, classify(err)
 	}
@@ -78,7 +91,8 @@ func (s *Store) Insert(ctx context.Context, d *invoice.Draft) (invoice.Insertion
 // maxDeadlocks is how often a group whose transaction fell victim to a deadlock is tried again.
 const maxDeadlocks = 3
 
-// write brings every member to its end. Where the database refuses the group, each is tried by itself.
+// write brings every member to its end. Where the database refuses the group, its halves are tried: so whoever was meant
+// is soon alone, and the others are written together all the same.
 func (s *Store) write(ctx context.Context, group []*write) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -109,11 +123,8 @@ func (s *Store) write(ctx context.Context, group []*write) {
 			}
 			return
 		default:
-			for _, w := range group {
-				if w.err = w.ctx.Err(); w.err == nil { // else nobody waits for it any more
-					s.write(ctx, []*write{w})
-				}
-			}
+			s.write(ctx, group[:len(group)/2])
+			s.write(ctx, group[len(group)/2:])
 			return
 		}
 	}

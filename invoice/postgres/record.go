@@ -65,7 +65,7 @@ func (s *Store) recordDuplicate(ctx context.Context, e invoice.End) error {
 	return classify(d.err)
 }
 
-// writeDuplicates records a group in one statement. Where the database refuses it, each is tried by itself.
+// writeDuplicates records a group in one statement. Where the database refuses it, its halves are tried.
 func (s *Store) writeDuplicates(ctx context.Context, group []*duplicateRecord) {
 	ctx, cancel := context.WithTimeout(ctx, s.options.StatementTimeout)
 	defer cancel()
@@ -77,9 +77,8 @@ func (s *Store) writeDuplicates(ctx context.Context, group []*duplicateRecord) {
 			d.err = err
 		}
 	default:
-		for _, d := range group {
-			s.writeDuplicates(ctx, []*duplicateRecord{d})
-		}
+		s.writeDuplicates(ctx, group[:len(group)/2])
+		s.writeDuplicates(ctx, group[len(group)/2:])
 	}
 }
 

@@ -13,8 +13,9 @@ import (
 // maxGroup is how many drafts share a transaction.
 const maxGroup = 200
 
-// maxLines is how many lines they have together, so that a statement stays far from its timeout.
-const maxLines = 20_000
+// maxBytes is about how large they are together, so that a statement stays far from its timeout: 20,000 lines as they
+// usually are.
+const maxBytes = 8 << 20
 
 // columns are what a group writes, each column an array: one statement does for any number of rows, and GORM's multi-row
 // Create would cost reflection for each of them. Lines, taxes and jobs name their invoice by its member, the place in the
