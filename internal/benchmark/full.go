@@ -71,56 +71,76 @@ func (b *bench) vary(ctx context.Context, o options, what string, variants []var
 // always is a source that doesn't change.
 func always(s source) func(int) source { return func(int) source { return s } }
 
-func (b *bench) measureMore(ctx context.Context, o options) (*full, error) {
+// parts are the names of what bench-full measures, in this order.
+var parts = []string{"latency", "memory", "duplicates", "lines", "processes", "filled"}
+
+// measureMore measures the named parts.
+func (b *bench) measureMore(ctx context.Context, o options, parts []string) (*full, error) {
 	f := &full{}
-	var err error
-	for _, rate := range []int{100, 500, 1000} {
-		l, err := b.latency(ctx, o, rate)
+	for _, part := range parts {
+		var err error
+		switch part {
+		case "latency":
+			for _, rate := range []int{100, 500, 1000} {
+				l, err := b.latency(ctx, o, rate)
+				if err != nil {
+					return nil, err
+				}
+				f.Latency = append(f.Latency, l)
+			}
+		case "memory":
+			f.Memory, err = b.memory(ctx, o)
+		case "duplicates":
+			f.Duplicates, err = b.vary(ctx, o, part, shares(o))
+		case "lines":
+			f.Lines, err = b.vary(ctx, o, part, lengths(o))
+		case "processes":
+			f.Processes, err = b.vary(ctx, o, part, processes(o))
+		case "filled":
+			f.Filled, err = b.filled(ctx, o)
+		}
 		if err != nil {
 			return nil, err
 		}
-		f.Latency = append(f.Latency, l)
 	}
-	if f.Memory, err = b.memory(ctx, o); err != nil {
-		return nil, err
-	}
-	var shares, lines, processes []variant
+	return f, nil
+}
+
+func shares(o options) (list []variant) {
 	for _, share := range []float64{0, 0.5, 0.99} {
-		shares = append(shares, variant{
+		list = append(list, variant{
 			title:  fmt.Sprintf("%.0f %%", share*100),
 			entry:  entry{contestant: contestant{name: invoicerName, guess: 1500 + 2500*share, open: ours{duplicates: share}.open}, setting: o.common},
 			source: always(fiveLines),
 		})
 	}
+	return list
+}
+
+func lengths(o options) (list []variant) {
 	for _, n := range []int{1, 20, 1000} {
-		lines = append(lines, variant{
+		list = append(list, variant{
 			title:  strconv.Itoa(n),
 			entry:  entry{contestant: contestant{name: invoicerName, guess: 1500 * 20 / float64(15+n), open: ours{}.open}, setting: o.common},
 			source: always(source{"lines", func(i int) ([]byte, error) { return synthetic("T", i, n) }}),
 		})
 	}
+	return list
+}
+
+func processes(o options) (list []variant) {
 	for _, n := range []int{1, 2, 4} {
 		if o.common.Slots < n {
 			continue
 		}
 		each := setting{max(1, o.common.Servers/n), o.common.Slots / n}
-		processes = append(processes, variant{
+		list = append(list, variant{
 			title:  fmt.Sprintf("%d, each %s", n, each),
 			entry:  entry{contestant: contestant{name: invoicerName, guess: 1500, open: processPeer{count: n}.open}, setting: each},
 			source: always(fiveLines),
 		})
 	}
-	if f.Duplicates, err = b.vary(ctx, o, "duplicates", shares); err != nil {
-		return nil, err
-	}
-	if f.Lines, err = b.vary(ctx, o, "lines", lines); err != nil {
-		return nil, err
-	}
-	if f.Processes, err = b.vary(ctx, o, "processes", processes); err != nil {
-		return nil, err
-	}
-	f.Filled, err = b.filled(ctx, o)
-	return f, err
+	return list
 }
 
 func (f *full) filledRatio() float64 {
@@ -175,7 +195,12 @@ func (f *full) tables() []table {
 	for _, r := range f.Filled {
 		filled = append(filled, r.result)
 	}
-	list := []table{latencies, peaks}
+	var list []table
+	for _, t := range []table{latencies, peaks} {
+		if len(t.rows) > 0 {
+			list = append(list, t)
+		}
+	}
 	for _, v := range []struct {
 		title, header string
 		results       []result
@@ -186,6 +211,9 @@ func (f *full) tables() []table {
 		{"Lines of each job", "lines", f.Lines, true},
 		{"Worker processes", "processes", f.Processes, false}, // their time isn't this process's
 	} {
+		if len(v.results) == 0 {
+			continue
+		}
 		t := table{title: v.title, header: []string{v.header, "jobs/s", "slowest", "fastest", "of the first"}}
 		if v.cpu {
 			t.header = append(t.header, "worker", "Redis", "Postgres", "CPU s for 10,000 jobs")

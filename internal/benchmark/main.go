@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -34,11 +35,11 @@ const garbagePercent = 400
 type options struct {
 	full, write, json, durable, appendOnly bool
 
-	docs, data, only, profile string
-	rounds                    int
-	seconds                   float64
-	common                    setting
-	sizes                     string
+	docs, data, only, profile, parts string
+	rounds                           int
+	seconds                          float64
+	common                           setting
+	sizes                            string
 }
 
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
@@ -49,6 +50,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	flags := flag.NewFlagSet("benchmark", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.BoolVar(&o.full, "full", false, "measure latency, memory, filled tables, duplicates, lines and processes as well")
+	flags.StringVar(&o.parts, "parts", "", "measure these parts of -full alone, such as latency,memory; there are "+strings.Join(parts, ", "))
 	flags.BoolVar(&o.write, "write", false, "write benchmarks.md and benchmarks.svg in -docs")
 	flags.StringVar(&o.docs, "docs", "../../docs", "the folder that -write writes to")
 	flags.BoolVar(&o.json, "json", false, "print the raw numbers as JSON, and no tables")
@@ -67,6 +69,14 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	if flags.NArg() > 0 {
 		return fmt.Errorf("%q is no flag: run with -help", flags.Arg(0))
+	}
+	for _, part := range o.more() {
+		if !slices.Contains(parts, part) {
+			return fmt.Errorf("-parts %s: there is no part %q", o.parts, part)
+		}
+	}
+	if o.parts != "" && o.write {
+		return errors.New("-parts can't go with -write: the page shows what was measured in one run")
 	}
 	if o.rounds < 1 || o.seconds <= 0 || o.common.Servers < 1 || o.common.Slots < o.common.Servers {
 		return fmt.Errorf("-rounds, -seconds and -servers must be positive, and -slots at least as many as -servers")
@@ -129,6 +139,9 @@ func (b *bench) measure(ctx context.Context, o options) (*report, error) {
 		return nil, err
 	}
 	settings := map[string]setting{}
+	if o.parts != "" {
+		sources = nil
+	}
 	for i, s := range sources {
 		taking := contestants
 		if i > 0 { // duplicates are about the same whatever was invoiced
@@ -140,8 +153,8 @@ func (b *bench) measure(ctx context.Context, o options) (*report, error) {
 		}
 		r.Results = append(r.Results, results...)
 	}
-	if o.full {
-		if r.Full, err = b.measureMore(ctx, o); err != nil {
+	if more := o.more(); len(more) > 0 {
+		if r.Full, err = b.measureMore(ctx, o, more); err != nil {
 			return nil, err
 		}
 	}
@@ -159,6 +172,17 @@ func command(o options) string {
 		name = "INVOICER_TEST_DATA=… " + name
 	}
 	return name
+}
+
+// more are the parts of bench-full that the flags ask for.
+func (o options) more() []string {
+	switch {
+	case o.parts != "":
+		return strings.Split(o.parts, ",")
+	case o.full:
+		return parts
+	}
+	return nil
 }
 
 func only(names string, all []contestant) ([]contestant, error) {
