@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"runtime"
 	"sync"
 )
 
@@ -51,6 +52,7 @@ func (g *group[T]) join(ctx context.Context, value T) error {
 
 func (g *group[T]) work(ctx context.Context) {
 	for {
+		runtime.Gosched() // whoever is about to join goes first
 		members := g.next()
 		if len(members) == 0 {
 			return
