@@ -24,6 +24,17 @@ type asked struct {
 // for one transaction, and returns what became of them.
 func (b *bench) together(t *testing.T, jobs map[string]*invoice.Job, hook map[string]fault.Hook) map[string]asked {
 	t.Helper()
+	return b.togetherWith(t, jobs, func(ctx context.Context, id string) context.Context {
+		if h := hook[id]; h != nil {
+			return fault.With(ctx, h)
+		}
+		return ctx
+	})
+}
+
+// togetherWith is together, each job asked for in the context that is made for it.
+func (b *bench) togetherWith(t *testing.T, jobs map[string]*invoice.Job, in func(ctx context.Context, id string) context.Context) map[string]asked {
+	t.Helper()
 	written, mayCommit := make(chan struct{}), make(chan struct{})
 	var once, running sync.WaitGroup
 	once.Go(func() {
@@ -43,10 +54,7 @@ func (b *bench) together(t *testing.T, jobs map[string]*invoice.Job, hook map[st
 	all := make(map[string]asked, len(jobs))
 	for jobID, j := range jobs {
 		running.Go(func() {
-			ctx := t.Context()
-			if h := hook[jobID]; h != nil {
-				ctx = fault.With(ctx, h)
-			}
+			ctx := in(t.Context(), jobID)
 			a := asked{err: errors.New("panicked")}
 			defer func() {
 				_ = recover()
@@ -142,7 +150,7 @@ func TestGroupSortsItsMembersOut(t *testing.T) {
 	b.gapless(t)
 }
 
-// What the database refuses is found out one by one, and what a fault point does to one member, it does to that one.
+// What the database refuses is found out by halves, and what a fault point does to one member, it does to that one.
 func TestGroupMemberFails(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -186,9 +194,44 @@ func TestGroupMemberFails(t *testing.T) {
 			if n := b.count(t, "SELECT count(*) FROM invoices"); n != 11 {
 				t.Errorf("%d invoices, want 11", n)
 			}
+			// The first one's, and of eleven that are halved until the bad one is alone, at most four groups without it.
+			if n := b.count(t, "SELECT count(DISTINCT created_at) FROM invoices"); n > 5 {
+				t.Errorf("the good ones took %d transactions, want 5 at most", n)
+			}
 			b.gapless(t)
 		})
 	}
+}
+
+// Who goes away while the group is refused is not written with its half.
+func TestRefusedGroupMemberGoesAway(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	jobs := map[string]*invoice.Job{"bad": job(t, "no id", func(j *invoice.Job) { j.TransactionID = "no id" })}
+	for _, id := range []string{"gone", "there", "also"} {
+		jobs[id] = job(t, id)
+	}
+	all := b.togetherWith(t, jobs, func(ctx context.Context, id string) context.Context {
+		if id != "gone" {
+			return ctx
+		}
+		ctx, cancel := context.WithCancel(ctx)
+		return fault.With(ctx, func(_ context.Context, p fault.Point) error {
+			if p == fault.Numbered {
+				cancel()
+			}
+			return nil
+		})
+	})
+	for id, want := range map[string]bool{"bad": false, "gone": false, "there": true, "also": true} {
+		if made := all[id].err == nil; made != want {
+			t.Errorf("%s: %+v", id, all[id])
+		}
+	}
+	if got := b.text(t, "SELECT string_agg(transaction_id, ' ' ORDER BY transaction_id) FROM invoices"); got != "also first there" {
+		t.Errorf("invoiced are %s", got)
+	}
+	b.gapless(t)
 }
 
 // The reply to a group's COMMIT is lost: each member finds out that its invoice is there.
@@ -286,6 +329,9 @@ func TestDuplicatesTogether(t *testing.T) {
 	}
 	if got := b.text(t, "SELECT string_agg(job_id || ' ' || transaction_id, ', ' ORDER BY job_id) FROM duplicate_attempts"); got != "a T1, b T2, c T1, foreign T2" {
 		t.Errorf("recorded: %s", got)
+	}
+	if n := b.count(t, "SELECT count(DISTINCT attempted_at) FROM duplicate_attempts WHERE job_id <> 'foreign'"); n != 1 {
+		t.Errorf("three duplicates took %d transactions", n)
 	}
 }
 

@@ -31,7 +31,7 @@ func (e *commitError) Unwrap() error { return e.cause }
 type write struct {
 	ctx   context.Context //nolint:containedctx // its fault points are hit while the group's transaction runs
 	draft *invoice.Draft
-	size  int
+	size  int // in bytes, about
 
 	ledgerID int64             // of its job's row in the ledger, if it has one
 	number   int64             // its own in the slot
@@ -123,6 +123,10 @@ func (s *Store) write(ctx context.Context, group []*write) {
 			}
 			return
 		default:
+			group = slices.DeleteFunc(slices.Clone(group), func(w *write) bool {
+				w.err = w.ctx.Err()
+				return w.err != nil // nobody waits for it any more
+			})
 			s.write(ctx, group[:len(group)/2])
 			s.write(ctx, group[len(group)/2:])
 			return
