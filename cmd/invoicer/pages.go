@@ -93,8 +93,8 @@ func (r monitorRedis) MakeRedisClient() any {
 	return client
 }
 
-// localOnly shows asynqmon, and profiles, which know no users and no rights, only to who is on this machine (or forwards a port to
-// it), and only from its own pages: anybody else's page that a browser here has open must neither read nor press.
+// localOnly shows asynqmon, and profiles, which know no users and no rights, only to who is on this machine (or forwards a
+// port to it), and only from its own pages: anybody else's page that a browser here has open must neither read nor press.
 func localOnly(next http.Handler) http.Handler {
 	sameOrigin := http.NewCrossOriginProtection().Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

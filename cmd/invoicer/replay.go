@@ -39,8 +39,7 @@ there. What was invoiced meanwhile becomes a duplicate, never a second invoice.
 
 Say which failed jobs are meant: --all, or flags that they must fit, all of them; of a flag given several times, one. Jobs
 whose payload still can't be an invoice, or isn't kept any more, are listed and stay as they are, and dismissed jobs stay
-dismissed. To run it twice does no harm: what is still on
-its way is not sent again, and what has failed again is.
+dismissed. To run it twice does no harm: what is still on its way is not sent again, and what has failed again is.
 
 With --dry-run it says of each job what would become of it if it were sent now, and changes nothing. Each is looked at by
 itself: of two jobs for one transaction, both would create its invoice, and then the second becomes a duplicate.

@@ -14,7 +14,8 @@ func (s *Store) Accept(ctx context.Context, jobID, queue string, payload []byte)
 }
 
 // await is what [Store.Await] runs. It sleeps on the server, where that costs a fraction of what a round trip does, and
-// first, so that jobs that are accepted one by one are claimed together. COMMIT lets go of the snapshot that vacuum would wait for.
+// first, so that jobs that are accepted one by one are claimed together. COMMIT lets go of the snapshot that vacuum would
+// wait for.
 const await = `
 DO $$ BEGIN
     FOR look IN 1..7 LOOP
@@ -31,8 +32,9 @@ func (s *Store) Await(ctx context.Context) error {
 	return classify(err)
 }
 
-// Claim takes up to limit accepted jobs, the oldest first, marks them as enqueued under their next dispatch, and
-// commits; fewer where their payloads are large. No row is locked any more when it returns, and many may claim at once: none waits, none gets another's.
+// Claim takes up to limit accepted jobs, fewer where their payloads are large, the oldest first, marks them as enqueued
+// under their next dispatch, and commits. No row is locked any more when it returns, and many may claim at once: none
+// waits, none gets another's.
 func (s *Store) Claim(ctx context.Context, limit int) ([]invoice.Dispatch, error) {
 	// Mostly there is nothing, and this is asked twice a second: it costs a fraction of what follows.
 	var some bool
