@@ -10,7 +10,7 @@ DEMO_ARGS ?=
 TEST_ARGS ?= ./...
 # Which mutants and how, such as MUTANT_ARGS='-run lock -parallel 4'.
 MUTANT_ARGS ?=
-# More arguments for the benchmark, such as BENCH_ARGS='-rounds 9 -only no-op,invoicer'.
+# More arguments for the benchmark, such as BENCH_ARGS='-rounds 9'.
 BENCH_ARGS ?=
 
 # The newest tag and the commit; nothing in an unpacked archive, where there is no repository.

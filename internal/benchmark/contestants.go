@@ -58,8 +58,8 @@ func contestants() []contestant {
 		{name: naiveGaplessName, title: "naive lock, gapless numbers", guess: 400, tries: peers, open: naive{gapless: true}.open},
 		{name: riverName, title: "River", guess: 1200, tries: peers, single: true, open: riverPeer{}.open},
 		{name: riverGaplessName, title: "River, gapless numbers", guess: 350, tries: peers, single: true, open: riverPeer{gapless: true}.open},
-		{name: invoicerName, title: "**invoicer**", guess: 1500, open: ours{}.open},
-		{name: ledgerName, title: "**invoicer**, through the ledger", guess: 1200, whole: true, open: ours{ledger: true}.open},
-		{name: duplicatesName, title: "**invoicer**, 99 % duplicates", guess: 4000, open: ours{duplicates: 0.99}.open},
+		{name: invoicerName, title: "**invoicer**", guess: 1500, single: true, open: ours{}.open},
+		{name: ledgerName, title: "**invoicer**, through the ledger", guess: 1200, single: true, whole: true, open: ours{ledger: true}.open},
+		{name: duplicatesName, title: "**invoicer**, 99 % duplicates", guess: 4000, single: true, open: ours{duplicates: 0.99}.open},
 	}
 }

@@ -61,7 +61,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	flags.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile of the rounds to this file; with -only")
 	flags.IntVar(&o.rounds, "rounds", 5, "how many rounds count")
 	flags.Float64Var(&o.seconds, "seconds", 4.5, "how long a round should take")
-	flags.IntVar(&o.common.Servers, "servers", 1, "asynq servers in one process, for all")
+	flags.IntVar(&o.common.Servers, "servers", 1, "asynq servers in one process, for the peers on asynq; the worker has one")
 	flags.IntVar(&o.common.Slots, "slots", 256, "jobs worked on at once, over all servers, for all")
 	flags.StringVar(&o.sizes, "filled", "1000000,5000000", "with -full: how many invoices there are already")
 	if err := flags.Parse(args); err != nil {
@@ -75,8 +75,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			return fmt.Errorf("-parts %s: there is no part %q", o.parts, part)
 		}
 	}
-	if o.parts != "" && o.write {
-		return errors.New("-parts can't go with -write: the page shows what was measured in one run")
+	if o.write && (o.parts != "" || o.only != "") {
+		return errors.New("-only and -parts can't go with -write, nor with make bench: the page shows all of what was measured in one run")
 	}
 	if o.rounds < 1 || o.seconds <= 0 || o.common.Servers < 1 || o.common.Slots < o.common.Servers {
 		return fmt.Errorf("-rounds, -seconds and -servers must be positive, and -slots at least as many as -servers")
