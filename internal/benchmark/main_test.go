@@ -199,3 +199,14 @@ func TestReport(t *testing.T) {
 		}
 	}
 }
+
+// The page would lose what wasn't measured.
+func TestAPartOfARunIsNotWritten(t *testing.T) {
+	t.Parallel()
+	for _, flag := range []string{"-only=no-op", "-parts=latency"} {
+		err := run(t.Context(), []string{"-write", flag, "-docs", t.TempDir()}, nil, io.Discard, io.Discard)
+		if err == nil || !strings.Contains(err.Error(), "-write") {
+			t.Errorf("%s: error %v", flag, err)
+		}
+	}
+}
