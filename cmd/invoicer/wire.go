@@ -53,6 +53,7 @@ const mostDatabaseConnections = 20
 func newStore(cfg *config.Config) (*postgres.Store, error) {
 	return postgres.Open(postgres.Options{
 		URL: string(cfg.Database.URL), Schema: cfg.Database.Schema, MaxConns: min(cfg.Worker.Concurrency+4, mostDatabaseConnections),
+		Callers: cfg.Worker.Concurrency,
 	})
 }
 

@@ -41,7 +41,7 @@ func newWorkplace(ctx context.Context, b *bench, s setting, schema string, obser
 	if w.redis, err = b.newRedis(s.Slots + 30); err != nil {
 		return nil, err
 	}
-	if w.store, err = postgres.Open(postgres.Options{URL: b.databaseURL, Schema: schema, MaxConns: min(s.Slots+4, 20)}); err != nil {
+	if w.store, err = postgres.Open(postgres.Options{URL: b.databaseURL, Schema: schema, MaxConns: min(s.Slots+4, 20), Callers: s.Slots}); err != nil {
 		return nil, err
 	}
 	numbering, err := invoice.NewNumbering(invoice.NumberingOptions{})

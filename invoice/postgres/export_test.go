@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"time"
 
 	"invoicer/invoice"
 )
@@ -41,4 +42,39 @@ func literal[T any](elements []T, add func(*array, T)) string {
 		add(&a, e)
 	}
 	return literals(&a)[0].(string)
+}
+
+// Storm is what the store takes for a storm of duplicates.
+func (s *Store) Storm(invoiceIDs ...int64) int {
+	gone := make([]*duplicateRecord, len(invoiceIDs))
+	for i, id := range invoiceIDs {
+		gone[i] = &duplicateRecord{end: invoice.End{Invoice: &invoice.Invoice{ID: id}}}
+	}
+	return s.stormAfter(gone)
+}
+
+// A Group is one of numbers.
+type Group = group[int]
+
+func NewGroup(most int, patience time.Duration, storm func([]int) int, do func([]int)) *Group {
+	return &Group{
+		most: most, patience: patience, storm: storm, do: func(_ context.Context, members []int) { do(members) },
+		apart: func(int) []string { return nil }, weigh: func(int) int { return 0 },
+	}
+}
+
+func (g *group[T]) Join(ctx context.Context, value T) error { return g.join(ctx, value) }
+
+// Waits tells how many wait, and whether more are waited for.
+func (g *group[T]) Waits() (waiting int, forMore bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.waiting), g.enough != nil
+}
+
+// Busy tells whether somebody waits or is being seen to.
+func (g *group[T]) Busy() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.busy
 }

@@ -4,10 +4,11 @@ import (
 	"context"
 	"runtime"
 	"sync"
+	"time"
 )
 
 // A group brings together what arrives while something of its kind is under way: it goes into the next transaction
-// together, so that a commit is paid for once. There is no timer, and what comes alone waits for nobody.
+// together, so that a commit is paid for once. What comes alone waits for nobody, and there is no timer but in a storm.
 type group[T any] struct {
 	// most is how many go together.
 	most int
@@ -18,10 +19,16 @@ type group[T any] struct {
 	heaviest int
 	// do brings members to their ends. It runs on no member's context, and one call at a time.
 	do func(ctx context.Context, members []T)
+	// storm tells from those that have just gone how many more of the kind are worth waiting for, which patience bounds;
+	// nil: none ever are.
+	storm    func(gone []T) int
+	patience time.Duration
 
-	mu      sync.Mutex
-	waiting []*member[T]
-	busy    bool
+	mu       sync.Mutex
+	waiting  []*member[T]
+	busy     bool
+	expected int           // in the next transaction, by what storm said
+	enough   chan struct{} // closed when so many wait, where somebody waits for that
 }
 
 // A member is one of a group, from its arrival until it is done.
@@ -37,6 +44,10 @@ func (g *group[T]) join(ctx context.Context, value T) error {
 	m := &member[T]{value: value, ctx: ctx, done: make(chan struct{})}
 	g.mu.Lock()
 	g.waiting = append(g.waiting, m)
+	if g.enough != nil && len(g.waiting) >= g.expected {
+		close(g.enough)
+		g.enough = nil
+	}
 	if !g.busy {
 		g.busy = true
 		go g.work(context.WithoutCancel(ctx))
@@ -53,6 +64,7 @@ func (g *group[T]) join(ctx context.Context, value T) error {
 func (g *group[T]) work(ctx context.Context) {
 	for {
 		runtime.Gosched() // whoever is about to join goes first
+		g.gather()
 		members := g.next()
 		if len(members) == 0 {
 			return
@@ -62,9 +74,41 @@ func (g *group[T]) work(ctx context.Context) {
 			values[i] = m.value
 		}
 		g.do(ctx, values)
+		if g.storm != nil {
+			g.expect(g.storm(values))
+		}
 		for _, m := range members {
 			close(m.done)
 		}
+	}
+}
+
+// expect says how many should be in the next transaction.
+func (g *group[T]) expect(n int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.expected = min(n, g.most)
+}
+
+// gather returns once as many wait as are expected, or nobody does, or patience is over.
+func (g *group[T]) gather() {
+	g.mu.Lock()
+	if len(g.waiting) == 0 || len(g.waiting) >= g.expected {
+		g.mu.Unlock()
+		return
+	}
+	enough := make(chan struct{})
+	g.enough = enough
+	g.mu.Unlock()
+
+	over := time.NewTimer(g.patience)
+	defer over.Stop()
+	select {
+	case <-enough:
+	case <-over.C:
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.enough = nil
 	}
 }
 
@@ -86,7 +130,9 @@ func (g *group[T]) next() []*member[T] {
 		}
 	}
 	g.waiting = later
-	g.busy = len(now) > 0
+	if g.busy = len(now) > 0; !g.busy {
+		g.expected = 0 // whoever comes next comes alone
+	}
 	return now
 }
 

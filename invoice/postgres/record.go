@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"gorm.io/gorm"
@@ -56,6 +57,28 @@ type duplicateRecord struct {
 
 // apart: a job's second record finds the first.
 func (d *duplicateRecord) apart() []string { return []string{d.end.JobID} }
+
+const (
+	// A stormOf so many duplicates of one invoice in a group lets more of them be waited for.
+	stormOf = 8
+	// stormPatience is how long at most. A duplicate has nobody who waits for it, but it keeps a slot.
+	stormPatience = 20 * time.Millisecond
+)
+
+// stormAfter returns how many duplicates are expected after these: a quarter more, if most of these are of one invoice,
+// and never more than there are callers.
+func (s *Store) stormAfter(gone []*duplicateRecord) int {
+	of := make(map[int64]int)
+	for _, d := range gone {
+		of[d.end.Invoice.ID]++
+	}
+	for _, n := range of {
+		if n >= stormOf && 2*n > len(gone) {
+			return min(len(gone)+len(gone)/4, s.options.Callers)
+		}
+	}
+	return 0
+}
 
 func (s *Store) recordDuplicate(ctx context.Context, e invoice.End) error {
 	d := &duplicateRecord{end: e}

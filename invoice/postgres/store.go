@@ -28,6 +28,9 @@ type Options struct {
 	Schema string
 	// MaxConns bounds the open connections. Default: 20.
 	MaxConns int
+	// Callers is how many may record an end at once, as far as that is known: nobody waits for more duplicates of a storm
+	// to come together than that. Default: 0, nobody waits for any.
+	Callers int
 	// StatementTimeout bounds one statement on the server. Default: 8s.
 	StatementTimeout time.Duration
 	// LockTimeout bounds the wait for a row, which is nearly always the series' counter. Default: 5s.
@@ -109,7 +112,7 @@ func Open(o Options) (*Store, error) {
 	}
 	s := &Store{db: db, sql: pool, config: config, options: o}
 	s.writes = group[*write]{most: maxGroup, apart: (*write).apart, weigh: (*write).weigh, heaviest: maxBytes, do: s.write}
-	s.duplicates = group[*duplicateRecord]{most: maxGroup, apart: (*duplicateRecord).apart, weigh: func(*duplicateRecord) int { return 0 }, do: s.writeDuplicates}
+	s.duplicates = group[*duplicateRecord]{most: maxGroup, apart: (*duplicateRecord).apart, weigh: func(*duplicateRecord) int { return 0 }, do: s.writeDuplicates, storm: s.stormAfter, patience: stormPatience}
 	return s, nil
 }
 
