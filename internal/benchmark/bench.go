@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"runtime/pprof"
 	"sync/atomic"
 	"time"
 
@@ -150,7 +151,8 @@ type round struct {
 	setting    setting
 	jobs       jobs
 	schema     string
-	filled     bool // the schema has what it needs, and is left as it is
+	filled     bool      // the schema has what it needs, and is left as it is
+	profile    io.Writer // for a CPU profile of what is on the clock, or nil
 }
 
 // A sample is what one round has shown.
@@ -224,7 +226,16 @@ func (b *bench) play(ctx context.Context, r round) (result sample, err error) {
 		select {
 		case begun = <-warm:
 			before = b.programs.cpu()
+			if r.profile != nil {
+				if err := pprof.StartCPUProfile(r.profile); err != nil {
+					return sample{}, err
+				}
+				defer pprof.StopCPUProfile()
+			}
 		case at := <-finished:
+			if r.profile != nil {
+				pprof.StopCPUProfile()
+			}
 			result = sample{Jobs: int(all - ramp), Seconds: at.Sub(begun).Seconds(), CPU: b.programs.cpu().minus(before)}
 		case <-ctx.Done():
 			return sample{}, fmt.Errorf("%d of %d jobs ended: %w", ended.Load(), r.jobs.n, ctx.Err())

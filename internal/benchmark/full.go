@@ -13,6 +13,9 @@ type full struct {
 	Memory                       []memory
 	Filled                       []filledResult
 	Duplicates, Lines, Processes []result
+	Storm                        *storm
+	Profile                      []slice
+	Refusals                     []result
 }
 
 type memory struct {
@@ -72,7 +75,7 @@ func (b *bench) vary(ctx context.Context, o options, what string, variants []var
 func always(s source) func(int) source { return func(int) source { return s } }
 
 // parts are the names of what bench-full measures, in this order.
-var parts = []string{"latency", "memory", "duplicates", "lines", "processes", "filled"}
+var parts = []string{"latency", "memory", "storm", "profile", "duplicates", "lines", "processes", "filled"}
 
 // measureMore measures the named parts.
 func (b *bench) measureMore(ctx context.Context, o options, parts []string) (*full, error) {
@@ -90,6 +93,12 @@ func (b *bench) measureMore(ctx context.Context, o options, parts []string) (*fu
 			}
 		case "memory":
 			f.Memory, err = b.memory(ctx, o)
+		case "storm":
+			f.Storm, err = b.storm(ctx, o, 10_000)
+		case "profile":
+			if f.Profile, err = b.profile(ctx, o); err == nil {
+				f.Refusals, err = b.vary(ctx, o, part, refusals(o))
+			}
 		case "duplicates":
 			f.Duplicates, err = b.vary(ctx, o, part, shares(o))
 		case "lines":
@@ -195,8 +204,12 @@ func (f *full) tables() []table {
 	for _, r := range f.Filled {
 		filled = append(filled, r.result)
 	}
+	storms := table{title: "A storm: one transaction again and again", header: []string{"jobs", "seconds", "transactions that recorded duplicates", "all transactions"}}
+	if s := f.Storm; s != nil {
+		storms.rows = [][]string{{thousands(float64(s.Jobs)), fmt.Sprintf("%.1f", s.Seconds), thousands(float64(s.Recording)), thousands(float64(s.Transactions))}}
+	}
 	var list []table
-	for _, t := range []table{latencies, peaks} {
+	for _, t := range []table{latencies, peaks, storms, slicesTable(f.Profile)} {
 		if len(t.rows) > 0 {
 			list = append(list, t)
 		}
@@ -206,6 +219,7 @@ func (f *full) tables() []table {
 		results       []result
 		cpu           bool
 	}{
+		{"What the database refuses", "", f.Refusals, true},
 		{"Invoices that are there already", "invoices", filled, true},
 		{"Share of duplicates", "duplicates", f.Duplicates, true},
 		{"Lines of each job", "lines", f.Lines, true},

@@ -116,10 +116,15 @@ type ours struct {
 	// duplicates is the share of the jobs that ask for what is invoiced already. Each such transaction is asked for about a
 	// hundred times.
 	duplicates float64
+	// alter is what is changed in the schema before.
+	alter string
 }
 
 func (o ours) open(ctx context.Context, b *bench, s setting, schema string) (*system, error) {
 	if err := b.migrate(ctx, schema); err != nil {
+		return nil, err
+	}
+	if err := b.exec(ctx, schema, o.alter); err != nil {
 		return nil, err
 	}
 	ended := func() {}

@@ -109,6 +109,37 @@ func TestLatency(t *testing.T) {
 }
 
 // A Redis that holds something is somebody's, and is left alone.
+// A storm makes one invoice, and is counted.
+func TestStorm(t *testing.T) {
+	t.Parallel()
+	b := testBench(t)
+	s, err := b.storm(t.Context(), options{common: few}, 200)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Jobs != 200 || s.Seconds <= 0 || s.Recording < 1 || s.Recording > 199 || s.Transactions <= s.Recording {
+		t.Errorf("%+v", s)
+	}
+}
+
+// A profile adds up to the worker's time, in more than one layer.
+func TestProfile(t *testing.T) { // not in parallel, as one profile is taken at a time
+	b := testBench(t)
+	list, err := b.profile(t.Context(), options{common: few})
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := make(map[string]float64)
+	for _, s := range list {
+		named[s.Layer] = s.Micros
+	}
+	for _, layer := range []string{"asynq", "pgx", goItself} {
+		if named[layer] <= 0 {
+			t.Errorf("nothing of a job's time is in %s: %v", layer, list)
+		}
+	}
+}
+
 func TestForeignRedis(t *testing.T) { // not in parallel, as it sets the environment
 	b := testBench(t)
 	if err := b.rdb.Set(t.Context(), "precious", 1, 0).Err(); err != nil {
