@@ -90,7 +90,11 @@ func (a *attempt) result(r invoice.Result) invoice.End {
 
 // failed is the end of a job whose retries are used up.
 func (a *attempt) failed(cause error) invoice.End {
-	return a.end(invoice.Failed, fmt.Sprintf("given up after %d attempts: %s", a.number(), cause))
+	attempts := "1 attempt"
+	if n := a.number(); n != 1 {
+		attempts = fmt.Sprintf("%d attempts", n)
+	}
+	return a.end(invoice.Failed, "given up after "+attempts+": "+cause.Error())
 }
 
 // LostJob is the end of a job that the queue has given up on without asking a worker.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"invoicer/config"
 )
@@ -105,7 +106,28 @@ func flagError(cmd *cobra.Command, err error) error {
 			return unknown
 		}
 	}
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &invalid) {
+		if wanted := valuesOf(invalid.GetFlag().Value.Type()); wanted != "" {
+			return fmt.Errorf("--%s %q: must be %s", invalid.GetFlag().Name, invalid.GetValue(), wanted)
+		}
+	}
 	return fmt.Errorf("%w; '%s --help' lists the flags", err, cmd.CommandPath())
+}
+
+// valuesOf says what the values of a flag's type look like; "" where the flag itself says so.
+func valuesOf(flagType string) string {
+	switch flagType {
+	case "bool":
+		return "true or false"
+	case "int":
+		return "a whole number"
+	case "float64":
+		return "a number"
+	case "duration":
+		return "a duration, such as 500ms, 30s or 5m"
+	}
+	return ""
 }
 
 // noArgs is the Args of a command that takes flags only.

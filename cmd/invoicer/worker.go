@@ -18,7 +18,7 @@ func (a app) workerCommand() *cobra.Command {
 		Use:     "worker",
 		Short:   "Take jobs from the queues and make their invoices, until SIGINT or SIGTERM",
 		GroupID: groupWork,
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		Long: `Takes jobs from the queues and makes their invoices.
 
 At the first SIGINT or SIGTERM it takes no more jobs, finishes those in hand (worker.shutdown_timeout at most) and
