@@ -101,8 +101,13 @@ func ofLedger() []mutant {
 		},
 		{
 			name: "a requeued job kills workers for ever", promise: recovers, hazard: killed,
-			changes: []change{{queue, ">= tonumber(ARGV[3]) then", ">= tonumber(ARGV[3]) + 1000000 then"}},
+			changes: []change{{queue, "if crashes >= tonumber(ARGV[3]) then", "if crashes >= tonumber(ARGV[3]) + 1000000 then"}},
 			in:      theLedger, tests: []string{"TestJobsOfDeadWorkersComeBack"},
+		},
+		{
+			name: "what a job that kills workers was with comes back with it", promise: recovers, hazard: killed,
+			changes: []change{{queue, "if crashes >= tonumber(ARGV[4]) then", "if crashes >= tonumber(ARGV[4]) + 1000000 then"}},
+			in:      theLedger, tests: []string{"TestJobsThatLoseWorkersComeBackApart"},
 		},
 		{
 			name: "jobs in the queue's archive have no end", promise: noneLost, hazard: retriesUsedUp,

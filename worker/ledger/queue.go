@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"time"
@@ -14,13 +15,13 @@ import (
 
 // queueKeys are the keys in which asynq keeps a queue (v0.26, internal/base: they are all in one slot of a cluster).
 type queueKeys struct {
-	pending, active, lease, archived, taskPrefix string
+	pending, active, lease, retry, archived, taskPrefix string
 }
 
 func newQueueKeys(queue string) queueKeys {
 	prefix := "asynq:{" + queue + "}:"
 	return queueKeys{
-		pending: prefix + "pending", active: prefix + "active", lease: prefix + "lease", archived: prefix + "archived",
+		pending: prefix + "pending", active: prefix + "active", lease: prefix + "lease", retry: prefix + "retry", archived: prefix + "archived",
 		taskPrefix: prefix + "t:",
 	}
 }
@@ -54,14 +55,15 @@ const (
 )
 
 // requeue moves a task that nobody works on any more to the front of its queue, unless its lease has changed since it
-// was looked at. It counts in the task itself how often that has happened. A task whose content is gone is forgotten: the
-// ledger has it, if anybody does.
+// was looked at. It counts in the task itself how often that has happened, and one to which it has happened often comes back
+// at a time of its own. A task whose content is gone is forgotten: the ledger has it, if anybody does.
 var requeue = redis.NewScript(`
 local score = redis.call("ZSCORE", KEYS[2], ARGV[1]) or ""
 if score ~= ARGV[2] then
 	return "changed"
 end
-if tonumber(redis.call("HGET", KEYS[4], "invoicer_crashes") or "0") >= tonumber(ARGV[3]) then
+local crashes = tonumber(redis.call("HGET", KEYS[4], "invoicer_crashes") or "0")
+if crashes >= tonumber(ARGV[3]) then
 	return "poisoned"
 end
 if redis.call("LREM", KEYS[1], 0, ARGV[1]) == 0 then
@@ -72,8 +74,13 @@ if redis.call("EXISTS", KEYS[4]) == 0 then
 	return "changed"
 end
 redis.call("HINCRBY", KEYS[4], "invoicer_crashes", 1)
-redis.call("HSET", KEYS[4], "state", "pending")
-redis.call("RPUSH", KEYS[3], ARGV[1])
+if crashes >= tonumber(ARGV[4]) then
+	redis.call("HSET", KEYS[4], "state", "retry")
+	redis.call("ZADD", KEYS[5], ARGV[5], ARGV[1])
+else
+	redis.call("HSET", KEYS[4], "state", "pending")
+	redis.call("RPUSH", KEYS[3], ARGV[1])
+end
 return "moved"`)
 
 // giveUp moves a task that nobody works on any more to the archive, where people see it.
@@ -87,8 +94,17 @@ redis.call("HSET", KEYS[4], "state", "archived")
 redis.call("ZADD", KEYS[3], ARGV[3], ARGV[1])
 return "moved"`)
 
+// A job that has lost more than apartAfter workers comes back within apartWithin, at random. All jobs that a worker had in
+// hand lose it together, and one of them may be what killed it: if they came back together they would lose the next one as
+// well, and in the end all be taken for that one.
+const (
+	apartAfter  = 2
+	apartWithin = 10 * time.Second
+)
+
 func (k queueKeys) requeue(ctx context.Context, rdb redis.UniversalClient, id, score string, maxCrashes int) (string, error) {
-	return requeue.Run(ctx, rdb, []string{k.active, k.lease, k.pending, k.taskPrefix + id}, id, score, maxCrashes).Text()
+	apart := time.Now().Add(rand.N(apartWithin)).Unix() //nolint:gosec // chance needs no secrecy
+	return requeue.Run(ctx, rdb, []string{k.active, k.lease, k.pending, k.taskPrefix + id, k.retry}, id, score, maxCrashes, apartAfter, apart).Text()
 }
 
 func (k queueKeys) giveUp(ctx context.Context, rdb redis.UniversalClient, id, score string) (string, error) {

@@ -169,6 +169,52 @@ func TestJobsOfDeadWorkersComeBack(t *testing.T) {
 	}
 }
 
+// Jobs that lose worker after worker together don't come back together: one of them may be what kills them.
+func TestJobsThatLoseWorkersComeBackApart(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	apart, jobs := make(map[string]bool), 40
+	for i := range jobs {
+		id := b.enqueue(t, "T"+strconv.Itoa(i))
+		if i%2 == 0 {
+			apart[id] = true
+			b.rdb.HSet(t.Context(), b.key("t:")+id, "invoicer_crashes", 2)
+		} else {
+			b.rdb.HSet(t.Context(), b.key("t:")+id, "invoicer_crashes", 1)
+		}
+		b.takenByTheDead(t, id)
+	}
+	told, _ := b.reconciler(t, "r")
+	for range jobs {
+		told.await(t, ledger.Requeued)
+	}
+	for _, id := range b.pending(t) {
+		if apart[id] {
+			t.Errorf("%s came back at once", id)
+		}
+	}
+	back, err := b.rdb.ZRangeWithScores(t.Context(), b.key("retry"), 0, -1).Result()
+	if err != nil || len(back) != len(apart) {
+		t.Fatalf("%d jobs come back later, want %d; error %v", len(back), len(apart), err)
+	}
+	moments, now := make(map[float64]bool), float64(time.Now().Unix())
+	for _, z := range back {
+		moments[z.Score] = true
+		if z.Score > now+10 {
+			t.Errorf("%s comes back %v s later", z.Member, z.Score-now)
+		}
+	}
+	if len(moments) < 3 {
+		t.Errorf("they come back at %v", moments)
+	}
+	w := b.worker(t)
+	for range jobs {
+		if e := w.await(t, worker.Ended); e.Outcome != invoice.Created {
+			t.Errorf("%+v", e)
+		}
+	}
+}
+
 // While Redis doesn't answer, nobody can give a sign of life.
 func TestWorkersOutlastAnOutageOfRedis(t *testing.T) {
 	t.Parallel()
