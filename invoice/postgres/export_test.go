@@ -78,3 +78,15 @@ func (g *group[T]) Busy() bool {
 	defer g.mu.Unlock()
 	return g.busy
 }
+
+// SetPatience sets how long the duplicates of a storm wait for each other.
+func (s *Store) SetPatience(d time.Duration) { s.duplicates.SetPatience(d) }
+
+// SetPatience is for a group that is not about to wait.
+func (g *group[T]) SetPatience(d time.Duration) { g.patience = d }
+
+// DuplicatesWaiting tells how many duplicates wait, and whether more are waited for.
+func (s *Store) DuplicatesWaiting() (waiting int, forMore bool) { return s.duplicates.Waits() }
+
+// Recording tells whether duplicates are being recorded.
+func (s *Store) Recording() bool { return s.duplicates.Busy() }

@@ -64,7 +64,7 @@ func (g *group[T]) join(ctx context.Context, value T) error {
 func (g *group[T]) work(ctx context.Context) {
 	for {
 		runtime.Gosched() // whoever is about to join goes first
-		g.gather()
+		inVain := g.gather()
 		members := g.next()
 		if len(members) == 0 {
 			return
@@ -75,7 +75,11 @@ func (g *group[T]) work(ctx context.Context) {
 		}
 		g.do(ctx, values)
 		if g.storm != nil {
-			g.expect(g.storm(values))
+			expected := g.storm(values)
+			if inVain {
+				expected = min(expected, len(values)) // no more callers may be free
+			}
+			g.expect(expected)
 		}
 		for _, m := range members {
 			close(m.done)
@@ -90,12 +94,12 @@ func (g *group[T]) expect(n int) {
 	g.expected = min(n, g.most)
 }
 
-// gather returns once as many wait as are expected, or nobody does, or patience is over.
-func (g *group[T]) gather() {
+// gather returns once as many wait as are expected, or nobody does, or patience is over, which it tells.
+func (g *group[T]) gather() (inVain bool) {
 	g.mu.Lock()
 	if len(g.waiting) == 0 || len(g.waiting) >= g.expected {
 		g.mu.Unlock()
-		return
+		return false
 	}
 	enough := make(chan struct{})
 	g.enough = enough
@@ -105,10 +109,12 @@ func (g *group[T]) gather() {
 	defer over.Stop()
 	select {
 	case <-enough:
+		return false
 	case <-over.C:
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		g.enough = nil
+		return true
 	}
 }
 

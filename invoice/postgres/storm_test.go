@@ -2,10 +2,14 @@ package postgres_test
 
 import (
 	"context"
+	"database/sql"
+	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
+	"invoicer/invoice"
 	"invoicer/invoice/postgres"
 )
 
@@ -88,6 +92,9 @@ func TestStormGathers(t *testing.T) {
 	s.join(t, 4, 5, 6, 7, 8, 9, 10, 11) // five would do, and eight go together
 	s.done <- struct{}{}
 	s.goes(t, 4, 5, 6, 7, 8, 9, 10, 11)
+	s.join(t, 4, 5, 6, 7, 8, 9, 10, 11) // more than eight never do
+	s.done <- struct{}{}
+	s.goes(t, 4, 5, 6, 7, 8, 9, 10, 11)
 	s.done <- struct{}{}
 	for working := true; working; working = s.Busy() {
 	}
@@ -99,13 +106,82 @@ func TestStormGathers(t *testing.T) {
 // Who waits for more in vain goes with those who are there.
 func TestStormHasPatience(t *testing.T) {
 	t.Parallel()
-	s := openGroup(time.Millisecond)
+	s := openGroup(200 * time.Millisecond)
 	s.comes(t, 1)
 	s.goes(t, 1)
-	s.join(t, 2, 3)
+	s.join(t, 2)
 	s.done <- struct{}{}
-	s.goes(t, 2, 3)
+	s.gathers(t)
+	s.goes(t, 2)
+	s.SetPatience(time.Hour)
+	s.join(t, 3) // as many as came last time do
 	s.done <- struct{}{}
+	s.goes(t, 3)
+	s.join(t, 4)
+	s.done <- struct{}{}
+	s.gathers(t)
+	s.comes(t, 5)
+	s.comes(t, 5)
+	s.goes(t, 4, 5, 5)
+	s.done <- struct{}{}
+}
+
+// Duplicates of one invoice that come while others of it are being recorded are recorded together.
+func TestStormOfDuplicates(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(o *postgres.Options) { o.Callers = 40 })
+	b.store.SetPatience(time.Hour)
+	made := b.create(t, "one", job(t, "T1"))
+	record := func(from, to int) *sync.WaitGroup {
+		var all sync.WaitGroup
+		for i := from; i < to; i++ {
+			all.Go(func() {
+				if err := b.store.Record(t.Context(), end(fmt.Sprintf("job-%d", i), invoice.Duplicate, made)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		return &all
+	}
+	// Whoever ends one of these jobs waits for this transaction.
+	hold := func(id string) *sql.Tx {
+		tx, err := b.db.BeginTx(t.Context(), nil)
+		if err == nil {
+			_, err = tx.ExecContext(t.Context(), "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", id)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tx
+	}
+	waiting := func(n int) {
+		for got, _ := b.store.DuplicatesWaiting(); got != n; got, _ = b.store.DuplicatesWaiting() {
+		}
+	}
+	first, second := hold("job-0"), hold("job-1")
+	one := record(0, 1)
+	for !b.store.Recording() {
+	}
+	waiting(0)
+	storm := record(1, 17)
+	waiting(16)
+	if err := first.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	one.Wait()
+	waiting(0)
+	few := record(17, 18)
+	waiting(1)
+	if err := second.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	storm.Wait()
+	more := record(18, 37) // 20 are expected after 16
+	more.Wait()
+	few.Wait()
+	if n := b.count(t, "SELECT count(DISTINCT attempted_at) FROM duplicate_attempts"); n != 3 {
+		t.Errorf("37 duplicates took %d transactions, want 3: of 1, 16 and 20", n)
+	}
 }
 
 // Many duplicates of one invoice are a storm; as many of different ones aren't, nor are few.
