@@ -108,7 +108,6 @@ func TestLatency(t *testing.T) {
 	}
 }
 
-// A Redis that holds something is somebody's, and is left alone.
 // A storm makes one invoice, and is counted.
 func TestStorm(t *testing.T) {
 	t.Parallel()
@@ -122,7 +121,7 @@ func TestStorm(t *testing.T) {
 	}
 }
 
-// A profile adds up to the worker's time, in more than one layer.
+// A profile adds up to microseconds a job, in more than one layer.
 func TestProfile(t *testing.T) { // not in parallel, as one profile is taken at a time
 	b := testBench(t)
 	list, err := b.profile(t.Context(), options{common: few})
@@ -133,6 +132,13 @@ func TestProfile(t *testing.T) { // not in parallel, as one profile is taken at 
 	for _, s := range list {
 		named[s.Layer] = s.Micros
 	}
+	var all float64
+	for _, micros := range named {
+		all += micros
+	}
+	if all < 20 || all > 20_000 {
+		t.Errorf("a job takes %f µs in all", all)
+	}
 	for _, layer := range []string{"asynq", "pgx", goItself} {
 		if named[layer] <= 0 {
 			t.Errorf("nothing of a job's time is in %s: %v", layer, list)
@@ -140,6 +146,7 @@ func TestProfile(t *testing.T) { // not in parallel, as one profile is taken at 
 	}
 }
 
+// A Redis that holds something is somebody's, and is left alone.
 func TestForeignRedis(t *testing.T) { // not in parallel, as it sets the environment
 	b := testBench(t)
 	if err := b.rdb.Set(t.Context(), "precious", 1, 0).Err(); err != nil {

@@ -55,8 +55,8 @@ const (
 )
 
 // requeue moves a task that nobody works on any more to the front of its queue, unless its lease has changed since it
-// was looked at. It counts in the task itself how often that has happened, and one to which it has happened often comes back
-// at a time of its own. A task whose content is gone is forgotten: the ledger has it, if anybody does.
+// was looked at. It counts in the task itself how often that has happened; one to which it has happened often comes back
+// later, at the queue's end. A task whose content is gone is forgotten: the ledger has it, if anybody does.
 var requeue = redis.NewScript(`
 local score = redis.call("ZSCORE", KEYS[2], ARGV[1]) or ""
 if score ~= ARGV[2] then

@@ -89,8 +89,8 @@ func (o *ReconcilerOptions) setDefaults() {
 //   - a job that its queue doesn't have is accepted again, for a [Relay] to dispatch. Right after its dispatch every job is
 //     looked for once, later again from time to time, and all of them at once when Redis has, or may have, forgotten
 //     something: its mark is gone or older, or another Redis process answers;
-//   - a job whose worker gives no sign of life goes back to the front of its queue, whether it came through the ledger or
-//     straight into Redis;
+//   - a job whose worker gives no sign of life goes back to its queue, whether it came through the ledger or straight into
+//     Redis;
 //   - a job that the queue has given up without a word is recorded as failed, as is one that kills every worker.
 //
 // Of the processes that run one, each queue has one that looks after it; when that dies or stops, another one takes

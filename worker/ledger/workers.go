@@ -77,7 +77,7 @@ func (w *watch) takeFromDead(ctx context.Context, id, score string) error {
 	}
 	switch answer {
 	case moved:
-		w.options.Logger.WarnContext(ctx, "the worker of a job is gone: the job is back in its queue", "queue", w.known.Queue, "task_id", id)
+		w.options.Logger.WarnContext(ctx, "the worker of a job is gone: the job goes back to its queue", "queue", w.known.Queue, "task_id", id)
 		w.options.Observe(Event{What: Requeued, Queue: w.known.Queue, JobID: id, Jobs: 1})
 	case poisoned:
 		info, err := w.inspector.GetTaskInfo(w.known.Queue, id)
