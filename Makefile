@@ -65,7 +65,7 @@ bench: servers ## measure the worker beside its peers, in at most 20 minutes; re
 	@cd internal/benchmark && $(GO) run . -write $(BENCH_ARGS)
 
 .PHONY: bench-full
-bench-full: servers ## as bench, and latency, memory, full tables and more, in about an hour
+bench-full: servers ## as bench, and latency, memory, a storm, full tables and more, in about half an hour
 	@cd internal/benchmark && $(GO) run . -full -write $(BENCH_ARGS)
 
 .PHONY: servers

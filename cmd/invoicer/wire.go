@@ -97,7 +97,7 @@ type workplace struct {
 }
 
 // garbagePercent is how much garbage a worker lets come together, in percent of what it has in use: that is a few
-// megabytes, and to collect whenever it has doubled would take a tenth of the worker's time.
+// megabytes, and to collect whenever it has doubled would only cost time.
 const garbagePercent = 400
 
 // openWorkplace waits for the servers, a bounded time, and makes sure that they are fit for what is promised. Its workers
