@@ -85,8 +85,11 @@ func (s *Store) SetPatience(d time.Duration) { s.duplicates.SetPatience(d) }
 // SetPatience is for a group that is not about to wait.
 func (g *group[T]) SetPatience(d time.Duration) { g.patience = d }
 
-// DuplicatesWaiting tells how many duplicates wait, and whether more are waited for.
-func (s *Store) DuplicatesWaiting() (waiting int, forMore bool) { return s.duplicates.Waits() }
+// DuplicatesWaiting tells how many duplicates wait.
+func (s *Store) DuplicatesWaiting() int {
+	n, _ := s.duplicates.Waits()
+	return n
+}
 
 // Recording tells whether duplicates are being recorded.
 func (s *Store) Recording() bool { return s.duplicates.Busy() }

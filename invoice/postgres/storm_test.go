@@ -2,7 +2,6 @@ package postgres_test
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"slices"
 	"sync"
@@ -143,8 +142,8 @@ func TestStormOfDuplicates(t *testing.T) {
 		}
 		return &all
 	}
-	// Whoever ends one of these jobs waits for this transaction.
-	hold := func(id string) *sql.Tx {
+	// Whoever ends the job waits until it is released.
+	hold := func(id string) (release func()) {
 		tx, err := b.db.BeginTx(t.Context(), nil)
 		if err == nil {
 			_, err = tx.ExecContext(t.Context(), "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", id)
@@ -152,29 +151,29 @@ func TestStormOfDuplicates(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return tx
-	}
-	waiting := func(n int) {
-		for got, _ := b.store.DuplicatesWaiting(); got != n; got, _ = b.store.DuplicatesWaiting() {
+		return func() {
+			if err := tx.Rollback(); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
-	first, second := hold("job-0"), hold("job-1")
+	waiting := func(n int) {
+		for b.store.DuplicatesWaiting() != n {
+		}
+	}
+	releaseFirst, releaseSecond := hold("job-0"), hold("job-1")
 	one := record(0, 1)
 	for !b.store.Recording() {
 	}
 	waiting(0)
 	storm := record(1, 17)
 	waiting(16)
-	if err := first.Rollback(); err != nil {
-		t.Fatal(err)
-	}
+	releaseFirst()
 	one.Wait()
 	waiting(0)
 	few := record(17, 18)
 	waiting(1)
-	if err := second.Rollback(); err != nil {
-		t.Fatal(err)
-	}
+	releaseSecond()
 	storm.Wait()
 	more := record(18, 37) // 20 are expected after 16
 	more.Wait()
