@@ -10,7 +10,7 @@ import (
 // Accept takes a job into the ledger: once it returns nil, the job has an end sooner or later. The id is a UUID; saying
 // the same again under it changes nothing, so it may be called again after any error.
 func (s *Store) Accept(ctx context.Context, jobID, queue string, payload []byte) error {
-	return classify(s.db.WithContext(ctx).Exec("SELECT accept(?, ?, ?::uuid)", string(payload), queue, jobID).Error)
+	return classify(s.db.WithContext(ctx).Exec("SELECT invoicer.accept(?, ?, ?::uuid)", string(payload), queue, jobID).Error)
 }
 
 // await is what [Store.Await] runs. It sleeps on the server, where that costs a fraction of what a round trip does, and
@@ -20,7 +20,7 @@ const await = `
 DO $$ BEGIN
     FOR look IN 1..7 LOOP
         PERFORM pg_sleep(0.07);
-        EXIT WHEN EXISTS (SELECT FROM invoice_jobs WHERE state = 'accepted');
+        EXIT WHEN EXISTS (SELECT FROM invoicer.invoice_jobs WHERE state = 'accepted');
         COMMIT;
     END LOOP;
 END $$`
@@ -38,18 +38,18 @@ func (s *Store) Await(ctx context.Context) error {
 func (s *Store) Claim(ctx context.Context, limit int) ([]invoice.Dispatch, error) {
 	// Mostly there is nothing, and this is asked twice a second: it costs a fraction of what follows.
 	var some bool
-	if err := s.sql.QueryRowContext(ctx, "SELECT EXISTS (SELECT FROM invoice_jobs WHERE state = 'accepted')").Scan(&some); err != nil || !some {
+	if err := s.sql.QueryRowContext(ctx, "SELECT EXISTS (SELECT FROM invoicer.invoice_jobs WHERE state = 'accepted')").Scan(&some); err != nil || !some {
 		return nil, classify(err)
 	}
 	var rows []dispatchRow
 	// Materialized: joined in another way, the inner query might be run more than once, and lock more than it was asked for.
 	err := s.db.WithContext(ctx).Raw(`
 WITH locked AS MATERIALIZED (
-    SELECT id, octet_length(payload) AS size FROM invoice_jobs WHERE state = 'accepted' ORDER BY id LIMIT ? FOR UPDATE SKIP LOCKED
+    SELECT id, octet_length(payload) AS size FROM invoicer.invoice_jobs WHERE state = 'accepted' ORDER BY id LIMIT ? FOR UPDATE SKIP LOCKED
 ), next AS MATERIALIZED (
     SELECT id FROM (SELECT id, sum(size) OVER (ORDER BY id) - size AS before FROM locked) sized WHERE before <= ?
 )
-UPDATE invoice_jobs jobs SET state = 'enqueued', dispatch = dispatch + 1, updated_at = now()
+UPDATE invoicer.invoice_jobs jobs SET state = 'enqueued', dispatch = dispatch + 1, updated_at = now()
 FROM next WHERE jobs.id = next.id
 RETURNING jobs.id, job_id, dispatch, queue, payload, updated_at`, limit, pageBytes).Scan(&rows).Error
 	if err != nil {
@@ -69,7 +69,7 @@ func (s *Store) PutBack(ctx context.Context, lost []invoice.Dispatch) (int, erro
 		ids[i], numbers[i] = d.ID, int64(d.Number)
 	}
 	done := s.db.WithContext(ctx).Exec(`
-UPDATE invoice_jobs SET state = 'accepted', updated_at = now()
+UPDATE invoicer.invoice_jobs SET state = 'accepted', updated_at = now()
 FROM unnest(?::bigint[], ?::bigint[]) AS lost (id, dispatch)
 WHERE invoice_jobs.id = lost.id AND invoice_jobs.dispatch = lost.dispatch AND state = 'enqueued'`, &ids, &numbers)
 	return int(done.RowsAffected), classify(done.Error)
@@ -80,7 +80,7 @@ WHERE invoice_jobs.id = lost.id AND invoice_jobs.dispatch = lost.dispatch AND st
 func (s *Store) Enqueued(ctx context.Context, queue string, after invoice.Dispatch, settled time.Duration, limit int) ([]invoice.Dispatch, error) {
 	var rows []dispatchRow
 	err := s.db.WithContext(ctx).Raw(`
-SELECT id, job_id, dispatch, queue, updated_at FROM invoice_jobs
+SELECT id, job_id, dispatch, queue, updated_at FROM invoicer.invoice_jobs
 WHERE state = 'enqueued' AND queue = ? AND (updated_at, id) > (?, ?) AND updated_at < now() - make_interval(secs => ?)
 ORDER BY updated_at, id LIMIT ?`, queue, after.At, after.ID, settled.Seconds(), limit).Scan(&rows).Error
 	if err != nil {
@@ -95,8 +95,8 @@ func (s *Store) Open(ctx context.Context, jobIDs []string) (map[string]int, erro
 	var rows []dispatchRow
 	err := s.db.WithContext(ctx).Raw(`
 SELECT asked.job_id, coalesce(jobs.dispatch, 0) AS dispatch
-FROM unnest(?::text[]) AS asked (job_id) LEFT JOIN invoice_jobs jobs USING (job_id)
-WHERE jobs.job_id IS NULL AND NOT EXISTS (SELECT FROM duplicate_attempts d WHERE d.job_id = asked.job_id)
+FROM unnest(?::text[]) AS asked (job_id) LEFT JOIN invoicer.invoice_jobs jobs USING (job_id)
+WHERE jobs.job_id IS NULL AND NOT EXISTS (SELECT FROM invoicer.duplicate_attempts d WHERE d.job_id = asked.job_id)
    OR jobs.state = 'enqueued'`, &jobIDs).Scan(&rows).Error
 	if err != nil {
 		return nil, classify(err)
@@ -118,21 +118,21 @@ func (s *Store) Watch(ctx context.Context, holder string, lease time.Duration, q
 	}
 	var held []invoice.Watch
 	err := s.db.WithContext(ctx).Raw(`
-INSERT INTO ledger_queues AS q (queue, holder, expires_at, marker, server)
+INSERT INTO invoicer.ledger_queues AS q (queue, holder, expires_at, marker, server)
 SELECT queue, ?, now() + make_interval(secs => ?), marker, server
 FROM unnest(?::text[], ?::bigint[], ?::text[]) AS known (queue, marker, server) ORDER BY queue
 ON CONFLICT (queue) DO UPDATE SET holder = excluded.holder, expires_at = excluded.expires_at,
     marker = greatest(q.marker, excluded.marker),
     server = CASE WHEN excluded.marker > q.marker THEN excluded.server ELSE q.server END
 WHERE q.holder = excluded.holder OR q.expires_at < now()
-RETURNING queue, marker, server, EXISTS (SELECT FROM invoice_jobs WHERE state = 'enqueued') AS open, now() AS now`,
+RETURNING queue, marker, server, EXISTS (SELECT FROM invoicer.invoice_jobs WHERE state = 'enqueued') AS open, now() AS now`,
 		holder, lease.Seconds(), &names, &markers, &servers).Scan(&held).Error
 	return held, classify(err)
 }
 
 // Unwatch gives the holder's rights up, so that others needn't wait until they run out.
 func (s *Store) Unwatch(ctx context.Context, holder string) error {
-	return classify(s.db.WithContext(ctx).Exec(`UPDATE ledger_queues SET expires_at = '-infinity' WHERE holder = ?`, holder).Error)
+	return classify(s.db.WithContext(ctx).Exec(`UPDATE invoicer.ledger_queues SET expires_at = '-infinity' WHERE holder = ?`, holder).Error)
 }
 
 type dispatchRow struct {

@@ -13,7 +13,7 @@ import (
 // CountFailed counts the failed jobs that the filter means, and tells the time by the database's clock.
 func (s *Store) CountFailed(ctx context.Context, f invoice.FailedFilter) (n int, now time.Time, err error) {
 	where, values := failedWhere(f)
-	err = s.db.WithContext(ctx).Raw("SELECT count(*), now() FROM invoice_jobs WHERE "+where, values...).Row().Scan(&n, &now)
+	err = s.db.WithContext(ctx).Raw("SELECT count(*), now() FROM invoicer.invoice_jobs WHERE "+where, values...).Row().Scan(&n, &now)
 	return n, now, classify(err)
 }
 
@@ -30,7 +30,7 @@ func (s *Store) Failed(ctx context.Context, f invoice.FailedFilter, after invoic
 SELECT * FROM (
     SELECT *, sum(coalesce(octet_length(payload), 0)) OVER (ORDER BY updated_at, id) - coalesce(octet_length(payload), 0) AS before FROM (
         SELECT id, job_id, transaction_id, producer, queue, payload, payload_raw IS NOT NULL AS no_text, outcome, reason, dispatch, updated_at
-        FROM invoice_jobs WHERE `+where+` AND (updated_at, id) > (?, ?) ORDER BY updated_at, id LIMIT ?
+        FROM invoicer.invoice_jobs WHERE `+where+` AND (updated_at, id) > (?, ?) ORDER BY updated_at, id LIMIT ?
     ) listed
 ) page WHERE before <= ? ORDER BY updated_at, id`, values...).Scan(&rows).Error
 	if err != nil {
@@ -103,16 +103,16 @@ WITH asked AS (
     SELECT * FROM unnest(?::bigint[], ?::bigint[], ?::text[], ?::text[], ?::text[])
         AS asked (id, dispatch, transaction_id, idempotency_key, producer)
 ), was AS (
-    SELECT jobs.id, jobs.job_id, jobs.dispatch, jobs.outcome, jobs.reason FROM invoice_jobs jobs JOIN asked USING (id)
+    SELECT jobs.id, jobs.job_id, jobs.dispatch, jobs.outcome, jobs.reason FROM invoicer.invoice_jobs jobs JOIN asked USING (id)
     WHERE jobs.state = 'failed' AND jobs.dispatch = asked.dispatch AND jobs.payload IS NOT NULL
     ORDER BY jobs.id FOR UPDATE OF jobs
 ), replayed AS (
-    UPDATE invoice_jobs jobs SET state = 'accepted', dispatch = jobs.dispatch + 1, outcome = NULL, reason = NULL, invoice_id = NULL,
+    UPDATE invoicer.invoice_jobs jobs SET state = 'accepted', dispatch = jobs.dispatch + 1, outcome = NULL, reason = NULL, invoice_id = NULL,
         transaction_id = asked.transaction_id, idempotency_key = asked.idempotency_key, producer = asked.producer, updated_at = now()
     FROM was JOIN asked ON asked.id = was.id WHERE jobs.id = was.id AND jobs.state = 'failed'
     RETURNING jobs.id
 )
-INSERT INTO invoice_job_actions (job_id, action, actor, note, dispatch, outcome, reason)
+INSERT INTO invoicer.invoice_job_actions (job_id, action, actor, note, dispatch, outcome, reason)
 SELECT was.job_id, 'replay', ?, ?, was.dispatch, was.outcome, was.reason FROM was JOIN replayed USING (id) ORDER BY was.id
 RETURNING job_id`,
 		&ids, &dispatches, &transactions, &keys, &producers, storable(by.Name), nullable(storable(by.Note))).Scan(&replayed).Error
@@ -138,13 +138,13 @@ func (s *Store) Dismiss(ctx context.Context, jobID string, by invoice.Actor) err
 	var states []string
 	err := s.db.WithContext(ctx).Raw(`
 WITH was AS (
-    SELECT id, job_id, state, dispatch, outcome, reason FROM invoice_jobs WHERE job_id = ? FOR UPDATE
+    SELECT id, job_id, state, dispatch, outcome, reason FROM invoicer.invoice_jobs WHERE job_id = ? FOR UPDATE
 ), dismissed AS (
-    UPDATE invoice_jobs SET state = 'dismissed', updated_at = now()
+    UPDATE invoicer.invoice_jobs SET state = 'dismissed', updated_at = now()
     FROM was WHERE invoice_jobs.id = was.id AND was.state = 'failed'
     RETURNING invoice_jobs.id
 ), written AS (
-    INSERT INTO invoice_job_actions (job_id, action, actor, note, dispatch, outcome, reason)
+    INSERT INTO invoicer.invoice_job_actions (job_id, action, actor, note, dispatch, outcome, reason)
     SELECT was.job_id, 'dismiss', ?, ?, was.dispatch, was.outcome, was.reason FROM was JOIN dismissed USING (id)
 )
 SELECT state FROM was`, jobID, storable(by.Name), storable(by.Note)).Scan(&states).Error
@@ -192,11 +192,11 @@ func (s *Store) History(ctx context.Context, jobID string, limit int) ([]PastAct
 SELECT acts.*, jobs.transaction_id,
     CASE WHEN next.id IS NOT NULL THEN next.outcome WHEN jobs.state = 'dismissed' THEN jobs.state ELSE coalesce(jobs.outcome, jobs.state) END AS came_to,
     CASE WHEN next.id IS NULL THEN invoices.invoice_number END AS invoice_number
-FROM (SELECT * FROM invoice_job_actions `+where+` ORDER BY id DESC LIMIT ?) acts
-JOIN invoice_jobs jobs ON jobs.job_id = acts.job_id
-LEFT JOIN invoices ON invoices.id = jobs.invoice_id
+FROM (SELECT * FROM invoicer.invoice_job_actions `+where+` ORDER BY id DESC LIMIT ?) acts
+JOIN invoicer.invoice_jobs jobs ON jobs.job_id = acts.job_id
+LEFT JOIN invoicer.invoices ON invoices.id = jobs.invoice_id
 LEFT JOIN LATERAL (
-    SELECT later.id, later.outcome FROM invoice_job_actions later WHERE later.job_id = acts.job_id AND later.id > acts.id ORDER BY later.id LIMIT 1
+    SELECT later.id, later.outcome FROM invoicer.invoice_job_actions later WHERE later.job_id = acts.job_id AND later.id > acts.id ORDER BY later.id LIMIT 1
 ) next ON true
 ORDER BY acts.id DESC`, values...).Scan(&past).Error
 	return past, classify(err)

@@ -19,7 +19,7 @@ func (s *Store) Find(ctx context.Context, transactionID, key string) (invoice.Ex
 func find(db *gorm.DB, transactionID, key string) (invoice.Existing, error) {
 	var rows []invoiceRow
 	err := db.Raw(`SELECT id, invoice_number, transaction_id, idempotency_key, job_id, fingerprint
-FROM invoices WHERE transaction_id = ? OR idempotency_key = ?`, transactionID, key).Scan(&rows).Error
+FROM invoicer.invoices WHERE transaction_id = ? OR idempotency_key = ?`, transactionID, key).Scan(&rows).Error
 	return existing(rows, transactionID, key), err
 }
 
@@ -43,7 +43,7 @@ func (s *Store) Content(ctx context.Context, invoiceID int64) (*invoice.Job, err
 	// Both statements in one snapshot would buy nothing: what they read is immutable.
 	db := s.db.WithContext(ctx)
 	var row invoiceRow
-	found := db.Raw("SELECT * FROM invoices WHERE id = ?", invoiceID).Scan(&row)
+	found := db.Raw("SELECT * FROM invoicer.invoices WHERE id = ?", invoiceID).Scan(&row)
 	if found.Error != nil {
 		return nil, classify(found.Error)
 	}
@@ -52,7 +52,7 @@ func (s *Store) Content(ctx context.Context, invoiceID int64) (*invoice.Job, err
 	}
 	var lines []LineText
 	err := db.Raw(`SELECT sku, description, quantity::text, unit_price::text, discount_percent::text, tax_percent::text
-FROM invoice_lines WHERE invoice_id = ? ORDER BY position`, invoiceID).Scan(&lines).Error
+FROM invoicer.invoice_lines WHERE invoice_id = ? ORDER BY position`, invoiceID).Scan(&lines).Error
 	if err != nil {
 		return nil, classify(err)
 	}

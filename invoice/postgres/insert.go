@@ -248,7 +248,7 @@ func lockCounters(tx *gorm.DB, group []*write) (counters, error) {
 SELECT series, period, kind, last_number, (
     SELECT count(pg_advisory_xact_lock(job)) FROM (SELECT DISTINCT hashtextextended(id, 0) AS job FROM unnest(?::text[]) AS id ORDER BY 1) AS ends
 ) AS locked
-FROM invoice_series WHERE (series, period) IN (SELECT * FROM unnest(?::text[], ?::text[])) ORDER BY series, period FOR NO KEY UPDATE`,
+FROM invoicer.invoice_series WHERE (series, period) IN (SELECT * FROM unnest(?::text[], ?::text[])) ORDER BY series, period FOR NO KEY UPDATE`,
 			&jobIDs, &series, &periods).Scan(&rows).Error
 		for i := range rows {
 			found[[2]string{rows[i].Series, rows[i].Period}] = &rows[i]
@@ -259,7 +259,7 @@ FROM invoice_series WHERE (series, period) IN (SELECT * FROM unnest(?::text[], ?
 		return nil, err
 	}
 	if len(found) < len(order) {
-		err := tx.Exec(`INSERT INTO invoice_series (series, period, kind) SELECT * FROM unnest(?::text[], ?::text[], ?::text[])
+		err := tx.Exec(`INSERT INTO invoicer.invoice_series (series, period, kind) SELECT * FROM unnest(?::text[], ?::text[], ?::text[])
 ON CONFLICT (series, period) DO NOTHING`, &series, &periods, &kinds).Error
 		if len(group) == 1 && violates(err, "invoice_series_one_kind") {
 			return nil, otherKind(group[0].draft.Slot)
@@ -303,11 +303,11 @@ func findExisting(tx *gorm.DB, group []*write) error {
 	err := tx.Raw(`
 SELECT member, found.*
 FROM unnest(?::text[], ?::text[], ?::text[]) WITH ORDINALITY AS asked (asked_transaction, asked_key, asked_job, member), LATERAL (
-    SELECT id, invoice_number, transaction_id, idempotency_key, job_id, fingerprint, 0 AS ledger_id FROM invoices WHERE transaction_id = asked_transaction
+    SELECT id, invoice_number, transaction_id, idempotency_key, job_id, fingerprint, 0 AS ledger_id FROM invoicer.invoices WHERE transaction_id = asked_transaction
     UNION ALL
-    SELECT id, invoice_number, transaction_id, idempotency_key, job_id, fingerprint, 0 FROM invoices WHERE idempotency_key = asked_key
+    SELECT id, invoice_number, transaction_id, idempotency_key, job_id, fingerprint, 0 FROM invoicer.invoices WHERE idempotency_key = asked_key
     UNION ALL
-    SELECT 0, '', '', '', '', '', id FROM invoice_jobs WHERE job_id = asked_job AND transaction_id = asked_transaction
+    SELECT 0, '', '', '', '', '', id FROM invoicer.invoice_jobs WHERE job_id = asked_job AND transaction_id = asked_transaction
 ) found`,
 		&transactions, &keys, &jobIDs).Scan(&rows).Error
 	if err != nil {

@@ -110,8 +110,8 @@ func (s *Store) LookupJob(ctx context.Context, jobID string) (*Report, error) {
 			return err
 		}
 		var transactions []string
-		err := tx.Raw(`SELECT transaction_id FROM invoice_jobs WHERE job_id = ? AND transaction_id IS NOT NULL
-UNION SELECT transaction_id FROM duplicate_attempts WHERE job_id = ?`, jobID, jobID).Scan(&transactions).Error
+		err := tx.Raw(`SELECT transaction_id FROM invoicer.invoice_jobs WHERE job_id = ? AND transaction_id IS NOT NULL
+UNION SELECT transaction_id FROM invoicer.duplicate_attempts WHERE job_id = ?`, jobID, jobID).Scan(&transactions).Error
 		if err != nil {
 			return err
 		}
@@ -142,8 +142,8 @@ func newReport() *Report {
 
 func (r *Report) readInvoice(tx *gorm.DB, where, id string) error {
 	var found []InvoiceReport
-	err := tx.Raw(`SELECT invoices.*, (SELECT count(*) FROM invoice_lines WHERE invoice_id = invoices.id) AS lines
-FROM invoices WHERE `+where+` LIMIT 1`, id).Scan(&found).Error
+	err := tx.Raw(`SELECT invoices.*, (SELECT count(*) FROM invoicer.invoice_lines WHERE invoice_id = invoices.id) AS lines
+FROM invoicer.invoices WHERE `+where+` LIMIT 1`, id).Scan(&found).Error
 	if len(found) > 0 {
 		r.Invoice = &found[0]
 	}
@@ -151,16 +151,16 @@ FROM invoices WHERE `+where+` LIMIT 1`, id).Scan(&found).Error
 }
 
 func (r *Report) readAttempts(tx *gorm.DB, where, id string, limit int) error {
-	return tx.Raw(`SELECT * FROM duplicate_attempts WHERE `+where+` ORDER BY id DESC LIMIT ?`, id, limit).Scan(&r.DuplicateAttempts).Error
+	return tx.Raw(`SELECT * FROM invoicer.duplicate_attempts WHERE `+where+` ORDER BY id DESC LIMIT ?`, id, limit).Scan(&r.DuplicateAttempts).Error
 }
 
 func (r *Report) readJobs(tx *gorm.DB, where, id string, limit int) error {
 	err := tx.Raw(`
 SELECT jobs.*, (
-    SELECT invoice_number FROM invoices
+    SELECT invoice_number FROM invoicer.invoices
     WHERE jobs.state = 'failed' AND invoices.transaction_id = jobs.transaction_id AND invoices.created_at > jobs.updated_at
 ) AS invoiced_since
-FROM (SELECT * FROM invoice_jobs WHERE `+where+` ORDER BY id DESC LIMIT ?) jobs ORDER BY id DESC`, id, limit).Scan(&r.Jobs).Error
+FROM (SELECT * FROM invoicer.invoice_jobs WHERE `+where+` ORDER BY id DESC LIMIT ?) jobs ORDER BY id DESC`, id, limit).Scan(&r.Jobs).Error
 	if err != nil || len(r.Jobs) == 0 {
 		return err
 	}
@@ -171,7 +171,7 @@ FROM (SELECT * FROM invoice_jobs WHERE `+where+` ORDER BY id DESC LIMIT ?) jobs 
 		ids[i], byID[r.Jobs[i].JobID] = r.Jobs[i].JobID, &r.Jobs[i]
 	}
 	var actions []JobAction
-	if err := tx.Raw(`SELECT * FROM invoice_job_actions WHERE job_id = ANY(?::text[]) ORDER BY id`, &ids).Scan(&actions).Error; err != nil {
+	if err := tx.Raw(`SELECT * FROM invoicer.invoice_job_actions WHERE job_id = ANY(?::text[]) ORDER BY id`, &ids).Scan(&actions).Error; err != nil {
 		return err
 	}
 	for _, action := range actions {
@@ -198,9 +198,9 @@ type Counts struct {
 // Counts reads how many jobs have ended, and how.
 func (s *Store) Counts(ctx context.Context) (Counts, error) {
 	var c Counts
-	err := s.db.WithContext(ctx).Raw(`SELECT (SELECT count(*) FROM invoices) AS invoices,
-(SELECT count(*) FROM duplicate_attempts) AS duplicates,
-(SELECT count(*) FROM invoice_jobs WHERE state = 'failed') AS failed`).Scan(&c).Error
+	err := s.db.WithContext(ctx).Raw(`SELECT (SELECT count(*) FROM invoicer.invoices) AS invoices,
+(SELECT count(*) FROM invoicer.duplicate_attempts) AS duplicates,
+(SELECT count(*) FROM invoicer.invoice_jobs WHERE state = 'failed') AS failed`).Scan(&c).Error
 	return c, classify(err)
 }
 
@@ -208,7 +208,7 @@ func (s *Store) Counts(ctx context.Context) (Counts, error) {
 func (s *Store) Tallies(ctx context.Context) ([]Tally, error) {
 	var t []Tally
 	err := s.db.WithContext(ctx).Raw(`SELECT kind, currency, count(*) AS documents, sum(total_minor)::text AS total_minor
-FROM invoices GROUP BY kind, currency ORDER BY kind DESC, currency`).Scan(&t).Error
+FROM invoicer.invoices GROUP BY kind, currency ORDER BY kind DESC, currency`).Scan(&t).Error
 	return t, classify(err)
 }
 

@@ -39,15 +39,15 @@ func (p Prunable) pruning(keep Retention) (pruning, error) {
 	switch p {
 	case DoneJobs:
 		old := "r.state = 'done' AND r.updated_at < " + before
-		return pruning{"invoice_jobs", "DELETE FROM invoice_jobs r USING page", old, old, []any{jobs}}, nil
+		return pruning{"invoicer.invoice_jobs", "DELETE FROM invoicer.invoice_jobs r USING page", old, old, []any{jobs}}, nil
 	case DuplicateAttempts:
 		// The audit asks for the attempt of each done row. The second value is of use to would alone.
-		old := "r.attempted_at < " + before + " AND ?::float8 IS NOT NULL AND NOT EXISTS (SELECT FROM invoice_jobs j WHERE j.job_id = r.job_id)"
-		would := "r.attempted_at < " + before + " AND NOT EXISTS (SELECT FROM invoice_jobs j WHERE j.job_id = r.job_id AND NOT (j.state = 'done' AND j.updated_at < " + before + "))"
-		return pruning{"duplicate_attempts", "DELETE FROM duplicate_attempts r USING page", old, would, []any{duplicates, jobs}}, nil
+		old := "r.attempted_at < " + before + " AND ?::float8 IS NOT NULL AND NOT EXISTS (SELECT FROM invoicer.invoice_jobs j WHERE j.job_id = r.job_id)"
+		would := "r.attempted_at < " + before + " AND NOT EXISTS (SELECT FROM invoicer.invoice_jobs j WHERE j.job_id = r.job_id AND NOT (j.state = 'done' AND j.updated_at < " + before + "))"
+		return pruning{"invoicer.duplicate_attempts", "DELETE FROM invoicer.duplicate_attempts r USING page", old, would, []any{duplicates, jobs}}, nil
 	case FailedPayloads:
 		old := "r.state IN ('failed', 'dismissed') AND r.updated_at < " + before + " AND (r.payload IS NOT NULL OR r.payload_raw IS NOT NULL)"
-		return pruning{"invoice_jobs", "UPDATE invoice_jobs r SET payload = NULL, payload_raw = NULL FROM page", old, old, []any{payloads}}, nil
+		return pruning{"invoicer.invoice_jobs", "UPDATE invoicer.invoice_jobs r SET payload = NULL, payload_raw = NULL FROM page", old, old, []any{payloads}}, nil
 	}
 	return pruning{}, fmt.Errorf("prune %q: there is nothing of that name", string(p))
 }

@@ -38,8 +38,8 @@ const lockEnd = "pg_advisory_xact_lock(hashtextextended(?, 0))"
 // The invoice is looked for by all that the end claims of it: after a restore its id may belong to another one.
 func (s *Store) recordCreated(ctx context.Context, e invoice.End) error {
 	var found int
-	err := s.db.WithContext(ctx).Raw(`WITH found AS (SELECT id FROM invoices WHERE id = ? AND transaction_id = ? AND fingerprint = ?), ledger AS (
-    UPDATE invoice_jobs SET state = 'done', outcome = 'created', reason = NULL, invoice_id = found.id, attempts = ?, updated_at = now()
+	err := s.db.WithContext(ctx).Raw(`WITH found AS (SELECT id FROM invoicer.invoices WHERE id = ? AND transaction_id = ? AND fingerprint = ?), ledger AS (
+    UPDATE invoicer.invoice_jobs SET state = 'done', outcome = 'created', reason = NULL, invoice_id = found.id, attempts = ?, updated_at = now()
     FROM found WHERE invoice_jobs.job_id = ? AND invoice_jobs.transaction_id = ? AND state <> 'done'
 ) SELECT count(*) FROM found`,
 		e.Invoice.ID, e.Invoice.TransactionID, e.Invoice.Fingerprint, e.Attempts, e.JobID, e.TransactionID).Row().Scan(&found)
@@ -126,7 +126,7 @@ func (s *Store) writeDuplicatesTogether(ctx context.Context, group []*duplicateR
 		Found  bool
 	}
 	err := s.db.WithContext(ctx).Raw(`
-SELECT member, found FROM record_duplicates(?::text[], ?::text[], ?::text[], ?::bigint[], ?::text[], ?::text[], ?::text[], ?::text[], ?::text[], ?::integer[])`,
+SELECT member, found FROM invoicer.record_duplicates(?::text[], ?::text[], ?::text[], ?::bigint[], ?::text[], ?::text[], ?::text[], ?::text[], ?::text[], ?::integer[])`,
 		literals(&jobIDs, &transactionIDs, &keys, &invoiceIDs, &invoiced, &fingerprints, &reasons, &producers, &workers, &attempts)...).Scan(&problems).Error
 	if err != nil {
 		return err
@@ -167,10 +167,10 @@ func (s *Store) recordFailed(ctx context.Context, e invoice.End) error {
 			return err
 		}
 		written := tx.Exec(`
-INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, producer, queue, payload, payload_raw, state, outcome, reason, attempts)
+INSERT INTO invoicer.invoice_jobs (job_id, transaction_id, idempotency_key, producer, queue, payload, payload_raw, state, outcome, reason, attempts)
 SELECT ?, ?, ?, ?, ?, ?, ?, 'failed', ?, ?, ?
-WHERE NOT EXISTS (SELECT FROM invoices WHERE transaction_id = ? AND job_id = ?)
-  AND NOT EXISTS (SELECT FROM duplicate_attempts WHERE job_id = ?)
+WHERE NOT EXISTS (SELECT FROM invoicer.invoices WHERE transaction_id = ? AND job_id = ?)
+  AND NOT EXISTS (SELECT FROM invoicer.duplicate_attempts WHERE job_id = ?)
 ON CONFLICT (job_id) DO UPDATE SET state = 'failed', outcome = excluded.outcome, reason = excluded.reason,
     idempotency_key = excluded.idempotency_key, producer = excluded.producer, queue = excluded.queue,
     payload = excluded.payload, payload_raw = excluded.payload_raw,
@@ -182,7 +182,7 @@ WHERE invoice_jobs.state IN ('enqueued', 'failed') AND invoice_jobs.transaction_
 			return written.Error
 		}
 		var decided bool
-		err := tx.Raw("SELECT EXISTS (SELECT FROM invoice_jobs WHERE job_id = ? AND transaction_id IS NOT DISTINCT FROM ?::text AND state IN ('accepted', 'dismissed'))",
+		err := tx.Raw("SELECT EXISTS (SELECT FROM invoicer.invoice_jobs WHERE job_id = ? AND transaction_id IS NOT DISTINCT FROM ?::text AND state IN ('accepted', 'dismissed'))",
 			e.JobID, nullable(e.TransactionID)).Scan(&decided).Error
 		if err == nil && !decided {
 			err = invoice.ErrEnded

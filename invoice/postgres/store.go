@@ -87,7 +87,7 @@ func Open(o Options) (*Store, error) {
 	}
 	config.ConnectTimeout = o.ConnectTimeout
 	for name, value := range map[string]string{
-		"search_path":                         pgx.Identifier{o.Schema}.Sanitize(),
+		"search_path":                         "pg_catalog", // names are qualified
 		"statement_timeout":                   milliseconds(o.StatementTimeout),
 		"lock_timeout":                        milliseconds(o.LockTimeout),
 		"idle_in_transaction_session_timeout": milliseconds(o.IdleInTransactionTimeout),
@@ -106,7 +106,8 @@ func Open(o Options) (*Store, error) {
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = "invoicer"
 	}
-	pool, db, err := connect(config, o.MaxConns)
+	config.OnNotice = noticeWarning
+	pool, db, err := connect(config, o.Schema, o.MaxConns)
 	if err != nil {
 		return nil, err
 	}
@@ -118,9 +119,9 @@ func Open(o Options) (*Store, error) {
 
 const pingTimeout = 2 * time.Second
 
-func connect(config *pgx.ConnConfig, maxConns int) (*sql.DB, *gorm.DB, error) {
+func connect(config *pgx.ConnConfig, schema string, maxConns int) (*sql.DB, *gorm.DB, error) {
 	// A connection whose server has vanished must not cost its user all of their time: a failed ping closes it.
-	pool := stdlib.OpenDB(*config, stdlib.OptionShouldPing(func(ctx context.Context, p stdlib.ShouldPingParams) bool {
+	opener := stdlib.GetConnector(*config, stdlib.OptionShouldPing(func(ctx context.Context, p stdlib.ShouldPingParams) bool {
 		if p.IdleDuration <= time.Second {
 			return false
 		}
@@ -128,6 +129,7 @@ func connect(config *pgx.ConnConfig, maxConns int) (*sql.DB, *gorm.DB, error) {
 		defer cancel()
 		return p.Conn.PgConn().Ping(ctx) != nil
 	}))
+	pool := sql.OpenDB(&connector{Connector: opener, schema: qualifier(schema)})
 	pool.SetMaxOpenConns(maxConns)
 	pool.SetMaxIdleConns(maxConns)
 	db, err := gorm.Open(postgres.New(postgres.Config{Conn: pool}), &gorm.Config{
@@ -144,7 +146,7 @@ func connect(config *pgx.ConnConfig, maxConns int) (*sql.DB, *gorm.DB, error) {
 
 // fresh runs f on a connection that nothing has been sent over before.
 func (s *Store) fresh(f func(*gorm.DB) error) error {
-	pool, db, err := connect(s.config, 1)
+	pool, db, err := connect(s.config, s.options.Schema, 1)
 	if err != nil {
 		return err
 	}
@@ -162,7 +164,7 @@ func (s *Store) Ping(ctx context.Context) error { return classify(s.sql.PingCont
 // use the same Redis. A database whose encoding can't hold every text is refused.
 func (s *Store) DatabaseID(ctx context.Context) (string, error) {
 	var id, encoding string
-	row := s.db.WithContext(ctx).Raw("SELECT id::text, current_setting('server_encoding') FROM database_identity").Row()
+	row := s.db.WithContext(ctx).Raw("SELECT id::text, current_setting('server_encoding') FROM invoicer.database_identity").Row()
 	if err := row.Scan(&id, &encoding); err != nil {
 		return "", classify(fmt.Errorf("read the database's identity: %w", err))
 	}

@@ -113,9 +113,9 @@ func writeRows(tx *gorm.DB, group []*write, locked counters) error {
 	// The ids are drawn first, so that nothing has to be joined to find out which invoice got which.
 	err = tx.Raw(`
 WITH drawn AS MATERIALIZED (
-    SELECT array_agg(nextval('invoices_id_seq')) AS ids FROM generate_series(1, ?)
+    SELECT array_agg(nextval('invoicer.invoices_id_seq')) AS ids FROM generate_series(1, ?)
 ), written AS (
-    INSERT INTO invoices (id, series, period, number, invoice_number, kind, transaction_id, idempotency_key, job_id, fingerprint,
+    INSERT INTO invoicer.invoices (id, series, period, number, invoice_number, kind, transaction_id, idempotency_key, job_id, fingerprint,
         requested_series, credits_transaction_id, customer_id, customer_name, country, currency, subtotal_minor, tax_minor, total_minor,
         metadata, issued_at)
     OVERRIDING SYSTEM VALUE
@@ -128,20 +128,20 @@ WITH drawn AS MATERIALIZED (
         requested_series, credits_transaction_id, customer_id, customer_name, country, currency, subtotal_minor, tax_minor, total_minor,
         metadata, member)
 ), lines AS (
-    INSERT INTO invoice_lines (invoice_id, position, sku, description, quantity, unit_price, discount_percent, tax_percent, net_minor)
+    INSERT INTO invoicer.invoice_lines (invoice_id, position, sku, description, quantity, unit_price, discount_percent, tax_percent, net_minor)
     SELECT (SELECT ids FROM drawn)[member], position, sku, description, quantity, unit_price, discount_percent, tax_percent, net_minor
     FROM unnest(?::bigint[], ?::integer[], ?::text[], ?::text[], ?::numeric[], ?::numeric[], ?::numeric[], ?::numeric[], ?::bigint[])
         AS l (member, position, sku, description, quantity, unit_price, discount_percent, tax_percent, net_minor)
 ), taxes AS (
-    INSERT INTO invoice_taxes (invoice_id, tax_percent, net_minor, tax_minor)
+    INSERT INTO invoicer.invoice_taxes (invoice_id, tax_percent, net_minor, tax_minor)
     SELECT (SELECT ids FROM drawn)[member], tax_percent, net_minor, tax_minor
     FROM unnest(?::bigint[], ?::numeric[], ?::bigint[], ?::bigint[]) AS t (member, tax_percent, net_minor, tax_minor)
 ), counters AS (
-    UPDATE invoice_series SET last_number = c.last_number
+    UPDATE invoicer.invoice_series SET last_number = c.last_number
     FROM unnest(?::text[], ?::text[], ?::bigint[]) AS c (series, period, last_number)
     WHERE invoice_series.series = c.series AND invoice_series.period = c.period
 ), jobs AS (
-    UPDATE invoice_jobs SET state = 'done', outcome = 'created', reason = NULL, invoice_id = (SELECT ids FROM drawn)[j.member],
+    UPDATE invoicer.invoice_jobs SET state = 'done', outcome = 'created', reason = NULL, invoice_id = (SELECT ids FROM drawn)[j.member],
         attempts = j.attempts, updated_at = now()
     FROM unnest(?::bigint[], ?::bigint[], ?::bigint[]) AS j (id, member, attempts) WHERE invoice_jobs.id = j.id
 )
