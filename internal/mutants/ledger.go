@@ -26,7 +26,7 @@ func ofLedger() []mutant {
 		},
 		{
 			name: "what is claimed isn't marked as dispatched", promise: noneLost,
-			changes: []change{{dispatch, "UPDATE invoice_jobs jobs SET state = 'enqueued', dispatch", "UPDATE invoice_jobs jobs SET dispatch"}},
+			changes: []change{{dispatch, "UPDATE invoicer.invoice_jobs jobs SET state = 'enqueued', dispatch", "UPDATE invoice_jobs jobs SET dispatch"}},
 			in:      theLedger, tests: []string{"TestManyRelays"},
 		},
 		{

@@ -78,7 +78,7 @@ func ofStore() []mutant {
 			name: "a failed end replaces the good one of a direct job", promise: classified, hazard: lostAck,
 			changes: []change{{
 				"invoice/postgres/record.go",
-				"WHERE NOT EXISTS (SELECT FROM invoices WHERE transaction_id = ? AND job_id = ?)\n  AND NOT EXISTS (SELECT FROM duplicate_attempts WHERE job_id = ?)",
+				"WHERE NOT EXISTS (SELECT FROM invoicer.invoices WHERE transaction_id = ? AND job_id = ?)\n  AND NOT EXISTS (SELECT FROM invoicer.duplicate_attempts WHERE job_id = ?)",
 				"WHERE (?::text, ?::text, ?::text) IS NOT NULL",
 			}},
 			in: theStore, tests: []string{"TestNoBadEndAfterAGoodOne"},
