@@ -32,7 +32,7 @@ func TestExpected(t *testing.T) {
 	if _, err := tx.Exec(t.Context(), "SET LOCAL search_path = "+schema); err != nil {
 		t.Fatal(err)
 	}
-	guards, err := readGuards(t.Context(), tx)
+	guards, err := readGuards(t.Context(), tx, schema)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,119 @@
+package audit
+
+import (
+	"regexp"
+	"strings"
+)
+
+// canonical returns a definition in a form that stays the same when Postgres reads what it printed itself, as pg_dump,
+// pg_restore and pg_upgrade have it do: in a chain of ANDs, or of ORs, brackets around a part of it get lost on the way.
+// Two definitions with the same form mean the same.
+func canonical(definition string) string {
+	p := parser{tokens: tokens().FindAllString(definition, -1)}
+	return p.list().flat(true).String()
+}
+
+// tokens are strings, quoted names, words, operators, or anything else; white space is none.
+func tokens() *regexp.Regexp {
+	return regexp.MustCompile(`[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|[\pL\pN_$.]+|[-+*/<>=~!@#%^&|?:` + "`" + `]+|[^\s]`)
+}
+
+// A term is a token, or what stands between two brackets.
+type term struct {
+	token string
+	group terms // of brackets
+	open  bool  // it is brackets
+}
+
+type terms []term
+
+type parser struct{ tokens []string }
+
+// list reads up to the closing bracket of the list, or the end.
+func (p *parser) list() terms {
+	var list terms
+	for len(p.tokens) > 0 {
+		token := p.tokens[0]
+		p.tokens = p.tokens[1:]
+		switch token {
+		case "(":
+			list = append(list, term{open: true, group: p.list()})
+		case ")":
+			return list
+		default:
+			list = append(list, term{token: token})
+		}
+	}
+	return list
+}
+
+// flat takes away brackets that change nothing: those around all of what other brackets hold, and those around a chain
+// that is itself a member of a chain of the same kind.
+func (t terms) flat(outermost bool) terms {
+	var flat terms
+	for i, one := range t {
+		if !one.open {
+			flat = append(flat, one)
+			continue
+		}
+		one.group = one.group.flat(false)
+		if chain := t.chainAround(i); chain != "" && one.group.isChain(chain) {
+			flat = append(flat, one.group...)
+		} else {
+			flat = append(flat, one)
+		}
+	}
+	if !outermost && len(flat) == 1 && flat[0].open {
+		return flat[0].group
+	}
+	return flat
+}
+
+// chainAround returns AND or OR if the i-th term is a whole member of such a chain, "" if it isn't.
+func (t terms) chainAround(i int) string {
+	before, after := "", ""
+	if i > 0 {
+		before = t[i-1].token
+		if t[i-1].open {
+			return ""
+		}
+	}
+	if i < len(t)-1 {
+		after = t[i+1].token
+		if t[i+1].open {
+			return ""
+		}
+	}
+	for _, chain := range []string{"AND", "OR"} {
+		if before == chain && after == chain || before == chain && i == len(t)-1 || after == chain && i == 0 {
+			return chain
+		}
+	}
+	return ""
+}
+
+// isChain tells whether the list may join a chain of that kind without brackets: nothing in it binds less tightly.
+func (t terms) isChain(chain string) bool {
+	is := false
+	for _, one := range t {
+		switch one.token {
+		case chain:
+			is = true
+		case ",", "OR", "CASE":
+			return false
+		}
+	}
+	return is
+}
+
+func (t terms) String() string {
+	var parts []string
+	for _, one := range t {
+		if one.open {
+			parts = append(parts, "("+one.group.String()+")")
+		} else {
+			parts = append(parts, one.token)
+		}
+	}
+	return strings.Join(parts, " ")
+}
