@@ -30,7 +30,7 @@ DO $$
 DECLARE
     routine regprocedure;
 BEGIN
-    FOR routine IN SELECT oid FROM pg_proc WHERE pronamespace = current_schema()::regnamespace AND prokind IN ('f', 'p') LOOP
+    FOR routine IN SELECT oid FROM pg_proc WHERE pronamespace = quote_ident(current_schema())::regnamespace AND prokind IN ('f', 'p') LOOP
         EXECUTE format('ALTER ROUTINE %s SET search_path = %I, pg_temp', routine, current_schema());
     END LOOP;
 END $$;

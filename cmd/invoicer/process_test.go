@@ -57,7 +57,7 @@ func newSiteOn(t *testing.T, url, schema, redisURL string) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config.RuntimeParams["search_path"] = schema
+	config.RuntimeParams["search_path"] = pgx.Identifier{schema}.Sanitize()
 	s.db = stdlib.OpenDB(*config)
 	if s.rdb, err = openTestRedis(redisURL); err != nil {
 		t.Fatal(err)

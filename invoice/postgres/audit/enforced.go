@@ -90,7 +90,7 @@ func readGuards(ctx context.Context, tx pgx.Tx, schema string) ([]guard, error) 
 	rows, err := tx.Query(ctx, `
 WITH rels AS (
     SELECT oid, relname::text AS name, relkind, relpersistence FROM pg_class
-    WHERE relnamespace = current_schema()::regnamespace AND relname = ANY ($1)
+    WHERE relnamespace = quote_ident(current_schema())::regnamespace AND relname = ANY ($1)
 )
 SELECT * FROM (
 SELECT 'table' AS kind, rels.name AS at, rels.name AS name,
@@ -126,7 +126,7 @@ SELECT 'function', '-', proname || '(' || pg_get_function_identity_arguments(pro
         CASE WHEN prosecdef THEN 'SECURITY DEFINER' END, 'sha256:' || encode(sha256(convert_to(prosrc, 'UTF8')), 'hex')),
     '', proconfig
 FROM pg_proc proc JOIN pg_language ON pg_language.oid = prolang
-WHERE pronamespace = current_schema()::regnamespace AND prokind IN ('f', 'p')
+WHERE pronamespace = quote_ident(current_schema())::regnamespace AND prokind IN ('f', 'p')
 ) guards
 ORDER BY kind, at COLLATE "C", name COLLATE "C"`, tables())
 	if err != nil {

@@ -66,6 +66,17 @@ WHERE tgconstraint = pg_constraint.oid AND conname = 'invoice_jobs_invoice_id_fk
 	})
 }
 
+// A dump that is restored has the brackets in other places, and means the same.
+func TestConstraintsInOtherWords(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(t, `ALTER TABLE invoice_lines DROP CONSTRAINT invoice_lines_tax_percent_check;
+ALTER TABLE invoice_lines ADD CONSTRAINT invoice_lines_tax_percent_check CHECK (tax_percent BETWEEN 0 AND 100 AND scale(tax_percent) <= 6)`)
+	if report := b.audit(t); !report.OK() {
+		t.Errorf("broken: %v", broken(report))
+	}
+}
+
 // TestEveryConstraint drops all that can be dropped and wants each to be missed.
 func TestEveryConstraint(t *testing.T) {
 	t.Parallel()
