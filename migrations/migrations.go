@@ -124,7 +124,7 @@ func (m *Migrator) Status(ctx context.Context) ([]Migration, error) {
 	var list []Migration
 	db := stdlib.OpenDB(*m.config)
 	defer db.Close()
-	ready, err := hasTable(ctx, db)
+	ready, err := hasTable(ctx, db, m.schema)
 	if err != nil {
 		return nil, err
 	}
@@ -212,10 +212,11 @@ func (m *Migrator) exclusively(ctx context.Context, create bool, f func(*goose.P
 		err = errors.Join(err, unlockErr)
 	}()
 	if create {
-		if _, err := guard.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS "+pgx.Identifier{m.schema}.Sanitize()); err != nil {
-			return schemaError(m.schema, err)
+		if err := createSchema(ctx, guard, m.schema); err != nil {
+			return err
 		}
-	} else if ready, err := hasTable(ctx, db); err != nil || !ready {
+	}
+	if ready, err := hasTable(ctx, db, m.schema); err != nil || !ready && !create {
 		return err
 	}
 	p, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithTableName(table))
@@ -247,25 +248,14 @@ func (m *Migrator) lockID() int64 {
 	return int64(h.Sum64())
 }
 
-func hasTable(ctx context.Context, db *sql.DB) (bool, error) {
-	var found bool
-	err := db.QueryRowContext(ctx, "SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = current_schema() AND tablename = $1)", table).Scan(&found)
-	return found, err
-}
-
-func schemaError(schema string, err error) error {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) && pg.Code == "42501" {
-		return fmt.Errorf("schema %q cannot be created by this role: grant CREATE on the database, or create it as its owner: %w", schema, err)
-	}
-	return err
-}
-
 // failed names the migration and keeps the database's own words, without the statement's text.
 func failed(e *goose.PartialError) error {
 	cause := e.Err
 	if pg := new(pgconn.PgError); errors.As(e.Err, &pg) {
 		cause = pg
+		if pg.Code == refusalCode {
+			cause = &refusal{pg}
+		}
 	}
 	return fmt.Errorf("migration %s: %w", name(e.Failed.Source), cause)
 }

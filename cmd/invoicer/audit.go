@@ -84,7 +84,7 @@ func runAudit(cmd *cobra.Command, cfg *config.Config, wait time.Duration, limit 
 	if err := migrator.Check(ctx); errors.As(err, &missing) {
 		return nil, err
 	} else if err != nil {
-		return nil, fmt.Errorf("%s: %s", server, oneLine(err))
+		return nil, briefly(server+": ", err)
 	}
 	progress := newAuditProgress(cmd)
 	defer progress.clear()
@@ -96,7 +96,7 @@ func runAudit(cmd *cobra.Command, cfg *config.Config, wait time.Duration, limit 
 	case errors.As(err, &newer):
 		return nil, newer
 	case err != nil:
-		return nil, fmt.Errorf("audit of %s: %s", server, oneLine(err))
+		return nil, briefly("audit of "+server+": ", err)
 	}
 	return report, nil
 }

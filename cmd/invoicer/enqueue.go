@@ -189,7 +189,7 @@ func (r *enqueueRun) toPostgres(cfg *config.Config, s *sender) (disconnect func(
 		if err := store.Ping(ctx); err != nil {
 			return err
 		}
-		return migrator.Check(ctx)
+		return migrator.CheckAccept(ctx)
 	}
 	s.deliver = func(ctx context.Context, jobID string, payload []byte) error {
 		return store.Accept(ctx, jobID, r.queue, payload)

@@ -57,13 +57,13 @@ however often and from however many processes it is asked for.`,
 	config.AddFlags(flags, "redis", "database", "log")
 
 	root.SetFlagErrorFunc(flagError)
-	finish(root)
+	a.finish(root)
 	return root
 }
 
-// finish gives every command what none should have to remember: errors of its own end in exitFailed, and a word that
-// is no subcommand is an error with a suggestion.
-func finish(cmd *cobra.Command) {
+// finish gives every command what none should have to remember: errors of its own end in exitFailed, one for want of a
+// right in the database says what to grant, and a word that is no subcommand is an error with a suggestion.
+func (a app) finish(cmd *cobra.Command) {
 	if cmd.HasSubCommands() && !cmd.Runnable() {
 		cmd.Args = noSuchCommand
 		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
@@ -75,11 +75,14 @@ func finish(cmd *cobra.Command) {
 			if err == nil || errors.As(err, new(exitError)) {
 				return err
 			}
+			if forbidden(err) {
+				err = a.explainRights(cmd, err)
+			}
 			return exitError{exitFailed, err}
 		}
 	}
 	for _, sub := range cmd.Commands() {
-		finish(sub)
+		a.finish(sub)
 	}
 }
 

@@ -33,7 +33,7 @@ func TestExitCodes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cmd := &cobra.Command{Use: "x", RunE: func(*cobra.Command, []string) error { return tt.err }, SilenceErrors: true, SilenceUsage: true}
-			finish(cmd)
+			app{}.finish(cmd)
 			cmd.SetArgs([]string{})
 			var stderr bytes.Buffer
 			if code := report(cmd.Execute(), &stderr); code != tt.code {

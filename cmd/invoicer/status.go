@@ -149,7 +149,7 @@ func withoutTables(schema string, err error) error {
 	if errors.As(err, &pg) && pg.Code == "42P01" {
 		return fmt.Errorf("schema %q is not migrated: run `invoicer migrate up`", schema)
 	}
-	return errors.New(oneLine(err))
+	return briefly("", err)
 }
 
 // writeReport leaves out what says something about the customer, and what only machines compare.

@@ -55,7 +55,7 @@ func (p patience) waitFor(ctx context.Context, what string, probe func(context.C
 		case ctx.Err() != nil:
 			return fmt.Errorf("stopped while waiting for %s: %w", what, context.Cause(ctx))
 		case isLasting(err):
-			return fmt.Errorf("%s: %s", what, oneLine(err))
+			return briefly(what+": ", err)
 		case limit.Err() != nil:
 			return fmt.Errorf("%s does not answer (waited for %s): %s", what, p.atMost, oneLine(err))
 		case !told:
@@ -100,6 +100,20 @@ func isLasting(err error) bool {
 	var wrongName x509.HostnameError
 	var invalid x509.CertificateInvalidError
 	return errors.As(err, &unknown) || errors.As(err, &wrongName) || errors.As(err, &invalid)
+}
+
+// A briefError says in a line what its cause says at length.
+type briefError struct {
+	line  string
+	cause error
+}
+
+func (e *briefError) Error() string { return e.line }
+func (e *briefError) Unwrap() error { return e.cause }
+
+// briefly returns an error that says what oneLine does, after the prefix.
+func briefly(prefix string, err error) error {
+	return &briefError{line: prefix + oneLine(err), cause: err}
 }
 
 // oneLine keeps of an error what a person needs beside the server's name, which drivers repeat, some more than once and on

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/spf13/cobra"
+
+	"invoicer/invoice/postgres"
+)
+
+// insufficientPrivilege is Postgres's code of what a role isn't allowed to do.
+const insufficientPrivilege = "42501"
+
+func forbidden(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == insufficientPrivilege
+}
+
+// needs is what a command must be allowed to do in the database. What a worker needs, its probe knows.
+func needs(cmd *cobra.Command) []postgres.Right {
+	rights := []postgres.Right{{Kind: "schema", Privileges: []string{"USAGE"}}}
+	on := func(privileges string, tables ...string) {
+		for _, table := range tables {
+			rights = append(rights, postgres.Right{Kind: "table", Name: table, Privileges: strings.Fields(privileges)})
+		}
+	}
+	dryRun, _ := cmd.Flags().GetBool("dry-run") // a command without it has none
+	switch strings.TrimPrefix(cmd.CommandPath(), "invoicer ") {
+	case "status":
+		on("SELECT", "invoices", "invoice_lines", "duplicate_attempts", "invoice_jobs", "invoice_job_actions")
+	case "audit":
+		on("SELECT", "goose_db_version", "invoices", "invoice_lines", "invoice_taxes", "invoice_series", "duplicate_attempts", "invoice_jobs", "ledger_queues")
+	case "replay":
+		on("SELECT", "invoices", "invoice_lines", "invoice_series")
+		if dryRun {
+			on("SELECT", "invoice_jobs")
+		} else {
+			on("SELECT UPDATE", "invoice_jobs")
+			on("SELECT INSERT", "invoice_job_actions")
+		}
+	case "replay history":
+		on("SELECT", "invoice_job_actions", "invoice_jobs", "invoices")
+	case "dismiss":
+		on("SELECT UPDATE", "invoice_jobs")
+		on("SELECT INSERT", "invoice_job_actions")
+	case "prune":
+		if dryRun {
+			on("SELECT", "invoice_jobs", "duplicate_attempts")
+		} else {
+			on("SELECT UPDATE DELETE", "invoice_jobs")
+			on("SELECT DELETE", "duplicate_attempts")
+		}
+	case "enqueue":
+		rights = append(rights, postgres.Right{Kind: "function", Name: "accept", Privileges: []string{"EXECUTE"}})
+	case "migrate up":
+		rights[0].Privileges = append(rights[0].Privileges, "CREATE")
+	case "migrate status", "migrate down":
+		on("SELECT", "goose_db_version")
+	}
+	return rights
+}
+
+// explainRights turns Postgres's refusal for want of a right, which names the first thing that is missing, into the
+// statements that grant all that the command needs.
+func (a app) explainRights(cmd *cobra.Command, refused error) error {
+	cfg, err := a.loadConfig(cmd)
+	if err != nil {
+		return refused
+	}
+	store, err := newStore(cfg)
+	if err != nil {
+		return refused
+	}
+	defer store.Close()
+	var lacking postgres.Lacking
+	err = try(context.WithoutCancel(cmd.Context()), func(ctx context.Context) (err error) {
+		lacking, err = store.Lacking(ctx, needs(cmd))
+		return err
+	})
+	if connect := new(pgconn.ConnectError); errors.As(err, &connect) && forbidden(err) {
+		return fmt.Errorf("role %s may not connect: as the owner of the database, run\nGRANT CONNECT ON DATABASE %s TO %s;",
+			connect.Config.User, pgx.Identifier{connect.Config.Database}.Sanitize(), pgx.Identifier{connect.Config.User}.Sanitize())
+	}
+	if err != nil {
+		return refused
+	}
+	schema := cfg.Database.Schema
+	if len(lacking.Grants) == 0 {
+		var pg *pgconn.PgError
+		errors.As(refused, &pg)
+		return fmt.Errorf("role %s is refused: %s: run it as %s, who owns schema %s", lacking.Role, pg.Message, lacking.Owner, schema)
+	}
+	who := "a superuser"
+	if lacking.Owner != "" {
+		who = lacking.Owner
+	}
+	return fmt.Errorf("role %s may not use all of schema %s that `%s` needs: as %s, run\n%s",
+		lacking.Role, schema, cmd.CommandPath(), who, strings.Join(lacking.Grants, " "))
+}

@@ -1,0 +1,72 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+)
+
+// A Right is what a piece of work must be allowed to do with one thing in the schema.
+type Right struct {
+	Kind       string // table, function, or schema for the schema itself
+	Name       string // "" for the schema
+	Privileges []string
+}
+
+// Lacking says what a role isn't allowed to do.
+type Lacking struct {
+	Role   string   // quoted where SQL wants that
+	Owner  string   // of the schema, who may grant it, likewise; "" where there is no schema
+	Grants []string // statements that give the role what it lacks; none if it lacks nothing
+}
+
+// Lacking compares what the store's role may do with what a piece of work needs. What isn't there counts as allowed: that is
+// another error.
+func (s *Store) Lacking(ctx context.Context, needs []Right) (Lacking, error) {
+	var l Lacking
+	var database string
+	err := s.sql.QueryRowContext(ctx, `
+SELECT quote_ident(current_user), quote_ident(current_database()), coalesce((SELECT quote_ident(pg_get_userbyid(nspowner)) FROM pg_namespace WHERE nspname = $1), '')`,
+		s.options.Schema).Scan(&l.Role, &database, &l.Owner)
+	if err != nil {
+		return l, classify(err)
+	}
+	var kinds, names, privileges []string
+	for _, need := range needs {
+		for _, privilege := range need.Privileges {
+			kinds, names, privileges = append(kinds, need.Kind), append(names, need.Name), append(privileges, privilege)
+			if need.Kind == "schema" && privilege == "CREATE" && l.Owner == "" {
+				l.Grants = append(l.Grants, fmt.Sprintf("GRANT CREATE ON DATABASE %s TO %s;", database, l.Role))
+			}
+		}
+	}
+	// One statement for each function and for all tables that lack the same.
+	rows, err := s.sql.QueryContext(ctx, `
+WITH needs AS (
+    SELECT * FROM unnest($2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS n (kind, name, privilege, place)
+), rights AS (
+    SELECT 'SCHEMA' AS kind, format('%I', nspname) AS object, privilege, place, has_schema_privilege(oid, privilege) AS allowed
+    FROM needs JOIN pg_namespace ON kind = 'schema' AND nspname = $1
+    UNION ALL
+    SELECT 'TABLE', format('%I.%I', nspname, relname), privilege, place, has_table_privilege(pg_class.oid, privilege)
+    FROM needs JOIN pg_class ON kind = 'table' AND relname = name JOIN pg_namespace ON pg_namespace.oid = relnamespace AND nspname = $1
+    UNION ALL
+    SELECT 'FUNCTION', format('%I.%I(%s)', nspname, proname, oidvectortypes(proargtypes)), privilege, place, has_function_privilege(pg_proc.oid, privilege)
+    FROM needs JOIN pg_proc ON kind = 'function' AND proname = name JOIN pg_namespace ON pg_namespace.oid = pronamespace AND nspname = $1
+), objects AS (
+    SELECT kind, object, string_agg(privilege, ', ' ORDER BY place) AS missing, min(place) AS place FROM rights WHERE NOT allowed GROUP BY kind, object
+)
+SELECT format('GRANT %s ON %s %s TO %s;', missing, kind, string_agg(object, ', ' ORDER BY place), quote_ident(current_user))
+FROM objects GROUP BY kind, missing ORDER BY min(place)`, s.options.Schema, kinds, names, privileges)
+	if err != nil {
+		return l, classify(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var grant string
+		if err := rows.Scan(&grant); err != nil {
+			return l, err
+		}
+		l.Grants = append(l.Grants, grant)
+	}
+	return l, rows.Err()
+}

@@ -1,0 +1,77 @@
+package migrations
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+)
+
+const insufficientPrivilege = "42501"
+
+// hasTable tells whether the schema has its table of versions. Of a schema that the role may not use it can't be told:
+// that is Postgres's own error, and not that the table is missing.
+func hasTable(ctx context.Context, db *sql.DB, schema string) (bool, error) {
+	var found bool
+	err := db.QueryRowContext(ctx, "SELECT to_regclass($1) IS NOT NULL", pgx.Identifier{schema, table}.Sanitize()).Scan(&found)
+	return found, err
+}
+
+// CheckAccept is [Migrator.Check] for who only accepts jobs, whose role needs no more than USAGE on the schema and EXECUTE on
+// its function accept: where such a role may not read the versions, that the function is there is enough.
+func (m *Migrator) CheckAccept(ctx context.Context) error {
+	err := m.Check(ctx)
+	if !forbidden(err) {
+		return err
+	}
+	db := stdlib.OpenDB(*m.config)
+	defer db.Close()
+	var allowed sql.NullBool
+	asked := db.QueryRowContext(ctx, `
+SELECT bool_or(has_schema_privilege(pronamespace, 'USAGE') AND has_function_privilege(pg_proc.oid, 'EXECUTE'))
+FROM pg_proc JOIN pg_namespace ON pg_namespace.oid = pronamespace WHERE nspname = $1 AND proname = 'accept'`, m.schema).Scan(&allowed)
+	switch {
+	case asked != nil:
+		return asked
+	case allowed.Valid && allowed.Bool:
+		return nil
+	case allowed.Valid:
+		return err
+	}
+	return &MissingError{Schema: m.schema, Needed: acceptVersion}
+}
+
+// acceptVersion is the migration that brought the function accept.
+const acceptVersion = 3
+
+func forbidden(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == insufficientPrivilege
+}
+
+// createSchema leaves one alone that is there: even to say that, Postgres wants the right to create schemas.
+func createSchema(ctx context.Context, guard *sql.Conn, schema string) error {
+	var found bool
+	err := guard.QueryRowContext(ctx, "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)", schema).Scan(&found)
+	if err != nil || found {
+		return err
+	}
+	_, err = guard.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS "+pgx.Identifier{schema}.Sanitize())
+	if forbidden(err) {
+		return fmt.Errorf("schema %q cannot be created by this role: grant CREATE on the database, or create it as its owner: %w", schema, err)
+	}
+	return err
+}
+
+// refusalCode is what our own SQL refuses with.
+const refusalCode = "23000"
+
+// A refusal is in the migration's own words, which need no code beside them.
+type refusal struct{ *pgconn.PgError }
+
+func (e *refusal) Error() string { return e.Message }
+func (e *refusal) Unwrap() error { return e.PgError }
