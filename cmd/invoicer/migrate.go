@@ -18,17 +18,21 @@ func (a app) migrateCommand() *cobra.Command {
 		Short:   "Bring the database's schema up to date, or take a step back",
 		GroupID: groupSetup,
 	}
-	for _, sub := range []*cobra.Command{
+	down := a.migrateStep("down", "Take the newest migration back; refused where that would delete invoices or recorded jobs", migrateDown)
+	down.Flags().Bool("force", false, "take it back although the schema is in use: a worker is alive, or there are invoices or jobs")
+	down.Long = `Takes the newest migration back, which is of use before the release before is installed again.
+
+Where a worker is alive, or the schema holds invoices or jobs, it asks at a terminal first, and is refused elsewhere, unless
+--force is given. What would delete an invoice or a recorded job is refused in any case.`
+	cmd.AddCommand(
 		a.migrateStep("up", "Apply every migration that is missing; any number of processes may do so at once", migrateUp),
-		a.migrateStep("down", "Take the newest migration back; refused where that would delete invoices or recorded jobs", migrateDown),
+		down,
 		a.migrateStep("status", "Show which migrations are applied", migrateStatus),
-	} {
-		cmd.AddCommand(sub)
-	}
+	)
 	return cmd
 }
 
-type migrateFunc func(cmd *cobra.Command, m *migrations.Migrator, schema string) error
+type migrateFunc func(cmd *cobra.Command, m *migrations.Migrator, cfg *config.Config) error
 
 func (a app) migrateStep(use, short string, do migrateFunc) *cobra.Command {
 	var wait time.Duration
@@ -48,7 +52,7 @@ func (a app) migrateStep(use, short string, do migrateFunc) *cobra.Command {
 		if err := p.waitFor(cmd.Context(), "postgres at "+cfg.Database.Addr(), pingDatabase(cfg.Database)); err != nil {
 			return err
 		}
-		return do(cmd, m, cfg.Database.Schema)
+		return do(cmd, m, cfg)
 	}
 	return cmd
 }
@@ -64,21 +68,9 @@ func pingDatabase(cfg config.Database) func(context.Context) error {
 	}
 }
 
-func migrateUp(cmd *cobra.Command, m *migrations.Migrator, schema string) error {
+func migrateUp(cmd *cobra.Command, m *migrations.Migrator, cfg *config.Config) error {
 	applied, err := m.Up(cmd.Context())
-	if err := tellMigrations(cmd, "applied", applied, fmt.Sprintf("schema %s is up to date, nothing was applied", schema), err); err != nil {
-		return err
-	}
-	return err
-}
-
-func migrateDown(cmd *cobra.Command, m *migrations.Migrator, schema string) error {
-	undone, err := m.Down(cmd.Context())
-	var list []migrations.Migration
-	if undone != nil {
-		list = append(list, *undone)
-	}
-	if err := tellMigrations(cmd, "took back", list, fmt.Sprintf("schema %s has no migration to take back", schema), err); err != nil {
+	if err := tellMigrations(cmd, "applied", applied, fmt.Sprintf("schema %s is up to date, nothing was applied", cfg.Database.Schema), err); err != nil {
 		return err
 	}
 	return err
@@ -105,7 +97,7 @@ func tellMigrations(cmd *cobra.Command, verb string, list []migrations.Migration
 	return err
 }
 
-func migrateStatus(cmd *cobra.Command, m *migrations.Migrator, _ string) error {
+func migrateStatus(cmd *cobra.Command, m *migrations.Migrator, _ *config.Config) error {
 	list, err := m.Status(cmd.Context())
 	if err != nil {
 		return err

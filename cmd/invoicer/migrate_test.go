@@ -1,8 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"net/url"
 	"strings"
+	"syscall"
 	"testing"
 
 	"invoicer/internal/sandbox/sandboxtest"
@@ -47,5 +49,79 @@ func TestMigrateMistakes(t *testing.T) {
 				t.Errorf("%s %s: exit code %d, stdout %q, stderr %q, want %q", address, step, code, out, errs, says)
 			}
 		}
+	}
+}
+
+func (s *site) version(t *testing.T) int {
+	t.Helper()
+	return s.count(t, "SELECT max(version_id) FROM goose_db_version")
+}
+
+// A step down takes from under a worker what it works with.
+func TestMigrateDownBesideAWorker(t *testing.T) {
+	t.Parallel()
+	t.Run("that the ledger knows", func(t *testing.T) {
+		t.Parallel()
+		s := sharedSite(t)
+		worker := s.start(t, "worker")
+		s.awaitCount(t, 1, "SELECT count(*) FROM ledger_queues WHERE expires_at > now()")
+		before := s.version(t)
+		want := "worker " + s.text(t, "SELECT holder FROM ledger_queues") + " is alive (" + s.queue + ")"
+		// Redis doesn't matter then.
+		for _, environ := range []string{"", "INVOICER_REDIS_URL=redis://127.0.0.1:1/0"} {
+			if code, stdout, stderr := s.with(environ).run(t, "y\n", "migrate", "down"); code != exitFailed || stdout != "" || !strings.Contains(stderr, want) || !strings.Contains(stderr, "--force") {
+				t.Errorf("exit code %d, stdout %q, stderr %q, want %q", code, stdout, stderr, want)
+			}
+		}
+		worker.signal(t, syscall.SIGTERM)
+		worker.exit(t)
+		if got := s.version(t); got != before {
+			t.Errorf("version %d, want %d", got, before)
+		}
+		s.must(t, "migrate", "down")
+		if got := s.version(t); got >= before {
+			t.Errorf("version %d after the worker's end, want less than %d", got, before)
+		}
+	})
+	t.Run("that only Redis knows", func(t *testing.T) {
+		t.Parallel()
+		s := sharedSite(t)
+		worker := s.start(t, "worker")
+		worker.await(t, "worker started")
+		s.awaitCount(t, 1, "SELECT count(*) FROM ledger_queues WHERE expires_at > now()")
+		worker.signal(t, syscall.SIGSTOP) // it renews nothing any more, and may go on at any time
+		s.change(t, "UPDATE ledger_queues SET expires_at = now()")
+		want := fmt.Sprintf(", process %d, within the last 10 seconds", worker.Process.Pid)
+		if code, _, stderr := s.run(t, "", "migrate", "down"); code != exitFailed || !strings.Contains(stderr, want) {
+			t.Errorf("exit code %d, stderr %q, want %q", code, stderr, want)
+		}
+	})
+	t.Run("of another schema", func(t *testing.T) {
+		t.Parallel()
+		other := sharedSite(t)
+		other.start(t, "worker")
+		other.awaitCount(t, 1, "SELECT count(*) FROM ledger_queues WHERE expires_at > now()")
+		sharedSite(t).must(t, "migrate", "down")
+	})
+}
+
+func TestMigrateDownOverInvoices(t *testing.T) {
+	t.Parallel()
+	s := sharedSite(t)
+	worker := s.start(t, "worker")
+	s.enqueue(t, "T1", "T2", "T2")
+	s.awaitEnds(t, 3)
+	worker.signal(t, syscall.SIGTERM)
+	worker.exit(t)
+	before := s.version(t)
+	for range 2 { // each time
+		code, stdout, stderr := s.run(t, "", "migrate", "down")
+		if code != exitFailed || stdout != "" || !strings.Contains(stderr, "it holds 2 invoices, 1 recorded duplicate\n") || s.version(t) != before {
+			t.Errorf("exit code %d, stdout %q, stderr %q", code, stdout, stderr)
+		}
+	}
+	s.must(t, "migrate", "down", "--force")
+	if s.version(t) == before {
+		t.Error("--force takes nothing back")
 	}
 }

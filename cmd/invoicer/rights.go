@@ -59,8 +59,10 @@ func needs(cmd *cobra.Command) []postgres.Right {
 		rights = append(rights, postgres.Right{Kind: "function", Name: "accept", Privileges: []string{"EXECUTE"}})
 	case "migrate up":
 		rights[0].Privileges = append(rights[0].Privileges, "CREATE")
-	case "migrate status", "migrate down":
+	case "migrate status":
 		on("SELECT", "goose_db_version")
+	case "migrate down":
+		on("SELECT", "goose_db_version", "invoices", "invoice_jobs", "duplicate_attempts", "ledger_queues")
 	}
 	return rights
 }

@@ -50,7 +50,7 @@ func TestRightsThatAreMissing(t *testing.T) {
 		"dry run of prune":        {args: []string{"prune", "--dry-run"}},
 		"enqueue":                 {args: []string{"enqueue", "-", "--durable"}, stdin: payloadOf("T2", "GBP")},
 		"migrate status":          {args: []string{"migrate", "status"}},
-		"the owner's own command": {args: []string{"migrate", "down"}, fails: true},
+		"the owner's own command": {args: []string{"migrate", "down", "--force"}, fails: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"io"
 	"os"
 	"os/exec"
@@ -81,5 +82,41 @@ func TestTablesOnATerminal(t *testing.T) {
 		if !strings.Contains(shown, want) {
 			t.Errorf("%q isn't in\n%s", want, shown)
 		}
+	}
+}
+
+// At a terminal a person decides, once for each step.
+func TestMigrateDownAsks(t *testing.T) {
+	t.Parallel()
+	s := sharedSite(t)
+	s.change(t, "INSERT INTO invoice_jobs (job_id, queue, state, outcome, reason) VALUES ('j', 'default', 'failed', 'invalid', 'r')")
+	answered := func(answer string) string {
+		t.Helper()
+		command := exec.Command("invoicer", "migrate", "down")
+		command.Env = s.environ
+		person := terminaltest.Start(t, command)
+		shown := bufio.NewReader(person)
+		question, err := shown.ReadString(']')
+		if err != nil || !strings.Contains(question, "it holds 1 recorded job") || !strings.Contains(question, ".sql back all the same?") {
+			t.Fatalf("%q, %v", question, err)
+		}
+		if _, err := person.WriteString(answer + "\n"); err != nil {
+			t.Fatal(err)
+		}
+		rest, _ := io.ReadAll(shown) // as above
+		_ = command.Wait()           // likewise
+		return string(rest)
+	}
+	before := s.version(t)
+	for _, answer := range []string{"", "n", "what?"} {
+		if rest := answered(answer); !strings.Contains(rest, ".sql was not taken back") || s.version(t) != before {
+			t.Errorf("%q: %s", answer, rest)
+		}
+	}
+	for range 2 {
+		if rest := answered("y"); !strings.Contains(rest, "took back ") || s.version(t) == before {
+			t.Errorf("y: %s", rest)
+		}
+		before = s.version(t)
 	}
 }
