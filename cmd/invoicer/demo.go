@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"invoicer/config"
 	"invoicer/internal/sample"
 	"invoicer/invoice"
 	"invoicer/invoice/postgres/audit"
@@ -45,7 +46,7 @@ func (a app) demoCommand() *cobra.Command {
 every transaction several times over, shows the progress, and ends with what happened, one race in detail, and an audit.
 
 It writes into the configured schema, and the invoices it makes are as immutable as any. So it refuses a schema that
-holds invoices already. It uses a queue of its own, named ` + demoQueue + `.`,
+holds invoices or recorded jobs already, and changes nothing in it then. It uses a queue of its own, named ` + demoQueue + `.`,
 		Example: `  invoicer demo
   invoicer demo --input transactions.jsonl.gz --copies 5
   INVOICER_DATABASE_SCHEMA=invoicer_demo invoicer demo --serve`,
@@ -85,24 +86,17 @@ func (a app) runDemo(cmd *cobra.Command, d *demo) error {
 	ctx, stop := untilSignal(cmd.Context(), func() { _, _ = fmt.Fprintln(cmd.ErrOrStderr(), "invoicer: stopping") })
 	defer stop()
 
-	migrator, err := migrations.New(string(cfg.Database.URL), cfg.Database.Schema)
+	jobs, err := d.load(cmd.InOrStdin())
 	if err != nil {
 		return err
 	}
-	ping := func(ctx context.Context) error { _, err := migrator.Status(ctx); return err }
-	if err := waitFor(ctx, newLogger(cfg.Log, cmd.ErrOrStderr()), "postgres at "+cfg.Database.Addr(), ping); err != nil {
-		return err
-	}
-	if _, err := migrator.Up(ctx); err != nil {
+	if err := d.prepare(ctx, cfg, newLogger(cfg.Log, cmd.ErrOrStderr())); err != nil {
 		return err
 	}
 	if d.workplace, err = openWorkplace(ctx, cfg, d.workers*(1+len(cfg.Worker.Queues)), log); err != nil {
 		return err
 	}
 	defer d.close()
-	if err := d.refuseForeignInvoices(ctx); err != nil {
-		return err
-	}
 	m, h := newMetrics(), d.health()
 	var p *pages
 	if d.serve {
@@ -110,10 +104,6 @@ func (a app) runDemo(cmd *cobra.Command, d *demo) error {
 			return err
 		}
 		defer p.close()
-	}
-	jobs, err := d.load(cmd.InOrStdin())
-	if err != nil {
-		return err
 	}
 	story, err := d.play(ctx, jobs, m)
 	if err != nil {
@@ -135,17 +125,39 @@ func (a app) runDemo(cmd *cobra.Command, d *demo) error {
 	return nil
 }
 
-// refuseForeignInvoices keeps the demo out of somebody's real books.
-func (d *demo) refuseForeignInvoices(ctx context.Context) error {
-	counts, err := d.store.Counts(ctx)
+// prepare migrates the schema. Before that it makes sure that both servers answer, and that there is nobody's real work in
+// it: nothing is touched that the demo then refuses.
+func (d *demo) prepare(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
+	store, err := newStore(cfg)
 	if err != nil {
 		return err
 	}
-	if counts.Invoices > 0 && !d.force {
-		return fmt.Errorf("schema %q holds %d invoices already, and the demo's could never be deleted again: give it a schema of its own (INVOICER_DATABASE_SCHEMA=invoicer_demo invoicer demo), or use --force",
-			d.cfg.Database.Schema, counts.Invoices)
+	defer store.Close()
+	if err := waitFor(ctx, log, "postgres at "+cfg.Database.Addr(), store.Ping); err != nil {
+		return err
 	}
-	return nil
+	holds, err := store.Holdings(ctx)
+	if err != nil {
+		return briefly("", err)
+	}
+	if held := holdings(holds); len(held) > 0 && !d.force {
+		return fmt.Errorf("schema %q is somebody's: %s already, and the demo's invoices could never be deleted again: give it a schema of its own (INVOICER_DATABASE_SCHEMA=invoicer_demo invoicer demo), or use --force",
+			cfg.Database.Schema, held[0])
+	}
+	rdb, err := newRedis(cfg, 0)
+	if err != nil {
+		return err
+	}
+	defer rdb.Close()
+	if err := waitFor(ctx, log, "redis at "+cfg.Redis.Addr(), func(ctx context.Context) error { return rdb.Ping(ctx).Err() }); err != nil {
+		return err
+	}
+	migrator, err := migrations.New(string(cfg.Database.URL), cfg.Database.Schema)
+	if err != nil {
+		return err
+	}
+	_, err = migrator.Up(ctx)
+	return err
 }
 
 // load returns the payloads of the transactions to ask for.
