@@ -62,11 +62,15 @@ func (h *Handler) ended(ctx context.Context, a *attempt, end invoice.End) {
 	h.options.Observe(e)
 }
 
-// lost tells that the attempt lost the race, and to whom.
+// lost tells that the attempt lost the race, and to whom: in the log once for each job and holder.
 func (h *Handler) lost(ctx context.Context, a *attempt, held *locking.HeldError) {
 	e := h.event(a, LostRace)
 	e.Holder = held.Holder
-	h.log.InfoContext(ctx, "lost the race", append(a.attributes(), "holder_job_id", held.Holder.ID, "holder_worker", held.Holder.Worker, "remaining", held.Remaining.String())...)
+	level := slog.LevelDebug
+	if h.losses.first(loss{a.jobID, held.Holder.ID, held.Holder.Worker}) {
+		level = slog.LevelInfo
+	}
+	h.log.Log(ctx, level, "lost the race", append(a.attributes(), "holder_job_id", held.Holder.ID, "holder_worker", held.Holder.Worker, "remaining", held.Remaining.String())...)
 	h.options.Observe(e)
 }
 

@@ -49,6 +49,7 @@ type Handler struct {
 	options   Options
 	log       *slog.Logger
 	waiting   chan struct{} // slots that may wait for a held lock
+	losses    *losses
 	running   sync.WaitGroup
 	inHand    atomic.Int64  // jobs
 	draining  chan struct{} // closed when no more jobs are taken
@@ -63,6 +64,7 @@ func NewHandler(g Generator, l *locking.Locker, r Recorder, o Options) (*Handler
 	return &Handler{
 		generator: g, locker: l, recorder: r, options: o, log: o.Logger,
 		waiting:  make(chan struct{}, max(1, o.Concurrency/4)),
+		losses:   newLosses(),
 		draining: make(chan struct{}),
 		stopped:  make(chan struct{}),
 	}, nil
