@@ -14,6 +14,7 @@ type End struct {
 	Producer       string
 	Worker         string
 	Queue          string
+	TaskType       string // "" for an invoice's job; else the queue's type of a task that the worker doesn't know
 	Payload        []byte
 	Attempts       int
 }

@@ -11,6 +11,7 @@ type FailedJob struct {
 	Queue         string
 	Payload       []byte // nil where it has been pruned, or is no text
 	NoText        bool   // the payload is kept, but is bytes that are no text
+	TaskType      string // "" for an invoice's job; else what the queue called it, which its worker didn't know
 	Outcome       Outcome
 	Reason        string
 	Dispatch      int

@@ -132,27 +132,6 @@ func (g *Generator) Lookup(ctx context.Context, r Request, reason Reason) (Resul
 	return g.decide(ctx, r, existing, reason)
 }
 
-// Forecast says what Generate would do now, and only reads. Where it would make the invoice, the outcome is Created and
-// the Invoice is nil. It can't tell what others do meanwhile, nor that the job's series holds the other kind of document,
-// which only shows when the invoice is written.
-func (g *Generator) Forecast(ctx context.Context, r Request) (Result, error) {
-	document, err := r.Job.Calculate()
-	if err != nil {
-		return Result{}, err
-	}
-	if _, err := g.numbering.Place(r.Job, document.Kind); err != nil {
-		return Result{}, err
-	}
-	existing, err := g.store.Find(ctx, r.Job.TransactionID, r.Job.IdempotencyKey)
-	if err != nil {
-		return Result{}, err
-	}
-	if existing.OfTransaction == nil && existing.OfKey == nil {
-		return Result{Outcome: Created}, nil
-	}
-	return g.decide(ctx, r, existing, AlreadyInvoiced)
-}
-
 // Known decides about a request by an invoice that somebody remembers, without reading the database where that is
 // safe: a duplicate, whose record fails if the invoice is gone. Everything else is confirmed by reading, and
 // [ErrNotInvoiced] says that the memory is stale.

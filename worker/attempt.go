@@ -75,11 +75,15 @@ func (a *attempt) identify(job *invoice.Job) {
 }
 
 func (a *attempt) end(o invoice.Outcome, detail string) invoice.End {
-	return invoice.End{
+	end := invoice.End{
 		JobID: a.jobID, Outcome: o, Detail: detail,
 		TransactionID: a.transactionID, IdempotencyKey: a.idempotencyKey, Producer: a.producer,
 		Worker: a.worker, Queue: a.queue, Payload: a.task.Payload(), Attempts: a.number(),
 	}
+	if kind := a.task.Type(); kind != client.TaskType {
+		end.TaskType = kind
+	}
+	return end
 }
 
 func (a *attempt) result(r invoice.Result) invoice.End {

@@ -208,7 +208,7 @@ func (r *replayRun) run(cmd *cobra.Command, cfg *config.Config) error {
 	defer store.Close()
 
 	r.options.Begin, r.options.Observe = out.begin, out.replayed
-	replayer := ledger.NewReplayer(store, invoice.NewGenerator(store, numbering))
+	replayer := ledger.NewReplayer(store, invoice.NewForecaster(invoice.NewGenerator(store, numbering), store))
 	sum, runErr := replayer.Run(ctx, r.options)
 	out.stop(runErr == nil)
 	if err := out.summary(sum, runErr); err != nil {

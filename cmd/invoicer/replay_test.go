@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -67,6 +68,35 @@ func TestReplaySelects(t *testing.T) {
 	}
 	if got := s.text(t, "SELECT concat_ws(' ', state, dispatch, transaction_id, idempotency_key, producer, outcome, reason) FROM invoice_jobs WHERE job_id = 'b'"); got != "accepted 1 T1 T1" {
 		t.Errorf("the job: %s", got)
+	}
+}
+
+// What a replay knows to fail again it leaves: a series of the other kind, and a task that is no invoice's job.
+func TestReplayLeavesWhatCantBe(t *testing.T) {
+	t.Parallel()
+	s := sharedSite(t)
+	s.change(t, "INSERT INTO invoice_series (series, period, kind) VALUES ('CREDITS', '', 'credit_note')")
+	worker := s.start(t, "worker")
+	series := strings.Replace(payloadOf("T1", "GBP"), "{", `{"series":"CREDITS",`, 1)
+	if code, _, stderr := s.run(t, series, "enqueue", "-", "--queue", s.queue); code != exitOK {
+		t.Fatal(stderr)
+	}
+	_, err := asynq.NewClientFromRedisClient(s.rdb).Enqueue(asynq.NewTask("invoice:preview", []byte(payloadOf("T2", "GBP"))), asynq.Queue(s.queue))
+	must(t, err)
+	s.awaitCount(t, 2, "SELECT count(*) FROM invoice_jobs WHERE state = 'failed' AND outcome = 'invalid'")
+	worker.signal(t, syscall.SIGTERM)
+	worker.exit(t)
+	before := s.text(t, "SELECT string_agg(j::text, '|' ORDER BY id) FROM invoice_jobs j")
+	for _, flag := range []string{"--dry-run", "--by=ada"} {
+		code, stdout, stderr := s.run(t, "", "replay", "--all", flag)
+		for _, want := range []string{"series CREDITS holds the other kind of document", `task_type is "invoice:preview", which this program doesn't know`, "2 left as they are"} {
+			if code != exitOK || !strings.Contains(stdout+stderr, want) {
+				t.Errorf("%s: exit code %d, %q isn't in\n%s%s", flag, code, want, stdout, stderr)
+			}
+		}
+	}
+	if after := s.text(t, "SELECT string_agg(j::text, '|' ORDER BY id) FROM invoice_jobs j"); after != before {
+		t.Errorf("a replay made of\n%s\n%s", before, after)
 	}
 }
 

@@ -29,7 +29,7 @@ func (s *Store) Failed(ctx context.Context, f invoice.FailedFilter, after invoic
 	err := s.db.WithContext(ctx).Raw(`
 SELECT * FROM (
     SELECT *, sum(coalesce(octet_length(payload), 0)) OVER (ORDER BY updated_at, id) - coalesce(octet_length(payload), 0) AS before FROM (
-        SELECT id, job_id, transaction_id, producer, queue, payload, payload_raw IS NOT NULL AS no_text, outcome, reason, dispatch, updated_at
+        SELECT id, job_id, transaction_id, producer, queue, payload, payload_raw IS NOT NULL AS no_text, task_type, outcome, reason, dispatch, updated_at
         FROM invoicer.invoice_jobs WHERE `+where+` AND (updated_at, id) > (?, ?) ORDER BY updated_at, id LIMIT ?
     ) listed
 ) page WHERE before <= ? ORDER BY updated_at, id`, values...).Scan(&rows).Error
@@ -40,7 +40,7 @@ SELECT * FROM (
 	for i, r := range rows {
 		jobs[i] = invoice.FailedJob{
 			ID: r.ID, JobID: r.JobID, TransactionID: text(r.TransactionID), Producer: text(r.Producer), Queue: r.Queue,
-			NoText: r.NoText, Outcome: invoice.Outcome(r.Outcome), Reason: r.Reason, Dispatch: r.Dispatch, FailedAt: r.UpdatedAt,
+			NoText: r.NoText, TaskType: text(r.TaskType), Outcome: invoice.Outcome(r.Outcome), Reason: r.Reason, Dispatch: r.Dispatch, FailedAt: r.UpdatedAt,
 		}
 		if r.Payload != nil {
 			jobs[i].Payload = []byte(*r.Payload)
@@ -57,6 +57,7 @@ type failedRow struct {
 	Queue         string
 	Payload       *string
 	NoText        bool
+	TaskType      *string
 	Outcome       string
 	Reason        string
 	Dispatch      int

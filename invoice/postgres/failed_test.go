@@ -15,6 +15,7 @@ func TestForecast(t *testing.T) {
 	b := setup(t)
 	made := b.create(t, "first", job(t, "T1"))
 	other := func(j *invoice.Job) { j.Currency = "EUR" }
+	forecaster := invoice.NewForecaster(b.generator, b.store)
 	for name, test := range map[string]struct {
 		request invoice.Request
 		want    invoice.Outcome
@@ -28,7 +29,7 @@ func TestForecast(t *testing.T) {
 		"another's key":       {request("second", job(t, "T2", func(j *invoice.Job) { j.IdempotencyKey = "T1" })), invoice.Conflict, made.Number, []string{"transaction_id"}},
 		"a key of no invoice": {request("second", job(t, "T1", func(j *invoice.Job) { j.IdempotencyKey = "T2" })), invoice.Duplicate, made.Number, nil},
 	} {
-		result, err := b.generator.Forecast(t.Context(), test.request)
+		result, err := forecaster.Forecast(t.Context(), test.request)
 		if err != nil || result.Outcome != test.want || !slices.Equal(result.Differs, test.differs) {
 			t.Errorf("%s: %+v, error %v", name, result, err)
 			continue
@@ -38,8 +39,17 @@ func TestForecast(t *testing.T) {
 		}
 	}
 	var invalid *invoice.InvalidError
-	if _, err := b.generator.Forecast(t.Context(), request("second", job(t, "T2", func(j *invoice.Job) { j.Series = "INV-CN" }))); !errors.As(err, &invalid) {
-		t.Errorf("a series of the other kind: error %v", err)
+	if _, err := forecaster.Forecast(t.Context(), request("second", job(t, "T2", func(j *invoice.Job) { j.Series = "INV-CN" }))); !errors.As(err, &invalid) {
+		t.Errorf("the form of a series of the other kind: error %v", err)
+	}
+	b.exec(t, "INSERT INTO invoice_series (series, period, kind) VALUES ('CREDITS', '', 'credit_note'), ('YEARLY', '2010', 'credit_note')")
+	for _, series := range []string{"CREDITS", "YEARLY"} {
+		wrong := request("second", job(t, "T2", func(j *invoice.Job) { j.Series = series }))
+		_, err := forecaster.Forecast(t.Context(), wrong)
+		_, made := b.generator.Generate(t.Context(), wrong)
+		if !errors.As(err, &invalid) || made == nil || made.Error() != err.Error() {
+			t.Errorf("%s, which holds the other kind: forecast %v, then %v", series, err, made)
+		}
 	}
 	if n := b.count(t, "SELECT count(*) FROM invoices") + b.count(t, "SELECT sum(last_number) FROM invoice_series"); n != 2 {
 		t.Errorf("a forecast has written something: %d", n)

@@ -167,17 +167,18 @@ func (s *Store) recordFailed(ctx context.Context, e invoice.End) error {
 			return err
 		}
 		written := tx.Exec(`
-INSERT INTO invoicer.invoice_jobs (job_id, transaction_id, idempotency_key, producer, queue, payload, payload_raw, state, outcome, reason, attempts)
-SELECT ?, ?, ?, ?, ?, ?, ?, 'failed', ?, ?, ?
+INSERT INTO invoicer.invoice_jobs (job_id, transaction_id, idempotency_key, producer, queue, payload, payload_raw, state, outcome, reason, attempts, task_type)
+SELECT ?, ?, ?, ?, ?, ?, ?, 'failed', ?, ?, ?, ?
 WHERE NOT EXISTS (SELECT FROM invoicer.invoices WHERE transaction_id = ? AND job_id = ?)
   AND NOT EXISTS (SELECT FROM invoicer.duplicate_attempts WHERE job_id = ?)
 ON CONFLICT (job_id) DO UPDATE SET state = 'failed', outcome = excluded.outcome, reason = excluded.reason,
     idempotency_key = excluded.idempotency_key, producer = excluded.producer, queue = excluded.queue,
     payload = excluded.payload, payload_raw = excluded.payload_raw,
+    task_type = CASE WHEN invoice_jobs.dispatch > 0 THEN invoice_jobs.task_type ELSE excluded.task_type END, -- the ledger's own are invoices'
     invoice_id = NULL, attempts = excluded.attempts, updated_at = now()
 WHERE invoice_jobs.state IN ('enqueued', 'failed') AND invoice_jobs.transaction_id IS NOT DISTINCT FROM excluded.transaction_id`,
 			e.JobID, nullable(e.TransactionID), nullable(e.IdempotencyKey), nullable(e.Producer), e.Queue, asText, raw,
-			e.Outcome, detail, e.Attempts, e.TransactionID, e.JobID, e.JobID)
+			e.Outcome, detail, e.Attempts, nullable(storable(e.TaskType)), e.TransactionID, e.JobID, e.JobID)
 		if written.Error != nil || written.RowsAffected > 0 {
 			return written.Error
 		}

@@ -205,6 +205,8 @@ func decodeFailed(failed invoice.FailedJob) (*invoice.Job, []invoice.Problem, er
 		return nil, []invoice.Problem{{Field: field, Message: message}}, nil
 	}
 	switch {
+	case failed.TaskType != "":
+		return problem("task_type", fmt.Sprintf("is %.64q, which this program doesn't know: replay it with the one that does", failed.TaskType))
 	case failed.NoText:
 		return problem("payload", "is bytes that are no text")
 	case failed.Payload == nil:

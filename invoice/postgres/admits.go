@@ -1,0 +1,24 @@
+package postgres
+
+import (
+	"context"
+
+	"invoicer/invoice"
+)
+
+// Admits returns the error with which [Store.Insert] would refuse a slot whose series holds the other kind of document: the
+// counter of its period counts first, and without one those of other periods do.
+func (s *Store) Admits(ctx context.Context, slot invoice.Slot) error {
+	var kinds []string
+	err := s.db.WithContext(ctx).Raw("SELECT kind FROM invoicer.invoice_series WHERE series = ? ORDER BY period = ? DESC, period LIMIT 1",
+		slot.Series, slot.Period).Scan(&kinds).Error
+	if err != nil {
+		return classify(err)
+	}
+	if len(kinds) > 0 && kinds[0] != string(slot.Kind) {
+		return otherKind(slot)
+	}
+	return nil
+}
+
+var _ invoice.SeriesBook = (*Store)(nil)
