@@ -88,7 +88,7 @@ func hazards() []hazard {
 }
 
 func mutants() []mutant {
-	return slices.Concat(ofLocking(), ofDomain(), ofStore(), ofWorker(), ofLedger(), ofProgram())
+	return slices.Concat(ofLocking(), ofDomain(), ofStore(), ofWorker(), ofLedger(), ofProgram(), ofOperating())
 }
 
 // apply returns the files that a mutant changes, as they are after it.

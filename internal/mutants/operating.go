@@ -1,0 +1,76 @@
+package main
+
+// ofOperating are mistakes in what operators rely on: a restored database, rights, steps back, a log that can be read.
+func ofOperating() []mutant {
+	const program, theAudit, theStore, theWorker, theLedger = "./cmd/invoicer", "./invoice/postgres/audit", "./invoice/postgres", "./worker", "./worker/ledger"
+	return []mutant{
+		{
+			name: "a restored database is broken for ever", promise: immutable, hazard: restored,
+			changes: []change{{
+				"invoice/postgres/audit/enforced.go",
+				"case canonical(got.Definition) != canonical(want.Definition):", "case got.Definition != want.Definition:",
+			}},
+			in: theAudit, tests: []string{"TestConstraintsInOtherWords"},
+		},
+		{
+			name: "a weaker condition looks like the right one", promise: immutable, hazard: restored,
+			changes: []change{{"invoice/postgres/audit/definition.go", "case \",\", \"OR\", \"CASE\":", "case \",\":"}},
+			in:      theAudit, tests: []string{"TestCanonical", "TestCanonicalKeepsTheMeaning"},
+		},
+		{
+			name: "the audit doesn't look at functions that aren't triggers'", promise: classified,
+			changes: []change{{"invoice/postgres/audit/enforced.go", "AND prokind IN ('f', 'p')", "AND prorettype = 'trigger'::regtype"}},
+			in:      theAudit, tests: []string{"TestTriggers/jobs_accepted_with_the_caller's_rights"},
+		},
+		{
+			name: "functions look into the caller's temporary tables first", promise: immutable,
+			changes: []change{{"migrations/00009_restorable_checks.sql", "SET search_path = %I, pg_temp'", "SET search_path = %I'"}},
+			in:      theAudit, tests: []string{"TestExpected"},
+		},
+		{
+			name: "accepting a job needs more than the right to accept", promise: noneLost,
+			changes: []change{{"cmd/invoicer/enqueue.go", "return migrator.CheckAccept(ctx)", "return migrator.Check(ctx)"}},
+			in:      program, tests: []string{"TestAcceptingNeedsNoTable"},
+		},
+		{
+			name: "a want of rights isn't explained", promise: recovers,
+			changes: []change{{"cmd/invoicer/root.go", "if forbidden(err) {", "if forbidden(err) && cmd == nil {"}},
+			in:      program, tests: []string{"TestRightsThatAreMissing/status"},
+		},
+		{
+			name: "a migration is taken back over invoices", promise: immutable,
+			changes: []change{{"cmd/invoicer/migrate_down.go", "if len(reasons) == 0 {", "if len(reasons) >= 0 {"}},
+			in:      program, tests: []string{"TestMigrateDownOverInvoices"},
+		},
+		{
+			name: "a migration is taken back beside a worker that the ledger has lost sight of", promise: recovers, hazard: pausedWorker,
+			changes: []change{{"cmd/invoicer/migrate_down.go", "range consumers(ctx, cfg, ours) {", "range consumers(ctx, cfg, nil) {"}},
+			in:      program, tests: []string{"TestMigrateDownBesideAWorker/that_only_Redis_knows"},
+		},
+		{
+			name: "the demo migrates somebody's schema", promise: immutable,
+			changes: []change{{"cmd/invoicer/demo.go", "len(held) > 0 && !d.force {", "len(held) > 1 && !d.force {"}},
+			in:      program, tests: []string{"TestDemoTouchesNothingBeforeItRefuses/over_invoices"},
+		},
+		{
+			name: "a held lock fills the log", promise: recovers, hazard: killed,
+			changes: []change{{"worker/event.go", "if h.losses.first(loss{", "if true || h.losses.first(loss{"}},
+			in:      theWorker, tests: []string{"TestALostRaceIsLoggedOnce"},
+		},
+		{
+			name: "what a task was is forgotten", promise: classified,
+			changes: []change{{"worker/attempt.go", "kind != client.TaskType {", "kind == \"\" {"}},
+			in:      theWorker, tests: []string{"TestUnknownTaskTypeIsRecorded"},
+		},
+		{
+			name: "a task of another kind is replayed as an invoice's job", promise: classified,
+			changes: []change{{"worker/ledger/replay.go", "case failed.TaskType != \"\":", "case failed.TaskType == \"\\x00\":"}},
+			in:      theLedger, tests: []string{"TestReplayerGoesThroughOnce"},
+		},
+		{
+			name: "a forecast doesn't see what a series holds", promise: classified,
+			changes: []change{{"invoice/forecast.go", "f.series.Admits(ctx, slot)", "f.series.Admits(ctx, Slot{})"}},
+			in:      theStore, tests: []string{"TestForecast"},
+		},
+	}
+}
