@@ -14,8 +14,8 @@ func ofOperating() []mutant {
 		},
 		{
 			name: "a weaker condition looks like the right one", promise: immutable, hazard: restored,
-			changes: []change{{"invoice/postgres/audit/definition.go", "case \",\", \"OR\", \"CASE\":", "case \",\":"}},
-			in:      theAudit, tests: []string{"TestCanonical", "TestCanonicalKeepsTheMeaning"},
+			changes: []change{{"invoice/postgres/audit/definition.go", "case \",\", \"OR\":", "case \",\":"}},
+			in:      theAudit, tests: []string{"TestCanonical"},
 		},
 		{
 			name: "the audit doesn't look at functions that aren't triggers'", promise: classified,
@@ -44,7 +44,7 @@ func ofOperating() []mutant {
 		},
 		{
 			name: "a migration is taken back beside a worker that the ledger has lost sight of", promise: recovers, hazard: pausedWorker,
-			changes: []change{{"cmd/invoicer/migrate_down.go", "range consumers(ctx, cfg, ours) {", "range consumers(ctx, cfg, nil) {"}},
+			changes: []change{{"cmd/invoicer/migrate_down.go", "range consumers(ctx, cfg, ours) {", "range consumers(ctx, cfg, ours[:0]) {"}},
 			in:      program, tests: []string{"TestMigrateDownBesideAWorker/that_only_Redis_knows"},
 		},
 		{
@@ -69,7 +69,7 @@ func ofOperating() []mutant {
 		},
 		{
 			name: "a forecast doesn't see what a series holds", promise: classified,
-			changes: []change{{"invoice/forecast.go", "f.series.Admits(ctx, slot)", "f.series.Admits(ctx, Slot{})"}},
+			changes: []change{{"invoice/forecast.go", "f.series.Admits(ctx, slot)", "f.series.Admits(ctx, Slot{Kind: slot.Kind})"}},
 			in:      theStore, tests: []string{"TestForecast"},
 		},
 	}

@@ -99,7 +99,7 @@ func (t terms) isChain(chain string) bool {
 		switch one.token {
 		case chain:
 			is = true
-		case ",", "OR", "CASE":
+		case ",", "OR":
 			return false
 		}
 	}

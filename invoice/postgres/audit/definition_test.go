@@ -27,6 +27,7 @@ func TestCanonical(t *testing.T) {
 
 		"another bound":           {"CHECK (((p >= 0) AND (p <= 100)))", "CHECK (((p >= 0) AND (p <= 101)))", false},
 		"OR in AND":               {"CHECK (((a OR b) AND c))", "CHECK ((a OR b AND c))", false},
+		"OR beside AND in AND":    {"CHECK (((a OR b AND c) AND d))", "CHECK ((a OR b AND c AND d))", false},
 		"AND for OR":              {"CHECK ((a AND b))", "CHECK ((a OR b))", false},
 		"NOT of all":              {"CHECK ((NOT (a AND b)))", "CHECK ((NOT a AND b))", false},
 		"another order":           {"CHECK (((a - b) - c))", "CHECK ((a - (b - c)))", false},
