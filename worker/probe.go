@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -255,10 +256,7 @@ func (r *refusals) err(ctx context.Context, rdb redis.UniversalClient) error {
 	if len(r.commands) == 0 && !r.keys {
 		return explain(r.other)
 	}
-	user := "default"
-	if name, err := rdb.Do(ctx, "ACL", "WHOAMI").Text(); err == nil {
-		user = name
-	}
+	user := userOf(ctx, rdb)
 	var lacks []string
 	if len(r.commands) > 0 {
 		lacks = append(lacks, "run "+strings.Join(r.commands, ", "))
@@ -270,6 +268,21 @@ func (r *refusals) err(ctx context.Context, rdb redis.UniversalClient) error {
 		Code: forbidden, What: "user " + user + " may not " + strings.Join(lacks, ", and may not "),
 		Remedy: "ACL SETUSER " + user + " ~asynq:* ~invoicer:* &asynq:* +@read +@write +@scripting +@connection +@pubsub +info",
 	}
+}
+
+// userOf is as whom the client is known to Redis: that may have to be taken from what the client was told.
+func userOf(ctx context.Context, rdb redis.UniversalClient) string {
+	if name, err := rdb.Do(ctx, "ACL", "WHOAMI").Text(); err == nil {
+		return name
+	}
+	name := ""
+	switch client := rdb.(type) {
+	case *redis.Client:
+		name = client.Options().Username
+	case *redis.ClusterClient:
+		name = client.Options().Username
+	}
+	return cmp.Or(name, "default")
 }
 
 // explain says what to do about a refusal, where that is known.

@@ -72,7 +72,7 @@ func (a anatomist) cause(err error) cause {
 		c.code, c.text = slow, "no answer in the time that a job has"
 	case !unavailable && word != "":
 		c = ofRefusal(word)
-		c.server, c.text = a.redis, oneLine(err)
+		c.server, c.text = a.redis, fromWord(oneLine(err), word)
 	case unavailable, errors.As(err, &connect), tellsOfConnection(err):
 		c.code = away
 	}
@@ -135,6 +135,15 @@ func ofRefusal(word string) cause {
 		return cause{code: word, lasting: true}
 	}
 	return cause{code: word}
+}
+
+// fromWord leaves out what asynq puts before a refusal of Redis, and behind it.
+func fromWord(text, word string) string {
+	if i := strings.Index(text, word+" "); i > 0 {
+		text = text[i:]
+	}
+	text, _, _ = strings.Cut(text, " script: ")
+	return text
 }
 
 // refusalIn finds the word with which Redis has refused something; asynq hands some of its errors on as text.

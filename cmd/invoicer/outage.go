@@ -69,7 +69,7 @@ func (o *outages) probed(ctx context.Context, probe string, found *cause) {
 	for k, one := range o.known {
 		if one.failing[probe] && (found == nil || k != found.key()) {
 			delete(one.failing, probe)
-			clear(one.met) // who still meets it will say so
+			o.forget(one)
 		}
 	}
 	if found != nil {
@@ -78,6 +78,15 @@ func (o *outages) probed(ctx context.Context, probe string, found *cause) {
 		one.failing[probe] = true
 	}
 	o.settle(ctx)
+}
+
+// forget has an outage, and whatever may have come from it, be met anew: who still meets it will say so. With the lock held.
+func (o *outages) forget(over *outage) {
+	for _, one := range o.known {
+		if one == over || one.server == over.server && one.vague() {
+			clear(one.met)
+		}
+	}
 }
 
 // meet tells that work has met a cause; for certain, if it has waited in vain already.

@@ -92,17 +92,20 @@ func (v *visitor) CloseWrite() error {
 // bareError is what net/http writes, past every handler, below the status line of a request that it can't read.
 const bareError = "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
 
-// Write gives the answers that net/http makes by itself the headers that all others have.
+// Write gives the answers that net/http makes by itself, past every handler, the headers that all others have.
 func (v *visitor) Write(p []byte) (int, error) {
-	status, _, _ := bytes.Cut(p, []byte("\r\n"))
-	if !bytes.HasPrefix(p, []byte("HTTP/1.1 ")) || !bytes.HasPrefix(p[len(status):], []byte(bareError)) {
+	if !bytes.HasPrefix(p, []byte("HTTP/1.1 ")) {
+		return v.Conn.Write(p)
+	}
+	status, rest, _ := bytes.Cut(p, []byte("\r\n"))
+	if !bytes.HasPrefix(p[len(status):], []byte(bareError)) && !bytes.HasPrefix(status, []byte("HTTP/1.1 417 ")) {
 		return v.Conn.Write(p)
 	}
 	var answer bytes.Buffer
 	answer.Write(status)
 	answer.WriteString("\r\n")
-	_ = guardHeaders().Write(&answer)                               // into memory
-	answer.Write(bytes.TrimPrefix(p[len(status):], []byte("\r\n"))) // with what ends the headers
+	_ = guardHeaders().Write(&answer) // into memory
+	answer.Write(rest)
 	if _, err := v.Conn.Write(answer.Bytes()); err != nil {
 		return 0, err
 	}
