@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"invoicer/worker"
 )
 
 const (
@@ -193,7 +195,11 @@ func (o *outages) begin(ctx context.Context, one *outage) {
 		o.log.ErrorContext(ctx, one.server+" is away: jobs wait until it is back", "error", one.text)
 		return
 	}
-	o.log.ErrorContext(ctx, "jobs wait, or are put back: "+one.server+": "+one.text, "cause", one.code)
+	effect := "jobs wait, or are put back: "
+	if one.code == worker.Evicts {
+		effect = "queued jobs may vanish: "
+	}
+	o.log.ErrorContext(ctx, effect+one.server+": "+one.text, "cause", one.code)
 }
 
 func (o *outages) end(ctx context.Context, one *outage, now time.Time) {
