@@ -34,7 +34,8 @@ func (e *UnfitError) Error() string {
 
 // Codes of an [UnfitError] that [Probe] looks for by name.
 const (
-	Evicts    = "evicts" // keys that are in use may vanish
+	Evicts    = "evicts"  // keys that are in use may vanish
+	Unknown   = "unknown" // it doesn't have a command
 	forbidden = "NOPERM"
 )
 
@@ -234,12 +235,19 @@ func (refusal) RedisError()     {}
 type refusals struct {
 	commands []string // that its user may not run
 	keys     bool     // that its user may not use
+	unknown  []string // commands that it doesn't have
 	other    error    // the first of all others
 }
 
 func (r *refusals) add(command string, err error) {
 	switch {
 	case err == nil || errors.Is(err, redis.Nil):
+	case redis.HasErrorPrefix(err, "MOVED"), redis.HasErrorPrefix(err, "ASK"), redis.HasErrorPrefix(err, "TRYAGAIN"):
+		// The slot is on its way to another master: jobs follow it.
+	case strings.Contains(strings.ToLower(err.Error()), "unknown command"), strings.Contains(err.Error(), "Unknown Redis command"):
+		if !slices.Contains(r.unknown, command) {
+			r.unknown = append(r.unknown, command)
+		}
 	case !redis.HasErrorPrefix(err, forbidden):
 		if r.other == nil {
 			r.other = err
@@ -253,6 +261,12 @@ func (r *refusals) add(command string, err error) {
 
 // err returns what is to be said of the refusals. Rights come first: whoever waits for the rest waits in vain.
 func (r *refusals) err(ctx context.Context, rdb redis.UniversalClient) error {
+	if len(r.unknown) > 0 {
+		return &UnfitError{
+			Code: Unknown, What: "it does not know " + strings.Join(r.unknown, ", "),
+			Remedy: "Redis 6.2 or newer is needed, without rename-command for these",
+		}
+	}
 	if len(r.commands) == 0 && !r.keys {
 		return explain(r.other)
 	}

@@ -131,7 +131,7 @@ func ofRefusal(word string) cause {
 	switch word {
 	case "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK":
 		return cause{code: away}
-	case "NOPERM", "NOAUTH", "WRONGPASS", worker.Evicts:
+	case "NOPERM", "NOAUTH", "WRONGPASS", worker.Evicts, worker.Unknown:
 		return cause{code: word, lasting: true}
 	}
 	return cause{code: word}

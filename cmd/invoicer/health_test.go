@@ -114,21 +114,25 @@ func TestReadinessNamesWhatIsInTheWay(t *testing.T) {
 		}
 	}
 	for name, c := range map[string]struct {
-		fault  func(*testing.T, *site) (begin, end func())
-		names  []string
-		whiles bool // jobs can be enqueued while it lasts
+		fault func(*testing.T, *site) (begin, end func())
+		names []string
+		takes bool // jobs can be enqueued while it lasts
 	}{
 		"a read-only database": {
 			fault: onPostgres("ALTER SYSTEM SET default_transaction_read_only = on", "ALTER SYSTEM RESET default_transaction_read_only"),
-			names: []string{"postgres at", "read-only", "default_transaction_read_only"}, whiles: true,
+			names: []string{"postgres at", "read-only", "default_transaction_read_only"}, takes: true,
 		},
 		"a role without a right": {
 			fault: onPostgres("REVOKE INSERT ON invoicer.invoices FROM PUBLIC", "GRANT INSERT ON invoicer.invoices TO PUBLIC"),
-			names: []string{"postgres at", "lacks rights to invoices", "GRANT INSERT ON TABLE"}, whiles: true,
+			names: []string{"postgres at", "lacks rights to invoices", "GRANT INSERT ON TABLE"}, takes: true,
 		},
 		"a table that is gone": {
 			fault: onPostgres("ALTER TABLE invoicer.invoice_taxes RENAME TO gone", "ALTER TABLE invoicer.gone RENAME TO invoice_taxes"),
-			names: []string{"postgres at", "missing in schema", "invoice_taxes"}, whiles: true,
+			names: []string{"postgres at", "missing in schema", "invoice_taxes"}, takes: true,
+		},
+		"a standby that confirms no commit": {
+			fault: onPostgres("ALTER SYSTEM SET synchronous_standby_names = 'gone'", "ALTER SYSTEM RESET synchronous_standby_names"),
+			names: []string{"postgres at", "commits are not confirmed", "synchronous_standby_names"}, takes: true,
 		},
 		"a Redis without memory": {
 			fault: onRedis("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0"),
@@ -136,7 +140,7 @@ func TestReadinessNamesWhatIsInTheWay(t *testing.T) {
 		},
 		"a Redis that evicts": {
 			fault: onRedis("CONFIG SET maxmemory-policy allkeys-random", "CONFIG SET maxmemory-policy noeviction"),
-			names: []string{"redis at", "maxmemory-policy is allkeys-random", "noeviction"}, whiles: true,
+			names: []string{"redis at", "maxmemory-policy is allkeys-random", "noeviction"}, takes: true,
 		},
 		"a Redis that is a replica": {
 			fault: onRedis("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE"),
@@ -152,7 +156,7 @@ func TestReadinessNamesWhatIsInTheWay(t *testing.T) {
 		},
 		"no right to the keys": {
 			fault: onRedis("ACL SETUSER app resetkeys ~asynq:*", "ACL SETUSER app allkeys"),
-			names: []string{"redis at", "use the keys", "ACL SETUSER app"}, whiles: true,
+			names: []string{"redis at", "use the keys", "ACL SETUSER app"}, takes: true,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -173,7 +177,7 @@ func TestReadinessNamesWhatIsInTheWay(t *testing.T) {
 			begin, end := c.fault(t, s)
 			begin()
 			body := w.awaitReadyz(t, http.StatusServiceUnavailable)
-			if c.whiles {
+			if c.takes {
 				s.enqueue(t, "T1")
 			}
 			line := w.await(t, "level=ERROR")
@@ -186,7 +190,7 @@ func TestReadinessNamesWhatIsInTheWay(t *testing.T) {
 			end()
 			w.await(t, "jobs go on")
 			w.awaitReadyz(t, http.StatusOK)
-			if !c.whiles {
+			if !c.takes {
 				s.enqueue(t, "T1")
 			}
 			s.awaitEnds(t, 1)
@@ -201,6 +205,33 @@ func TestReadinessNamesWhatIsInTheWay(t *testing.T) {
 				t.Errorf("%d jobs have failed", n)
 			}
 		})
+	}
+}
+
+// What heals by itself doesn't keep a worker from starting: it is there, says that it isn't ready, and why.
+func TestWorkerStartsInAnOutage(t *testing.T) {
+	t.Parallel()
+	url, schema := schematest.On(t, sandboxtest.PrivatePostgres(t).URL)
+	s := newSiteOn(t, url, schema, sandboxtest.PrivateRedis(t).URL)
+	s.execute(t, "ALTER SYSTEM SET default_transaction_read_only = on")
+	s.execute(t, "SELECT pg_reload_conf()")
+	s.do(t, "CONFIG SET maxmemory 1")
+	w := s.start(t, "worker")
+	for _, word := range []string{"read-only", "OOM"} { // two at once are two
+		w.await(t, word)
+	}
+	body := w.awaitReadyz(t, http.StatusServiceUnavailable)
+	if !strings.Contains(body, "read-only") || !strings.Contains(body, "OOM") {
+		t.Errorf("/readyz: %s", body)
+	}
+	s.execute(t, "ALTER SYSTEM RESET default_transaction_read_only")
+	s.execute(t, "SELECT pg_reload_conf()")
+	s.do(t, "CONFIG SET maxmemory 0")
+	w.awaitReadyz(t, http.StatusOK)
+	s.enqueue(t, "T1")
+	s.awaitEnds(t, 1)
+	if began, ended := w.logged("ERROR", ""), w.logged("INFO", "jobs go on"); len(began) != 2 || len(ended) != 2 {
+		t.Errorf("%d lines tell of their begin, %d of their end:\n%s", len(began), len(ended), w.stderr())
 	}
 }
 

@@ -196,8 +196,11 @@ func (o *outages) begin(ctx context.Context, one *outage) {
 		return
 	}
 	effect := "jobs wait, or are put back: "
-	if one.code == worker.Evicts {
+	switch {
+	case one.code == worker.Evicts:
 		effect = "queued jobs may vanish: "
+	case one.lasting:
+		effect = "jobs are put back until somebody acts: "
 	}
 	o.log.ErrorContext(ctx, effect+one.server+": "+one.text, "cause", one.code)
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hibiken/asynqmon"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/redis/go-redis/v9"
 
 	"invoicer/config"
 )
@@ -133,11 +134,12 @@ const monitorConnections = 2 * connectionsBeside
 type monitorRedis struct{ cfg *config.Config }
 
 func (r monitorRedis) MakeRedisClient() any {
-	few := *r.cfg
-	few.Worker.Concurrency = 0
-	client, err := newRedis(&few, 0)
+	o, err := r.cfg.Redis.Options()
 	if err != nil {
 		return nil // asynqmon refuses; the configuration was checked before
 	}
+	o.PoolSize = connectionsBeside
+	client := redis.NewUniversalClient(o)
+	client.AddHook(&outageBackoff{})
 	return client
 }

@@ -271,6 +271,9 @@ func TestEveryAnswerHasTheGuardsHeaders(t *testing.T) {
 		if response.StatusCode != want {
 			t.Errorf("%.60q is answered with %d, want %d", request, response.StatusCode, want)
 		}
+		if response.Header.Get("X-Content-Type-Options") != "nosniff" || response.Header.Get("Referrer-Policy") != "no-referrer" || response.Header.Get("X-Frame-Options") != "DENY" {
+			t.Errorf("%.60q: %v", request, response.Header)
+		}
 		for name := range guardHeaders() {
 			value := response.Header.Get(name)
 			if standard := guardHeaders().Get(name); value != standard && (name != "Content-Security-Policy" || !strings.Contains(value, "frame-ancestors 'none'")) || len(response.Header.Values(name)) != 1 {
