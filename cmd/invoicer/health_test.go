@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"invoicer/internal/sandbox/sandboxtest"
+	"invoicer/internal/sandbox/servers"
 	"invoicer/internal/schematest"
 )
 
@@ -302,6 +303,21 @@ func TestRelayTellsWhatIsInItsWay(t *testing.T) {
 	}
 }
 
+// Nor is a reconciler silent.
+func TestReconcilerTellsWhatIsInItsWay(t *testing.T) {
+	t.Parallel()
+	s := sharedSite(t)
+	w := s.start(t, "worker")
+	w.awaitReadyz(t, http.StatusOK)
+	s.execute(t, `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'an own trigger refuses'; END $$`)
+	s.execute(t, "CREATE TRIGGER refuse BEFORE UPDATE ON ledger_queues EXECUTE FUNCTION refuse()")
+	if line := w.await(t, "level=ERROR"); !strings.Contains(line, "an own trigger refuses") {
+		t.Errorf("the line is %s", line)
+	}
+	s.execute(t, "DROP TRIGGER refuse ON ledger_queues")
+	w.await(t, "jobs go on")
+}
+
 // everyEnd has a worker come to each kind of end, by each way that a job can go.
 func (s *site) everyEnd(t *testing.T) {
 	t.Helper()
@@ -341,6 +357,17 @@ func TestWorkerNamesTheRightsThatItLacks(t *testing.T) {
 		s.execute(t, "REVOKE UPDATE ON invoice_jobs FROM "+role)
 		if body := w.awaitReadyz(t, http.StatusServiceUnavailable); !strings.Contains(body, "GRANT UPDATE ON TABLE") {
 			t.Errorf("/readyz: %s", body)
+		}
+	})
+	t.Run("to a Redis without scripts", func(t *testing.T) {
+		t.Parallel()
+		server, err := servers.StartRedis(t.Context(), servers.RedisOptions{Settings: map[string]string{"rename-command EVALSHA": ""}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { server.Close() })
+		if code, _, stderr := newSite(t, server.URL).run(t, "", "worker"); code != 1 || !strings.Contains(stderr, "does not know evalsha") {
+			t.Errorf("exit code %d, %s", code, stderr)
 		}
 	})
 	t.Run("to Redis", func(t *testing.T) {
