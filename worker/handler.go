@@ -116,6 +116,7 @@ func (h *Handler) process(ctx context.Context, a *attempt) error {
 
 	end, err := h.run(work, a)
 	for pause := firstPause; isOutage(err) && h.pauseFor(work, pause); pause = min(2*pause, longestPause) {
+		h.waits(a, err)
 		end, err = h.run(work, a) // it waits in hand: what is behind it in the queue would meet the same outage
 	}
 	if err != nil && a.exhausted(err, h.options.MaxRetry) {

@@ -60,6 +60,9 @@ func TestAJobInHandOutlastsAnOutage(t *testing.T) {
 	b.enqueue(t, job("T1"))
 	<-f.failed
 	<-f.failed // it asks again
+	if e := <-w.waits; !e.Outage() || !errors.Is(e.Err, invoice.ErrUnavailable) {
+		t.Errorf("it waits for %v", e.Err)
+	}
 	if err := server.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -10,7 +11,10 @@ import (
 
 // asynqLogger is asynq's door to slog. What asynq calls information is of interest only when debugging it, and so is
 // nearly every warning: of a job's end and of an outage, this package's callers tell better, and once.
-type asynqLogger struct{ log *slog.Logger }
+type asynqLogger struct {
+	log     *slog.Logger
+	observe func(Event) // is told of outages, which asynq complains about again and again
+}
 
 func (l asynqLogger) Debug(args ...any) { l.write(slog.LevelDebug, args) }
 func (l asynqLogger) Info(args ...any)  { l.write(slog.LevelDebug, args) }
@@ -39,13 +43,22 @@ func (l asynqLogger) write(level slog.Level, args []any) {
 	message := strings.TrimSpace(fmt.Sprint(args...))
 	if level == slog.LevelWarn && tellsOfOutage(message) {
 		level = slog.LevelDebug
+		l.observe(Event{What: Waits, Err: redisError(errors.New(message))})
 	}
 	l.log.Log(context.Background(), level, message, "from", "asynq")
 }
 
-// tellsOfOutage tells whether asynq complains about a Redis that is away; it hands over text, not errors.
+// tellsOfOutage tells whether asynq complains about a Redis that is away, or that refuses what every job needs; it hands
+// over text, not errors. That jobs can't be cancelled, which nobody here does, is no outage.
 func tellsOfOutage(message string) bool {
-	for _, sign := range []string{"dial ", "EOF", "connection re", "broken pipe", "i/o timeout", "deadline exceeded", "connection pool", "LOADING"} {
+	if strings.Contains(message, "subscribe") {
+		return false
+	}
+	for _, sign := range []string{
+		"dial ", "EOF", "connection re", "broken pipe", "i/o timeout", "deadline exceeded", "connection pool",
+		"LOADING ", "CLUSTERDOWN ", "MASTERDOWN ", "TRYAGAIN ", "READONLY ", "NOREPLICAS ", "MISCONF ", "OOM ", "NOPERM ", "NOAUTH ",
+		"executing the script can't",
+	} {
 		if strings.Contains(message, sign) {
 			return true
 		}

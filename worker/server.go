@@ -142,7 +142,7 @@ func NewServer(rdb redis.UniversalClient, h *Handler) (*Server, error) {
 			RetryDelayFunc:           retryDelay,
 			IsFailure:                isFailure,
 			ErrorHandler:             asynq.ErrorHandlerFunc(h.handleError),
-			Logger:                   asynqLogger{o.Logger},
+			Logger:                   asynqLogger{o.Logger, o.Observe},
 			LogLevel:                 asynq.DebugLevel,
 		}),
 	}, nil

@@ -108,6 +108,7 @@ type running struct {
 	*worker.Server
 	name   string
 	events chan worker.Event
+	waits  chan worker.Event // those of jobs that wait in hand
 }
 
 type parts struct {
@@ -121,7 +122,7 @@ type parts struct {
 // start runs a worker until the test ends.
 func (b *bench) start(t *testing.T, name string, change ...func(*parts)) *running {
 	t.Helper()
-	r := &running{name: name, events: make(chan worker.Event, 20_000)}
+	r := &running{name: name, events: make(chan worker.Event, 20_000), waits: make(chan worker.Event, 20_000)}
 	numbering, err := invoice.NewNumbering(invoice.NumberingOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -129,7 +130,13 @@ func (b *bench) start(t *testing.T, name string, change ...func(*parts)) *runnin
 	store := b.store(t)
 	p := parts{redis: b.rdb, queue: b.rdb, generator: invoice.NewGenerator(store, numbering), Options: worker.Options{
 		Name: name, Concurrency: 8, Queues: map[string]int{b.queue: 1},
-		Observe: func(e worker.Event) { r.events <- e },
+		Observe: func(e worker.Event) {
+			if e.What == worker.Waits {
+				r.waits <- e
+				return
+			}
+			r.events <- e
+		},
 	}}
 	for _, f := range change {
 		f(&p)

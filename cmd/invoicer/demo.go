@@ -97,7 +97,8 @@ func (a app) runDemo(cmd *cobra.Command, d *demo) error {
 		return err
 	}
 	defer d.close()
-	m, h := newMetrics(), d.health()
+	m := newMetrics()
+	h := d.health(m)
 	var p *pages
 	if d.serve {
 		if p, err = openPages(ctx, cfg, h, m); err != nil {
@@ -203,13 +204,13 @@ func (d *demo) keepServing(ctx context.Context, cmd *cobra.Command, h *health, p
 	}
 	var servers []*worker.Server
 	for i := range d.workers {
-		s, err := d.newWorker(fmt.Sprintf("worker-%d", i+1), queues, m.observe)
+		s, err := d.newWorker(fmt.Sprintf("worker-%d", i+1), queues, both(m.observe, h.observe))
 		if err != nil {
 			return err
 		}
 		servers = append(servers, s)
 	}
-	lookAfterLedger, err := d.newLedger(workerName(), queues, m.observeLedger)
+	lookAfterLedger, err := d.newLedger(workerName(), queues, both(m.observeLedger, h.observeLedger))
 	if err != nil {
 		return err
 	}

@@ -5,23 +5,33 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"invoicer/worker"
+	"invoicer/worker/ledger"
 )
 
-// A dependency is a server that work stands still without.
-type dependency struct {
-	name  string // with its address, without anything secret
-	probe func(context.Context) error
-	down  atomic.Bool
+// A probe tries, again and again, something that the work needs. Its error names what fails.
+type probe struct {
+	name   string
+	server string // of which its error speaks, unless it says otherwise
+	try    func(context.Context) error
 }
 
-// A health watches the dependencies: it logs one line when one goes away and one when it is back, and answers
-// /readyz.
+// A health watches what workers need: it has one line logged when something is in the way of the jobs and one when it is
+// out of it, and answers /readyz.
 type health struct {
-	dependencies []*dependency
-	draining     atomic.Bool
-	log          *slog.Logger
+	probes   []probe
+	causes   anatomist
+	outages  *outages
+	looked   atomic.Int64 // how many probes have been tried
+	draining atomic.Bool
+	log      *slog.Logger
 }
 
 const (
@@ -29,60 +39,135 @@ const (
 	probeTimeout  = 2 * time.Second
 )
 
-func (w *workplace) health() *health {
-	return &health{log: w.log, dependencies: []*dependency{
-		{name: "postgres at " + w.cfg.Database.Addr(), probe: w.store.Ping},
-		{name: "redis at " + w.cfg.Redis.Addr(), probe: func(ctx context.Context) error { return w.redis.Ping(ctx).Err() }},
-	}}
+// health returns what watches the workplace; its metrics join the others.
+func (w *workplace) health(m *metrics) *health {
+	gauge := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Namespace: "invoicer", Name: "outage", Help: "Whether jobs wait for this cause at present.",
+	}, []string{"server", "cause"})
+	h := &health{
+		log: w.log, causes: w.causes(), probes: w.probes(),
+		// A job that waits asks again before its time is up and, once it was put back, within 5 s of that.
+		outages: newOutages(w.log, w.cfg.Worker.JobTimeout+10*time.Second, gauge),
+	}
+	m.registry.MustRegister(gauge, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: "invoicer", Name: "ready", Help: "Whether this worker can work.",
+	}, func() float64 {
+		if len(h.obstacles()) == 0 {
+			return 1
+		}
+		return 0
+	}))
+	return h
 }
 
 // watch probes until ctx ends.
 func (h *health) watch(ctx context.Context) {
-	tick := time.NewTicker(probeInterval)
-	defer tick.Stop()
-	for {
-		for _, d := range h.dependencies {
-			h.look(ctx, d)
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
+	var all sync.WaitGroup
+	for _, p := range h.probes {
+		all.Go(func() {
+			tick := time.NewTicker(probeInterval)
+			defer tick.Stop()
+			h.look(ctx, p)
+			h.looked.Add(1)
+			for {
+				select {
+				case <-tick.C:
+					h.look(ctx, p)
+				case <-ctx.Done():
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+// look tries a probe. One that doesn't come back in time has failed, whatever becomes of it.
+func (h *health) look(ctx context.Context, p probe) {
+	limit, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	answer := make(chan error, 1)
+	go func() { answer <- p.try(limit) }()
+	late := time.NewTimer(probeTimeout + probeInterval/2)
+	defer late.Stop()
+	var err error
+	select {
+	case err = <-answer:
+		h.found(ctx, p, err)
+	case <-late.C:
+		h.found(ctx, p, context.DeadlineExceeded)
+		<-answer // the next one begins when this one has ended
 	}
 }
 
-func (h *health) look(ctx context.Context, d *dependency) {
-	probe, cancel := context.WithTimeout(ctx, probeTimeout)
-	defer cancel()
-	err := d.probe(probe)
+func (h *health) found(ctx context.Context, p probe, err error) {
 	if ctx.Err() != nil {
 		return
 	}
-	switch down := err != nil; {
-	case down && !d.down.Swap(true):
-		h.log.ErrorContext(ctx, d.name+" is away: jobs wait until it is back", "error", oneLine(err))
-	case !down && d.down.Swap(false):
-		h.log.InfoContext(ctx, d.name+" is back")
+	if err == nil {
+		h.outages.probed(ctx, p.name, nil)
+		return
+	}
+	c := p.cause(h.causes, err)
+	h.outages.probed(ctx, p.name, &c)
+}
+
+// cause tells why the probe has failed.
+func (p probe) cause(a anatomist, err error) cause {
+	c := a.cause(err)
+	switch c.code {
+	case slow:
+		return cause{server: p.server, code: away, text: "no answer within " + probeTimeout.String()}
+	case away, other:
+		c.server = p.server
+	}
+	if c.code == other {
+		c.code = p.name
+	}
+	return c
+}
+
+// observe learns from what happens to the jobs.
+func (h *health) observe(e worker.Event) {
+	switch {
+	case e.What == worker.Ended:
+		h.outages.goesOn("jobs")
+	case e.Outage() && !h.draining.Load():
+		h.outages.meet("jobs", h.causes.cause(e.Err), e.What == worker.PutBack)
 	}
 }
 
-// ServeHTTP answers whether this worker can work: 200, or 503 and what is missing.
-func (h *health) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
-	status, body := http.StatusOK, ""
-	for _, d := range h.dependencies {
-		if d.down.Load() {
-			status = http.StatusServiceUnavailable
-			body += d.name + " is away\n"
+// observeLedger learns from what the ledger's relay and reconciler meet.
+func (h *health) observeLedger(e ledger.Event) {
+	switch {
+	case e.What == ledger.Goes:
+		h.outages.goesOn(e.By)
+	case e.What == ledger.Waits && !h.draining.Load():
+		h.outages.meet(e.By, h.causes.cause(e.Err), false)
+	}
+}
+
+// obstacles lists why this worker can't work, a line for each.
+func (h *health) obstacles() []string {
+	list := h.outages.obstacles()
+	if h.draining.Load() {
+		list = append(list, "draining")
+	}
+	if len(list) == 0 && h.looked.Load() < int64(len(h.probes)) {
+		list = append(list, "starting")
+	}
+	return list
+}
+
+// ServeHTTP answers whether this worker can work: 200, or 503. To who is on this machine it names what is in the way.
+func (h *health) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	status, body := http.StatusOK, "ready"
+	if obstacles := h.obstacles(); len(obstacles) > 0 {
+		status, body = http.StatusServiceUnavailable, "not ready"
+		if isLocal(r) {
+			body = strings.Join(obstacles, "\n")
 		}
 	}
-	if h.draining.Load() {
-		status = http.StatusServiceUnavailable
-		body += "draining\n"
-	}
-	if body == "" {
-		body = "ready\n"
-	}
 	w.WriteHeader(status)
-	_, _ = fmt.Fprint(w, body) // whoever asked may have gone
+	_, _ = fmt.Fprintln(w, body) // whoever asked may have gone
 }

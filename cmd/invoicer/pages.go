@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/pprof"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/hibiken/asynqmon"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/redis/go-redis/v9"
 
 	"invoicer/config"
 )
@@ -18,12 +20,21 @@ import (
 // monitorPath is where asynqmon is shown.
 const monitorPath = "/monitor"
 
-// pages are what a worker shows of itself: /livez, /readyz, /metrics, and asynqmon to those on the same machine.
+// pages are what a worker shows of itself: /livez, /healthz and /readyz to everybody, /metrics, and asynqmon to those on
+// the same machine.
 type pages struct {
 	server   *http.Server
 	listener net.Listener
 	monitor  *asynqmon.HTTPHandler
 }
+
+// How long a visitor may take: for the headers, for the whole request, and to take the answer.
+const (
+	headerTimeout = 5 * time.Second
+	bodyTimeout   = 10 * time.Second
+	answerTimeout = 30 * time.Second
+	idleTimeout   = time.Minute
+)
 
 // openPages takes the configured address, and returns nil when there is none. Nothing is answered before serve.
 func openPages(ctx context.Context, cfg *config.Config, h *health, m *metrics) (*pages, error) {
@@ -34,9 +45,24 @@ func openPages(ctx context.Context, cfg *config.Config, h *health, m *metrics) (
 	if err != nil {
 		return nil, fmt.Errorf("http.addr %s can't be used (%w): give another one, or an empty one to have no pages", cfg.HTTP.Addr, errors.Unwrap(err))
 	}
-	p := &pages{listener: listener, monitor: asynqmon.New(asynqmon.Options{RootPath: monitorPath, RedisConnOpt: monitorRedis{cfg}})}
+	crowd := newVisitors(listener, roomForVisitors(cfg))
+	p := &pages{listener: crowd, monitor: asynqmon.New(asynqmon.Options{RootPath: monitorPath, RedisConnOpt: monitorRedis{cfg}})}
+	p.server = &http.Server{
+		Handler:           crowd.counted(guarded(p.routes(cfg, h, m))),
+		ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout, WriteTimeout: answerTimeout, IdleTimeout: idleTimeout,
+		MaxHeaderBytes:               16 << 10,
+		ConnContext:                  crowd.remember,
+		DisableGeneralOptionsHandler: true, // it answers without the headers that all have
+		ErrorLog:                     slog.NewLogLogger(h.log.Handler(), slog.LevelDebug),
+	}
+	return p, nil
+}
+
+func (p *pages) routes(cfg *config.Config, h *health, m *metrics) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "alive") })
+	alive := func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "alive") }
+	mux.HandleFunc("GET /livez", alive)
+	mux.HandleFunc("GET /healthz", alive)
 	mux.Handle("GET /readyz", h)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
 	mux.Handle(monitorPath+"/", localOnly(p.monitor))
@@ -46,11 +72,30 @@ func openPages(ctx context.Context, cfg *config.Config, h *health, m *metrics) (
 		profiles.HandleFunc("/debug/pprof/profile", pprof.Profile)
 		profiles.HandleFunc("/debug/pprof/trace", pprof.Trace)
 		profiles.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-		mux.Handle("/debug/pprof/", localOnly(profiles))
+		mux.Handle("/debug/pprof/", localOnly(unhurried(profiles)))
 	}
 	mux.Handle("GET /{$}", http.RedirectHandler(monitorPath+"/", http.StatusFound))
-	p.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
-	return p, nil
+	return mux
+}
+
+// unhurried is for answers that take as long as they were asked to: a profile of half a minute ends when the time for
+// reading the request is over, and pprof itself sees to the time for writing.
+func unhurried(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // where it can't be set, there is none
+		next.ServeHTTP(w, r)
+	})
+}
+
+// roomForVisitors is how many connections the pages may have, so that those of the work fit beside them.
+func roomForVisitors(cfg *config.Config) int {
+	const fewest, files = 8, 64
+	limit := descriptors()
+	if limit == 0 {
+		return mostVisitors
+	}
+	work := cfg.Worker.Concurrency + connectionsBeside + len(cfg.Worker.Queues) + mostDatabaseConnections + monitorConnections + files
+	return max(fewest, min((limit-work)/2, mostVisitors))
 }
 
 // url is where the pages are, for people.
@@ -82,41 +127,19 @@ func (p *pages) close() {
 	_ = p.monitor.Close()
 }
 
-// monitorRedis gives asynqmon connections of its own, which it closes itself.
+// monitorConnections is how many connections to Redis asynqmon's two clients have, at most.
+const monitorConnections = 2 * connectionsBeside
+
+// monitorRedis gives asynqmon connections of its own, which it closes itself: few, as it is visitors who use them.
 type monitorRedis struct{ cfg *config.Config }
 
 func (r monitorRedis) MakeRedisClient() any {
-	client, err := newRedis(r.cfg, 0)
+	o, err := r.cfg.Redis.Options()
 	if err != nil {
 		return nil // asynqmon refuses; the configuration was checked before
 	}
+	o.PoolSize = connectionsBeside
+	client := redis.NewUniversalClient(o)
+	client.AddHook(&outageBackoff{})
 	return client
-}
-
-// localOnly shows asynqmon, and profiles, which know no users and no rights, only to who is on this machine (or forwards a
-// port to it), and only from its own pages: anybody else's page that a browser here has open must neither read nor press.
-func localOnly(next http.Handler) http.Handler {
-	sameOrigin := http.NewCrossOriginProtection().Handler(next)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-		forwarded := r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Forwarded") != "" // by a proxy, for somebody elsewhere
-		if forwarded || local == nil || !isLoopback(local.String()) || !isLoopback(r.RemoteAddr) || !isLoopback(r.Host) {
-			http.Error(w, "this is shown on loopback only: forward a port, or put a proxy with authentication beside it", http.StatusForbidden)
-			return
-		}
-		// Its page links a web font; nobody else needs to know who looks at it.
-		w.Header().Set("Content-Security-Policy", "default-src 'self' 'unsafe-inline' data:; frame-ancestors 'none'")
-		w.Header().Set("Referrer-Policy", "no-referrer")
-		sameOrigin.ServeHTTP(w, r)
-	})
-}
-
-// isLoopback tells whether an address with or without a port is this machine's own.
-func isLoopback(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		host = address
-	}
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

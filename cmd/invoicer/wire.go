@@ -128,6 +128,9 @@ func openWorkplace(ctx context.Context, cfg *config.Config, queues int, log *slo
 	if err := waitFor(ctx, log, "postgres at "+cfg.Database.Addr(), w.store.Ping); err != nil {
 		return nil, err
 	}
+	if err := w.refuseWithoutRights(ctx); err != nil {
+		return nil, err
+	}
 	migrator, err := migrations.New(string(cfg.Database.URL), cfg.Database.Schema)
 	if err != nil {
 		return nil, err
@@ -138,10 +141,10 @@ func openWorkplace(ctx context.Context, cfg *config.Config, queues int, log *slo
 	if err := waitFor(ctx, log, "redis at "+cfg.Redis.Addr(), func(ctx context.Context) error { return w.redis.Ping(ctx).Err() }); err != nil {
 		return nil, err
 	}
-	if err := refuseEviction(ctx, w.redis); err != nil {
+	if w.databaseID, err = w.store.DatabaseID(ctx); err != nil {
 		return nil, err
 	}
-	if w.databaseID, err = w.store.DatabaseID(ctx); err != nil {
+	if err := w.refuseUnfit(ctx); err != nil {
 		return nil, err
 	}
 	w.locker, err = locking.New(w.shared, locking.Options{Prefix: "invoicer:" + w.databaseID + ":", TTL: cfg.Lock.TTL})
@@ -205,28 +208,4 @@ func workerName() string {
 		host = "worker"
 	}
 	return fmt.Sprintf("%s-%d-%04x", host, os.Getpid(), rand.Uint32()&0xffff) //nolint:gosec // needs no secrecy
-}
-
-// refuseEviction insists on a Redis that keeps what it was given: with any other policy than noeviction it may drop
-// locks, leases and queued jobs when its memory is full.
-func refuseEviction(ctx context.Context, rdb redis.UniversalClient) error {
-	check := func(ctx context.Context, node interface {
-		Info(ctx context.Context, sections ...string) *redis.StringCmd
-	},
-	) error {
-		info, err := node.Info(ctx, "memory").Result()
-		if err != nil {
-			return fmt.Errorf("redis: read maxmemory_policy: %w", err)
-		}
-		_, policy, found := strings.Cut(info, "maxmemory_policy:")
-		policy, _, _ = strings.Cut(policy, "\r\n")
-		if found && policy != "noeviction" {
-			return fmt.Errorf("redis has maxmemory-policy %s, with which it may drop locks and jobs when its memory is full: set it to noeviction", policy)
-		}
-		return nil
-	}
-	if cluster, ok := rdb.(*redis.ClusterClient); ok {
-		return cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error { return check(ctx, node) })
-	}
-	return check(ctx, rdb)
 }

@@ -25,7 +25,7 @@ At the first SIGINT or SIGTERM it takes no more jobs, finishes those in hand (wo
 ends with 0. At the second it ends at once, with 1; the jobs in hand are then taken up again when their leases have
 run out. Nothing is lost either way.
 
-On http.addr it answers /livez, /readyz and /metrics, and shows the queues under /monitor/ to who is on this machine.`,
+On http.addr it answers /livez, /healthz, /readyz and /metrics, and shows the queues under /monitor/ to who is on this machine.`,
 		Example: `  invoicer worker
   invoicer worker --worker-concurrency 50 --worker-queues critical=6,default=3
   INVOICER_HTTP_ADDR=0.0.0.0:8080 invoicer worker`,
@@ -50,22 +50,31 @@ func (a app) work(cmd *cobra.Command) error {
 		return err
 	}
 	defer w.close()
-	m, h := newMetrics(), w.health()
+	m := newMetrics()
+	h := w.health(m)
 	p, err := openPages(ctx, cfg, h, m)
 	if err != nil {
 		return err
 	}
 	defer p.close()
 	name := workerName()
-	server, err := w.newWorker(name, cfg.Worker.Queues, m.observe)
+	server, err := w.newWorker(name, cfg.Worker.Queues, both(m.observe, h.observe))
 	if err != nil {
 		return err
 	}
-	lookAfterLedger, err := w.newLedger(name, cfg.Worker.Queues, m.observeLedger)
+	lookAfterLedger, err := w.newLedger(name, cfg.Worker.Queues, both(m.observeLedger, h.observeLedger))
 	if err != nil {
 		return err
 	}
 	return runWorkers(ctx, []*worker.Server{server}, lookAfterLedger, h, p)
+}
+
+// both tells two observers.
+func both[E any](first, second func(E)) func(E) {
+	return func(e E) {
+		first(e)
+		second(e)
+	}
 }
 
 // runWorkers runs the workers and what goes with them until ctx ends, and drains them then.

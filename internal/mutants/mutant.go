@@ -74,6 +74,10 @@ const (
 	storm             hazard = "one transaction thousands of times"
 	redisDown         hazard = "Redis is down"
 	postgresDown      hazard = "Postgres is down, or its disk is full"
+	redisRefuses      hazard = "Redis is full, or refuses commands and scripts, while PING is well"
+	postgresRefuses   hazard = "the database is read-only, a right or a table is missing, or no commit is confirmed, while it answers"
+	slowVisitors      hazard = "visitors hold connections open without asking"
+	rebinding         hazard = "a foreign page, or a proxy, reaches what is for this machine only"
 	otherSlot         hazard = "the keys of a script are in two slots of a cluster"
 )
 
@@ -83,12 +87,12 @@ func hazards() []hazard {
 	return []hazard{
 		pausedWorker, crashAfterLocking, lostReplyToSet, winnerFails, killed, lostCommit, burntNumber, pausedCounter,
 		blindConflict, sameKey, failover, flushed, evicted, lostLease, lostAck, lostEnqueue, shutdown, undecodable,
-		retriesUsedUp, oldSnapshot, badText, restored, storm, redisDown, postgresDown, otherSlot,
+		retriesUsedUp, oldSnapshot, badText, restored, storm, redisDown, postgresDown, redisRefuses, postgresRefuses, slowVisitors, rebinding, otherSlot,
 	}
 }
 
 func mutants() []mutant {
-	return slices.Concat(ofLocking(), ofDomain(), ofStore(), ofWorker(), ofLedger(), ofProgram(), ofOperating())
+	return slices.Concat(ofLocking(), ofDomain(), ofStore(), ofWorker(), ofLedger(), ofProgram(), ofReadiness(), ofListener(), ofOperating())
 }
 
 // apply returns the files that a mutant changes, as they are after it.

@@ -38,7 +38,7 @@ func ofProgram() []mutant {
 		},
 		{
 			name: "a Redis that evicts is good enough", promise: noneLost, hazard: evicted,
-			changes: []change{{"cmd/invoicer/wire.go", "if found && policy != \"noeviction\" {", "if found && policy == \"\" {"}},
+			changes: []change{{"worker/probe.go", "case known && policy != \"noeviction\":", "case known && policy == \"\":"}},
 			in:      program, tests: []string{"TestWorkerRefusesServersThatAreNotFit/an_evicting_Redis"},
 		},
 		{

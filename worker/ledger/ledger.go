@@ -23,6 +23,8 @@ const (
 	Swept     = "swept"     // after Redis had forgotten something, every job was looked for
 	Watching  = "watching"  // a queue is this process's to look after
 	Suspected = "suspected" // Redis has forgotten something, or may have
+	Waits     = "waits"     // something is in the way: it is tried again and again
+	Goes      = "goes"      // nothing is in the way
 )
 
 // An Event is something that was done, for metrics and tests.
@@ -31,7 +33,15 @@ type Event struct {
 	Queue string // "" where jobs of several are meant
 	JobID string // where it is about one
 	Jobs  int    // how many it is about
+	By    string // ByRelay or ByReconciler, where it waits or goes
+	Err   error  // why it waits
 }
+
+// Who waits or goes, as [Event] tells it.
+const (
+	ByRelay      = "relay"
+	ByReconciler = "reconciler"
+)
 
 // pause waits, for as long as it is told or a tenth more or less, and tells whether to go on.
 func pause(ctx context.Context, d time.Duration) bool {

@@ -125,8 +125,12 @@ func NewReconciler(warden Warden, book Book, recorder Recorder, rdb redis.Univer
 // Run looks after the queues until ctx ends. While a server is away it does nothing but ask again.
 func (r *Reconciler) Run(ctx context.Context) {
 	for {
-		if err := r.round(ctx); err != nil && ctx.Err() == nil {
+		switch err := r.round(ctx); {
+		case err == nil:
+			r.options.Observe(Event{What: Goes, By: ByReconciler})
+		case ctx.Err() == nil:
 			r.options.Logger.DebugContext(ctx, "reconciler waits", "error", err)
+			r.options.Observe(Event{What: Waits, By: ByReconciler, Err: err})
 		}
 		if !pause(ctx, r.options.Interval) {
 			break

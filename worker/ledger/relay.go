@@ -86,8 +86,10 @@ func (r *Relay) Run(ctx context.Context) {
 		}
 		if err == nil {
 			backoff = shortestBackoff
+			r.options.Observe(Event{What: Goes, By: ByRelay})
 			continue
 		}
+		r.options.Observe(Event{What: Waits, By: ByRelay, Err: err})
 		r.options.Logger.DebugContext(ctx, "relay waits", "error", err)
 		if pause(ctx, backoff) {
 			r.awaitRedis(ctx)
@@ -106,7 +108,12 @@ func (r *Relay) await(ctx context.Context) error {
 
 // awaitRedis waits until Redis answers: claiming what can't be sent would only wear the rows out.
 func (r *Relay) awaitRedis(ctx context.Context) {
-	for backoff := shortestBackoff; r.queue.Ping() != nil; backoff = min(2*backoff, longestBackoff) {
+	for backoff := shortestBackoff; ; backoff = min(2*backoff, longestBackoff) {
+		err := r.queue.Ping()
+		if err == nil {
+			return
+		}
+		r.options.Observe(Event{What: Waits, By: ByRelay, Err: err})
 		if !pause(ctx, backoff) {
 			return
 		}

@@ -1,0 +1,387 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"invoicer/internal/sandbox/sandboxtest"
+	"invoicer/internal/sandbox/servers"
+	"invoicer/internal/schematest"
+)
+
+// execute runs a statement as the schema's owner, also where the database is read-only.
+func (s *site) execute(t *testing.T, statement string) {
+	t.Helper()
+	connection, err := s.db.Conn(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connection.Close()
+	for _, one := range []string{"SET default_transaction_read_only = off", statement} {
+		if _, err := connection.ExecContext(context.Background(), one); err != nil {
+			t.Fatalf("%s: %v", one, err)
+		}
+	}
+}
+
+// do runs commands of Redis, one on each line.
+func (s *site) do(t *testing.T, commands string) {
+	t.Helper()
+	for line := range strings.Lines(commands) {
+		var command []any
+		for word := range strings.FieldsSeq(line) {
+			command = append(command, word)
+		}
+		if err := s.rdb.Do(context.Background(), command...).Err(); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+	}
+}
+
+// as has the program use other credentials.
+func (s *site) asRedisUser(t *testing.T, name string) *site {
+	t.Helper()
+	options, err := redis.ParseURL(s.redisURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.with("INVOICER_REDIS_URL=unix://" + name + ":pw@" + options.Addr)
+}
+
+// asRole has the program connect as a role that has no rights yet.
+func (s *site) asRole(t *testing.T) (changed *site, role string) {
+	t.Helper()
+	role = "r_" + s.schema
+	s.execute(t, "CREATE ROLE "+role+" LOGIN")
+	t.Cleanup(func() {
+		s.execute(t, "DROP OWNED BY "+role)
+		s.execute(t, "DROP ROLE "+role)
+	})
+	url := strings.Replace(s.databaseURL, "user=postgres", "user="+role, 1)
+	url = strings.Replace(url, "postgres://postgres@", "postgres://"+role+"@", 1)
+	if url == s.databaseURL {
+		t.Fatalf("no user is in %s", url)
+	}
+	return s.with("INVOICER_DATABASE_URL=" + url), role
+}
+
+// awaitReadyz returns once /readyz answers with that status, and what it says.
+func (p *process) awaitReadyz(t *testing.T, status int) string {
+	t.Helper()
+	url := p.pages(t) + "/readyz"
+	deadline := time.Now().Add(time.Minute)
+	for {
+		code, body := get(t, url)
+		if code == status {
+			return body
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("/readyz still answers %d: %s", code, body)
+		}
+		time.Sleep(20 * time.Millisecond) // it tells of changes in no other way
+	}
+}
+
+// lines returns what the process has logged at a level.
+func (p *process) logged(level, text string) (lines []string) {
+	for line := range strings.Lines(p.stderr()) {
+		if strings.Contains(line, "level="+level) && strings.Contains(line, text) {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// What keeps jobs from being worked on has one line when it begins, which names it, turns /readyz red, and has one line
+// when it ends; the jobs end then.
+func TestReadinessNamesWhatIsInTheWay(t *testing.T) {
+	t.Parallel()
+	onPostgres := func(begin, end string) func(*testing.T, *site) (func(), func()) {
+		return func(t *testing.T, s *site) (func(), func()) {
+			return func() { s.execute(t, begin); s.execute(t, "SELECT pg_reload_conf()") },
+				func() { s.execute(t, end); s.execute(t, "SELECT pg_reload_conf()") }
+		}
+	}
+	onRedis := func(begin, end string) func(*testing.T, *site) (func(), func()) {
+		return func(t *testing.T, s *site) (func(), func()) {
+			return func() { s.do(t, begin) }, func() { s.do(t, end) }
+		}
+	}
+	for name, c := range map[string]struct {
+		fault func(*testing.T, *site) (begin, end func())
+		names []string
+		takes bool // jobs can be enqueued while it lasts
+	}{
+		"a read-only database": {
+			fault: onPostgres("ALTER SYSTEM SET default_transaction_read_only = on", "ALTER SYSTEM RESET default_transaction_read_only"),
+			names: []string{"postgres at", "read-only", "default_transaction_read_only"}, takes: true,
+		},
+		"a role without a right": {
+			fault: onPostgres("REVOKE INSERT ON invoicer.invoices FROM PUBLIC", "GRANT INSERT ON invoicer.invoices TO PUBLIC"),
+			names: []string{"postgres at", "lacks rights to invoices", "GRANT INSERT ON TABLE"}, takes: true,
+		},
+		"a table that is gone": {
+			fault: onPostgres("ALTER TABLE invoicer.invoice_taxes RENAME TO gone", "ALTER TABLE invoicer.gone RENAME TO invoice_taxes"),
+			names: []string{"postgres at", "missing in schema", "invoice_taxes"}, takes: true,
+		},
+		"a standby that confirms no commit": {
+			fault: onPostgres("ALTER SYSTEM SET synchronous_standby_names = 'gone'", "ALTER SYSTEM RESET synchronous_standby_names"),
+			names: []string{"postgres at", "commits are not confirmed", "synchronous_standby_names"}, takes: true,
+		},
+		"a Redis without memory": {
+			fault: onRedis("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0"),
+			names: []string{"redis at", "OOM", "maxmemory"},
+		},
+		"a Redis that evicts": {
+			fault: onRedis("CONFIG SET maxmemory-policy allkeys-random", "CONFIG SET maxmemory-policy noeviction"),
+			names: []string{"redis at", "maxmemory-policy is allkeys-random", "noeviction"}, takes: true,
+		},
+		"a Redis that is a replica": {
+			fault: onRedis("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE"),
+			names: []string{"redis at", "read-only replica"},
+		},
+		"no right to run scripts": {
+			fault: onRedis("ACL SETUSER app -eval -evalsha", "ACL SETUSER app +eval +evalsha"),
+			names: []string{"redis at", "user app may not run", "evalsha", "ACL SETUSER app"},
+		},
+		"no right to a command of a script": {
+			fault: onRedis("ACL SETUSER app -zadd", "ACL SETUSER app +zadd"),
+			names: []string{"redis at", "user app may not run zadd", "ACL SETUSER app"},
+		},
+		"no right to the keys": {
+			fault: onRedis("ACL SETUSER app resetkeys ~asynq:*", "ACL SETUSER app allkeys"),
+			names: []string{"redis at", "use the keys", "ACL SETUSER app"}, takes: true,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url, schema := schematest.On(t, sandboxtest.PrivatePostgres(t).URL)
+			s := newSiteOn(t, url, schema, sandboxtest.PrivateRedis(t).URL)
+			s.do(t, "ACL SETUSER app on >pw ~* &* +@all")
+			limited, role := s.asRole(t)
+			s.execute(t, "GRANT USAGE ON SCHEMA invoicer TO "+role)
+			s.execute(t, "GRANT SELECT, UPDATE ON ALL TABLES IN SCHEMA invoicer TO "+role)
+			s.execute(t, "GRANT USAGE ON ALL SEQUENCES IN SCHEMA invoicer TO "+role)
+			s.execute(t, "GRANT INSERT ON ALL TABLES IN SCHEMA invoicer TO PUBLIC")
+			w := limited.asRedisUser(t, "app").start(t, "worker")
+			if body := w.awaitReadyz(t, http.StatusOK); body != "ready\n" {
+				t.Errorf("/readyz: %s", body)
+			}
+
+			begin, end := c.fault(t, s)
+			begin()
+			body := w.awaitReadyz(t, http.StatusServiceUnavailable)
+			if c.takes {
+				s.enqueue(t, "T1")
+			}
+			line := w.await(t, "level=ERROR")
+			for _, word := range c.names {
+				if !strings.Contains(body, word) || !strings.Contains(line, word) {
+					t.Errorf("%q is missed in /readyz or in the log:\n%s\n%s", word, body, line)
+				}
+			}
+			w.stays(t, http.StatusServiceUnavailable, persistence+2*time.Second) // jobs meet it as well meanwhile
+			end()
+			w.await(t, "jobs go on")
+			w.awaitReadyz(t, http.StatusOK)
+			if !c.takes {
+				s.enqueue(t, "T1")
+			}
+			s.awaitEnds(t, 1)
+			w.signal(t, syscall.SIGTERM)
+			if code := w.exit(t); code != 0 {
+				t.Errorf("exit code %d", code)
+			}
+			if began, ended := w.logged("ERROR", ""), w.logged("INFO", "jobs go on"); len(began) != 1 || len(ended) != 1 {
+				t.Errorf("%d lines tell of its begin, %d of its end:\n%s", len(began), len(ended), w.stderr())
+			}
+			if n := s.count(t, "SELECT count(*) FROM invoice_jobs WHERE state = 'failed'"); n != 0 {
+				t.Errorf("%d jobs have failed", n)
+			}
+		})
+	}
+}
+
+// What heals by itself doesn't keep a worker from starting: it is there, says that it isn't ready, and why.
+func TestWorkerStartsInAnOutage(t *testing.T) {
+	t.Parallel()
+	url, schema := schematest.On(t, sandboxtest.PrivatePostgres(t).URL)
+	s := newSiteOn(t, url, schema, sandboxtest.PrivateRedis(t).URL)
+	s.execute(t, "ALTER SYSTEM SET default_transaction_read_only = on")
+	s.execute(t, "SELECT pg_reload_conf()")
+	s.do(t, "CONFIG SET maxmemory 1")
+	w := s.start(t, "worker")
+	for _, word := range []string{"read-only", "OOM"} { // two at once are two
+		w.await(t, word)
+	}
+	body := w.awaitReadyz(t, http.StatusServiceUnavailable)
+	if !strings.Contains(body, "read-only") || !strings.Contains(body, "OOM") {
+		t.Errorf("/readyz: %s", body)
+	}
+	s.execute(t, "ALTER SYSTEM RESET default_transaction_read_only")
+	s.execute(t, "SELECT pg_reload_conf()")
+	s.do(t, "CONFIG SET maxmemory 0")
+	w.awaitReadyz(t, http.StatusOK)
+	s.enqueue(t, "T1")
+	s.awaitEnds(t, 1)
+	if began, ended := w.logged("ERROR", ""), w.logged("INFO", "jobs go on"); len(began) != 2 || len(ended) != 2 {
+		t.Errorf("%d lines tell of their begin, %d of their end:\n%s", len(began), len(ended), w.stderr())
+	}
+}
+
+// stays makes sure that /readyz goes on to answer so.
+func (p *process) stays(t *testing.T, status int, d time.Duration) {
+	t.Helper()
+	url := p.pages(t) + "/readyz"
+	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+		if code, body := get(t, url); code != status {
+			t.Fatalf("/readyz answers %d: %s", code, body)
+		}
+	}
+}
+
+// What no probe looks for, the jobs tell of.
+func TestJobsTellWhatIsInTheWay(t *testing.T) {
+	t.Parallel()
+	s := sharedSite(t)
+	w := s.start(t, "worker")
+	w.awaitReadyz(t, http.StatusOK)
+	s.execute(t, `CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = '53100'; END $$`)
+	s.execute(t, "CREATE TRIGGER full_disk BEFORE INSERT ON invoices EXECUTE FUNCTION full_disk()")
+	s.enqueue(t, "T1", "T2", "T3")
+	if line := w.await(t, "level=ERROR"); !strings.Contains(line, "no space left (SQLSTATE 53100): make room on its disk") {
+		t.Errorf("the line is %s", line)
+	}
+	if body := w.awaitReadyz(t, http.StatusServiceUnavailable); !strings.Contains(body, "no space left") {
+		t.Errorf("/readyz: %s", body)
+	}
+	_, metrics := get(t, w.pages(t)+"/metrics")
+	for _, want := range []string{`invoicer_outage{cause="53100",server="postgres"} 1`, "invoicer_ready 0"} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("/metrics lacks %s", want)
+		}
+	}
+	s.execute(t, "DROP TRIGGER full_disk ON invoices")
+	s.awaitEnds(t, 3)
+	w.await(t, "jobs go on")
+	w.awaitReadyz(t, http.StatusOK)
+	if n := len(w.logged("ERROR", "")); n != 1 {
+		t.Errorf("%d errors are logged", n)
+	}
+	_, metrics = get(t, w.pages(t)+"/metrics")
+	for _, want := range []string{`invoicer_outage{cause="53100",server="postgres"} 0`, "invoicer_ready 1"} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("/metrics lacks %s", want)
+		}
+	}
+}
+
+// A relay that can't get on says so as well.
+func TestRelayTellsWhatIsInItsWay(t *testing.T) {
+	t.Parallel()
+	s := sharedSite(t)
+	w := s.start(t, "worker")
+	w.awaitReadyz(t, http.StatusOK)
+	s.execute(t, `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'an own trigger refuses'; END $$`)
+	s.execute(t, "CREATE TRIGGER refuse BEFORE UPDATE ON invoice_jobs EXECUTE FUNCTION refuse()")
+	s.execute(t, `SELECT accept('{"transaction_id":"T1","issued_at":"2010-12-01T08:26:00Z","currency":"GBP","lines":[{"quantity":1,"unit_price":"2.55"}]}', '`+s.queue+`')`)
+	if line := w.await(t, "level=ERROR"); !strings.Contains(line, "an own trigger refuses") {
+		t.Errorf("the line is %s", line)
+	}
+	s.execute(t, "DROP TRIGGER refuse ON invoice_jobs")
+	s.awaitEnds(t, 1)
+	w.await(t, "jobs go on")
+	if n := len(w.logged("ERROR", "")); n != 1 {
+		t.Errorf("%d errors are logged", n)
+	}
+}
+
+// Nor is a reconciler silent.
+func TestReconcilerTellsWhatIsInItsWay(t *testing.T) {
+	t.Parallel()
+	s := sharedSite(t)
+	w := s.start(t, "worker")
+	w.awaitReadyz(t, http.StatusOK)
+	s.execute(t, `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'an own trigger refuses'; END $$`)
+	s.execute(t, "CREATE TRIGGER refuse BEFORE UPDATE ON ledger_queues EXECUTE FUNCTION refuse()")
+	if line := w.await(t, "level=ERROR"); !strings.Contains(line, "an own trigger refuses") {
+		t.Errorf("the line is %s", line)
+	}
+	s.execute(t, "DROP TRIGGER refuse ON ledger_queues")
+	w.await(t, "jobs go on")
+}
+
+// everyEnd has a worker come to each kind of end, by each way that a job can go.
+func (s *site) everyEnd(t *testing.T) {
+	t.Helper()
+	const job = `{"transaction_id":"%ID%","issued_at":"2010-12-01T08:26:00Z","currency":"GBP","lines":[{"quantity":1,"unit_price":"%PRICE%"}]}`
+	line := func(id, price string) string {
+		return strings.NewReplacer("%ID%", id, "%PRICE%", price).Replace(job)
+	}
+	s.enqueue(t, "T1", "T1")
+	s.awaitEnds(t, 2)
+	for _, payload := range []string{line("T1", "3.00"), line("T2", "2.55"), line("T2", "2.55"), line("T3", "-1.00")} {
+		s.execute(t, "SELECT accept('"+payload+"', '"+s.queue+"')")
+	}
+	s.awaitEnds(t, 6)
+	if got := s.text(t, "SELECT concat_ws(' ', (SELECT count(*) FROM invoices), (SELECT count(*) FROM duplicate_attempts), (SELECT string_agg(outcome, ' ') FROM invoice_jobs WHERE state = 'failed'))"); got != "3 2 conflict" {
+		t.Errorf("the ends are %s", got)
+	}
+}
+
+// A worker that could do nothing doesn't start, and what it says is enough to make it.
+func TestWorkerNamesTheRightsThatItLacks(t *testing.T) {
+	t.Parallel()
+	t.Run("to the database", func(t *testing.T) {
+		t.Parallel()
+		s := sharedSite(t)
+		limited, role := s.asRole(t)
+		code, _, stderr := limited.run(t, "", "worker")
+		grants := regexp.MustCompile(`GRANT [^;]*;`).FindAllString(stderr, -1)
+		if code != 1 || len(grants) == 0 || strings.Count(stderr, "\n") != 0 {
+			t.Fatalf("exit code %d, %s", code, stderr)
+		}
+		for _, grant := range grants {
+			s.execute(t, grant)
+		}
+		w := limited.start(t, "worker")
+		w.awaitReadyz(t, http.StatusOK)
+		s.everyEnd(t)
+		s.execute(t, "REVOKE UPDATE ON invoice_jobs FROM "+role)
+		if body := w.awaitReadyz(t, http.StatusServiceUnavailable); !strings.Contains(body, "GRANT UPDATE ON TABLE") {
+			t.Errorf("/readyz: %s", body)
+		}
+	})
+	t.Run("to a Redis without scripts", func(t *testing.T) {
+		t.Parallel()
+		server, err := servers.StartRedis(t.Context(), servers.RedisOptions{Settings: map[string]string{"rename-command EVALSHA": ""}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { server.Close() })
+		if code, _, stderr := newSite(t, server.URL).run(t, "", "worker"); code != 1 || !strings.Contains(stderr, "does not know evalsha") {
+			t.Errorf("exit code %d, %s", code, stderr)
+		}
+	})
+	t.Run("to Redis", func(t *testing.T) {
+		t.Parallel()
+		s := newSite(t, sandboxtest.PrivateRedis(t).URL)
+		s.do(t, "ACL SETUSER app on >pw +ping")
+		limited := s.asRedisUser(t, "app")
+		code, _, stderr := limited.run(t, "", "worker")
+		advice := regexp.MustCompile(`ACL SETUSER app .*`).FindString(stderr)
+		if code != 1 || advice == "" || strings.Count(stderr, "\n") != 0 {
+			t.Fatalf("exit code %d, %s", code, stderr)
+		}
+		s.do(t, advice)
+		limited.start(t, "worker").awaitReadyz(t, http.StatusOK)
+		s.everyEnd(t)
+	})
+}

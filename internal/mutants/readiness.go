@@ -1,0 +1,77 @@
+package main
+
+func ofReadiness() []mutant {
+	const program, workers, store = "./cmd/invoicer", "./worker", "./invoice/postgres"
+	return []mutant{
+		{
+			name: "what was evicted while nobody looked is not counted", promise: recovers, hazard: evicted,
+			changes: []change{{"worker/probe.go", "case looked && n > before:", "case looked && n < before:"}},
+			in:      workers, tests: []string{"TestProbeCountsWhatWasEvicted"},
+		},
+		{
+			name: "readiness looks at one master of a cluster", promise: recovers, hazard: redisRefuses,
+			changes: []change{{"worker/probe.go", "\t\tfor _, key := range locks {", "\t\tfor _, key := range locks[:1] {"}},
+			in:      workers, tests: []string{"TestProbeOfEachMaster"},
+		},
+		{
+			name: "readiness tries no command of a script", promise: recovers, hazard: redisRefuses,
+			changes: []change{{"worker/probe.go", "\t\tlist, _ := answer.StringSlice()", "\t\tvar list []string"}},
+			in:      program, tests: []string{"TestReadinessNamesWhatIsInTheWay/no_right_to_a_command_of_a_script"},
+		},
+		{
+			name: "a probe fails where a script is not known yet", promise: recovers, hazard: redisRefuses,
+			changes: []change{{"worker/probe.go", "if redis.HasErrorPrefix(answer.Err(), \"NOSCRIPT\") {", "if redis.HasErrorPrefix(answer.Err(), \"NOSUCH\") {"}},
+			in:      workers, tests: []string{"TestProbeLeavesNothing"},
+		},
+		{
+			name: "a read-only database is good enough", promise: recovers, hazard: postgresRefuses,
+			changes: []change{{"invoice/postgres/probe.go", "if l.readOnly != \"off\" {", "if l.readOnly == \"\" {"}},
+			in:      store, tests: []string{"TestProbe/a_read-only_database"},
+		},
+		{
+			name: "a right to read a table is good enough", promise: recovers, hazard: postgresRefuses,
+			changes: []change{{"invoice/postgres/probe.go", "{\"table\", \"invoice_jobs\", \"SELECT INSERT UPDATE\"}", "{\"table\", \"invoice_jobs\", \"SELECT\"}"}},
+			in:      program, tests: []string{"TestWorkerNamesTheRightsThatItLacks/to_the_database"},
+		},
+		{
+			name: "a commit that no standby confirms is good enough", promise: recovers, hazard: postgresRefuses,
+			changes: []change{{"cmd/invoicer/fit.go", "if time.Since(p.committed) < commitInterval {", "if time.Since(p.committed) > commitInterval {"}},
+			in:      program, tests: []string{"TestReadinessNamesWhatIsInTheWay/a_standby_that_confirms_no_commit"},
+		},
+		{
+			name: "a worker starts that could do nothing", promise: recovers, hazard: redisRefuses,
+			changes: []change{{"cmd/invoicer/fit.go", "if c := p.cause(w.causes(), err); c.lasting {", "if c := p.cause(w.causes(), err); c.lasting && c.apart {"}},
+			in:      program, tests: []string{"TestWorkerNamesTheRightsThatItLacks/to_Redis"},
+		},
+		{
+			name: "jobs that wait in hand tell nobody", promise: recovers, hazard: postgresDown,
+			changes: []change{{"worker/handler.go", "\t\th.waits(a, err)\n", ""}},
+			in:      workers, tests: []string{"TestAJobInHandOutlastsAnOutage"}, hangs: true,
+		},
+		{
+			name: "what jobs meet is no outage", promise: recovers, hazard: postgresDown,
+			changes: []change{{"cmd/invoicer/outage.go", "if m.certain || m.last.Sub(m.first) >= persistence {", "if m.certain && m.last.Sub(m.first) < 0 {"}},
+			in:      program, tests: []string{"TestJobsTellWhatIsInTheWay"}, hangs: true,
+		},
+		{
+			name: "an outage is told of again and again", promise: recovers, hazard: redisRefuses,
+			changes: []change{{"cmd/invoicer/outage.go", "if !one.told && one.persists() && !o.explained(one) {", "if one.persists() && !o.explained(one) {"}},
+			in:      program, tests: []string{"TestOutages/a_probe_and_many_jobs_tell_of_one"},
+		},
+		{
+			name: "a relay that can't get on tells nobody", promise: recovers, hazard: postgresRefuses,
+			changes: []change{{"worker/ledger/relay.go", "\t\tr.options.Observe(Event{What: Waits, By: ByRelay, Err: err})\n\t\tr.options.Logger", "\t\tr.options.Logger"}},
+			in:      program, tests: []string{"TestRelayTellsWhatIsInItsWay"}, hangs: true,
+		},
+		{
+			name: "a reconciler that can't get on tells nobody", promise: recovers, hazard: postgresRefuses,
+			changes: []change{{"worker/ledger/reconciler.go", "\t\t\tr.options.Observe(Event{What: Waits, By: ByReconciler, Err: err})\n", ""}},
+			in:      program, tests: []string{"TestReconcilerTellsWhatIsInItsWay"}, hangs: true,
+		},
+		{
+			name: "a worker is ready before it has looked", promise: recovers, hazard: redisRefuses,
+			changes: []change{{"cmd/invoicer/health.go", "h.looked.Load() < int64(len(h.probes))", "h.looked.Load() < 0"}},
+			in:      program, tests: []string{"TestWhoIsShownWhat"},
+		},
+	}
+}

@@ -1,0 +1,111 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"invoicer/internal/sandbox/sandboxtest"
+	"invoicer/internal/schematest"
+	"invoicer/invoice/postgres"
+)
+
+func TestProbe(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		fault string // %s is the schema
+		code  string
+		words []string
+	}{
+		"all is well":                    {},
+		"a read-only database":           {fault: "ALTER ROLE postgres SET default_transaction_read_only = on", code: "25006", words: []string{"default_transaction_read_only"}},
+		"a schema that is gone":          {fault: "ALTER SCHEMA %s RENAME TO elsewhere", code: "3F000", words: []string{"no schema", "migrate up"}},
+		"a table that is gone":           {fault: "ALTER TABLE %s.invoice_lines RENAME TO elsewhere", code: "42P01", words: []string{"invoice_lines", "migrate up"}},
+		"a function that is gone":        {fault: "ALTER FUNCTION %s.record_duplicates RENAME TO elsewhere", code: "42P01", words: []string{"record_duplicates"}},
+		"a view in the place of a table": {fault: "ALTER TABLE %[1]s.invoice_taxes RENAME TO t; CREATE VIEW %[1]s.invoice_taxes AS SELECT * FROM %[1]s.t"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url, schema := schematest.On(t, sandboxtest.PrivatePostgres(t).URL)
+			db := open(t, url, schema)
+			if c.fault != "" {
+				fault := strings.NewReplacer("%[1]s", schema, "%s", schema).Replace(c.fault)
+				if _, err := db.ExecContext(t.Context(), fault); err != nil {
+					t.Fatal(err)
+				}
+			}
+			store := openStore(t, url)
+			expectUnfit(t, store.Probe(t.Context()), c.code, c.words...)
+			if c.code == "" {
+				expectUnfit(t, store.ProbeCommit(t.Context()), "")
+			}
+		})
+	}
+}
+
+func openStore(t *testing.T, url string) *postgres.Store {
+	t.Helper()
+	store, err := postgres.Open(postgres.Options{URL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { store.Close() })
+	return store
+}
+
+func expectUnfit(t *testing.T, err error, code string, words ...string) {
+	t.Helper()
+	var unfit *postgres.UnfitError
+	switch {
+	case code == "" && err == nil:
+	case code == "" || !errors.As(err, &unfit) || unfit.Code != code:
+		t.Errorf("found %v, want %q", err, code)
+	default:
+		for _, word := range words {
+			if !strings.Contains(err.Error(), word) {
+				t.Errorf("%v lacks %q", err, word)
+			}
+		}
+	}
+}
+
+// A commit that no standby confirms is noticed in the time that it is given, also one whose wait was cancelled, which the
+// server answers with success.
+func TestProbeOfACommitThatIsNotConfirmed(t *testing.T) {
+	t.Parallel()
+	url, schema := schematest.On(t, sandboxtest.PrivatePostgres(t).URL)
+	db, store := open(t, url, schema), openStore(t, url)
+	for _, statement := range []string{"ALTER SYSTEM SET synchronous_standby_names = 'gone'", "SELECT pg_reload_conf()"} {
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	deadline := time.Now().Add(time.Minute)
+	for { // until the server has read its settings
+		brief, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		err := store.ProbeCommit(brief)
+		cancel()
+		if err != nil {
+			expectUnfit(t, err, postgres.Unconfirmed, "synchronous_standby_names")
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the server doesn't wait for a standby")
+		}
+	}
+	cancelled := make(chan error, 1)
+	go func() { cancelled <- store.ProbeCommit(t.Context()) }()
+	for waits := true; waits; {
+		select {
+		case err := <-cancelled:
+			expectUnfit(t, err, postgres.Unconfirmed)
+			waits = false
+		default:
+			if _, err := db.ExecContext(t.Context(), "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}

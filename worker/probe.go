@@ -1,0 +1,370 @@
+package worker
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// An UnfitError names what keeps a worker from working with Redis, though it answers.
+type UnfitError struct {
+	// Code is the first word of Redis's refusal, such as OOM, or [Evicts].
+	Code string
+	// What is wrong, in a few words and without anything secret.
+	What string
+	// Remedy is what to do about it, "" where that isn't known.
+	Remedy string
+}
+
+func (e *UnfitError) Error() string {
+	if e.Remedy == "" {
+		return e.What
+	}
+	return e.What + ": " + e.Remedy
+}
+
+// Codes of an [UnfitError] that [Probe] looks for by name.
+const (
+	Evicts    = "evicts"  // keys that are in use may vanish
+	Unknown   = "unknown" // it doesn't have a command
+	forbidden = "NOPERM"
+)
+
+// ProbeOptions of a [Probe].
+type ProbeOptions struct {
+	// Queues that the worker consumes. Required.
+	Queues []string
+	// Prefix of the keys that aren't the queues' own. Required.
+	Prefix string
+	// Logger is told what can't be looked at. Default: nobody is told.
+	Logger *slog.Logger
+}
+
+// A Probe finds out whether a worker could work with a Redis, by trying what the work needs on keys of its own: it writes
+// at every master, where the locks are and where the queues are, and runs every command that the worker's scripts run. It
+// also watches that nothing is evicted.
+type Probe struct {
+	rdb     redis.UniversalClient
+	options ProbeOptions
+
+	mu      sync.Mutex
+	evicted map[string]int64 // by node: how many keys, when it was last looked at
+	blind   bool             // it was told that eviction can't be watched
+}
+
+// NewProbe returns a probe; the Redis connection stays the caller's to close.
+func NewProbe(rdb redis.UniversalClient, o ProbeOptions) *Probe {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Probe{rdb: rdb, options: o, evicted: make(map[string]int64)}
+}
+
+// Check returns nil if a worker could work, an [*UnfitError] that names what is in the way, or what went wrong in asking.
+func (p *Probe) Check(ctx context.Context) error {
+	if err := p.checkWrites(ctx); err != nil {
+		return err
+	}
+	return p.checkEviction(ctx)
+}
+
+const (
+	// probeExpiry is how long what a probe has written stays, where it can't be deleted.
+	probeExpiry = 10 * time.Second
+	// mostProbedNodes is how many masters of a cluster get a key of their own.
+	mostProbedNodes = 64
+)
+
+// trial runs the commands of asynq's scripts and of this program's on keys of its own, and returns those that Redis refuses,
+// with its words.
+var trial = redis.NewScript(`
+local refused = {}
+local function try(...)
+	local reply = redis.pcall(...)
+	if type(reply) == "table" and reply.err then
+		table.insert(refused, (select(1, ...)) .. " " .. reply.err)
+	end
+end
+local text, list, hash, sorted, set = KEYS[1], KEYS[1] .. ":l", KEYS[1] .. ":h", KEYS[1] .. ":z", KEYS[1] .. ":s"
+try("SET", text, "1", "PX", ARGV[1])
+try("GET", text)
+try("EXISTS", text)
+try("INCR", text)
+try("SETEX", text, "10", "1")
+try("PEXPIRE", text, ARGV[1])
+try("EXPIRE", text, "10")
+try("EXPIREAT", text, ARGV[2])
+try("PTTL", text)
+try("LPUSH", list, "1")
+try("RPUSH", list, "2")
+try("RPOPLPUSH", list, list)
+try("LRANGE", list, "0", "-1")
+try("LREM", list, "0", "1")
+try("HSET", hash, "f", "1")
+try("HGET", hash, "f")
+try("HINCRBY", hash, "f", "1")
+try("HDEL", hash, "f")
+try("ZADD", sorted, "1", "m")
+try("ZSCORE", sorted, "m")
+try("ZCARD", sorted)
+try("ZRANGE", sorted, "0", "-1")
+try("ZRANGEBYSCORE", sorted, "-inf", "+inf")
+try("ZREM", sorted, "m")
+try("ZREMRANGEBYSCORE", sorted, "-inf", "+inf")
+try("ZREMRANGEBYRANK", sorted, "0", "-1")
+try("SADD", set, "m")
+try("SREM", set, "m")
+try("INFO", "server")
+try("DEL", text, list, hash, sorted, set)
+return refused`)
+
+// checkWrites tries what the work does.
+func (p *Probe) checkWrites(ctx context.Context) error {
+	locks, err := p.lockKeys(ctx)
+	if err != nil {
+		return err
+	}
+	var asked []redis.Cmder
+	var trials []*redis.Cmd
+	_, _ = p.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error { // each command keeps its own error
+		try := func(key string) {
+			trials = append(trials, trial.EvalSha(ctx, pipe, []string{key}, probeExpiry.Milliseconds(), time.Now().Add(probeExpiry).Unix()))
+		}
+		for _, key := range locks {
+			asked = append(asked, pipe.Set(ctx, key, 1, probeExpiry))
+		}
+		for _, queue := range p.options.Queues {
+			asked = append(asked, pipe.Set(ctx, p.queueKey(queue), 1, probeExpiry), pipe.SAdd(ctx, "asynq:queues", queue))
+		}
+		asked = append(asked, pipe.Eval(ctx, "return 1", locks[:1]), pipe.ZRem(ctx, "asynq:workers", p.options.Prefix+"probe"), pipe.ZRem(ctx, "asynq:servers", p.options.Prefix+"probe"))
+		try(locks[0])
+		try(p.queueKey(p.options.Queues[0]))
+		return nil
+	})
+	var refused refusals
+	for _, command := range asked {
+		refused.add(command.Name(), command.Err())
+	}
+	for _, answer := range trials {
+		if redis.HasErrorPrefix(answer.Err(), "NOSCRIPT") { // Redis has forgotten it, or doesn't know it yet
+			answer = trial.Eval(ctx, p.rdb, keysOf(answer), answer.Args()[4:]...)
+		}
+		refused.add("evalsha", answer.Err())
+		list, _ := answer.StringSlice()
+		for _, line := range list {
+			name, words, _ := strings.Cut(line, " ")
+			refused.add(strings.ToLower(name), scriptError(words))
+		}
+	}
+	return refused.err(ctx, p.rdb)
+}
+
+// keysOf returns the keys of a script's command, which has one.
+func keysOf(c *redis.Cmd) []string {
+	key, _ := c.Args()[3].(string)
+	return []string{key}
+}
+
+// queueKey is a key beside those of a queue, as asynq names them.
+func (p *Probe) queueKey(queue string) string { return "asynq:{" + queue + "}:invoicer:probe" }
+
+// lockKeys are keys of no transaction's lock, one at each master.
+func (p *Probe) lockKeys(ctx context.Context) ([]string, error) {
+	key := func(n int) string { return p.options.Prefix + "lock:{!probe" + strconv.Itoa(n) + "}" }
+	cluster, ok := p.rdb.(*redis.ClusterClient)
+	if !ok {
+		return []string{key(0)}, nil
+	}
+	masters := 0
+	var mu sync.Mutex
+	err := cluster.ForEachMaster(ctx, func(context.Context, *redis.Client) error {
+		mu.Lock()
+		defer mu.Unlock()
+		masters++
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	keys := make(map[string]string)
+	for n := 0; n < 8*mostProbedNodes && len(keys) < min(masters, mostProbedNodes); n++ {
+		master, err := cluster.MasterForKey(ctx, key(n))
+		if err != nil {
+			return nil, err
+		}
+		if _, known := keys[master.Options().Addr]; !known {
+			keys[master.Options().Addr] = key(n)
+		}
+	}
+	list := make([]string, 0, len(keys))
+	for _, k := range keys {
+		list = append(list, k)
+	}
+	slices.Sort(list)
+	if len(list) == 0 {
+		return nil, errors.New("CLUSTERDOWN the cluster has no master")
+	}
+	return list, nil
+}
+
+// scriptError is what Redis said inside of a script; it leaves out the code there that it gives a client.
+func scriptError(words string) error {
+	words = strings.TrimPrefix(strings.TrimPrefix(words, "-"), "@user_script: ")
+	if strings.Contains(words, "executing the script can't") {
+		words = forbidden + " " + strings.TrimPrefix(words, "ERR ")
+	}
+	return refusal(words)
+}
+
+// A refusal is Redis's words.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
+func (refusal) RedisError()     {}
+
+// refusals are what Redis has refused.
+type refusals struct {
+	commands []string // that its user may not run
+	keys     bool     // that its user may not use
+	unknown  []string // commands that it doesn't have
+	other    error    // the first of all others
+}
+
+func (r *refusals) add(command string, err error) {
+	switch {
+	case err == nil || errors.Is(err, redis.Nil):
+	case redis.HasErrorPrefix(err, "MOVED"), redis.HasErrorPrefix(err, "ASK"), redis.HasErrorPrefix(err, "TRYAGAIN"):
+		// The slot is on its way to another master: jobs follow it.
+	case strings.Contains(strings.ToLower(err.Error()), "unknown command"), strings.Contains(err.Error(), "Unknown Redis command"):
+		if !slices.Contains(r.unknown, command) {
+			r.unknown = append(r.unknown, command)
+		}
+	case !redis.HasErrorPrefix(err, forbidden):
+		if r.other == nil {
+			r.other = err
+		}
+	case strings.Contains(err.Error(), "access") && strings.Contains(err.Error(), "key"):
+		r.keys = true
+	case !slices.Contains(r.commands, command):
+		r.commands = append(r.commands, command)
+	}
+}
+
+// err returns what is to be said of the refusals. Rights come first: whoever waits for the rest waits in vain.
+func (r *refusals) err(ctx context.Context, rdb redis.UniversalClient) error {
+	if len(r.unknown) > 0 {
+		return &UnfitError{
+			Code: Unknown, What: "it does not know " + strings.Join(r.unknown, ", "),
+			Remedy: "Redis 6.2 or newer is needed, without rename-command for these",
+		}
+	}
+	if len(r.commands) == 0 && !r.keys {
+		return explain(r.other)
+	}
+	user := userOf(ctx, rdb)
+	var lacks []string
+	if len(r.commands) > 0 {
+		lacks = append(lacks, "run "+strings.Join(r.commands, ", "))
+	}
+	if r.keys {
+		lacks = append(lacks, "use the keys asynq:* and invoicer:*")
+	}
+	return &UnfitError{
+		Code: forbidden, What: "user " + user + " may not " + strings.Join(lacks, ", and may not "),
+		Remedy: "ACL SETUSER " + user + " ~asynq:* ~invoicer:* &asynq:* +@read +@write +@scripting +@connection +@pubsub +info",
+	}
+}
+
+// userOf is as whom the client is known to Redis: that may have to be taken from what the client was told.
+func userOf(ctx context.Context, rdb redis.UniversalClient) string {
+	if name, err := rdb.Do(ctx, "ACL", "WHOAMI").Text(); err == nil {
+		return name
+	}
+	name := ""
+	switch client := rdb.(type) {
+	case *redis.Client:
+		name = client.Options().Username
+	case *redis.ClusterClient:
+		name = client.Options().Username
+	}
+	return cmp.Or(name, "default")
+}
+
+// explain says what to do about a refusal, where that is known.
+func explain(err error) error {
+	for code, advice := range map[string][2]string{
+		"OOM":        {"it has no memory left for writing", "raise its maxmemory, or make room"},
+		"MISCONF":    {"it refuses to write since a snapshot failed", "mend its disk, or set stop-writes-on-bgsave-error to no"},
+		"READONLY":   {"it is a read-only replica", "promote it, or let redis.url lead to the master"},
+		"NOREPLICAS": {"it has too few replicas to write (min-replicas-to-write)", "bring them back"},
+	} {
+		if redis.HasErrorPrefix(err, code) {
+			return &UnfitError{Code: code, What: advice[0] + " (" + code + ")", Remedy: advice[1]}
+		}
+	}
+	return err
+}
+
+// checkEviction insists on a Redis that keeps what it was given: with any other policy than noeviction it may drop locks,
+// leases and queued jobs when its memory is full.
+func (p *Probe) checkEviction(ctx context.Context) error {
+	if cluster, ok := p.rdb.(*redis.ClusterClient); ok {
+		return cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
+			return p.checkNode(ctx, node, " at "+node.Options().Addr)
+		})
+	}
+	return p.checkNode(ctx, p.rdb, "")
+}
+
+func (p *Probe) checkNode(ctx context.Context, node redis.Cmdable, where string) error {
+	var memory, stats *redis.StringCmd
+	_, _ = node.Pipelined(ctx, func(pipe redis.Pipeliner) error { // each command keeps its own error
+		memory, stats = pipe.Info(ctx, "memory"), pipe.Info(ctx, "stats")
+		return nil
+	})
+	err := errors.Join(memory.Err(), stats.Err())
+	if err != nil && !redis.HasErrorPrefix(memory.Err(), forbidden) {
+		return err
+	}
+	policy, known := infoField(memory.Val(), "maxmemory_policy")
+	evicted, counted := infoField(stats.Val(), "evicted_keys")
+	n, _ := strconv.ParseInt(evicted, 10, 64)
+
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if (!known || !counted) && !p.blind {
+		p.blind = true
+		p.options.Logger.WarnContext(ctx, "redis doesn't tell whether it evicts keys: make sure that its maxmemory-policy is noeviction")
+	}
+	before, looked := p.evicted[where]
+	p.evicted[where] = n
+	switch {
+	case known && policy != "noeviction":
+		return &UnfitError{
+			Code: Evicts, What: "maxmemory-policy" + where + " is " + policy + ", with which locks and jobs may be evicted when its memory is full",
+			Remedy: "set it to noeviction",
+		}
+	case looked && n > before:
+		return &UnfitError{Code: Evicts, What: fmt.Sprintf("%d keys were evicted%s", n-before, where), Remedy: "maxmemory-policy must stay noeviction"}
+	}
+	return nil
+}
+
+// infoField reads one field of a reply to INFO.
+func infoField(info, name string) (string, bool) {
+	for line := range strings.Lines(info) {
+		if value, ok := strings.CutPrefix(strings.TrimSpace(line), name+":"); ok {
+			return value, true
+		}
+	}
+	return "", false
+}

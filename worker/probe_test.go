@@ -1,0 +1,169 @@
+package worker_test
+
+import (
+	"errors"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
+
+	"invoicer/internal/sandbox/sandboxtest"
+	"invoicer/internal/sandbox/servers"
+	"invoicer/worker"
+)
+
+// masters starts a cluster of three masters, and returns a client of each and one of the cluster.
+func masters(t *testing.T) ([]*redis.Client, *redis.ClusterClient) {
+	t.Helper()
+	const slots = 16384
+	var nodes []*redis.Client
+	var addrs []string
+	for range 3 {
+		var server *servers.Server
+		var err error
+		for range 5 { // another process may take the port that was free
+			listener, failed := net.Listen("tcp", "127.0.0.1:0")
+			if failed != nil {
+				t.Fatal(failed)
+			}
+			_, bus, _ := net.SplitHostPort(listener.Addr().String())
+			listener.Close()
+			settings := map[string]string{"cluster-enabled": "yes", "cluster-port": bus}
+			if server, err = servers.StartRedis(t.Context(), servers.RedisOptions{TCP: true, Settings: settings}); err == nil {
+				break
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { server.Close() })
+		where, err := url.Parse(server.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		node := redis.NewClient(&redis.Options{Addr: where.Host})
+		t.Cleanup(func() { node.Close() })
+		nodes, addrs = append(nodes, node), append(addrs, where.Host)
+	}
+	for i, node := range nodes {
+		if err := node.ClusterAddSlotsRange(t.Context(), i*slots/len(nodes), (i+1)*slots/len(nodes)-1).Err(); err != nil {
+			t.Fatal(err)
+		}
+		bus := node.ConfigGet(t.Context(), "cluster-port").Val()["cluster-port"]
+		host, port, _ := net.SplitHostPort(addrs[i])
+		if err := nodes[0].Do(t.Context(), "CLUSTER", "MEET", host, port, bus).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, node := range nodes {
+		poll(t, "the cluster to be whole", func() bool {
+			info, err := node.ClusterInfo(t.Context()).Result()
+			return err == nil && strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_known_nodes:3")
+		})
+	}
+	cluster := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs})
+	t.Cleanup(func() { cluster.Close() })
+	return nodes, cluster
+}
+
+// finds makes sure that the probe finds what the words tell, nothing for none.
+func finds(t *testing.T, p *worker.Probe, code string, words ...string) {
+	t.Helper()
+	err := p.Check(t.Context())
+	var unfit *worker.UnfitError
+	switch {
+	case code == "" && err == nil:
+	case code == "" || !errors.As(err, &unfit) || unfit.Code != code:
+		t.Errorf("found %v, want %q", err, code)
+	default:
+		for _, word := range words {
+			if !strings.Contains(err.Error(), word) {
+				t.Errorf("%v lacks %q", err, word)
+			}
+		}
+	}
+}
+
+func set(t *testing.T, rdb redis.Cmdable, name, value string) {
+	t.Helper()
+	if err := rdb.ConfigSet(t.Context(), name, value).Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Each master of a cluster is looked at, as locks are at all of them.
+func TestProbeOfEachMaster(t *testing.T) {
+	t.Parallel()
+	nodes, cluster := masters(t)
+	p := worker.NewProbe(cluster, worker.ProbeOptions{Queues: []string{"critical", "default", "bulk"}, Prefix: "invoicer:id:"})
+	finds(t, p, "")
+	for _, node := range nodes {
+		set(t, node, "maxmemory", "1")
+		finds(t, p, "OOM", "maxmemory")
+		set(t, node, "maxmemory", "0")
+		set(t, node, "maxmemory-policy", "volatile-ttl")
+		finds(t, p, worker.Evicts, "volatile-ttl", node.Options().Addr)
+		set(t, node, "maxmemory-policy", "noeviction")
+		finds(t, p, "")
+	}
+}
+
+// What was evicted while nobody looked is noticed by its number.
+func TestProbeCountsWhatWasEvicted(t *testing.T) {
+	t.Parallel()
+	rdb := redisOn(t, sandboxtest.PrivateRedis(t).URL)
+	p := worker.NewProbe(rdb, worker.ProbeOptions{Queues: []string{"q"}, Prefix: "invoicer:id:"})
+	finds(t, p, "")
+	for i := range 100 {
+		if err := rdb.Set(t.Context(), "filler:"+strconv.Itoa(i), strings.Repeat("x", 10_000), 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(t, rdb, "maxmemory-policy", "allkeys-random")
+	set(t, rdb, "maxmemory", "1mb")
+	poll(t, "an eviction", func() bool {
+		info, err := rdb.Info(t.Context(), "stats").Result()
+		return err == nil && !strings.Contains(info, "evicted_keys:0\r\n")
+	})
+	set(t, rdb, "maxmemory", "0")
+	set(t, rdb, "maxmemory-policy", "noeviction")
+	finds(t, p, worker.Evicts, "keys were evicted")
+	finds(t, p, "") // told of once
+}
+
+// A probe needs no script to be known, changes nothing, and leaves nothing for long.
+func TestProbeLeavesNothing(t *testing.T) {
+	t.Parallel()
+	rdb := redisOn(t, sandboxtest.PrivateRedis(t).URL)
+	p := worker.NewProbe(rdb, worker.ProbeOptions{Queues: []string{"a", "b"}, Prefix: "invoicer:id:" + uuid.NewString() + ":"})
+	for range 3 {
+		if err := rdb.ScriptFlush(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
+		finds(t, p, "")
+	}
+	keys, err := rdb.Keys(t.Context(), "*").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range keys {
+		if ttl, err := rdb.PTTL(t.Context(), key).Result(); key != "asynq:queues" && (err != nil || ttl <= 0) {
+			t.Errorf("%s stays for %s, error %v", key, ttl, err)
+		}
+	}
+}
+
+func redisOn(t *testing.T, address string) *redis.Client {
+	t.Helper()
+	options, err := redis.ParseURL(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rdb := redis.NewClient(options)
+	t.Cleanup(func() { rdb.Close() })
+	return rdb
+}
