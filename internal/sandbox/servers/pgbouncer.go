@@ -20,6 +20,8 @@ import (
 type PgBouncerOptions struct {
 	// Mode is its pool_mode: session, transaction or statement. Default: session, which is PgBouncer's own.
 	Mode string
+	// ConnectQuery is run on each of the server's sessions before anybody uses it. Default: nothing is.
+	ConnectQuery string
 	// Settings are more settings of pgbouncer.ini, such as "default_pool_size": "2". Default: none.
 	Settings map[string]string
 }
@@ -69,6 +71,9 @@ func (s *Server) configurePgBouncer(databaseURL string, options PgBouncerOptions
 	fmt.Fprintf(&file, "[databases]\n* = host=%s port=%d user=%s", quoted(behind.Host), behind.Port, quoted(behind.User))
 	if behind.Password != "" {
 		fmt.Fprintf(&file, " password=%s", quoted(behind.Password))
+	}
+	if options.ConnectQuery != "" {
+		fmt.Fprintf(&file, " connect_query=%s", quoted(options.ConnectQuery))
 	}
 	file.WriteString("\n[pgbouncer]\n")
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
