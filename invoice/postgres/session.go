@@ -134,6 +134,12 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !c.pooled.Load() {
+		// Statement pooling, which has no transactions, is refused at once.
+		if _, err := opened.(*stdlib.Conn).Conn().PgConn().Exec(ctx, "BEGIN; COMMIT").ReadAll(); err != nil {
+			return nil, errors.Join(err, opened.Close())
+		}
+	}
 	c.pooled.Store(true)
 	c.known.Store(true)
 	return &conn{Conn: opened.(*stdlib.Conn), schema: c.schema, local: localSettings(c.settings), patience: c.patience}, nil
