@@ -32,7 +32,7 @@ test: deps ## run all tests on private servers, with the race detector
 	$(GO) run ./internal/sandbox -- env CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 10m $(TEST_ARGS)
 
 .PHONY: mutants
-mutants: servers ## break each promise on purpose, and see a test go red each time (takes a quarter of an hour)
+mutants: servers pooler ## break each promise on purpose, and see a test go red each time (takes a quarter of an hour)
 	@$(GO) run ./internal/sandbox -- $(GO) run ./internal/mutants $(MUTANT_ARGS)
 
 # How many seeds, or which one alone.
@@ -57,8 +57,8 @@ build: ## compile bin/invoicer
 	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/invoicer ./cmd/invoicer
 
 .PHONY: deps
-deps: ## install redis-server, a Postgres server and a C compiler, where missing; starts no service
-	@$(INSTALL) redis-server postgres cc
+deps: ## install redis-server, a Postgres server, PgBouncer and a C compiler, where missing; starts no service
+	@$(INSTALL) redis-server postgres pgbouncer cc
 
 .PHONY: bench
 bench: servers ## measure the worker beside its peers, in at most 20 minutes; rewrites docs/benchmarks.md
@@ -71,3 +71,7 @@ bench-full: servers ## as bench, and latency, memory, a storm, full tables and m
 .PHONY: servers
 servers:
 	@$(INSTALL) redis-server postgres
+
+.PHONY: pooler
+pooler:
+	@$(INSTALL) pgbouncer

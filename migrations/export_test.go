@@ -2,7 +2,9 @@ package migrations
 
 import (
 	"context"
+	"io/fs"
 
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 )
 
@@ -15,4 +17,23 @@ func (m *Migrator) UpTo(ctx context.Context, version int64) error {
 		_, err := p.UpTo(ctx, version)
 		return err
 	})
+}
+
+// With has other migrations than the program's.
+func (m *Migrator) With(files fs.FS) *Migrator {
+	other := *m
+	other.files = files
+	return &other
+}
+
+// UpWithoutLock is what a process does that has lost its lock.
+func (m *Migrator) UpWithoutLock(ctx context.Context) (err error) {
+	db := stdlib.OpenDB(*m.config)
+	defer db.Close()
+	p, err := m.provider(db)
+	if err != nil {
+		return err
+	}
+	_, err = p.Up(ctx)
+	return err
 }

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"io/fs"
 	"slices"
 	"time"
 
@@ -23,9 +24,6 @@ import (
 
 //go:embed *.sql
 var files embed.FS
-
-// table is where goose keeps the applied versions; it stands in the schema that it is about.
-const table = "goose_db_version"
 
 // A Migration is one step of the schema.
 type Migration struct {
@@ -62,6 +60,7 @@ func (e *NewerError) Error() string {
 type Migrator struct {
 	config *pgx.ConnConfig
 	schema string
+	files  fs.FS
 }
 
 // New prepares migrations of a schema; it opens no connection. The URL is anything that pgx understands.
@@ -70,8 +69,10 @@ func New(url, schema string) (*Migrator, error) {
 	if err != nil {
 		return nil, fmt.Errorf("database.url: %w", err)
 	}
-	config.RuntimeParams["search_path"] = pgx.Identifier{schema}.Sanitize()
-	return &Migrator{config: config, schema: schema}, nil
+	delete(config.RuntimeParams, "search_path")
+	// A pooler may give each transaction another one of the server's sessions: nothing is prepared for longer than that.
+	config.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	return &Migrator{config: config, schema: schema, files: files}, nil
 }
 
 // Up creates the schema where it is missing and applies every pending migration. Any number of processes may call
@@ -124,13 +125,13 @@ func (m *Migrator) Status(ctx context.Context) ([]Migration, error) {
 	var list []Migration
 	db := stdlib.OpenDB(*m.config)
 	defer db.Close()
-	ready, err := hasTable(ctx, db, m.schema)
+	ready, err := m.hasTable(ctx, db)
 	if err != nil {
 		return nil, err
 	}
 	applied := map[int64]time.Time{}
 	if ready {
-		rows, err := db.QueryContext(ctx, "SELECT version_id, max(tstamp) FROM "+table+" WHERE is_applied GROUP BY version_id")
+		rows, err := db.QueryContext(ctx, "SELECT version_id, max(tstamp) FROM "+m.table()+" WHERE is_applied GROUP BY version_id")
 		if err != nil {
 			return nil, err
 		}
@@ -147,7 +148,7 @@ func (m *Migrator) Status(ctx context.Context) ([]Migration, error) {
 			return nil, err
 		}
 	}
-	p, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithTableName(table))
+	p, err := m.provider(db)
 	if err != nil {
 		return nil, err
 	}
@@ -192,54 +193,73 @@ func (m *Migrator) Check(ctx context.Context) error {
 	return nil
 }
 
-// exclusively runs f while no other process migrates this schema. The lock belongs to a session of its own, so a
-// process that dies frees it.
+// exclusively runs f while no other process migrates this schema. The lock belongs to a transaction that is open all the
+// time, since a pooler may take a session away between two of them; a process that dies frees it.
 func (m *Migrator) exclusively(ctx context.Context, create bool, f func(*goose.Provider) error) (err error) {
 	db := stdlib.OpenDB(*m.config)
 	defer func() { err = errors.Join(err, db.Close()) }()
-	guard, err := db.Conn(ctx)
+	guard, err := m.lock(ctx, db)
 	if err != nil {
 		return err
 	}
-	defer guard.Close()
-	if err := m.lock(ctx, guard); err != nil {
-		return err
-	}
-	defer func() {
-		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		defer cancel()
-		_, unlockErr := guard.ExecContext(clean, "SELECT pg_advisory_unlock($1)", m.lockID())
-		err = errors.Join(err, unlockErr)
-	}()
+	defer func() { err = errors.Join(err, ended(guard.Rollback())) }()
 	if create {
-		if err := createSchema(ctx, guard, m.schema); err != nil {
+		if err := createSchema(ctx, db, m.schema); err != nil {
 			return err
 		}
 	}
-	if ready, err := hasTable(ctx, db, m.schema); err != nil || !ready && !create {
+	if ready, err := m.hasTable(ctx, db); err != nil || !ready && !create {
 		return err
 	}
-	p, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithTableName(table))
+	p, err := m.provider(db)
 	if err != nil {
 		return err
 	}
 	return f(p)
 }
 
-// lock asks again and again. A session that waits inside of pg_advisory_lock keeps a snapshot open, for which another
-// one's CREATE INDEX CONCURRENTLY waits in turn, and Postgres sees no deadlock in it.
-func (m *Migrator) lock(ctx context.Context, guard *sql.Conn) error {
+// ended is the error of a transaction's end, unless its context has ended it before.
+func ended(err error) error {
+	if errors.Is(err, sql.ErrTxDone) {
+		return nil
+	}
+	return err
+}
+
+// lock returns a transaction that holds the lock until its end. It asks again and again: who waits inside of
+// pg_advisory_xact_lock keeps a snapshot open, for which another one's CREATE INDEX CONCURRENTLY waits in turn, and
+// Postgres sees no deadlock in it. In between it has no transaction, and so nothing of what a pooler has.
+func (m *Migrator) lock(ctx context.Context, db *sql.DB) (*sql.Tx, error) {
 	for {
-		var mine bool
-		if err := guard.QueryRowContext(ctx, "SELECT pg_try_advisory_lock($1)", m.lockID()).Scan(&mine); err != nil || mine {
-			return err
+		guard, err := m.tryLock(ctx, db)
+		if err != nil || guard != nil {
+			return guard, err
 		}
 		select {
 		case <-time.After(50 * time.Millisecond):
 		case <-ctx.Done():
-			return ctx.Err()
+			return nil, ctx.Err()
 		}
 	}
+}
+
+// tryLock returns nil while another one holds the lock.
+func (m *Migrator) tryLock(ctx context.Context, db *sql.DB) (*sql.Tx, error) {
+	guard, err := db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted}) // no snapshot is kept between statements
+	if err != nil {
+		return nil, err
+	}
+	var mine bool
+	err = guard.QueryRowContext(ctx, "SELECT pg_catalog.pg_try_advisory_xact_lock($1)", m.lockID()).Scan(&mine)
+	if err == nil && mine {
+		// It has nothing to do while migrations run, however long they take. Only newer servers know all of these.
+		_, err = guard.ExecContext(ctx, `SELECT pg_catalog.set_config(name, '0', true) FROM pg_catalog.pg_settings
+WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout')`)
+		if err == nil {
+			return guard, nil
+		}
+	}
+	return nil, errors.Join(err, ended(guard.Rollback()))
 }
 
 func (m *Migrator) lockID() int64 {

@@ -193,7 +193,7 @@ func TestWaitingHoldsNoSnapshot(t *testing.T) {
 		done <- err
 	}()
 	b.eventually(t, "somebody who waits", `SELECT EXISTS (SELECT FROM pg_stat_activity
-		WHERE application_name = current_schema() AND query LIKE '%advisory_lock%')`)
+		WHERE application_name = current_schema() AND query LIKE '%advisory_xact_lock%')`)
 	run("SET statement_timeout = '20s'")
 	run("CREATE TABLE indexed (n int)")
 	run("CREATE INDEX CONCURRENTLY ON indexed (n)")

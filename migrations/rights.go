@@ -13,14 +13,6 @@ import (
 
 const insufficientPrivilege = "42501"
 
-// hasTable tells whether the schema has its table of versions. Of a schema that the role may not use it can't be told:
-// that is Postgres's own error, and not that the table is missing.
-func hasTable(ctx context.Context, db *sql.DB, schema string) (bool, error) {
-	var found bool
-	err := db.QueryRowContext(ctx, "SELECT to_regclass($1) IS NOT NULL", pgx.Identifier{schema, table}.Sanitize()).Scan(&found)
-	return found, err
-}
-
 // CheckAccept is [Migrator.Check] for who only accepts jobs, whose role needs no more than USAGE on the schema and EXECUTE on
 // its function accept: where such a role may not read the versions, that the function is there is enough.
 func (m *Migrator) CheckAccept(ctx context.Context) error {
@@ -54,13 +46,13 @@ func forbidden(err error) bool {
 }
 
 // createSchema leaves one alone that is there: even to say that, Postgres wants the right to create schemas.
-func createSchema(ctx context.Context, guard *sql.Conn, schema string) error {
+func createSchema(ctx context.Context, db *sql.DB, schema string) error {
 	var found bool
-	err := guard.QueryRowContext(ctx, "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)", schema).Scan(&found)
+	err := db.QueryRowContext(ctx, "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)", schema).Scan(&found)
 	if err != nil || found {
 		return err
 	}
-	_, err = guard.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS "+pgx.Identifier{schema}.Sanitize())
+	_, err = db.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS "+pgx.Identifier{schema}.Sanitize())
 	if forbidden(err) {
 		return fmt.Errorf("schema %q cannot be created by this role: grant CREATE on the database, or create it as its owner: %w", schema, err)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/redis/go-redis/v9"
 
+	"invoicer/invoice/postgres"
 	"invoicer/migrations"
 )
 
@@ -79,14 +80,8 @@ func try(ctx context.Context, probe func(context.Context) error) error {
 
 // isLasting tells whether a server has answered, and would answer the same in half a minute.
 func isLasting(err error) bool {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
-		switch {
-		case strings.HasPrefix(pg.Code, "08"), strings.HasPrefix(pg.Code, "53"), strings.HasPrefix(pg.Code, "57"),
-			strings.HasPrefix(pg.Code, "40"), pg.Code == "25006", pg.Code == "55P03":
-			return false // connections, resources, an operator at work; a rollback, a standby, a lock
-		}
-		return true
+	if errors.As(err, new(*pgconn.PgError)) {
+		return postgres.Lasting(err)
 	}
 	var reply redis.Error
 	if errors.As(err, &reply) {
@@ -121,7 +116,7 @@ func briefly(prefix string, err error) error {
 func oneLine(err error) string {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
-		return advise(pg)
+		return postgres.Advise(pg)
 	}
 	var network *net.OpError
 	if errors.As(err, &network) && network.Err != nil {
@@ -135,17 +130,4 @@ func oneLine(err error) string {
 		line, _, _ = strings.Cut(rest, "\n")
 	}
 	return strings.TrimSpace(line)
-}
-
-// advise says what to do about a refusal of Postgres, where that is known.
-func advise(pg *pgconn.PgError) string {
-	switch pg.Code {
-	case "28P01":
-		return pg.Message + ": correct the password in database.url, or set PGPASSWORD"
-	case "28000":
-		return pg.Message + ": correct the user in database.url, or let it in by pg_hba.conf"
-	case "3D000":
-		return pg.Message + ": create it first, by createdb or by CREATE DATABASE in psql"
-	}
-	return fmt.Sprintf("%s (SQLSTATE %s)", pg.Message, pg.Code)
 }

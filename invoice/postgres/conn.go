@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -17,21 +18,6 @@ import (
 // schemaToken is how this package's statements name the schema. Names are qualified, since a pooler between us and the
 // server may drop the search path that a session asked for.
 const schemaToken = "invoicer."
-
-// A connector opens connections whose statements name the configured schema, and whose commits say so when they weren't
-// replicated.
-type connector struct {
-	driver.Connector
-	schema string // quoted, with the dot that follows it
-}
-
-func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
-	opened, err := c.Connector.Connect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return &conn{Conn: opened.(*stdlib.Conn), schema: c.schema}, nil
-}
 
 // qualifier is what stands before a name in the schema.
 func qualifier(schema string) string {
@@ -53,7 +39,9 @@ func qualify(query, schema string) string {
 // A conn is one connection. [database/sql.Conn.Raw] hands it out: its Conn method returns pgx's own.
 type conn struct {
 	*stdlib.Conn
-	schema string
+	schema   string
+	local    string        // settings, each transaction's first statement behind a pooler; else ""
+	patience time.Duration // with a statement out of a transaction, behind a pooler
 }
 
 func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
@@ -64,6 +52,8 @@ func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 // outcome.
 func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	c.forget()
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
 	result, err := c.Conn.ExecContext(ctx, qualify(query, c.schema), args)
 	if err == nil {
 		err = c.unreplicated()
@@ -73,15 +63,21 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 
 func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	c.forget()
+	ctx, cancel := c.bounded(ctx)
 	rows, err := c.Conn.QueryContext(ctx, qualify(query, c.schema), args)
 	if err != nil {
+		cancel()
 		return nil, err
 	}
-	return &watchedRows{Rows: rows.(*stdlib.Rows), conn: c}, nil
+	return &watchedRows{Rows: rows.(*stdlib.Rows), conn: c, cancel: cancel}, nil
 }
 
 func (c *conn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
-	tx, err := c.Conn.BeginTx(ctx, o)
+	begin := c.Conn.BeginTx
+	if c.local != "" {
+		begin = c.beginLocally
+	}
+	tx, err := begin(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +87,8 @@ func (c *conn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, erro
 // A watchedRows ends with an error where its statement committed by itself, and only on this server.
 type watchedRows struct {
 	*stdlib.Rows
-	conn *conn
+	conn   *conn
+	cancel context.CancelFunc
 }
 
 func (r *watchedRows) Next(values []driver.Value) error {
@@ -105,6 +102,7 @@ func (r *watchedRows) Next(values []driver.Value) error {
 }
 
 func (r *watchedRows) Close() error {
+	defer r.cancel()
 	return errors.Join(r.Rows.Close(), r.conn.unreplicated())
 }
 

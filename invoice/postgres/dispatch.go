@@ -4,13 +4,17 @@ import (
 	"context"
 	"time"
 
+	"gorm.io/gorm"
+
 	"invoicer/invoice"
 )
 
 // Accept takes a job into the ledger: once it returns nil, the job has an end sooner or later. The id is a UUID; saying
 // the same again under it changes nothing, so it may be called again after any error.
 func (s *Store) Accept(ctx context.Context, jobID, queue string, payload []byte) error {
-	return classify(s.db.WithContext(ctx).Exec("SELECT invoicer.accept(?, ?, ?::uuid)", string(payload), queue, jobID).Error)
+	return classify(s.autocommit(ctx, func(db *gorm.DB) error {
+		return db.Exec("SELECT invoicer.accept(?, ?, ?::uuid)", string(payload), queue, jobID).Error
+	}))
 }
 
 // await is what [Store.Await] runs. It sleeps on the server, where that costs a fraction of what a round trip does, and
@@ -43,7 +47,8 @@ func (s *Store) Claim(ctx context.Context, limit int) ([]invoice.Dispatch, error
 	}
 	var rows []dispatchRow
 	// Materialized: joined in another way, the inner query might be run more than once, and lock more than it was asked for.
-	err := s.db.WithContext(ctx).Raw(`
+	err := s.autocommit(ctx, func(db *gorm.DB) error {
+		return db.Raw(`
 WITH locked AS MATERIALIZED (
     SELECT id, octet_length(payload) AS size FROM invoicer.invoice_jobs WHERE state = 'accepted' ORDER BY id LIMIT ? FOR UPDATE SKIP LOCKED
 ), next AS MATERIALIZED (
@@ -52,6 +57,7 @@ WITH locked AS MATERIALIZED (
 UPDATE invoicer.invoice_jobs jobs SET state = 'enqueued', dispatch = dispatch + 1, updated_at = now()
 FROM next WHERE jobs.id = next.id
 RETURNING jobs.id, job_id, dispatch, queue, payload, updated_at`, limit, pageBytes).Scan(&rows).Error
+	})
 	if err != nil {
 		return nil, classify(err)
 	}
@@ -68,11 +74,16 @@ func (s *Store) PutBack(ctx context.Context, lost []invoice.Dispatch) (int, erro
 	for i, d := range lost {
 		ids[i], numbers[i] = d.ID, int64(d.Number)
 	}
-	done := s.db.WithContext(ctx).Exec(`
+	var changed int64
+	err := s.autocommit(ctx, func(db *gorm.DB) error {
+		done := db.Exec(`
 UPDATE invoicer.invoice_jobs SET state = 'accepted', updated_at = now()
 FROM unnest(?::bigint[], ?::bigint[]) AS lost (id, dispatch)
 WHERE invoice_jobs.id = lost.id AND invoice_jobs.dispatch = lost.dispatch AND state = 'enqueued'`, &ids, &numbers)
-	return int(done.RowsAffected), classify(done.Error)
+		changed = done.RowsAffected
+		return done.Error
+	})
+	return int(changed), classify(err)
 }
 
 // Enqueued lists up to limit jobs of a queue that were dispatched at least settled ago and have no end yet, in the order
@@ -117,7 +128,8 @@ func (s *Store) Watch(ctx context.Context, holder string, lease time.Duration, q
 		names[i], markers[i], servers[i] = q.Queue, q.Marker, q.Server
 	}
 	var held []invoice.Watch
-	err := s.db.WithContext(ctx).Raw(`
+	err := s.autocommit(ctx, func(db *gorm.DB) error {
+		return db.Raw(`
 INSERT INTO invoicer.ledger_queues AS q (queue, holder, expires_at, marker, server)
 SELECT queue, ?, now() + make_interval(secs => ?), marker, server
 FROM unnest(?::text[], ?::bigint[], ?::text[]) AS known (queue, marker, server) ORDER BY queue
@@ -126,13 +138,16 @@ ON CONFLICT (queue) DO UPDATE SET holder = excluded.holder, expires_at = exclude
     server = CASE WHEN excluded.marker > q.marker THEN excluded.server ELSE q.server END
 WHERE q.holder = excluded.holder OR q.expires_at < now()
 RETURNING queue, marker, server, EXISTS (SELECT FROM invoicer.invoice_jobs WHERE state = 'enqueued') AS open, now() AS now`,
-		holder, lease.Seconds(), &names, &markers, &servers).Scan(&held).Error
+			holder, lease.Seconds(), &names, &markers, &servers).Scan(&held).Error
+	})
 	return held, classify(err)
 }
 
 // Unwatch gives the holder's rights up, so that others needn't wait until they run out.
 func (s *Store) Unwatch(ctx context.Context, holder string) error {
-	return classify(s.db.WithContext(ctx).Exec(`UPDATE invoicer.ledger_queues SET expires_at = '-infinity' WHERE holder = ?`, holder).Error)
+	return classify(s.autocommit(ctx, func(db *gorm.DB) error {
+		return db.Exec(`UPDATE invoicer.ledger_queues SET expires_at = '-infinity' WHERE holder = ?`, holder).Error
+	}))
 }
 
 type dispatchRow struct {

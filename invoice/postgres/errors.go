@@ -17,7 +17,13 @@ import (
 // unavailableError keeps the cause and answers to [invoice.ErrUnavailable].
 type unavailableError struct{ cause error }
 
-func (e *unavailableError) Error() string        { return e.cause.Error() }
+func (e *unavailableError) Error() string {
+	var pg *pgconn.PgError
+	if errors.As(e.cause, &pg) && (pg.Code == "42P05" || pg.Code == "26000") {
+		return e.cause.Error() + ": " + advice(pg.Code) // it looks like a fault of ours, and never ends by itself
+	}
+	return e.cause.Error()
+}
 func (e *unavailableError) Unwrap() error        { return e.cause }
 func (e *unavailableError) Is(target error) bool { return target == invoice.ErrUnavailable }
 
@@ -49,11 +55,11 @@ func outage(err error) bool {
 		}
 		switch pg.Code {
 		case "40001", // serialization failure
-			"40P01",          // deadlock
-			"55P03",          // lock timeout: somebody holds the counter
-			"25P03",          // our session was ended while idle in a transaction
-			"25006",          // read-only: a standby, until it is promoted
-			"26000", "0A000", // a prepared statement that a pooler or a migration has made stale
+			"40P01",                   // deadlock
+			"55P03",                   // lock timeout: somebody holds the counter
+			"25P03",                   // our session was ended while idle in a transaction
+			"25006",                   // read-only: a standby, until it is promoted
+			"26000", "42P05", "0A000", // a prepared statement that a pooler or a migration has made stale
 			"42501",          // no privilege, until it is granted
 			"42P01", "42883": // no such table or function, until a restore or a migration has made it
 			return true

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"gorm.io/gorm"
+
 	"invoicer/invoice"
 )
 
@@ -99,7 +101,8 @@ func (s *Store) Replay(ctx context.Context, jobs []invoice.Replay, by invoice.Ac
 	}
 	var replayed []string
 	// The rows are locked in their order, so that two who replay the same wait for each other at most.
-	err := s.db.WithContext(ctx).Raw(`
+	err := s.autocommit(ctx, func(db *gorm.DB) error {
+		return db.Raw(`
 WITH asked AS (
     SELECT * FROM unnest(?::bigint[], ?::bigint[], ?::text[], ?::text[], ?::text[])
         AS asked (id, dispatch, transaction_id, idempotency_key, producer)
@@ -116,7 +119,8 @@ WITH asked AS (
 INSERT INTO invoicer.invoice_job_actions (job_id, action, actor, note, dispatch, outcome, reason)
 SELECT was.job_id, 'replay', ?, ?, was.dispatch, was.outcome, was.reason FROM was JOIN replayed USING (id) ORDER BY was.id
 RETURNING job_id`,
-		&ids, &dispatches, &transactions, &keys, &producers, storable(by.Name), nullable(storable(by.Note))).Scan(&replayed).Error
+			&ids, &dispatches, &transactions, &keys, &producers, storable(by.Name), nullable(storable(by.Note))).Scan(&replayed).Error
+	})
 	return replayed, classify(err)
 }
 
@@ -137,7 +141,8 @@ func (e *NotFailedError) Error() string {
 // returns [ErrNoJob], or a [*NotFailedError], and has changed nothing then.
 func (s *Store) Dismiss(ctx context.Context, jobID string, by invoice.Actor) error {
 	var states []string
-	err := s.db.WithContext(ctx).Raw(`
+	err := s.autocommit(ctx, func(db *gorm.DB) error {
+		return db.Raw(`
 WITH was AS (
     SELECT id, job_id, state, dispatch, outcome, reason FROM invoicer.invoice_jobs WHERE job_id = ? FOR UPDATE
 ), dismissed AS (
@@ -149,6 +154,7 @@ WITH was AS (
     SELECT was.job_id, 'dismiss', ?, ?, was.dispatch, was.outcome, was.reason FROM was JOIN dismissed USING (id)
 )
 SELECT state FROM was`, jobID, storable(by.Name), storable(by.Note)).Scan(&states).Error
+	})
 	switch {
 	case err != nil:
 		return classify(err)

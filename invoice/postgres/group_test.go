@@ -240,7 +240,7 @@ func TestGroupLostCommitReply(t *testing.T) {
 	b := setup(t)
 	commits := 0
 	match := dropproxy.First("commit")
-	url, proxy := throughProxy(t, b.url, func(request []byte) bool {
+	url, proxy := throughProxy(t, b.way, func(request []byte) bool {
 		if commits == 0 && dropproxy.First("commit")(request) {
 			commits++ // the first one's own
 			return false

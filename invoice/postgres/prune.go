@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"gorm.io/gorm"
 )
 
 // What may be pruned. Never an invoice, and never a job that has no end yet.
@@ -75,6 +77,8 @@ func (s *Store) Prune(ctx context.Context, what Prunable, keep Retention, after 
 SELECT coalesce((SELECT max(id) FROM page), 0), (SELECT count(*) FROM page), (SELECT count(*) FROM pruned)`
 	}
 	var done Pruned
-	err = s.db.WithContext(ctx).Raw(statement, append([]any{after, limit}, p.values...)...).Row().Scan(&done.Last, &done.Looked, &done.Removed)
+	err = s.autocommit(ctx, func(db *gorm.DB) error {
+		return db.Raw(statement, append([]any{after, limit}, p.values...)...).Row().Scan(&done.Last, &done.Looked, &done.Removed)
+	})
 	return done, classify(err)
 }

@@ -38,11 +38,13 @@ const lockEnd = "pg_advisory_xact_lock(hashtextextended(?, 0))"
 // The invoice is looked for by all that the end claims of it: after a restore its id may belong to another one.
 func (s *Store) recordCreated(ctx context.Context, e invoice.End) error {
 	var found int
-	err := s.db.WithContext(ctx).Raw(`WITH found AS (SELECT id FROM invoicer.invoices WHERE id = ? AND transaction_id = ? AND fingerprint = ?), ledger AS (
+	err := s.autocommit(ctx, func(db *gorm.DB) error {
+		return db.Raw(`WITH found AS (SELECT id FROM invoicer.invoices WHERE id = ? AND transaction_id = ? AND fingerprint = ?), ledger AS (
     UPDATE invoicer.invoice_jobs SET state = 'done', outcome = 'created', reason = NULL, invoice_id = found.id, attempts = ?, updated_at = now()
     FROM found WHERE invoice_jobs.job_id = ? AND invoice_jobs.transaction_id = ? AND state <> 'done'
 ) SELECT count(*) FROM found`,
-		e.Invoice.ID, e.Invoice.TransactionID, e.Invoice.Fingerprint, e.Attempts, e.JobID, e.TransactionID).Row().Scan(&found)
+			e.Invoice.ID, e.Invoice.TransactionID, e.Invoice.Fingerprint, e.Attempts, e.JobID, e.TransactionID).Row().Scan(&found)
+	})
 	if err == nil && found == 0 {
 		err = invoice.ErrNotInvoiced
 	}
@@ -125,9 +127,11 @@ func (s *Store) writeDuplicatesTogether(ctx context.Context, group []*duplicateR
 		Member int
 		Found  bool
 	}
-	err := s.db.WithContext(ctx).Raw(`
+	err := s.autocommit(ctx, func(db *gorm.DB) error {
+		return db.Raw(`
 SELECT member, found FROM invoicer.record_duplicates(?::text[], ?::text[], ?::text[], ?::bigint[], ?::text[], ?::text[], ?::text[], ?::text[], ?::text[], ?::integer[])`,
-		literals(&jobIDs, &transactionIDs, &keys, &invoiceIDs, &invoiced, &fingerprints, &reasons, &producers, &workers, &attempts)...).Scan(&problems).Error
+			literals(&jobIDs, &transactionIDs, &keys, &invoiceIDs, &invoiced, &fingerprints, &reasons, &producers, &workers, &attempts)...).Scan(&problems).Error
+	})
 	if err != nil {
 		return err
 	}

@@ -25,6 +25,7 @@ func TestMain(m *testing.M) { sandboxtest.Main(m) }
 // bench is a store on a schema of its own, with a second door for looking past it.
 type bench struct {
 	url, schema string
+	way         string // to the database, for the store
 	store       *postgres.Store
 	generator   *invoice.Generator
 	db          *sql.DB
@@ -33,7 +34,10 @@ type bench struct {
 func setup(t *testing.T, change ...func(*postgres.Options)) *bench {
 	t.Helper()
 	url, schema := schematest.New(t)
-	b := &bench{url: url, schema: schema, db: open(t, url, schema)}
+	b := &bench{url: url, schema: schema, way: url, db: open(t, url, schema)}
+	if *pooler != "" {
+		b.way = throughPooler(t, url, *pooler)
+	}
 	b.store = b.open(t, change...)
 	b.generator = generator(t, b.store)
 	return b
@@ -42,7 +46,7 @@ func setup(t *testing.T, change ...func(*postgres.Options)) *bench {
 // open opens one more store on the same schema.
 func (b *bench) open(t *testing.T, change ...func(*postgres.Options)) *postgres.Store {
 	t.Helper()
-	o := postgres.Options{URL: named(b.url, b.schema), Schema: b.schema}
+	o := postgres.Options{URL: named(b.way, b.schema), Schema: b.schema}
 	for _, f := range change {
 		f(&o)
 	}

@@ -10,11 +10,8 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"strconv"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
 	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
@@ -71,7 +68,7 @@ func (o *Options) setDefaults() {
 type Store struct {
 	db      *gorm.DB
 	sql     *sql.DB
-	config  *pgx.ConnConfig
+	opener  *connector
 	options Options
 
 	writes     group[*write]
@@ -81,55 +78,22 @@ type Store struct {
 // Open prepares a store. It opens no connection: the first call that needs one does.
 func Open(o Options) (*Store, error) {
 	o.setDefaults()
-	config, err := pgx.ParseConfig(o.URL)
-	if err != nil {
-		return nil, fmt.Errorf("database.url: %w", err)
-	}
-	config.ConnectTimeout = o.ConnectTimeout
-	for name, value := range map[string]string{
-		"search_path":                         "pg_catalog", // names are qualified
-		"statement_timeout":                   milliseconds(o.StatementTimeout),
-		"lock_timeout":                        milliseconds(o.LockTimeout),
-		"idle_in_transaction_session_timeout": milliseconds(o.IdleInTransactionTimeout),
-		"default_transaction_isolation":       "read committed",
-		"client_encoding":                     "UTF8",
-		// Plans are kept for a session's life. One that was made while a table was small must not read the whole of it
-		// when it has grown: every statement here finds its rows by an index.
-		"enable_seqscan":   "off",
-		"enable_hashjoin":  "off",
-		"enable_mergejoin": "off",
-		"plan_cache_mode":  "force_generic_plan",
-		"jit":              "off", // it is bought for what looks expensive, and a plan against these settings does
-	} {
-		config.RuntimeParams[name] = value
-	}
-	if config.RuntimeParams["application_name"] == "" {
-		config.RuntimeParams["application_name"] = "invoicer"
-	}
-	config.OnNotice = noticeWarning
-	pool, db, err := connect(config, o.Schema, o.MaxConns)
+	opener, err := newConnector(o)
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{db: db, sql: pool, config: config, options: o}
+	pool, db, err := connect(opener, o.MaxConns)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{db: db, sql: pool, opener: opener, options: o}
 	s.writes = group[*write]{most: maxGroup, apart: (*write).apart, weigh: (*write).weigh, heaviest: maxBytes, do: s.write}
 	s.duplicates = group[*duplicateRecord]{most: maxGroup, apart: (*duplicateRecord).apart, weigh: func(*duplicateRecord) int { return 0 }, do: s.writeDuplicates, storm: s.stormAfter, patience: stormPatience}
 	return s, nil
 }
 
-const pingTimeout = 2 * time.Second
-
-func connect(config *pgx.ConnConfig, schema string, maxConns int) (*sql.DB, *gorm.DB, error) {
-	// A connection whose server has vanished must not cost its user all of their time: a failed ping closes it.
-	opener := stdlib.GetConnector(*config, stdlib.OptionShouldPing(func(ctx context.Context, p stdlib.ShouldPingParams) bool {
-		if p.IdleDuration <= time.Second {
-			return false
-		}
-		ctx, cancel := context.WithTimeout(ctx, pingTimeout)
-		defer cancel()
-		return p.Conn.PgConn().Ping(ctx) != nil
-	}))
-	pool := sql.OpenDB(&connector{Connector: opener, schema: qualifier(schema)})
+func connect(opener *connector, maxConns int) (*sql.DB, *gorm.DB, error) {
+	pool := sql.OpenDB(opener)
 	pool.SetMaxOpenConns(maxConns)
 	pool.SetMaxIdleConns(maxConns)
 	db, err := gorm.Open(postgres.New(postgres.Config{Conn: pool}), &gorm.Config{
@@ -146,12 +110,26 @@ func connect(config *pgx.ConnConfig, schema string, maxConns int) (*sql.DB, *gor
 
 // fresh runs f on a connection that nothing has been sent over before.
 func (s *Store) fresh(f func(*gorm.DB) error) error {
-	pool, db, err := connect(s.config, s.options.Schema, 1)
+	pool, db, err := connect(s.opener, 1)
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
 	return f(db)
+}
+
+// autocommit runs one statement that commits by itself. Behind a pooler, which may have any settings of somebody else's, it
+// is a transaction of its own.
+func (s *Store) autocommit(ctx context.Context, run func(*gorm.DB) error) error {
+	if !s.opener.known.Load() {
+		if err := s.sql.PingContext(ctx); err != nil {
+			return err
+		}
+	}
+	if s.opener.pooled.Load() {
+		return s.db.WithContext(ctx).Transaction(run)
+	}
+	return run(s.db.WithContext(ctx))
 }
 
 // Close closes every connection.
@@ -172,8 +150,4 @@ func (s *Store) DatabaseID(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("the database's encoding is %s, in which not every job's text can be kept: create it with ENCODING 'UTF8'", encoding)
 	}
 	return id, nil
-}
-
-func milliseconds(d time.Duration) string {
-	return strconv.FormatInt(d.Milliseconds(), 10)
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the programs that the demo and the tests need, where they are missing.
 #
-#   install.sh PROGRAM...           redis-server, postgres (the server), cc (a C compiler with its headers)
+#   install.sh PROGRAM...           redis-server, postgres (the server), pgbouncer, cc (a C compiler with its headers)
 #   install.sh --print PROGRAM...   only prints the command that installs them, missing or not
 #
 # It installs silently as root without a terminal, or in CI (CI=true); it asks at a terminal; otherwise it prints the
@@ -10,6 +10,10 @@ set -eu
 
 has_redis_server() {
 	command -v redis-server >/dev/null 2>&1
+}
+
+has_pgbouncer() {
+	command -v pgbouncer >/dev/null 2>&1 || [ -x /usr/sbin/pgbouncer ]
 }
 
 # The same folders as in programs.go. The server lies beside initdb.
@@ -34,6 +38,7 @@ has() {
 	case $1 in
 	redis-server) has_redis_server ;;
 	postgres) has_postgres ;;
+	pgbouncer) has_pgbouncer ;;
 	cc) has_cc ;;
 	*)
 		echo "install.sh: unknown program $1" >&2
@@ -62,6 +67,7 @@ packages() {
 		dnf:postgres) echo postgresql-server ;;
 		brew:postgres) echo postgresql@17 ;;
 		*:postgres) echo postgresql ;;
+		*:pgbouncer) echo pgbouncer ;;
 		apt-get:cc) echo gcc libc6-dev ;;
 		apk:cc) echo gcc musl-dev ;;
 		*:cc) echo gcc ;;
@@ -113,13 +119,15 @@ install_with_apt() {
 	export DEBIAN_FRONTEND
 	apt-get -qq update || echo "install.sh: apt-get update failed; trying with the lists at hand" >&2
 	apt-get -qq -y -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=120 install --no-install-recommends "$@" >&2
-	case " $* " in
-	*' redis-server '*)
-		# Neither now nor at the next boot.
-		deb-systemd-helper disable redis-server.service >/dev/null 2>&1 || :
-		update-rc.d redis-server disable >/dev/null 2>&1 || :
-		;;
-	esac
+	for service in redis-server pgbouncer; do
+		case " $* " in
+		*" $service "*)
+			# Neither now nor at the next boot.
+			deb-systemd-helper disable "$service.service" >/dev/null 2>&1 || :
+			update-rc.d "$service" disable >/dev/null 2>&1 || :
+			;;
+		esac
+	done
 }
 
 # install MANAGER PACKAGE...: as root, except for brew.
@@ -157,7 +165,7 @@ done
 
 manager=$(package_manager)
 if [ -z "$manager" ]; then
-	echo "Missing:$missing. Install Redis, the PostgreSQL server and a C compiler with your system's package manager." >&2
+	echo "Missing:$missing. Install Redis, the PostgreSQL server, PgBouncer and a C compiler with your system's package manager." >&2
 	exit 1
 fi
 # shellcheck disable=SC2086 # a list of words

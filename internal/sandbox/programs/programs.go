@@ -28,6 +28,8 @@ const (
 	Redis Program = "redis-server"
 	// Postgres is the Postgres server, which comes with initdb in the same folder.
 	Postgres Program = "postgres"
+	// PgBouncer is the connection pooler.
+	PgBouncer Program = "pgbouncer"
 )
 
 // MissingError tells which programs are not on this machine, and what installs them.
@@ -71,6 +73,9 @@ func Find(wanted ...Program) (map[Program]string, error) {
 func find(p Program) (string, bool) {
 	if p != Postgres {
 		path, err := exec.LookPath(string(p))
+		if err != nil && p == PgBouncer {
+			path, err = exec.LookPath("/usr/sbin/pgbouncer") // which isn't on everybody's PATH
+		}
 		return path, err == nil
 	}
 	// initdb starts the postgres that lies beside it, wherever a link on PATH may point from.

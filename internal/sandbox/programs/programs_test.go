@@ -11,7 +11,7 @@ import (
 
 func TestFind(t *testing.T) {
 	t.Parallel()
-	found, err := Find(Redis, Postgres)
+	found, err := Find(Redis, Postgres, PgBouncer)
 	if err != nil {
 		t.Fatal(err)
 	}

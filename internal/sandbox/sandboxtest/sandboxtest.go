@@ -166,3 +166,11 @@ func private(t testing.TB, start func(context.Context) (*servers.Server, error))
 	})
 	return server
 }
+
+// PgBouncer starts a pooler for this test alone in front of the database that a URL names. It is closed when the test ends.
+func PgBouncer(t testing.TB, databaseURL string, options servers.PgBouncerOptions) *servers.Server {
+	t.Helper()
+	return private(t, func(ctx context.Context) (*servers.Server, error) {
+		return servers.StartPgBouncer(ctx, databaseURL, options)
+	})
+}

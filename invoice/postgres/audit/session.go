@@ -33,6 +33,8 @@ func begin(ctx context.Context, o Options) (_ *session, err error) {
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = "invoicer audit"
 	}
+	// What is prepared for longer than a statement collides behind a pooler with what others have prepared.
+	config.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return nil, err
@@ -45,10 +47,10 @@ func begin(ctx context.Context, o Options) (_ *session, err error) {
 	}()
 	// The server's or the role's time limits are for those who write. With row_security off a policy that would hide
 	// rows is an error. The tables are locked against changes of their structure, which a snapshot doesn't cover; only
-	// the first query after that takes the snapshot.
+	// the first query after that takes the snapshot. A pooler's session may have temporary tables of somebody else's.
 	s.tx, err = conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: `
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
-SET LOCAL search_path = ` + pgx.Identifier{o.Schema}.Sanitize() + `;
+SET LOCAL search_path = ` + pgx.Identifier{o.Schema}.Sanitize() + `, pg_temp;
 SET LOCAL statement_timeout = 0;
 SET LOCAL idle_in_transaction_session_timeout = 0;
 SET LOCAL lock_timeout = '30s';
