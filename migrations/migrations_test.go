@@ -47,12 +47,12 @@ func TestUpDownUp(t *testing.T) {
 	}
 
 	for _, round := range []string{"first", "second"} {
-		if applied := b.up(t); !slices.Equal(applied, []int64{1, 2, 3, 4, 5, 6}) {
+		if applied := b.up(t); !slices.Equal(applied, []int64{1, 2, 3, 4, 5, 6, 7}) {
 			t.Fatalf("%s Up applied %v", round, applied)
 		}
 		want := []string{
 			"database_identity", "duplicate_attempts", "invoice_job_actions", "invoice_jobs", "invoice_lines", "invoice_series",
-			"invoice_taxes", "invoices", "ledger_queues",
+			"invoice_taxes", "invoices", "ledger_queues", "queue_nonces",
 		}
 		if tables := b.tables(t); !slices.Equal(tables, want) {
 			t.Errorf("%s Up made %v", round, tables)
@@ -155,7 +155,7 @@ func TestUpFromMany(t *testing.T) {
 	if err := group.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	if all := versions(slices.Concat(applied...)); !slices.Equal(all, []int64{1, 2, 3, 4, 5, 6}) {
+	if all := versions(slices.Concat(applied...)); !slices.Equal(all, []int64{1, 2, 3, 4, 5, 6, 7}) {
 		t.Errorf("together they applied %v", all)
 	}
 	if err := b.Check(t.Context()); err != nil {

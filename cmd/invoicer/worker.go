@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"invoicer/worker"
+	"invoicer/worker/queue"
 )
 
 func (a app) workerCommand() *cobra.Command {
@@ -57,6 +58,9 @@ func (a app) work(cmd *cobra.Command) error {
 	}
 	defer p.close()
 	name := workerName()
+	if err := w.claim(ctx, name, cfg.Worker.Queues); err != nil {
+		return err
+	}
 	server, err := w.newWorker(name, cfg.Worker.Queues, m.observe)
 	if err != nil {
 		return err
@@ -65,18 +69,27 @@ func (a app) work(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	return runWorkers(ctx, []*worker.Server{server}, lookAfterLedger, h, p)
+	return runWorkers(ctx, w.keeper, []*worker.Server{server}, lookAfterLedger, h, p)
 }
 
-// runWorkers runs the workers and what goes with them until ctx ends, and drains them then.
-func runWorkers(ctx context.Context, servers []*worker.Server, lookAfterLedger func(context.Context), h *health, p *pages) error {
-	var beside sync.WaitGroup
+// runWorkers runs the workers and what goes with them until ctx ends, or a queue is lost to another installation, and
+// drains them then. The queues are given up last.
+func runWorkers(ctx context.Context, keeper *queue.Keeper, servers []*worker.Server, lookAfterLedger func(context.Context), h *health, p *pages) error {
+	var keeping, beside sync.WaitGroup
+	defer keeping.Wait()
+	keep, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
 	defer beside.Wait()
 	watch, unwatch := context.WithCancel(context.WithoutCancel(ctx))
 	defer unwatch()
 	ctx, end := context.WithCancel(ctx) // what runs beside the servers ends with them, whatever ended them
 	defer end()
-	failed := make(chan error, 1)
+	failed := make(chan error, 2)
+	keeping.Go(func() {
+		if err := keeper.Run(keep); err != nil {
+			failed <- err
+		}
+	})
 	if p != nil {
 		defer p.close()
 		beside.Go(func() {
