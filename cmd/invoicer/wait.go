@@ -15,6 +15,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"invoicer/migrations"
+	"invoicer/worker/queue"
 )
 
 const (
@@ -93,7 +94,7 @@ func isLasting(err error) bool {
 		return !redis.IsLoadingError(err) && !redis.IsReadOnlyError(err) && !redis.IsClusterDownError(err) &&
 			!redis.IsTryAgainError(err) && !redis.IsMasterDownError(err) && !redis.IsMaxClientsError(err) && !redis.IsOOMError(err)
 	}
-	if errors.As(err, new(*migrations.MissingError)) {
+	if errors.As(err, new(*migrations.MissingError)) || errors.As(err, new(*queue.TakenError)) {
 		return true
 	}
 	var unknown x509.UnknownAuthorityError

@@ -20,7 +20,7 @@ FROM invoicer.database_identity i, invoicer.queue_nonces n`)
 // many workers write no more than one does. Nobody waits for the disk or a standby: a value that a crash loses is one that
 // a copy hasn't got either.
 func (s *Store) RenewNonce(ctx context.Context) (invoice.Nonces, error) {
-	return s.nonces(ctx, `
+	n, err := s.nonces(ctx, `
 WITH renewed AS (
     UPDATE invoicer.queue_nonces SET nonces = (gen_random_uuid() || nonces)[1:16], renewed_at = clock_timestamp()
     WHERE renewed_at NOT BETWEEN clock_timestamp() - interval '0.9s' AND clock_timestamp()
@@ -31,6 +31,10 @@ WITH renewed AS (
     SELECT nonces, clock_timestamp() - renewed_at FROM invoicer.queue_nonces WHERE NOT EXISTS (SELECT FROM renewed)
 )
 SELECT i.id::text, array_to_string(latest.nonces, ','), extract(epoch FROM latest.age) FROM invoicer.database_identity i, latest`)
+	if err == nil && len(n.Latest) == 0 { // the first one of all was written by somebody else after this statement began
+		return s.Nonces(ctx)
+	}
+	return n, err
 }
 
 func (s *Store) nonces(ctx context.Context, query string) (invoice.Nonces, error) {

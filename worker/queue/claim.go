@@ -139,6 +139,9 @@ func (k *Keeper) tryClaim(ctx context.Context, vigils []*vigil) (done bool, err 
 	if err := k.ask(ctx, k.witness.RenewNonce); err != nil {
 		return false, err
 	}
+	if len(k.knows().Latest) == 0 {
+		return false, &unansweredError{errors.New("the database keeps no nonce: its table queue_nonces is empty")}
+	}
 	for i, c := range k.claims {
 		if !c.claimed.IsZero() {
 			continue // an earlier try got as far as this

@@ -26,8 +26,13 @@ type stranger struct {
 	signature string    // of another installation, the latest
 	nonce     string    // of our own installation, the latest that wasn't known
 	same      time.Time // since when it is that
+	said      int       // of another installation, how often it has said something new
 	strange   int       // how many nonces the database didn't know even when asked afterwards
 }
+
+// enoughSaid is how often another installation must have said something new to be believed that it lives. Some garbage in
+// Redis ends no worker.
+const enoughSaid = 3
 
 // strangersStay is for how long somebody else's claim that was overwritten is remembered.
 const strangersStay = 10 * time.Second
@@ -177,7 +182,7 @@ func (k *Keeper) renewClaim(ctx context.Context, c *ownership) error {
 	case renewed:
 		c.renewed, c.since = asked, a.since
 		c.newcomer = c.newcomer && asked.Sub(c.claimed) < deadAfter
-		c.stranger.nonce, c.stranger.strange = "", 0
+		c.stranger.nonce, c.stranger.strange = "", 0 // what another installation has said is kept for a while
 		return nil
 	case unknown:
 		return k.facePossibleCopy(ctx, c, a, asked)
@@ -188,23 +193,24 @@ func (k *Keeper) renewClaim(ctx context.Context, c *ownership) error {
 
 // faceOther is about another installation's claim. Who has renewed without a break can't have lost the queue rightly, since
 // others wait for three seconds. So what stands there was made up, or is from before Redis failed over, or is of somebody
-// who came when Redis had just forgotten everything; it is overwritten. Only where it comes again, and says something new,
-// somebody lives there who believes the same of itself: then the one with the older claim stays. Who had a break watches
-// as a newcomer does.
+// who came when Redis had just forgotten everything; it is overwritten. Only where it comes again and again, and says
+// something new each time, somebody lives there who believes the same of itself: then the one with the older claim stays.
+// Who had a break watches as a newcomer does.
 func (k *Keeper) faceOther(ctx context.Context, c *ownership, a answer, asked time.Time) error {
 	s := &c.stranger
-	again := s.signature != "" && s.signature != a.signature
 	if s.signature != a.signature {
 		s.signature, s.same = a.signature, asked
+		s.said++
 	}
 	s.seen = asked
+	if c.newcomer { // it was to watch while it worked already, and takes no more jobs while it does
+		c.renewed = time.Time{}
+	}
 	broken := asked.Sub(c.renewed) >= deadAfter
 	theirs, mine := number(a.since), number(c.since)
 	switch {
-	case c.newcomer: // it was to watch while it worked already
-		return k.lost(ctx, c.queue, false)
-	case a.newcomer:
-	case again && (broken || theirs > 0 && theirs < mine):
+	case a.newcomer && !c.newcomer:
+	case s.said >= enoughSaid && (broken || theirs > 0 && theirs < mine):
 		return k.lost(ctx, c.queue, false)
 	case broken && asked.Sub(s.same) < deadAfter:
 		return nil
@@ -238,7 +244,7 @@ func (k *Keeper) facePossibleCopy(ctx context.Context, c *ownership, a answer, a
 func (k *Keeper) reassert(ctx context.Context, c *ownership, signature string, asked time.Time) error {
 	since, err := k.assert(ctx, c.queue, claimant{signature: signature, since: c.since})
 	if err == nil && since != "" {
-		c.renewed = asked
+		c.renewed, c.newcomer = asked, false
 	}
 	return err
 }

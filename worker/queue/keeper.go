@@ -97,6 +97,9 @@ func (k *Keeper) Check() error {
 	return nil
 }
 
+// ErrAnotherDatabase says that the database isn't the one any more that the worker began with.
+var ErrAnotherDatabase = errors.New("the database has become another one")
+
 // knowledge is what a process knows of its database.
 type knowledge struct {
 	invoice.Nonces
@@ -107,7 +110,8 @@ type knowledge struct {
 // written last may be gone there, and still stand in Redis.
 func (k *Keeper) learn(n invoice.Nonces, asked time.Time) error {
 	if n.DatabaseID != k.options.Installation.ID {
-		return fmt.Errorf("the database in %s has become another one: its identity was %s and is %s", k.options.Installation.Database, k.options.Installation.ID, n.DatabaseID)
+		return fmt.Errorf("schema %s of %s: %w: its identity was %s and is %s; start the workers anew", k.options.Installation.Schema,
+			k.options.Installation.Database, ErrAnotherDatabase, k.options.Installation.ID, n.DatabaseID)
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -192,6 +193,20 @@ func texts(reply any) []string {
 		all[i], _ = one.(string)
 	}
 	return all
+}
+
+// Names are the queues that have had an owner or a task.
+func Names(ctx context.Context, rdb redis.UniversalClient) ([]string, error) {
+	var all []string
+	for _, set := range []string{allQueues, "asynq:queues"} {
+		names, err := rdb.SMembers(ctx, set).Result()
+		if err != nil && !redis.HasErrorPrefix(err, "WRONGTYPE") {
+			return nil, err
+		}
+		all = append(all, names...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all), nil
 }
 
 // consumed tells whether some worker that gives signs of life in this Redis may be consuming the queue, whatever release it

@@ -59,11 +59,11 @@ type Book interface {
 
 // A Census is whose the tasks of a queue are, as far as they aren't done.
 type Census struct {
-	Own     int // of this installation's ledger
-	Foreign int // of other installations' ledgers, where their jobs are safe
-	Direct  int // enqueued straight into Redis
-	Settled int // likewise, and archived: the former owner has recorded their end
-	Unknown int // can't be read
+	Own     int `json:"own_ledger"`      // of this installation's ledger
+	Foreign int `json:"other_ledgers"`   // of other installations' ledgers, where their jobs are safe
+	Direct  int `json:"direct"`          // enqueued straight into Redis
+	Settled int `json:"direct_archived"` // likewise, and archived: the former owner has recorded their end
+	Unknown int `json:"unreadable"`      // can't be read
 }
 
 // A Sweeper goes through the tasks of a queue and counts them.
