@@ -45,6 +45,7 @@ type fetchGate struct {
 	log    *slog.Logger
 	hold   time.Duration          // longestHold
 	free   func() int             // how many jobs could be begun now
+	owns   func() bool            // whether the queues are ours
 	queues map[string]*fetchQueue // by the key of their pending jobs
 	bell   chan struct{}          // wakes the held fetch
 	closed chan struct{}
@@ -73,7 +74,7 @@ type fetchQueue struct {
 // newFetchGate returns a gate that believes of every queue that it may have jobs.
 func newFetchGate(rdb redis.UniversalClient, queues map[string]int, free func() int, log *slog.Logger) *fetchGate {
 	g := &fetchGate{
-		UniversalClient: rdb, log: log, hold: longestHold, free: free, queues: make(map[string]*fetchQueue),
+		UniversalClient: rdb, log: log, hold: longestHold, free: free, owns: func() bool { return true }, queues: make(map[string]*fetchQueue),
 		bell: make(chan struct{}, 1), closed: make(chan struct{}), drained: make(chan struct{}),
 	}
 	for name := range queues {
@@ -262,6 +263,15 @@ func (g *fetchGate) queueOf(keys []string) *fetchQueue {
 // while all queues are believed empty.
 func (g *fetchGate) admit(ctx context.Context, q *fetchQueue) (rings uint64, ok bool) {
 	var hold <-chan time.Time
+	for !g.owns() {
+		select {
+		case <-time.After(pollInterval):
+		case <-g.closed:
+			return 0, false
+		case <-ctx.Done():
+			return 0, false
+		}
+	}
 	for {
 		rings, ok, wait := g.look(q)
 		if !wait {

@@ -54,6 +54,7 @@ type Handler struct {
 	inHand    atomic.Int64  // jobs
 	draining  chan struct{} // closed when no more jobs are taken
 	stopped   chan struct{} // closed when nothing is to be waited for any more
+	foreign   foreignTasks
 }
 
 // NewHandler returns a handler; the options are the worker's.
@@ -71,8 +72,12 @@ func NewHandler(g Generator, l *locking.Locker, r Recorder, o Options) (*Handler
 }
 
 // ProcessTask implements [asynq.Handler]. It returns nil only after the job's end is committed, an error that wraps
-// [asynq.SkipRetry] after a bad end is, and any other error to have the job back.
+// [asynq.SkipRetry] after a bad end is, [asynq.RevokeTask] for another installation's task, and any other error to have
+// the job back.
 func (h *Handler) ProcessTask(ctx context.Context, task *asynq.Task) error {
+	if h.isForeign(ctx, task) {
+		return asynq.RevokeTask
+	}
 	h.inHand.Add(1)
 	defer h.inHand.Add(-1)
 	a := newAttempt(ctx, task, h.options.Name)
@@ -98,7 +103,7 @@ func (h *Handler) free() int { return h.options.Concurrency - int(h.inHand.Load(
 // handleError is asynq's last word to us before it retries or archives. A task whose own deadline has passed may never
 // have come to the handler; its job is done all the same.
 func (h *Handler) handleError(ctx context.Context, task *asynq.Task, err error) {
-	if err != context.DeadlineExceeded { //nolint:errorlint // asynq's own, not one that the handler returned
+	if err != context.DeadlineExceeded || h.isForeign(ctx, task) { //nolint:errorlint // asynq's own, not one that the handler returned
 		return
 	}
 	h.inHand.Add(1)

@@ -35,6 +35,12 @@ type Options struct {
 	LockWait time.Duration
 	// CacheTTL is how long Redis remembers a transaction's invoice. Default: 24h.
 	CacheTTL time.Duration
+	// Installation is the identity of the database. A task that names another one is taken out of the queue, unworked: its
+	// own ledger has its job. Default: tasks of every installation are worked on.
+	Installation string
+	// Owns tells whether the queues are ours to consume just now; while they aren't, nothing is fetched. It must return at
+	// once. Default: they always are.
+	Owns func() bool
 	// Logger gets one line for each ended job. Default: none is written.
 	Logger *slog.Logger
 	// Observe is told what happens to the jobs, from many goroutines at once; it must return soon. Default: nobody is told.
@@ -75,6 +81,9 @@ func (o *Options) complete() error {
 	}
 	if o.Observe == nil {
 		o.Observe = func(Event) {}
+	}
+	if o.Owns == nil {
+		o.Owns = func() bool { return true }
 	}
 	if o.BaseContext == nil {
 		o.BaseContext = context.Background()
@@ -128,6 +137,7 @@ func NewServer(rdb redis.UniversalClient, h *Handler) (*Server, error) {
 	}
 	o := h.options
 	gate := newFetchGate(rdb, o.Queues, h.free, o.Logger)
+	gate.owns = o.Owns
 	return &Server{
 		handler: h,
 		options: o,

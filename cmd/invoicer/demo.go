@@ -19,8 +19,12 @@ import (
 	"invoicer/worker"
 )
 
-// demoQueue keeps the demo's jobs away from everybody else's workers, and theirs away from the demo's.
+// demoQueue begins the name of the queue that keeps the demo's jobs away from everybody else's workers, and theirs away from
+// the demo's.
 const demoQueue = "demo"
+
+// queue is the demo's own in this database: those of two databases may share a Redis.
+func (d *demo) queue() string { return demoQueue + "-" + d.databaseID[:8] }
 
 // A demo is one run of `invoicer demo`.
 type demo struct {
@@ -46,7 +50,7 @@ func (a app) demoCommand() *cobra.Command {
 every transaction several times over, shows the progress, and ends with what happened, one race in detail, and an audit.
 
 It writes into the configured schema, and the invoices it makes are as immutable as any. So it refuses a schema that
-holds invoices or recorded jobs already, and changes nothing in it then. It uses a queue of its own, named ` + demoQueue + `.`,
+holds invoices or recorded jobs already, and changes nothing in it then. It uses a queue of its own, whose name begins with ` + demoQueue + `.`,
 		Example: `  invoicer demo
   invoicer demo --input transactions.jsonl.gz --copies 5
   INVOICER_DATABASE_SCHEMA=invoicer_demo invoicer demo --serve`,
@@ -198,9 +202,12 @@ func (d *demo) load(stdin io.Reader) ([]demoJob, error) {
 
 // keepServing runs the workers on all configured queues, and the pages, until a signal.
 func (d *demo) keepServing(ctx context.Context, cmd *cobra.Command, h *health, p *pages, m *metrics) error {
-	queues := map[string]int{demoQueue: 1}
+	queues := map[string]int{d.queue(): 1}
 	for name, weight := range d.cfg.Worker.Queues {
 		queues[name] = weight
+	}
+	if err := d.claim(ctx, workerName(), queues); err != nil {
+		return err
 	}
 	var servers []*worker.Server
 	for i := range d.workers {
@@ -219,5 +226,5 @@ func (d *demo) keepServing(ctx context.Context, cmd *cobra.Command, h *health, p
 		_, _ = fmt.Fprintf(d.out, "From another terminal: invoicer enqueue FILE, invoicer status TRANSACTION_ID, invoicer audit — with\n  export INVOICER_DATABASE_URL='%s' INVOICER_REDIS_URL='%s' INVOICER_DATABASE_SCHEMA='%s'\n",
 			d.cfg.Database.URL, d.cfg.Redis.URL, d.cfg.Database.Schema)
 	}
-	return runWorkers(ctx, servers, lookAfterLedger, h, p)
+	return runWorkers(ctx, d.keeper, servers, lookAfterLedger, h, p)
 }

@@ -82,8 +82,22 @@ func (d *demo) play(ctx context.Context, jobs []demoJob, m *metrics) (*story, er
 		m.observe(e)
 		r.observe(e)
 	}
+	queues := map[string]int{d.queue(): 1}
+	if err := d.claim(ctx, workerName(), queues); err != nil {
+		return nil, err
+	}
+	failed := make(chan error, d.copies+1)
+	keep, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	var keeping sync.WaitGroup
+	defer keeping.Wait()
+	defer giveUp()
+	keeping.Go(func() {
+		if err := d.keeper.Run(keep); err != nil {
+			failed <- err
+		}
+	})
 	for i := range d.workers {
-		server, err := d.newWorker(fmt.Sprintf("worker-%d", i+1), map[string]int{demoQueue: 1}, observe)
+		server, err := d.newWorker(fmt.Sprintf("worker-%d", i+1), queues, observe)
 		if err != nil {
 			return nil, err
 		}
@@ -104,7 +118,6 @@ Done naively, that makes %s invoices, and customers are billed %d times. Watch %
 	asking, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var sent atomic.Int64
-	failed := make(chan error, d.copies)
 	var producing sync.WaitGroup
 	for i := range d.copies {
 		producing.Go(func() {
@@ -136,7 +149,7 @@ func (d *demo) produce(ctx context.Context, number int, jobs []demoJob, sent *at
 	if number >= len(producers) {
 		name = fmt.Sprintf("%s-%d", name, number/len(producers)+1)
 	}
-	c, err := client.New(d.redis, client.Options{Queue: demoQueue, Retention: noneIfZero(d.cfg.Worker.Retention)})
+	c, err := client.New(d.redis, client.Options{Queue: d.queue(), Retention: noneIfZero(d.cfg.Worker.Retention)})
 	if err != nil {
 		return err
 	}
@@ -182,7 +195,7 @@ func (d *demo) mistakes(jobs []demoJob) [][]byte {
 
 // err makes the mistakes, unchecked, as a foreign producer does.
 func (d *demo) err(ctx context.Context, mistakes [][]byte, sent *atomic.Int64) error {
-	c, err := client.New(d.redis, client.Options{Queue: demoQueue, Retention: noneIfZero(d.cfg.Worker.Retention)})
+	c, err := client.New(d.redis, client.Options{Queue: d.queue(), Retention: noneIfZero(d.cfg.Worker.Retention)})
 	if err != nil {
 		return err
 	}
@@ -221,7 +234,7 @@ func (d *demo) follow(ctx context.Context, r *recorder, sent *atomic.Int64, fail
 		case err := <-failed:
 			return err
 		case <-ctx.Done():
-			return errors.New("stopped before every job had ended; the workers' jobs are safe in the queue " + demoQueue)
+			return errors.New("stopped before every job had ended; the workers' jobs are safe in the queue " + d.queue())
 		}
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"invoicer/invoice"
 	"invoicer/migrations"
 	"invoicer/worker/client"
+	"invoicer/worker/queue"
 )
 
 // An enqueueRun is one run of `invoicer enqueue`.
@@ -45,6 +46,8 @@ rest goes on, and the exit code is 1 at the end.
 
 With --durable the jobs are accepted in Postgres, from where workers take them into the queue: then no job is lost
 whatever becomes of Redis. Without it they go straight into Redis, which is faster, and are as safe as Redis keeps them.
+
+A queue that belongs to another installation, which is another database or schema that uses the same Redis, is refused.
 
 When the server goes away, that is waited for (--wait). After that, as after Ctrl-C, it names the line to go on from with
 --from-line. To enqueue a line again is always safe: its transaction gets one invoice, and the rest are recorded as
@@ -164,7 +167,15 @@ func (r *enqueueRun) toRedis(cfg *config.Config, s *sender) (disconnect func(), 
 		return nil, errors.Join(err, rdb.Close())
 	}
 	s.server = "redis at " + cfg.Redis.Addr()
-	s.ping = func(ctx context.Context) error { return rdb.Ping(ctx).Err() }
+	refuse := once(func(ctx context.Context) error {
+		return refuseForeignQueue(ctx, rdb, r.queue, askOnce(&sized), s.progress.say)
+	})
+	s.ping = func(ctx context.Context) error {
+		if err := rdb.Ping(ctx).Err(); err != nil {
+			return err
+		}
+		return refuse(ctx)
+	}
 	s.deliver = func(ctx context.Context, _ string, payload []byte) error {
 		_, err := jobs.EnqueuePayload(ctx, payload)
 		return err
@@ -184,17 +195,31 @@ func (r *enqueueRun) toPostgres(cfg *config.Config, s *sender) (disconnect func(
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
+	rdb, err := newRedis(&sized, 0)
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
 	s.server = "postgres at " + cfg.Database.Addr()
+	refuse := once(func(ctx context.Context) error {
+		err := refuseForeignQueue(ctx, rdb, r.queue, store.Nonces, s.progress.say)
+		if !errors.As(err, new(*queue.TakenError)) {
+			return nil // accepting needs no Redis: a job stays accepted while its queue is another installation's
+		}
+		return err
+	})
 	s.ping = func(ctx context.Context) error {
 		if err := store.Ping(ctx); err != nil {
 			return err
 		}
-		return migrator.CheckAccept(ctx)
+		if err := migrator.CheckAccept(ctx); err != nil {
+			return err
+		}
+		return refuse(ctx)
 	}
 	s.deliver = func(ctx context.Context, jobID string, payload []byte) error {
 		return store.Accept(ctx, jobID, r.queue, payload)
 	}
-	return func() { _ = store.Close() }, nil // as above
+	return func() { _ = errors.Join(store.Close(), rdb.Close()) }, nil // as above
 }
 
 // open returns the input and its size, -1 where that can't be known.

@@ -16,6 +16,7 @@ import (
 
 	"invoicer/invoice/postgres"
 	"invoicer/migrations"
+	"invoicer/worker/queue"
 )
 
 const (
@@ -88,7 +89,7 @@ func isLasting(err error) bool {
 		return !redis.IsLoadingError(err) && !redis.IsReadOnlyError(err) && !redis.IsClusterDownError(err) &&
 			!redis.IsTryAgainError(err) && !redis.IsMasterDownError(err) && !redis.IsMaxClientsError(err) && !redis.IsOOMError(err)
 	}
-	if errors.As(err, new(*migrations.MissingError)) {
+	if errors.As(err, new(*migrations.MissingError)) || errors.As(err, new(*queue.TakenError)) {
 		return true
 	}
 	var unknown x509.UnknownAuthorityError

@@ -22,6 +22,7 @@ import (
 	"invoicer/migrations"
 	"invoicer/worker"
 	"invoicer/worker/ledger"
+	"invoicer/worker/queue"
 )
 
 // connectionsBeside is how many connections a process needs beside those of its slots: asynq's own loops, health checks, the
@@ -91,6 +92,7 @@ type workplace struct {
 	store     *postgres.Store
 	generator *invoice.Generator
 	locker    *locking.Locker
+	keeper    *queue.Keeper // of the queues that were claimed
 
 	databaseID string
 	values     context.Context //nolint:containedctx // what the command's context carries, without its end; attempts derive from it
@@ -160,12 +162,29 @@ func (w *workplace) close() {
 	}
 }
 
-// newWorker returns a worker on the given queues, ready to start.
+// claim makes sure that the queues are this installation's. From then on its keeper has to run.
+func (w *workplace) claim(ctx context.Context, name string, queues map[string]int) (err error) {
+	w.keeper, err = queue.NewKeeper(w.redis, w.store, queue.Options{
+		Installation: installation(w.cfg, w.databaseID), Worker: name, Queues: slices.Sorted(maps.Keys(queues)), Logger: w.log,
+	})
+	if err != nil {
+		return err
+	}
+	return w.keeper.Claim(ctx)
+}
+
+// installation is what others are told of this one where they meet it.
+func installation(cfg *config.Config, databaseID string) queue.Installation {
+	return queue.Installation{ID: databaseID, Database: cfg.Database.Addr(), Schema: cfg.Database.Schema}
+}
+
+// newWorker returns a worker on queues that were claimed, ready to start.
 func (w *workplace) newWorker(name string, queues map[string]int, observe func(worker.Event)) (*worker.Server, error) {
 	handler, err := worker.NewHandler(w.generator, w.locker, w.store, worker.Options{
 		Name: name, Concurrency: w.cfg.Worker.Concurrency, Queues: queues,
 		JobTimeout: w.cfg.Worker.JobTimeout, ShutdownTimeout: w.cfg.Worker.ShutdownTimeout,
 		MaxRetry: noneIfZero(w.cfg.Worker.MaxRetry), LockWait: noneIfZero(w.cfg.Lock.Wait), CacheTTL: w.cfg.Idempotency.CacheTTL,
+		Installation: w.databaseID, Owns: w.keeper.Owns,
 		Logger: w.log, Observe: observe, BaseContext: w.values,
 	})
 	if err != nil {
@@ -177,7 +196,7 @@ func (w *workplace) newWorker(name string, queues map[string]int, observe func(w
 // newLedger returns what looks after the ledger beside a worker: it runs until its context ends.
 func (w *workplace) newLedger(name string, queues map[string]int, observe func(ledger.Event)) (func(context.Context), error) {
 	relay := ledger.NewRelay(w.store, w.shared, ledger.RelayOptions{
-		Retention: noneIfZero(w.cfg.Worker.Retention), Logger: w.log, Observe: observe,
+		Retention: noneIfZero(w.cfg.Worker.Retention), Installation: w.databaseID, Owners: w.keeper, Logger: w.log, Observe: observe,
 	})
 	reconciler, err := ledger.NewReconciler(w.store, w.store, w.store, w.redis, ledger.ReconcilerOptions{
 		Name: name, Queues: slices.Sorted(maps.Keys(queues)), DatabaseID: w.databaseID, Logger: w.log, Observe: observe,

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"invoicer/worker"
+	"invoicer/worker/queue"
 )
 
 func (a app) workerCommand() *cobra.Command {
@@ -58,6 +59,9 @@ func (a app) work(cmd *cobra.Command) error {
 	}
 	defer p.close()
 	name := workerName()
+	if err := w.claim(ctx, name, cfg.Worker.Queues); err != nil {
+		return err
+	}
 	server, err := w.newWorker(name, cfg.Worker.Queues, both(m.observe, h.observe))
 	if err != nil {
 		return err
@@ -66,7 +70,7 @@ func (a app) work(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	return runWorkers(ctx, []*worker.Server{server}, lookAfterLedger, h, p)
+	return runWorkers(ctx, w.keeper, []*worker.Server{server}, lookAfterLedger, h, p)
 }
 
 // both tells two observers.
@@ -77,15 +81,24 @@ func both[E any](first, second func(E)) func(E) {
 	}
 }
 
-// runWorkers runs the workers and what goes with them until ctx ends, and drains them then.
-func runWorkers(ctx context.Context, servers []*worker.Server, lookAfterLedger func(context.Context), h *health, p *pages) error {
-	var beside sync.WaitGroup
+// runWorkers runs the workers and what goes with them until ctx ends, or a queue is lost to another installation, and
+// drains them then. The queues are given up last.
+func runWorkers(ctx context.Context, keeper *queue.Keeper, servers []*worker.Server, lookAfterLedger func(context.Context), h *health, p *pages) error {
+	var keeping, beside sync.WaitGroup
+	defer keeping.Wait()
+	keep, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
 	defer beside.Wait()
 	watch, unwatch := context.WithCancel(context.WithoutCancel(ctx))
 	defer unwatch()
 	ctx, end := context.WithCancel(ctx) // what runs beside the servers ends with them, whatever ended them
 	defer end()
-	failed := make(chan error, 1)
+	failed := make(chan error, 2)
+	keeping.Go(func() {
+		if err := keeper.Run(keep); err != nil {
+			failed <- err
+		}
+	})
 	if p != nil {
 		defer p.close()
 		beside.Go(func() {

@@ -37,26 +37,29 @@ func (s *Store) Await(ctx context.Context) error {
 }
 
 // Claim takes up to limit accepted jobs, fewer where their payloads are large, the oldest first, marks them as enqueued
-// under their next dispatch, and commits. No row is locked any more when it returns, and many may claim at once: none
-// waits, none gets another's.
-func (s *Store) Claim(ctx context.Context, limit int) ([]invoice.Dispatch, error) {
+// under their next dispatch, and commits. Those for the excepted queues stay accepted. No row is locked any more when it
+// returns, and many may claim at once: none waits, none gets another's.
+func (s *Store) Claim(ctx context.Context, limit int, except ...string) ([]invoice.Dispatch, error) {
 	// Mostly there is nothing, and this is asked twice a second: it costs a fraction of what follows.
 	var some bool
 	if err := s.sql.QueryRowContext(ctx, "SELECT EXISTS (SELECT FROM invoicer.invoice_jobs WHERE state = 'accepted')").Scan(&some); err != nil || !some {
 		return nil, classify(err)
+	}
+	if except == nil {
+		except = []string{} // and not NULL
 	}
 	var rows []dispatchRow
 	// Materialized: joined in another way, the inner query might be run more than once, and lock more than it was asked for.
 	err := s.autocommit(ctx, func(db *gorm.DB) error {
 		return db.Raw(`
 WITH locked AS MATERIALIZED (
-    SELECT id, octet_length(payload) AS size FROM invoicer.invoice_jobs WHERE state = 'accepted' ORDER BY id LIMIT ? FOR UPDATE SKIP LOCKED
+    SELECT id, octet_length(payload) AS size FROM invoicer.invoice_jobs WHERE state = 'accepted' AND queue <> ALL (?::text[]) ORDER BY id LIMIT ? FOR UPDATE SKIP LOCKED
 ), next AS MATERIALIZED (
     SELECT id FROM (SELECT id, sum(size) OVER (ORDER BY id) - size AS before FROM locked) sized WHERE before <= ?
 )
 UPDATE invoicer.invoice_jobs jobs SET state = 'enqueued', dispatch = dispatch + 1, updated_at = now()
 FROM next WHERE jobs.id = next.id
-RETURNING jobs.id, job_id, dispatch, queue, payload, updated_at`, limit, pageBytes).Scan(&rows).Error
+RETURNING jobs.id, job_id, dispatch, queue, payload, updated_at`, &except, limit, pageBytes).Scan(&rows).Error
 	})
 	if err != nil {
 		return nil, classify(err)

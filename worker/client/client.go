@@ -34,6 +34,10 @@ const TaskType = "invoice:generate"
 // task without it is a job of its own, under its task's id.
 const JobIDHeader = "invoicer-job-id"
 
+// InstallationHeader is the header in which a task from the ledger names its installation, by its database's identity. No
+// other one works on it.
+const InstallationHeader = "invoicer-installation"
+
 // Options of a client. Zero values mean the defaults.
 type Options struct {
 	// Queue is used where [Client.Enqueue] isn't told another one. Default: default.

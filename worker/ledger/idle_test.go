@@ -88,9 +88,9 @@ func (w *waiting) Await(ctx context.Context) error {
 	return w.Outbox.Await(ctx)
 }
 
-func (w *waiting) Claim(ctx context.Context, limit int) ([]invoice.Dispatch, error) {
+func (w *waiting) Claim(ctx context.Context, limit int, except ...string) ([]invoice.Dispatch, error) {
 	w.claims++
-	return w.Outbox.Claim(ctx, limit)
+	return w.Outbox.Claim(ctx, limit, except...)
 }
 
 // An idle relay asks twice in half a second: it waits in the database.

@@ -22,10 +22,16 @@ import (
 type Outbox interface {
 	// Await returns soon after a job is accepted, or when none was for a while.
 	Await(ctx context.Context) error
-	// Claim takes up to limit of them and commits that they are dispatched.
-	Claim(ctx context.Context, limit int) ([]invoice.Dispatch, error)
+	// Claim takes up to limit of them and commits that they are dispatched. Those for the excepted queues stay accepted.
+	Claim(ctx context.Context, limit int, except ...string) ([]invoice.Dispatch, error)
 	// PutBack makes those accepted again that have neither ended nor been dispatched anew.
 	PutBack(ctx context.Context, lost []invoice.Dispatch) (int, error)
+}
+
+// Owners say whose a queue is.
+type Owners interface {
+	// Refuse returns those of the queues that are somebody else's, each with the error that says whose.
+	Refuse(ctx context.Context, queues []string) (map[string]error, error)
 }
 
 // RelayOptions of a [Relay]. Zero values mean the defaults.
@@ -36,6 +42,10 @@ type RelayOptions struct {
 	InFlight int
 	// Retention keeps a finished job and its result visible in the queue. Default: 10m; negative: not at all.
 	Retention time.Duration
+	// Installation is the identity of the jobs' database, which their tasks name. Default: they name none.
+	Installation string
+	// Owners say into which queues nothing is put; the jobs for those stay accepted. Default: every queue is ours.
+	Owners Owners
 	// Observe is told of every batch. Default: nobody is told.
 	Observe func(Event)
 	// Logger gets a line where something went wrong that isn't an outage. Default: none is written.
@@ -51,6 +61,7 @@ type Relay struct {
 	outbox  Outbox
 	queue   *asynq.Client
 	options RelayOptions
+	foreign foreignQueues
 }
 
 // NewRelay returns a relay; the Redis connection stays the caller's to close.
@@ -67,7 +78,7 @@ func NewRelay(outbox Outbox, rdb redis.UniversalClient, o RelayOptions) *Relay {
 		o.Retention = 10 * time.Minute
 	}
 	o.Logger, o.Observe = orDiscard(o.Logger), orIgnore(o.Observe)
-	return &Relay{outbox: outbox, queue: asynq.NewClientFromRedisClient(rdb), options: o}
+	return &Relay{outbox: outbox, queue: asynq.NewClientFromRedisClient(rdb), options: o, foreign: foreignQueues{owners: o.Owners, log: o.Logger}}
 }
 
 // How long a relay waits when a server is away: at first, and at most, which is how late it notices its return.
@@ -82,6 +93,9 @@ func (r *Relay) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		n, err := r.relay(ctx)
 		if err == nil && n < r.options.Batch {
+			if n == 0 && r.foreign.some() { // there are accepted jobs all the time, and waiting for some would return at once
+				pause(ctx, foreignPause)
+			}
 			err = r.await(ctx)
 		}
 		if err == nil {
@@ -132,13 +146,19 @@ const (
 
 // relay takes one batch, and returns how many jobs it claimed.
 func (r *Relay) relay(ctx context.Context) (int, error) {
-	claiming, cancel := context.WithTimeout(ctx, claimTimeout)
-	claimed, err := r.outbox.Claim(claiming, r.options.Batch)
-	cancel()
+	claimed, err := r.claim(ctx)
 	if err != nil || len(claimed) == 0 {
 		return 0, err
 	}
 	ctx = context.WithoutCancel(ctx) // what is claimed is sent
+	all := len(claimed)
+	claimed, foreign, err := r.foreign.part(ctx, claimed)
+	if err != nil {
+		return all, r.putBack(ctx, claimed, err)
+	}
+	if err := r.putBack(ctx, foreign, nil); err != nil || len(claimed) == 0 {
+		return all, err
+	}
 	if err := fault.Hit(ctx, fault.Claimed); err != nil {
 		return len(claimed), r.putBack(ctx, claimed, err)
 	}
@@ -177,8 +197,21 @@ func (r *Relay) relay(ctx context.Context) (int, error) {
 	return len(claimed), fault.Hit(ctx, fault.Relayed)
 }
 
+func (r *Relay) claim(ctx context.Context) ([]invoice.Dispatch, error) {
+	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
+	defer cancel()
+	except, err := r.foreign.names(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return r.outbox.Claim(ctx, r.options.Batch, except...)
+}
+
 // putBack returns the cause, whatever comes of putting back: what is left enqueued, the reconciler finds.
 func (r *Relay) putBack(ctx context.Context, lost []invoice.Dispatch, cause error) error {
+	if len(lost) == 0 {
+		return cause
+	}
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
 	n, err := r.outbox.PutBack(ctx, lost)
@@ -196,7 +229,11 @@ func (r *Relay) send(ctx context.Context, d invoice.Dispatch) (err error) {
 			err = ctx.Err() // asynq makes text of what it was
 		}
 	}()
-	_, err = r.queue.EnqueueContext(ctx, asynq.NewTaskWithHeaders(client.TaskType, d.Payload, map[string]string{client.JobIDHeader: d.JobID}),
+	headers := map[string]string{client.JobIDHeader: d.JobID}
+	if r.options.Installation != "" {
+		headers[client.InstallationHeader] = r.options.Installation
+	}
+	_, err = r.queue.EnqueueContext(ctx, asynq.NewTaskWithHeaders(client.TaskType, d.Payload, headers),
 		asynq.TaskID(taskID(d)),
 		asynq.Queue(d.Queue),
 		asynq.Retention(max(r.options.Retention, 0)),

@@ -13,6 +13,7 @@ import (
 
 	"invoicer/invoice"
 	"invoicer/worker"
+	"invoicer/worker/client"
 )
 
 // What asynq does (v0.26, internal/rdb, heartbeat.go): a worker takes a lease of 30s with a task, and extends it to that
@@ -93,8 +94,12 @@ func (w *watch) takeFromDead(ctx context.Context, id, score string) error {
 	return nil
 }
 
-// fail records that nobody will try a job again. One that has a good end, of which only the queue doesn't know, keeps it.
+// fail records that nobody will try a job again. One that has a good end, of which only the queue doesn't know, keeps it,
+// and another installation's job is that one's to record.
 func (w *watch) fail(ctx context.Context, info *asynq.TaskInfo, why string) error {
+	if named := info.Headers[client.InstallationHeader]; named != "" && named != w.options.DatabaseID {
+		return nil
+	}
 	end := worker.LostJob(info, w.options.Name, why)
 	err := w.recorder.Record(ctx, end)
 	if errors.Is(err, invoice.ErrEnded) {

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/spf13/cobra"
+
+	"invoicer/config"
+	"invoicer/invoice"
+	"invoicer/invoice/postgres"
+	"invoicer/worker/queue"
+)
+
+func (a app) queueCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "queue",
+		Short:   "Show whose the queues are, or take one over",
+		GroupID: groupWork,
+		Long: `A queue of a Redis belongs to one installation, which is a database and a schema. Its workers say so every second. A worker
+of another installation refuses to consume the queue, as 'invoicer enqueue' refuses to put jobs there.`,
+	}
+	cmd.AddCommand(a.queueListCommand(), a.queueTakeCommand())
+	return cmd
+}
+
+func (a app) queueListCommand() *cobra.Command {
+	var wait time.Duration
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "Show whose the queues of the configured Redis are",
+		Args:  noArgs,
+		Long: `Shows the queues of the configured Redis, those of worker.queues among them: whose each is, when its owner was last seen
+alive, and how many tasks wait there. It asks no database.`,
+		Example: `  invoicer queue list
+  invoicer queue list --json | jq '.[] | select(.state == "dead")'`,
+	}
+	addConfigFlags(cmd, "worker")
+	addWaitFlag(cmd, &wait)
+	addJSONFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfg, err := a.loadConfig(cmd)
+		if err != nil {
+			return err
+		}
+		rdb, err := openRedis(cmd, cfg, wait)
+		if err != nil {
+			return err
+		}
+		defer rdb.Close()
+		names, err := queue.Names(cmd.Context(), rdb)
+		if err != nil {
+			return err
+		}
+		names = append(names, slices.Collect(maps.Keys(cfg.Worker.Queues))...)
+		slices.Sort(names)
+		var list []queueListed
+		for _, name := range slices.Compact(names) {
+			s, err := queue.Look(cmd.Context(), rdb, name)
+			if err != nil {
+				return fmt.Errorf("queue %s: %w", name, err)
+			}
+			list = append(list, listQueue(s, time.Now()))
+		}
+		return tellQueues(cmd, list)
+	}
+	return cmd
+}
+
+// openRedis returns a connection to a Redis that answers.
+func openRedis(cmd *cobra.Command, cfg *config.Config, wait time.Duration) (redis.UniversalClient, error) {
+	quietRedis(newLogger(cfg.Log, cmd.ErrOrStderr()))
+	rdb, err := newRedis(cfg, 0)
+	if err != nil {
+		return nil, err
+	}
+	p := patience{wait, func(message string) { cmd.PrintErrln("invoicer:", message) }}
+	ping := func(ctx context.Context) error { return rdb.Ping(ctx).Err() }
+	if err := p.waitFor(cmd.Context(), "redis at "+cfg.Redis.Addr(), ping); err != nil {
+		return nil, errors.Join(err, rdb.Close())
+	}
+	return rdb, nil
+}
+
+// A queueListed is what --json prints of a queue.
+type queueListed struct {
+	Queue        string     `json:"queue"`
+	State        string     `json:"state"`        // alive, dead, given_up; nobody: it has no owner
+	Installation *string    `json:"installation"` // the identity of the owner's database; null where there is no owner
+	Database     *string    `json:"database"`
+	Schema       *string    `json:"schema"`
+	Worker       *string    `json:"worker"`  // the process that was heard of last
+	Workers      int        `json:"workers"` // that are alive
+	Since        *time.Time `json:"since"`
+	LastSeen     *time.Time `json:"last_seen"`
+	Waiting      int64      `json:"waiting"`
+	Active       int64      `json:"active"`
+	Archived     int64      `json:"archived"`
+}
+
+func listQueue(s queue.Standing, now time.Time) queueListed {
+	l := queueListed{Queue: s.Queue, State: "nobody", Waiting: s.Tasks.Waiting, Active: s.Tasks.Active, Archived: s.Tasks.Archived}
+	o := s.Owner
+	if !o.Exists() {
+		return l
+	}
+	switch {
+	case o.GivenUp:
+		l.State = "given_up"
+	case o.Alive():
+		l.State, l.Workers = "alive", o.Workers
+	default:
+		l.State = "dead"
+	}
+	since, seen := time.UnixMilli(o.Since).UTC(), now.Add(-o.LastSeen).UTC()
+	l.Installation, l.Database, l.Schema, l.Worker, l.Since, l.LastSeen = &o.ID, &o.Database, &o.Schema, &o.Worker, &since, &seen
+	return l
+}
+
+func tellQueues(cmd *cobra.Command, list []queueListed) error {
+	if wantsJSON(cmd) {
+		return printJSON(cmd, list)
+	}
+	rows := make([][]string, len(list))
+	for i, l := range list {
+		owner, schema, worker, since, seen := "-", "-", "-", "-", "-"
+		if l.Installation != nil {
+			owner, schema, worker = *l.Database, *l.Schema, *l.Worker
+			since, seen = l.Since.Format(time.DateTime), l.LastSeen.Format(time.DateTime)
+		}
+		rows[i] = []string{l.Queue, l.State, owner, schema, worker, since, seen, strconv.FormatInt(l.Waiting+l.Active, 10), strconv.FormatInt(l.Archived, 10)}
+	}
+	writeTable(cmd.OutOrStdout(), []string{"queue", "owner is", "database", "schema", "worker", "since (UTC)", "last seen (UTC)", "tasks", "archived"}, rows)
+	return nil
+}
+
+// askDatabase writes a new nonce to the configured database and returns what it knows.
+func askDatabase(cmd *cobra.Command, cfg *config.Config, wait time.Duration) (*takerDatabase, error) {
+	store, err := openStore(cmd.Context(), cfg, patience{wait, func(message string) { cmd.PrintErrln("invoicer:", message) }})
+	if err != nil {
+		return nil, err
+	}
+	mine, err := store.RenewNonce(cmd.Context())
+	if err != nil {
+		return nil, errors.Join(withoutTables(cfg.Database.Schema, err), store.Close())
+	}
+	return &takerDatabase{Store: store, mine: mine}, nil
+}
+
+// A takerDatabase is the database of who takes a queue over.
+type takerDatabase struct {
+	*postgres.Store
+	mine invoice.Nonces
+}

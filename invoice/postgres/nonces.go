@@ -1,0 +1,52 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"invoicer/invoice"
+)
+
+// Nonces reads what the workers of this database have written last about owning queues.
+func (s *Store) Nonces(ctx context.Context) (invoice.Nonces, error) {
+	return s.nonces(ctx, `
+SELECT i.id::text, array_to_string(n.nonces, ','), extract(epoch FROM clock_timestamp() - n.renewed_at)
+FROM invoicer.database_identity i, invoicer.queue_nonces n`)
+}
+
+// RenewNonce is [Store.Nonces], after a new value was written, unless a worker has written one less than a second ago: so
+// many workers write no more than one does. Nobody waits for the disk or a standby: a value that a crash loses is one that
+// a copy hasn't got either.
+func (s *Store) RenewNonce(ctx context.Context) (invoice.Nonces, error) {
+	n, err := s.nonces(ctx, `
+WITH renewed AS (
+    UPDATE invoicer.queue_nonces SET nonces = (gen_random_uuid() || nonces)[1:16], renewed_at = clock_timestamp()
+    WHERE renewed_at NOT BETWEEN clock_timestamp() - interval '0.9s' AND clock_timestamp()
+    RETURNING nonces, set_config('synchronous_commit', 'off', true)
+), latest AS (
+    SELECT nonces, interval '0' AS age FROM renewed
+    UNION ALL
+    SELECT nonces, clock_timestamp() - renewed_at FROM invoicer.queue_nonces WHERE NOT EXISTS (SELECT FROM renewed)
+)
+SELECT i.id::text, array_to_string(latest.nonces, ','), extract(epoch FROM latest.age) FROM invoicer.database_identity i, latest`)
+	if err == nil && len(n.Latest) == 0 { // the first one of all was written by somebody else after this statement began
+		return s.Nonces(ctx)
+	}
+	return n, err
+}
+
+func (s *Store) nonces(ctx context.Context, query string) (invoice.Nonces, error) {
+	var n invoice.Nonces
+	var latest string
+	var seconds float64
+	if err := s.sql.QueryRowContext(ctx, query).Scan(&n.DatabaseID, &latest, &seconds); err != nil {
+		return invoice.Nonces{}, classify(fmt.Errorf("the database's nonces: %w", err))
+	}
+	if latest != "" {
+		n.Latest = strings.Split(latest, ",")
+	}
+	n.Age = time.Duration(seconds * float64(time.Second))
+	return n, nil
+}

@@ -1,0 +1,356 @@
+package queue_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
+
+	"invoicer/internal/sandbox/sandboxtest"
+	"invoicer/invoice"
+	"invoicer/worker/queue"
+)
+
+// A switched database doesn't answer while it is off.
+type switched struct {
+	queue.Witness
+	off   atomic.Bool
+	asked atomic.Int64
+}
+
+var errOff = errors.New("off")
+
+func (s *switched) Nonces(ctx context.Context) (invoice.Nonces, error) {
+	if s.off.Load() {
+		return invoice.Nonces{}, errOff
+	}
+	return s.Witness.Nonces(ctx)
+}
+
+func (s *switched) RenewNonce(ctx context.Context) (invoice.Nonces, error) {
+	s.asked.Add(1)
+	if s.off.Load() {
+		return invoice.Nonces{}, errOff
+	}
+	return s.Witness.RenewNonce(ctx)
+}
+
+// renewals waits until an owner has said that it lives so many times more, and nobody else has said anything.
+func renewals(t *testing.T, rdb redis.UniversalClient, name, id string, times int) {
+	t.Helper()
+	last := ""
+	for range times + 1 {
+		eventually(t, "the owner is renewed", func() bool {
+			o := owner(t, rdb, name)
+			beats, err := rdb.HGet(t.Context(), "invoicer:owner:{"+name+"}", "beats").Result()
+			if o.ID != id || err != nil || beats == last {
+				return false
+			}
+			last = beats
+			return true
+		})
+	}
+}
+
+func TestARunningOwnerOutlastsWhateverStandsInRedis(t *testing.T) {
+	t.Parallel()
+	stranger := queue.Installation{ID: uuid.NewString(), Database: "elsewhere", Schema: "theirs"}
+	for what, plant := range map[string]func(context.Context, redis.UniversalClient, string, queue.Owner) error{
+		"everything is forgotten": func(ctx context.Context, rdb redis.UniversalClient, _ string, _ queue.Owner) error {
+			return rdb.FlushAll(ctx).Err()
+		},
+		"another type": func(ctx context.Context, rdb redis.UniversalClient, key string, _ queue.Owner) error {
+			return errors.Join(rdb.Del(ctx, key).Err(), rdb.RPush(ctx, key, "x").Err())
+		},
+		"the set of queues is another type": func(ctx context.Context, rdb redis.UniversalClient, _ string, _ queue.Owner) error {
+			return errors.Join(rdb.Del(ctx, "invoicer:queues").Err(), rdb.Set(ctx, "invoicer:queues", "x", 0).Err())
+		},
+		"a hash without an owner": func(ctx context.Context, rdb redis.UniversalClient, key string, _ queue.Owner) error {
+			return errors.Join(rdb.Del(ctx, key).Err(), rdb.HSet(ctx, key, "x", "y").Err())
+		},
+		"fields that aren't numbers": func(ctx context.Context, rdb redis.UniversalClient, key string, _ queue.Owner) error {
+			return rdb.HSet(ctx, key, "beats", "1e999", "since", "nan", "at", "-").Err()
+		},
+		"an older owner that isn't there": func(ctx context.Context, rdb redis.UniversalClient, key string, _ queue.Owner) error {
+			return rdb.HSet(ctx, key, "installation", stranger.ID, "since", "1", "nonce", uuid.NewString()).Err()
+		},
+		"an owner from the future": func(ctx context.Context, rdb redis.UniversalClient, key string, _ queue.Owner) error {
+			return rdb.HSet(ctx, key, "installation", stranger.ID, "at", "99999999999999", "nonce", uuid.NewString()).Err()
+		},
+		"a nonce of nobody's": func(ctx context.Context, rdb redis.UniversalClient, key string, _ queue.Owner) error {
+			return rdb.HSet(ctx, key, "nonce", uuid.NewString()).Err()
+		},
+		"given up, says somebody": func(ctx context.Context, rdb redis.UniversalClient, key string, _ queue.Owner) error {
+			return rdb.HSet(ctx, key, "released", "1").Err()
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			rdb, a, b := connect(t, sandboxtest.PrivateRedis(t).URL), newInstallation(t), newInstallation(t)
+			name := newQueue(a)
+			r := start(t, a.keeper(t, rdb, nil, name))
+			renewals(t, rdb, name, a.ID, 1)
+			for range 2 {
+				must(t, plant(t.Context(), rdb, "invoicer:owner:{"+name+"}", owner(t, rdb, name)))
+				put(t, rdb, name, "", "") // so that nobody takes it for a first start
+				refusal(t, b.keeper(t, rdb, nil, name).Claim(t.Context()))
+			}
+			renewals(t, rdb, name, a.ID, 1)
+			eventually(t, "a nonce of its own stands there", func() bool {
+				n, err := a.store.Nonces(t.Context())
+				must(t, err)
+				o := owner(t, rdb, name)
+				return len(n.Latest) > 1 && !o.GivenUp && (o.Nonce == n.Latest[0] || o.Nonce == n.Latest[1])
+			})
+			r.keeps(t)
+		})
+	}
+}
+
+// Who begins in an empty queue just when Redis has forgotten its owner finds out within the time that it would have had to
+// wait.
+func TestANewcomerGivesWay(t *testing.T) {
+	t.Parallel()
+	for range 3 {
+		rdb, a, b := connect(t, sandboxtest.PrivateRedis(t).URL), newInstallation(t), newInstallation(t)
+		name := newQueue(a)
+		r := start(t, a.keeper(t, rdb, nil, name))
+		eventually(t, "it is no newcomer itself", func() bool {
+			return rdb.HGet(t.Context(), "invoicer:owner:{"+name+"}", "newcomer").Val() == ""
+		})
+		must(t, rdb.FlushAll(t.Context()).Err())
+		k := b.keeper(t, rdb, nil, name)
+		if err := k.Claim(t.Context()); err != nil { // the owner was faster
+			refusal(t, err)
+			continue
+		}
+		newcomer := keep(t, k)
+		if taken := newcomer.lost(t); taken.Owner.ID != a.ID {
+			t.Errorf("lost to %v", taken)
+		}
+		renewals(t, rdb, name, a.ID, 1)
+		r.keeps(t)
+	}
+}
+
+// Where two live that both believe they own a queue, as after two halves of a Redis have worked apart, the older one stays.
+func TestOfTwoOwnersTheOlderStays(t *testing.T) {
+	t.Parallel()
+	rdb, a, b := connect(t, sandboxtest.Redis(t)), newInstallation(t), newInstallation(t)
+	name, elsewhere := newQueue(a), connect(t, sandboxtest.PrivateRedis(t).URL)
+	older := start(t, a.keeper(t, rdb, nil, name))
+	renewals(t, rdb, name, a.ID, 1)
+	put(t, elsewhere, name, "", "") // it watches first, and is no newcomer
+	moving := &moved{UniversalClient: elsewhere, to: rdb}
+	k := b.keeper(t, moving, nil, name)
+	must(t, k.Claim(t.Context()))
+	younger := keep(t, k)
+	renewals(t, elsewhere, name, b.ID, 1)
+	moving.on.Store(true)
+	if taken := younger.lost(t); taken.Owner.ID != a.ID {
+		t.Errorf("lost to %v", taken)
+	}
+	renewals(t, rdb, name, a.ID, 1)
+	older.keeps(t)
+	if younger.Owns() {
+		t.Error("who has lost a queue owns it")
+	}
+}
+
+// A moved client goes on with another server.
+type moved struct {
+	redis.UniversalClient
+	to redis.UniversalClient
+	on atomic.Bool
+}
+
+func (m *moved) now() redis.UniversalClient {
+	if m.on.Load() {
+		return m.to
+	}
+	return m.UniversalClient
+}
+
+func (m *moved) EvalSha(ctx context.Context, sha1 string, keys []string, args ...any) *redis.Cmd {
+	return m.now().EvalSha(ctx, sha1, keys, args...)
+}
+
+func (m *moved) Eval(ctx context.Context, script string, keys []string, args ...any) *redis.Cmd {
+	return m.now().Eval(ctx, script, keys, args...)
+}
+
+// A process that was cut off, or stopped, for longer than an owner may be silent must see that another one works there.
+func TestAnOwnerThatComesBackTooLate(t *testing.T) {
+	t.Parallel()
+	server, a, b := sandboxtest.Redis(t), newInstallation(t), newInstallation(t)
+	rdb, name := connect(t, server), newQueue(a)
+	c, theirs := &cut{}, connect(t, server)
+	theirs.AddHook(c)
+	r := start(t, a.keeper(t, theirs, nil, name))
+	renewals(t, rdb, name, a.ID, 1)
+	c.set(true)
+	successor := start(t, b.keeper(t, rdb, nil, name))
+	if r.Owns() || r.Check() == nil {
+		t.Error("it owns the queue that another one has taken")
+	}
+	c.set(false)
+	if taken := r.lost(t); taken.Owner.ID != b.ID {
+		t.Errorf("lost to %v", taken)
+	}
+	renewals(t, rdb, name, b.ID, 1)
+	successor.keeps(t)
+}
+
+func TestAnOutageEndsNoOwnership(t *testing.T) {
+	t.Parallel()
+	t.Run("of Postgres", func(t *testing.T) {
+		t.Parallel()
+		rdb, a, b := connect(t, sandboxtest.Redis(t)), newInstallation(t), newInstallation(t)
+		name, database := newQueue(a), &switched{Witness: a.store}
+		r := start(t, a.keeper(t, rdb, database, name))
+		database.off.Store(true)
+		renewals(t, rdb, name, a.ID, 5)
+		refusal(t, b.keeper(t, rdb, nil, name).Claim(t.Context()))
+		r.keeps(t)
+		if !r.Owns() {
+			t.Error("it doesn't own its queue")
+		}
+	})
+	t.Run("of Redis", func(t *testing.T) {
+		t.Parallel()
+		server := sandboxtest.PrivateRedis(t)
+		rdb, a, b := connect(t, server.URL), newInstallation(t), newInstallation(t)
+		name, database := newQueue(a), &switched{Witness: a.store}
+		r := start(t, a.keeper(t, rdb, database, name))
+		must(t, server.Kill())
+		asked := database.asked.Load()
+		eventually(t, "it says that it doesn't own its queue", func() bool { return r.Check() != nil })
+		if database.asked.Load() == asked {
+			t.Error("no nonce was written meanwhile")
+		}
+		claimed, k := make(chan error, 1), b.keeper(t, rdb, nil, name)
+		go func() { claimed <- k.Claim(t.Context()) }()
+		must(t, server.Restart(t.Context())) // it comes back empty
+		if err := <-claimed; err == nil {
+			keep(t, k).lost(t) // as a newcomer to an empty queue
+		} else {
+			refusal(t, err)
+		}
+		r.keeps(t)
+		eventually(t, "it owns its queue", r.Owns)
+	})
+	t.Run("of a Redis that hangs", func(t *testing.T) {
+		t.Parallel()
+		server := sandboxtest.PrivateRedis(t)
+		rdb, a, b := connect(t, server.URL), newInstallation(t), newInstallation(t)
+		name := newQueue(a)
+		r := start(t, a.keeper(t, rdb, nil, name))
+		put(t, rdb, name, "", "")
+		claimed := make(chan error, 1)
+		go func() { claimed <- b.keeper(t, rdb, nil, name).Claim(t.Context()) }()
+		must(t, server.Pause())
+		eventually(t, "it says that it doesn't own its queue", func() bool { return !r.Owns() })
+		must(t, server.Resume())
+		refusal(t, <-claimed)
+		r.keeps(t)
+	})
+}
+
+// A database that fails over to a standby, or is restored under its workers, forgets its latest nonces.
+func TestADatabaseThatForgets(t *testing.T) {
+	t.Parallel()
+	rdb, a := connect(t, sandboxtest.Redis(t)), newInstallation(t)
+	name := newQueue(a)
+	late := &switched{Witness: a.store}
+	first, second := start(t, a.keeper(t, rdb, nil, name)), start(t, a.keeper(t, rdb, late, name))
+	renewals(t, rdb, name, a.ID, 2)
+	late.off.Store(true) // it finds the new primary later
+	_, err := a.db.ExecContext(t.Context(), "UPDATE queue_nonces SET nonces = ARRAY[gen_random_uuid()]")
+	must(t, err)
+	must(t, rdb.HSet(t.Context(), "invoicer:owner:{"+name+"}", "nonce", uuid.NewString()).Err()) // that neither has read in time
+	renewals(t, rdb, name, a.ID, 8)
+	late.off.Store(false)
+	renewals(t, rdb, name, a.ID, 4)
+	first.keeps(t)
+	second.keeps(t)
+	eventually(t, "the nonce is known", func() bool {
+		n, err := a.store.Nonces(t.Context())
+		must(t, err)
+		return n.Latest[0] == owner(t, rdb, name).Nonce
+	})
+}
+
+// Where two databases with one identity both take writes, one of them has the queue.
+func TestOfTwoCopiesOneStays(t *testing.T) {
+	t.Parallel()
+	rdb, a := connect(t, sandboxtest.Redis(t)), newInstallation(t)
+	name := newQueue(a)
+	k := a.keeper(t, rdb, nil, name)
+	must(t, k.Claim(t.Context()))
+	c := a.copied(t)
+	other := c.keeper(t, rdb, nil, name)
+	must(t, other.Claim(t.Context())) // in the same second
+	runs := []*run{keep(t, k), keep(t, other)}
+	select {
+	case <-runs[0].done:
+		runs[0], runs[1] = runs[1], runs[0]
+	case <-runs[1].done:
+	}
+	if taken := runs[1].lost(t); !taken.Copy {
+		t.Errorf("lost to %v", taken)
+	}
+	renewals(t, rdb, name, a.ID, 4)
+	runs[0].keeps(t)
+}
+
+// The database is dropped and made anew under a running worker.
+func TestADatabaseThatIsAnotherOne(t *testing.T) {
+	t.Parallel()
+	rdb, a := connect(t, sandboxtest.Redis(t)), newInstallation(t)
+	name := newQueue(a)
+	r := start(t, a.keeper(t, rdb, nil, name))
+	_, err := a.db.ExecContext(t.Context(), "UPDATE database_identity SET id = gen_random_uuid()")
+	must(t, err)
+	<-r.done
+	if r.err == nil || !errors.Is(r.err, queue.ErrAnotherDatabase) {
+		t.Errorf("ended with %v", r.err)
+	}
+	if o := owner(t, rdb, name); o.GivenUp {
+		t.Errorf("it was given up: %+v", o)
+	}
+}
+
+// Of many workers that start at once, one installation's have the queue, all of them.
+func TestManyStartAtOnce(t *testing.T) {
+	t.Parallel()
+	rdb, all := connect(t, sandboxtest.Redis(t)), []*installation{newInstallation(t), newInstallation(t)}
+	name := newQueue(all[0])
+	const each = 4
+	results := make([]chan error, len(all)*each)
+	for n := range results {
+		results[n] = make(chan error, 1)
+		k := all[n%2].keeper(t, rdb, nil, name)
+		go func() {
+			err := k.Claim(t.Context())
+			results[n] <- err
+			if err == nil {
+				keep(t, k)
+			}
+		}()
+	}
+	admitted := map[int]int{}
+	for n := range results {
+		if err := <-results[n]; err == nil {
+			admitted[n%2]++
+		} else {
+			refusal(t, err)
+		}
+	}
+	if len(admitted) != 1 || admitted[0]+admitted[1] != each {
+		t.Errorf("admitted of each installation: %s", fmt.Sprint(admitted))
+	}
+}

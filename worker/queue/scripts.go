@@ -1,0 +1,231 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// allQueues is the set of the queues that have had an owner.
+const allQueues = "invoicer:queues"
+
+// ownerKey is where Redis has a queue's owner. It lies in the slot of the queue's own keys. It doesn't expire.
+func ownerKey(queue string) string { return "invoicer:owner:{" + queue + "}" }
+
+// keys are what the scripts are about: the owner, and all in which asynq v0.26 keeps tasks that aren't done.
+func keys(queue string) []string {
+	prefix := "asynq:{" + queue + "}:"
+	return []string{ownerKey(queue), prefix + "pending", prefix + "scheduled", prefix + "retry", prefix + "active", prefix + "archived"}
+}
+
+// common is what the scripts share. What isn't a hash with an installation is no owner: anybody may have written it.
+const common = `
+local function now()
+	local t = redis.call("TIME")
+	return string.format("%.0f", t[1] * 1000 + math.floor(t[2] / 1000))
+end
+local function read()
+	if redis.call("TYPE", KEYS[1]).ok ~= "hash" then
+		return nil
+	end
+	local v = redis.call("HMGET", KEYS[1], "installation", "nonce", "beats", "worker", "released", "since", "at", "database", "schema", "newcomer")
+	if not v[1] then
+		return nil
+	end
+	for i = 2, 10 do
+		v[i] = v[i] or ""
+	end
+	return v
+end
+local function signature(v)
+	if not v then
+		return ""
+	end
+	return table.concat({v[1], v[2], v[3], v[4], v[5]}, "|")
+end
+local function size(i)
+	local n = redis.pcall(i == 2 and "LLEN" or i == 5 and "LLEN" or "ZCARD", KEYS[i])
+	return tonumber(n) or 1
+end
+`
+
+// look tells everything about a queue: the owner's signature, the time, the owner, how many tasks there are, and when its
+// workers were seen.
+var look = redis.NewScript(common + `
+local v = read()
+local workers = {}
+if v then
+	local all = redis.call("HGETALL", KEYS[1])
+	for i = 1, #all, 2 do
+		if string.sub(all[i], 1, 2) == "w:" then
+			table.insert(workers, all[i + 1])
+		end
+	end
+end
+return {signature(v), now(), v or {}, size(2) + size(3) + size(4), size(5), size(6), workers}`)
+
+// claim makes an installation a queue's owner if the owner is still the one of the signature, and, where that is asked for,
+// the queue has no tasks. It answers with the time, or "" where something has changed.
+var claim = redis.NewScript(common + `
+if signature(read()) ~= ARGV[1] then
+	return ""
+end
+if ARGV[2] == "empty" and size(2) + size(3) + size(4) + size(5) + size(6) > 0 then
+	return ""
+end
+local at = now()
+local since = ARGV[3] ~= "" and ARGV[3] or at
+redis.call("DEL", KEYS[1])
+redis.call("HSET", KEYS[1], "installation", ARGV[4], "nonce", ARGV[5], "worker", ARGV[6], "database", ARGV[7], "schema", ARGV[8],
+	"beats", 1, "since", since, "at", at)
+if ARGV[9] == "released" then
+	redis.call("HSET", KEYS[1], "released", 1)
+else
+	redis.call("HSET", KEYS[1], "w:" .. ARGV[6], at, "newcomer", ARGV[10])
+end
+return since`)
+
+// renew says that the owner lives, and has the nonces that are known, of which the first is the newest. It answers with what
+// it found:
+//
+//	renewed     the queue is the installation's, or was nobody's and is now
+//	unknown     it is the installation's, but with a nonce that isn't known; this is left as it is
+//	other       it is another installation's; nothing is changed
+//
+// and with the owner's signature, since when it has the queue, its nonce, and whether it came without watching first.
+var renew = redis.NewScript(common + `
+local v, at, since = read(), now(), ARGV[2]
+if v and v[1] ~= ARGV[3] then
+	return {"other", signature(v), v[6], v[2], v[10]}
+end
+local known, beats = true, 0
+if v then
+	known = string.len(v[2]) == 36 and string.find(ARGV[1], v[2], 1, true) ~= nil
+	if string.match(v[6], "^%d+$") then
+		since = v[6]
+	end
+	beats = string.match(v[3], "^%d+$") and string.len(v[3]) < 15 and tonumber(v[3]) or 0
+else
+	redis.call("DEL", KEYS[1])
+end
+if since == "" then
+	since = at
+end
+redis.call("HSET", KEYS[1], "installation", ARGV[3], "worker", ARGV[4], "beats", string.format("%.0f", beats + 1), "since", since, "at", at, "w:" .. ARGV[4], at,
+	"newcomer", ARGV[7])
+redis.call("HDEL", KEYS[1], "released")
+if not known then
+	return {"unknown", signature(read()), since, v[2], ""}
+end
+redis.call("HSET", KEYS[1], "nonce", string.sub(ARGV[1], 1, 36), "database", ARGV[5], "schema", ARGV[6])
+return {"renewed", "", since, "", ""}`)
+
+// leave says that a worker of the installation has ended. The last one gives the queue up.
+var leave = redis.NewScript(common + `
+local v = read()
+if not v or v[1] ~= ARGV[1] then
+	return 0
+end
+local at = now()
+local all, gone, others = redis.call("HGETALL", KEYS[1]), {}, 0
+for i = 1, #all, 2 do
+	if string.sub(all[i], 1, 2) == "w:" then
+		local seen = tonumber(all[i + 1]) or 0
+		if all[i] == "w:" .. ARGV[2] or seen < tonumber(at) - tonumber(ARGV[3]) then
+			redis.call("HDEL", KEYS[1], all[i])
+		else
+			others = others + 1
+		end
+	end
+end
+if others == 0 and ARGV[4] == "released" then
+	redis.call("HSET", KEYS[1], "released", 1, "at", at)
+end
+return others`)
+
+// Look tells whose a queue is, and what is in it.
+func Look(ctx context.Context, rdb redis.UniversalClient, queue string) (Standing, error) {
+	reply, err := look.Run(ctx, rdb, keys(queue)).Slice()
+	if err != nil {
+		return Standing{}, err
+	}
+	if len(reply) != 7 {
+		return Standing{}, errors.New("redis answers a look at a queue with something else")
+	}
+	s := Standing{Queue: queue}
+	fields := texts(reply[2])
+	s.Owner.signature, _ = reply[0].(string)
+	s.Tasks.Waiting, _ = reply[3].(int64)
+	s.Tasks.Active, _ = reply[4].(int64)
+	s.Tasks.Archived, _ = reply[5].(int64)
+	clock, _ := reply[1].(string)
+	if !s.Owner.Exists() || len(fields) != 10 {
+		return s, nil
+	}
+	o := &s.Owner
+	o.ID, o.Nonce, o.Worker, o.GivenUp = fields[0], fields[1], fields[3], fields[4] != ""
+	o.Since, o.Database, o.Schema = number(fields[5]), fields[7], fields[8]
+	o.LastSeen = since(clock, fields[6])
+	for _, seen := range texts(reply[6]) {
+		if since(clock, seen) < deadAfter {
+			o.Workers++
+		}
+	}
+	return s, nil
+}
+
+// since is how long ago something was, by the server's clock.
+func since(clock, at string) time.Duration {
+	const longest = int64(365 * 24 * time.Hour / time.Millisecond) // of a time that somebody made up
+	ms := min(max(number(clock)-number(at), -longest), longest)
+	return time.Duration(ms) * time.Millisecond
+}
+
+func texts(reply any) []string {
+	list, _ := reply.([]any)
+	all := make([]string, len(list))
+	for i, one := range list {
+		all[i], _ = one.(string)
+	}
+	return all
+}
+
+// Names are the queues that have had an owner or a task.
+func Names(ctx context.Context, rdb redis.UniversalClient) ([]string, error) {
+	var all []string
+	for _, set := range []string{allQueues, "asynq:queues"} {
+		names, err := rdb.SMembers(ctx, set).Result()
+		if err != nil && !redis.HasErrorPrefix(err, "WRONGTYPE") {
+			return nil, err
+		}
+		all = append(all, names...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all), nil
+}
+
+// consumed tells whether some worker that gives signs of life in this Redis may be consuming the queue, whatever release it
+// is of. Such a sign names its queues; one that names something like it counts too.
+func consumed(ctx context.Context, rdb redis.UniversalClient, queue string) (bool, error) {
+	servers, err := rdb.ZRange(ctx, "asynq:servers", 0, -1).Result()
+	if err != nil {
+		return false, err
+	}
+	for _, server := range servers {
+		sign, err := rdb.Get(ctx, server).Result()
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return false, err
+		}
+		if strings.Contains(sign, queue) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
