@@ -163,7 +163,7 @@ func (w *workplace) newWorker(name string, queues map[string]int, observe func(w
 		Name: name, Concurrency: w.cfg.Worker.Concurrency, Queues: queues,
 		JobTimeout: w.cfg.Worker.JobTimeout, ShutdownTimeout: w.cfg.Worker.ShutdownTimeout,
 		MaxRetry: noneIfZero(w.cfg.Worker.MaxRetry), LockWait: noneIfZero(w.cfg.Lock.Wait), CacheTTL: w.cfg.Idempotency.CacheTTL,
-		Logger: w.log, Observe: observe, BaseContext: w.values,
+		Logger: w.log, Observe: observe, DatabaseTime: w.store.Now, BaseContext: w.values,
 	})
 	if err != nil {
 		return nil, err
