@@ -75,6 +75,8 @@ const (
 	redisDown         hazard = "Redis is down"
 	postgresDown      hazard = "Postgres is down, or its disk is full"
 	otherSlot         hazard = "the keys of a script are in two slots of a cluster"
+	wrongClock        hazard = "a clock is wrong, or is set"
+	forgedEntry       hazard = "somebody writes locks and done entries"
 )
 
 // hazards are all of them. One that is known besides has no code to be broken: NOTIFY in the callers' transactions, in
@@ -83,12 +85,12 @@ func hazards() []hazard {
 	return []hazard{
 		pausedWorker, crashAfterLocking, lostReplyToSet, winnerFails, killed, lostCommit, burntNumber, pausedCounter,
 		blindConflict, sameKey, failover, flushed, evicted, lostLease, lostAck, lostEnqueue, shutdown, undecodable,
-		retriesUsedUp, oldSnapshot, badText, restored, storm, redisDown, postgresDown, otherSlot,
+		retriesUsedUp, oldSnapshot, badText, restored, storm, redisDown, postgresDown, otherSlot, wrongClock, forgedEntry,
 	}
 }
 
 func mutants() []mutant {
-	return slices.Concat(ofLocking(), ofDomain(), ofStore(), ofWorker(), ofLedger(), ofProgram())
+	return slices.Concat(ofLocking(), ofDomain(), ofStore(), ofWorker(), ofClocks(), ofLedger(), ofProgram())
 }
 
 // apply returns the files that a mutant changes, as they are after it.
