@@ -45,6 +45,16 @@ func ofClocks() []mutant {
 			in:      in, tests: []string{"TestClocksApartAreToldOnce"},
 		},
 		{
+			name: "a right lasts until a clock that was set back comes there", promise: recovers, hazard: wrongClock,
+			changes: []change{{"invoice/postgres/dispatch.go", "q.expires_at > now() + make_interval(secs => ?)", "false AND ? > 0"}},
+			in:      "./invoice/postgres", tests: []string{"TestRightsEndWhenTheClockIsSetBack"},
+		},
+		{
+			name: "jobs ahead of a clock that was set back are never looked for", promise: noneLost, hazard: wrongClock,
+			changes: []change{{"invoice/postgres/dispatch.go", "updated_at > now() + make_interval(secs => @ahead)", "false AND @ahead > 0"}},
+			in:      "./invoice/postgres", tests: []string{"TestEnqueuedAheadOfTheClock"},
+		},
+		{
 			name: "a job fails by done entries that come back", promise: noneLost, hazard: forgedEntry,
 			changes: []change{{
 				"worker/handler.go", "\treturn h.generateUnlocked(ctx, a, r)\n",
