@@ -110,15 +110,16 @@ func (h *history) acquireAs(rt *rapid.T) {
 
 func (h *history) check(rt *rapid.T) {
 	who, _, err := h.locker.Holder(h.t.Context(), h.key)
-	if h.foreign || h.odd {
+	switch {
+	case h.foreign || h.odd:
 		if err != nil || who != (locking.Holder{}) {
 			rt.Fatalf("holder %+v, %v; want nobody's", who, err)
 		}
-	} else if h.valid < 0 {
+	case h.valid < 0:
 		if !errors.Is(err, locking.ErrNotHeld) {
 			rt.Fatalf("holder %+v, %v; want none", who, err)
 		}
-	} else if err != nil || who != h.by[h.valid] {
+	case err != nil || who != h.by[h.valid]:
 		rt.Fatalf("holder %+v, %v; want %+v", who, err, h.by[h.valid])
 	}
 }

@@ -82,7 +82,6 @@ func (c *clocks) open(ctx context.Context) {
 		c.repeat(ctx, func() { c.askRedis(ctx, prefix, clock) })
 	}
 	if c.database != nil {
-		c.askPostgres(ctx)
 		c.repeat(ctx, func() { c.askPostgres(ctx) })
 	}
 }

@@ -24,7 +24,6 @@ type timeRecorder struct {
 	mu    sync.Mutex
 	seen  map[string]int // names of what had times, and how often
 	wrong []string       // those that were by this machine's clock
-	skew  time.Duration
 }
 
 func (r *timeRecorder) DialHook(next redis.DialHook) redis.DialHook { return next }

@@ -75,7 +75,7 @@ func TestEnqueuedAheadOfTheClock(t *testing.T) {
 			break
 		}
 		for _, d := range found {
-			hours = append(hours, d.At.Sub(time.Now()).Round(time.Hour).Hours())
+			hours = append(hours, time.Until(d.At).Round(time.Hour).Hours())
 		}
 		after = found[len(found)-1]
 	}
