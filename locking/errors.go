@@ -23,8 +23,7 @@ type HeldError struct {
 	// Holder is zero when what stands under the lock's key was not written by this package.
 	Holder Holder
 
-	// Remaining is how long the lock will last if nobody frees or extends it, to the millisecond. It is negative when
-	// the lock has no expiry, which this package never writes: somebody has to delete it.
+	// Remaining is how long the lock will last if nobody frees or extends it, to the millisecond: up to [Options.MaxTTL].
 	Remaining time.Duration
 }
 
@@ -35,9 +34,6 @@ func (e *HeldError) Error() string {
 	}
 	if e.Holder.Worker != "" {
 		who += fmt.Sprintf(" (worker %q)", e.Holder.Worker)
-	}
-	if e.Remaining < 0 {
-		return fmt.Sprintf("locking: %q is held by %s, without expiry", e.Key, who)
 	}
 	return fmt.Sprintf("locking: %q is held by %s for another %v", e.Key, who, e.Remaining)
 }

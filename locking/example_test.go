@@ -55,7 +55,7 @@ func ExampleLock_Finish() {
 func ExampleLocker_Acquire() {
 	client := exampleClient()
 	defer client.Close()
-	seats, err := locking.New(client, locking.Options{Prefix: "seats:", TTL: 10 * time.Minute})
+	seats, err := locking.New(client, locking.Options{Prefix: "seats:", TTL: 10 * time.Minute, MaxTTL: time.Hour})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -19,6 +19,9 @@ type history struct {
 	by    []locking.Holder
 	valid int // index of the one that holds; -1 for none
 	done  *string
+
+	foreign bool // somebody has put text under the lock's key that is no lock
+	odd     bool // or something that is no text
 }
 
 func testHistories(t *testing.T, b *bundle) {
@@ -58,7 +61,21 @@ func testHistories(t *testing.T, b *bundle) {
 			},
 			"expire": func(*rapid.T) {
 				h.expire(t)
-				h.valid = -1
+				h.valid, h.foreign, h.odd = -1, false, false
+			},
+			"garbage lock": func(*rapid.T) {
+				must(t, h.client.Set(t.Context(), h.lockKey(), "garbage", 0).Err())
+				h.valid, h.foreign, h.odd = -1, true, false
+			},
+			"list for a lock": func(*rapid.T) {
+				h.expire(t)
+				must(t, h.client.RPush(t.Context(), h.lockKey(), "a").Err())
+				h.valid, h.foreign, h.odd = -1, false, true
+			},
+			"list for a done entry": func(*rapid.T) {
+				must(t, h.client.Del(t.Context(), h.doneKey()).Err())
+				must(t, h.client.RPush(t.Context(), h.doneKey(), "a").Err())
+				h.done = nil
 			},
 		})
 	})
@@ -74,6 +91,10 @@ func (h *history) acquireAs(rt *rapid.T) {
 		if !isDone || done.Value != *h.done {
 			rt.Fatalf("got %v, want done: %q", err, *h.done)
 		}
+	case h.foreign:
+		if !isHeld || held.Holder != (locking.Holder{}) || held.Remaining <= 0 || held.Remaining > 10*ttl {
+			rt.Fatalf("got %v, want held by nobody, and not for ever", err)
+		}
 	case h.valid >= 0 && h.by[h.valid].ID != who.ID:
 		if !isHeld || held.Holder != h.by[h.valid] {
 			rt.Fatalf("got %v, want held by %+v", err, h.by[h.valid])
@@ -82,18 +103,23 @@ func (h *history) acquireAs(rt *rapid.T) {
 		if err != nil {
 			rt.Fatal(err)
 		}
-		h.valid = len(h.locks)
+		h.valid, h.odd = len(h.locks), false
 		h.locks, h.by = append(h.locks, lock), append(h.by, who)
 	}
 }
 
 func (h *history) check(rt *rapid.T) {
 	who, _, err := h.locker.Holder(h.t.Context(), h.key)
-	if h.valid < 0 {
+	switch {
+	case h.foreign || h.odd:
+		if err != nil || who != (locking.Holder{}) {
+			rt.Fatalf("holder %+v, %v; want nobody's", who, err)
+		}
+	case h.valid < 0:
 		if !errors.Is(err, locking.ErrNotHeld) {
 			rt.Fatalf("holder %+v, %v; want none", who, err)
 		}
-	} else if err != nil || who != h.by[h.valid] {
+	case err != nil || who != h.by[h.valid]:
 		rt.Fatalf("holder %+v, %v; want %+v", who, err, h.by[h.valid])
 	}
 }

@@ -15,6 +15,7 @@ type Lock struct {
 	keys   []string
 	token  string
 	value  string // what stands in Redis
+	maxTTL time.Duration
 }
 
 // Key is what is locked, as it was given to [Locker.Acquire].
@@ -23,11 +24,14 @@ func (k *Lock) Key() string { return k.key }
 // Token is this lock's own; no other has the same.
 func (k *Lock) Token() string { return k.token }
 
-// Extend makes the lock last for ttl from now on. The ttl is at least a millisecond. [ErrLost] means that this holder
+// Extend makes the lock last for ttl from now on. The ttl is at least a millisecond and at most [Options.MaxTTL]. [ErrLost] means that this holder
 // has no lock any more, and must not act as if it had.
 func (k *Lock) Extend(ctx context.Context, ttl time.Duration) error {
 	if err := checkTTL(ttl); err != nil {
 		return k.failed("extend", err)
+	}
+	if ttl > k.maxTTL {
+		return k.failed("extend", fmt.Errorf("TTL %v is above MaxTTL %v", ttl, k.maxTTL))
 	}
 	return k.run(ctx, "extend", extend, ttl.Milliseconds())
 }

@@ -10,13 +10,16 @@
 //   - As long as Redis remembers a lock, nobody else gets one for the same key.
 //   - Only its holder extends or frees a lock: each attempt has a token of its own, which Redis compares in the same
 //     step.
-//   - No lock outlives its holder for ever: it is set together with its expiry, in one command.
+//   - No lock outlives its holder for ever: it is set together with its expiry, in one command. Nobody waits longer than
+//     [Options.MaxTTL] for a lock that its holder doesn't extend, whoever has set it: one that would last longer, or for
+//     ever, is cut to that by the next Acquire.
+//   - Whatever stands under its keys breaks no call: what isn't text is no lock and no done entry, and makes way for one.
 //   - Work that starts again doesn't wait for its own past: the [Holder.ID] that has the lock gets it again at once,
 //     under a new token. The old token is void from then on, so if the predecessor isn't dead after all, it meets
 //     [ErrLost] and does no harm to its successor.
 //   - A lost reply loses no lock: when go-redis sends Acquire again, it gets the lock that it set the first time.
 //   - A key's two entries, <prefix>lock:{<key>} and <prefix>done:{<key>}, are in one slot of a Redis Cluster, and no
-//     other key shares them.
+//     other key shares them. Braces and percent signs in a key are written %7B, %7D and %25 there.
 //
 // # What it doesn't do
 //
@@ -66,6 +69,11 @@ type Options struct {
 	// is at least a millisecond, which is what Redis counts in; fractions of one are dropped. Default: 15s.
 	TTL time.Duration
 
+	// MaxTTL is the longest that a lock can last, also by [Lock.Extend]. Whoever uses the same keys should have the same:
+	// a lock that lasts longer wasn't written by this package, or Redis's clock was set back since, and it is cut to this.
+	// Default: TTL.
+	MaxTTL time.Duration
+
 	// NewToken returns text that it never returned before and that no other process returns. It must be safe for
 	// concurrent use. Default: [rand.Text].
 	NewToken func() string
@@ -86,6 +94,7 @@ type Locker struct {
 	client   redis.Scripter
 	prefix   string
 	ttl      time.Duration
+	maxTTL   time.Duration
 	newToken func() string
 }
 
@@ -104,10 +113,16 @@ func New(client redis.Scripter, opts Options) (*Locker, error) {
 	if err := checkTTL(opts.TTL); err != nil {
 		return nil, fmt.Errorf("locking: %w", err)
 	}
+	if opts.MaxTTL == 0 {
+		opts.MaxTTL = opts.TTL
+	}
+	if opts.MaxTTL < opts.TTL {
+		return nil, fmt.Errorf("locking: MaxTTL %v is below the TTL %v", opts.MaxTTL, opts.TTL)
+	}
 	if opts.NewToken == nil {
 		opts.NewToken = rand.Text
 	}
-	return &Locker{client: client, prefix: opts.Prefix, ttl: opts.TTL, newToken: opts.NewToken}, nil
+	return &Locker{client: client, prefix: opts.Prefix, ttl: opts.TTL, maxTTL: opts.MaxTTL, newToken: opts.NewToken}, nil
 }
 
 // Acquire gets the lock for the key, from nobody or from the same [Holder.ID]; or a [*HeldError], or a [*DoneError].
@@ -124,13 +139,13 @@ func (l *Locker) Acquire(ctx context.Context, key string, h Holder) (*Lock, erro
 		return nil, fmt.Errorf("locking: acquire %q: %w", key, err)
 	}
 	keys := l.keys(key)
-	reply, err := acquire.Run(ctx, l.client, keys, value, l.ttl.Milliseconds(), h.ID).Slice()
+	reply, err := acquire.Run(ctx, l.client, keys, value, l.ttl.Milliseconds(), h.ID, l.maxTTL.Milliseconds()).Slice()
 	if err != nil {
 		return nil, fmt.Errorf("locking: acquire %q: %w", key, err)
 	}
 	switch answer := reply[0]; answer {
 	case "acquired":
-		return &Lock{client: l.client, key: key, keys: keys, token: e.Token, value: value}, nil
+		return &Lock{client: l.client, key: key, keys: keys, token: e.Token, value: value, maxTTL: l.maxTTL}, nil
 	case "done":
 		return nil, &DoneError{Key: key, Value: reply[1].(string)}
 	case "held":
@@ -141,7 +156,8 @@ func (l *Locker) Acquire(ctx context.Context, key string, h Holder) (*Lock, erro
 	}
 }
 
-// Holder says who holds the lock and for how much longer, in the terms of [HeldError]; or [ErrNotHeld].
+// Holder says who holds the lock and for how much longer, in the terms of [HeldError]; or [ErrNotHeld]. It changes
+// nothing: for a lock that has no expiry, what remains is negative until somebody tries to acquire it.
 func (l *Locker) Holder(ctx context.Context, key string) (Holder, time.Duration, error) {
 	if err := checkKey(key); err != nil {
 		return Holder{}, 0, fmt.Errorf("locking: holder of %q: %w", key, err)
@@ -171,15 +187,23 @@ func (l *Locker) Forget(ctx context.Context, key, value string) (bool, error) {
 
 // keys returns the names of the lock and of the done entry, in the order that the scripts have them.
 func (l *Locker) keys(key string) []string {
-	return []string{l.prefix + "lock:{" + key + "}", l.prefix + "done:{" + key + "}"}
+	tag := hashTag(key)
+	return []string{l.prefix + "lock:" + tag, l.prefix + "done:" + tag}
 }
 
-// checkKey refuses what makes no hash tag. The tag, by which a cluster chooses the slot, goes from the first { to the
-// next } and must not be empty, or the slot depends on all of the name. A } further on in the key only shortens the
-// tag, and in both entries alike.
+// hashTag is what stands for the key in a name. A cluster chooses the slot by what is between the first { and the next }
+// there, and by all of the name where nothing is.
+func hashTag(key string) string {
+	if strings.ContainsAny(key, "{}%") {
+		key = strings.NewReplacer("{", "%7B", "}", "%7D", "%", "%25").Replace(key)
+	}
+	return "{" + key + "}"
+}
+
+// checkKey refuses what makes no hash tag.
 func checkKey(key string) error {
-	if key == "" || key[0] == '}' {
-		return errors.New("a key is not empty and doesn't start with }")
+	if key == "" {
+		return errors.New("a key is not empty")
 	}
 	return nil
 }

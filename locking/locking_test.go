@@ -49,9 +49,11 @@ func TestLocker(t *testing.T) {
 		"taken over by the same work":  testTakeOver,
 		"late calls of a lost lock":    testLate,
 		"keys written by others":       testForeign,
+		"keys of other types":          testOtherTypes,
 		"prefixes":                     testPrefixes,
 		"scripts flushed":              testScriptsFlushed,
 		"any key":                      testKeys,
+		"keys with braces":             testBraces,
 		"one holder at a time":         testExclusion,
 		"any history":                  testHistories,
 		"any holder":                   testHolderIDs,
@@ -102,7 +104,7 @@ func setup(t *testing.T, client redis.UniversalClient) *bundle {
 
 func (b *bundle) newLocker(t *testing.T, prefix string, ttl time.Duration) *locking.Locker {
 	t.Helper()
-	locker, err := locking.New(b.client, locking.Options{Prefix: prefix, TTL: ttl})
+	locker, err := locking.New(b.client, locking.Options{Prefix: prefix, TTL: ttl, MaxTTL: 10 * ttl})
 	must(t, err)
 	return locker
 }

@@ -2,56 +2,74 @@ package locking
 
 import "github.com/redis/go-redis/v9"
 
-// In each script, KEYS[1] is the lock and KEYS[2] the done entry.
+// In each script, KEYS[1] is the lock and KEYS[2] the done entry. Anybody may have written anything under them, and nothing
+// that stands there must make a script fail.
 
-// acquire takes the new lock's value, its TTL in milliseconds and the holder's ID. What it finds under the lock's key
-// may be anything, so reading it must not fail. A resent acquire finds the holder ID that it set itself.
-var acquire = redis.NewScript(`
-local done = redis.pcall('GET', KEYS[2])
-if type(done) == 'table' then
-	done = ''
+// get reads text, false if there is none. The second result tells that there is something that isn't text, which nobody
+// writes who uses this package.
+const get = `
+local function get(key)
+	local value = redis.pcall('GET', key)
+	if type(value) ~= 'table' then
+		return value, false
+	end
+	if string.find(value.err, 'WRONGTYPE', 1, true) then
+		return false, true
+	end
+	return redis.call('GET', key), false
 end
+`
+
+// acquire takes the new lock's value, its TTL in milliseconds, the holder's ID, and the longest that a lock may last. A
+// resent acquire finds the holder ID that it set itself.
+var acquire = redis.NewScript(get + `
+local done, foreign = get(KEYS[2])
 if done then
 	return {'done', done}
+end
+if foreign then
+	redis.call('DEL', KEYS[2])
 end
 if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then
 	return {'acquired'}
 end
-local value = redis.pcall('GET', KEYS[1])
-if type(value) ~= 'string' then
-	value = ''
+local value = get(KEYS[1])
+if not value then
+	redis.call('PSETEX', KEYS[1], ARGV[2], ARGV[1])
+	return {'acquired'}
 end
 local ours, entry = pcall(cjson.decode, value)
 if ours and type(entry) == 'table' and entry.holder == ARGV[3] then
 	redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 	return {'acquired'}
 end
-return {'held', value, redis.call('PTTL', KEYS[1])}
+local left, most = redis.call('PTTL', KEYS[1]), tonumber(ARGV[4])
+if left < 0 or left > most then
+	redis.call('PEXPIRE', KEYS[1], most)
+	left = most
+end
+return {'held', value, left}
 `)
 
-var holder = redis.NewScript(`
-local pttl = redis.call('PTTL', KEYS[1])
-if pttl == -2 then
+var holder = redis.NewScript(get + `
+local value, foreign = get(KEYS[1])
+if not value and not foreign then
 	return false
 end
-local value = redis.pcall('GET', KEYS[1])
-if type(value) ~= 'string' then
-	value = ''
-end
-return {value, pttl}
+return {value or '', redis.call('PTTL', KEYS[1])}
 `)
 
 // extend takes the lock's value and the new TTL in milliseconds.
-var extend = redis.NewScript(`
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+var extend = redis.NewScript(get + `
+if get(KEYS[1]) ~= ARGV[1] then
 	return 0
 end
 return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 `)
 
 // release takes the lock's value.
-var release = redis.NewScript(`
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+var release = redis.NewScript(get + `
+if get(KEYS[1]) ~= ARGV[1] then
 	return 0
 end
 return redis.call('DEL', KEYS[1])
@@ -59,9 +77,9 @@ return redis.call('DEL', KEYS[1])
 
 // finish takes the lock's value, the done entry's and its TTL in milliseconds. It frees first: a Redis that is out of
 // memory refuses a script's first write, unless that is a deletion.
-var finish = redis.NewScript(`
+var finish = redis.NewScript(get + `
 local held = 0
-if redis.call('GET', KEYS[1]) == ARGV[1] then
+if get(KEYS[1]) == ARGV[1] then
 	held = redis.call('DEL', KEYS[1])
 end
 redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
@@ -69,8 +87,8 @@ return held
 `)
 
 // forget takes the done entry's value.
-var forget = redis.NewScript(`
-if redis.call('GET', KEYS[2]) ~= ARGV[1] then
+var forget = redis.NewScript(get + `
+if get(KEYS[2]) ~= ARGV[1] then
 	return 0
 end
 return redis.call('DEL', KEYS[2])

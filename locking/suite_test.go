@@ -3,8 +3,11 @@ package locking_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"invoicer/locking"
 )
@@ -102,6 +105,9 @@ func testExtend(t *testing.T, b *bundle) {
 		must(t, lock.Extend(t.Context(), d))
 		wantWithin(t, "extended", b.pttl(t, b.lockKey()), d/2, d)
 	}
+	if err := lock.Extend(t.Context(), 10*ttl+time.Millisecond); err == nil || errors.Is(err, locking.ErrLost) {
+		t.Errorf("extend beyond the longest: %v, want a refusal", err)
+	}
 	for _, d := range []time.Duration{0, -time.Second, time.Millisecond - 1} {
 		if err := lock.Extend(t.Context(), d); err == nil || errors.Is(err, locking.ErrLost) {
 			t.Errorf("extend by %v: %v, want a refusal", d, err)
@@ -157,31 +163,66 @@ func testLate(t *testing.T, b *bundle) {
 	b.wantDone(t, anna, "fact")
 }
 
+// testForeign bounds the wait for a lock that nobody of us has set.
 func testForeign(t *testing.T, b *bundle) {
 	nobody := locking.Holder{}
 	for _, value := range []string{
 		"", "1", "locked", `{"holder":`, `"holder"`, `[]`, `null`, `{}`, `{"holder":1}`, `{"holder":null}`,
-		`{"holder":["anna's work"]}`, "\xff\x00",
+		`{"holder":["anna's work"]}`, "\xff\x00", strings.Repeat("[", 10_000),
 	} {
-		must(t, b.client.Set(t.Context(), b.lockKey(), value, 0).Err())
-		if remaining := b.wantHeld(t, nobody); remaining >= 0 {
-			t.Errorf("%q: remaining %v, want less than 0", value, remaining)
-		}
-		h, remaining, err := b.locker.Holder(t.Context(), b.key)
-		if err != nil || h != nobody || remaining >= 0 {
-			t.Errorf("%q: holder %+v for %v, %v; want nobody's, for ever", value, h, remaining, err)
+		for _, expiry := range []time.Duration{0, 1000 * time.Hour} {
+			must(t, b.client.Set(t.Context(), b.lockKey(), value, expiry).Err())
+			h, remaining, err := b.locker.Holder(t.Context(), b.key)
+			if err != nil || h != nobody || (remaining < 0) != (expiry == 0) {
+				t.Errorf("%.20q: holder %+v for %v, %v; want nobody's, as it is", value, h, remaining, err)
+			}
+			wantWithin(t, "remaining", b.wantHeld(t, nobody), 9*ttl, 10*ttl)
+			wantWithin(t, "cut to", b.pttl(t, b.lockKey()), 9*ttl, 10*ttl)
 		}
 		must(t, b.client.Set(t.Context(), b.lockKey(), value, ttl).Err())
 		wantWithin(t, "remaining", b.wantHeld(t, nobody), ttl/2, ttl)
+		wantWithin(t, "left alone", b.pttl(t, b.lockKey()), ttl/2, ttl)
 	}
+	must(t, b.client.Set(t.Context(), b.lockKey(), `{"holder":"anna's work","worker":"anna","token":"forged"}`, 0).Err())
+	wantWithin(t, "remaining", b.wantHeld(t, anna), 9*ttl, 10*ttl)
+	b.acquire(t, anna)
+	wantWithin(t, "remaining", b.wantHeld(t, anna), ttl/2, ttl)
+}
 
-	b.expire(t)
-	must(t, b.client.HSet(t.Context(), b.lockKey(), "holder", anna.ID).Err())
-	if remaining := b.wantHeld(t, nobody); remaining >= 0 {
-		t.Errorf("remaining %v, want less than 0", remaining)
-	}
-	if _, remaining, err := b.locker.Holder(t.Context(), b.key); err != nil || remaining >= 0 {
-		t.Errorf("holder for %v, %v; want nobody's, for ever", remaining, err)
+// testOtherTypes finds what is no text in the place of a lock and of a done entry.
+func testOtherTypes(t *testing.T, b *bundle) {
+	for name, put := range map[string]func(key string) error{
+		"list":       func(key string) error { return b.client.RPush(t.Context(), key, "a").Err() },
+		"hash":       func(key string) error { return b.client.HSet(t.Context(), key, "holder", anna.ID).Err() },
+		"set":        func(key string) error { return b.client.SAdd(t.Context(), key, "a").Err() },
+		"sorted set": func(key string) error { return b.client.ZAdd(t.Context(), key, redis.Z{Member: "a"}).Err() },
+		"stream": func(key string) error {
+			return b.client.XAdd(t.Context(), &redis.XAddArgs{Stream: key, Values: []string{"a", "b"}}).Err()
+		},
+	} {
+		b.key = name
+		must(t, put(b.lockKey()))
+		if h, remaining, err := b.locker.Holder(t.Context(), b.key); err != nil || h != (locking.Holder{}) || remaining >= 0 {
+			t.Errorf("%s: holder %+v for %v, %v; want nobody's, for ever", name, h, remaining, err)
+		}
+		must(t, put(b.doneKey()))
+		if ok, err := b.locker.Forget(t.Context(), b.key, "x"); ok || err != nil {
+			t.Errorf("%s: forgot %v, %v", name, ok, err)
+		}
+		lock := b.acquire(t, anna)
+		wantWithin(t, name+": expiry", b.pttl(t, b.lockKey()), ttl/2, ttl)
+		b.wantHeld(t, anna)
+		if n, err := b.client.Exists(t.Context(), b.doneKey()).Result(); n != 0 || err != nil {
+			t.Errorf("%s: it still stands in the done entry's place, %v", name, err)
+		}
+
+		b.expire(t)
+		must(t, put(b.lockKey()))
+		must(t, put(b.doneKey()))
+		wantLost(t, lock.Extend(t.Context(), ttl))
+		wantLost(t, lock.Release(t.Context()))
+		wantLost(t, lock.Finish(t.Context(), "x", ttl))
+		b.wantDone(t, bert, "x")
 	}
 }
 

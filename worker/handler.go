@@ -37,7 +37,7 @@ const cleanupTimeout = 3 * time.Second
 // worker that is cut off from Redis is no failure of its job; but a job that kills its workers must not do so for ever.
 const maxCrashes = 10
 
-// maxStale bounds how often one attempt believes a done entry that turns out to be stale.
+// maxStale bounds how often one attempt believes a done entry that turns out to be stale: then it believes none.
 const maxStale = 3
 
 // A Handler takes one job at a time the way from its payload to its recorded end. Every method of it is safe to run
@@ -194,7 +194,8 @@ func (h *Handler) run(ctx context.Context, a *attempt) (end invoice.End, err err
 }
 
 // settle finds the job's result and has it recorded, unless it is a conflict. A done entry whose invoice the database
-// doesn't hold, as after a restore, is deleted, and the job takes the normal path.
+// doesn't hold, as after a restore, is deleted, and the job takes the normal path; if such entries come back, Redis isn't
+// asked any more.
 func (h *Handler) settle(ctx context.Context, a *attempt, r invoice.Request) (invoice.Result, error) {
 	key := r.Job.TransactionID
 	for range maxStale {
@@ -211,7 +212,7 @@ func (h *Handler) settle(ctx context.Context, a *attempt, r invoice.Request) (in
 			return invoice.Result{}, redisError(err)
 		}
 	}
-	return invoice.Result{}, fmt.Errorf("transaction_id %s: done entries without an invoice come back: does another database use this one's Redis and identity?", key)
+	return h.generateUnlocked(ctx, a, r)
 }
 
 // race asks for the transaction's lock until it has a result: by making the invoice, by the done entry (which it

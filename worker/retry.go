@@ -61,6 +61,9 @@ func isOutage(err error) bool {
 	return errors.As(err, &redisOutage) || errors.Is(err, invoice.ErrUnavailable)
 }
 
+// longestDelay is the longest that a job waits for another try.
+const longestDelay = 10 * time.Minute
+
 // retryDelay says when a job comes back. Delays are jittered, so that what was put back together doesn't come back
 // together.
 func retryDelay(retried int, err error, _ *asynq.Task) time.Duration {
@@ -74,10 +77,9 @@ func retryDelay(retried int, err error, _ *asynq.Task) time.Duration {
 	case !isFailure(err):
 		return between(time.Second, 5*time.Second)
 	default:
-		const most = 10 * time.Minute
-		delay := most
+		delay := longestDelay
 		if retried < 10 {
-			delay = min(most, time.Second<<retried)
+			delay = min(longestDelay, time.Second<<retried)
 		}
 		return between(delay/2, delay)
 	}

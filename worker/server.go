@@ -45,6 +45,8 @@ type Options struct {
 	Logger *slog.Logger
 	// Observe is told what happens to the jobs, from many goroutines at once; it must return soon. Default: nobody is told.
 	Observe func(Event)
+	// DatabaseTime tells the time of the database's clock, which is compared with the others. Default: it isn't.
+	DatabaseTime func(context.Context) (time.Time, error)
 	// BaseContext is what every attempt's context derives from. Default: the background.
 	BaseContext context.Context //nolint:containedctx // asynq asks for it through a function that has none
 }
@@ -123,6 +125,7 @@ const (
 type Server struct {
 	asynq   *asynq.Server
 	gate    *fetchGate
+	clocks  *clocks
 	handler *Handler
 	options Options
 	drain   sync.Once
@@ -136,13 +139,14 @@ func NewServer(rdb redis.UniversalClient, h *Handler) (*Server, error) {
 		return nil, errors.New("worker: a Redis connection and a handler are needed")
 	}
 	o := h.options
-	gate := newFetchGate(rdb, o.Queues, h.free, o.Logger)
+	gate, clocks := newFetchGate(rdb, o.Queues, h.free, o.Logger), newClocks(rdb, o)
 	gate.owns = o.Owns
 	return &Server{
 		handler: h,
 		options: o,
 		gate:    gate,
-		asynq: asynq.NewServerFromRedisClient(gate, asynq.Config{
+		clocks:  clocks,
+		asynq: asynq.NewServerFromRedisClient(clocks.correct(gate), asynq.Config{
 			Concurrency:              o.Concurrency,
 			Queues:                   o.Queues,
 			BaseContext:              func() context.Context { return o.BaseContext },
@@ -163,7 +167,9 @@ func (s *Server) Start() error {
 	if err := s.asynq.Ping(); err != nil {
 		return err
 	}
+	s.clocks.open(s.options.BaseContext)
 	if err := s.asynq.Start(s.handler); err != nil {
+		s.clocks.close()
 		return err
 	}
 	s.gate.open(s.options.BaseContext)
@@ -188,6 +194,7 @@ func (s *Server) Shutdown() {
 	}
 	s.stop.Do(func() { close(s.handler.stopped) })
 	s.handler.running.Wait()
+	s.clocks.close()
 	s.options.Logger.Info("worker stopped", "worker", s.options.Name)
 }
 

@@ -185,7 +185,7 @@ func (w *workplace) newWorker(name string, queues map[string]int, observe func(w
 		JobTimeout: w.cfg.Worker.JobTimeout, ShutdownTimeout: w.cfg.Worker.ShutdownTimeout,
 		MaxRetry: noneIfZero(w.cfg.Worker.MaxRetry), LockWait: noneIfZero(w.cfg.Lock.Wait), CacheTTL: w.cfg.Idempotency.CacheTTL,
 		Installation: w.databaseID, Owns: w.keeper.Owns,
-		Logger: w.log, Observe: observe, BaseContext: w.values,
+		Logger: w.log, Observe: observe, DatabaseTime: w.store.Now, BaseContext: w.values,
 	})
 	if err != nil {
 		return nil, err

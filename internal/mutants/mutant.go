@@ -79,6 +79,8 @@ const (
 	slowVisitors      hazard = "visitors hold connections open without asking"
 	rebinding         hazard = "a foreign page, or a proxy, reaches what is for this machine only"
 	otherSlot         hazard = "the keys of a script are in two slots of a cluster"
+	wrongClock        hazard = "a clock is wrong, or is set"
+	forgedEntry       hazard = "somebody writes locks and done entries"
 )
 
 // hazards are all of them. One that is known besides has no code to be broken: NOTIFY in the callers' transactions, in
@@ -88,11 +90,12 @@ func hazards() []hazard {
 		pausedWorker, crashAfterLocking, lostReplyToSet, winnerFails, killed, lostCommit, burntNumber, pausedCounter,
 		blindConflict, sameKey, failover, flushed, evicted, lostLease, lostAck, lostEnqueue, shutdown, undecodable,
 		retriesUsedUp, oldSnapshot, badText, restored, storm, redisDown, postgresDown, redisRefuses, postgresRefuses, slowVisitors, rebinding, otherSlot,
+		wrongClock, forgedEntry,
 	}
 }
 
 func mutants() []mutant {
-	return slices.Concat(ofLocking(), ofDomain(), ofStore(), ofWorker(), ofLedger(), ofProgram(), ofReadiness(), ofListener(), ofOperating())
+	return slices.Concat(ofLocking(), ofDomain(), ofStore(), ofWorker(), ofClocks(), ofLedger(), ofProgram(), ofReadiness(), ofListener(), ofOperating())
 }
 
 // apply returns the files that a mutant changes, as they are after it.

@@ -90,13 +90,21 @@ WHERE invoice_jobs.id = lost.id AND invoice_jobs.dispatch = lost.dispatch AND st
 }
 
 // Enqueued lists up to limit jobs of a queue that were dispatched at least settled ago and have no end yet, in the order
-// of their dispatch, beginning after the given one (its At and ID).
+// of their dispatch, beginning after the given one (its At and ID). Last come those whose dispatch seems to lie ahead: the
+// database's clock was set back since.
 func (s *Store) Enqueued(ctx context.Context, queue string, after invoice.Dispatch, settled time.Duration, limit int) ([]invoice.Dispatch, error) {
 	var rows []dispatchRow
 	err := s.db.WithContext(ctx).Raw(`
-SELECT id, job_id, dispatch, queue, updated_at FROM invoicer.invoice_jobs
-WHERE state = 'enqueued' AND queue = ? AND (updated_at, id) > (?, ?) AND updated_at < now() - make_interval(secs => ?)
-ORDER BY updated_at, id LIMIT ?`, queue, after.At, after.ID, settled.Seconds(), limit).Scan(&rows).Error
+(SELECT id, job_id, dispatch, queue, updated_at FROM invoicer.invoice_jobs
+WHERE state = 'enqueued' AND queue = @queue AND (updated_at, id) > (@at, @id) AND updated_at < now() - make_interval(secs => @settled)
+ORDER BY updated_at, id LIMIT @limit)
+UNION ALL
+(SELECT id, job_id, dispatch, queue, updated_at FROM invoicer.invoice_jobs
+WHERE state = 'enqueued' AND queue = @queue AND (updated_at, id) > (@at, @id) AND updated_at > now() + make_interval(secs => @ahead)
+ORDER BY updated_at, id LIMIT @limit)
+ORDER BY updated_at, id LIMIT @limit`, map[string]any{
+		"queue": queue, "at": after.At, "id": after.ID, "settled": settled.Seconds(), "ahead": longestStatement.Seconds(), "limit": limit,
+	}).Scan(&rows).Error
 	if err != nil {
 		return nil, classify(err)
 	}
@@ -122,9 +130,13 @@ WHERE jobs.job_id IS NULL AND NOT EXISTS (SELECT FROM invoicer.duplicate_attempt
 	return open, nil
 }
 
+// longestStatement is how old a statement's now() may be: longer than statement_timeout.
+const longestStatement = 15 * time.Second
+
 // Watch takes or renews the right to look after queues, for as long as the lease lasts by the database's clock, and
-// returns those that the holder has now. Another one's is taken over only when it has run out. A queue that the holder has
-// is marked as it says, unless the database knows of a later mark.
+// returns those that the holder has now. Another one's is taken over only when it has run out, or lasts longer than any
+// can: then the database's clock was set back since. A queue that the holder has is marked as it says, unless the database
+// knows of a later mark.
 func (s *Store) Watch(ctx context.Context, holder string, lease time.Duration, queues []invoice.Watch) ([]invoice.Watch, error) {
 	names, markers, servers := make([]string, len(queues)), make([]int64, len(queues)), make([]string, len(queues))
 	for i, q := range queues {
@@ -139,9 +151,9 @@ FROM unnest(?::text[], ?::bigint[], ?::text[]) AS known (queue, marker, server) 
 ON CONFLICT (queue) DO UPDATE SET holder = excluded.holder, expires_at = excluded.expires_at,
     marker = greatest(q.marker, excluded.marker),
     server = CASE WHEN excluded.marker > q.marker THEN excluded.server ELSE q.server END
-WHERE q.holder = excluded.holder OR q.expires_at < now()
+WHERE q.holder = excluded.holder OR q.expires_at < now() OR q.expires_at > now() + make_interval(secs => ?)
 RETURNING queue, marker, server, EXISTS (SELECT FROM invoicer.invoice_jobs WHERE state = 'enqueued') AS open, now() AS now`,
-			holder, lease.Seconds(), &names, &markers, &servers).Scan(&held).Error
+			holder, lease.Seconds(), &names, &markers, &servers, (lease + longestStatement).Seconds()).Scan(&held).Error
 	})
 	return held, classify(err)
 }

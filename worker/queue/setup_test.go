@@ -274,4 +274,6 @@ func (c *cut) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
-func (*cut) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook { return next }
+func (*cut) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}

@@ -1,0 +1,181 @@
+package worker
+
+import (
+	"context"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// serverTime is the Redis that asynq sees: every time that asynq writes or asks for by this machine's clock becomes that of
+// the Redis that has the queue. So a job comes back when its delay is over, a lease ends when it should, and nobody takes a
+// living worker's job, whatever this machine's clock says, and when several machines' clocks say different things.
+//
+// It knows asynq v0.26's commands by their keys. What it doesn't know passes untouched.
+type serverTime struct {
+	redis.UniversalClient
+
+	queues   map[string]*serverClock // by the prefix of their keys
+	any      *serverClock            // for what belongs to no queue
+	commands map[shape]times
+}
+
+// A shape tells asynq's scripts apart: how many keys they have, and what the first and the fourth (or the last) key are.
+type shape struct {
+	keys          int
+	first, fourth string
+}
+
+// times are the places of a script's arguments that are times: Unix seconds, and Unix nanoseconds.
+type times struct{ seconds, nanoseconds []int }
+
+// asynqTimes lists asynq v0.26's scripts that get a time (internal/rdb).
+func asynqTimes() map[shape]times {
+	var (
+		done     = times{seconds: []int{1}}    // when statistics are forgotten
+		complete = times{seconds: []int{1, 2}} // that, and when the task is
+		forward  = times{seconds: []int{0}, nanoseconds: []int{2}}
+		now      = times{seconds: []int{0}}
+	)
+	return map[shape]times{
+		{4, "pending", "lease"}:                     {seconds: []int{0}}, // a fetch: the lease's end
+		{5, "active", "processed"}:                  done,
+		{6, "active", "processed"}:                  done,
+		{6, "active", "t"}:                          complete,
+		{7, "active", "t"}:                          complete,
+		{8, "t", "retry"}:                           {seconds: []int{2, 3}},    // when to try again
+		{9, "t", "archived"}:                        {seconds: []int{2, 3, 5}}, // now, and what is too old to keep
+		{2, "retry", "pending"}:                     forward,
+		{2, "scheduled", "pending"}:                 forward,
+		{1, "completed", "completed"}:               now,
+		{1, "lease", "lease"}:                       now,
+		{1, "aggregation_sets", "aggregation_sets"}: now,
+	}
+}
+
+const (
+	asynqServers = "asynq:servers"
+	asynqWorkers = "asynq:workers"
+)
+
+func queuePrefix(queue string) string { return "asynq:{" + queue + "}:" }
+
+// queueKey takes the key of a queue apart: what begins all of the queue's, and what this one is, as in "lease".
+func queueKey(key string) (prefix, kind string) {
+	end := strings.Index(key, "}:")
+	if end < 0 {
+		return "", ""
+	}
+	prefix, kind = key[:end+2], key[end+2:]
+	kind, _, _ = strings.Cut(kind, ":")
+	return prefix, kind
+}
+
+// EvalSha is what asynq does nearly everything with.
+func (s *serverTime) EvalSha(ctx context.Context, sha1 string, keys []string, args ...any) *redis.Cmd {
+	if s.tooEarly(keys) {
+		return noneExpired(ctx)
+	}
+	return s.UniversalClient.EvalSha(ctx, sha1, keys, s.corrected(keys, args)...)
+}
+
+// Eval is that when Redis doesn't know the script.
+func (s *serverTime) Eval(ctx context.Context, script string, keys []string, args ...any) *redis.Cmd {
+	if s.tooEarly(keys) {
+		return noneExpired(ctx)
+	}
+	return s.UniversalClient.Eval(ctx, script, keys, s.corrected(keys, args)...)
+}
+
+// ZAddXX extends leases.
+func (s *serverTime) ZAddXX(ctx context.Context, key string, members ...redis.Z) *redis.IntCmd {
+	if prefix, kind := queueKey(key); kind == "lease" {
+		members = moved(members, s.queues[prefix])
+	}
+	return s.UniversalClient.ZAddXX(ctx, key, members...)
+}
+
+// ZAdd gives a sign of life.
+func (s *serverTime) ZAdd(ctx context.Context, key string, members ...redis.Z) *redis.IntCmd {
+	if key == asynqServers || key == asynqWorkers {
+		members = moved(members, s.any)
+	}
+	return s.UniversalClient.ZAdd(ctx, key, members...)
+}
+
+// tooEarly tells that expired leases are asked for while all of them may seem so: Redis's clock was set, and their workers
+// haven't extended them since.
+func (s *serverTime) tooEarly(keys []string) bool {
+	if len(keys) != 1 {
+		return false
+	}
+	prefix, kind := queueKey(keys[0])
+	clock := s.queues[prefix]
+	return clock != nil && kind == "lease" && clock.unsettled()
+}
+
+func noneExpired(ctx context.Context) *redis.Cmd {
+	none := redis.NewCmd(ctx)
+	none.SetVal([]any{})
+	return none
+}
+
+// corrected returns the arguments with Redis's time in the place of this machine's.
+func (s *serverTime) corrected(keys []string, args []any) []any {
+	if len(keys) == 0 {
+		return args
+	}
+	prefix, first := queueKey(keys[0])
+	clock := s.queues[prefix]
+	if clock == nil {
+		return args
+	}
+	_, fourth := queueKey(keys[min(3, len(keys)-1)])
+	at, ok := s.commands[shape{len(keys), first, fourth}]
+	if !ok {
+		return args
+	}
+	ahead, _ := clock.ahead()
+	seconds := wholeSeconds(ahead)
+	if seconds == 0 {
+		return args
+	}
+	args = slices.Clone(args)
+	add(args, at.seconds, seconds)
+	add(args, at.nanoseconds, ahead.Nanoseconds())
+	return args
+}
+
+// add adds to those of the arguments that are what they are expected to be.
+func add(args []any, places []int, n int64) {
+	for _, i := range places {
+		if i >= len(args) {
+			continue
+		}
+		if value, ok := args[i].(int64); ok {
+			args[i] = value + n
+		}
+	}
+}
+
+func moved(members []redis.Z, clock *serverClock) []redis.Z {
+	if clock == nil {
+		return members
+	}
+	ahead, _ := clock.ahead()
+	seconds := wholeSeconds(ahead)
+	if seconds == 0 {
+		return members
+	}
+	members = slices.Clone(members)
+	for i := range members {
+		members[i].Score += float64(seconds)
+	}
+	return members
+}
+
+// wholeSeconds is what to add to a time that is in whole seconds.
+func wholeSeconds(d time.Duration) int64 { return int64(math.Round(d.Seconds())) }

@@ -1,0 +1,25 @@
+package worker
+
+import (
+	"context"
+
+	"invoicer/invoice"
+)
+
+// generateUnlocked makes the invoice without a word to Redis, whose done entries don't agree with the database however
+// often they are deleted: somebody goes on writing them. The lock only spares the database useless work.
+func (h *Handler) generateUnlocked(ctx context.Context, a *attempt, r invoice.Request) (invoice.Result, error) {
+	h.log.WarnContext(ctx, "done entries without an invoice come back: the database decides alone; does somebody else write them?", "transaction_id", r.Job.TransactionID, "job_id", a.jobID)
+	result, err := h.generator.Generate(ctx, r)
+	if err != nil || result.Outcome == invoice.Conflict {
+		return result, err
+	}
+	if result.Recorded {
+		e := h.event(a, Invoiced)
+		e.Invoice = result.Invoice
+		h.options.Observe(e)
+		return result, nil
+	}
+	end := a.result(result)
+	return result, h.record(ctx, &end)
+}
