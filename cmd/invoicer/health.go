@@ -29,6 +29,7 @@ type health struct {
 	probes   []probe
 	causes   anatomist
 	outages  *outages
+	queues   func() error // why the queues aren't known to be ours; whatever else fails has its own line in the log
 	looked   atomic.Int64 // how many probes have been tried
 	draining atomic.Bool
 	log      *slog.Logger
@@ -46,6 +47,7 @@ func (w *workplace) health(m *metrics) *health {
 	}, []string{"server", "cause"})
 	h := &health{
 		log: w.log, causes: w.causes(), probes: w.probes(),
+		queues: func() error { return w.keeper.Check() }, // not asked before they are claimed
 		// A job that waits asks again before its time is up and, once it was put back, within 5 s of that.
 		outages: newOutages(w.log, w.cfg.Worker.JobTimeout+10*time.Second, gauge),
 	}
@@ -152,6 +154,9 @@ func (h *health) obstacles() []string {
 	list := h.outages.obstacles()
 	if h.draining.Load() {
 		list = append(list, "draining")
+	}
+	if err := h.queues(); err != nil {
+		list = append(list, err.Error())
 	}
 	if len(list) == 0 && h.looked.Load() < int64(len(h.probes)) {
 		list = append(list, "starting")
