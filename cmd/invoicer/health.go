@@ -96,7 +96,7 @@ func (h *health) look(ctx context.Context, p probe) {
 		h.found(ctx, p, err)
 	case <-late.C:
 		h.found(ctx, p, context.DeadlineExceeded)
-		<-answer // the next one begins when this one has ended
+		_ = <-answer // the next one begins when this one has ended
 	}
 }
 
