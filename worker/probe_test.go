@@ -99,7 +99,7 @@ func set(t *testing.T, rdb redis.Cmdable, name, value string) {
 func TestProbeOfEachMaster(t *testing.T) {
 	t.Parallel()
 	nodes, cluster := masters(t)
-	p := worker.NewProbe(cluster, worker.ProbeOptions{Queues: []string{"critical", "default", "bulk"}, Prefix: "invoicer:id:"})
+	p := worker.NewProbe(cluster, worker.ProbeOptions{Queues: []string{"default"}, Prefix: "invoicer:id:"})
 	finds(t, p, "")
 	for _, node := range nodes {
 		set(t, node, "maxmemory", "1")

@@ -40,10 +40,11 @@ func (c cause) kind() string {
 	return kind
 }
 
-// An anatomist tells causes from each other.
-type anatomist struct{ postgres, redis string } // the servers' names, with their addresses
+// serverNames are what the servers are called, with their addresses.
+type serverNames struct{ postgres, redis string }
 
-func (a anatomist) cause(err error) cause {
+// cause tells what an error says of the servers.
+func (a serverNames) cause(err error) cause {
 	var pg *pgconn.PgError
 	var connect *pgconn.ConnectError
 	var unfitPostgres *postgres.UnfitError

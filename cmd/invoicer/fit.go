@@ -14,7 +14,7 @@ import (
 
 // probes are what /readyz answers for, one line for each.
 func (w *workplace) probes() []probe {
-	names := w.causes()
+	names := w.serverNames()
 	database := &databaseProbe{store: w.store, id: w.databaseID}
 	return []probe{
 		{name: "database", server: names.postgres, try: database.try},
@@ -24,8 +24,8 @@ func (w *workplace) probes() []probe {
 	}
 }
 
-func (w *workplace) causes() anatomist {
-	return anatomist{postgres: "postgres at " + w.cfg.Database.Addr(), redis: "redis at " + w.cfg.Redis.Addr()}
+func (w *workplace) serverNames() serverNames {
+	return serverNames{postgres: "postgres at " + w.cfg.Database.Addr(), redis: "redis at " + w.cfg.Redis.Addr()}
 }
 
 // A databaseProbe asks Postgres whether it takes the work, and from time to time has it commit something.
@@ -83,7 +83,7 @@ func (w *workplace) refuseWithoutRights(ctx context.Context) error {
 
 // lasting returns what a probe has found, if waiting doesn't help against it.
 func (w *workplace) lasting(p probe, err error) error {
-	if c := p.cause(w.causes(), err); c.lasting {
+	if c := p.cause(w.serverNames(), err); c.lasting {
 		return fmt.Errorf("%s: %s", c.server, c.text)
 	}
 	return nil

@@ -27,7 +27,7 @@ type probe struct {
 // out of it, and answers /readyz.
 type health struct {
 	probes   []probe
-	causes   anatomist
+	names    serverNames
 	outages  *outages
 	queues   func() error // why the queues aren't known to be ours; whatever else fails has its own line in the log
 	looked   atomic.Int64 // how many probes have been tried
@@ -46,8 +46,8 @@ func (w *workplace) health(m *metrics) *health {
 		Namespace: "invoicer", Name: "outage", Help: "Whether jobs wait for this cause at present.",
 	}, []string{"server", "cause"})
 	h := &health{
-		log: w.log, causes: w.causes(), probes: w.probes(),
 		queues: func() error { return w.keeper.Check() }, // not asked before they are claimed
+		log:    w.log, names: w.serverNames(), probes: w.probes(),
 		// A job that waits asks again before its time is up and, once it was put back, within 5 s of that.
 		outages: newOutages(w.log, w.cfg.Worker.JobTimeout+10*time.Second, gauge),
 	}
@@ -98,7 +98,7 @@ func (h *health) look(ctx context.Context, p probe) {
 		h.found(ctx, p, err)
 	case <-late.C:
 		h.found(ctx, p, context.DeadlineExceeded)
-		<-answer // the next one begins when this one has ended
+		_ = <-answer // the next one begins when this one has ended
 	}
 }
 
@@ -110,12 +110,12 @@ func (h *health) found(ctx context.Context, p probe, err error) {
 		h.outages.probed(ctx, p.name, nil)
 		return
 	}
-	c := p.cause(h.causes, err)
+	c := p.cause(h.names, err)
 	h.outages.probed(ctx, p.name, &c)
 }
 
 // cause tells why the probe has failed.
-func (p probe) cause(a anatomist, err error) cause {
+func (p probe) cause(a serverNames, err error) cause {
 	c := a.cause(err)
 	switch c.code {
 	case slow:
@@ -135,7 +135,7 @@ func (h *health) observe(e worker.Event) {
 	case e.What == worker.Ended:
 		h.outages.goesOn("jobs")
 	case e.Outage() && !h.draining.Load():
-		h.outages.meet("jobs", h.causes.cause(e.Err), e.What == worker.PutBack)
+		h.outages.meet("jobs", h.names.cause(e.Err), e.What == worker.PutBack)
 	}
 }
 
@@ -145,7 +145,7 @@ func (h *health) observeLedger(e ledger.Event) {
 	case e.What == ledger.Goes:
 		h.outages.goesOn(e.By)
 	case e.What == ledger.Waits && !h.draining.Load():
-		h.outages.meet(e.By, h.causes.cause(e.Err), false)
+		h.outages.meet(e.By, h.names.cause(e.Err), false)
 	}
 }
 

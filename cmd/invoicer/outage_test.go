@@ -207,7 +207,7 @@ func TestCauses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := anatomist{postgres: "pg", redis: "redis"}.cause(c.err)
+			got := serverNames{postgres: "pg", redis: "redis"}.cause(c.err)
 			if got.server != c.server || got.code != c.code || got.lasting != c.lasting || got.text == "" {
 				t.Errorf("got %+v", got)
 			}

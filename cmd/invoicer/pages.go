@@ -45,13 +45,13 @@ func openPages(ctx context.Context, cfg *config.Config, h *health, m *metrics) (
 	if err != nil {
 		return nil, fmt.Errorf("http.addr %s can't be used (%w): give another one, or an empty one to have no pages", cfg.HTTP.Addr, errors.Unwrap(err))
 	}
-	crowd := newVisitors(listener, roomForVisitors(cfg))
-	p := &pages{listener: crowd, monitor: asynqmon.New(asynqmon.Options{RootPath: monitorPath, RedisConnOpt: monitorRedis{cfg}})}
+	bounded := newVisitors(listener, roomForVisitors(cfg))
+	p := &pages{listener: bounded, monitor: asynqmon.New(asynqmon.Options{RootPath: monitorPath, RedisConnOpt: monitorRedis{cfg}})}
 	p.server = &http.Server{
-		Handler:           crowd.counted(guarded(p.routes(cfg, h, m))),
+		Handler:           bounded.counted(guarded(p.routes(cfg, h, m))),
 		ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout, WriteTimeout: answerTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes:               16 << 10,
-		ConnContext:                  crowd.remember,
+		ConnContext:                  bounded.remember,
 		DisableGeneralOptionsHandler: true, // it answers without the headers that all have
 		ErrorLog:                     slog.NewLogLogger(h.log.Handler(), slog.LevelDebug),
 	}
@@ -72,15 +72,15 @@ func (p *pages) routes(cfg *config.Config, h *health, m *metrics) http.Handler {
 		profiles.HandleFunc("/debug/pprof/profile", pprof.Profile)
 		profiles.HandleFunc("/debug/pprof/trace", pprof.Trace)
 		profiles.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-		mux.Handle("/debug/pprof/", localOnly(unhurried(profiles)))
+		mux.Handle("/debug/pprof/", localOnly(withoutReadDeadline(profiles)))
 	}
 	mux.Handle("GET /{$}", http.RedirectHandler(monitorPath+"/", http.StatusFound))
 	return mux
 }
 
-// unhurried is for answers that take as long as they were asked to: a profile of half a minute ends when the time for
+// withoutReadDeadline is for answers that take as long as they were asked to: a profile of half a minute ends when the time for
 // reading the request is over, and pprof itself sees to the time for writing.
-func unhurried(next http.Handler) http.Handler {
+func withoutReadDeadline(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // where it can't be set, there is none
 		next.ServeHTTP(w, r)

@@ -146,12 +146,12 @@ func serveGuarded(t *testing.T, address string) (url string) {
 	h := &health{outages: newOutages(nil, time.Minute, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "outage"}, []string{"server", "cause"})), probes: []probe{{}}, queues: func() error { return nil }}
 	mux.Handle("GET /readyz", h) // it is starting
 	mux.Handle("/monitor/", localOnly(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "fine") })))
-	crowd := newVisitors(listener, 16)
-	server := &http.Server{Handler: crowd.counted(guarded(mux)), ConnContext: crowd.remember, ReadHeaderTimeout: time.Minute, DisableGeneralOptionsHandler: true}
+	bounded := newVisitors(listener, 16)
+	server := &http.Server{Handler: bounded.counted(guarded(mux)), ConnContext: bounded.remember, ReadHeaderTimeout: time.Minute, DisableGeneralOptionsHandler: true}
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		_ = server.Serve(crowd)
+		_ = server.Serve(bounded)
 	}()
 	t.Cleanup(func() {
 		server.Close()

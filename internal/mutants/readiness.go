@@ -40,7 +40,7 @@ func ofReadiness() []mutant {
 		},
 		{
 			name: "a worker starts that could do nothing", promise: recovers, hazard: redisRefuses,
-			changes: []change{{"cmd/invoicer/fit.go", "if c := p.cause(w.causes(), err); c.lasting {", "if c := p.cause(w.causes(), err); c.lasting && c.apart {"}},
+			changes: []change{{"cmd/invoicer/fit.go", "if c := p.cause(w.serverNames(), err); c.lasting {", "if c := p.cause(w.serverNames(), err); c.lasting && c.apart {"}},
 			in:      program, tests: []string{"TestWorkerNamesTheRightsThatItLacks/to_Redis"},
 		},
 		{
