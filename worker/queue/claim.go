@@ -23,7 +23,7 @@ type vigil struct {
 // answer.
 func (v *vigil) watch(s Standing, asked time.Time) {
 	now := time.Now()
-	if now.Sub(asked) > renewTimeout/2 || now.Sub(v.looked) > renewInterval {
+	if now.Sub(asked) > slowAnswer || now.Sub(v.looked) > renewInterval {
 		*v = vigil{standing: s, begun: asked, same: asked, consumed: v.consumed}
 	} else if s.Owner.signature != v.standing.Owner.signature {
 		v.renewed = v.renewed || s.Owner.Exists()

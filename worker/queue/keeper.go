@@ -61,11 +61,13 @@ const (
 	// retryInterval is how soon it does so again when Redis or the database didn't answer.
 	retryInterval = 250 * time.Millisecond
 	// renewTimeout bounds one renewal. A server that answers later is as good as away.
-	renewTimeout = time.Second
+	renewTimeout = 2 * time.Second
+	// slowAnswer is for how long an answer may be under way that counts as seen: an owner's words may be as late.
+	slowAnswer = time.Second / 2
 	// lookInterval is how often somebody who waits for an owner's sign of life looks.
 	lookInterval = 200 * time.Millisecond
 	// claimPatience is for how long claiming outlasts servers that don't answer.
-	claimPatience = 15 * time.Second
+	claimPatience = 30 * time.Second
 	// mostKnown bounds the nonces that a process remembers beside those that its database has.
 	mostKnown = 32
 )
