@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -131,6 +132,11 @@ func (k *Keeper) tryClaim(ctx context.Context, vigils []*vigil) (done bool, err 
 		ready = ready && verdicts[i] != wait
 	}
 	if len(refusals) > 0 {
+		for i, v := range vigils { // the same owner's, of which nothing has been heard yet
+			if o := v.standing.Owner; verdicts[i] == wait && o.Exists() {
+				refusals = append(refusals, &TakenError{Queues: []string{v.standing.Queue}, Owner: o, Copy: o.ID == known.DatabaseID})
+			}
+		}
 		return false, together(refusals)
 	}
 	if !ready {
@@ -233,5 +239,7 @@ func together(refusals []*TakenError) *TakenError {
 			all.Queues = append(all.Queues, r.Queues...)
 		}
 	}
+	slices.Sort(all.Queues)
+	all.Queues = slices.Compact(all.Queues)
 	return &all
 }
