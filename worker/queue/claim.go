@@ -24,7 +24,7 @@ type vigil struct {
 // answer.
 func (v *vigil) watch(s Standing, asked time.Time) {
 	now := time.Now()
-	if now.Sub(asked) > slowAnswer || now.Sub(v.looked) > renewInterval {
+	if now.Sub(asked) > slowAnswer || now.Sub(v.looked) > longestBreak {
 		*v = vigil{standing: s, begun: asked, same: asked, consumed: v.consumed}
 	} else if s.Owner.signature != v.standing.Owner.signature {
 		v.renewed = v.renewed || s.Owner.Exists()
@@ -90,15 +90,15 @@ func (k *Keeper) Claim(ctx context.Context) error {
 	for i, c := range k.claims {
 		vigils[i] = &vigil{consumed: k.consumed(ctx, c.queue)}
 	}
-	answered := time.Now()
-	for {
+	for begun := time.Now(); ; {
 		done, err := k.tryClaim(ctx, vigils)
+		late := time.Since(begun) > claimPatience
 		switch {
 		case done:
 			return nil
-		case err == nil:
-			answered = time.Now()
-		case !isUnanswered(err) || time.Since(answered) > claimPatience:
+		case late && err == nil:
+			return errors.New("redis and the database answer too slowly to tell whose the queues are")
+		case err != nil && (late || !isUnanswered(err)):
 			return err
 		}
 		if !pause(ctx, lookInterval) {
@@ -117,8 +117,11 @@ func (k *Keeper) tryClaim(ctx context.Context, vigils []*vigil) (done bool, err 
 		}
 		vigils[i].watch(s, asked)
 	}
-	if err := k.ask(ctx, k.witness.Nonces); err != nil { // after Redis: what stands there, a database that is the owner's knows
-		return false, err
+	mine := slices.ContainsFunc(vigils, func(v *vigil) bool { return v.standing.Owner.ID == k.options.Installation.ID })
+	if mine { // the database is asked after Redis: what stands there, it knows if it is the owner's
+		if err := k.ask(ctx, k.witness.Nonces); err != nil {
+			return false, err
+		}
 	}
 	known := k.knows()
 	verdicts, ready := make([]verdict, len(vigils)), true
