@@ -61,7 +61,7 @@ func newWorkplace(ctx context.Context, b *bench, s setting, schema string, obser
 	generator := invoice.NewGenerator(w.store, numbering)
 	name := "benchmark-" + uuid.NewString()
 	handler, err := worker.NewHandler(generator, locker, w.store, worker.Options{
-		Name: name, Concurrency: s.Slots, Queues: map[string]int{queue: 1},
+		Name: name, Concurrency: s.Slots, Queues: map[string]int{queue: 1}, Installation: databaseID,
 		Logger: log, Observe: observe,
 	})
 	if err != nil {
@@ -70,7 +70,7 @@ func newWorkplace(ctx context.Context, b *bench, s setting, schema string, obser
 	if w.server, err = worker.NewServer(shared, handler); err != nil {
 		return nil, err
 	}
-	relay := ledger.NewRelay(w.store, shared, ledger.RelayOptions{Logger: log})
+	relay := ledger.NewRelay(w.store, shared, ledger.RelayOptions{Installation: databaseID, Logger: log})
 	reconciler, err := ledger.NewReconciler(w.store, w.store, w.store, w.redis, ledger.ReconcilerOptions{
 		Name: name, Queues: []string{queue}, DatabaseID: databaseID, Logger: log,
 	})

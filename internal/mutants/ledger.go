@@ -31,7 +31,7 @@ func ofLedger() []mutant {
 		},
 		{
 			name: "two relays claim the same job", promise: noneLost,
-			changes: []change{{dispatch, "WHERE state = 'accepted' ORDER BY id LIMIT ? FOR UPDATE SKIP LOCKED", "WHERE state IN ('accepted', 'enqueued') ORDER BY id LIMIT ?"}},
+			changes: []change{{dispatch, "WHERE state = 'accepted' AND queue <> ALL (?::text[]) ORDER BY id LIMIT ? FOR UPDATE SKIP LOCKED", "WHERE state IN ('accepted', 'enqueued') AND queue <> ALL (?::text[]) ORDER BY id LIMIT ?"}},
 			in:      theLedger, tests: []string{"TestManyRelays"},
 		},
 		{

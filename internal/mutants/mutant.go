@@ -37,11 +37,12 @@ const (
 	recovers
 	immutable
 	discreet
-	lastPromise = discreet
+	apart
+	lastPromise = apart
 )
 
 func (p promise) String() string {
-	names := []string{"", "one", "none lost", "gapless", "classified", "only the holder", "it recovers", "immutable", "discreet"}
+	names := []string{"", "one", "none lost", "gapless", "classified", "only the holder", "it recovers", "immutable", "discreet", "apart"}
 	return fmt.Sprintf("%d %s", int(p), names[p])
 }
 
@@ -81,6 +82,8 @@ const (
 	otherSlot         hazard = "the keys of a script are in two slots of a cluster"
 	wrongClock        hazard = "a clock is wrong, or is set"
 	forgedEntry       hazard = "somebody writes locks and done entries"
+	sharedRedis       hazard = "two installations share a Redis"
+	copied            hazard = "a copy of a database is started beside it"
 )
 
 // hazards are all of them. One that is known besides has no code to be broken: NOTIFY in the callers' transactions, in
@@ -90,12 +93,12 @@ func hazards() []hazard {
 		pausedWorker, crashAfterLocking, lostReplyToSet, winnerFails, killed, lostCommit, burntNumber, pausedCounter,
 		blindConflict, sameKey, failover, flushed, evicted, lostLease, lostAck, lostEnqueue, shutdown, undecodable,
 		retriesUsedUp, oldSnapshot, badText, restored, storm, redisDown, postgresDown, redisRefuses, postgresRefuses, slowVisitors, rebinding, otherSlot,
-		wrongClock, forgedEntry,
+		wrongClock, forgedEntry, sharedRedis, copied,
 	}
 }
 
 func mutants() []mutant {
-	return slices.Concat(ofLocking(), ofDomain(), ofStore(), ofWorker(), ofClocks(), ofLedger(), ofProgram(), ofReadiness(), ofListener(), ofOperating())
+	return slices.Concat(ofLocking(), ofDomain(), ofStore(), ofWorker(), ofClocks(), ofLedger(), ofQueue(), ofProgram(), ofReadiness(), ofListener(), ofOperating())
 }
 
 // apply returns the files that a mutant changes, as they are after it.

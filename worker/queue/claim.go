@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -23,7 +24,7 @@ type vigil struct {
 // answer.
 func (v *vigil) watch(s Standing, asked time.Time) {
 	now := time.Now()
-	if now.Sub(asked) > renewTimeout/2 || now.Sub(v.looked) > renewInterval {
+	if now.Sub(asked) > slowAnswer || now.Sub(v.looked) > longestBreak {
 		*v = vigil{standing: s, begun: asked, same: asked, consumed: v.consumed}
 	} else if s.Owner.signature != v.standing.Owner.signature {
 		v.renewed = v.renewed || s.Owner.Exists()
@@ -89,15 +90,15 @@ func (k *Keeper) Claim(ctx context.Context) error {
 	for i, c := range k.claims {
 		vigils[i] = &vigil{consumed: k.consumed(ctx, c.queue)}
 	}
-	answered := time.Now()
-	for {
+	for begun := time.Now(); ; {
 		done, err := k.tryClaim(ctx, vigils)
+		late := time.Since(begun) > claimPatience
 		switch {
 		case done:
 			return nil
-		case err == nil:
-			answered = time.Now()
-		case !isUnanswered(err) || time.Since(answered) > claimPatience:
+		case late && err == nil:
+			return errors.New("redis and the database answer too slowly to tell whose the queues are")
+		case err != nil && (late || !isUnanswered(err)):
 			return err
 		}
 		if !pause(ctx, lookInterval) {
@@ -116,8 +117,11 @@ func (k *Keeper) tryClaim(ctx context.Context, vigils []*vigil) (done bool, err 
 		}
 		vigils[i].watch(s, asked)
 	}
-	if err := k.ask(ctx, k.witness.Nonces); err != nil { // after Redis: what stands there, a database that is the owner's knows
-		return false, err
+	mine := slices.ContainsFunc(vigils, func(v *vigil) bool { return v.standing.Owner.ID == k.options.Installation.ID })
+	if mine { // the database is asked after Redis: what stands there, it knows if it is the owner's
+		if err := k.ask(ctx, k.witness.Nonces); err != nil {
+			return false, err
+		}
 	}
 	known := k.knows()
 	verdicts, ready := make([]verdict, len(vigils)), true
@@ -131,6 +135,11 @@ func (k *Keeper) tryClaim(ctx context.Context, vigils []*vigil) (done bool, err 
 		ready = ready && verdicts[i] != wait
 	}
 	if len(refusals) > 0 {
+		for i, v := range vigils { // the same owner's, of which nothing has been heard yet
+			if o := v.standing.Owner; verdicts[i] == wait && o.Exists() {
+				refusals = append(refusals, &TakenError{Queues: []string{v.standing.Queue}, Owner: o, Copy: o.ID == known.DatabaseID})
+			}
+		}
 		return false, together(refusals)
 	}
 	if !ready {
@@ -233,5 +242,7 @@ func together(refusals []*TakenError) *TakenError {
 			all.Queues = append(all.Queues, r.Queues...)
 		}
 	}
+	slices.Sort(all.Queues)
+	all.Queues = slices.Compact(all.Queues)
 	return &all
 }

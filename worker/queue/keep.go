@@ -175,13 +175,13 @@ func (k *Keeper) renewClaim(ctx context.Context, c *ownership) error {
 	if err != nil {
 		return err
 	}
+	c.newcomer = c.newcomer && asked.Sub(c.claimed) < deadAfter
 	if asked.Sub(c.stranger.seen) > strangersStay {
 		c.stranger = stranger{}
 	}
 	switch a.what {
 	case renewed:
 		c.renewed, c.since = asked, a.since
-		c.newcomer = c.newcomer && asked.Sub(c.claimed) < deadAfter
 		c.stranger.nonce, c.stranger.strange = "", 0 // what another installation has said is kept for a while
 		return nil
 	case unknown:

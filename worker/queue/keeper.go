@@ -61,11 +61,15 @@ const (
 	// retryInterval is how soon it does so again when Redis or the database didn't answer.
 	retryInterval = 250 * time.Millisecond
 	// renewTimeout bounds one renewal. A server that answers later is as good as away.
-	renewTimeout = time.Second
+	renewTimeout = 2 * time.Second
+	// slowAnswer is for how long an answer may be under way that counts as seen: an owner's words may be as late.
+	slowAnswer = time.Second / 2
+	// longestBreak is how long may be between two looks at an owner that count as one.
+	longestBreak = 2 * time.Second
 	// lookInterval is how often somebody who waits for an owner's sign of life looks.
 	lookInterval = 200 * time.Millisecond
 	// claimPatience is for how long claiming outlasts servers that don't answer.
-	claimPatience = 15 * time.Second
+	claimPatience = 30 * time.Second
 	// mostKnown bounds the nonces that a process remembers beside those that its database has.
 	mostKnown = 32
 )
@@ -79,6 +83,7 @@ func NewKeeper(rdb redis.UniversalClient, w Witness, o Options) (*Keeper, error)
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	k := &Keeper{rdb: rdb, witness: w, options: o, began: time.Now(), others: make(map[string]opinion)}
+	k.known.DatabaseID = o.Installation.ID
 	for _, name := range slices.Sorted(slices.Values(o.Queues)) {
 		k.claims = append(k.claims, &ownership{queue: name})
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -209,12 +210,16 @@ func Names(ctx context.Context, rdb redis.UniversalClient) ([]string, error) {
 	return slices.Compact(all), nil
 }
 
-// consumed tells whether some worker that gives signs of life in this Redis may be consuming the queue, whatever release it
-// is of. Such a sign names its queues; one that names something like it counts too.
+// consumed tells whether some worker may be consuming the queue, whatever release it is of. Workers give signs of life in
+// Redis that name their queues; one that names something like it counts too. Where there is no sign at all, but somebody
+// waits for something, Redis may just have forgotten them.
 func consumed(ctx context.Context, rdb redis.UniversalClient, queue string) (bool, error) {
 	servers, err := rdb.ZRange(ctx, "asynq:servers", 0, -1).Result()
 	if err != nil {
 		return false, err
+	}
+	if len(servers) == 0 {
+		return awaited(ctx, rdb)
 	}
 	for _, server := range servers {
 		sign, err := rdb.Get(ctx, server).Result()
@@ -224,6 +229,27 @@ func consumed(ctx context.Context, rdb redis.UniversalClient, queue string) (boo
 		if strings.Contains(sign, queue) {
 			return true, nil
 		}
+	}
+	return false, nil
+}
+
+// awaited tells whether some client waits in this Redis, as workers do for jobs.
+func awaited(ctx context.Context, rdb redis.UniversalClient) (bool, error) {
+	var blocked atomic.Bool
+	ask := func(ctx context.Context, node *redis.Client) error {
+		info, err := node.Info(ctx, "clients").Result()
+		if err == nil && !strings.Contains(info, "blocked_clients:0\r\n") {
+			blocked.Store(true)
+		}
+		return err
+	}
+	switch client := rdb.(type) {
+	case *redis.ClusterClient:
+		err := client.ForEachMaster(ctx, ask)
+		return blocked.Load(), err
+	case *redis.Client:
+		err := ask(ctx, client)
+		return blocked.Load(), err
 	}
 	return false, nil
 }
