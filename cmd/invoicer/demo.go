@@ -154,8 +154,13 @@ func (d *demo) prepare(ctx context.Context, cfg *config.Config, log *slog.Logger
 		return err
 	}
 	defer rdb.Close()
-	if err := waitFor(ctx, log, "redis at "+cfg.Redis.Addr(), func(ctx context.Context) error { return rdb.Ping(ctx).Err() }); err != nil {
+	server := "redis at " + cfg.Redis.Addr()
+	if err := waitFor(ctx, log, server, func(ctx context.Context) error { return rdb.Ping(ctx).Err() }); err != nil {
 		return err
+	}
+	fit := worker.NewProbe(rdb, worker.ProbeOptions{Queues: []string{demoQueue}, Prefix: "invoicer:" + demoQueue + ":"})
+	if unfit := new(worker.UnfitError); errors.As(try(ctx, fit.Check), &unfit) {
+		return fmt.Errorf("%s: %w", server, unfit)
 	}
 	migrator, err := migrations.New(string(cfg.Database.URL), cfg.Database.Schema)
 	if err != nil {

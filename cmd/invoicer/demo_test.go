@@ -22,6 +22,11 @@ VALUES ('INV', '', 1, 'INV-000001', 'invoice', 'T-1', 'T-1', 'job', 'v1:' || rep
 	must(t, err)
 	t.Cleanup(func() { rdb.Close() })
 	must(t, rdb.ConfigSet(t.Context(), "requirepass", "sesame").Err())
+	evicting := sandboxtest.PrivateRedis(t)
+	small, err := openTestRedis(evicting.URL)
+	must(t, err)
+	t.Cleanup(func() { small.Close() })
+	must(t, small.ConfigSet(t.Context(), "maxmemory-policy", "volatile-lru").Err())
 	bad := filepath.Join(t.TempDir(), "bad.jsonl")
 	must(t, os.WriteFile(bad, []byte("{\n"), 0o600))
 	for name, test := range map[string]struct {
@@ -39,6 +44,7 @@ VALUES ('INV', '', 1, 'INV-000001', 'invoice', 'T-1', 'T-1', 'job', 'v1:' || rep
 			says:  "it holds 1 recorded job already",
 		},
 		"of a file that can't be read": {args: []string{"--input", bad}, says: "bad.jsonl line 1"},
+		"beside a Redis that evicts":   {environ: "INVOICER_REDIS_URL=" + evicting.URL, says: "noeviction"},
 		"without the right Redis":      {environ: "INVOICER_REDIS_URL=" + locked.URL, says: "redis at "},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -30,12 +30,14 @@ func TestRestoredDatabase(t *testing.T) {
 		schema string
 		format string
 		before bool // it is a dump of the release before
+		only   bool // the schema is dumped, and nothing else
 	}{
-		"plain":                          {"invoicer", "plain", false},
-		"custom":                         {"invoicer", "custom", false},
-		"a name that is quoted":          {"order", "custom", false},
-		"of the release before":          {"invoicer", "custom", true},
-		"of the release before in plain": {"invoicer", "plain", true},
+		"plain":                          {"invoicer", "plain", false, false},
+		"of the schema alone":            {"invoicer", "custom", false, true},
+		"custom":                         {"invoicer", "custom", false, false},
+		"a name that is quoted":          {"order", "custom", false, false},
+		"of the release before":          {"invoicer", "custom", true, false},
+		"of the release before in plain": {"invoicer", "plain", true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -46,7 +48,11 @@ func TestRestoredDatabase(t *testing.T) {
 				taken = s.releaseBefore(t)
 			}
 			file := filepath.Join(t.TempDir(), "dump")
-			postgresProgram(t, "pg_dump", "--dbname="+from, "--format="+test.format, "--file="+file)
+			dump := []string{"--dbname=" + from, "--format=" + test.format, "--file=" + file}
+			if test.only {
+				dump = append(dump, "--schema="+test.schema)
+			}
+			postgresProgram(t, "pg_dump", dump...)
 			if test.format == "plain" {
 				postgresProgram(t, "psql", "--dbname="+to, "--set=ON_ERROR_STOP=1", "--quiet", "--file="+file)
 			} else {
