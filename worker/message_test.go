@@ -37,7 +37,9 @@ func FuzzReadTask(f *testing.F) {
 		if err != nil {
 			return
 		}
-		value := func(name protoreflect.Name) protoreflect.Value { return theirs.Get(theirs.Descriptor().Fields().ByName(name)) }
+		value := func(name protoreflect.Name) protoreflect.Value {
+			return theirs.Get(theirs.Descriptor().Fields().ByName(name))
+		}
 		if got.ID != value("id").String() || got.Queue != value("queue").String() || got.Type != value("type").String() || got.LastErr != value("error_msg").String() ||
 			!bytes.Equal(got.Payload, value("payload").Bytes()) || got.MaxRetry != int(value("retry").Int()) || got.Retried != int(value("retried").Int()) {
 			t.Errorf("read as %+v, by asynq as %v", got, theirs.Interface())

@@ -483,7 +483,9 @@ func TestJobsThatALongListHasLostComeBack(t *testing.T) {
 func BenchmarkRound(bench *testing.B) {
 	b := newBench(bench, sandboxtest.PrivateRedis(bench).URL)
 	b.backlog(bench, *backlogged)
-	r, told := b.newReconciler(bench, "r", func(p *reconcilerParts) { p.Settled, p.Lease = time.Millisecond, time.Minute })
+	r, told := b.newReconciler(bench, "r", func(p *reconcilerParts) {
+		p.Settled, p.Lease, p.Interval = time.Millisecond, time.Minute, time.Second
+	})
 	began, before, rounds := time.Now(), b.redisCost(bench), 0
 	for swept := false; !swept; rounds++ {
 		if err := r.Round(bench.Context()); err != nil {
