@@ -108,6 +108,19 @@ var breakages = map[string]breakage{
 			p.ZAdd(ctx, b.key("retry"), redis.Z{Score: 1, Member: fmt.Sprint("late", i)})
 		}
 	},
+	"no task behind a result": func(ctx context.Context, b *bench, p redis.Pipeliner, _ []string) {
+		inSet("completed", -year)(ctx, b, p, "ghost")
+		inSet("archived", -year)(ctx, b, p, "ghost2")
+		inSet("scheduled", year)(ctx, b, p, "ghost3")
+	},
+	"a retry of another type before all others": func(ctx context.Context, b *bench, p redis.Pipeliner, ids []string) {
+		for i := range 300 {
+			id := fmt.Sprint("string", i)
+			p.Set(ctx, b.key("t:")+id, "a string", 0)
+			inSet("retry", -time.Hour)(ctx, b, p, id)
+		}
+		says("retry", inSet("retry", 0))(ctx, b, p, ids)
+	},
 	"in hand, by nobody": says("active", func(ctx context.Context, b *bench, p redis.Pipeliner, id string) {
 		p.LPush(ctx, b.key("active"), id)
 	}, inSet("lease", year)),
@@ -160,6 +173,9 @@ func TestEveryJobOutlastsWhatBecomesOfItsQueue(t *testing.T) {
 			b.invoiced(t, jobs)
 			told.none(t, ledger.GivenUp)
 			b.leftNothing(t)
+			if _, err := b.inspector.GetQueueInfo(b.queue); err != nil {
+				t.Errorf("asynq can't tell about the queue any more: %v", err)
+			}
 		})
 	}
 }

@@ -66,7 +66,7 @@ func (w *watch) bringBack(ctx context.Context, look *redis.Cmd) error {
 	w.round++
 	seen, err := newView(look)
 	if w.round%roundsOfKinds == 1 || isWrongType(err) {
-		err = errors.Join(err, w.removeMisfits(ctx))
+		err = errors.Join(err, w.removeMisfits(ctx), w.tidy(ctx))
 	}
 	if err != nil {
 		return err
