@@ -1,0 +1,117 @@
+package main
+
+// What Redis loses of a queue, and what it has there that nobody wrote.
+func ofQueue() []mutant {
+	const (
+		queue, waiting, walk, kinds = "worker/ledger/queue.go", "worker/ledger/waiting.go", "worker/ledger/walk.go", "worker/ledger/kinds.go"
+		script, end                 = "worker/fetch_script.go", "worker/fetch_end.go"
+		theLedger, theWorker        = "./worker/ledger", "./worker"
+		whatBecomes                 = "TestEveryJobOutlastsWhatBecomesOfItsQueue"
+	)
+	return []mutant{
+		{
+			name: "a task is believed to be in the set that it says", promise: noneLost, hazard: halfForgotten,
+			changes: []change{{queue, "elseif sets[state] and redis.call(\"ZSCORE\", sets[state], id) then", "elseif sets[state] then"}},
+			in:      theLedger, tests: []string{whatBecomes},
+		},
+		{
+			name: "a task is believed to be in somebody's hands", promise: noneLost, hazard: halfForgotten,
+			changes: []change{{queue, "elseif state == \"active\" and (redis.call(\"ZSCORE\", lease, id) or has(active, id)) then", "elseif state == \"active\" then"}},
+			in:      theLedger, tests: []string{whatBecomes},
+		},
+		{
+			name: "a task is believed to wait in the list", promise: noneLost, hazard: halfForgotten,
+			changes: []change{{waiting, "if !l.now.has(taskID(s.job)) {", "if l.now == nil {"}},
+			in:      theLedger, tests: []string{whatBecomes},
+		},
+		{
+			name: "a long list isn't read", promise: noneLost, hazard: halfForgotten,
+			changes: []change{{waiting, "if !l.last.has(id) {", "if l.last == nil {"}},
+			in:      theLedger, tests: []string{"TestJobsThatALongListHasLostComeBack"},
+		},
+		{
+			name: "a task without a message counts as one", promise: noneLost, hazard: halfForgotten,
+			changes: []change{{queue, "if redis.call(\"HSTRLEN\", prefix .. id, \"msg\") == 0 then", "if not state then"}},
+			in:      theLedger, tests: []string{whatBecomes},
+		},
+		{
+			name: "an old dispatch stays behind when its job is put back", promise: recovers, hazard: halfForgotten,
+			changes: []change{{queue, "\t\tpurge(id)\n\t\ttable.insert(buried, 1)", "\t\ttable.insert(buried, 1)"}},
+			in:      theLedger, tests: []string{whatBecomes},
+		},
+		{
+			name: "what ends while it is looked for is deleted", promise: recovers, hazard: halfForgotten,
+			changes: []change{{walk, "ok && number == s.job.Number {", "ok || number != s.job.Number {"}},
+			in:      theLedger, tests: []string{"TestWhatEndsMeanwhileIsNotDeleted"},
+		},
+		{
+			name: "what was no job is on record as a failed one", promise: classified, hazard: halfForgotten,
+			changes: []change{
+				{kinds, "if err != nil || info.ID != id || info.Queue != w.known.Queue {", "if err != nil {"},
+				{kinds, "if info.Type == client.TaskType {", "if info.Type != \"nonsense\" {"},
+				{queue, "if where == \"gone\" then", "if where == \"nonsense\" then"},
+			},
+			in: theLedger, tests: []string{"TestWhatIsNoJobIsNotRecorded"},
+		},
+		{
+			name: "keys of a wrong type stay", promise: recovers, hazard: halfForgotten,
+			changes: []change{{kinds, "if not fits then", "if kind == \"nonsense\" then"}},
+			in:      theLedger, tests: []string{"TestKeysOfAWrongTypeAreDeleted"},
+		},
+		{
+			name: "ids without a task stay in the sets", promise: recovers, hazard: halfForgotten,
+			changes: []change{{kinds, "\t\tif place(id) == \"gone\" then\n\t\t\tpurge(id)\n\t\t\tremoved", "\t\tif place(id) == \"nonsense\" then\n\t\t\tpurge(id)\n\t\t\tremoved"}},
+			in:      theLedger, tests: []string{whatBecomes},
+		},
+		{
+			name: "a retry may be a year ahead", promise: recovers, hazard: halfForgotten,
+			changes: []change{{queue, "redis.call(\"ZADD\", KEYS[4], now, id)", "redis.call(\"ZSCORE\", KEYS[4], id)"}},
+			in:      theLedger, tests: []string{"TestARetryThatIsTooFarAheadIsDue"},
+		},
+		{
+			name: "an archived task of the future hides others", promise: noneLost, hazard: halfForgotten,
+			changes: []change{{"worker/ledger/archive.go", "max(a.newest, min(at, float64(seen.now+archiveOverlap)))", "max(a.newest, at)"}},
+			in:      theLedger, tests: []string{"TestAnArchivedTaskOfTheFutureHidesNone"},
+		},
+		{
+			name: "a lease without a task in hand is nobody's", promise: recovers, hazard: halfForgotten,
+			changes: []change{{queue, "return redis.call(\"LREM\", active, 0, id) + redis.call(\"ZREM\", lease, id)", "redis.call(\"ZREM\", lease, id)\n\treturn redis.call(\"LREM\", active, 0, id)"}},
+			in:      theLedger, tests: []string{whatBecomes},
+		},
+		{
+			name: "an id without a job stops the fetch", promise: recovers, hazard: halfForgotten,
+			changes: []change{{script, "if not msg or msg == \"\" then", "if msg == \"\" then"}},
+			in:      theWorker, tests: []string{"TestIDsWithoutAJobHoldNothingUp"},
+		},
+		{
+			name: "a fetch of ids without a job says that the queue is empty", promise: recovers, hazard: halfForgotten,
+			changes: []change{{"worker/fetch_hold.go", "return noJob(ctx, h.err), h.more", "return noJob(ctx, h.err), false"}},
+			in:      theWorker, tests: []string{"TestIDsWithoutAJobHoldNothingUp"},
+		},
+		{
+			name: "a fetch takes what it can't keep", promise: noneLost, hazard: halfForgotten,
+			changes: []change{{script, "redis.call(\"LLEN\", KEYS[3]) -- if", "-- if"}},
+			in:      theWorker, tests: []string{"TestAFetchThatCantKeepAJobTakesNone"},
+		},
+		{
+			name: "asynq gets what it can't read", promise: recovers, hazard: undecodable,
+			changes: []change{{script, "err != nil || m.id != id || m.queue != q.name {", "err != nil && m.id != id && m.queue == \"nonsense\" {"}},
+			in:      theWorker, tests: []string{"TestATaskThatCantBeReadIsDeleted"},
+		},
+		{
+			name: "what is lost before it begins is put back", promise: recovers, hazard: halfForgotten,
+			changes: []change{{script, "if redis.call(\"HEXISTS\", KEYS[4], \"msg\") == 1 then", "if KEYS[4] then"}},
+			in:      theWorker, tests: []string{"TestALostTaskIsNotPutBack"},
+		},
+		{
+			name: "a task whose list is lost stays behind", promise: recovers, hazard: halfForgotten,
+			changes: []change{{end, "redis.call(\"UNLINK\", KEYS[1])", "redis.call(\"EXISTS\", KEYS[1])"}},
+			in:      theWorker, tests: []string{"TestWhatRedisLosesOfAJobInHandIsNotLeftBehind"},
+		},
+		{
+			name: "a result makes a task of one that is gone", promise: recovers, hazard: halfForgotten,
+			changes: []change{{end, "err == nil && !exists {", "err != nil && !exists {"}},
+			in:      theWorker, tests: []string{"TestWhatRedisLosesOfAJobInHandIsNotLeftBehind"},
+		},
+	}
+}
