@@ -70,7 +70,7 @@ func (r *raid) deleteSome(ctx context.Context) {
 	r.Shuffle(len(keys), func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
 	for _, key := range keys {
 		kind, _ := r.rdb.Type(ctx, key).Result()
-		if !r.kinds[kind] || key == r.queue+"completed" || r.share > 0 && r.Float64() >= r.share {
+		if !r.kinds[kind] || r.share > 0 && r.Float64() >= r.share {
 			continue
 		}
 		switch {

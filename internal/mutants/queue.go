@@ -60,8 +60,13 @@ func ofQueue() []mutant {
 		},
 		{
 			name: "ids without a task stay in the sets", promise: recovers, hazard: halfForgotten,
-			changes: []change{{kinds, "\t\tif place(id) == \"gone\" then\n\t\t\tpurge(id)\n\t\t\tremoved", "\t\tif place(id) == \"nonsense\" then\n\t\t\tpurge(id)\n\t\t\tremoved"}},
+			changes: []change{{"worker/ledger/tidy.go", "\tpurge(id)\n\tremoved", "\tremoved"}},
 			in:      theLedger, tests: []string{whatBecomes},
+		},
+		{
+			name: "what has ended stays for ever", promise: recovers, hazard: halfForgotten,
+			changes: []change{{"worker/ledger/tidy.go", "redis.call(\"ZADD\", sets[state]", "redis.call(\"MGET\", sets[state]"}},
+			in:      theLedger, tests: []string{"TestWhatIsLeftOfEndedTasksGoesAway"},
 		},
 		{
 			name: "a retry may be a year ahead", promise: recovers, hazard: halfForgotten,

@@ -54,36 +54,6 @@ func (w *watch) removeMisfits(ctx context.Context) error {
 	return w.remove(ctx, keys, kinds)
 }
 
-// tidy takes ids out of the queue's sets, and of the newest end of its list, that have no task: asynq can't tell a queue's
-// size while it has one there, and can't take up retries while one of those that are due is of a wrong type. It looks at
-// those that are next; the others come to that.
-var tidy = redis.NewScript(inQueue + `
-local removed = 0
-for set, most in pairs({[retry] = 999, [scheduled] = 999, [archived] = 99, [completed] = 99}) do
-	for _, id in ipairs(redis.call("ZRANGE", set, 0, most)) do
-		if place(id) == "gone" then
-			purge(id)
-			removed = removed + 1
-		end
-	end
-end
-for _, id in ipairs(redis.call("LRANGE", pending, 0, 99)) do
-	if place(id) == "gone" then
-		purge(id)
-		redis.call("LREM", pending, 0, id)
-		removed = removed + 1
-	end
-end
-return removed`)
-
-func (w *watch) tidy(ctx context.Context) error {
-	removed, err := tidy.Run(ctx, w.rdb, w.keys.all).Int()
-	if removed > 0 {
-		w.options.Logger.WarnContext(ctx, "the queue held ids without a task: they are removed", "queue", w.known.Queue, "ids", removed)
-	}
-	return err
-}
-
 func (r *Reconciler) remove(ctx context.Context, keys []string, kinds []any) error {
 	removed, err := misfits.Run(ctx, r.rdb, keys, kinds...).StringSlice()
 	for _, key := range removed {

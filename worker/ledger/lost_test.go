@@ -420,3 +420,44 @@ func TestAnArchivedTaskOfTheFutureHidesNone(t *testing.T) {
 	}
 	told.none(t, ledger.GivenUp)
 }
+
+// What has ended, and is in no set any more, would stay for ever.
+func TestWhatIsLeftOfEndedTasksGoesAway(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	var ids []string
+	for i := range 6 {
+		ids = append(ids, b.enqueue(t, fmt.Sprint("T", i)))
+	}
+	_, err := b.rdb.Pipelined(t.Context(), func(p redis.Pipeliner) error {
+		says("completed")(t.Context(), b, p, ids[:1])
+		says("archived")(t.Context(), b, p, ids[2:3])
+		p.LRem(t.Context(), b.key("pending"), 0, ids[4])
+		p.HDel(t.Context(), b.key("t:")+ids[4], "msg")
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	told, _ := b.reconciler(t, "r", func(p *reconcilerParts) { p.Interval = 20 * time.Millisecond })
+	if e := told.await(t, ledger.GivenUp); e.JobID != ids[2] {
+		t.Errorf("%+v", e)
+	}
+	for late := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		gone, err := b.rdb.Exists(t.Context(), b.key("t:")+ids[4]).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.rdb.ZScore(t.Context(), b.key("completed"), ids[0]).Result(); err == nil && gone == 0 {
+			break
+		}
+		if time.Now().After(late) {
+			t.Fatal("they stay")
+		}
+	}
+	for _, id := range []string{ids[1], ids[3], ids[5]} {
+		if !slices.Contains(b.pending(t), id) {
+			t.Errorf("%s doesn't wait any more", id)
+		}
+	}
+}

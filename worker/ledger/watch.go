@@ -21,6 +21,7 @@ type watch struct {
 	looked   time.Time // at the leases
 	archived archive
 	list     list
+	scanned  string // how far Redis's keys are gone through
 
 	young cursor // follows the jobs as they are dispatched
 	slow  lap    // goes round all of them
@@ -65,13 +66,14 @@ func (w *watch) look(ctx context.Context, p redis.Pipeliner) *redis.Cmd {
 func (w *watch) bringBack(ctx context.Context, look *redis.Cmd) error {
 	w.round++
 	seen, err := newView(look)
+	var kept error // what can't be tidied must not keep the rest from being done
 	if w.round%roundsOfKinds == 1 || isWrongType(err) {
-		err = errors.Join(err, w.removeMisfits(ctx), w.tidy(ctx))
+		kept = errors.Join(w.removeMisfits(ctx), w.tidy(ctx))
 	}
 	if err != nil {
-		return err
+		return errors.Join(err, kept)
 	}
-	return errors.Join(w.considerRedis(ctx, seen), w.considerWorkers(ctx, seen.active), w.considerArchive(ctx, seen), w.lookForJobs(ctx, seen))
+	return errors.Join(kept, w.considerRedis(ctx, seen), w.considerWorkers(ctx, seen.active), w.considerArchive(ctx, seen), w.lookForJobs(ctx, seen))
 }
 
 // considerRedis begins a sweep when Redis isn't what it was.
