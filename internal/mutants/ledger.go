@@ -92,7 +92,7 @@ func ofLedger() []mutant {
 		},
 		{
 			name: "dead workers keep their jobs", promise: recovers, hazard: killed,
-			changes: []change{{workers, "if !seen.dead(now, w.options.DeadAfter) {", "if !seen.dead(now, w.options.DeadAfter) || seen.score == score {"}},
+			changes: []change{{workers, "if !last.dead(now, time.Unix(seen.now, 0), w.options.DeadAfter) {", "if !last.dead(now, time.Unix(seen.now, 0), w.options.DeadAfter) || last.score == score {"}},
 			in:      theLedger, tests: []string{"TestJobsOfDeadWorkersComeBack"},
 		},
 		{

@@ -73,7 +73,7 @@ func (w *watch) bringBack(ctx context.Context, look *redis.Cmd) error {
 	if err != nil {
 		return errors.Join(err, kept)
 	}
-	return errors.Join(kept, w.considerRedis(ctx, seen), w.considerWorkers(ctx, seen.active), w.considerArchive(ctx, seen), w.lookForJobs(ctx, seen))
+	return errors.Join(kept, w.considerRedis(ctx, seen), w.considerWorkers(ctx, seen), w.considerArchive(ctx, seen), w.lookForJobs(ctx, seen))
 }
 
 // considerRedis begins a sweep when Redis isn't what it was.

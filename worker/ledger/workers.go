@@ -28,9 +28,9 @@ type lease struct {
 	since time.Time
 }
 
-// dead tells whether the lease shows no sign of life any more. Its own time is the worker's, whose clock may be wrong; so
-// it must also have been watched for longer than a living worker is silent.
-func (l lease) dead(now time.Time, after time.Duration) bool {
+// dead tells whether the lease shows no sign of life any more. Its own time is Redis's, as far as its worker knows that; so
+// it must also have been watched, by this process's clock, for longer than a living worker is silent.
+func (l lease) dead(now, byRedis time.Time, after time.Duration) bool {
 	silent := now.Sub(l.since)
 	if silent >= after {
 		return true
@@ -40,11 +40,12 @@ func (l lease) dead(now time.Time, after time.Duration) bool {
 		return false
 	}
 	extended := time.Unix(end, 0).Add(-leaseDuration)
-	return now.Sub(extended) >= after && silent > signOfLife+time.Second/2
+	return byRedis.Sub(extended) >= after && silent > signOfLife+time.Second/2
 }
 
 // considerWorkers brings back the jobs whose workers are gone, of those that are being worked on.
-func (w *watch) considerWorkers(ctx context.Context, tasks map[string]string) error {
+func (w *watch) considerWorkers(ctx context.Context, seen view) error {
+	tasks := seen.active
 	maps.DeleteFunc(w.leases, func(id string, _ lease) bool { _, isActive := tasks[id]; return !isActive })
 	now := time.Now()
 	if now.Sub(w.looked) > signOfLife {
@@ -56,12 +57,12 @@ func (w *watch) considerWorkers(ctx context.Context, tasks map[string]string) er
 		if w.late() {
 			break // the others in the next round
 		}
-		seen, ok := w.leases[id]
-		if !ok || seen.score != score {
+		last, ok := w.leases[id]
+		if !ok || last.score != score {
 			w.leases[id] = lease{score: score, since: now}
 			continue
 		}
-		if !seen.dead(now, w.options.DeadAfter) {
+		if !last.dead(now, time.Unix(seen.now, 0), w.options.DeadAfter) {
 			continue
 		}
 		if err := w.takeFromDead(ctx, id, score); err != nil {
