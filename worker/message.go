@@ -18,9 +18,9 @@ type message struct {
 
 // The numbers of the message's fields. The texts among them have to be valid UTF-8.
 const (
-	fieldKind, fieldPayload, fieldID, fieldQueue protowire.Number = 1, 2, 3, 4
-	fieldRetry, fieldRetried, fieldLastError     protowire.Number = 5, 6, 7
-	fieldUniqueKey, fieldGroup, fieldHeaders     protowire.Number = 10, 14, 15
+	fieldKind, fieldPayload, fieldID, fieldQueue = 1, 2, 3, 4
+	fieldRetry, fieldRetried, fieldLastError     = 5, 6, 7
+	fieldUniqueKey, fieldGroup, fieldHeaders     = 10, 14, 15
 )
 
 var (
@@ -45,11 +45,11 @@ func parseMessage(encoded string) (m message, err error) {
 // take keeps a field. One of another kind than it should be is an unknown one, as it is to asynq.
 func (m *message) take(f field) error {
 	if f.kind == protowire.VarintType {
-		switch f.number {
+		switch int(f.number) {
 		case fieldRetry:
-			m.maxRetry = int32(f.n) //nolint:gosec // as asynq reads it
+			m.maxRetry = int32(f.n)
 		case fieldRetried:
-			m.retried = int32(f.n) //nolint:gosec // as asynq reads it
+			m.retried = int32(f.n)
 		}
 		return nil
 	}
@@ -57,7 +57,7 @@ func (m *message) take(f field) error {
 		return nil
 	}
 	var text *string
-	switch f.number {
+	switch int(f.number) {
 	case fieldPayload:
 		m.payload = f.bytes
 		return nil
@@ -137,8 +137,8 @@ func nextField(left *string) (f field, err error) {
 			return f, errBadField
 		}
 		if n >= 0 {
-			f.bytes = (*left)[n : n+int(size)] //nolint:gosec // it is no more than there is
-			n += int(size)                     //nolint:gosec // likewise
+			f.bytes = (*left)[n : n+int(size)]
+			n += int(size)
 		}
 	default: // asynq has none of them
 		n = protowire.ConsumeFieldValue(f.number, f.kind, []byte(*left))

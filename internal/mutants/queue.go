@@ -12,17 +12,17 @@ func ofQueue() []mutant {
 		{
 			name: "a task is believed to be in the set that it says", promise: noneLost, hazard: halfForgotten,
 			changes: []change{{queue, "elseif sets[state] and redis.call(\"ZSCORE\", sets[state], id) then", "elseif sets[state] then"}},
-			in:      theLedger, tests: []string{whatBecomes},
+			in:      theLedger, tests: []string{whatBecomes + "/retry,_in_no_set"},
 		},
 		{
 			name: "a task is believed to be in somebody's hands", promise: noneLost, hazard: halfForgotten,
 			changes: []change{{queue, "elseif state == \"active\" and (redis.call(\"ZSCORE\", lease, id) or has(active, id)) then", "elseif state == \"active\" then"}},
-			in:      theLedger, tests: []string{whatBecomes},
+			in:      theLedger, tests: []string{whatBecomes + "/active,_in_no_list"},
 		},
 		{
 			name: "a task is believed to wait in the list", promise: noneLost, hazard: halfForgotten,
 			changes: []change{{waiting, "if !l.now.has(taskID(s.job)) {", "if l.now == nil {"}},
-			in:      theLedger, tests: []string{whatBecomes},
+			in:      theLedger, tests: []string{whatBecomes + "/the_list_is_gone"},
 		},
 		{
 			name: "a long list isn't read", promise: noneLost, hazard: halfForgotten,
@@ -32,12 +32,12 @@ func ofQueue() []mutant {
 		{
 			name: "a task without a message counts as one", promise: noneLost, hazard: halfForgotten,
 			changes: []change{{queue, "if redis.call(\"HSTRLEN\", prefix .. id, \"msg\") == 0 then", "if not state then"}},
-			in:      theLedger, tests: []string{whatBecomes},
+			in:      theLedger, tests: []string{whatBecomes + "/retry,_without_a_message"},
 		},
 		{
 			name: "an old dispatch stays behind when its job is put back", promise: recovers, hazard: halfForgotten,
 			changes: []change{{queue, "\t\tpurge(id)\n\t\ttable.insert(buried, 1)", "\t\ttable.insert(buried, 1)"}},
-			in:      theLedger, tests: []string{whatBecomes},
+			in:      theLedger, tests: []string{whatBecomes + "/scheduled"},
 		},
 		{
 			name: "what ends while it is looked for is deleted", promise: recovers, hazard: halfForgotten,
@@ -61,7 +61,7 @@ func ofQueue() []mutant {
 		{
 			name: "ids without a task stay in the sets", promise: recovers, hazard: halfForgotten,
 			changes: []change{{"worker/ledger/tidy.go", "\tpurge(id)\n\tremoved", "\tremoved"}},
-			in:      theLedger, tests: []string{whatBecomes},
+			in:      theLedger, tests: []string{whatBecomes + "/no_task_behind_a_result"},
 		},
 		{
 			name: "what has ended stays for ever", promise: recovers, hazard: halfForgotten,
@@ -81,7 +81,7 @@ func ofQueue() []mutant {
 		{
 			name: "a lease without a task in hand is nobody's", promise: recovers, hazard: halfForgotten,
 			changes: []change{{queue, "return redis.call(\"LREM\", active, 0, id) + redis.call(\"ZREM\", lease, id)", "redis.call(\"ZREM\", lease, id)\n\treturn redis.call(\"LREM\", active, 0, id)"}},
-			in:      theLedger, tests: []string{whatBecomes},
+			in:      theLedger, tests: []string{whatBecomes + "/leased_to_nobody,_in_no_list"},
 		},
 		{
 			name: "an id without a job stops the fetch", promise: recovers, hazard: halfForgotten,

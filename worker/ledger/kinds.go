@@ -46,8 +46,10 @@ func (w *watch) removeMisfits(ctx context.Context) error {
 	for _, more := range []struct{ key, kind string }{
 		{w.keys.marker, "string"},
 		{w.keys.prefix + "paused", "string"},
-		{w.keys.prefix + "processed", "count"}, {w.keys.prefix + "processed:" + today, "count"},
-		{w.keys.prefix + "failed", "count"}, {w.keys.prefix + "failed:" + today, "count"},
+		{w.keys.prefix + "processed", "count"},
+		{w.keys.prefix + "processed:" + today, "count"},
+		{w.keys.prefix + "failed", "count"},
+		{w.keys.prefix + "failed:" + today, "count"},
 	} {
 		keys, kinds = append(keys, more.key), append(kinds, more.kind)
 	}
