@@ -17,11 +17,14 @@ import (
 // fill puts as many jobs into a queue.
 func (l *loopTest) fill(t *testing.T, q *fetchQueue, jobs int) {
 	t.Helper()
-	all := make([]any, jobs)
-	for i := range all {
-		all[i] = fmt.Sprint(i)
-	}
-	if err := l.LPush(t.Context(), q.keys[0], all...).Err(); err != nil {
+	_, err := l.Pipelined(t.Context(), func(p redis.Pipeliner) error {
+		for i := range jobs {
+			p.HSet(t.Context(), q.taskPrefix()+fmt.Sprint(i), "msg", encode(fmt.Sprint(i), q.name, ""), "state", "pending")
+			p.LPush(t.Context(), q.keys[0], i)
+		}
+		return nil
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 }
@@ -147,7 +150,7 @@ func TestAGateIsNotDrainedWhileItAsks(t *testing.T) {
 		t.Fatal("drained, and an answer is to come")
 	default:
 	}
-	l.learn(l.queues[0], rings, nothing())
+	l.learn(t.Context(), l.queues[0], rings, haul{asked: 1})
 	<-l.drained
 }
 
@@ -179,15 +182,7 @@ func TestWhatIsAheadIsPutBackWhenTheWorkerStops(t *testing.T) {
 	}
 	q := s.gate.queues["asynq:{"+queue+"}:pending"]
 	q.appetite = 7
-	fetched := redis.NewScript(`
-local id = redis.call("RPOPLPUSH", KEYS[1], KEYS[3])
-redis.call("HSET", "asynq:{" .. ARGV[1] .. "}:t:" .. id, "state", "active")
-redis.call("ZADD", KEYS[4], 1, id)
-return redis.call("HGET", "asynq:{" .. ARGV[1] .. "}:t:" .. id, "msg")`)
-	if err := fetched.Load(t.Context(), rdb).Err(); err != nil {
-		t.Fatal(err)
-	}
-	if err := fetched.Run(t.Context(), s.gate, q.keys, queue).Err(); err != nil {
+	if err := asynqScript.Run(t.Context(), s.gate, q.keys, 1, q.taskPrefix()).Err(); err != nil {
 		t.Fatal(err)
 	}
 	if n := len(q.ahead); n != 6 {
@@ -220,8 +215,8 @@ func TestLargeJobsAreFetchedOneByOne(t *testing.T) {
 	l := newLoopTest(t, 1)
 	q := l.queues[0]
 	large := strings.Repeat("x", mostBytesAhead/2)
-	for range 8 {
-		l.push(t, q, large)
+	for i := range 8 {
+		l.pushMessage(t, q, fmt.Sprint(i), encode(fmt.Sprint(i), q.name, large))
 	}
 	for i := range 8 {
 		if _, err := l.fetchOnce(q); err != nil {

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -36,6 +38,7 @@ type mishap struct {
 	after  time.Duration // until it is over: until a restart, or until a stopped process goes on
 	worker int           // which one
 	order  order         // of a faulty worker, who has it from the beginning
+	draw   uint64        // of what happens to keys
 }
 
 func (m mishap) String() string {
@@ -106,6 +109,10 @@ func newPlan(seed uint64, r *rand.Rand) plan {
 		}
 		p.mishaps = append(p.mishaps, m)
 	}
+	if m, some := newKeyMishap(seed); some {
+		p.mishaps = append(p.mishaps, m)
+		slices.SortStableFunc(p.mishaps, func(a, b mishap) int { return cmp.Compare(a.at, b.at) })
+	}
 	return p
 }
 
@@ -121,14 +128,14 @@ func TestPlans(t *testing.T) {
 		for _, n := range p.batches {
 			sum += n
 		}
-		if sum != p.jobs || p.early < 1 || p.early >= len(p.batches) || len(p.mishaps) != 2 {
+		if sum != p.jobs || p.early < 1 || p.early >= len(p.batches) || len(p.mishaps) < 2 {
 			t.Errorf("%s", p)
 		}
 		for _, m := range p.mishaps {
 			seen[m.what] = true
 		}
 	}
-	if len(seen) != 11 {
+	if len(seen) != 13 {
 		t.Errorf("200 seeds know %d ways to go wrong: %v", len(seen), seen)
 	}
 }

@@ -286,6 +286,8 @@ func (x *seedRun) happen(m mishap) error {
 		return x.plantDone(ctx)
 	case locksDeleted:
 		x.breakDown(func() error { return x.deleteLocks() }, 0, func() error { return nil })
+	case keysDeleted, keysMadeUp:
+		x.breakDown(func() error { return x.raidKeys(m) }, 0, func() error { return nil })
 	}
 	return nil
 }

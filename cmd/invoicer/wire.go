@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -41,10 +42,21 @@ func newRedis(cfg *config.Config, occupied int) (redis.UniversalClient, error) {
 		o.PoolSize = cfg.Worker.Concurrency + connectionsBeside
 	}
 	o.PoolSize += occupied
-	client := redis.NewUniversalClient(o)
+	var client redis.UniversalClient
+	if o.IsClusterMode {
+		cluster := o.Cluster()
+		cluster.ClusterStateReloadInterval = clusterReload
+		client = redis.NewClusterClient(cluster)
+	} else {
+		client = redis.NewUniversalClient(o)
+	}
 	client.AddHook(&outageBackoff{})
 	return client, nil
 }
+
+// clusterReload is how often a Cluster is asked which server has what. A master that refuses connections tells nothing, and
+// without this its replica isn't asked for a minute.
+const clusterReload = 2 * time.Second
 
 // mostDatabaseConnections is how many a process opens at most: its jobs are written together, so few do, and a server has
 // a hundred by default for all that use it.

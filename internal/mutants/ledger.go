@@ -6,6 +6,7 @@ func ofLedger() []mutant {
 		accept, dispatch = "migrations/00003_accept.sql", "invoice/postgres/dispatch.go"
 		relay, queue     = "worker/ledger/relay.go", "worker/ledger/queue.go"
 		watch, workers   = "worker/ledger/watch.go", "worker/ledger/workers.go"
+		walk, archive    = "worker/ledger/walk.go", "worker/ledger/archive.go"
 		theLedger        = "./worker/ledger"
 	)
 	return []mutant{
@@ -61,12 +62,12 @@ func ofLedger() []mutant {
 		},
 		{
 			name: "nobody looks for jobs that the queue doesn't have", promise: noneLost, hazard: flushed,
-			changes: []change{{watch, "lost = append(lost, jobs[i])", "lost = append(lost, jobs[i:i]...)"}},
+			changes: []change{{walk, "lost = append(lost, s)\n", "_ = s\n"}},
 			in:      theLedger, tests: []string{"TestADispatchThatRedisHasCompletedAlready"},
 		},
 		{
 			name: "a mark that is gone or older isn't noticed", promise: recovers, hazard: flushed,
-			changes: []change{{queue, "if server == ARGV[1] and tonumber(mark) and tonumber(mark) >= tonumber(ARGV[2]) then", "if server == ARGV[1] then"}},
+			changes: []change{{queue, "and ahead >= 0 and ahead < 1000 then", "then"}},
 			in:      theLedger, tests: []string{"TestMarkIsGoneOrOlder"},
 		},
 		{
@@ -76,22 +77,22 @@ func ofLedger() []mutant {
 		},
 		{
 			name: "the queue isn't named again after Redis forgot it", promise: recovers, hazard: flushed,
-			changes: []change{{watch, "w.rdb.SAdd(ctx, \"asynq:queues\", w.known.Queue).Err()", "w.rdb.Ping(ctx).Err()"}},
+			changes: []change{{"worker/ledger/kinds.go", "return p.SAdd(ctx, queueRegister, names...)", "return p.SAdd(ctx, \"other\", names...)"}},
 			in:      theLedger, tests: []string{"TestRedisForgetsEverything"},
 		},
 		{
 			name: "jobs that wait in their queue are put back", promise: recovers, hazard: storm,
-			changes: []change{{watch, "\t\t\t\"completed\": // yet", "\t\t\t\"pending\", \"completed\": // yet"}},
+			changes: []change{{walk, "claims = append(claims, s)", "lost = append(lost, s)"}, {queue, "== \"pending:\" and has(pending, id) then", "== \"nonsense\" then"}},
 			in:      theLedger, tests: []string{"TestABacklogIsLeftAlone"},
 		},
 		{
 			name: "another Redis process isn't noticed", promise: recovers, hazard: failover,
-			changes: []change{{queue, "if server == ARGV[1] and tonumber(mark)", "if tonumber(mark)"}},
+			changes: []change{{queue, "if server == ARGV[1] and ahead", "if ahead"}},
 			in:      theLedger, tests: []string{"TestRedisComesBackAsItWasAtTheLastMark"},
 		},
 		{
 			name: "dead workers keep their jobs", promise: recovers, hazard: killed,
-			changes: []change{{workers, "if !seen.dead(now, w.options.DeadAfter) {", "if !seen.dead(now, w.options.DeadAfter) || seen.score == score {"}},
+			changes: []change{{workers, "if !last.dead(now, time.Unix(seen.now, 0), w.options.DeadAfter) {", "if !last.dead(now, time.Unix(seen.now, 0), w.options.DeadAfter) || last.score == score {"}},
 			in:      theLedger, tests: []string{"TestJobsOfDeadWorkersComeBack"},
 		},
 		{
@@ -111,12 +112,12 @@ func ofLedger() []mutant {
 		},
 		{
 			name: "jobs in the queue's archive have no end", promise: noneLost, hazard: retriesUsedUp,
-			changes: []change{{watch, "w.considerArchive(ctx, seen.archived), ", ""}},
+			changes: []change{{watch, "w.considerArchive(ctx, seen), ", ""}},
 			in:      theLedger, tests: []string{"TestWhatTheQueueGaveUpIsRecorded"},
 		},
 		{
 			name: "the archive's old task ends a job that was replayed", promise: classified, hazard: retriesUsedUp,
-			changes: []change{{workers, "!ok || dispatch != dispatchOf(info, jobID) {", "!ok || dispatch < 0 {"}},
+			changes: []change{{archive, "!ok || dispatch != dispatchOf(info, jobID) {", "!ok || dispatch < 0 {"}},
 			in:      theLedger, tests: []string{"TestWhatTheQueueGaveUpIsRecorded"},
 		},
 	}

@@ -63,6 +63,7 @@ const (
 	failover          hazard = "Redis fails over, or is restarted from an old state"
 	flushed           hazard = "Redis forgets everything"
 	evicted           hazard = "Redis evicts keys"
+	halfForgotten     hazard = "Redis loses a part of a queue's keys, or has some that nobody of us wrote"
 	lostLease         hazard = "the queue's lease is lost, and two runs overlap"
 	lostAck           hazard = "the acknowledgement is lost"
 	lostEnqueue       hazard = "the reply to enqueue is lost"
@@ -91,14 +92,14 @@ const (
 func hazards() []hazard {
 	return []hazard{
 		pausedWorker, crashAfterLocking, lostReplyToSet, winnerFails, killed, lostCommit, burntNumber, pausedCounter,
-		blindConflict, sameKey, failover, flushed, evicted, lostLease, lostAck, lostEnqueue, shutdown, undecodable,
+		blindConflict, sameKey, failover, flushed, evicted, halfForgotten, lostLease, lostAck, lostEnqueue, shutdown, undecodable,
 		retriesUsedUp, oldSnapshot, badText, restored, storm, redisDown, postgresDown, redisRefuses, postgresRefuses, slowVisitors, rebinding, otherSlot,
 		wrongClock, forgedEntry, sharedRedis, copied,
 	}
 }
 
 func mutants() []mutant {
-	return slices.Concat(ofLocking(), ofDomain(), ofStore(), ofWorker(), ofClocks(), ofLedger(), ofQueue(), ofProgram(), ofReadiness(), ofListener(), ofOperating())
+	return slices.Concat(ofLocking(), ofDomain(), ofStore(), ofWorker(), ofClocks(), ofLedger(), ofQueue(), ofOwners(), ofProgram(), ofReadiness(), ofListener(), ofOperating())
 }
 
 // apply returns the files that a mutant changes, as they are after it.

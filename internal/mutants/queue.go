@@ -1,102 +1,122 @@
 package main
 
-// Whose a queue is.
+// What Redis loses of a queue, and what it has there that nobody wrote.
 func ofQueue() []mutant {
 	const (
-		claim, keep, keeper = "worker/queue/claim.go", "worker/queue/keep.go", "worker/queue/keeper.go"
-		scripts, take       = "worker/queue/scripts.go", "worker/queue/take.go"
-		theQueue, theLedger = "./worker/queue", "./worker/ledger"
+		queue, waiting, walk, kinds = "worker/ledger/queue.go", "worker/ledger/waiting.go", "worker/ledger/walk.go", "worker/ledger/kinds.go"
+		script, end                 = "worker/fetch_script.go", "worker/fetch_end.go"
+		theLedger, theWorker        = "./worker/ledger", "./worker"
+		whatBecomes                 = "TestEveryJobOutlastsWhatBecomesOfItsQueue"
 	)
 	return []mutant{
 		{
-			name: "a second installation is let in beside the owner", promise: apart, hazard: sharedRedis,
-			changes: []change{{claim, "\tcase v.renewed && !o.GivenUp:\n\t\treturn wait, refusal\n", "\tcase v.renewed && !o.GivenUp:\n\t\treturn take, nil\n"}},
-			in:      theQueue, tests: []string{"TestAQueueHasOneInstallation/one_server"},
+			name: "a task is believed to be in the set that it says", promise: noneLost, hazard: halfForgotten,
+			changes: []change{{queue, "elseif sets[state] and redis.call(\"ZSCORE\", sets[state], id) then", "elseif sets[state] then"}},
+			in:      theLedger, tests: []string{whatBecomes + "/retry,_in_no_set"},
 		},
 		{
-			name: "a dead owner's tasks go with its queue", promise: apart, hazard: sharedRedis,
-			changes: []change{{claim, "\tcase !v.standing.Tasks.None():\n\t\treturn wait, refusal\n", "\tcase !v.standing.Tasks.None():\n\t\treturn take, nil\n"}},
-			in:      theQueue, tests: []string{"TestADeadOwnersQueue"},
+			name: "a task is believed to be in somebody's hands", promise: noneLost, hazard: halfForgotten,
+			changes: []change{{queue, "elseif state == \"active\" and (redis.call(\"ZSCORE\", lease, id) or has(active, id)) then", "elseif state == \"active\" then"}},
+			in:      theLedger, tests: []string{whatBecomes + "/active,_in_no_list"},
 		},
 		{
-			name: "a copy of the database passes for the original", promise: apart, hazard: copied,
-			changes: []change{{claim, "case mine && knows(known.Nonces, o.Nonce) && (", "case mine && ("}},
-			in:      theQueue, tests: []string{"TestACopyOfTheDatabase", "TestACopyWhoseOriginalStandsStill"},
+			name: "a task is believed to wait in the list", promise: noneLost, hazard: halfForgotten,
+			changes: []change{{waiting, "if !l.now.has(taskID(s.job)) {", "if l.now == nil {"}},
+			in:      theLedger, tests: []string{whatBecomes + "/the_list_is_gone"},
 		},
 		{
-			name: "a copy with the latest nonce passes for the original", promise: apart, hazard: copied,
-			changes: []change{{claim, "(known.Age < deadAfter || !o.Alive())", "(known.Age < deadAfter || o.Exists())"}},
-			in:      theQueue, tests: []string{"TestACopyWhoseOriginalStandsStill"},
+			name: "a long list isn't read", promise: noneLost, hazard: halfForgotten,
+			changes: []change{{waiting, "if !l.last.has(id) {", "if l.last == nil {"}},
+			in:      theLedger, tests: []string{"TestJobsThatALongListHasLostComeBack"},
 		},
 		{
-			name: "two copies of a database consume one queue", promise: apart, hazard: copied,
-			changes: []change{{keep, "if s.strange >= 2 {", "if s.strange >= 1_000_000 {"}},
-			in:      theQueue, tests: []string{"TestOfTwoCopiesOneStays"}, hangs: true,
+			name: "a task without a message counts as one", promise: noneLost, hazard: halfForgotten,
+			changes: []change{{queue, "if redis.call(\"HSTRLEN\", prefix .. id, \"msg\") == 0 then", "if not state then"}},
+			in:      theLedger, tests: []string{whatBecomes + "/retry,_without_a_message"},
 		},
 		{
-			name: "an owner that Redis forgot has no time to say so", promise: apart, hazard: flushed,
-			changes: []change{{claim, "v.standing.Tasks.None() && !v.consumed:", "v.standing.Tasks.None():"}},
-			in:      theQueue, tests: []string{"TestAForgottenOwnerIsGivenTime/a_worker's_sign_of_life"},
+			name: "an old dispatch stays behind when its job is put back", promise: recovers, hazard: halfForgotten,
+			changes: []change{{queue, "\t\tpurge(id)\n\t\ttable.insert(buried, 1)", "\t\ttable.insert(buried, 1)"}},
+			in:      theLedger, tests: []string{whatBecomes + "/scheduled"},
 		},
 		{
-			name: "garbage in Redis ends a worker", promise: recovers, hazard: flushed,
-			changes: []change{{keep, "case s.said >= enoughSaid && (broken", "case s.said >= 1 && (broken"}},
-			in:      theQueue, tests: []string{"TestARunningOwnerOutlastsWhateverStandsInRedis/an_older_owner_that_isn't_there"},
+			name: "what ends while it is looked for is deleted", promise: recovers, hazard: halfForgotten,
+			changes: []change{{walk, "ok && number == s.job.Number {", "ok || number != s.job.Number {"}},
+			in:      theLedger, tests: []string{"TestWhatEndsMeanwhileIsNotDeleted"},
 		},
 		{
-			name: "a newcomer stays beside an owner that Redis forgot", promise: apart, hazard: flushed,
-			changes: []change{{keep, "\tif c.newcomer { // it was", "\tif a.newcomer { // it was"}},
-			in:      theQueue, tests: []string{"TestANewcomerGivesWay"}, hangs: true,
+			name: "what was no job is on record as a failed one", promise: classified, hazard: halfForgotten,
+			changes: []change{
+				{kinds, "if err != nil || info.ID != id || info.Queue != w.known.Queue {", "if err != nil {"},
+				{kinds, "if info.Type == client.TaskType {", "if info.Type != \"nonsense\" {"},
+				{queue, "if where == \"gone\" then", "if where == \"nonsense\" then"},
+			},
+			in: theLedger, tests: []string{"TestWhatIsNoJobIsNotRecorded"},
 		},
 		{
-			name: "two owners that have met both stay", promise: apart, hazard: failover,
-			changes: []change{{keep, "(broken || theirs > 0 && theirs < mine)", "(broken || theirs > 0 && theirs < 0*mine)"}},
-			in:      theQueue, tests: []string{"TestOfTwoOwnersTheOlderStays"}, hangs: true,
+			name: "keys of a wrong type stay", promise: recovers, hazard: halfForgotten,
+			changes: []change{{kinds, "if not fits then", "if kind == \"nonsense\" then"}},
+			in:      theLedger, tests: []string{"TestKeysOfAWrongTypeAreDeleted"},
 		},
 		{
-			name: "an owner that was cut off still owns its queue", promise: apart, hazard: pausedWorker,
-			changes: []change{{keeper, "return time.Since(k.began) < time.Duration(k.fresh.Load())", "return k.fresh.Load() > 0"}},
-			in:      theQueue, tests: []string{"TestAnOwnerThatComesBackTooLate"},
+			name: "ids without a task stay in the sets", promise: recovers, hazard: halfForgotten,
+			changes: []change{{"worker/ledger/tidy.go", "\tpurge(id)\n\tremoved", "\tremoved"}},
+			in:      theLedger, tests: []string{whatBecomes + "/no_task_behind_a_result"},
 		},
 		{
-			name: "the first worker that ends gives the queue up for all", promise: apart, hazard: sharedRedis,
-			changes: []change{{scripts, "if others == 0 and ARGV[4] ==", "if ARGV[4] =="}},
-			in:      theQueue, tests: []string{"TestSiblingsOwnTogether"},
+			name: "what has ended stays for ever", promise: recovers, hazard: halfForgotten,
+			changes: []change{{"worker/ledger/tidy.go", "redis.call(\"ZADD\", sets[state]", "redis.call(\"MGET\", sets[state]"}},
+			in:      theLedger, tests: []string{"TestWhatIsLeftOfEndedTasksGoesAway"},
 		},
 		{
-			name: "who takes a queue over works on the former owner's jobs", promise: apart, hazard: sharedRedis,
-			changes: []change{{take, "remove = append(remove, id)", "remove = append(remove, id)[:len(remove)]"}},
-			in:      theQueue, tests: []string{"TestTakingAQueueOver/one_server"},
+			name: "a retry may be a year ahead", promise: recovers, hazard: halfForgotten,
+			changes: []change{{queue, "redis.call(\"ZADD\", KEYS[4], now, id)", "redis.call(\"ZSCORE\", KEYS[4], id)"}},
+			in:      theLedger, tests: []string{"TestARetryThatIsTooFarAheadIsDue"},
 		},
 		{
-			name: "a worker takes jobs from a queue that it doesn't own", promise: apart, hazard: pausedWorker,
-			changes: []change{{"worker/fetch.go", "for !g.owns() {", "for !g.owns() && g.closing {"}},
-			in:      theLedger, tests: []string{"TestAWorkerThatOwnsNothingTakesNothing"},
+			name: "an archived task of the future hides others", promise: noneLost, hazard: halfForgotten,
+			changes: []change{{"worker/ledger/archive.go", "max(a.newest, min(at, float64(seen.now+archiveOverlap)))", "max(a.newest, at)"}},
+			in:      theLedger, tests: []string{"TestAnArchivedTaskOfTheFutureHidesNone"},
 		},
 		{
-			name: "another installation's job is invoiced", promise: apart, hazard: sharedRedis,
-			changes: []change{{"worker/foreign.go", "|| named == h.options.Installation {", "|| named != \"\" {"}},
-			in:      theLedger, tests: []string{"TestOthersTasksAreLeftAlone"},
+			name: "a lease without a task in hand is nobody's", promise: recovers, hazard: halfForgotten,
+			changes: []change{{queue, "return redis.call(\"LREM\", active, 0, id) + redis.call(\"ZREM\", lease, id)", "redis.call(\"ZREM\", lease, id)\n\treturn redis.call(\"LREM\", active, 0, id)"}},
+			in:      theLedger, tests: []string{whatBecomes + "/leased_to_nobody,_in_no_list"},
 		},
 		{
-			name: "another installation's job is recorded as failed", promise: apart, hazard: sharedRedis,
-			changes: []change{{"worker/ledger/workers.go", "named != \"\" && named != w.options.DatabaseID {", "named == \"\" && named == w.options.DatabaseID {"}},
-			in:      theLedger, tests: []string{"TestOthersTasksAreLeftAlone"},
+			name: "an id without a job stops the fetch", promise: recovers, hazard: halfForgotten,
+			changes: []change{{script, "if not msg or msg == \"\" then", "if msg == \"\" then"}},
+			in:      theWorker, tests: []string{"TestIDsWithoutAJobHoldNothingUp"},
 		},
 		{
-			name: "the ledger's tasks don't name their installation", promise: apart, hazard: sharedRedis,
-			changes: []change{{"worker/ledger/relay.go", "headers[client.InstallationHeader] = r.options.Installation", "headers[client.InstallationHeader] = \"\""}},
-			in:      theLedger, tests: []string{"TestNothingIsRelayedIntoOthersQueues"},
+			name: "a fetch of ids without a job says that the queue is empty", promise: recovers, hazard: halfForgotten,
+			changes: []change{{"worker/fetch_hold.go", "return noJob(ctx, h.err), h.more", "return noJob(ctx, h.err), false"}},
+			in:      theWorker, tests: []string{"TestIDsWithoutAJobHoldNothingUp"},
 		},
 		{
-			name: "jobs are put into another installation's queue", promise: apart, hazard: sharedRedis,
-			changes: []change{{"worker/ledger/foreign.go", "if refused[d.Queue] != nil {", "if refused[d.Queue] != nil && d.ID < 0 {"}},
-			in:      theLedger, tests: []string{"TestNothingIsRelayedIntoOthersQueues"}, hangs: true,
+			name: "a fetch takes what it can't keep", promise: noneLost, hazard: halfForgotten,
+			changes: []change{{script, "redis.call(\"LLEN\", KEYS[3]) -- if", "-- if"}},
+			in:      theWorker, tests: []string{"TestAFetchThatCantKeepAJobTakesNone"},
 		},
 		{
-			name: "jobs are enqueued whoever the queue belongs to", promise: apart, hazard: sharedRedis,
-			changes: []change{{"cmd/invoicer/enqueue_owner.go", "return standing.Refuse(mine)", "_ = standing.Refuse(mine)\n\treturn nil"}},
-			in:      "./cmd/invoicer", tests: []string{"TestTwoInstallationsInOneRedis/two_schemas"},
+			name: "asynq gets what it can't read", promise: recovers, hazard: undecodable,
+			changes: []change{{script, "err != nil || m.id != id || m.queue != q.name {", "err != nil && m.id != id && m.queue == \"nonsense\" {"}},
+			in:      theWorker, tests: []string{"TestATaskThatCantBeReadIsDeleted"},
+		},
+		{
+			name: "what is lost before it begins is put back", promise: recovers, hazard: halfForgotten,
+			changes: []change{{script, "if redis.call(\"HEXISTS\", KEYS[4], \"msg\") == 1 then", "if KEYS[4] then"}},
+			in:      theWorker, tests: []string{"TestALostTaskIsNotPutBack"},
+		},
+		{
+			name: "a task whose list is lost stays behind", promise: recovers, hazard: halfForgotten,
+			changes: []change{{end, "redis.call(\"UNLINK\", KEYS[1])", "redis.call(\"EXISTS\", KEYS[1])"}},
+			in:      theWorker, tests: []string{"TestWhatRedisLosesOfAJobInHandIsNotLeftBehind"},
+		},
+		{
+			name: "a result makes a task of one that is gone", promise: recovers, hazard: halfForgotten,
+			changes: []change{{end, "err == nil && !exists {", "err != nil && !exists {"}},
+			in:      theWorker, tests: []string{"TestWhatRedisLosesOfAJobInHandIsNotLeftBehind"},
 		},
 	}
 }

@@ -1,7 +1,7 @@
 package main
 
 func ofWorker() []mutant {
-	const handler, fetch, in = "worker/handler.go", "worker/fetch.go", "./worker"
+	const handler, fetch, hold, in = "worker/handler.go", "worker/fetch.go", "worker/fetch_hold.go", "./worker"
 	return []mutant{
 		{
 			name: "a held lock is acknowledged", promise: noneLost, hazard: winnerFails,
@@ -137,17 +137,17 @@ func ofWorker() []mutant {
 		},
 		{
 			name: "an answer from before the ring is believed", promise: recovers, hazard: storm,
-			changes: []change{{fetch, "case rings == q.rings: // else the answer may be older than the ring", "default:"}},
+			changes: []change{{hold, "case rings == q.rings: // else the answer may be older than the ring", "default:"}},
 			in:      in, tests: []string{"TestAnAnswerFromBeforeTheRingIsNotBelieved"},
 		},
 		{
 			name: "jobs that were fetched are held with the next fetch", promise: recovers, hazard: storm, hangs: true,
-			changes: []change{{fetch, "if !other.empty || len(other.ahead) > 0 {", "if !other.empty {"}},
+			changes: []change{{hold, "if !other.empty || len(other.ahead) > 0 {", "if !other.empty {"}},
 			in:      in, tests: []string{"TestAJobAheadIsNotHeld"},
 		},
 		{
 			name: "more is fetched than can begin", promise: recovers, hazard: storm,
-			changes: []change{{fetch, "min(q.appetite, free, mostAhead,", "min(q.appetite, mostAhead,"}},
+			changes: []change{{fetch, "min(q.appetite, free, mostAhead)", "min(q.appetite, mostAhead)"}},
 			in:      in, tests: []string{"TestNoMoreIsFetchedThanCanBegin"},
 		},
 		{

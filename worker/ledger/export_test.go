@@ -11,5 +11,5 @@ func (r *Reconciler) Round(ctx context.Context) error { return r.round(ctx) }
 // Dead tells whether a lease with this score, unchanged for as long as it has been watched, is taken for a dead worker's.
 func Dead(score string, watched, after time.Duration) bool {
 	now := time.Now()
-	return lease{score: score, since: now.Add(-watched)}.dead(now, after)
+	return lease{score: score, since: now.Add(-watched)}.dead(now, now, after)
 }

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
 	"invoicer/invoice"
@@ -96,15 +95,15 @@ func (o *ReconcilerOptions) setDefaults() {
 // Of the processes that run one, each queue has one that looks after it; when that dies or stops, another one takes
 // over. Two at once would do no harm.
 type Reconciler struct {
-	warden    Warden
-	book      Book
-	recorder  Recorder
-	rdb       redis.UniversalClient
-	inspector *asynq.Inspector
-	options   ReconcilerOptions
-	token     string // of this process's sweeps
-	watched   map[string]*watch
-	renewed   time.Time // the right to look after them
+	warden   Warden
+	book     Book
+	recorder Recorder
+	rdb      redis.UniversalClient
+	options  ReconcilerOptions
+	token    string // of this process's sweeps
+	watched  map[string]*watch
+	rounds   int
+	renewed  time.Time // the right to look after them
 }
 
 // NewReconciler returns a reconciler; the Redis connection stays the caller's to close.
@@ -117,7 +116,7 @@ func NewReconciler(warden Warden, book Book, recorder Recorder, rdb redis.Univer
 		return nil, errors.New("ledger: DeadAfter must be longer than the 5s in which workers give signs of life")
 	}
 	return &Reconciler{
-		warden: warden, book: book, recorder: recorder, rdb: rdb, inspector: asynq.NewInspectorFromRedisClient(rdb),
+		warden: warden, book: book, recorder: recorder, rdb: rdb,
 		options: o, token: rand.Text(), watched: make(map[string]*watch),
 	}, nil
 }
@@ -161,7 +160,11 @@ func (r *Reconciler) round(ctx context.Context) error {
 		return !slices.ContainsFunc(held, func(w invoice.Watch) bool { return w.Queue == queue })
 	})
 	watches, looks := make([]*watch, len(held)), make([]*redis.Cmd, len(held))
+	var named *redis.IntCmd
 	_, _ = r.rdb.Pipelined(ctx, func(p redis.Pipeliner) error { // each command keeps its own error
+		if named = r.nameQueues(ctx, p, held); named == nil {
+			return nil
+		}
 		for i, known := range held {
 			w, ok := r.watched[known.Queue]
 			if !ok {
@@ -174,7 +177,7 @@ func (r *Reconciler) round(ctx context.Context) error {
 		}
 		return nil
 	})
-	var problems []error
+	problems := []error{r.keepRegisters(ctx, named)}
 	for i, w := range watches {
 		problems = append(problems, w.bringBack(ctx, looks[i]))
 	}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"invoicer/internal/sandbox/sandboxtest"
 	"invoicer/invoice"
 	"invoicer/worker/ledger"
 )
@@ -388,43 +387,4 @@ func TestABacklogIsLeftAlone(t *testing.T) {
 	if n := len(b.pending(t)); n != jobs {
 		t.Errorf("%d tasks", n)
 	}
-}
-
-func BenchmarkRound(bench *testing.B) {
-	const jobs = 100_000
-	b := newBench(bench, sandboxtest.Redis(bench))
-	b.accept(bench, 1, jobs)
-	claimed, err := b.store.Claim(bench.Context(), jobs)
-	if err != nil {
-		bench.Fatal(err)
-	}
-	for page := range slices.Chunk(claimed, 1000) {
-		_, err := b.rdb.Pipelined(bench.Context(), func(p redis.Pipeliner) error {
-			for _, d := range page {
-				p.HSet(bench.Context(), b.key("t:")+d.JobID+".1", "msg", "…", "state", "pending")
-				p.LPush(bench.Context(), b.key("pending"), d.JobID+".1")
-			}
-			return nil
-		})
-		if err != nil {
-			bench.Fatal(err)
-		}
-	}
-	r, told := b.newReconciler(bench, "r", func(p *reconcilerParts) { p.Settled, p.Lease = time.Millisecond, time.Minute })
-	began := time.Now()
-	for swept := false; !swept; {
-		if err := r.Round(bench.Context()); err != nil {
-			bench.Fatal(err)
-		}
-		for len(told.c) > 0 {
-			swept = (<-told.c).What == ledger.Swept || swept
-		}
-	}
-	bench.Logf("a sweep of %d jobs took %s", jobs, time.Since(began).Round(time.Millisecond))
-	for bench.Loop() {
-		if err := r.Round(bench.Context()); err != nil {
-			bench.Fatal(err)
-		}
-	}
-	told.none(bench, ledger.PutBack)
 }

@@ -3,12 +3,10 @@ package ledger
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
 	"invoicer/invoice"
@@ -19,19 +17,27 @@ type watch struct {
 	*Reconciler
 	known    invoice.Watch // as the database has it
 	keys     queueKeys
-	marker   string // the mark's key in Redis
 	leases   map[string]lease
 	looked   time.Time // at the leases
 	archived archive
+	list     list
+	scanned  string // how far Redis's keys are gone through
 
 	young cursor // follows the jobs as they are dispatched
-	slow  cursor // goes round all of them
+	slow  lap    // goes round all of them
 	round int    // counts the looks
 	sweep *sweep // nil when Redis is as it was left
 }
 
 // A cursor goes through the enqueued jobs of a queue in the order of their dispatch.
 type cursor struct{ after invoice.Dispatch }
+
+// A lap goes once through all jobs.
+type lap struct {
+	cursor
+	found int  // jobs that were put back
+	hurry bool // the one before has found some: what has lost them may have lost more
+}
 
 // A sweep looks for every job that was dispatched before Redis was found to have forgotten something.
 type sweep struct {
@@ -44,8 +50,7 @@ type sweep struct {
 func newWatch(r *Reconciler, known invoice.Watch) *watch {
 	return &watch{
 		Reconciler: r,
-		keys:       newQueueKeys(known.Queue),
-		marker:     fmt.Sprintf("invoicer:%s:mark:{%s}", r.options.DatabaseID, known.Queue),
+		keys:       newQueueKeys(known.Queue, r.options.DatabaseID),
 		leases:     make(map[string]lease),
 		// What a predecessor had dispatched and not looked for any more.
 		young: cursor{invoice.Dispatch{At: known.Now.Add(-time.Minute)}},
@@ -54,16 +59,21 @@ func newWatch(r *Reconciler, known invoice.Watch) *watch {
 
 // look asks for what is to be seen in the queue, and has it marked anew if Redis is as it was left.
 func (w *watch) look(ctx context.Context, p redis.Pipeliner) *redis.Cmd {
-	return w.keys.look(ctx, p, w.marker, w.known, w.archived.newest-archiveOverlap, archivePage+len(w.archived.read))
+	return w.keys.look(ctx, p, w.known, w.archived.newest-archiveOverlap, archivePage+len(w.archived.read))
 }
 
 // bringBack brings back what the queue has lost, by what was seen there.
 func (w *watch) bringBack(ctx context.Context, look *redis.Cmd) error {
+	w.round++
 	seen, err := newView(look)
-	if err != nil {
-		return err
+	var kept error // what can't be tidied must not keep the rest from being done
+	if w.round%roundsOfKinds == 1 || isWrongType(err) {
+		kept = errors.Join(w.removeMisfits(ctx), w.tidy(ctx))
 	}
-	return errors.Join(w.considerRedis(ctx, seen), w.considerWorkers(ctx, seen.active), w.considerArchive(ctx, seen.archived), w.lookForJobs(ctx))
+	if err != nil {
+		return errors.Join(err, kept)
+	}
+	return errors.Join(kept, w.considerRedis(ctx, seen), w.considerWorkers(ctx, seen), w.considerArchive(ctx, seen), w.lookForJobs(ctx, seen))
 }
 
 // considerRedis begins a sweep when Redis isn't what it was.
@@ -92,7 +102,7 @@ func (w *watch) considerRedis(ctx context.Context, seen view) error {
 // Redis hasn't had. Where that is another one, Redis has forgotten something since it was looked at.
 func (w *watch) endSweep(ctx context.Context) error {
 	number := w.known.Marker + 1
-	old, err := w.rdb.SetArgs(ctx, w.marker, number, redis.SetArgs{Get: true}).Result()
+	old, err := w.rdb.SetArgs(ctx, w.keys.marker, number, redis.SetArgs{Get: true}).Result()
 	if err != nil && !errors.Is(err, redis.Nil) {
 		return err
 	}
@@ -115,11 +125,7 @@ const sweepMark = "sweep:"
 func (w *watch) sweeping() string { return sweepMark + w.token }
 
 func (w *watch) beginSweep(ctx context.Context, server, why string) error {
-	if err := w.rdb.Set(ctx, w.marker, w.sweeping(), 0).Err(); err != nil {
-		return err
-	}
-	// asynq names a queue there once for each client, and not again after Redis has forgotten it.
-	if err := w.rdb.SAdd(ctx, "asynq:queues", w.known.Queue).Err(); err != nil {
+	if err := w.rdb.Set(ctx, w.keys.marker, w.sweeping(), 0).Err(); err != nil {
 		return err
 	}
 	w.sweep = &sweep{server: server, until: w.known.Now}
@@ -128,99 +134,4 @@ func (w *watch) beginSweep(ctx context.Context, server, why string) error {
 	}
 	w.options.Observe(Event{What: Suspected, Queue: w.known.Queue})
 	return nil
-}
-
-// How many jobs are looked for at once, and how many such pages in one round: of those that were just dispatched, and in a
-// sweep. Of all others, one page in every other round.
-const (
-	page         = 500
-	pagesOfYoung = 20
-	pagesOfSweep = 40
-	roundsOfSlow = 2
-)
-
-// lookForJobs looks for the jobs that the queue should have.
-func (w *watch) lookForJobs(ctx context.Context) error {
-	if s := w.sweep; s != nil {
-		for looked := range pagesOfSweep {
-			if looked > 0 && w.late() {
-				return nil
-			}
-			n, found, err := w.lookForPage(ctx, &s.cursor)
-			s.found += found
-			if err != nil {
-				return err
-			}
-			if n == page {
-				continue
-			}
-			// What was dispatched before Redis forgot is to be looked for as well, once it has had time to arrive.
-			if w.known.Now.Add(-w.options.Settled).Before(s.until) {
-				return nil
-			}
-			return w.endSweep(ctx)
-		}
-		return nil
-	}
-	if !w.known.Open {
-		return nil
-	}
-	for range pagesOfYoung {
-		n, _, err := w.lookForPage(ctx, &w.young)
-		if err != nil {
-			return err
-		}
-		if n < page || w.late() {
-			break
-		}
-	}
-	if w.round++; w.round%roundsOfSlow != 0 {
-		return nil
-	}
-	n, _, err := w.lookForPage(ctx, &w.slow)
-	if n < page && err == nil {
-		w.slow = cursor{} // and round again
-	}
-	return err
-}
-
-// lookForPage looks for one page of jobs, and puts those back that the queue doesn't have. It returns how many it looked
-// for, and how many it put back.
-func (w *watch) lookForPage(ctx context.Context, c *cursor) (looked, found int, err error) {
-	jobs, err := w.book.Enqueued(ctx, w.known.Queue, c.after, w.options.Settled, page)
-	if err != nil || len(jobs) == 0 {
-		return 0, 0, err
-	}
-	states, err := w.keys.states(ctx, w.rdb, jobs)
-	if err != nil {
-		return 0, 0, err
-	}
-	var lost []invoice.Dispatch
-	archived := make(map[string]*asynq.TaskInfo)
-	for i, state := range states {
-		switch state {
-		case "", // the queue has never had it, or not any more
-			"completed": // yet the database says that it hasn't ended: one that was restored
-			lost = append(lost, jobs[i])
-		case "archived": // likewise, or nobody was asked
-			if info, err := w.inspector.GetTaskInfo(w.known.Queue, taskID(jobs[i])); err == nil {
-				archived[info.ID] = info
-			}
-		}
-	}
-	if err := w.failUnrecorded(ctx, archived); err != nil {
-		return 0, 0, err
-	}
-	// What has ended since the jobs were listed is gone from the queue as well; the database knows, and keeps those.
-	if found, err = w.book.PutBack(ctx, lost); err != nil {
-		return 0, 0, err
-	}
-	if found > 0 {
-		w.options.Observe(Event{What: PutBack, Queue: w.known.Queue, Jobs: found})
-		if w.sweep == nil {
-			w.options.Logger.WarnContext(ctx, "jobs that were not in their queue are put back", "queue", w.known.Queue, "jobs", found)
-		}
-	}
-	c.after = jobs[len(jobs)-1]
-	return len(jobs), found, nil
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -29,9 +28,9 @@ type lease struct {
 	since time.Time
 }
 
-// dead tells whether the lease shows no sign of life any more. Its own time is the worker's, whose clock may be wrong; so
-// it must also have been watched for longer than a living worker is silent.
-func (l lease) dead(now time.Time, after time.Duration) bool {
+// dead tells whether the lease shows no sign of life any more. Its own time is Redis's, as far as its worker knows that; so
+// it must also have been watched, by this process's clock, for longer than a living worker is silent.
+func (l lease) dead(now, byRedis time.Time, after time.Duration) bool {
 	silent := now.Sub(l.since)
 	if silent >= after {
 		return true
@@ -41,11 +40,12 @@ func (l lease) dead(now time.Time, after time.Duration) bool {
 		return false
 	}
 	extended := time.Unix(end, 0).Add(-leaseDuration)
-	return now.Sub(extended) >= after && silent > signOfLife+time.Second/2
+	return byRedis.Sub(extended) >= after && silent > signOfLife+time.Second/2
 }
 
 // considerWorkers brings back the jobs whose workers are gone, of those that are being worked on.
-func (w *watch) considerWorkers(ctx context.Context, tasks map[string]string) error {
+func (w *watch) considerWorkers(ctx context.Context, seen view) error {
+	tasks := seen.active
 	maps.DeleteFunc(w.leases, func(id string, _ lease) bool { _, isActive := tasks[id]; return !isActive })
 	now := time.Now()
 	if now.Sub(w.looked) > signOfLife {
@@ -54,12 +54,15 @@ func (w *watch) considerWorkers(ctx context.Context, tasks map[string]string) er
 	w.looked = now
 	var problems []error
 	for id, score := range tasks {
-		seen, ok := w.leases[id]
-		if !ok || seen.score != score {
+		if w.late() {
+			break // the others in the next round
+		}
+		last, ok := w.leases[id]
+		if !ok || last.score != score {
 			w.leases[id] = lease{score: score, since: now}
 			continue
 		}
-		if !seen.dead(now, w.options.DeadAfter) {
+		if !last.dead(now, time.Unix(seen.now, 0), w.options.DeadAfter) {
 			continue
 		}
 		if err := w.takeFromDead(ctx, id, score); err != nil {
@@ -81,12 +84,14 @@ func (w *watch) takeFromDead(ctx context.Context, id, score string) error {
 		w.options.Logger.WarnContext(ctx, "the worker of a job is gone: the job goes back to its queue", "queue", w.known.Queue, "task_id", id)
 		w.options.Observe(Event{What: Requeued, Queue: w.known.Queue, JobID: id, Jobs: 1})
 	case poisoned:
-		info, err := w.inspector.GetTaskInfo(w.known.Queue, id)
+		read, err := w.tasks(ctx, []string{id})
 		if err != nil {
-			return fmt.Errorf("task %s: %w", id, err)
-		}
-		if err := w.fail(ctx, info, fmt.Sprintf("given up: %d workers died or lost touch with Redis while they worked on it", w.options.MaxCrashes+1)); err != nil {
 			return err
+		}
+		if info, ok := read[id]; ok {
+			if err := w.fail(ctx, info, fmt.Sprintf("given up: %d workers died or lost touch with Redis while they worked on it", w.options.MaxCrashes+1)); err != nil {
+				return err
+			}
 		}
 		_, err = w.keys.giveUp(ctx, w.rdb, id, score)
 		return err
@@ -110,96 +115,4 @@ func (w *watch) fail(ctx context.Context, info *asynq.TaskInfo, why string) erro
 		w.options.Observe(Event{What: GivenUp, Queue: w.known.Queue, JobID: end.JobID, Jobs: 1})
 	}
 	return err
-}
-
-// An archive is how far a queue's archive has been read.
-type archive struct {
-	newest float64            // when the newest of what is read was archived, in Unix seconds
-	read   map[string]float64 // what was archived from archiveOverlap before then on, and is read
-}
-
-// archiveOverlap is by how many seconds the clocks of those who archive may differ.
-const archiveOverlap = 60
-
-// archivePage is how many archived tasks are read in one round. asynq keeps 10,000 at most.
-const archivePage = 500
-
-// considerArchive records jobs as failed that the queue has given up on without asking us: at limits that a foreign producer
-// has set, or because somebody has archived them by hand. It goes once through what is there, and then with what comes.
-func (w *watch) considerArchive(ctx context.Context, tasks map[string]string) error {
-	a := &w.archived
-	fresh := make(map[string]*asynq.TaskInfo)
-	for id := range tasks {
-		if _, ok := a.read[id]; ok {
-			continue
-		}
-		info, err := w.inspector.GetTaskInfo(w.known.Queue, id)
-		switch {
-		case errors.Is(err, asynq.ErrTaskNotFound), errors.Is(err, asynq.ErrQueueNotFound):
-		case err != nil && w.rdb.Ping(ctx).Err() != nil:
-			return err // it may be readable when the server is back
-		case err != nil:
-			w.options.Logger.WarnContext(ctx, "an archived task can't be read", "queue", w.known.Queue, "task_id", id, "error", err)
-		case info.State == asynq.TaskStateArchived:
-			fresh[id] = info
-		}
-	}
-	if err := w.failUnrecorded(ctx, fresh); err != nil {
-		return err
-	}
-	if a.read == nil {
-		a.read = make(map[string]float64)
-	}
-	for id, score := range tasks {
-		at, err := strconv.ParseFloat(score, 64)
-		if err != nil {
-			return fmt.Errorf("archived task %s: %w", id, err)
-		}
-		a.read[id] = at
-		a.newest = max(a.newest, at)
-	}
-	maps.DeleteFunc(a.read, func(_ string, at float64) bool { return at < a.newest-archiveOverlap })
-	return nil
-}
-
-// failUnrecorded records those of the archived tasks whose jobs have no end.
-func (w *watch) failUnrecorded(ctx context.Context, tasks map[string]*asynq.TaskInfo) error {
-	ids := make([]string, 0, len(tasks))
-	for _, info := range tasks {
-		ids = append(ids, worker.JobID(info.ID, info.Headers))
-	}
-	if len(ids) == 0 {
-		return nil
-	}
-	open, err := w.book.Open(ctx, ids)
-	if err != nil {
-		return err
-	}
-	for _, info := range tasks {
-		jobID := worker.JobID(info.ID, info.Headers)
-		if dispatch, ok := open[jobID]; !ok || dispatch != dispatchOf(info, jobID) {
-			continue
-		}
-		why := "archived in the queue"
-		if info.LastErr != "" {
-			why += fmt.Sprintf(" after %d attempts: %s", info.Retried+1, info.LastErr)
-		}
-		if err := w.fail(ctx, info, why); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// dispatchOf is which dispatch of its job a task is; 0 for one that was enqueued directly.
-func dispatchOf(info *asynq.TaskInfo, jobID string) int {
-	number, found := strings.CutPrefix(info.ID, jobID+".")
-	if !found || len(info.Headers) == 0 {
-		return 0
-	}
-	n, err := strconv.Atoi(number)
-	if err != nil {
-		return 0
-	}
-	return n
 }

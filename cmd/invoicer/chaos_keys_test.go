@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Somebody deletes keys of the queue in Redis at random, or parts of them, or makes some up.
+const (
+	keysDeleted = "keys deleted at random"
+	keysMadeUp  = "keys made up"
+)
+
+// newKeyMishap draws what happens to the queue's keys in a seed; in every third, nothing. It has a source of its own, so
+// that the rest of a seed is as it would be without it.
+func newKeyMishap(seed uint64) (mishap, bool) {
+	r := rand.New(rand.NewPCG(seed, 0x6b657973))
+	what := []string{keysDeleted, keysMadeUp, ""}[r.IntN(3)]
+	return mishap{what: what, at: 0.9 * r.Float64(), draw: r.Uint64()}, what != ""
+}
+
+// A raid is what is done to the keys of a queue, a few times within a second or two.
+type raid struct {
+	*rand.Rand
+	rdb           redis.UniversalClient
+	queue, marker string
+	kinds         map[string]bool // of keys that are deleted: list, zset, hash, string (which is the mark)
+	share         float64         // of these
+}
+
+func (x *seedRun) newRaid(m mishap) *raid {
+	r := &raid{Rand: rand.New(rand.NewPCG(m.draw, 1)), rdb: x.rdb, queue: "asynq:{" + x.queue + "}:", marker: x.prefix + "mark:{" + x.queue + "}", kinds: map[string]bool{}}
+	all := []string{"list", "zset", "hash", "string"}
+	for some := 1 + r.IntN(15); some > 0; some >>= 1 {
+		if some&1 == 1 {
+			r.kinds[all[len(all)-1]] = true
+		}
+		all = all[:len(all)-1]
+	}
+	r.share = []float64{0, r.Float64(), 1}[r.IntN(3)]
+	return r
+}
+
+// raidKeys is what a mishap with keys does. Redis may be away meanwhile: then it has done worse.
+func (x *seedRun) raidKeys(m mishap) error {
+	r := x.newRaid(m)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	for range 1 + r.IntN(6) {
+		if m.what == keysDeleted {
+			r.deleteSome(ctx)
+		} else {
+			r.makeUp(ctx)
+		}
+		time.Sleep(time.Duration(r.IntN(400)) * time.Millisecond) // jobs go on meanwhile
+	}
+	return nil
+}
+
+// deleteSome deletes keys of some kinds, and of lists and sets perhaps only members. A share of none means one key.
+func (r *raid) deleteSome(ctx context.Context) {
+	keys, _ := r.rdb.Keys(ctx, r.queue+"*").Result()
+	keys = append(keys, r.marker)
+	r.Shuffle(len(keys), func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
+	for _, key := range keys {
+		kind, _ := r.rdb.Type(ctx, key).Result()
+		if !r.kinds[kind] || r.share > 0 && r.Float64() >= r.share {
+			continue
+		}
+		switch {
+		case r.IntN(2) == 0 || kind != "list" && kind != "zset":
+			r.rdb.Del(ctx, key)
+		case kind == "list":
+			r.rdb.LTrim(ctx, key, int64(r.IntN(20)), int64(-1-r.IntN(20)))
+		case kind == "zset":
+			r.rdb.ZRemRangeByRank(ctx, key, 0, int64(r.IntN(20)))
+		}
+		if r.share == 0 {
+			return
+		}
+	}
+}
+
+// makeUp plants what none of us would write. What says that it is archived is an operator's word, and stays out.
+func (r *raid) makeUp(ctx context.Context) {
+	far := float64(time.Now().Add(1000 * time.Hour).Unix())
+	tasks, _ := r.rdb.Keys(ctx, r.queue+"t:*").Result()
+	some := func() string { // a task's id, or one that isn't there
+		if len(tasks) == 0 || r.IntN(3) == 0 {
+			return fmt.Sprint("ghost-", r.IntN(1000))
+		}
+		return strings.TrimPrefix(tasks[r.IntN(len(tasks))], r.queue+"t:")
+	}
+	_, _ = r.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for range 30 {
+			id := some()
+			key := r.queue + "t:" + id
+			switch r.IntN(11) {
+			case 0:
+				p.RPush(ctx, r.queue+"pending", id)
+			case 1:
+				p.LPush(ctx, r.queue+"pending", id)
+			case 2:
+				p.LPush(ctx, r.queue+"active", id)
+			case 3:
+				p.ZAdd(ctx, r.queue+"lease", redis.Z{Score: far, Member: id})
+			case 4:
+				p.ZAdd(ctx, r.queue+"retry", redis.Z{Score: far * float64(r.IntN(2)), Member: id})
+			case 5:
+				p.HSet(ctx, key, "state", []string{"pending", "active", "retry", "scheduled", "completed", "nonsense"}[r.IntN(6)])
+			case 6:
+				p.HSet(ctx, key, "msg", []string{"", "\xff\xfe", "\x1a\x05other"}[r.IntN(3)])
+				p.RPush(ctx, r.queue+"pending", id)
+			case 7:
+				p.HDel(ctx, key, []string{"msg", "state", "pending_since"}[r.IntN(3)])
+			case 8:
+				p.Del(ctx, key)
+				p.Set(ctx, key, "a string", 0)
+			case 9:
+				p.Set(ctx, r.marker, []string{"7", "9223372036854775807", "nonsense"}[r.IntN(3)], 0)
+			case 10:
+				if wrong := r.queue + []string{"pending", "active", "lease", "retry", "scheduled", "completed", "paused"}[r.IntN(7)]; r.IntN(5) == 0 {
+					p.Del(ctx, wrong)
+					p.SAdd(ctx, wrong, "a set")
+				}
+			}
+		}
+		return nil
+	})
+}
+
+func TestKeyMishaps(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for seed := range uint64(200) {
+		m, some := newKeyMishap(seed)
+		if again, _ := newKeyMishap(seed); again != m {
+			t.Fatalf("two of one seed: %v, %v", m, again)
+		}
+		if !some {
+			continue
+		}
+		r := (&seedRun{trial: &trial{site: &site{}}}).newRaid(m)
+		if len(r.kinds) == 0 {
+			t.Errorf("seed %d raids no kind of key", seed)
+		}
+		seen[fmt.Sprint(m.what, r.share > 0, r.share == 1)] = true
+	}
+	if len(seen) != 6 {
+		t.Errorf("200 seeds know %d raids: %v", len(seen), seen)
+	}
+}

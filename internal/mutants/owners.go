@@ -1,0 +1,102 @@
+package main
+
+// Whose a queue is.
+func ofOwners() []mutant {
+	const (
+		claim, keep, keeper = "worker/queue/claim.go", "worker/queue/keep.go", "worker/queue/keeper.go"
+		scripts, take       = "worker/queue/scripts.go", "worker/queue/take.go"
+		theQueue, theLedger = "./worker/queue", "./worker/ledger"
+	)
+	return []mutant{
+		{
+			name: "a second installation is let in beside the owner", promise: apart, hazard: sharedRedis,
+			changes: []change{{claim, "\tcase v.renewed && !o.GivenUp:\n\t\treturn wait, refusal\n", "\tcase v.renewed && !o.GivenUp:\n\t\treturn take, nil\n"}},
+			in:      theQueue, tests: []string{"TestAQueueHasOneInstallation/one_server"},
+		},
+		{
+			name: "a dead owner's tasks go with its queue", promise: apart, hazard: sharedRedis,
+			changes: []change{{claim, "\tcase !v.standing.Tasks.None():\n\t\treturn wait, refusal\n", "\tcase !v.standing.Tasks.None():\n\t\treturn take, nil\n"}},
+			in:      theQueue, tests: []string{"TestADeadOwnersQueue"},
+		},
+		{
+			name: "a copy of the database passes for the original", promise: apart, hazard: copied,
+			changes: []change{{claim, "case mine && knows(known.Nonces, o.Nonce) && (", "case mine && ("}},
+			in:      theQueue, tests: []string{"TestACopyOfTheDatabase", "TestACopyWhoseOriginalStandsStill"},
+		},
+		{
+			name: "a copy with the latest nonce passes for the original", promise: apart, hazard: copied,
+			changes: []change{{claim, "(known.Age < deadAfter || !o.Alive())", "(known.Age < deadAfter || o.Exists())"}},
+			in:      theQueue, tests: []string{"TestACopyWhoseOriginalStandsStill"},
+		},
+		{
+			name: "two copies of a database consume one queue", promise: apart, hazard: copied,
+			changes: []change{{keep, "if s.strange >= 2 {", "if s.strange >= 1_000_000 {"}},
+			in:      theQueue, tests: []string{"TestOfTwoCopiesOneStays"}, hangs: true,
+		},
+		{
+			name: "an owner that Redis forgot has no time to say so", promise: apart, hazard: flushed,
+			changes: []change{{claim, "v.standing.Tasks.None() && !v.consumed:", "v.standing.Tasks.None():"}},
+			in:      theQueue, tests: []string{"TestAForgottenOwnerIsGivenTime/a_worker's_sign_of_life"},
+		},
+		{
+			name: "garbage in Redis ends a worker", promise: recovers, hazard: flushed,
+			changes: []change{{keep, "case s.said >= enoughSaid && (broken", "case s.said >= 1 && (broken"}},
+			in:      theQueue, tests: []string{"TestARunningOwnerOutlastsWhateverStandsInRedis/an_older_owner_that_isn't_there"},
+		},
+		{
+			name: "a newcomer stays beside an owner that Redis forgot", promise: apart, hazard: flushed,
+			changes: []change{{keep, "\tif c.newcomer { // it was", "\tif a.newcomer { // it was"}},
+			in:      theQueue, tests: []string{"TestANewcomerGivesWay"}, hangs: true,
+		},
+		{
+			name: "two owners that have met both stay", promise: apart, hazard: failover,
+			changes: []change{{keep, "(broken || theirs > 0 && theirs < mine)", "(broken || theirs > 0 && theirs < 0*mine)"}},
+			in:      theQueue, tests: []string{"TestOfTwoOwnersTheOlderStays"}, hangs: true,
+		},
+		{
+			name: "an owner that was cut off still owns its queue", promise: apart, hazard: pausedWorker,
+			changes: []change{{keeper, "return time.Since(k.began) < time.Duration(k.fresh.Load())", "return k.fresh.Load() > 0"}},
+			in:      theQueue, tests: []string{"TestAnOwnerThatComesBackTooLate"},
+		},
+		{
+			name: "the first worker that ends gives the queue up for all", promise: apart, hazard: sharedRedis,
+			changes: []change{{scripts, "if others == 0 and ARGV[4] ==", "if ARGV[4] =="}},
+			in:      theQueue, tests: []string{"TestSiblingsOwnTogether"},
+		},
+		{
+			name: "who takes a queue over works on the former owner's jobs", promise: apart, hazard: sharedRedis,
+			changes: []change{{take, "remove = append(remove, id)", "remove = append(remove, id)[:len(remove)]"}},
+			in:      theQueue, tests: []string{"TestTakingAQueueOver/one_server"},
+		},
+		{
+			name: "a worker takes jobs from a queue that it doesn't own", promise: apart, hazard: pausedWorker,
+			changes: []change{{"worker/fetch_hold.go", "for !g.owns() {", "for !g.owns() && g.closing {"}},
+			in:      theLedger, tests: []string{"TestAWorkerThatOwnsNothingTakesNothing"},
+		},
+		{
+			name: "another installation's job is invoiced", promise: apart, hazard: sharedRedis,
+			changes: []change{{"worker/foreign.go", "|| named == h.options.Installation {", "|| named != \"\" {"}},
+			in:      theLedger, tests: []string{"TestOthersTasksAreLeftAlone"},
+		},
+		{
+			name: "another installation's job is recorded as failed", promise: apart, hazard: sharedRedis,
+			changes: []change{{"worker/ledger/workers.go", "named != \"\" && named != w.options.DatabaseID {", "named == \"\" && named == w.options.DatabaseID {"}},
+			in:      theLedger, tests: []string{"TestOthersTasksAreLeftAlone"},
+		},
+		{
+			name: "the ledger's tasks don't name their installation", promise: apart, hazard: sharedRedis,
+			changes: []change{{"worker/ledger/relay.go", "headers[client.InstallationHeader] = r.options.Installation", "headers[client.InstallationHeader] = \"\""}},
+			in:      theLedger, tests: []string{"TestNothingIsRelayedIntoOthersQueues"},
+		},
+		{
+			name: "jobs are put into another installation's queue", promise: apart, hazard: sharedRedis,
+			changes: []change{{"worker/ledger/foreign.go", "if refused[d.Queue] != nil {", "if refused[d.Queue] != nil && d.ID < 0 {"}},
+			in:      theLedger, tests: []string{"TestNothingIsRelayedIntoOthersQueues"}, hangs: true,
+		},
+		{
+			name: "jobs are enqueued whoever the queue belongs to", promise: apart, hazard: sharedRedis,
+			changes: []change{{"cmd/invoicer/enqueue_owner.go", "return standing.Refuse(mine)", "_ = standing.Refuse(mine)\n\treturn nil"}},
+			in:      "./cmd/invoicer", tests: []string{"TestTwoInstallationsInOneRedis/two_schemas"},
+		},
+	}
+}

@@ -1,0 +1,59 @@
+package worker
+
+import (
+	"context"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// When Redis has lost a part of a task that is in hand, asynq's way to end it leaves the other part behind, where nobody
+// would ever look for it: the job has its end.
+
+// HSet is what asynq keeps a result with. It must not make a task of one that is gone.
+func (g *fetchGate) HSet(ctx context.Context, key string, values ...any) *redis.IntCmd {
+	var set *redis.IntCmd
+	var whole *redis.BoolCmd
+	_, _ = g.Pipelined(ctx, func(p redis.Pipeliner) error { // each command keeps its own error
+		set, whole = p.HSet(ctx, key, values...), p.HExists(ctx, key, "msg")
+		return nil
+	})
+	if exists, err := whole.Result(); err == nil && !exists {
+		g.Unlink(ctx, key)
+	}
+	return set
+}
+
+// end runs one of asynq's own scripts. If it was to end a task and doesn't find that in hand, it deletes what is left.
+func (g *fetchGate) end(ctx context.Context, cmd *redis.Cmd, keys []string, args []any) *redis.Cmd {
+	if err := cmd.Err(); err == nil || !strings.HasPrefix(err.Error(), "NOT FOUND") && !strings.HasPrefix(err.Error(), "ERR NOT FOUND") {
+		return cmd
+	}
+	if task, active, lease := endOf(keys); task != "" && len(args) > 0 {
+		leaveNothing.Run(ctx, g.UniversalClient, []string{task, active, lease}, args[0])
+	}
+	return cmd
+}
+
+// endOf knows asynq's scripts that end a task by their keys (v0.26, internal/rdb: Done, MarkAsComplete and Archive). What is
+// to be retried or put back has no end.
+func endOf(keys []string) (task, active, lease string) {
+	at := func(i int, suffix string) bool { return i < len(keys) && strings.HasSuffix(keys[i], suffix) }
+	isTask := func(i int) bool { return i < len(keys) && strings.Contains(keys[i], "}:t:") }
+	switch {
+	case at(0, "}:active") && at(1, "}:lease") && isTask(2):
+		return keys[2], keys[0], keys[1]
+	case at(0, "}:active") && at(1, "}:lease") && at(2, "}:completed") && isTask(3):
+		return keys[3], keys[0], keys[1]
+	case isTask(0) && at(1, "}:active") && at(2, "}:lease") && at(3, "}:archived"):
+		return keys[0], keys[1], keys[2]
+	}
+	return "", "", ""
+}
+
+var leaveNothing = redis.NewScript(`
+if (redis.call("HGET", KEYS[1], "state") or "active") == "active" and not redis.call("LPOS", KEYS[2], ARGV[1]) then
+	redis.call("ZREM", KEYS[3], ARGV[1])
+	redis.call("UNLINK", KEYS[1])
+end
+return 1`)

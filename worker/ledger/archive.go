@@ -1,0 +1,101 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+
+	"github.com/hibiken/asynq"
+
+	"invoicer/worker"
+)
+
+// An archive is how far a queue's archive has been read.
+type archive struct {
+	newest float64            // when the newest of what is read was archived, in Unix seconds
+	read   map[string]float64 // what was archived from archiveOverlap before then on, and is read
+}
+
+// archiveOverlap is by how many seconds the clocks of those who archive may differ.
+const archiveOverlap = 60
+
+// archivePage is how many archived tasks are read in one round. asynq keeps 10,000 at most.
+const archivePage = 500
+
+// considerArchive records jobs as failed that the queue has given up on without asking us: at limits that a foreign producer
+// has set, or because somebody has archived them by hand. It goes once through what is there, and then with what comes.
+func (w *watch) considerArchive(ctx context.Context, seen view) error {
+	a := &w.archived
+	var ids []string
+	for id := range seen.archived {
+		if _, ok := a.read[id]; !ok {
+			ids = append(ids, id)
+		}
+	}
+	fresh, err := w.tasks(ctx, ids)
+	if err != nil {
+		return err // they may be readable when the server is back
+	}
+	maps.DeleteFunc(fresh, func(_ string, info *asynq.TaskInfo) bool { return info.State != asynq.TaskStateArchived })
+	if err := w.failUnrecorded(ctx, fresh); err != nil {
+		return err
+	}
+	if a.read == nil {
+		a.read = make(map[string]float64)
+	}
+	for id, score := range seen.archived {
+		at, err := strconv.ParseFloat(score, 64)
+		if err != nil {
+			return fmt.Errorf("archived task %s: %w", id, err)
+		}
+		a.read[id] = at
+		// One that claims to be from the future must not hide those that come before then.
+		a.newest = max(a.newest, min(at, float64(seen.now+archiveOverlap)))
+	}
+	maps.DeleteFunc(a.read, func(_ string, at float64) bool { return at < a.newest-archiveOverlap })
+	return nil
+}
+
+// failUnrecorded records those of the archived tasks whose jobs have no end.
+func (w *watch) failUnrecorded(ctx context.Context, tasks map[string]*asynq.TaskInfo) error {
+	ids := make([]string, 0, len(tasks))
+	for _, info := range tasks {
+		ids = append(ids, worker.JobID(info.ID, info.Headers))
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	open, err := w.book.Open(ctx, ids)
+	if err != nil {
+		return err
+	}
+	for _, info := range tasks {
+		jobID := worker.JobID(info.ID, info.Headers)
+		if dispatch, ok := open[jobID]; !ok || dispatch != dispatchOf(info, jobID) {
+			continue
+		}
+		why := "archived in the queue"
+		if info.LastErr != "" {
+			why += fmt.Sprintf(" after %d attempts: %s", info.Retried+1, info.LastErr)
+		}
+		if err := w.fail(ctx, info, why); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dispatchOf is which dispatch of its job a task is; 0 for one that was enqueued directly.
+func dispatchOf(info *asynq.TaskInfo, jobID string) int {
+	number, found := strings.CutPrefix(info.ID, jobID+".")
+	if !found || len(info.Headers) == 0 {
+		return 0
+	}
+	n, err := strconv.Atoi(number)
+	if err != nil {
+		return 0
+	}
+	return n
+}

@@ -1,0 +1,66 @@
+package ledger
+
+import (
+	"context"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// tidy takes ids out of the queue's sets, and of the newest end of its list, that have no task: asynq can't tell a queue's
+// size while it has one there, and can't take up retries while one of those that are due is of a wrong type. It looks at
+// those that are next; the others come to that.
+//
+// And it goes, slowly, through all of Redis's keys: a task without a message is deleted, and one that has ended, and that
+// its set has lost, is put there again. asynq deletes it from there in its time, as nobody else ever would.
+var tidy = redis.NewScript(inQueue + `
+local removed = 0
+local function remove(id)
+	purge(id)
+	removed = removed + 1
+end
+for set, most in pairs({[retry] = 999, [scheduled] = 999, [archived] = 99, [completed] = 99}) do
+	for _, id in ipairs(redis.call("ZRANGE", set, 0, most)) do
+		if place(id) == "gone" then
+			remove(id)
+		end
+	end
+end
+for _, id in ipairs(redis.call("LRANGE", pending, 0, 99)) do
+	if place(id) == "gone" then
+		redis.call("LREM", pending, 0, id)
+		remove(id)
+	end
+end
+local found = redis.call("SCAN", ARGV[1], "MATCH", prefix .. "*", "COUNT", ARGV[2])
+for _, key in ipairs(found[2]) do
+	local id = string.sub(key, #prefix + 1)
+	local where = place(id)
+	if where == "gone" then
+		remove(id)
+	elseif where == "lost" then
+		local state = redis.call("HGET", key, "state")
+		if state == "completed" or state == "archived" then
+			redis.call("ZADD", sets[state], redis.call("TIME")[1], id)
+		end
+	end
+end
+return {found[1], tostring(removed)}`)
+
+// keysATime is how many of Redis's keys are gone through at once.
+const keysATime = 2000
+
+func (w *watch) tidy(ctx context.Context) error {
+	if w.scanned == "" {
+		w.scanned = "0"
+	}
+	answer, err := tidy.Run(ctx, w.rdb, w.keys.all, w.scanned, keysATime).StringSlice()
+	if err != nil || len(answer) != 2 {
+		w.scanned = "" // another server's place may be none of this one's
+		return err
+	}
+	w.scanned = answer[0]
+	if answer[1] != "0" {
+		w.options.Logger.WarnContext(ctx, "the queue held ids without a task: they are removed", "queue", w.known.Queue, "ids", answer[1])
+	}
+	return nil
+}

@@ -1,0 +1,219 @@
+package ledger
+
+import (
+	"context"
+	"strings"
+)
+
+// How many jobs are looked for at once, and how many such pages in one round: of those that were just dispatched, and in a
+// sweep or a lap that hurries. Of all others, one page in every other round.
+const (
+	page         = 500
+	pagesOfYoung = 20
+	pagesOfSweep = 40
+	roundsOfSlow = 2
+)
+
+// lookForJobs looks for the jobs that the queue should have.
+func (w *watch) lookForJobs(ctx context.Context, seen view) error {
+	w.list.begin(seen.pending)
+	if w.sweep == nil && !w.known.Open {
+		w.list = list{}
+		return nil
+	}
+	if err := w.readList(ctx); err != nil {
+		return err
+	}
+	if w.sweep != nil {
+		return w.goOnSweeping(ctx)
+	}
+	for range pagesOfYoung {
+		n, _, err := w.lookForPage(ctx, &w.young)
+		if err != nil {
+			return err
+		}
+		if n < page || w.late() {
+			break
+		}
+	}
+	return w.goOnLap(ctx)
+}
+
+// readList reads on in a long list of pending tasks, and puts back what isn't in it.
+func (w *watch) readList(ctx context.Context) error {
+	pages := pagesOfList
+	if w.sweep != nil || w.slow.hurry {
+		pages = pagesOfListInASweep
+	}
+	// What was read before Redis forgot something tells nothing.
+	if l := &w.list; w.sweep != nil && l.last != nil && l.last.began.Before(w.sweep.until) {
+		l.last = nil
+	}
+	if w.sweep != nil && w.list.last == nil {
+		w.list.wanted = true
+	}
+	lost, err := w.list.readOn(ctx, w.rdb, w.keys.pending(), w.known.Now, pages)
+	if err != nil {
+		return err
+	}
+	found := 0
+	for len(lost) > 0 && err == nil {
+		n := min(page, len(lost))
+		var some int
+		some, err = w.putBack(ctx, lost[:n])
+		found, lost = found+some, lost[n:]
+	}
+	if w.sweep != nil {
+		w.sweep.found += found
+	} else {
+		w.slow.found += found
+	}
+	return err
+}
+
+func (w *watch) goOnSweeping(ctx context.Context) error {
+	if w.list.long() && w.list.last == nil {
+		return nil // it is being read
+	}
+	s := w.sweep
+	for looked := range pagesOfSweep {
+		if looked > 0 && w.late() || len(w.list.suspects) >= mostSuspects {
+			return nil
+		}
+		n, found, err := w.lookForPage(ctx, &s.cursor)
+		s.found += found
+		if err != nil {
+			return err
+		}
+		if n == page {
+			continue
+		}
+		// What was dispatched before Redis forgot is to be looked for as well, once it has had time to arrive. What is missing
+		// in a long list is to be looked for once more.
+		if w.known.Now.Add(-w.options.Settled).Before(s.until) || len(w.list.suspects) > 0 {
+			return nil
+		}
+		return w.endSweep(ctx)
+	}
+	return nil
+}
+
+// goOnLap looks for some more of all jobs, and begins anew after the last. If it has found some that were lost, it hurries:
+// more of them may be.
+func (w *watch) goOnLap(ctx context.Context) error {
+	lap, pages := &w.slow, 0
+	switch {
+	case lap.hurry || lap.found > 0:
+		pages = pagesOfSweep
+	case w.round%roundsOfSlow == 0:
+		pages = 1
+	}
+	for looked := range pages {
+		if looked > 0 && w.late() {
+			return nil
+		}
+		if lap.after.ID == 0 {
+			w.list.wanted = true
+		}
+		n, found, err := w.lookForPage(ctx, &lap.cursor)
+		lap.found += found
+		if err != nil {
+			return err
+		}
+		if n < page {
+			w.slow = lapAfter(lap.found)
+			return nil
+		}
+	}
+	return nil
+}
+
+func lapAfter(found int) lap { return lap{hurry: found > 0} }
+
+// lookForPage looks for one page of jobs, and puts those back that the queue doesn't have. It returns how many it looked
+// for, and how many it put back.
+func (w *watch) lookForPage(ctx context.Context, c *cursor) (looked, found int, err error) {
+	jobs, err := w.book.Enqueued(ctx, w.known.Queue, c.after, w.options.Settled, page)
+	if err != nil || len(jobs) == 0 {
+		return 0, 0, err
+	}
+	places, err := w.keys.places(ctx, w.rdb, jobs)
+	if err != nil {
+		return 0, 0, err
+	}
+	var lost, claims []suspect
+	var archivedIDs []string
+	for i, place := range places {
+		s := suspect{job: jobs[i], seen: place, at: w.known.Now}
+		switch {
+		case place == inHand, place == retried:
+		case place == archived: // yet the database says that it hasn't ended: one that was restored, or nobody was asked
+			archivedIDs = append(archivedIDs, taskID(jobs[i]))
+		case strings.HasPrefix(place, waiting):
+			claims = append(claims, s)
+		default: // the queue has never had it, or not any more; or it is done there, and in the database it isn't
+			lost = append(lost, s)
+		}
+	}
+	if err := w.failArchived(ctx, archivedIDs); err != nil {
+		return 0, 0, err
+	}
+	missing, err := w.list.missing(ctx, w.rdb, w.keys.pending(), claims, w.options.Settled)
+	if err != nil {
+		return 0, 0, err
+	}
+	if found, err = w.putBack(ctx, append(lost, missing...)); err != nil {
+		return 0, 0, err
+	}
+	c.after = jobs[len(jobs)-1]
+	return len(jobs), found, nil
+}
+
+// putBack makes lost jobs accepted again, and deletes what the queue still has of them. It asks the database once more
+// before it deletes anything: what has ended since the jobs were listed may be gone from the queue as well. Deleting comes
+// first: if it were broken off before the other, there would be a job to look for, and in the other order a task that nobody
+// asks for any more.
+func (w *watch) putBack(ctx context.Context, lost []suspect) (int, error) {
+	if len(lost) == 0 {
+		return 0, nil
+	}
+	ids := make([]string, len(lost))
+	for i, s := range lost {
+		ids[i] = s.job.JobID
+	}
+	open, err := w.book.Open(ctx, ids)
+	if err != nil {
+		return 0, err
+	}
+	var still []suspect
+	for _, s := range lost {
+		if number, ok := open[s.job.JobID]; ok && number == s.job.Number {
+			still = append(still, s)
+		}
+	}
+	if len(still) == 0 {
+		return 0, nil
+	}
+	buried, err := w.keys.bury(ctx, w.rdb, still)
+	if err != nil {
+		return 0, err
+	}
+	found, err := w.book.PutBack(ctx, buried)
+	if err != nil || found == 0 {
+		return 0, err
+	}
+	w.options.Observe(Event{What: PutBack, Queue: w.known.Queue, Jobs: found})
+	if w.sweep == nil {
+		w.options.Logger.WarnContext(ctx, "jobs that were not in their queue are put back", "queue", w.known.Queue, "jobs", found)
+	}
+	return found, nil
+}
+
+// failArchived records those of the archived tasks as failed whose jobs have no end.
+func (w *watch) failArchived(ctx context.Context, ids []string) error {
+	tasks, err := w.tasks(ctx, ids)
+	if err != nil {
+		return err
+	}
+	return w.failUnrecorded(ctx, tasks)
+}
