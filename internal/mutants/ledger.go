@@ -11,6 +11,11 @@ func ofLedger() []mutant {
 	)
 	return []mutant{
 		{
+			name: "who is dead is told by this machine's clock", promise: recovers, hazard: lostLease,
+			changes: []change{{workers, "time.Unix(redisNow, 0).Sub(extended)", "now.Sub(extended)"}},
+			in:      theLedger, tests: []string{"TestDead"},
+		},
+		{
 			name: "accept looks into its caller's temporary tables", promise: noneLost,
 			changes: []change{{"migrations/00009_restorable_checks.sql", "SET search_path = %I, pg_temp'", "SET search_path = %I'"}},
 			in:      theStore, tests: []string{"TestAcceptForARoleThatMayDoNothingElse"},

@@ -52,8 +52,9 @@ func (w *watch) considerArchive(ctx context.Context, seen view) error {
 		}
 		a.read[id] = at
 		// One that claims to be from the future must not hide those that come before then.
-		a.newest = max(a.newest, min(at, float64(seen.now+archiveOverlap)))
+		a.newest = max(a.newest, at)
 	}
+	a.newest = min(a.newest, float64(seen.now+archiveOverlap)) // also when Redis's clock is set back
 	maps.DeleteFunc(a.read, func(_ string, at float64) bool { return at < a.newest-archiveOverlap })
 	return nil
 }

@@ -8,8 +8,9 @@ import (
 // Round lets tests say when a reconciler looks.
 func (r *Reconciler) Round(ctx context.Context) error { return r.round(ctx) }
 
-// Dead tells whether a lease with this score, unchanged for as long as it has been watched, is taken for a dead worker's.
-func Dead(score string, watched, after time.Duration) bool {
+// Dead tells whether a lease with this score, unchanged for as long as it has been watched, is taken for a dead worker's by
+// somebody to whose clock Redis's is ahead.
+func Dead(score string, watched, ahead, after time.Duration) bool {
 	now := time.Now()
-	return lease{score: score, since: now.Add(-watched)}.dead(now, now, after)
+	return lease{score: score, since: now.Add(-watched)}.dead(now, now.Add(ahead), after)
 }

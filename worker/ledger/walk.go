@@ -3,6 +3,9 @@ package ledger
 import (
 	"context"
 	"strings"
+	"time"
+
+	"invoicer/invoice"
 )
 
 // How many jobs are looked for at once, and how many such pages in one round: of those that were just dispatched, and in a
@@ -26,6 +29,9 @@ func (w *watch) lookForJobs(ctx context.Context, seen view) error {
 	}
 	if w.sweep != nil {
 		return w.goOnSweeping(ctx)
+	}
+	if w.young.after.At.After(w.known.Now) { // the database's clock was set back
+		w.young = cursor{invoice.Dispatch{At: w.known.Now.Add(-time.Minute)}}
 	}
 	for range pagesOfYoung {
 		n, _, err := w.lookForPage(ctx, &w.young)

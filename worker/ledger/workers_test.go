@@ -42,8 +42,16 @@ func TestDead(t *testing.T) {
 		"no lease":                             {"", 10 * time.Second, true},
 		"a lease of another kind":              {"1.5", 6 * time.Second, false},
 	} {
-		if got := ledger.Dead(test.score, test.watched, after); got != test.dead {
+		if got := ledger.Dead(test.score, test.watched, 0, after); got != test.dead {
 			t.Errorf("%s: dead is %t", name, got)
+		}
+	}
+	for _, ahead := range []time.Duration{time.Hour, -time.Hour} {
+		if ledger.Dead(extended(6*time.Second-ahead), 6*time.Second, ahead, after) {
+			t.Errorf("Redis's clock is ahead by %s: who lives is dead", ahead)
+		}
+		if !ledger.Dead(extended(11*time.Second-ahead), 6*time.Second, ahead, after) {
+			t.Errorf("Redis's clock is ahead by %s: who is dead lives", ahead)
 		}
 	}
 }
