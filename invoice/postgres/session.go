@@ -154,7 +154,7 @@ func (c *connector) tryPooler(ctx context.Context, pg *pgconn.PgConn) error {
 	patience := c.timeout * 4 / 5 // before whoever waits for the connection has lost theirs
 	limit, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	for _, statement := range []string{"BEGIN", "ROLLBACK"} {
+	for _, statement := range []string{"BEGIN; " + localSettings(c.settings), "ROLLBACK"} {
 		if _, err := pg.Exec(limit, statement).ReadAll(); err != nil {
 			if limit.Err() != nil && ctx.Err() == nil {
 				return noSessionError{patience}
