@@ -98,9 +98,48 @@ func TestWithoutAPooler(t *testing.T) {
 	if statement := b.store.LocalSettings(t); statement != "" && *pooler == "" {
 		t.Errorf("a transaction begins with %s", statement)
 	}
-	pooled := b.open(t, func(o *postgres.Options) { o.URL = throughPooler(t, b.url, "session") })
-	if statement := pooled.LocalSettings(t); !strings.Contains(statement, "set_config('lock_timeout', '5s', true)") {
-		t.Errorf("behind a pooler a transaction begins with %q", statement)
+	for name, settings := range map[string]map[string]string{
+		"refuses parameters": {},
+		"drops parameters": {"ignore_startup_parameters": "search_path, statement_timeout, lock_timeout, idle_in_transaction_session_timeout, " +
+			"default_transaction_isolation, enable_seqscan, enable_hashjoin, enable_mergejoin, plan_cache_mode, jit"},
+	} {
+		pooler := sandboxtest.PgBouncer(t, b.url, servers.PgBouncerOptions{Settings: settings})
+		pooled := b.open(t, func(o *postgres.Options) { o.URL = pooler.URL })
+		if statement := pooled.LocalSettings(t); !strings.Contains(statement, "set_config('lock_timeout', '5s', true)") {
+			t.Errorf("behind a pooler that %s a transaction begins with %q", name, statement)
+		}
+	}
+}
+
+// What commits by itself waits for a row as long as it should, whatever another client has left in the session.
+func TestWritesDontTrustASession(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(t, "INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, queue, payload, state) VALUES ('j', 'T1', 'T1', 'default', '{}', 'enqueued')")
+	made := b.create(t, "first", job(t, "T1"))
+	store := b.open(t, func(o *postgres.Options) { o.URL = named(throughPooler(t, b.url, "transaction"), b.schema) })
+	holder, err := b.db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer holder.Rollback() //nolint:errcheck // it is over by then
+	if _, err := holder.ExecContext(t.Context(), "SELECT FROM invoice_jobs FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		done <- store.Record(t.Context(), invoice.End{JobID: "j", TransactionID: "T1", IdempotencyKey: "T1", Outcome: invoice.Created, Invoice: made, Attempts: 1, Queue: "default"})
+	}()
+	select {
+	case err := <-done:
+		t.Fatalf("it doesn't wait for the row: %v", err)
+	case <-b.blocked(t):
+	}
+	if err := holder.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
 
