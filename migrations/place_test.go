@@ -43,9 +43,7 @@ func TestPoolersChangeNoSchema(t *testing.T) {
 						t.Error(err)
 					}
 				}
-				if b.down(t) != newest || b.down(t) != newest-1 {
-					t.Error("the steps down aren't those of the schema")
-				}
+				b.downTo(t, known[len(known)-3])
 				if b.up(t); len(b.tables(t)) != len(a.tables(t)) || len(a.tables(t)) == 0 {
 					t.Errorf("tables %v and %v", a.tables(t), b.tables(t))
 				}
@@ -102,7 +100,7 @@ func TestQuotedSchema(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		for _, want := range []int{newest, 0} {
+		for _, want := range []int{len(known), 0} {
 			if applied, err := m.Up(t.Context()); err != nil || len(applied) != want {
 				t.Errorf("%s: applied %v, %v", schema, applied, err)
 			}

@@ -12,7 +12,7 @@ func ofLedger() []mutant {
 	return []mutant{
 		{
 			name: "who is dead is told by this machine's clock", promise: recovers, hazard: lostLease,
-			changes: []change{{workers, "time.Unix(redisNow, 0).Sub(extended)", "now.Sub(extended)"}},
+			changes: []change{{workers, "byRedis.Sub(extended)", "now.Sub(extended)"}},
 			in:      theLedger, tests: []string{"TestDead"},
 		},
 		{

@@ -81,6 +81,7 @@ const (
 	slowVisitors      hazard = "visitors hold connections open without asking"
 	rebinding         hazard = "a foreign page, or a proxy, reaches what is for this machine only"
 	otherSlot         hazard = "the keys of a script are in two slots of a cluster"
+	pooler            hazard = "a pooler drops what a session asks for, and gives each transaction another one"
 	wrongClock        hazard = "a clock is wrong, or is set"
 	forgedEntry       hazard = "somebody writes locks and done entries"
 	sharedRedis       hazard = "two installations share a Redis"
@@ -94,12 +95,12 @@ func hazards() []hazard {
 		pausedWorker, crashAfterLocking, lostReplyToSet, winnerFails, killed, lostCommit, burntNumber, pausedCounter,
 		blindConflict, sameKey, failover, flushed, evicted, halfForgotten, lostLease, lostAck, lostEnqueue, shutdown, undecodable,
 		retriesUsedUp, oldSnapshot, badText, restored, storm, redisDown, postgresDown, redisRefuses, postgresRefuses, slowVisitors, rebinding, otherSlot,
-		wrongClock, forgedEntry, sharedRedis, copied,
+		wrongClock, forgedEntry, sharedRedis, copied, pooler,
 	}
 }
 
 func mutants() []mutant {
-	return slices.Concat(ofLocking(), ofDomain(), ofStore(), ofWorker(), ofClocks(), ofLedger(), ofQueue(), ofOwners(), ofProgram(), ofReadiness(), ofListener(), ofOperating())
+	return slices.Concat(ofLocking(), ofDomain(), ofStore(), ofWorker(), ofClocks(), ofLedger(), ofQueue(), ofOwners(), ofProgram(), ofReadiness(), ofListener(), ofOperating(), ofPooler())
 }
 
 // apply returns the files that a mutant changes, as they are after it.

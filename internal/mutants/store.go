@@ -71,7 +71,7 @@ func ofStore() []mutant {
 		},
 		{
 			name: "nobody ends the session that holds the counter", promise: recovers, hazard: pausedCounter,
-			changes: []change{{"invoice/postgres/store.go", "\t\t\"idle_in_transaction_session_timeout\": milliseconds(o.IdleInTransactionTimeout),\n", ""}},
+			changes: []change{{"invoice/postgres/session.go", "\t\t{\"idle_in_transaction_session_timeout\", milliseconds(o.IdleInTransactionTimeout)},\n", ""}},
 			in:      theStore, tests: []string{"TestPausedHolderOfTheCounter"},
 		},
 		{

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"testing"
 	"time"
 
 	"invoicer/invoice"
@@ -93,3 +94,21 @@ func (s *Store) DuplicatesWaiting() int {
 
 // Recording tells whether duplicates are being recorded.
 func (s *Store) Recording() bool { return s.duplicates.Busy() }
+
+// LocalSettings is what a transaction on one of the store's connections begins with.
+func (s *Store) LocalSettings(t *testing.T) (statement string) {
+	t.Helper()
+	connection, err := s.sql.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connection.Close()
+	err = connection.Raw(func(c any) error {
+		statement, _ = c.(*conn).localSettings()
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return statement
+}

@@ -15,6 +15,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
+
+	"invoicer/invoice"
 )
 
 // A setting is a parameter of the server's that a session should have, with its value as the server shows it.
@@ -65,6 +67,8 @@ type connector struct {
 	settings      []setting
 	schema        string        // quoted, with the dot that follows it
 	patience      time.Duration // with a statement that no setting bounds
+	timeout       time.Duration // of connecting
+	met           func()        // is called once a pooler is
 
 	pooled atomic.Bool // a pooler was met: from then on it isn't asked for what it doesn't do
 	known  atomic.Bool // whether there is one
@@ -83,7 +87,7 @@ func newConnector(o Options) (*connector, error) {
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = "invoicer"
 	}
-	c := &connector{settings: settings(o), schema: qualifier(o.Schema), patience: o.StatementTimeout + time.Second}
+	c := &connector{settings: settings(o), schema: qualifier(o.Schema), patience: o.StatementTimeout + time.Second, timeout: o.ConnectTimeout, met: func() {}}
 	for _, s := range c.settings {
 		delete(config.RuntimeParams, s.name)
 	}
@@ -134,16 +138,41 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !c.pooled.Load() {
-		// Statement pooling, which has no transactions, is refused at once.
-		if _, err := opened.(*stdlib.Conn).Conn().PgConn().Exec(ctx, "BEGIN; COMMIT").ReadAll(); err != nil {
-			return nil, errors.Join(err, opened.Close())
-		}
+	if err := c.tryPooler(ctx, opened.(*stdlib.Conn).Conn().PgConn()); err != nil {
+		return nil, errors.Join(err, opened.Close())
 	}
-	c.pooled.Store(true)
+	if !c.pooled.Swap(true) {
+		c.met()
+	}
 	c.known.Store(true)
 	return &conn{Conn: opened.(*stdlib.Conn), schema: c.schema, local: localSettings(c.settings), patience: c.patience}, nil
 }
+
+// tryPooler makes sure that a pooler has a session of the server's for us, and transactions, which it hasn't in statement
+// mode.
+func (c *connector) tryPooler(ctx context.Context, pg *pgconn.PgConn) error {
+	patience := c.timeout * 4 / 5 // before whoever waits for the connection has lost theirs
+	limit, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for _, statement := range []string{"BEGIN; " + localSettings(c.settings), "ROLLBACK"} {
+		if _, err := pg.Exec(limit, statement).ReadAll(); err != nil {
+			if limit.Err() != nil && ctx.Err() == nil {
+				return noSessionError{patience}
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// A noSessionError says that a pooler has none of the server's sessions left, or that none can be had.
+type noSessionError struct{ patience time.Duration }
+
+func (e noSessionError) Error() string {
+	return fmt.Sprintf("the pooler has had no session of the server's for us within %s: where the server is well, raise default_pool_size of PgBouncer, or set pool_mode = transaction", e.patience)
+}
+
+func (e noSessionError) Is(target error) bool { return target == invoice.ErrUnavailable }
 
 // connectDirectly returns a connection that has the settings, and neither that nor an error where a pooler doesn't let it
 // have them.
@@ -173,6 +202,8 @@ func refusesParameters(err error) bool {
 // has tells whether a connection leads to the very session of the server's that answered it, and that one to be as it
 // should.
 func (c *connector) has(ctx context.Context, pg *pgconn.PgConn) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
 	query, want := "SELECT pg_catalog.pg_backend_pid()", []string{strconv.FormatUint(uint64(pg.PID()), 10)}
 	for _, s := range c.settings {
 		query += ", pg_catalog.current_setting('" + s.name + "')"

@@ -179,6 +179,17 @@ func (b *bench) awaitBlocked(t *testing.T) {
 	}
 }
 
+// blocked is [bench.awaitBlocked] as a channel that is closed then.
+func (b *bench) blocked(t *testing.T) <-chan struct{} {
+	t.Helper()
+	waits := make(chan struct{})
+	go func() {
+		defer close(waits)
+		b.awaitBlocked(t)
+	}()
+	return waits
+}
+
 // gapless fails the test unless every series is numbered 1..n, and its counter stands at n.
 func (b *bench) gapless(t *testing.T) {
 	t.Helper()

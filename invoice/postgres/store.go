@@ -86,6 +86,8 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	// A pooler may reserve one of the server's sessions for each of our connections.
+	opener.met = func() { pool.SetConnMaxIdleTime(time.Second) }
 	s := &Store{db: db, sql: pool, opener: opener, options: o}
 	s.writes = group[*write]{most: maxGroup, apart: (*write).apart, weigh: (*write).weigh, heaviest: maxBytes, do: s.write}
 	s.duplicates = group[*duplicateRecord]{most: maxGroup, apart: (*duplicateRecord).apart, weigh: func(*duplicateRecord) int { return 0 }, do: s.writeDuplicates, storm: s.stormAfter, patience: stormPatience}
