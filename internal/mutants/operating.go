@@ -29,7 +29,7 @@ func ofOperating() []mutant {
 		},
 		{
 			name: "accepting a job needs more than the right to accept", promise: noneLost,
-			changes: []change{{"cmd/invoicer/enqueue.go", "return migrator.CheckAccept(ctx)", "return migrator.Check(ctx)"}},
+			changes: []change{{"cmd/invoicer/enqueue.go", "err := migrator.CheckAccept(ctx)", "err := migrator.Check(ctx)"}},
 			in:      program, tests: []string{"TestAcceptingNeedsNoTable"},
 		},
 		{
