@@ -26,6 +26,10 @@ type Request struct {
 	Attempt     int // which run of the job this is, beginning with 1
 	Job         *Job
 	Fingerprint string // of Job
+
+	// FromLedger says that the job has a row in the ledger, which Payload must equal.
+	FromLedger bool
+	Payload    []byte // that Job was read from
 }
 
 // NewRequest computes the job's fingerprint. The job must be valid.
