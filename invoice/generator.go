@@ -12,6 +12,10 @@ var (
 	// failover. Doing the same again later is right, and safe.
 	ErrUnavailable = errors.New("database unavailable")
 
+	// ErrHeld marks an [ErrUnavailable] that concerns few drafts and no others: an open transaction of somebody else's holds
+	// what they need, such as the counter of their series. Others can be written meanwhile.
+	ErrHeld = errors.New("held by another transaction")
+
 	// ErrEnded says that a job id stands for an end already, which another one can't join: a good end stays, and so
 	// does an end of another transaction for which a foreign producer used the same id.
 	ErrEnded = errors.New("the job id stands for another end already")

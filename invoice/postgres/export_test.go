@@ -9,9 +9,8 @@ import (
 
 // Waiting is how many drafts wait for the next transaction.
 func (s *Store) Waiting() int {
-	s.writes.mu.Lock()
-	defer s.writes.mu.Unlock()
-	return len(s.writes.waiting)
+	waiting, _ := s.lanes.free.Waits()
+	return waiting
 }
 
 // RecordTogether records duplicates in one statement, and returns what became of each.

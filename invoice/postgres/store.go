@@ -74,7 +74,7 @@ type Store struct {
 	config  *pgx.ConnConfig
 	options Options
 
-	writes     group[*write]
+	lanes      *lanes
 	duplicates group[*duplicateRecord]
 }
 
@@ -112,7 +112,7 @@ func Open(o Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{db: db, sql: pool, config: config, options: o}
-	s.writes = group[*write]{most: maxGroup, apart: (*write).apart, weigh: (*write).weigh, heaviest: maxBytes, do: s.write}
+	s.lanes = newLanes(s)
 	s.duplicates = group[*duplicateRecord]{most: maxGroup, apart: (*duplicateRecord).apart, weigh: func(*duplicateRecord) int { return 0 }, do: s.writeDuplicates, storm: s.stormAfter, patience: stormPatience}
 	return s, nil
 }
