@@ -16,4 +16,7 @@ type End struct {
 	Queue          string
 	Payload        []byte
 	Attempts       int
+
+	// LedgerOnly: a good end counts only of a job that the ledger has accepted.
+	LedgerOnly bool
 }

@@ -20,6 +20,9 @@ var (
 	// does an end of another transaction for which a foreign producer used the same id.
 	ErrEnded = errors.New("the job id stands for another end already")
 
+	// ErrNotAccepted says that the ledger has no such job, where only jobs of the ledger are done.
+	ErrNotAccepted = errors.New("the ledger has no such job")
+
 	// ErrNotInvoiced says that the database holds no invoice for the transaction.
 	ErrNotInvoiced = errors.New("not invoiced")
 )

@@ -18,7 +18,7 @@ import (
 func TestMain(m *testing.M) { sandboxtest.Main(m) }
 
 // newest is the version that this program needs.
-const newest = 6
+const newest = 8
 
 type bundle struct {
 	*migrations.Migrator

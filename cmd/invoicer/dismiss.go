@@ -53,14 +53,14 @@ replayed any more.`,
 		}
 		defer store.Close()
 		done := dismissal{JobID: args[0], State: "dismissed", Changed: true}
-		var other *postgres.NotFailedError
+		var other *postgres.StateError
 		switch err := store.Dismiss(cmd.Context(), args[0], by); {
 		case errors.Is(err, postgres.ErrNoJob):
 			return fmt.Errorf("the ledger of schema %s has no job %s: `invoicer status` shows a transaction's jobs with their ids", cfg.Database.Schema, args[0])
 		case errors.As(err, &other) && other.State == "dismissed":
 			done.Changed = false
 		case errors.As(err, &other):
-			return fmt.Errorf("%w; only a failed job can be dismissed", other)
+			return fmt.Errorf("job %s has not failed, it is %s; only a failed job can be dismissed", other.JobID, other.State)
 		case err != nil:
 			return withoutTables(cfg.Database.Schema, err)
 		}

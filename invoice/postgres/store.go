@@ -74,8 +74,8 @@ type Store struct {
 	config  *pgx.ConnConfig
 	options Options
 
-	lanes      *lanes
-	duplicates group[*duplicateRecord]
+	lanes    *lanes
+	goodEnds group[*goodEnd]
 }
 
 // Open prepares a store. It opens no connection: the first call that needs one does.
@@ -113,7 +113,7 @@ func Open(o Options) (*Store, error) {
 	}
 	s := &Store{db: db, sql: pool, config: config, options: o}
 	s.lanes = newLanes(s)
-	s.duplicates = group[*duplicateRecord]{most: maxGroup, apart: (*duplicateRecord).apart, weigh: func(*duplicateRecord) int { return 0 }, do: s.writeDuplicates, storm: s.stormAfter, patience: stormPatience}
+	s.goodEnds = group[*goodEnd]{most: maxGroup, apart: (*goodEnd).apart, weigh: func(*goodEnd) int { return 0 }, do: s.writeGoodEnds, storm: s.stormAfter, patience: stormPatience}
 	return s, nil
 }
 
