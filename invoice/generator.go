@@ -37,6 +37,9 @@ type Request struct {
 	// FromLedger says that the job has a row in the ledger, which Payload must equal.
 	FromLedger bool
 	Payload    []byte // that Job was read from
+
+	// LedgerOnly: a job that the ledger doesn't have is refused with [ErrNotAccepted].
+	LedgerOnly bool
 }
 
 // NewRequest computes the job's fingerprint. The job must be valid.

@@ -35,6 +35,8 @@ type Options struct {
 	LockWait time.Duration
 	// CacheTTL is how long Redis remembers a transaction's invoice. Default: 24h.
 	CacheTTL time.Duration
+	// LedgerOnly refuses jobs that were enqueued straight into Redis: they are recorded as failed, and not invoiced.
+	LedgerOnly bool
 	// Logger gets one line for each ended job. Default: none is written.
 	Logger *slog.Logger
 	// Observe is told what happens to the jobs, from many goroutines at once; it must return soon. Default: nobody is told.

@@ -84,7 +84,11 @@ func (w *watch) takeFromDead(ctx context.Context, id, score string) error {
 		if err != nil {
 			return fmt.Errorf("task %s: %w", id, err)
 		}
-		if err := w.fail(ctx, info, fmt.Sprintf("given up: %d workers died or lost touch with Redis while they worked on it", w.options.MaxCrashes+1)); err != nil {
+		open, err := w.book.Open(ctx, worker.JobIDs(id, info.Headers))
+		if err != nil {
+			return err
+		}
+		if err := w.fail(ctx, info, jobOf(info, open), fmt.Sprintf("given up: %d workers died or lost touch with Redis while they worked on it", w.options.MaxCrashes+1)); err != nil {
 			return err
 		}
 		_, err = w.keys.giveUp(ctx, w.rdb, id, score)
@@ -93,11 +97,17 @@ func (w *watch) takeFromDead(ctx context.Context, id, score string) error {
 	return nil
 }
 
-// fail records that nobody will try a job again. One that has a good end, of which only the queue doesn't know, keeps it.
-func (w *watch) fail(ctx context.Context, info *asynq.TaskInfo, why string) error {
-	end := worker.LostJob(info, w.options.Name, why)
+// fail records that nobody will try a job again. One that has a good end, of which only the queue doesn't know, keeps it,
+// and one that somebody has dismissed stays so.
+func (w *watch) fail(ctx context.Context, info *asynq.TaskInfo, jobID, why string) error {
+	end := worker.LostJob(info, jobID, nil, w.options.Name, why)
 	err := w.recorder.Record(ctx, end)
-	if errors.Is(err, invoice.ErrEnded) {
+	var altered *invoice.AlteredError
+	if errors.As(err, &altered) && altered.Payload != nil {
+		end = worker.LostJob(info, jobID, altered.Payload, w.options.Name, why)
+		err = w.recorder.Record(ctx, end)
+	}
+	if errors.Is(err, invoice.ErrEnded) || errors.As(err, new(*invoice.DismissedError)) {
 		return nil
 	}
 	if err == nil {
@@ -159,9 +169,9 @@ func (w *watch) considerArchive(ctx context.Context, tasks map[string]string) er
 
 // failUnrecorded records those of the archived tasks whose jobs have no end.
 func (w *watch) failUnrecorded(ctx context.Context, tasks map[string]*asynq.TaskInfo) error {
-	ids := make([]string, 0, len(tasks))
+	var ids []string
 	for _, info := range tasks {
-		ids = append(ids, worker.JobID(info.ID, info.Headers))
+		ids = append(ids, worker.JobIDs(info.ID, info.Headers)...)
 	}
 	if len(ids) == 0 {
 		return nil
@@ -171,7 +181,7 @@ func (w *watch) failUnrecorded(ctx context.Context, tasks map[string]*asynq.Task
 		return err
 	}
 	for _, info := range tasks {
-		jobID := worker.JobID(info.ID, info.Headers)
+		jobID := jobOf(info, open)
 		if dispatch, ok := open[jobID]; !ok || dispatch != dispatchOf(info, jobID) {
 			continue
 		}
@@ -179,17 +189,30 @@ func (w *watch) failUnrecorded(ctx context.Context, tasks map[string]*asynq.Task
 		if info.LastErr != "" {
 			why += fmt.Sprintf(" after %d attempts: %s", info.Retried+1, info.LastErr)
 		}
-		if err := w.fail(ctx, info, why); err != nil {
+		if err := w.fail(ctx, info, jobID, why); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// dispatchOf is which dispatch of its job a task is; 0 for one that was enqueued directly.
+// jobOf is which job a task is of, by what the ledger says of those that it may be of: it knows one that is open as a
+// dispatch, or isn't open.
+func jobOf(info *asynq.TaskInfo, open map[string]int) string {
+	ids := worker.JobIDs(info.ID, info.Headers)
+	last := len(ids) - 1
+	for _, id := range ids[:last] {
+		if dispatch, ok := open[id]; !ok || dispatch > 0 {
+			return id
+		}
+	}
+	return ids[last]
+}
+
+// dispatchOf is which dispatch of a job a task is; 0 for one that was enqueued directly.
 func dispatchOf(info *asynq.TaskInfo, jobID string) int {
 	number, found := strings.CutPrefix(info.ID, jobID+".")
-	if !found || len(info.Headers) == 0 {
+	if !found {
 		return 0
 	}
 	n, err := strconv.Atoi(number)
