@@ -180,15 +180,15 @@ func (h *Handler) run(ctx context.Context, a *attempt) (end invoice.End, err err
 	if err := h.whose(ctx, a); err != nil {
 		return invoice.End{}, err
 	}
-	if h.options.LedgerOnly && !a.fromLedger {
-		return h.refuseDirect(ctx, a)
-	}
 	if ok, err := h.typed(ctx, a); err != nil {
 		return invoice.End{}, err
 	} else if !ok {
 		return h.refuse(ctx, a, invoice.Invalid, fmt.Sprintf("task type %.64q is not known; this worker knows %s", a.task.Type(), client.TaskType))
 	}
 	job, err := h.decode(ctx, a)
+	if h.options.LedgerOnly && !a.fromLedger {
+		return h.refuseDirect(ctx, a)
+	}
 	if poisoned, err := h.poisoned(ctx, a); err != nil {
 		return invoice.End{}, err
 	} else if poisoned {
