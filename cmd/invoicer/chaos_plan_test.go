@@ -22,11 +22,13 @@ const (
 	postgresPause  = "postgres paused for 3s"
 	wrongDone      = "done entries of invoices that don't exist"
 	locksDeleted   = "locks deleted in mid-work"
+	redisLies      = "redis lies about jobs and invoices"
 	pauseOfServers = 3 * time.Second
 )
 
 var mishapKinds = []string{
 	processFault, processFault, processFault, processFault, termination, workerKill, flush, redisEmpty, redisOlder, redisPause, postgresKill, postgresPause, wrongDone, locksDeleted,
+	redisLies,
 }
 
 // A mishap is one thing that goes wrong.
@@ -128,7 +130,7 @@ func TestPlans(t *testing.T) {
 			seen[m.what] = true
 		}
 	}
-	if len(seen) != 11 {
+	if len(seen) != 12 {
 		t.Errorf("200 seeds know %d ways to go wrong: %v", len(seen), seen)
 	}
 }

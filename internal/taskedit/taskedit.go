@@ -32,7 +32,14 @@ type Task struct {
 	rest []byte // the other fields
 }
 
-// Alter changes a waiting task in its place.
+// replace puts a message in the place of the one that was read, so that no task is made where there is none any more.
+var replace = redis.NewScript(`
+if redis.call("HGET", KEYS[1], "msg") ~= ARGV[1] then
+	return redis.error_reply("the task has changed")
+end
+return redis.call("HSET", KEYS[1], "msg", ARGV[2])`)
+
+// Alter changes a task in its place. It is an error if the task isn't there, or changes at the same time.
 func Alter(ctx context.Context, rdb redis.UniversalClient, queue, taskID string, change func(*Task)) error {
 	key := Key(queue, taskID)
 	message, err := rdb.HGet(ctx, key, "msg").Bytes()
@@ -44,7 +51,7 @@ func Alter(ctx context.Context, rdb redis.UniversalClient, queue, taskID string,
 		return fmt.Errorf("task %s: %w", taskID, err)
 	}
 	change(task)
-	return rdb.HSet(ctx, key, "msg", task.encode()).Err()
+	return replace.Run(ctx, rdb, []string{key}, message, task.encode()).Err()
 }
 
 // Key is where Redis has a task.
