@@ -11,7 +11,11 @@ func ofLedger() []mutant {
 	return []mutant{
 		{
 			name: "accept looks into its caller's temporary tables", promise: noneLost,
-			changes: []change{{accept, "quote_ident(current_schema()) || ', pg_temp', true)", "quote_ident(current_schema()), true)"}},
+			changes: []change{{
+				ends,
+				"unless named.\nSELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true)",
+				"unless named.\nSELECT set_config('search_path', quote_ident(current_schema()), true)",
+			}},
 			in:      theStore, tests: []string{"TestAcceptForARoleThatMayDoNothingElse"},
 		},
 		{

@@ -75,6 +75,9 @@ const (
 	redisDown         hazard = "Redis is down"
 	postgresDown      hazard = "Postgres is down, or its disk is full"
 	otherSlot         hazard = "the keys of a script are in two slots of a cluster"
+	lies              hazard = "Redis says of a job something else than was accepted"
+	dismissedRuns     hazard = "somebody runs what was dismissed"
+	foundUnreplicated hazard = "what is found was committed on the primary alone"
 )
 
 // hazards are all of them. One that is known besides has no code to be broken: NOTIFY in the callers' transactions, in
@@ -84,11 +87,12 @@ func hazards() []hazard {
 		pausedWorker, crashAfterLocking, lostReplyToSet, winnerFails, killed, lostCommit, burntNumber, pausedCounter,
 		blindConflict, sameKey, failover, flushed, evicted, lostLease, lostAck, lostEnqueue, shutdown, undecodable,
 		retriesUsedUp, oldSnapshot, badText, restored, storm, redisDown, postgresDown, otherSlot,
+		lies, dismissedRuns, foundUnreplicated,
 	}
 }
 
 func mutants() []mutant {
-	return slices.Concat(ofLocking(), ofDomain(), ofStore(), ofWorker(), ofLedger(), ofProgram())
+	return slices.Concat(ofLocking(), ofDomain(), ofStore(), ofWorker(), ofLedger(), ofEnds(), ofProgram())
 }
 
 // apply returns the files that a mutant changes, as they are after it.
