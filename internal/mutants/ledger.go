@@ -16,7 +16,7 @@ func ofLedger() []mutant {
 				"unless named.\nSELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true)",
 				"unless named.\nSELECT set_config('search_path', quote_ident(current_schema()), true)",
 			}},
-			in:      theStore, tests: []string{"TestAcceptForARoleThatMayDoNothingElse"},
+			in: theStore, tests: []string{"TestAcceptForARoleThatMayDoNothingElse"},
 		},
 		{
 			name: "accept takes a key given twice", promise: classified,
