@@ -34,7 +34,7 @@ type Request struct {
 	Job         *Job
 	Fingerprint string // of Job
 
-	// FromLedger says that the job has a row in the ledger, which Payload must equal.
+	// FromLedger says that the job's task says so. What the ledger has accepted under the id counts either way.
 	FromLedger bool
 	Payload    []byte // that Job was read from
 

@@ -22,6 +22,16 @@ func ofEnds() []mutant {
 			in:      theWorker, tests: []string{"TestAnAlteredTaskIsDoneAsAccepted/amount"},
 		},
 		{
+			name: "an invoice is made of the queue's payload", promise: immutable, hazard: lies,
+			changes: []change{{"invoice/postgres/existing.go", "case r.Ours && !r.Matches:", "case r.Ours && r.LedgerID < 0:"}},
+			in:      theWorker, tests: []string{"TestAnAlteredTaskIsDoneAsAccepted/amount"},
+		},
+		{
+			name: "a dismissed job is invoiced", promise: classified, hazard: dismissedRuns,
+			changes: []change{{"invoice/postgres/existing.go", "case r.State == \"dismissed\" && (r.Ours || r.Matches):", "case r.LedgerID < 0:"}},
+			in:      theWorker, tests: []string{"TestADismissedJobIsNotDone/accepted,_free"},
+		},
+		{
 			name: "a good end trusts the queue's payload", promise: immutable, hazard: lies,
 			changes: []change{{ends, "'hex') <> a.digest\n            END THEN 'altered'", "'hex') <> a.digest AND false\n            END THEN 'altered'"}},
 			in:      theStore, tests: []string{"TestNoEndIsRecordedOfAnAlteredJob/enqueued_duplicate"},
@@ -142,7 +152,7 @@ func ofEnds() []mutant {
 		},
 		{
 			name: "a bad end that was found is acknowledged at once", promise: noneLost, hazard: foundUnreplicated,
-			changes: []change{{recordBad, "return tx.Exec(vow).Error", "return nil"}},
+			changes: []change{{recordBad, "return tx.Exec(\"SELECT \" + replicated).Error", "return nil"}},
 			in:      theStore, tests: []string{"TestWhatIsFoundIsReplicatedBeforeItIsToldOf"},
 		},
 	}

@@ -90,7 +90,7 @@ func ofStore() []mutant {
 		},
 		{
 			name: "a payload that is no text is recorded as text", promise: noneLost, hazard: badText,
-			changes: []change{{"invoice/postgres/record_bad.go", "utf8.ValidString(payload) && !strings.ContainsRune(payload, 0) {", "utf8.ValidString(payload) || payload != \"\" {"}},
+			changes: []change{{"invoice/postgres/record_bad.go", "utf8.ValidString(payload) && !strings.ContainsRune(payload, 0) {", "utf8.ValidString(payload) && !strings.ContainsRune(payload, 0) || payload != \"\" {"}},
 			in:      theStore, tests: []string{"TestRecordFailed"},
 		},
 		{

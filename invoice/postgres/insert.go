@@ -32,6 +32,7 @@ type write struct {
 
 	keys     [4]string         // what others may hold of it: transaction, key, job, slot
 	obstacle obstacle          // what kept it from being written in its group
+	accepted bool              // by the ledger, its job is
 	ledgerID int64             // of its job's row in the ledger, if it has one
 	number   int64             // its own in the slot
 	made     *invoice.Invoice  // what is written, once it has its number

@@ -25,10 +25,6 @@ func matching(transaction, digest string) string {
     ELSE invoice_jobs.transaction_id IS NOT DISTINCT FROM ` + transaction + ` END`
 }
 
-// vow makes the transaction's commit wait for what was committed before it, although it has written nothing else: what a
-// transaction has only found may have been committed on this server alone.
-const vow = "SELECT pg_logical_emit_message(true, 'invoicer', '')"
-
 // recordBad writes down that a job failed. What the ledger has accepted stays in its row as it is.
 func (s *Store) recordBad(ctx context.Context, e invoice.End) error {
 	detail := storable(e.Detail)
@@ -73,7 +69,7 @@ WHERE invoice_jobs.state IN ('enqueued', 'failed') AND `+matching("excluded.tran
 		if found, err = whyNotBad(tx, e, sum); err != nil {
 			return err
 		}
-		return tx.Exec(vow).Error
+		return tx.Exec("SELECT " + replicated).Error
 	})
 	if err == nil {
 		err = found
