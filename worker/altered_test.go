@@ -94,22 +94,20 @@ func TestAnAlteredTaskIsDoneAsAccepted(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
-			log := newBook()
-			w := b.start(t, "w1", func(p *parts) { p.Logger = slog.New(slog.NewJSONHandler(log, nil)) })
-			for _, j := range c.before {
-				b.enqueue(t, j)
-				w.ended(t)
-			}
-			if err := b.inspector.PauseQueue(b.queue); err != nil {
-				t.Fatal(err)
+			if len(c.before) > 0 {
+				w := b.start(t, "w0")
+				for _, j := range c.before {
+					b.enqueue(t, j)
+					w.ended(t)
+				}
+				w.Shutdown()
 			}
 			jobID, taskID := b.accepted(t, c.accepted)
 			if err := taskedit.Alter(t.Context(), b.rdb, b.queue, taskID, c.alter); err != nil {
 				t.Fatal(err)
 			}
-			if err := b.inspector.UnpauseQueue(b.queue); err != nil {
-				t.Fatal(err)
-			}
+			log := newBook()
+			w := b.start(t, "w1", func(p *parts) { p.Logger = slog.New(slog.NewJSONHandler(log, nil)) })
 			if e := w.ended(t); e.JobID != jobID || e.Altered == c.quiet || e.TransactionID != "T1" {
 				t.Errorf("job %s ended, altered: %t", e.JobID, e.Altered)
 			}
