@@ -85,7 +85,7 @@ func next(message []byte) (f field, rest []byte, err error) {
 		if value > uint64(len(rest)) {
 			return f, nil, errNoMessage
 		}
-		f.bytes, rest = rest[:value], rest[value:]
+		f.bytes, rest = rest[:value:value], rest[value:]
 	default:
 		return f, nil, errNoMessage
 	}
