@@ -46,6 +46,7 @@ type Worker struct {
 	ShutdownTimeout time.Duration  // more than JobTimeout
 	MaxRetry        int            // real failures until a job counts as failed; 0 = the first one is final
 	Retention       time.Duration  // how long an ended task stays visible in its queue; 0 = not at all
+	Direct          string         // "allow" or "refuse" jobs that the ledger doesn't have
 }
 
 // Lock is how long one job keeps others off its transaction.

@@ -86,6 +86,11 @@ func Keys() []Key {
 			value: func(c *Config) value { return duration{&c.Worker.Retention, 0, 365 * day} },
 		},
 		{
+			Name: "worker.direct", Default: "allow",
+			Doc:   "jobs that were enqueued straight into Redis: refuse records them as failed, and only what was accepted in the database is invoiced",
+			value: func(c *Config) value { return choice{&c.Worker.Direct, []string{"allow", "refuse"}} },
+		},
+		{
 			Name: "lock.ttl", Default: "15s",
 			Doc:   "when the lock of a worker that vanished frees itself; longer than worker.job_timeout",
 			value: func(c *Config) value { return duration{&c.Lock.TTL, 10 * time.Millisecond, day} },

@@ -59,7 +59,7 @@ func TestDefaults(t *testing.T) {
 		Database: config.Database{URL: "postgres://127.0.0.1:5432/invoicer", Schema: "invoicer"},
 		Worker: config.Worker{
 			Concurrency: 256, Queues: map[string]int{"critical": 6, "default": 3, "bulk": 1},
-			JobTimeout: 10 * time.Second, ShutdownTimeout: 15 * time.Second, MaxRetry: 25, Retention: 10 * time.Minute,
+			JobTimeout: 10 * time.Second, ShutdownTimeout: 15 * time.Second, MaxRetry: 25, Retention: 10 * time.Minute, Direct: "allow",
 		},
 		Lock:        config.Lock{TTL: 15 * time.Second, Wait: 200 * time.Millisecond},
 		Idempotency: config.Idempotency{CacheTTL: 24 * time.Hour},
@@ -127,7 +127,7 @@ func TestEveryKeyFromEverySource(t *testing.T) {
 	other := map[string]string{
 		"redis.url": "unix:///run/redis.sock?db=3", "database.url": "postgres:///billing?host=/tmp/x", "database.schema": "billing",
 		"worker.concurrency": "7", "worker.queues": "slow=2", "worker.job_timeout": "9s", "worker.shutdown_timeout": "16s",
-		"worker.max_retry": "0", "worker.retention": "0s", "lock.ttl": "16s", "lock.wait": "0s", "idempotency.cache_ttl": "1h30m",
+		"worker.max_retry": "0", "worker.retention": "0s", "worker.direct": "refuse", "lock.ttl": "16s", "lock.wait": "0s", "idempotency.cache_ttl": "1h30m",
 		"numbering.invoice_series": "2024", "numbering.credit_note_series": "CN-{series}", "numbering.period": "year",
 		"numbering.format": "{number}", "numbering.timezone": "Europe/Berlin", "retention.jobs": "1d12h",
 		"retention.duplicates": "2d", "retention.failed_payloads": "3d", "http.addr": "", "http.pprof": "on", "log.level": "debug", "log.format": "json",

@@ -48,7 +48,7 @@ func TestProblems(t *testing.T) {
 				"lock.timeout (invoicer.yaml line 2): unknown key; known here: lock.ttl, lock.wait",
 				"concurrency (invoicer.yaml line 3): unknown key; did you mean worker.concurrency?",
 				"redis.password (invoicer.yaml line 5): unknown key; known here: redis.url",
-				"worker.retry (invoicer.yaml line 7): unknown key; known here: worker.concurrency, worker.job_timeout, worker.max_retry, worker.queues, worker.retention, worker.shutdown_timeout",
+				"worker.retry (invoicer.yaml line 7): unknown key; known here: worker.concurrency, worker.direct, worker.job_timeout, worker.max_retry, worker.queues, worker.retention, worker.shutdown_timeout",
 				"nonsense (invoicer.yaml line 9): unknown key; 'invoicer config --example' shows what there is",
 				"(no name) (invoicer.yaml line 10): unknown key; 'invoicer config --example' shows what there is",
 			},

@@ -17,4 +17,7 @@ type End struct {
 	TaskType       string // "" for an invoice's job; else the queue's type of a task that the worker doesn't know
 	Payload        []byte
 	Attempts       int
+
+	// LedgerOnly: a good end counts only of a job that the ledger has accepted.
+	LedgerOnly bool
 }

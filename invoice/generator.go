@@ -12,9 +12,16 @@ var (
 	// failover. Doing the same again later is right, and safe.
 	ErrUnavailable = errors.New("database unavailable")
 
+	// ErrHeld marks an [ErrUnavailable] that concerns few drafts and no others: an open transaction of somebody else's holds
+	// what they need, such as the counter of their series. Others can be written meanwhile.
+	ErrHeld = errors.New("held by another transaction")
+
 	// ErrEnded says that a job id stands for an end already, which another one can't join: a good end stays, and so
 	// does an end of another transaction for which a foreign producer used the same id.
 	ErrEnded = errors.New("the job id stands for another end already")
+
+	// ErrNotAccepted says that the ledger has no such job, where only jobs of the ledger are done.
+	ErrNotAccepted = errors.New("the ledger has no such job")
 
 	// ErrNotInvoiced says that the database holds no invoice for the transaction.
 	ErrNotInvoiced = errors.New("not invoiced")
@@ -26,6 +33,13 @@ type Request struct {
 	Attempt     int // which run of the job this is, beginning with 1
 	Job         *Job
 	Fingerprint string // of Job
+
+	// FromLedger says that the job's task says so. What the ledger has accepted under the id counts either way.
+	FromLedger bool
+	Payload    []byte // that Job was read from
+
+	// LedgerOnly: a job that the ledger doesn't have is refused with [ErrNotAccepted].
+	LedgerOnly bool
 }
 
 // NewRequest computes the job's fingerprint. The job must be valid.

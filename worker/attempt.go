@@ -2,13 +2,10 @@ package worker
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
-	"strings"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -20,50 +17,41 @@ import (
 // An attempt is one run of one job.
 type attempt struct {
 	task    *asynq.Task
+	payload []byte // the task's, or what the ledger has accepted in its place
 	jobID   string
 	queue   string
 	worker  string
 	begun   time.Time
-	retried int // failures before this attempt, as the queue has counted them
-	limit   int // failures after which the queue gives up by itself
+	retried int  // failures before this attempt, as the queue has counted them
+	limit   int  // failures after which the queue gives up by itself
+	final   bool // it has so many, and gives up after this attempt
+
+	others     []string // job ids that it may be of rather than jobID, until the ledger is asked
+	fromLedger bool     // its task says that the ledger sent it, or the ledger says so
+	altered    bool     // its task isn't as the ledger sent it
+	counted    bool     // the ledger has been told that it comes after many crashes
 
 	transactionID, idempotencyKey, producer string // as far as the payload tells
 }
 
 func newAttempt(ctx context.Context, task *asynq.Task, worker string) *attempt {
-	a := &attempt{task: task, worker: worker, begun: time.Now(), limit: math.MaxInt32}
+	a := &attempt{task: task, payload: task.Payload(), worker: worker, begun: time.Now(), limit: math.MaxInt32}
 	id, _ := asynq.GetTaskID(ctx)
-	a.jobID = JobID(id, task.Headers())
+	ids := JobIDs(id, task.Headers())
+	a.jobID, a.others = ids[len(ids)-1], ids[:len(ids)-1]
+	a.fromLedger = task.Headers()[client.JobIDHeader] != ""
 	a.queue, _ = asynq.GetQueueName(ctx)
 	a.retried, _ = asynq.GetRetryCount(ctx)
 	if limit, ok := asynq.GetMaxRetry(ctx); ok {
 		a.limit = limit
 	}
+	a.final = a.retried >= a.limit
+	a.retried = min(max(a.retried, 0), mostRetried)
 	return a
 }
 
-// maxJobID keeps a foreign task id small enough for a lock's value and an index.
-const maxJobID = 255
-
-// JobID is the identity of a task's job. A task from the ledger names it in a header; that of one that was enqueued
-// straight into Redis is its task's. Foreign ids may be anything that asynq takes; what Postgres would refuse is replaced
-// by its digest, so that the identity stays one.
-func JobID(taskID string, headers map[string]string) string {
-	if id := headers[client.JobIDHeader]; id != "" {
-		taskID = id
-	}
-	if taskID != "" && len(taskID) <= maxJobID && strings.ToValidUTF8(taskID, "") == taskID && !strings.ContainsRune(taskID, 0) {
-		return taskID
-	}
-	sum := sha256.Sum256([]byte(taskID))
-	return "sha256:" + hex.EncodeToString(sum[:])
-}
-
-// distinctJobID tells a job from the one that ended well under the same foreign task id.
-func distinctJobID(id string, payload []byte) string {
-	sum := sha256.Sum256(payload)
-	return id + "#" + hex.EncodeToString(sum[:6])
-}
+// mostRetried is how many failures a queue may have counted and be believed: what it says is kept on record.
+const mostRetried = 1_000_000
 
 func (a *attempt) number() int { return a.retried + 1 }
 
@@ -78,7 +66,7 @@ func (a *attempt) end(o invoice.Outcome, detail string) invoice.End {
 	end := invoice.End{
 		JobID: a.jobID, Outcome: o, Detail: detail,
 		TransactionID: a.transactionID, IdempotencyKey: a.idempotencyKey, Producer: a.producer,
-		Worker: a.worker, Queue: a.queue, Payload: a.task.Payload(), Attempts: a.number(),
+		Worker: a.worker, Queue: a.queue, Payload: a.payload, Attempts: a.number(),
 	}
 	if kind := a.task.Type(); kind != client.TaskType {
 		end.TaskType = kind
@@ -101,22 +89,16 @@ func (a *attempt) failed(cause error) invoice.End {
 	return a.end(invoice.Failed, "given up after "+attempts+": "+cause.Error())
 }
 
-// LostJob is the end of a job that the queue has given up on without asking a worker.
-func LostJob(info *asynq.TaskInfo, worker, why string) invoice.End {
-	a := &attempt{
-		task: asynq.NewTaskWithHeaders(info.Type, info.Payload, info.Headers), jobID: JobID(info.ID, info.Headers),
-		queue: info.Queue, worker: worker, retried: info.Retried,
+// LostJob is the end of a job that the queue has given up on without asking a worker: as the queue says, or with a payload
+// that isn't nil, as that says.
+func LostJob(info *asynq.TaskInfo, jobID string, payload []byte, worker, why string) invoice.End {
+	if payload == nil {
+		payload = info.Payload
 	}
-	job, _ := invoice.Decode(info.Payload) // of a bad one, what could be read
+	a := &attempt{payload: payload, jobID: jobID, queue: info.Queue, worker: worker, retried: min(max(info.Retried, 0), mostRetried)}
+	job, _ := invoice.Decode(payload) // of a bad one, what could be read
 	a.identify(job)
 	return a.end(invoice.Failed, why)
-}
-
-// exhausted tells whether the job has had its last chance with err: as many real failures as the worker, or the task's
-// producer, allows; or no worker here knows its version, and the queue won't keep it for a newer one.
-func (a *attempt) exhausted(err error, maxRetry int) bool {
-	var version *invoice.VersionError
-	return isFailure(err) && a.retried >= min(maxRetry, a.limit) || errors.As(err, &version) && a.retried >= a.limit
 }
 
 // resultJSON is what asynqmon shows of a finished job.

@@ -17,6 +17,7 @@ const (
 	LostRace = "lost_race" // it found the lock held
 	PutBack  = "put_back"  // it went back to the queue, without using up a retry
 	Retried  = "retried"   // it failed, and will be tried again
+	Left     = "left"      // it stays as it is on record: somebody has dismissed it
 )
 
 // An Event is one thing that happened to a job, for metrics, progress and tests. It holds no content.
@@ -34,7 +35,8 @@ type Event struct {
 	Reason  invoice.Reason   // ended as a duplicate
 	Invoice *invoice.Invoice // invoiced; ended with or against an invoice
 	Holder  locking.Holder   // lost_race
-	Err     error            // put_back, retried
+	Err     error            // put_back, retried, left
+	Altered bool             // ended: its task was altered in the queue, and it was done as the ledger accepted it
 }
 
 func (h *Handler) event(a *attempt, what string) Event {
@@ -47,7 +49,10 @@ func (h *Handler) event(a *attempt, what string) Event {
 // ended tells of a committed end: one log line and one event for each.
 func (h *Handler) ended(ctx context.Context, a *attempt, end invoice.End) {
 	e := h.event(a, Ended)
-	e.Outcome, e.Reason, e.Invoice = end.Outcome, end.Reason, end.Invoice
+	e.Outcome, e.Reason, e.Invoice, e.Altered = end.Outcome, end.Reason, end.Invoice, a.altered
+	if a.altered {
+		h.log.WarnContext(ctx, "a job's task was altered in the queue: it is done as the ledger accepted it", a.attributes()...)
+	}
 	level, attributes := slog.LevelInfo, append(a.attributes(), "outcome", end.Outcome, "took", e.Took.String())
 	if end.Invoice != nil {
 		attributes = append(attributes, "invoice_number", end.Invoice.Number)

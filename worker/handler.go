@@ -25,9 +25,14 @@ type Generator interface {
 	Known(ctx context.Context, r invoice.Request, known invoice.Invoice, reason invoice.Reason) (invoice.Result, error)
 }
 
-// A Recorder writes down how jobs end.
+// A Recorder knows what was accepted, and writes down how jobs end.
 type Recorder interface {
+	// Record writes an end down, unless it tells by its error that it isn't the job's.
 	Record(ctx context.Context, e invoice.End) error
+	// Accepted returns what was accepted under a job id, nil if it isn't kept any more, and whether anything was.
+	Accepted(ctx context.Context, jobID string) (payload []byte, ok bool, err error)
+	// CountAttempt counts an attempt that came to nothing, and returns how many these are, 0 where nothing was accepted.
+	CountAttempt(ctx context.Context, jobID string, payload []byte) (int, error)
 }
 
 // cleanupTimeout bounds what has to happen after a job's own time is up: freeing its lock, writing down that it failed.
@@ -82,7 +87,7 @@ func (h *Handler) ProcessTask(ctx context.Context, task *asynq.Task) error {
 	defer h.inHand.Add(-1)
 	a := newAttempt(ctx, task, h.options.Name)
 	err := h.process(ctx, a)
-	for err != nil && !errors.Is(err, asynq.SkipRetry) && a.retried >= a.limit {
+	for err != nil && !errors.Is(err, asynq.SkipRetry) && a.final {
 		// The queue would archive the job now, and its end isn't written down: keep it in hand until it is.
 		select {
 		case <-time.After(between(time.Second, 2*time.Second)):
@@ -119,13 +124,12 @@ func (h *Handler) process(ctx context.Context, a *attempt) error {
 	work, cancel := context.WithTimeout(ctx, h.options.JobTimeout)
 	defer cancel()
 
-	end, err := h.run(work, a)
-	for pause := firstPause; isOutage(err) && h.pauseFor(work, pause); pause = min(2*pause, longestPause) {
-		h.waits(a, err)
-		end, err = h.run(work, a) // it waits in hand: what is behind it in the queue would meet the same outage
+	end, err := h.try(ctx, work, a)
+	for n := 0; n < maxAltered && a.correct(err); n++ {
+		end, err = h.try(ctx, work, a)
 	}
-	if err != nil && a.exhausted(err, h.options.MaxRetry) {
-		end, err = h.giveUp(ctx, a, err)
+	if mustBeLeft(err) {
+		return h.leave(ctx, a, err)
 	}
 	if err != nil {
 		h.returned(ctx, a, err)
@@ -136,6 +140,23 @@ func (h *Handler) process(ctx context.Context, a *attempt) error {
 		return err
 	}
 	return a.acknowledge(ctx, end)
+}
+
+// try comes to the job's recorded end, which may be that it is given up, or to an error if there is none yet.
+func (h *Handler) try(ctx, work context.Context, a *attempt) (invoice.End, error) {
+	end, err := h.run(work, a)
+	for pause := firstPause; isOutage(err) && h.pauseFor(work, pause); pause = min(2*pause, longestPause) {
+		h.waits(a, err)
+		end, err = h.run(work, a) // it waits in hand: what is behind it in the queue would meet the same outage
+	}
+	if err == nil || mustBeLeft(err) || errors.As(err, new(*invoice.AlteredError)) {
+		return end, err
+	}
+	exhausted, err := h.exhausted(ctx, a, err)
+	if exhausted {
+		return h.giveUp(ctx, a, err)
+	}
+	return end, err
 }
 
 // How long a job waits in hand before it asks again whether an outage is over.
@@ -164,12 +185,21 @@ func (h *Handler) run(ctx context.Context, a *attempt) (end invoice.End, err err
 			err = newPanicError(p)
 		}
 	}()
-	if a.task.Type() != client.TaskType {
+	if err := h.whose(ctx, a); err != nil {
+		return invoice.End{}, err
+	}
+	if ok, err := h.typed(ctx, a); err != nil {
+		return invoice.End{}, err
+	} else if !ok {
 		return h.refuse(ctx, a, invoice.Invalid, fmt.Sprintf("task type %.64q is not known; this worker knows %s", a.task.Type(), client.TaskType))
 	}
-	job, err := invoice.Decode(a.task.Payload())
-	a.identify(job)
-	if a.retried > h.options.MaxRetry+maxCrashes {
+	job, err := h.decode(ctx, a)
+	if h.options.LedgerOnly && !a.fromLedger {
+		return h.refuseDirect(ctx, a)
+	}
+	if poisoned, err := h.poisoned(ctx, a); err != nil {
+		return invoice.End{}, err
+	} else if poisoned {
 		return h.giveUp(ctx, a, errors.New("its worker crashed or lost its lease every time"))
 	}
 	var invalid *invoice.InvalidError
@@ -180,7 +210,10 @@ func (h *Handler) run(ctx context.Context, a *attempt) (end invoice.End, err err
 		return invoice.End{}, err
 	}
 
-	result, err := h.settle(ctx, a, invoice.NewRequest(a.jobID, a.number(), job))
+	result, err := h.settle(ctx, a, h.request(a, job))
+	if errors.Is(err, invoice.ErrNotAccepted) {
+		return h.refuseDirect(ctx, a)
+	}
 	if errors.As(err, &invalid) {
 		return h.refuse(ctx, a, invoice.Invalid, invalid.Error())
 	}
@@ -193,26 +226,40 @@ func (h *Handler) run(ctx context.Context, a *attempt) (end invoice.End, err err
 	return a.result(result), nil
 }
 
+func (h *Handler) request(a *attempt, job *invoice.Job) invoice.Request {
+	r := invoice.NewRequest(a.jobID, a.number(), job)
+	r.FromLedger, r.Payload, r.LedgerOnly = a.fromLedger, a.payload, h.options.LedgerOnly
+	return r
+}
+
 // settle finds the job's result and has it recorded, unless it is a conflict. A done entry whose invoice the database
 // doesn't hold, as after a restore, is deleted, and the job takes the normal path; if such entries come back, Redis isn't
 // asked any more.
 func (h *Handler) settle(ctx context.Context, a *attempt, r invoice.Request) (invoice.Result, error) {
-	key := r.Job.TransactionID
 	for range maxStale {
 		result, entry, err := h.race(ctx, a, r)
 		if err == nil && !result.Recorded && result.Outcome != invoice.Conflict {
 			end := a.result(result)
+			end.LedgerOnly = r.LedgerOnly
 			err = h.record(ctx, &end)
 		}
 		if entry == nil || !errors.Is(err, invoice.ErrNotInvoiced) {
 			return result, err
 		}
-		h.log.WarnContext(ctx, "done entry without an invoice: deleted", "transaction_id", key, "job_id", a.jobID)
-		if _, err := h.locker.Forget(ctx, key, entry.Value); err != nil {
-			return invoice.Result{}, redisError(err)
+		if err := h.forget(ctx, a, r, entry); err != nil {
+			return invoice.Result{}, err
 		}
 	}
 	return h.generateUnlocked(ctx, a, r)
+}
+
+// forget deletes a done entry that says something else than the database.
+func (h *Handler) forget(ctx context.Context, a *attempt, r invoice.Request, entry *locking.DoneError) error {
+	h.log.WarnContext(ctx, "done entry without an invoice: deleted", "transaction_id", r.Job.TransactionID, "job_id", a.jobID)
+	if _, err := h.locker.Forget(ctx, r.Job.TransactionID, entry.Value); err != nil {
+		return redisError(err)
+	}
+	return nil
 }
 
 // race asks for the transaction's lock until it has a result: by making the invoice, by the done entry (which it
@@ -235,6 +282,9 @@ func (h *Handler) race(ctx context.Context, a *attempt, r invoice.Request) (resu
 				return invoice.Result{}, done, invoice.ErrNotInvoiced
 			}
 			result, err = h.generator.Known(ctx, r, known, reason)
+			if err == nil && *result.Invoice != known {
+				err = h.forget(ctx, a, r, done) // nothing was decided by it
+			}
 			return result, done, err
 		case !errors.As(err, &held):
 			return invoice.Result{}, nil, redisError(err)

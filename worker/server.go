@@ -41,6 +41,8 @@ type Options struct {
 	// Owns tells whether the queues are ours to consume just now; while they aren't, nothing is fetched. It must return at
 	// once. Default: they always are.
 	Owns func() bool
+	// LedgerOnly refuses jobs that were enqueued straight into Redis: they are recorded as failed, and not invoiced.
+	LedgerOnly bool
 	// Logger gets one line for each ended job. Default: none is written.
 	Logger *slog.Logger
 	// Observe is told what happens to the jobs, from many goroutines at once; it must return soon. Default: nobody is told.

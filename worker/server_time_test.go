@@ -195,6 +195,10 @@ func (n noInvoices) Known(context.Context, invoice.Request, invoice.Invoice, inv
 
 func (n noInvoices) Record(context.Context, invoice.End) error { return nil }
 
+func (n noInvoices) Accepted(context.Context, string) ([]byte, bool, error) { return nil, false, nil }
+
+func (n noInvoices) CountAttempt(context.Context, string, []byte) (int, error) { return 0, nil }
+
 // A job that a worker with a wrong clock puts back comes back when its delay is over, to whomever; and so soon that the
 // worker's own clock can't have been asked.
 func TestDelaysAreRedisDelays(t *testing.T) {

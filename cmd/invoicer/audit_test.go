@@ -120,7 +120,7 @@ func TestAuditPasses(t *testing.T) {
 		"jobs in the ledger: 1 enqueued",
 		"1 waiting, which is no fault",
 		"1h30m0s enqueued T3 bulk 0 no worker is running job-4",
-		"ok: all 14 checks of schema "+b.schema+" at 20",
+		"ok: all 15 checks of schema "+b.schema+" at 20",
 	)
 }
 
@@ -207,7 +207,7 @@ func TestAuditOfNothing(t *testing.T) {
 	if code != exitOK {
 		t.Errorf("exit code %d", code)
 	}
-	wantLines(t, out, "no invoices", "jobs in the ledger: none", "ok: all 14 checks ")
+	wantLines(t, out, "no invoices", "jobs in the ledger: none", "ok: all 15 checks ")
 }
 
 func TestAuditNeedsTheSchema(t *testing.T) {

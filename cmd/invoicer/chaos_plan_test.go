@@ -24,11 +24,13 @@ const (
 	postgresPause  = "postgres paused for 3s"
 	wrongDone      = "done entries of invoices that don't exist"
 	locksDeleted   = "locks deleted in mid-work"
+	redisLies      = "redis lies about jobs and invoices"
 	pauseOfServers = 3 * time.Second
 )
 
 var mishapKinds = []string{
 	processFault, processFault, processFault, processFault, termination, workerKill, flush, redisEmpty, redisOlder, redisPause, postgresKill, postgresPause, wrongDone, locksDeleted,
+	redisLies,
 }
 
 // A mishap is one thing that goes wrong.
@@ -135,7 +137,7 @@ func TestPlans(t *testing.T) {
 			seen[m.what] = true
 		}
 	}
-	if len(seen) != 13 {
+	if len(seen) != 14 {
 		t.Errorf("200 seeds know %d ways to go wrong: %v", len(seen), seen)
 	}
 }

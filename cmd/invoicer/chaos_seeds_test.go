@@ -102,8 +102,12 @@ type seedRun struct {
 
 func playSeed(t *testing.T, seed uint64) *checker.Report {
 	r := newRand(seed)
-	p := newPlan(seed, r)
+	return playPlan(t, newPlan(seed, r), r)
+}
+
+func playPlan(t *testing.T, p plan, r *rand.Rand) *checker.Report {
 	t.Log(p)
+	seed := p.seed
 	begun := time.Now()
 	x := &seedRun{t: t, plan: p, rand: r, redis: sandboxtest.PrivateRedis(t)}
 	var url, schema string
@@ -284,6 +288,8 @@ func (x *seedRun) happen(m mishap) error {
 		x.breakDown(x.postgres.Pause, pauseOfServers, x.postgres.Resume)
 	case wrongDone:
 		return x.plantDone(ctx)
+	case redisLies:
+		x.breakDown(x.lie, 0, func() error { return nil })
 	case locksDeleted:
 		x.breakDown(func() error { return x.deleteLocks() }, 0, func() error { return nil })
 	case keysDeleted, keysMadeUp:

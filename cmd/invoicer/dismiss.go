@@ -18,10 +18,10 @@ func (a app) dismissCommand() *cobra.Command {
 	var by invoice.Actor
 	cmd := &cobra.Command{
 		Use:     "dismiss JOB_ID --reason TEXT",
-		Short:   "Mark a failed job as dealt with, so that nobody replays it",
+		Short:   "Mark a failed job as dealt with, so that nobody does it any more",
 		GroupID: groupWork,
-		Long: `Marks a failed job as dealt with in another way. It stays on record with its outcome, who dismissed it and why, and is not
-replayed any more.`,
+		Long: `Marks a failed job as dealt with in another way. It stays on record with its outcome, who dismissed it and why. It is not
+replayed any more, nor done when somebody runs its task in the queue; 'invoicer restore' undoes that.`,
 		Example: `  invoicer dismiss 019e2c66-4f0c-7c1e-b9a2-5d3f0c6f1a77 --reason 'TICKET-18: credited by hand'`,
 		Args:    oneArg("the job's id"),
 	}
@@ -53,14 +53,14 @@ replayed any more.`,
 		}
 		defer store.Close()
 		done := dismissal{JobID: args[0], State: "dismissed", Changed: true}
-		var other *postgres.NotFailedError
+		var other *postgres.StateError
 		switch err := store.Dismiss(cmd.Context(), args[0], by); {
 		case errors.Is(err, postgres.ErrNoJob):
-			return fmt.Errorf("the ledger of schema %s has no job %s: `invoicer status` shows a transaction's jobs with their ids", cfg.Database.Schema, args[0])
+			return unknownJob(cfg, args[0])
 		case errors.As(err, &other) && other.State == "dismissed":
 			done.Changed = false
 		case errors.As(err, &other):
-			return fmt.Errorf("%w; only a failed job can be dismissed", other)
+			return fmt.Errorf("job %s has not failed, it is %s; only a failed job can be dismissed", other.JobID, other.State)
 		case err != nil:
 			return withoutTables(cfg.Database.Schema, err)
 		}

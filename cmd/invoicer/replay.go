@@ -16,6 +16,7 @@ import (
 
 	"invoicer/config"
 	"invoicer/invoice"
+	"invoicer/invoice/postgres"
 	"invoicer/worker/ledger"
 )
 
@@ -39,12 +40,13 @@ there. What was invoiced meanwhile becomes a duplicate, never a second invoice.
 
 Say which failed jobs are meant: --all, or flags that they must fit, all of them; of a flag given several times, one. Jobs
 whose payload still can't be an invoice, or isn't kept any more, are listed and stay as they are, and dismissed jobs stay
-dismissed. To run it twice does no harm: what is still on its way is not sent again, and what has failed again is.
+dismissed until 'invoicer restore' makes them failed ones again. A job that --job names must be a failed one: otherwise the
+exit code is 1, and what it is instead is said. To run it twice does no harm: what is still on its way is not sent again, and what has failed again is.
 
 With --dry-run it says of each job what would become of it if it were sent now, and changes nothing. Each is looked at by
 itself: of two jobs for one transaction, both would create its invoice, and then the second becomes a duplicate.
 
-'invoicer replay history' shows who replayed or dismissed what, and what came of it.`,
+'invoicer replay history' shows who replayed, dismissed or restored what, and what came of it.`,
 		Example: `  invoicer replay --outcome failed --since 24h --dry-run
   invoicer replay --reason 'series' --rate 50 --note 'TICKET-17: series renamed'
   invoicer replay --job 019e2c66-4f0c-7c1e-b9a2-5d3f0c6f1a77
@@ -192,6 +194,31 @@ func parseMoment(text string, now time.Time) (time.Time, error) {
 	return now.Add(-ago), nil
 }
 
+// notFailed says, of each job that isn't a failed one, what it is instead.
+func notFailed(ctx context.Context, cfg *config.Config, store *postgres.Store, ids []string) (problems, err error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	states, err := store.States(ctx, ids)
+	if err != nil {
+		return nil, withoutTables(cfg.Database.Schema, err)
+	}
+	var all []error
+	for _, id := range ids {
+		switch state, ok := states[id]; {
+		case !ok:
+			all = append(all, unknownJob(cfg, id))
+		case state == "dismissed":
+			all = append(all, fmt.Errorf("job %s is dismissed: `invoicer restore %[1]s` makes it a failed job again", id))
+		case state == "done":
+			all = append(all, fmt.Errorf("job %s has not failed, it is done: `invoicer status --job %[1]s` shows what came of it", id))
+		case state != "failed":
+			all = append(all, fmt.Errorf("job %s has not failed, it is %s, and waits for a worker", id, state))
+		}
+	}
+	return errors.Join(all...), nil
+}
+
 func (r *replayRun) run(cmd *cobra.Command, cfg *config.Config) error {
 	numbering, err := newNumbering(cfg.Numbering)
 	if err != nil {
@@ -207,6 +234,10 @@ func (r *replayRun) run(cmd *cobra.Command, cfg *config.Config) error {
 	}
 	defer store.Close()
 
+	otherwise, err := notFailed(ctx, cfg, store, r.options.Filter.JobIDs)
+	if err != nil {
+		return err
+	}
 	r.options.Begin, r.options.Observe = out.begin, out.replayed
 	replayer := ledger.NewReplayer(store, invoice.NewForecaster(invoice.NewGenerator(store, numbering), store))
 	sum, runErr := replayer.Run(ctx, r.options)
@@ -216,7 +247,7 @@ func (r *replayRun) run(cmd *cobra.Command, cfg *config.Config) error {
 	}
 	switch {
 	case runErr == nil:
-		return nil
+		return otherwise
 	case errors.Is(runErr, errSignal), errors.Is(context.Cause(ctx), errSignal):
 		runErr = errors.New("stopped by a signal")
 	default:

@@ -12,8 +12,8 @@ func (a app) replayHistoryCommand() *cobra.Command {
 	var jobID string
 	cmd := &cobra.Command{
 		Use:   "history",
-		Short: "Show who replayed or dismissed which jobs, and what came of it",
-		Long: `Shows who replayed or dismissed which failed jobs and when, the latest first, and what came of it: the outcome before the
+		Short: "Show who replayed, dismissed or restored which jobs, and what came of it",
+		Long: `Shows who replayed, dismissed or restored which failed jobs and when, the latest first, and what came of it: the outcome before the
 next replay, or else how the job stands now.`,
 		Args: noArgs,
 	}

@@ -205,7 +205,7 @@ func writeReport(out io.Writer, r *postgres.Report) {
 		section(out, "jobs", []string{"updated_at", "state", "outcome", "invoice", "attempts", "queue", "producer", "job_id", "reason"}, rows)
 	}
 	if len(actions) > 0 {
-		section(out, "replays and dismissals", []string{"acted_at", "action", "actor", "after", "job_id", "note"}, actions)
+		section(out, "replays, dismissals and restorations", []string{"acted_at", "action", "actor", "after", "job_id", "note"}, actions)
 	}
 }
 

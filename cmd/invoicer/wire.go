@@ -195,7 +195,8 @@ func (w *workplace) newWorker(name string, queues map[string]int, observe func(w
 	handler, err := worker.NewHandler(w.generator, w.locker, w.store, worker.Options{
 		Name: name, Concurrency: w.cfg.Worker.Concurrency, Queues: queues,
 		JobTimeout: w.cfg.Worker.JobTimeout, ShutdownTimeout: w.cfg.Worker.ShutdownTimeout,
-		MaxRetry: noneIfZero(w.cfg.Worker.MaxRetry), LockWait: noneIfZero(w.cfg.Lock.Wait), CacheTTL: w.cfg.Idempotency.CacheTTL,
+		LedgerOnly: w.cfg.Worker.Direct == "refuse",
+		MaxRetry:   noneIfZero(w.cfg.Worker.MaxRetry), LockWait: noneIfZero(w.cfg.Lock.Wait), CacheTTL: w.cfg.Idempotency.CacheTTL,
 		Installation: w.databaseID, Owns: w.keeper.Owns,
 		Logger: w.log, Observe: observe, DatabaseTime: w.store.Now, BaseContext: w.values,
 	})

@@ -44,6 +44,13 @@ type key struct{}
 // With returns a context in which h is called at every point.
 func With(ctx context.Context, h Hook) context.Context { return context.WithValue(ctx, key{}, h) }
 
+// Planted tells whether a hook is called at the points. Where none is, steps between which a point lies may be taken
+// together.
+func Planted(ctx context.Context) bool {
+	_, ok := ctx.Value(key{}).(Hook)
+	return ok
+}
+
 // Hit passes point p.
 func Hit(ctx context.Context, p Point) error {
 	if h, ok := ctx.Value(key{}).(Hook); ok {

@@ -86,6 +86,9 @@ const (
 	forgedEntry       hazard = "somebody writes locks and done entries"
 	sharedRedis       hazard = "two installations share a Redis"
 	copied            hazard = "a copy of a database is started beside it"
+	lies              hazard = "Redis says of a job something else than was accepted"
+	dismissedRuns     hazard = "somebody runs what was dismissed"
+	foundUnreplicated hazard = "what is found was committed on the primary alone"
 )
 
 // hazards are all of them. One that is known besides has no code to be broken: NOTIFY in the callers' transactions, in
@@ -95,12 +98,12 @@ func hazards() []hazard {
 		pausedWorker, crashAfterLocking, lostReplyToSet, winnerFails, killed, lostCommit, burntNumber, pausedCounter,
 		blindConflict, sameKey, failover, flushed, evicted, halfForgotten, lostLease, lostAck, lostEnqueue, shutdown, undecodable,
 		retriesUsedUp, oldSnapshot, badText, restored, storm, redisDown, postgresDown, redisRefuses, postgresRefuses, slowVisitors, rebinding, otherSlot,
-		wrongClock, forgedEntry, sharedRedis, copied, pooler,
+		wrongClock, forgedEntry, sharedRedis, copied, pooler, lies, dismissedRuns, foundUnreplicated,
 	}
 }
 
 func mutants() []mutant {
-	return slices.Concat(ofLocking(), ofDomain(), ofStore(), ofWorker(), ofClocks(), ofLedger(), ofQueue(), ofOwners(), ofProgram(), ofReadiness(), ofListener(), ofOperating(), ofPooler())
+	return slices.Concat(ofLocking(), ofDomain(), ofStore(), ofWorker(), ofClocks(), ofLedger(), ofEnds(), ofQueue(), ofOwners(), ofProgram(), ofReadiness(), ofListener(), ofOperating(), ofPooler())
 }
 
 // apply returns the files that a mutant changes, as they are after it.

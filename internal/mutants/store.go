@@ -56,7 +56,7 @@ func ofStore() []mutant {
 		},
 		{
 			name: "a group of duplicates is answered as one", promise: classified, hazard: restored,
-			changes: []change{{"invoice/postgres/record.go", "d := group[p.Member-1]", "d := group[0]"}},
+			changes: []change{{"invoice/postgres/record.go", "g := group[p.Member-1]", "g := group[0]"}},
 			in:      theStore, tests: []string{"TestDuplicatesTogether"},
 		},
 		{
@@ -77,7 +77,7 @@ func ofStore() []mutant {
 		{
 			name: "a failed end replaces the good one of a direct job", promise: classified, hazard: lostAck,
 			changes: []change{{
-				"invoice/postgres/record.go",
+				"invoice/postgres/record_bad.go",
 				"WHERE NOT EXISTS (SELECT FROM invoicer.invoices WHERE transaction_id = ? AND job_id = ?)\n  AND NOT EXISTS (SELECT FROM invoicer.duplicate_attempts WHERE job_id = ?)",
 				"WHERE (?::text, ?::text, ?::text) IS NOT NULL",
 			}},
@@ -85,18 +85,18 @@ func ofStore() []mutant {
 		},
 		{
 			name: "a failed end overwrites a row that is done", promise: classified, hazard: lostAck,
-			changes: []change{{"invoice/postgres/record.go", "WHERE invoice_jobs.state IN ('enqueued', 'failed') AND invoice_jobs.transaction_id", "WHERE invoice_jobs.transaction_id"}},
+			changes: []change{{"invoice/postgres/record_bad.go", "WHERE invoice_jobs.state IN ('enqueued', 'failed') AND `+", "WHERE `+"}},
 			in:      theStore, tests: []string{"TestDoneStaysDone"},
 		},
 		{
 			name: "a payload that is no text is recorded as text", promise: noneLost, hazard: badText,
-			changes: []change{{"invoice/postgres/record.go", "utf8.ValidString(payload) && !strings.ContainsRune(payload, 0) {", "utf8.ValidString(payload) || payload != \"\" {"}},
+			changes: []change{{"invoice/postgres/record_bad.go", "utf8.ValidString(payload) && !strings.ContainsRune(payload, 0) {", "utf8.ValidString(payload) && !strings.ContainsRune(payload, 0) || payload != \"\" {"}},
 			in:      theStore, tests: []string{"TestRecordFailed"},
 		},
 		{
 			name: "an end is recorded against an invoice that isn't there", promise: classified, hazard: restored,
 			changes: []change{{
-				"migrations/00006_record_duplicates.sql",
+				ends,
 				"AND invoices.transaction_id = a.invoiced AND invoices.fingerprint = a.fingerprint",
 				"AND (invoices.transaction_id = a.invoiced OR true)",
 			}},

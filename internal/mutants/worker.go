@@ -72,22 +72,22 @@ func ofWorker() []mutant {
 		},
 		{
 			name: "the ledger's job goes by its task's id", promise: classified, hazard: lostEnqueue,
-			changes: []change{{"worker/attempt.go", "headers[client.JobIDHeader]; id != \"\" {", "headers[client.JobIDHeader]; id != \"\" && taskID == \"\" {"}},
+			changes: []change{{"worker/identity.go", "return []string{storableID(named)}", "return []string{storableID(taskID)}"}},
 			in:      in, tests: []string{"TestJobOfTheLedger"},
 		},
 		{
 			name: "a failed job isn't recorded before it is archived", promise: noneLost, hazard: retriesUsedUp,
-			changes: []change{{handler, "\t\tend, err = h.giveUp(ctx, a, err)\n\t}\n\tif err != nil {", "\t\terr = errors.Join(err, asynq.SkipRetry)\n\t}\n\tif err != nil {"}},
+			changes: []change{{handler, "\t\treturn h.giveUp(ctx, a, err)\n\t}\n\treturn end, err\n", "\t\terr = errors.Join(err, asynq.SkipRetry)\n\t}\n\treturn end, err\n"}},
 			in:      in, tests: []string{"TestRetriesUsedUp/error"},
 		},
 		{
 			name: "the queue's own limit archives a job in mid-outage", promise: noneLost, hazard: retriesUsedUp,
-			changes: []change{{handler, "!errors.Is(err, asynq.SkipRetry) && a.retried >= a.limit {", "!errors.Is(err, asynq.SkipRetry) && a.retried > a.limit {"}},
+			changes: []change{{handler, "!errors.Is(err, asynq.SkipRetry) && a.final {", "!errors.Is(err, asynq.SkipRetry) && a.final && a.retried > a.limit {"}},
 			in:      in, tests: []string{"TestForeignRetryLimit"},
 		},
 		{
 			name: "retries never run out", promise: recovers, hazard: retriesUsedUp,
-			changes: []change{{"worker/attempt.go", "return isFailure(err) && a.retried >= min(maxRetry, a.limit) ||", "return isFailure(err) && a.retried > min(maxRetry, a.limit) ||"}},
+			changes: []change{{"worker/bad_end.go", "return failures >= limit, err", "return failures > limit, err"}},
 			in:      in, tests: []string{"TestRetriesUsedUp/error"},
 		},
 		{
@@ -102,12 +102,12 @@ func ofWorker() []mutant {
 		},
 		{
 			name: "a job that kills its workers does so for ever", promise: recovers, hazard: killed,
-			changes: []change{{handler, "if a.retried > h.options.MaxRetry+maxCrashes {", "if a.retried < 0 {"}},
+			changes: []change{{"worker/bad_end.go", "if a.retried <= h.options.MaxRetry+maxCrashes || a.counted {", "if a.retried >= 0 || a.counted {"}},
 			in:      in, tests: []string{"TestJobThatKillsItsWorkers"},
 		},
 		{
 			name: "a failed end doesn't wait for a commit under way", promise: classified, hazard: lostLease,
-			changes: []change{{"invoice/postgres/record.go", "tx.Exec(\"SELECT \"+lockEnd, e.JobID)", "tx.Exec(\"SELECT ?::text\", e.JobID)"}},
+			changes: []change{{"invoice/postgres/record_bad.go", "tx.Exec(\"SELECT \"+lockEnd, e.JobID)", "tx.Exec(\"SELECT ?::text\", e.JobID)"}},
 			in:      in, tests: []string{"TestGivenUpWhileTheInvoiceIsBeingCommitted"},
 		},
 		{

@@ -54,6 +54,8 @@ func (a *array) optional(s string) {
 
 func (a *array) integer(n int64) { *a = strconv.AppendInt(a.next(), n, 10) }
 
+func (a *array) boolean(b bool) { *a = strconv.AppendBool(a.next(), b) }
+
 // decimal adds NULL for nil.
 func (a *array) decimal(d *invoice.Decimal) {
 	if d == nil {

@@ -76,6 +76,12 @@ func outage(err error) bool {
 		pgconn.SafeToRetry(err)
 }
 
+// isCode tells whether the server answered with the error code.
+func isCode(err error, code string) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == code
+}
+
 // violates tells whether the database refused because of the named constraint.
 func violates(err error, constraint string) bool {
 	var pg *pgconn.PgError

@@ -10,18 +10,17 @@ import (
 
 // Waiting is how many drafts wait for the next transaction.
 func (s *Store) Waiting() int {
-	s.writes.mu.Lock()
-	defer s.writes.mu.Unlock()
-	return len(s.writes.waiting)
+	waiting, _ := s.lanes.free.Waits()
+	return waiting
 }
 
 // RecordTogether records duplicates in one statement, and returns what became of each.
 func (s *Store) RecordTogether(ctx context.Context, ends []invoice.End) []error {
-	group := make([]*duplicateRecord, len(ends))
+	group := make([]*goodEnd, len(ends))
 	for i, e := range ends {
-		group[i] = &duplicateRecord{end: e}
+		group[i] = &goodEnd{end: e}
 	}
-	s.writeDuplicates(ctx, group)
+	s.writeGoodEnds(ctx, group)
 	errs := make([]error, len(ends))
 	for i, d := range group {
 		errs[i] = d.err
@@ -47,9 +46,9 @@ func literal[T any](elements []T, add func(*array, T)) string {
 
 // Storm is what the store takes for a storm of duplicates.
 func (s *Store) Storm(invoiceIDs ...int64) int {
-	gone := make([]*duplicateRecord, len(invoiceIDs))
+	gone := make([]*goodEnd, len(invoiceIDs))
 	for i, id := range invoiceIDs {
-		gone[i] = &duplicateRecord{end: invoice.End{Invoice: &invoice.Invoice{ID: id}}}
+		gone[i] = &goodEnd{end: invoice.End{Invoice: &invoice.Invoice{ID: id}}}
 	}
 	return s.stormAfter(gone)
 }
@@ -81,19 +80,19 @@ func (g *group[T]) Busy() bool {
 }
 
 // SetPatience sets how long the duplicates of a storm wait for each other.
-func (s *Store) SetPatience(d time.Duration) { s.duplicates.SetPatience(d) }
+func (s *Store) SetPatience(d time.Duration) { s.goodEnds.SetPatience(d) }
 
 // SetPatience is for a group that is not about to wait.
 func (g *group[T]) SetPatience(d time.Duration) { g.patience = d }
 
 // DuplicatesWaiting tells how many duplicates wait.
 func (s *Store) DuplicatesWaiting() int {
-	n, _ := s.duplicates.Waits()
+	n, _ := s.goodEnds.Waits()
 	return n
 }
 
 // Recording tells whether duplicates are being recorded.
-func (s *Store) Recording() bool { return s.duplicates.Busy() }
+func (s *Store) Recording() bool { return s.goodEnds.Busy() }
 
 // LocalSettings is what a transaction on one of the store's connections begins with.
 func (s *Store) LocalSettings(t *testing.T) (statement string) {

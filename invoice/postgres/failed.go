@@ -2,8 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -111,7 +109,7 @@ WITH asked AS (
     WHERE jobs.state = 'failed' AND jobs.dispatch = asked.dispatch AND jobs.payload IS NOT NULL
     ORDER BY jobs.id FOR UPDATE OF jobs
 ), replayed AS (
-    UPDATE invoicer.invoice_jobs jobs SET state = 'accepted', dispatch = jobs.dispatch + 1, outcome = NULL, reason = NULL, invoice_id = NULL,
+    UPDATE invoicer.invoice_jobs jobs SET state = 'accepted', dispatch = jobs.dispatch + 1, attempts = 0, outcome = NULL, reason = NULL, invoice_id = NULL,
         transaction_id = asked.transaction_id, idempotency_key = asked.idempotency_key, producer = asked.producer, updated_at = now()
     FROM was JOIN asked ON asked.id = was.id WHERE jobs.id = was.id AND jobs.state = 'failed'
     RETURNING jobs.id
@@ -124,53 +122,11 @@ RETURNING job_id`,
 	return replayed, classify(err)
 }
 
-// ErrNoJob says that the ledger has no job of that id.
-var ErrNoJob = errors.New("no such job in the ledger")
-
-// A NotFailedError says that nothing can be dismissed, as the job hasn't failed.
-type NotFailedError struct {
-	JobID string
-	State string // accepted, enqueued, done or dismissed
-}
-
-func (e *NotFailedError) Error() string {
-	return fmt.Sprintf("job %s has not failed, it is %s", e.JobID, e.State)
-}
-
-// Dismiss marks a failed job as dealt with, and writes down by whom and, in the note, why. Its outcome and reason stay. It
-// returns [ErrNoJob], or a [*NotFailedError], and has changed nothing then.
-func (s *Store) Dismiss(ctx context.Context, jobID string, by invoice.Actor) error {
-	var states []string
-	err := s.autocommit(ctx, func(db *gorm.DB) error {
-		return db.Raw(`
-WITH was AS (
-    SELECT id, job_id, state, dispatch, outcome, reason FROM invoicer.invoice_jobs WHERE job_id = ? FOR UPDATE
-), dismissed AS (
-    UPDATE invoicer.invoice_jobs SET state = 'dismissed', updated_at = now()
-    FROM was WHERE invoice_jobs.id = was.id AND was.state = 'failed'
-    RETURNING invoice_jobs.id
-), written AS (
-    INSERT INTO invoicer.invoice_job_actions (job_id, action, actor, note, dispatch, outcome, reason)
-    SELECT was.job_id, 'dismiss', ?, ?, was.dispatch, was.outcome, was.reason FROM was JOIN dismissed USING (id)
-)
-SELECT state FROM was`, jobID, storable(by.Name), storable(by.Note)).Scan(&states).Error
-	})
-	switch {
-	case err != nil:
-		return classify(err)
-	case len(states) == 0:
-		return ErrNoJob
-	case states[0] != "failed":
-		return &NotFailedError{JobID: jobID, State: states[0]}
-	}
-	return nil
-}
-
 // A JobAction is what somebody did about a failed job. Keys are named like the columns.
 type JobAction struct {
 	ID       int64     `json:"id"`
 	JobID    string    `json:"job_id"`
-	Action   string    `json:"action"` // replay, dismiss
+	Action   string    `json:"action"` // replay, dismiss, restore
 	Actor    string    `json:"actor"`
 	Note     *string   `json:"note"`
 	Dispatch int       `json:"dispatch"` // which one had failed
@@ -197,7 +153,7 @@ func (s *Store) History(ctx context.Context, jobID string, limit int) ([]PastAct
 	past := []PastAction{}
 	err := s.db.WithContext(ctx).Raw(`
 SELECT acts.*, jobs.transaction_id,
-    CASE WHEN next.id IS NOT NULL THEN next.outcome WHEN jobs.state = 'dismissed' THEN jobs.state ELSE coalesce(jobs.outcome, jobs.state) END AS came_to,
+    CASE WHEN acts.action = 'dismiss' THEN 'dismissed' WHEN next.id IS NOT NULL THEN next.outcome ELSE coalesce(jobs.outcome, jobs.state) END AS came_to,
     CASE WHEN next.id IS NULL THEN invoices.invoice_number END AS invoice_number
 FROM (SELECT * FROM invoicer.invoice_job_actions `+where+` ORDER BY id DESC LIMIT ?) acts
 JOIN invoicer.invoice_jobs jobs ON jobs.job_id = acts.job_id

@@ -159,7 +159,7 @@ func TestDismiss(t *testing.T) {
 	if err := b.store.Dismiss(t.Context(), "a", by); err != nil {
 		t.Error(err)
 	}
-	var other *postgres.NotFailedError
+	var other *postgres.StateError
 	if err := b.store.Dismiss(t.Context(), "a", by); !errors.As(err, &other) || other.State != "dismissed" {
 		t.Errorf("a dismissed job: error %v", err)
 	}

@@ -5,11 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
-
-	"github.com/jackc/pgx/v5/pgconn"
-	"gorm.io/gorm"
+	"time"
 
 	"invoicer/internal/fault"
 	"invoicer/invoice"
@@ -33,6 +30,9 @@ type write struct {
 	draft *invoice.Draft
 	size  int // in bytes, about
 
+	keys     [4]string         // what others may hold of it: transaction, key, job, slot
+	obstacle obstacle          // what kept it from being written in its group
+	accepted bool              // by the ledger, its job is
 	ledgerID int64             // of its job's row in the ledger, if it has one
 	number   int64             // its own in the slot
 	made     *invoice.Invoice  // what is written, once it has its number
@@ -40,9 +40,17 @@ type write struct {
 	err      error
 }
 
+func newWrite(ctx context.Context, d *invoice.Draft) *write {
+	return &write{ctx: ctx, draft: d, size: sizeOf(d), keys: [...]string{
+		"t" + d.Job.TransactionID, "k" + d.Job.IdempotencyKey, "j" + d.JobID, "s" + d.Slot.Series + " " + d.Slot.Period,
+	}}
+}
+
 // apart: of a transaction, a key and a job, one goes first, and the next finds what it has done.
-func (w *write) apart() []string {
-	return []string{"t" + w.draft.Job.TransactionID, "k" + w.draft.Job.IdempotencyKey, "j" + w.draft.JobID}
+func (w *write) apart() []string { return w.keys[:3] }
+
+func (w *write) reset() {
+	w.obstacle, w.ledgerID, w.made, w.inserted, w.err = none, 0, nil, invoice.Insertion{}, nil
 }
 
 func (w *write) weigh() int { return w.size }
@@ -64,8 +72,8 @@ func sizeOf(d *invoice.Draft) int {
 // the next one; whether one of them can't be written is nothing to the others. After the commit's reply was lost, it
 // finds out on a fresh connection what is true.
 func (s *Store) Insert(ctx context.Context, d *invoice.Draft) (invoice.Insertion, error) {
-	w := &write{ctx: ctx, draft: d, size: sizeOf(d)}
-	if err := s.writes.join(ctx, w); err != nil {
+	w := newWrite(ctx, d)
+	if err := s.lanes.pass(ctx, w); err != nil {
 		return invoice.Insertion{}, classify(err)
 	}
 	switch err := w.err; {
@@ -91,9 +99,27 @@ func (s *Store) Insert(ctx context.Context, d *invoice.Draft) (invoice.Insertion
 // maxDeadlocks is how often a group whose transaction fell victim to a deadlock is tried again.
 const maxDeadlocks = 3
 
-// write brings every member to its end. Where the database refuses the group, its halves are tried: so whoever was meant
-// is soon alone, and the others are written together all the same.
-func (s *Store) write(ctx context.Context, group []*write) {
+// A manner is how a group deals with what others hold.
+type manner struct {
+	wait    time.Duration // for any lock, at most
+	patient bool          // waits for counters, instead of leaving those that are held out
+	jobs    bool          // waits for the ends of jobs likewise
+	create  bool          // creates the counter, which is that of one slot
+	final   bool          // whoever has to wait in vain fails
+	sorting bool          // some member is known to have to wait when it is written
+}
+
+// whenWriting is how long the rows may wait: the counters are held meanwhile.
+func (m manner) whenWriting() time.Duration {
+	if m.sorting {
+		return min(m.wait, sortingWait)
+	}
+	return min(m.wait, shortWait)
+}
+
+// write brings every member to its end, or tells it of its obstacle. Where the database refuses the group, its halves are
+// tried: so whoever was meant is soon alone, and the others are written together all the same.
+func (s *Store) write(ctx context.Context, group []*write, m manner) {
 	defer func() {
 		if p := recover(); p != nil {
 			for _, w := range group {
@@ -102,10 +128,10 @@ func (s *Store) write(ctx context.Context, group []*write) {
 		}
 	}()
 	for deadlocks := 0; len(group) > 0; {
-		err := s.writeTogether(ctx, group)
+		err := s.writeTogether(ctx, group, m)
 		var lost *commitError
 		var planted *faultError
-		var pg *pgconn.PgError
+		var held *heldError
 		switch {
 		case err == nil:
 			return
@@ -115,23 +141,27 @@ func (s *Store) write(ctx context.Context, group []*write) {
 		case errors.As(err, &planted): // its own: the others go on without it
 			planted.of.err = planted
 			group = slices.DeleteFunc(slices.Clone(group), func(w *write) bool { return w == planted.of })
-		case errors.As(err, &pg) && pg.Code == "40P01" && deadlocks < maxDeadlocks:
+		case isCode(err, "40P01") && deadlocks < maxDeadlocks:
 			deadlocks++
+		case errors.As(err, &held) && !m.final:
+			s.sortOut(ctx, group, m, held)
+			return
 		case len(group) == 1, outage(err):
 			for _, w := range group {
 				w.err = err
 			}
 			return
 		default:
-			group = slices.DeleteFunc(slices.Clone(group), func(w *write) bool {
-				w.err = w.ctx.Err()
-				return w.err != nil // nobody waits for it any more
-			})
-			s.write(ctx, group[:len(group)/2])
-			s.write(ctx, group[len(group)/2:])
+			s.halve(ctx, group, m)
 			return
 		}
 	}
+}
+
+func (s *Store) halve(ctx context.Context, group []*write, m manner) {
+	group = present(group)
+	s.write(ctx, group[:len(group)/2], m)
+	s.write(ctx, group[len(group)/2:], m)
 }
 
 // A faultError is what a fault point of one member returned.
@@ -166,169 +196,99 @@ func hit(group []*write, p fault.Point) (err error) {
 	return nil
 }
 
-// writeTogether writes a group in one transaction, of five round trips however large it is. It decides about each member:
-// its row is written, or inserted tells what exists, or err why it can't be. An error of its own means that nothing is
-// decided; after a [*commitError], that nobody knows.
-func (s *Store) writeTogether(ctx context.Context, group []*write) (err error) {
+// planted tells whether a member has a fault point between the statements, so that they can't go together.
+func planted(group []*write) bool {
+	return slices.ContainsFunc(group, func(w *write) bool { return fault.Planted(w.ctx) })
+}
+
+// writeTogether writes a group in one transaction, of two round trips however large it is: what locks and finds, and what
+// writes and commits. It decides about each member: its row is written, or inserted tells what exists, or err why it can't
+// be, or its obstacle who has to be waited for. An error of its own means that nothing is decided; after a [*commitError],
+// that nobody knows.
+func (s *Store) writeTogether(ctx context.Context, group []*write, m manner) error {
 	ctx, cancel := context.WithTimeout(ctx, s.options.StatementTimeout+s.options.LockTimeout)
 	defer cancel()
 	for _, w := range group {
-		w.ledgerID, w.made, w.inserted, w.err = 0, nil, invoice.Insertion{}, nil
+		w.reset()
 	}
-	tx := s.db.WithContext(ctx).Begin()
-	if tx.Error != nil {
-		return tx.Error
-	}
-	defer func() {
-		if err != nil && !errors.As(err, new(*commitError)) {
-			tx.Rollback() // the error that led here says more than a failing rollback
+	return begin(ctx, s.db, m.wait, func(f *flight) error {
+		locked, err := lockAndFind(ctx, f, group, m)
+		if err != nil {
+			return asHeld(err, false)
 		}
-	}()
-	counters, err := lockCounters(tx, group)
-	if err != nil {
-		return err
-	}
-	if err := hit(group, fault.Numbered); err != nil {
-		return err
-	}
-	// In a statement of its own, after the wait for the counters: its snapshot sees what was committed meanwhile.
-	if err := findExisting(tx, group); err != nil {
-		return err
-	}
-	rows := number(group, counters)
-	if len(rows) == 0 {
-		tx.Rollback() // there is nothing to keep
-		return nil
-	}
-	if err := writeRows(tx, rows, counters); err != nil {
-		return err
-	}
-	if err := hit(rows, fault.Written); err != nil {
-		return err
-	}
-	if err := tx.Commit().Error; err != nil {
-		return &commitError{cause: err}
-	}
-	for _, w := range rows {
-		w.inserted = invoice.Insertion{Created: w.made}
-	}
-	return nil
+		rows := number(group, locked)
+		if len(rows) == 0 {
+			return nil // there is nothing to keep
+		}
+		return asHeld(writeAndCommit(ctx, f, rows, locked, m), true)
+	})
 }
 
-// counters are the locked counters of the slots, by series and period.
-type counters map[[2]string]*counterRow
-
-type counterRow struct {
-	Series, Period, Kind string
-	LastNumber           int64
-	advanced             bool
-}
-
-func slotKey(slot invoice.Slot) [2]string { return [2]string{slot.Series, slot.Period} }
-
-// lockCounters locks the counters of all members' slots until the transaction ends, in one order for all writers. With
-// them, it locks the members' ends: what else is written about how these jobs ended waits, and sees this transaction's. A
-// member whose slot holds the other kind of document gets its error.
-func lockCounters(tx *gorm.DB, group []*write) (counters, error) {
-	jobIDs := make([]string, len(group))
-	slots := make(map[[2]string]invoice.Slot)
-	for i, w := range group {
-		jobIDs[i] = w.draft.JobID
-		slots[slotKey(w.draft.Slot)] = w.draft.Slot
-	}
-	order := slices.SortedFunc(maps.Keys(slots), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) })
-	series, periods, kinds := make([]string, len(order)), make([]string, len(order)), make([]string, len(order))
-	for i, key := range order {
-		series[i], periods[i], kinds[i] = key[0], key[1], string(slots[key].Kind)
-	}
+func lockAndFind(ctx context.Context, f *flight, group []*write, m manner) (counters, error) {
 	found := make(counters)
+	together := !planted(group)
 	lock := func() error {
-		var rows []counterRow
-		err := tx.Raw(`
-SELECT series, period, kind, last_number, (
-    SELECT count(pg_advisory_xact_lock(job)) FROM (SELECT DISTINCT hashtextextended(id, 0) AS job FROM unnest(?::text[]) AS id ORDER BY 1) AS ends
-) AS locked
-FROM invoicer.invoice_series WHERE (series, period) IN (SELECT * FROM unnest(?::text[], ?::text[])) ORDER BY series, period FOR NO KEY UPDATE`,
-			&jobIDs, &series, &periods).Scan(&rows).Error
-		for i := range rows {
-			found[[2]string{rows[i].Series, rows[i].Period}] = &rows[i]
+		addJobLocks(f, group, m.jobs)
+		addLock(f, group, m.patient, found)
+		if together {
+			// It has a snapshot of its own, taken after the wait for the counters: it sees what was committed meanwhile.
+			addFind(f, group)
 		}
-		return err
+		if err := f.send(ctx); err != nil {
+			return err
+		}
+		place(group, found)
+		return nil
 	}
 	if err := lock(); err != nil {
 		return nil, err
 	}
-	if len(found) < len(order) {
-		err := tx.Exec(`INSERT INTO invoicer.invoice_series (series, period, kind) SELECT * FROM unnest(?::text[], ?::text[], ?::text[])
-ON CONFLICT (series, period) DO NOTHING`, &series, &periods, &kinds).Error
-		if len(group) == 1 && violates(err, "invoice_series_one_kind") {
+	if m.create && len(found) == 0 {
+		for _, w := range group {
+			w.reset()
+		}
+		addCreate(f, group)
+		if err := lock(); len(group) == 1 && violates(err, "invoice_series_one_kind") {
 			return nil, otherKind(group[0].draft.Slot)
-		}
-		if err != nil {
+		} else if err != nil {
 			return nil, err
 		}
-		if err := lock(); err != nil {
-			return nil, err
+		if len(found) == 0 {
+			return nil, fmt.Errorf("series %s has no counter: run `invoicer audit`", group[0].draft.Slot.Series)
 		}
 	}
-	for _, w := range group {
-		counter, ok := found[slotKey(w.draft.Slot)]
-		if !ok {
-			return nil, fmt.Errorf("series %s has no counter: run `invoicer audit`", w.draft.Slot.Series)
-		}
-		if counter.Kind != string(w.draft.Slot.Kind) {
-			w.err = otherKind(w.draft.Slot)
-		}
+	if together {
+		return found, nil
 	}
-	return found, nil
+	free := slices.DeleteFunc(slices.Clone(group), func(w *write) bool { return w.obstacle != none })
+	if err := hit(free, fault.Numbered); err != nil {
+		return nil, err
+	}
+	addFind(f, group)
+	return found, f.send(ctx)
 }
 
-func otherKind(slot invoice.Slot) error {
-	return &invoice.InvalidError{Problems: []invoice.Problem{{
-		Field:   "series",
-		Message: fmt.Sprintf("%s holds the other kind of document, and this is of kind %s; a series holds one kind: send another series", slot.Series, slot.Kind),
-	}}}
-}
-
-// findExisting tells each member what exists of its transaction and key, and which row of the ledger its job has.
-func findExisting(tx *gorm.DB, group []*write) error {
-	transactions, keys, jobIDs := make([]string, len(group)), make([]string, len(group)), make([]string, len(group))
-	for i, w := range group {
-		transactions[i], keys[i], jobIDs[i] = w.draft.Job.TransactionID, w.draft.Job.IdempotencyKey, w.draft.JobID
+func writeAndCommit(ctx context.Context, f *flight, rows []*write, locked counters, m manner) error {
+	if limit := m.whenWriting(); limit < m.wait {
+		f.addLockTimeout(limit)
 	}
-	var rows []struct {
-		Member, ID, LedgerID                                             int64
-		InvoiceNumber, TransactionID, IdempotencyKey, JobID, Fingerprint string
-	}
-	err := tx.Raw(`
-SELECT member, found.*
-FROM unnest(?::text[], ?::text[], ?::text[]) WITH ORDINALITY AS asked (asked_transaction, asked_key, asked_job, member), LATERAL (
-    SELECT id, invoice_number, transaction_id, idempotency_key, job_id, fingerprint, 0 AS ledger_id FROM invoicer.invoices WHERE transaction_id = asked_transaction
-    UNION ALL
-    SELECT id, invoice_number, transaction_id, idempotency_key, job_id, fingerprint, 0 FROM invoicer.invoices WHERE idempotency_key = asked_key
-    UNION ALL
-    SELECT 0, '', '', '', '', '', id FROM invoicer.invoice_jobs WHERE job_id = asked_job AND transaction_id = asked_transaction
-) found`,
-		&transactions, &keys, &jobIDs).Scan(&rows).Error
-	if err != nil {
+	written := false
+	if err := addWrite(f, rows, locked, func() { written = true }); err != nil {
 		return err
 	}
-	for _, r := range rows {
-		w := group[r.Member-1]
-		if r.LedgerID != 0 {
-			w.ledgerID = r.LedgerID
-			continue
+	if planted(rows) {
+		if err := f.send(ctx); err != nil {
+			return err
 		}
-		found := &invoice.Invoice{
-			ID: r.ID, Number: r.InvoiceNumber, TransactionID: r.TransactionID, IdempotencyKey: r.IdempotencyKey,
-			JobID: r.JobID, Fingerprint: r.Fingerprint,
+		if err := hit(rows, fault.Written); err != nil {
+			return err
 		}
-		if r.TransactionID == w.draft.Job.TransactionID {
-			w.inserted.Existing.OfTransaction = found
-		}
-		if r.IdempotencyKey == w.draft.Job.IdempotencyKey {
-			w.inserted.Existing.OfKey = found
-		}
+	}
+	if err := f.commit(ctx, &written); err != nil {
+		return err
+	}
+	for _, w := range rows {
+		w.inserted = invoice.Insertion{Created: w.made}
 	}
 	return nil
 }
@@ -338,12 +298,15 @@ func number(group []*write, locked counters) []*write {
 	var rows []*write
 	for _, w := range group {
 		if w.err != nil || w.inserted.Existing != (invoice.Existing{}) {
+			w.obstacle = none
+		}
+		if w.err != nil || w.inserted.Existing != (invoice.Existing{}) || w.obstacle != none {
 			continue
 		}
 		counter := locked[slotKey(w.draft.Slot)]
-		counter.LastNumber++
+		counter.lastNumber++
 		counter.advanced = true
-		w.number = counter.LastNumber
+		w.number = counter.lastNumber
 		w.made = &invoice.Invoice{
 			Number: w.draft.InvoiceNumber(w.number), TransactionID: w.draft.Job.TransactionID, IdempotencyKey: w.draft.Job.IdempotencyKey,
 			JobID: w.draft.JobID, Fingerprint: w.draft.Fingerprint,
@@ -351,38 +314,4 @@ func number(group []*write, locked counters) []*write {
 		rows = append(rows, w)
 	}
 	return rows
-}
-
-// settle finds out what became of a commit whose reply was lost. While nobody can tell, the answer is
-// [invoice.ErrUnavailable]: the next attempt waits for the counter, which an unfinished commit still holds, and then
-// sees what is true.
-func (s *Store) settle(ctx context.Context, group []*write, lost *commitError) {
-	if answered(lost) {
-		for _, w := range group {
-			w.err = lost
-		}
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.options.CommitCheckTimeout)
-	defer cancel()
-	for _, w := range group {
-		w.inserted = invoice.Insertion{}
-	}
-	err := s.fresh(func(db *gorm.DB) error { return findExisting(db.WithContext(ctx), group) })
-	for _, w := range group {
-		if w.err != nil {
-			continue
-		}
-		there := w.inserted.Existing
-		switch own := there.OfTransaction; {
-		case err != nil:
-			w.err = &unavailableError{cause: fmt.Errorf("the outcome of the commit is unknown: %w", errors.Join(lost, err))}
-		case own != nil && w.made != nil && own.JobID == w.draft.JobID && own.Fingerprint == w.draft.Fingerprint:
-			w.inserted = invoice.Insertion{Created: own}
-		case there != (invoice.Existing{}):
-			w.inserted.Raced = w.made != nil
-		default:
-			w.err = &unavailableError{cause: fmt.Errorf("the commit did not happen, or not yet: %w", lost)}
-		}
-	}
 }

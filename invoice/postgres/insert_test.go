@@ -183,7 +183,7 @@ func TestRollbackUsesNoNumber(t *testing.T) {
 func TestLostCommitReply(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	url, proxy := throughProxy(t, b.way, dropproxy.First("Q\x00\x00\x00\x0bcommit\x00")) // the simple query, as it goes over the wire
+	url, proxy := throughProxy(t, b.way, dropproxy.First("INV-000001")) // which goes with COMMIT
 	store := b.open(t, func(o *postgres.Options) { o.URL = url })
 	got, err := generator(t, store).Generate(t.Context(), request("job", job(t, "T1")))
 	if err != nil || got.Outcome != invoice.Created {

@@ -207,3 +207,15 @@ func (b *bench) exec(t *testing.T, statement string, args ...any) {
 		t.Fatalf("%s: %v", statement, err)
 	}
 }
+
+// openSeries makes the series' counters, as their first invoices do in lanes of their own.
+func (b *bench) openSeries(t *testing.T, series ...string) {
+	t.Helper()
+	for _, name := range series {
+		kind := invoice.KindInvoice
+		if strings.HasSuffix(name, "-CN") {
+			kind = invoice.KindCreditNote
+		}
+		b.exec(t, "INSERT INTO invoice_series (series, period, kind) VALUES ($1, '', $2) ON CONFLICT DO NOTHING", name, string(kind))
+	}
+}

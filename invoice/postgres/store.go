@@ -71,8 +71,8 @@ type Store struct {
 	opener  *connector
 	options Options
 
-	writes     group[*write]
-	duplicates group[*duplicateRecord]
+	lanes    *lanes
+	goodEnds group[*goodEnd]
 }
 
 // Open prepares a store. It opens no connection: the first call that needs one does.
@@ -89,8 +89,8 @@ func Open(o Options) (*Store, error) {
 	// A pooler may reserve one of the server's sessions for each of our connections.
 	opener.met = func() { pool.SetConnMaxIdleTime(time.Second) }
 	s := &Store{db: db, sql: pool, opener: opener, options: o}
-	s.writes = group[*write]{most: maxGroup, apart: (*write).apart, weigh: (*write).weigh, heaviest: maxBytes, do: s.write}
-	s.duplicates = group[*duplicateRecord]{most: maxGroup, apart: (*duplicateRecord).apart, weigh: func(*duplicateRecord) int { return 0 }, do: s.writeDuplicates, storm: s.stormAfter, patience: stormPatience}
+	s.lanes = newLanes(s)
+	s.goodEnds = group[*goodEnd]{most: maxGroup, apart: (*goodEnd).apart, weigh: func(*goodEnd) int { return 0 }, do: s.writeGoodEnds, storm: s.stormAfter, patience: stormPatience}
 	return s, nil
 }
 

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"gorm.io/gorm"
+	"github.com/jackc/pgx/v5"
 )
 
 // maxGroup is how many drafts share a transaction.
@@ -96,22 +96,22 @@ func newColumns(group []*write, locked counters) (*columns, error) {
 		if counter.advanced {
 			c.counter.series.text(key[0])
 			c.counter.period.text(key[1])
-			c.counter.last.integer(counter.LastNumber)
+			c.counter.last.integer(counter.lastNumber)
 		}
 	}
 	return c, nil
 }
 
-// writeRows writes all that belongs to the members in one statement: invoices, lines, taxes, counters, and the ends of
-// the ledger's rows, where their jobs have one. It sets the ids of the invoices made.
-func writeRows(tx *gorm.DB, group []*write, locked counters) error {
+// addWrite adds the statement that writes all that belongs to the members: invoices, lines, taxes, counters, and the ends
+// of the ledger's rows, where their jobs have one. Once it is answered, it sets the ids of the invoices made, and calls
+// written.
+func addWrite(f *flight, group []*write, locked counters, written func()) error {
 	c, err := newColumns(group, locked)
 	if err != nil {
 		return err
 	}
-	var written string
 	// The ids are drawn first, so that nothing has to be joined to find out which invoice got which.
-	err = tx.Raw(`
+	f.add(`
 WITH drawn AS MATERIALIZED (
     SELECT array_agg(nextval('invoicer.invoices_id_seq')) AS ids FROM generate_series(1, ?)
 ), written AS (
@@ -152,11 +152,20 @@ SELECT array_to_string(ids, ',') FROM drawn`, append([]any{len(group), &c.issued
 		&c.line.member, &c.line.position, &c.line.sku, &c.line.description, &c.line.quantity, &c.line.unitPrice, &c.line.discount, &c.line.tax, &c.line.net,
 		&c.taxes.member, &c.taxes.percent, &c.taxes.net, &c.taxes.tax,
 		&c.counter.series, &c.counter.period, &c.counter.last,
-		&c.job.id, &c.job.member, &c.job.attempts)...)...).Row().Scan(&written)
-	if err != nil {
-		return err
-	}
-	ids := strings.Split(written, ",")
+		&c.job.id, &c.job.member, &c.job.attempts)...)...).QueryRow(func(row pgx.Row) error {
+		var drawn string
+		if err := row.Scan(&drawn); err != nil {
+			return err
+		}
+		f.forgetWarning() // what is warned of from here on, COMMIT is warned of
+		written()
+		return setIDs(group, drawn)
+	})
+	return nil
+}
+
+func setIDs(group []*write, drawn string) (err error) {
+	ids := strings.Split(drawn, ",")
 	if len(ids) != len(group) {
 		return fmt.Errorf("%d ids were drawn for %d invoices", len(ids), len(group))
 	}

@@ -23,6 +23,12 @@ type Querier interface {
 // from then on it is never lost. It is for a database that is the ledger's too, and its role needs USAGE on the schema
 // and EXECUTE on its function accept, no more.
 //
+// Where replication is synchronous, the caller's COMMIT waits for a standby. If that wait is cancelled, by a timeout or by an
+// administrator, Postgres has committed on the primary alone, and answers with success and a warning (SQLSTATE 01000) that
+// database/sql doesn't pass on. Whoever has to know looks at what the server warns of, with pgx by ConnConfig.OnNotice, and
+// takes a COMMIT with such a warning for unknown, like one whose reply was lost. To ask again is right in both cases: the
+// transaction is invoiced once. (In SQL, accept with a job_id of the caller's own, said again, waits for what it finds.)
+//
 // A job that can never be an invoice is refused with [*invoice.InvalidError], before anything is sent; any other error
 // comes from the database, and the transaction can only be rolled back.
 func (c *Client) Accept(ctx context.Context, tx Execer, job *invoice.Job, queue ...string) (Receipt, error) {

@@ -61,9 +61,9 @@ func (w *watch) considerArchive(ctx context.Context, seen view) error {
 
 // failUnrecorded records those of the archived tasks whose jobs have no end.
 func (w *watch) failUnrecorded(ctx context.Context, tasks map[string]*asynq.TaskInfo) error {
-	ids := make([]string, 0, len(tasks))
+	var ids []string
 	for _, info := range tasks {
-		ids = append(ids, worker.JobID(info.ID, info.Headers))
+		ids = append(ids, worker.JobIDs(info.ID, info.Headers)...)
 	}
 	if len(ids) == 0 {
 		return nil
@@ -73,7 +73,7 @@ func (w *watch) failUnrecorded(ctx context.Context, tasks map[string]*asynq.Task
 		return err
 	}
 	for _, info := range tasks {
-		jobID := worker.JobID(info.ID, info.Headers)
+		jobID := jobOf(info, open)
 		if dispatch, ok := open[jobID]; !ok || dispatch != dispatchOf(info, jobID) {
 			continue
 		}
@@ -81,17 +81,30 @@ func (w *watch) failUnrecorded(ctx context.Context, tasks map[string]*asynq.Task
 		if info.LastErr != "" {
 			why += fmt.Sprintf(" after %d attempts: %s", info.Retried+1, info.LastErr)
 		}
-		if err := w.fail(ctx, info, why); err != nil {
+		if err := w.fail(ctx, info, jobID, why); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// dispatchOf is which dispatch of its job a task is; 0 for one that was enqueued directly.
+// jobOf is which job a task is of, by what the ledger says of those that it may be of: it knows one that is open as a
+// dispatch, or isn't open.
+func jobOf(info *asynq.TaskInfo, open map[string]int) string {
+	ids := worker.JobIDs(info.ID, info.Headers)
+	last := len(ids) - 1
+	for _, id := range ids[:last] {
+		if dispatch, ok := open[id]; !ok || dispatch > 0 {
+			return id
+		}
+	}
+	return ids[last]
+}
+
+// dispatchOf is which dispatch of a job a task is; 0 for one that was enqueued directly.
 func dispatchOf(info *asynq.TaskInfo, jobID string) int {
 	number, found := strings.CutPrefix(info.ID, jobID+".")
-	if !found || len(info.Headers) == 0 {
+	if !found {
 		return 0
 	}
 	n, err := strconv.Atoi(number)

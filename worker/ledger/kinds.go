@@ -123,7 +123,7 @@ func (w *watch) tasks(ctx context.Context, ids []string) (map[string]*asynq.Task
 			if err := w.keys.discard(ctx, w.rdb, id, message); err != nil {
 				return nil, fmt.Errorf("task %q: %w", id, err)
 			}
-			w.options.Logger.WarnContext(ctx, "a task that can't be read is deleted", "queue", w.known.Queue, "task_id", worker.JobID(id, nil), "bytes", len(message))
+			w.options.Logger.WarnContext(ctx, "a task that can't be read is deleted", "queue", w.known.Queue, "task_id", printable(id), "bytes", len(message))
 			continue
 		}
 		if fields[1] == "archived" {
@@ -135,3 +135,6 @@ func (w *watch) tasks(ctx context.Context, ids []string) (map[string]*asynq.Task
 	}
 	return jobs, nil
 }
+
+// printable makes an id that may be anything fit for a log line.
+func printable(id string) string { return strings.ToValidUTF8(id[:min(len(id), 255)], "\uFFFD") }

@@ -89,7 +89,11 @@ func (w *watch) takeFromDead(ctx context.Context, id, score string) error {
 			return err
 		}
 		if info, ok := read[id]; ok {
-			if err := w.fail(ctx, info, fmt.Sprintf("given up: %d workers died or lost touch with Redis while they worked on it", w.options.MaxCrashes+1)); err != nil {
+			open, err := w.book.Open(ctx, worker.JobIDs(id, info.Headers))
+			if err != nil {
+				return err
+			}
+			if err := w.fail(ctx, info, jobOf(info, open), fmt.Sprintf("given up: %d workers died or lost touch with Redis while they worked on it", w.options.MaxCrashes+1)); err != nil {
 				return err
 			}
 		}
@@ -100,14 +104,19 @@ func (w *watch) takeFromDead(ctx context.Context, id, score string) error {
 }
 
 // fail records that nobody will try a job again. One that has a good end, of which only the queue doesn't know, keeps it,
-// and another installation's job is that one's to record.
-func (w *watch) fail(ctx context.Context, info *asynq.TaskInfo, why string) error {
+// another installation's job is that one's to record, and one that somebody has dismissed stays so.
+func (w *watch) fail(ctx context.Context, info *asynq.TaskInfo, jobID, why string) error {
 	if named := info.Headers[client.InstallationHeader]; named != "" && named != w.options.DatabaseID {
 		return nil
 	}
-	end := worker.LostJob(info, w.options.Name, why)
+	end := worker.LostJob(info, jobID, nil, w.options.Name, why)
 	err := w.recorder.Record(ctx, end)
-	if errors.Is(err, invoice.ErrEnded) {
+	var altered *invoice.AlteredError
+	if errors.As(err, &altered) && altered.Payload != nil {
+		end = worker.LostJob(info, jobID, altered.Payload, w.options.Name, why)
+		err = w.recorder.Record(ctx, end)
+	}
+	if errors.Is(err, invoice.ErrEnded) || errors.As(err, new(*invoice.DismissedError)) {
 		return nil
 	}
 	if err == nil {

@@ -114,3 +114,31 @@ func ping(t *testing.T, url string) {
 		t.Error(err)
 	}
 }
+
+// Commits wait for a standby, and after a promotion all that were confirmed are there.
+func TestReplicated(t *testing.T) {
+	t.Parallel()
+	r := sandboxtest.Replicated(t)
+	primary := connect(t, r.Primary.URL)
+	if _, err := primary.Exec(t.Context(), "CREATE TABLE t (n int); INSERT INTO t VALUES (1)"); err != nil {
+		t.Fatal(err)
+	}
+	r.Cut(t)
+	written := make(chan error, 1)
+	go func() {
+		_, err := primary.Exec(t.Context(), "INSERT INTO t VALUES (2)")
+		written <- err
+	}()
+	for count(t, r.Primary.URL, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'") == 0 {
+	}
+	if n := count(t, r.Standbys[0].URL, "SELECT count(*) FROM t"); n > 1 {
+		t.Errorf("a standby that was cut off has %d rows", n)
+	}
+	r.Join(t)
+	if err := <-written; err != nil {
+		t.Fatal(err)
+	}
+	if n := count(t, r.Promote(t), "SELECT count(*) FROM t"); n != 2 {
+		t.Errorf("%d rows after the promotion, want 2", n)
+	}
+}

@@ -91,7 +91,11 @@ func (s *session) audit(ctx context.Context) (*Report, error) {
 	if err != nil {
 		return nil, fmt.Errorf("content: %w", err)
 	}
-	report := &Report{Schema: s.options.Schema, TakenAt: s.takenAt, Checks: slices.Concat(checks, content)}
+	accepted, err := s.accepted(ctx, rows["invoice_jobs"])
+	if err != nil {
+		return nil, fmt.Errorf("accepted: %w", err)
+	}
+	report := &Report{Schema: s.options.Schema, TakenAt: s.takenAt, Checks: append(slices.Concat(checks, content), accepted)}
 	return report, s.summarise(ctx, report)
 }
 

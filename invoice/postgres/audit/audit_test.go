@@ -28,7 +28,7 @@ func TestClean(t *testing.T) {
 		"constraints": examined["constraints"], "triggers": 19,
 		"transactions": 5, "keys": 5, "numbers": 5, "invoice_numbers": 5, "counters": 7, "kinds": 7,
 		"ledger": 7, "duplicates": 2, "ends": 14,
-		"lines": 7, "sums": 10, "fingerprints": 5,
+		"lines": 7, "sums": 10, "fingerprints": 5, "accepted": 2,
 	}
 	if diff := cmp.Diff(want, examined); diff != "" {
 		t.Errorf("rows examined (-want +got):\n%s", diff)

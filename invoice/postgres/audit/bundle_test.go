@@ -65,16 +65,19 @@ func setup(t *testing.T) *bundle {
 
 func (b *bundle) fill(t *testing.T) {
 	t.Helper()
-	b.exec(t, `INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, queue, payload, state, accepted_at)
-SELECT 'job-' || n, CASE n WHEN 7 THEN 'T1' ELSE 'T' || n END, CASE n WHEN 7 THEN 'K1' ELSE 'T' || n END, 'default', '{}', CASE n WHEN 11 THEN 'accepted' ELSE 'enqueued' END,
+	if _, err := b.conn.Exec(t.Context(), `INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, queue, payload, state, dispatch, accepted_at)
+SELECT 'job-' || n, CASE n WHEN 7 THEN 'T1' ELSE 'T' || n END, CASE n WHEN 7 THEN 'K1' ELSE 'T' || n END, 'default',
+    CASE n WHEN 5 THEN $1 WHEN 7 THEN $2 ELSE '{}' END, CASE n WHEN 11 THEN 'accepted' ELSE 'enqueued' END, CASE n WHEN 11 THEN 0 ELSE 1 END,
     now() - CASE n WHEN 11 THEN interval '1 hour' ELSE '0' END
-FROM unnest(ARRAY[5, 7, 11, 12]) AS n`)
+FROM unnest(ARRAY[5, 7, 11, 12]) AS n`, ledgers, rich); err != nil {
+		t.Fatal(err)
+	}
 
 	b.create(t, "job-1", rich)
 	b.create(t, "job-2", `{"transaction_id":"T2","issued_at":"2011-01-02T03:04:05.000006Z","currency":"JPY","lines":[{"quantity":"3","unit_price":"99.5"}]}`)
 	b.create(t, "job-3", `{"transaction_id":"T3","issued_at":"2011-01-02T03:04:05Z","currency":"GBP","lines":[{"quantity":1,"unit_price":0,"tax_percent":0}]}`)
 	b.create(t, "job-4", `{"transaction_id":"T4","issued_at":"2011-01-02T03:04:05Z","currency":"GBP","credits_transaction_id":"T1","lines":[{"quantity":-2,"unit_price":"1.25","tax_percent":"20"}]}`)
-	b.create(t, "job-5", `{"transaction_id":"T5","issued_at":"2011-01-02T03:04:05Z","currency":"GBP","lines":[{"quantity":1,"unit_price":5,"tax_percent":"20"}]}`)
+	b.create(t, "job-5", ledgers)
 
 	for _, job := range []string{"job-6", "job-7"} {
 		b.ask(t, job, rich, invoice.Duplicate)
@@ -85,6 +88,8 @@ FROM unnest(ARRAY[5, 7, 11, 12]) AS n`)
 	}
 	b.exec(t, `UPDATE invoice_jobs SET state = 'dismissed' WHERE job_id = 'job-10'`)
 }
+
+const ledgers = `{"transaction_id":"T5","issued_at":"2011-01-02T03:04:05Z","currency":"GBP","metadata":{"order":"A-18"},"lines":[{"quantity":1,"unit_price":5,"tax_percent":"20"}]}`
 
 const rich = `{"transaction_id":"T1","idempotency_key":"K1","producer":"checkout","customer_id":"17850","customer_name":"Zoë",
 "country":"United Kingdom","issued_at":"2010-12-01T08:26:00Z","currency":"GBP","metadata":{"order":"A-17"},"lines":[
@@ -98,7 +103,9 @@ func (b *bundle) request(t *testing.T, jobID, payload string) invoice.Request {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return invoice.NewRequest(jobID, 1, job)
+	r := invoice.NewRequest(jobID, 1, job)
+	r.FromLedger, r.Payload = true, []byte(payload)
+	return r
 }
 
 // create makes an invoice.

@@ -235,6 +235,9 @@ func TestFingerprints(t *testing.T) {
 			want["duplicates"] = []string{"duplicate_attempts: the invoice that it names is another transaction's: id=1 ", "duplicate_attempts: the invoice that it names is another transaction's: id=2 "}
 			want["ledger"] = []string{"invoice_jobs: done, and its invoice is another transaction's: job_id=job-7 "}
 		}
+		if column.name == "fingerprint" {
+			want["accepted"] = []string{"invoice_jobs: its invoice has other content than was accepted: job_id=job-7 "}
+		}
 		b.expect(t, want)
 		if t.Failed() {
 			t.Fatalf("%s.%s", column.table, column.name)

@@ -1,0 +1,84 @@
+package audit
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+
+	"github.com/jackc/pgx/v5"
+
+	"invoicer/invoice"
+)
+
+// jobBatch is small enough for memory even where every payload is as long as it may be.
+const jobBatch = 64
+
+// A doneJob is a job of the ledger that has ended well, beside its invoice.
+type doneJob struct {
+	jobID, outcome, payload                    string
+	number, fingerprint, idempotencyKey, extra string
+}
+
+// That an invoice is another transaction's is the ledger's check to find. Of a job that came straight from a queue, and whose row tells that an earlier run failed, the payload is that run's.
+const selectDoneJobs = `
+SELECT jobs.job_id, jobs.outcome, jobs.payload, coalesce(invoice_number, ''), coalesce(fingerprint, ''), coalesce(invoices.idempotency_key, ''), coalesce(metadata::text, '')
+FROM invoice_jobs jobs JOIN invoices ON invoices.id = jobs.invoice_id AND invoices.transaction_id = jobs.transaction_id
+WHERE jobs.state = 'done' AND jobs.dispatch > 0 AND jobs.payload IS NOT NULL AND jobs.outcome IS NOT NULL AND jobs.job_id IS NOT NULL`
+
+func scanDoneJob(row pgx.CollectableRow) (j doneJob, err error) {
+	err = row.Scan(&j.jobID, &j.outcome, &j.payload, &j.number, &j.fingerprint, &j.idempotencyKey, &j.extra)
+	return j, err
+}
+
+// accepted compares what the ledger accepted with the invoices that came of it, as far as the payloads are kept.
+func (s *session) accepted(ctx context.Context, total int64) (Check, error) {
+	check := Check{
+		Name: "accepted", Promises: []int{2, 7}, limit: s.options.Limit,
+		Proves: "a done job's invoice is what the ledger had accepted",
+	}
+	s.options.Progress(check.Name, 0, total)
+	jobs, err := declare(ctx, s.tx, "audit_jobs", selectDoneJobs, jobBatch, scanDoneJob)
+	if err != nil {
+		return check, err
+	}
+	for {
+		job, err := jobs.peek(ctx)
+		if err != nil || job == nil {
+			return check, err
+		}
+		check.Examined++
+		if problem := job.differs(); problem != "" {
+			check.add("invoice_jobs", problem, Row{{"job_id", job.jobID}, {"outcome", job.outcome}, {"invoice_number", job.number}})
+		}
+		jobs.take()
+		if check.Examined%progressEvery == 0 {
+			s.options.Progress(check.Name, check.Examined, total)
+		}
+	}
+}
+
+// differs tells in what the invoice isn't the one that was asked for; "" if it is. What isn't content is stored as the job
+// that made the invoice states it.
+func (j *doneJob) differs() string {
+	asked, err := invoice.Decode([]byte(j.payload))
+	if err != nil {
+		return "it was accepted with a payload that can't be an invoice, and is done"
+	}
+	if asked.Fingerprint() != j.fingerprint {
+		return "its invoice has other content than was accepted"
+	}
+	if j.outcome != string(invoice.Created) {
+		return ""
+	}
+	if asked.IdempotencyKey != j.idempotencyKey {
+		return "its invoice has another idempotency key than was accepted"
+	}
+	if j.extra == "{}" && len(asked.Metadata) == 0 {
+		return ""
+	}
+	var stored map[string]string
+	if json.Unmarshal([]byte(j.extra), &stored) != nil || !maps.Equal(stored, asked.Metadata) {
+		return "its invoice has other metadata than was accepted"
+	}
+	return ""
+}

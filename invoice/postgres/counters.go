@@ -1,0 +1,119 @@
+package postgres
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"invoicer/invoice"
+)
+
+// counters are the locked counters of the slots, by series and period.
+type counters map[[2]string]*counterRow
+
+type counterRow struct {
+	kind       string
+	lastNumber int64
+	locked     bool // else somebody else has it
+	advanced   bool
+}
+
+func slotKey(slot invoice.Slot) [2]string { return [2]string{slot.Series, slot.Period} }
+
+// slotsOf returns the slots of a group as arrays, in one order for all writers.
+func slotsOf(group []*write) (series, periods, kinds array) {
+	slots := make(map[[2]string]invoice.Slot)
+	for _, w := range group {
+		slots[slotKey(w.draft.Slot)] = w.draft.Slot
+	}
+	for _, key := range slices.SortedFunc(maps.Keys(slots), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) }) {
+		series.text(key[0])
+		periods.text(key[1])
+		kinds.text(string(slots[key].Kind))
+	}
+	return series, periods, kinds
+}
+
+// addLock adds what locks the counters of all members' slots until the transaction ends. Where the manner is patient, it
+// waits for those that others hold, in one order for all writers; else it leaves them out.
+func addLock(f *flight, group []*write, patient bool, found counters) {
+	series, periods, _ := slotsOf(group)
+	skip := "SKIP LOCKED"
+	if patient {
+		skip = ""
+	}
+	slots := literals(&series, &periods)
+	f.add(`
+WITH locked AS MATERIALIZED (
+    SELECT series, period, kind, last_number FROM invoicer.invoice_series
+    WHERE (series, period) IN (SELECT * FROM unnest(?::text[], ?::text[])) ORDER BY series, period FOR NO KEY UPDATE `+skip+`
+)
+SELECT series, period, kind, last_number, true FROM locked
+UNION ALL
+SELECT series, period, kind, last_number, false FROM invoicer.invoice_series WHERE (series, period) IN (SELECT * FROM unnest(?::text[], ?::text[]))`,
+		append(slots, slots...)...).Query(collect(func(r *struct {
+		Series, Period, Kind string
+		LastNumber           int64
+		Locked               bool
+	},
+	) error {
+		key := [2]string{r.Series, r.Period}
+		if r.Locked || found[key] == nil {
+			found[key] = &counterRow{kind: r.Kind, lastNumber: r.LastNumber, locked: r.Locked}
+		}
+		return nil
+	}))
+}
+
+// addJobLocks adds what locks the members' ends: what else is written about how these jobs ended waits, and sees this
+// transaction's. A member whose end somebody else has locked is told so, unless the manner is patient, in which they are
+// waited for.
+func addJobLocks(f *flight, group []*write, patient bool) {
+	var jobIDs array
+	for _, w := range group {
+		jobIDs.text(w.draft.JobID)
+	}
+	if patient {
+		f.add("SELECT count(pg_advisory_xact_lock(job)) FROM (SELECT DISTINCT hashtextextended(id, 0) AS job FROM unnest(?::text[]) AS id ORDER BY 1) AS ends",
+			literals(&jobIDs)...)
+		return
+	}
+	f.add("SELECT member FROM unnest(?::text[]) WITH ORDINALITY AS asked (id, member) WHERE NOT pg_try_advisory_xact_lock(hashtextextended(id, 0))",
+		literals(&jobIDs)...).Query(func(rows pgx.Rows) error {
+		members, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+		for _, member := range members {
+			group[member-1].obstacle = heldJob
+		}
+		return err
+	})
+}
+
+// addCreate adds what creates the counter of the slot that all members have in common.
+func addCreate(f *flight, group []*write) {
+	series, periods, kinds := slotsOf(group)
+	f.add(`INSERT INTO invoicer.invoice_series (series, period, kind) SELECT * FROM unnest(?::text[], ?::text[], ?::text[])
+ON CONFLICT (series, period) DO NOTHING`, literals(&series, &periods, &kinds)...)
+}
+
+// place tells each member of what its slot's counter says against it.
+func place(group []*write, found counters) {
+	for _, w := range group {
+		switch counter := found[slotKey(w.draft.Slot)]; {
+		case counter == nil:
+			w.obstacle = noCounter
+		case !counter.locked:
+			w.obstacle = heldCounter
+		case counter.kind != string(w.draft.Slot.Kind) && w.err == nil:
+			w.err = otherKind(w.draft.Slot)
+		}
+	}
+}
+
+func otherKind(slot invoice.Slot) error {
+	return &invoice.InvalidError{Problems: []invoice.Problem{{
+		Field:   "series",
+		Message: fmt.Sprintf("%s holds the other kind of document, and this is of kind %s; a series holds one kind: send another series", slot.Series, slot.Kind),
+	}}}
+}

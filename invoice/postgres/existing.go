@@ -1,0 +1,83 @@
+package postgres
+
+import (
+	"github.com/jackc/pgx/v5"
+
+	"invoicer/invoice"
+)
+
+// addFind adds what tells each member what exists of its transaction and key, and which row of the ledger its job has. That
+// is looked for by the job's id alone: where the ledger has accepted something else under it than the queue says, or
+// somebody has dismissed the job, the member gets its error.
+func addFind(f *flight, group []*write) {
+	var transactions, keys, jobIDs, digests array
+	for _, w := range group {
+		transactions.text(w.draft.Job.TransactionID)
+		keys.text(w.draft.Job.IdempotencyKey)
+		jobIDs.text(w.draft.JobID)
+		digests.text(digest(w.draft.Payload))
+	}
+	f.add(`
+SELECT member, found.*
+FROM unnest(?::text[], ?::text[], ?::text[], ?::text[]) WITH ORDINALITY AS asked (asked_transaction, asked_key, asked_job, asked_digest, member), LATERAL (
+    SELECT id, invoice_number, transaction_id, idempotency_key, job_id, fingerprint, 0::bigint AS ledger_id, '' AS state, false AS ours, true AS matches, NULL AS accepted
+    FROM invoicer.invoices WHERE transaction_id = asked_transaction
+    UNION ALL
+    SELECT id, invoice_number, transaction_id, idempotency_key, job_id, fingerprint, 0, '', false, true, NULL FROM invoicer.invoices WHERE idempotency_key = asked_key
+    UNION ALL
+    SELECT 0, '', '', '', '', '', id, state, ours, matches, CASE WHEN ours AND NOT matches THEN payload END FROM (
+        SELECT id, state, payload, `+ours+` AS ours, `+matching("asked_transaction", "asked_digest")+` AS matches
+        FROM invoicer.invoice_jobs WHERE job_id = asked_job
+    ) AS compared
+) found`,
+		literals(&transactions, &keys, &jobIDs, &digests)...).Query(func(rows pgx.Rows) error {
+		for _, w := range group {
+			w.accepted = false
+		}
+		err := collect(func(r *foundRow) error {
+			group[r.Member-1].found(r)
+			return nil
+		})(rows)
+		for _, w := range group {
+			if w.err == nil && w.draft.LedgerOnly && !w.accepted {
+				w.err = invoice.ErrNotAccepted
+			}
+		}
+		return err
+	})
+}
+
+type foundRow struct {
+	Member, ID                                                       int64
+	InvoiceNumber, TransactionID, IdempotencyKey, JobID, Fingerprint string
+
+	LedgerID      int64
+	State         string
+	Ours, Matches bool // the ledger has accepted the job; and it is the member's
+	Accepted      *string
+}
+
+func (w *write) found(r *foundRow) {
+	if r.LedgerID != 0 {
+		w.accepted = r.Ours
+		switch {
+		case r.State == "dismissed" && (r.Ours || r.Matches):
+			w.err = &invoice.DismissedError{JobID: w.draft.JobID}
+		case r.Ours && !r.Matches:
+			w.err = altered(w.draft.JobID, r.Accepted)
+		case r.Matches:
+			w.ledgerID = r.LedgerID
+		}
+		return
+	}
+	there := &invoice.Invoice{
+		ID: r.ID, Number: r.InvoiceNumber, TransactionID: r.TransactionID, IdempotencyKey: r.IdempotencyKey,
+		JobID: r.JobID, Fingerprint: r.Fingerprint,
+	}
+	if r.TransactionID == w.draft.Job.TransactionID {
+		w.inserted.Existing.OfTransaction = there
+	}
+	if r.IdempotencyKey == w.draft.Job.IdempotencyKey {
+		w.inserted.Existing.OfKey = there
+	}
+}

@@ -1,0 +1,140 @@
+package postgres
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"gorm.io/gorm"
+)
+
+// A flight is a transaction whose statements go to the server several at a time, in one round trip: those that were added
+// since the last [flight.send]. The server carries them out one after the other, each with a snapshot of its own; after
+// one that fails, it skips the others.
+type flight struct {
+	db    *gorm.DB
+	conn  *conn
+	batch *pgx.Batch
+}
+
+// begin opens a transaction on a connection of the pool for f, which adds to the flight, sends it, and ends it with
+// [flight.commit]. What f didn't commit is rolled back.
+func begin(ctx context.Context, db *gorm.DB, lockTimeout time.Duration, f func(*flight) error) error {
+	pool, err := db.DB()
+	if err != nil {
+		return err
+	}
+	c, err := pool.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	ran := false
+	var failed error
+	err = c.Raw(func(opened any) error {
+		ran = true
+		one := &flight{db: db.Session(&gorm.Session{DryRun: true}), conn: opened.(*conn), batch: &pgx.Batch{}}
+		one.addBegin(lockTimeout)
+		failed = f(one)
+		return one.end(ctx)
+	})
+	if !ran {
+		return err
+	}
+	return failed // in comparison, it is no news that a connection had to be given up
+}
+
+// addBegin adds what a transaction starts with: behind a pooler, also what a session would have.
+func (f *flight) addBegin(lockTimeout time.Duration) {
+	if settings, pooled := f.conn.localSettings(); pooled {
+		f.batch.Queue("begin isolation level read committed")
+		f.batch.Queue(settings)
+	} else {
+		f.batch.Queue("begin")
+	}
+	f.addLockTimeout(lockTimeout)
+}
+
+// addLockTimeout bounds the waits for locks from here on.
+func (f *flight) addLockTimeout(d time.Duration) {
+	f.add("SELECT set_config('lock_timeout', ?, true)", milliseconds(d))
+}
+
+// add adds a statement. GORM builds it, and doesn't run it.
+func (f *flight) add(query string, args ...any) *pgx.QueuedQuery {
+	built := f.db.Raw(query, args...).Statement
+	return f.batch.Queue(qualify(built.SQL.String(), f.conn.schema), built.Vars...)
+}
+
+// send sends what was added, and returns when all of it is answered or one statement failed.
+func (f *flight) send(ctx context.Context) error {
+	batch := f.batch
+	f.batch = &pgx.Batch{}
+	return f.conn.Conn.Conn().SendBatch(ctx, batch).Close()
+}
+
+// commit sends what was added, and COMMIT with it. An error of COMMIT, or of a connection that breaks while nobody knows
+// how far the server came, is a [*commitError]. So is a COMMIT that isn't replicated.
+func (f *flight) commit(ctx context.Context, written *bool) error {
+	f.forgetWarning()
+	var tag pgconn.CommandTag
+	f.batch.Queue("commit").Exec(func(t pgconn.CommandTag) error {
+		tag = t
+		return nil
+	})
+	err := f.send(ctx)
+	switch {
+	case err == nil && tag.String() == "ROLLBACK":
+		return errRolledBack
+	case err == nil:
+		if err = commitWarning(f.pg()); err != nil {
+			return &commitError{cause: err}
+		}
+		return nil
+	case !*written && (answered(err) || isCode(err, "57014") || pgconn.SafeToRetry(err)):
+		return err // it didn't come as far as COMMIT
+	default:
+		return &commitError{cause: err}
+	}
+}
+
+var errRolledBack = errors.New("the transaction was rolled back instead of committed")
+
+// end makes sure that no transaction is left open. A connection that can't be trusted to is given up.
+func (f *flight) end(ctx context.Context) error {
+	pg := f.pg()
+	if pg.IsClosed() || pg.IsBusy() {
+		return driver.ErrBadConn
+	}
+	if pg.TxStatus() == 'I' {
+		return nil
+	}
+	if err := pg.Exec(ctx, "rollback").Close(); err != nil || pg.TxStatus() != 'I' {
+		return driver.ErrBadConn
+	}
+	return nil
+}
+
+func (f *flight) pg() *pgconn.PgConn { return f.conn.Conn.Conn().PgConn() }
+
+func (f *flight) forgetWarning() { forgetWarning(f.conn.Conn.Conn()) }
+
+// collect returns what reads all rows of a statement's answer.
+func collect[T any](each func(row *T) error) func(pgx.Rows) error {
+	return func(rows pgx.Rows) error {
+		read, err := pgx.CollectRows(rows, pgx.RowToStructByPos[T])
+		if err != nil {
+			return err
+		}
+		for i := range read {
+			if err := each(&read[i]); err != nil {
+				return fmt.Errorf("read a row: %w", err)
+			}
+		}
+		return nil
+	}
+}

@@ -1,0 +1,103 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"gorm.io/gorm"
+
+	"invoicer/invoice"
+)
+
+// keptPayload is how much is kept of a payload that is far longer than a job may be.
+const keptPayload = 2 * invoice.MaxPayload
+
+// ours is a condition on a row of invoice_jobs: the ledger has accepted this job, be it because somebody has replayed it.
+// Other rows are of jobs that came straight from a queue and ended badly: what a queue says of those counts.
+const ours = "(invoice_jobs.dispatch > 0 OR invoice_jobs.state IN ('accepted', 'enqueued'))"
+
+// matching is a condition on a row of invoice_jobs: it is the job of an end with this transaction and digest of its payload.
+func matching(transaction, digest string) string {
+	return `CASE WHEN ` + ours + ` AND invoice_jobs.payload IS NOT NULL
+    THEN encode(sha256(convert_to(invoice_jobs.payload, 'UTF8')), 'hex') = ` + digest + `
+    ELSE invoice_jobs.transaction_id IS NOT DISTINCT FROM ` + transaction + ` END`
+}
+
+// recordBad writes down that a job failed. What the ledger has accepted stays in its row as it is.
+func (s *Store) recordBad(ctx context.Context, e invoice.End) error {
+	detail := storable(e.Detail)
+	sum := digest(e.Payload)
+	if size := len(e.Payload); size > keptPayload {
+		e.Payload = e.Payload[:keptPayload]
+		detail += fmt.Sprintf(" (of the payload's %d bytes, the first %d are kept)", size, keptPayload)
+	}
+	// Postgres takes neither bad UTF-8 nor U+0000 as text, and a payload that can't be recorded would fail for ever.
+	var asText *string
+	var raw []byte
+	if payload := string(e.Payload); utf8.ValidString(payload) && !strings.ContainsRune(payload, 0) {
+		asText = &payload
+	} else {
+		raw = e.Payload
+	}
+	var found error // which is no reason to roll back
+	err := s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+		// An overlapping run of the same job may be about to commit its invoice; the next statement sees it then.
+		if err := tx.Exec("SELECT "+lockEnd, e.JobID).Error; err != nil {
+			return err
+		}
+		written := tx.Exec(`
+INSERT INTO invoicer.invoice_jobs (job_id, transaction_id, idempotency_key, producer, queue, payload, payload_raw, state, outcome, reason, attempts, task_type)
+SELECT ?, ?, ?, ?, ?, ?, ?, 'failed', ?, ?, ?, ?
+WHERE NOT EXISTS (SELECT FROM invoicer.invoices WHERE transaction_id = ? AND job_id = ?)
+  AND NOT EXISTS (SELECT FROM invoicer.duplicate_attempts WHERE job_id = ?)
+ON CONFLICT (job_id) DO UPDATE SET state = 'failed', outcome = excluded.outcome, reason = excluded.reason,
+    invoice_id = NULL, attempts = excluded.attempts, updated_at = now(),
+    idempotency_key = CASE WHEN `+ours+` THEN invoice_jobs.idempotency_key ELSE excluded.idempotency_key END,
+    producer = CASE WHEN `+ours+` THEN invoice_jobs.producer ELSE excluded.producer END,
+    queue = CASE WHEN `+ours+` THEN invoice_jobs.queue ELSE excluded.queue END,
+    payload = CASE WHEN `+ours+` THEN invoice_jobs.payload ELSE excluded.payload END,
+    payload_raw = CASE WHEN `+ours+` THEN invoice_jobs.payload_raw ELSE excluded.payload_raw END,
+    task_type = CASE WHEN `+ours+` THEN invoice_jobs.task_type ELSE excluded.task_type END
+WHERE invoice_jobs.state IN ('enqueued', 'failed') AND `+matching("excluded.transaction_id", "?"),
+			e.JobID, nullable(e.TransactionID), nullable(e.IdempotencyKey), nullable(e.Producer), e.Queue, asText, raw,
+			e.Outcome, detail, e.Attempts, nullable(storable(e.TaskType)), e.TransactionID, e.JobID, e.JobID, sum)
+		if written.Error != nil || written.RowsAffected > 0 {
+			return written.Error
+		}
+		var err error
+		if found, err = whyNotBad(tx, e, sum); err != nil {
+			return err
+		}
+		return tx.Exec("SELECT " + replicated).Error
+	})
+	if err == nil {
+		err = found
+	}
+	return classify(err)
+}
+
+// whyNotBad tells why a bad end wasn't written; nil, if it is no news of a job that was replayed since.
+func whyNotBad(tx *gorm.DB, e invoice.End, sum string) (found, err error) {
+	var rows []struct {
+		State         string
+		Ours, Matches bool
+		Accepted      *string
+	}
+	err = tx.Raw(`
+SELECT state, `+ours+` AS ours, `+matching("?::text", "?")+` AS matches, CASE WHEN `+ours+` THEN payload END AS accepted
+FROM invoicer.invoice_jobs WHERE job_id = ?`, sum, nullable(e.TransactionID), e.JobID).Scan(&rows).Error
+	if err != nil || len(rows) == 0 {
+		return invoice.ErrEnded, err
+	}
+	switch row := rows[0]; {
+	case row.State == "dismissed" && (row.Ours || row.Matches):
+		return &invoice.DismissedError{JobID: e.JobID}, nil
+	case row.State == "accepted":
+		return nil, nil
+	case row.Ours && !row.Matches:
+		return altered(e.JobID, row.Accepted), nil
+	}
+	return invoice.ErrEnded, nil
+}

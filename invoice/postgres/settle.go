@@ -1,0 +1,56 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"gorm.io/gorm"
+
+	"invoicer/invoice"
+)
+
+// replicated makes a transaction wait, when it commits, until the standbys have it, and with it all that it could read. One
+// that wrote nothing doesn't wait, and what it read may be on this server alone: the backend that committed it may have
+// been cancelled while it waited. Any role may write such a message, which nobody receives.
+const replicated = "pg_logical_emit_message(true, 'invoicer', '')"
+
+// settle finds out what became of a commit whose reply was lost. While nobody can tell, the answer is
+// [invoice.ErrUnavailable]: the next attempt waits for the counter, which an unfinished commit still holds, and then
+// sees what is true.
+func (s *Store) settle(ctx context.Context, group []*write, lost *commitError) {
+	if answered(lost) {
+		for _, w := range group {
+			w.err = lost
+		}
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.options.CommitCheckTimeout)
+	defer cancel()
+	for _, w := range group {
+		w.inserted = invoice.Insertion{}
+	}
+	err := s.fresh(func(db *gorm.DB) error {
+		return begin(ctx, db, s.options.LockTimeout, func(f *flight) error {
+			addFind(f, group)
+			f.add("SELECT " + replicated)
+			return f.commit(ctx, new(bool))
+		})
+	})
+	for _, w := range group {
+		if w.err != nil {
+			continue
+		}
+		there := w.inserted.Existing
+		switch own := there.OfTransaction; {
+		case err != nil:
+			w.err = &unavailableError{cause: fmt.Errorf("the outcome of the commit is unknown: %w", errors.Join(lost, err))}
+		case own != nil && w.made != nil && own.JobID == w.draft.JobID && own.Fingerprint == w.draft.Fingerprint:
+			w.inserted = invoice.Insertion{Created: own}
+		case there != (invoice.Existing{}):
+			w.inserted.Raced = w.made != nil
+		default:
+			w.err = &unavailableError{cause: fmt.Errorf("the commit did not happen, or not yet: %w", lost)}
+		}
+	}
+}
