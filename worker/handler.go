@@ -113,7 +113,7 @@ func (h *Handler) process(ctx context.Context, a *attempt) error {
 	defer cancel()
 
 	end, err := h.run(work, a)
-	for pause := firstPause; isOutage(err) && h.pauseFor(work, pause); pause = min(2*pause, longestPause) {
+	for pause := firstPause; isOutage(err) && !errors.Is(err, invoice.ErrHeld) && h.pauseFor(work, pause); pause = min(2*pause, longestPause) {
 		end, err = h.run(work, a) // it waits in hand: what is behind it in the queue would meet the same outage
 	}
 	if err != nil && a.exhausted(err, h.options.MaxRetry) {
