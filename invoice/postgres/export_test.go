@@ -92,3 +92,10 @@ func (s *Store) DuplicatesWaiting() int {
 
 // Recording tells whether duplicates are being recorded.
 func (s *Store) Recording() bool { return s.duplicates.Busy() }
+
+// Detours is how many things are taken for held.
+func (s *Store) Detours() int {
+	s.lanes.mu.Lock()
+	defer s.lanes.mu.Unlock()
+	return len(s.lanes.routes)
+}
