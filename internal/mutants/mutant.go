@@ -74,6 +74,9 @@ const (
 	storm             hazard = "one transaction thousands of times"
 	redisDown         hazard = "Redis is down"
 	postgresDown      hazard = "Postgres is down, or its disk is full"
+	heldRow           hazard = "somebody holds a row or a lock for long"
+	cutOffStandby     hazard = "the wait for a standby is cancelled"
+	alteredTask       hazard = "somebody alters the queue's tasks, or runs what was dismissed"
 	otherSlot         hazard = "the keys of a script are in two slots of a cluster"
 )
 
@@ -84,6 +87,7 @@ func hazards() []hazard {
 		pausedWorker, crashAfterLocking, lostReplyToSet, winnerFails, killed, lostCommit, burntNumber, pausedCounter,
 		blindConflict, sameKey, failover, flushed, evicted, lostLease, lostAck, lostEnqueue, shutdown, undecodable,
 		retriesUsedUp, oldSnapshot, badText, restored, storm, redisDown, postgresDown, otherSlot,
+		heldRow, cutOffStandby, alteredTask,
 	}
 }
 
