@@ -145,7 +145,7 @@ func (h *Handler) process(ctx context.Context, a *attempt) error {
 // try comes to the job's recorded end, which may be that it is given up, or to an error if there is none yet.
 func (h *Handler) try(ctx, work context.Context, a *attempt) (invoice.End, error) {
 	end, err := h.run(work, a)
-	for pause := firstPause; isOutage(err) && h.pauseFor(work, pause); pause = min(2*pause, longestPause) {
+	for pause := firstPause; isOutage(err) && !errors.Is(err, invoice.ErrHeld) && h.pauseFor(work, pause); pause = min(2*pause, longestPause) {
 		h.waits(a, err)
 		end, err = h.run(work, a) // it waits in hand: what is behind it in the queue would meet the same outage
 	}

@@ -16,6 +16,7 @@ type full struct {
 	Storm                        *storm
 	Profile                      []slice
 	Refusals                     []result
+	Distances                    []result
 }
 
 type memory struct {
@@ -75,7 +76,7 @@ func (b *bench) vary(ctx context.Context, o options, what string, variants []var
 func always(s source) func(int) source { return func(int) source { return s } }
 
 // parts are the names of what bench-full measures, in this order.
-var parts = []string{"latency", "memory", "storm", "profile", "duplicates", "lines", "processes", "filled"}
+var parts = []string{"latency", "memory", "storm", "profile", "duplicates", "lines", "processes", "distance", "filled"}
 
 // measureMore measures the named parts.
 func (b *bench) measureMore(ctx context.Context, o options, parts []string) (*full, error) {
@@ -105,6 +106,8 @@ func (b *bench) measureMore(ctx context.Context, o options, parts []string) (*fu
 			f.Lines, err = b.vary(ctx, o, part, lengths(o))
 		case "processes":
 			f.Processes, err = b.vary(ctx, o, part, processes(o))
+		case "distance":
+			f.Distances, err = b.vary(ctx, o, part, distances(o))
 		case "filled":
 			f.Filled, err = b.filled(ctx, o)
 		}
@@ -223,7 +226,8 @@ func (f *full) tables() []table {
 		{"Invoices that are there already", "invoices", filled, true},
 		{"Share of duplicates", "duplicates", f.Duplicates, true},
 		{"Lines of each job", "lines", f.Lines, true},
-		{"Worker processes", "processes", f.Processes, false}, // their time isn't this process's
+		{"Worker processes", "processes", f.Processes, false},                         // their time isn't this process's
+		{"Both servers far away", "a round trip takes longer by", f.Distances, false}, // the delaying takes time as well
 	} {
 		if len(v.results) == 0 {
 			continue

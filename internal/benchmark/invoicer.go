@@ -118,6 +118,8 @@ type ours struct {
 	duplicates float64
 	// alter is what is changed in the schema before.
 	alter string
+	// at is where the worker finds the servers; nil: where the bench does.
+	at *bench
 }
 
 func (o ours) open(ctx context.Context, b *bench, s setting, schema string) (*system, error) {
@@ -127,8 +129,12 @@ func (o ours) open(ctx context.Context, b *bench, s setting, schema string) (*sy
 	if err := b.exec(ctx, schema, o.alter); err != nil {
 		return nil, err
 	}
+	at := b
+	if o.at != nil {
+		at = o.at
+	}
 	ended := func() {}
-	w, err := newWorkplace(ctx, b, s, schema, func(e worker.Event) {
+	w, err := newWorkplace(ctx, at, s, schema, func(e worker.Event) {
 		if e.What == worker.Ended {
 			ended()
 		}
@@ -155,7 +161,7 @@ func (o ours) open(ctx context.Context, b *bench, s setting, schema string) (*sy
 				}
 				j.payload = o.mix(made, j.payload)
 			}
-			return enqueue(ctx, w.redis, j)
+			return enqueue(ctx, b.rdb, j)
 		},
 		start: func(ctx context.Context, each func()) (err error) {
 			ended = each

@@ -21,8 +21,9 @@ type Proxy struct {
 	network, target string
 	dropped         atomic.Int64
 
-	mu     sync.Mutex // guards what follows, and the calls of match
+	mu     sync.Mutex // guards what follows, and the calls of match and cut
 	match  func(request []byte) bool
+	cut    func(request []byte) int
 	conns  map[net.Conn]struct{} // nil once the proxy is closed
 	pumped sync.WaitGroup
 }
@@ -47,13 +48,37 @@ func Start(t testing.TB, network, target string, match func(request []byte) bool
 // so the connection must have nothing else under way. Calls to match come one at a time, whatever the number of
 // connections.
 func Listen(ctx context.Context, network, target string, match func(request []byte) bool) (*Proxy, error) {
+	p, err := listen(ctx, network, target)
+	if err != nil {
+		return nil, err
+	}
+	p.match, p.cut = match, func([]byte) int { return -1 }
+	p.run(ctx)
+	return p, nil
+}
+
+func listen(ctx context.Context, network, target string) (*Proxy, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("dropproxy: %w", err)
 	}
-	p := &Proxy{listener: listener, network: network, target: target, match: match, conns: make(map[net.Conn]struct{})}
-	p.pumped.Go(func() { p.accept(ctx) })
-	return p, nil
+	return &Proxy{listener: listener, network: network, target: target, conns: make(map[net.Conn]struct{})}, nil
+}
+
+func (p *Proxy) run(ctx context.Context) { p.pumped.Go(func() { p.accept(ctx) }) }
+
+// Cut is [Start] of a proxy that drops no replies, but breaks requests off. The cut function sees what match would; of a
+// request for which it returns a length, the proxy forwards so much, and closes both connections. At -1 it forwards all.
+func Cut(t testing.TB, network, target string, cut func(request []byte) int) *Proxy {
+	t.Helper()
+	p, err := listen(t.Context(), network, target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.match, p.cut = func([]byte) bool { return false }, cut
+	p.run(t.Context())
+	t.Cleanup(p.Close)
+	return p
 }
 
 // First matches the first request that contains all of the parts, and no other.
@@ -76,7 +101,7 @@ func First(parts ...string) func(request []byte) bool {
 // Addr is the host:port to connect to instead of the server's.
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
-// Dropped is the number of replies that the server gave and no client got.
+// Dropped is the number of replies that the server gave and no client got, or of requests that were broken off.
 func (p *Proxy) Dropped() int { return int(p.dropped.Load()) }
 
 func (p *Proxy) accept(ctx context.Context) {
@@ -105,6 +130,12 @@ func (p *Proxy) requests(client, server net.Conn, drop *atomic.Bool) {
 	for {
 		n, err := client.Read(buf)
 		if n > 0 {
+			if keep := p.cutsAt(buf[:n]); keep >= 0 {
+				_, _ = server.Write(buf[:keep])
+				p.dropped.Add(1)
+				p.forget(client, server)
+				return
+			}
 			hit := p.matches(buf[:n])
 			drop.Store(hit)
 			if _, werr := server.Write(buf[:n]); werr == nil && hit {
@@ -144,6 +175,12 @@ func (p *Proxy) matches(request []byte) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.match(request)
+}
+
+func (p *Proxy) cutsAt(request []byte) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cut(request)
 }
 
 // keep registers the connections for Close; false means that the proxy is closed already, and so are they.

@@ -2,6 +2,7 @@ package dropproxy_test
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -45,6 +46,24 @@ func TestProxy(t *testing.T) {
 			again.ask(t, "commit 7", "commit 7")
 			other.ask(t, "still there", "still there")
 		})
+	}
+}
+
+// Of a request that is broken off, the server gets what comes before.
+func TestCut(t *testing.T) {
+	t.Parallel()
+	server := startEcho(t, "tcp")
+	proxy := dropproxy.Cut(t, "tcp", server.addr, func(request []byte) int { return bytes.Index(request, []byte("commit")) })
+	c := dial(t, proxy)
+	c.ask(t, "begin", "begin")
+	if reply, err := c.send("write\ncommit"); err == nil {
+		t.Fatalf("reply %q to a request that was broken off", reply)
+	}
+	for server.seen.Load() < 2 {
+	}
+	dial(t, proxy).ask(t, "still there", "still there")
+	if seen, cut := server.seen.Load(), proxy.Dropped(); seen != 3 || cut != 1 {
+		t.Errorf("the server carried out %d requests, want 3; %d were broken off, want 1", seen, cut)
 	}
 }
 

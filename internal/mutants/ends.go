@@ -108,7 +108,7 @@ func ofEnds() []mutant {
 		},
 		{
 			name: "a task without a header is recorded beside its job", promise: classified, hazard: lies,
-			changes: []change{{"worker/ledger/workers.go", "if dispatch, ok := open[id]; !ok || dispatch > 0 {", "if dispatch, ok := open[id]; ok && dispatch < 0 {"}},
+			changes: []change{{"worker/ledger/archive.go", "if dispatch, ok := open[id]; !ok || dispatch > 0 {", "if dispatch, ok := open[id]; ok && dispatch < 0 {"}},
 			in:      theLedger, tests: []string{"TestWhatTheQueueGaveUpIsRecordedAsAccepted/no_header"},
 		},
 		{

@@ -80,6 +80,8 @@ const (
 	postgresRefuses   hazard = "the database is read-only, a right or a table is missing, or no commit is confirmed, while it answers"
 	slowVisitors      hazard = "visitors hold connections open without asking"
 	rebinding         hazard = "a foreign page, or a proxy, reaches what is for this machine only"
+	heldRow           hazard = "somebody holds a row or a lock for long"
+	cutOffStandby     hazard = "the wait for a standby is cancelled"
 	otherSlot         hazard = "the keys of a script are in two slots of a cluster"
 	pooler            hazard = "a pooler drops what a session asks for, and gives each transaction another one"
 	wrongClock        hazard = "a clock is wrong, or is set"
@@ -98,7 +100,7 @@ func hazards() []hazard {
 		pausedWorker, crashAfterLocking, lostReplyToSet, winnerFails, killed, lostCommit, burntNumber, pausedCounter,
 		blindConflict, sameKey, failover, flushed, evicted, halfForgotten, lostLease, lostAck, lostEnqueue, shutdown, undecodable,
 		retriesUsedUp, oldSnapshot, badText, restored, storm, redisDown, postgresDown, redisRefuses, postgresRefuses, slowVisitors, rebinding, otherSlot,
-		wrongClock, forgedEntry, sharedRedis, copied, pooler, lies, dismissedRuns, foundUnreplicated,
+		wrongClock, forgedEntry, sharedRedis, copied, pooler, lies, dismissedRuns, foundUnreplicated, heldRow, cutOffStandby,
 	}
 }
 

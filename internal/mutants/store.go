@@ -8,9 +8,9 @@ func ofStore() []mutant {
 			name: "counter advanced outside of the transaction", promise: gapless, hazard: burntNumber,
 			changes: []change{{
 				"invoice/postgres/insert.go",
-				"\ttx := s.db.WithContext(ctx).Begin()\n",
-				"\ts.db.WithContext(ctx).Exec(\"UPDATE invoice_series SET last_number = last_number + 1 WHERE series = ? AND period = ?\", group[0].draft.Slot.Series, group[0].draft.Slot.Period)\n" +
-					"\ttx := s.db.WithContext(ctx).Begin()\n",
+				"\treturn begin(ctx, s.db, m.wait, func",
+				"\ts.db.WithContext(ctx).Exec(\"UPDATE invoicer.invoice_series SET last_number = last_number + 1 WHERE series = ? AND period = ?\", group[0].draft.Slot.Series, group[0].draft.Slot.Period)\n" +
+					"\treturn begin(ctx, s.db, m.wait, func",
 			}},
 			in: theStore, tests: []string{"TestRollbackUsesNoNumber"},
 		},
@@ -19,20 +19,83 @@ func ofStore() []mutant {
 			changes: []change{
 				{
 					"invoice/postgres/insert.go",
-					"\tcounters, err := lockCounters(tx, group)\n",
-					"\tif err := findExisting(tx, group); err != nil {\n\t\treturn err\n\t}\n\tcounters, err := lockCounters(tx, group)\n",
+					"\t\taddJobLocks(f, group, m.jobs)\n",
+					"\t\tif together {\n\t\t\taddFind(f, group)\n\t\t}\n\t\taddJobLocks(f, group, m.jobs)\n",
 				},
 				{
 					"invoice/postgres/insert.go",
-					"\tif err := findExisting(tx, group); err != nil {\n\t\treturn err\n\t}\n\trows := number(",
-					"\trows := number(",
+					"sees what was committed meanwhile.\n\t\t\taddFind(f, group)\n",
+					"sees what was committed meanwhile.\n",
 				},
 			},
+			in: theStore, tests: []string{"TestFindSeesWhatWasCommittedDuringTheWait"},
+		},
+		{
+			name: "a flight that was refused is taken for committed", promise: gapless, hazard: burntNumber,
+			changes: []change{{
+				"invoice/postgres/flight.go",
+				"\tcase !*written && (answered(err)",
+				"\tcase !*written && err != nil:\n\t\treturn nil\n\tcase !*written && (answered(err)",
+			}},
+			in: theStore, tests: []string{"TestRefusedFlightIsNotCommitted"},
+		},
+		{
+			name: "a flight that breaks off is taken for an answer", promise: classified, hazard: lostCommit,
+			changes: []change{{"invoice/postgres/flight.go", "\tdefault:\n\t\treturn &commitError{cause: err}\n", "\tdefault:\n\t\treturn err\n"}},
+			in:      theStore, tests: []string{"TestLostReplyToTheLastFlight"},
+		},
+		{
+			name: "a flight's warning is ignored", promise: noneLost, hazard: cutOffStandby,
+			changes: []change{{"invoice/postgres/flight.go", "if err = commitWarning(f.pg()); err != nil {", "if err = commitWarning(f.pg()); err != nil && *written && false {"}},
+			in:      theStore, tests: []string{"TestBrokenOffWaitForTheStandby/cancelled"},
+		},
+		{
+			name: "what is found after a lost commit needs no standby", promise: noneLost, hazard: cutOffStandby,
+			changes: []change{{"invoice/postgres/settle.go", "\t\t\tf.add(\"SELECT \" + replicated)\n", ""}},
+			in:      theStore, tests: []string{"TestBrokenOffWaitForTheStandby/cancelled"},
+		},
+		{
+			name: "a held counter stops the group", promise: recovers, hazard: heldRow,
+			changes: []change{{"invoice/postgres/counters.go", "skip := \"SKIP LOCKED\"", "skip := \"\""}},
+			in:      theStore, tests: []string{"TestWhatIsHeldStopsOnlyThoseWhoNeedIt"}, hangs: true,
+		},
+		{
+			name: "a job whose end is locked stops the group", promise: recovers, hazard: heldRow,
+			changes: []change{{"invoice/postgres/counters.go", "NOT pg_try_advisory_xact_lock(hashtextextended(id, 0))\",", "NOT pg_try_advisory_xact_lock(hashtextextended(id, 0)) AND false\","}},
+			in:      theStore, tests: []string{"TestWhatIsHeldStopsOnlyThoseWhoNeedIt/the_end_of_a_job"}, hangs: true,
+		},
+		{
+			name: "a row that has to wait stops the group", promise: recovers, hazard: heldRow,
+			changes: []change{{"invoice/postgres/insert.go", "case errors.As(err, &held) && !m.final:", "case errors.As(err, &held) && !m.final && !held.writing:"}},
+			in:      theStore, tests: []string{"TestWhatIsHeldStopsOnlyThoseWhoNeedIt"}, hangs: true,
+		},
+		{
+			name: "all callers wait for one held series", promise: recovers, hazard: heldRow,
+			changes: []change{{"invoice/postgres/lanes.go", "to.own && l.inside >= l.most", "to.own && l.inside < 0"}},
+			in:      theStore, tests: []string{"TestNotAllWaitForWhatIsHeld"}, hangs: true,
+		},
+		{
+			name: "a job of a held series is kept in hand", promise: recovers, hazard: heldRow,
+			changes: []change{{"worker/handler.go", "isOutage(err) && !errors.Is(err, invoice.ErrHeld) &&", "isOutage(err) &&"}},
+			in:      "./worker", tests: []string{"TestHeldSeriesLeavesSlotsToOthers"}, hangs: true,
+		},
+		{
+			name: "the queue's copy of a job is believed", promise: immutable, hazard: lies,
+			changes: []change{{"invoice/postgres/existing.go", "case r.Ours && !r.Matches:", "case r.Ours && r.ID < 0:"}},
+			in:      theStore, tests: []string{"TestJobsOfTheLedgerAreCompared"},
+		},
+		{
+			name: "nobody looks again who waited for the counter", promise: classified, hazard: oldSnapshot,
+			changes: []change{{
+				"invoice/postgres/insert.go",
+				"\taddFind(f, group)\n\treturn found, f.send(ctx)\n",
+				"\treturn found, f.send(ctx)\n",
+			}},
 			in: theStore, tests: []string{"TestWhoWaitedForTheCounterSeesWhatWasCommitted"},
 		},
 		{
 			name: "no read after a lost commit", promise: classified, hazard: lostCommit,
-			changes: []change{{"invoice/postgres/insert.go", "\tif answered(lost) {\n", "\tif answered(lost) || lost != nil {\n"}},
+			changes: []change{{"invoice/postgres/settle.go", "\tif answered(lost) {\n", "\tif answered(lost) || lost != nil {\n"}},
 			in:      theStore, tests: []string{"TestLostCommitReply"},
 		},
 		{

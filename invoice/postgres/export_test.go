@@ -111,3 +111,10 @@ func (s *Store) LocalSettings(t *testing.T) (statement string) {
 	}
 	return statement
 }
+
+// Detours is how many things are taken for held.
+func (s *Store) Detours() int {
+	s.lanes.mu.Lock()
+	defer s.lanes.mu.Unlock()
+	return len(s.lanes.routes)
+}

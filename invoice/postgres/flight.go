@@ -90,13 +90,15 @@ func (f *flight) commit(ctx context.Context, written *bool) error {
 	switch {
 	case err == nil && tag.String() == "ROLLBACK":
 		return errRolledBack
+	case err == nil && tag.String() != "COMMIT":
+		return &commitError{cause: fmt.Errorf("the server answered it with %q", tag)}
 	case err == nil:
 		if err = commitWarning(f.pg()); err != nil {
 			return &commitError{cause: err}
 		}
 		return nil
-	case !*written && (answered(err) || isCode(err, "57014") || pgconn.SafeToRetry(err)):
-		return err // it didn't come as far as COMMIT
+	case !*written && (answered(err) || isCode(err, "57014")):
+		return err // the server didn't come as far as COMMIT
 	default:
 		return &commitError{cause: err}
 	}

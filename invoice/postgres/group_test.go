@@ -20,6 +20,9 @@ type asked struct {
 	err    error
 }
 
+// id is a job's id that no other test's job has: the locks of their ends are the whole database's.
+func (b *bench) id(jobID string) string { return jobID + "@" + b.schema }
+
 // together asks for all jobs while a first one, of the transaction "first", stands before its commit, so that they wait
 // for one transaction, and returns what became of them.
 func (b *bench) together(t *testing.T, jobs map[string]*invoice.Job, hook map[string]fault.Hook) map[string]asked {
@@ -45,7 +48,7 @@ func (b *bench) togetherWith(t *testing.T, jobs map[string]*invoice.Job, in func
 				<-mayCommit
 			}
 			return nil
-		}), request("first", job(t, "first")))
+		}), request(b.id("first"), job(t, "first")))
 		if err != nil {
 			t.Errorf("the first: %v", err)
 		}
@@ -63,7 +66,7 @@ func (b *bench) togetherWith(t *testing.T, jobs map[string]*invoice.Job, in func
 				defer mu.Unlock()
 				all[jobID] = a
 			}()
-			a.result, a.err = b.generator.Generate(ctx, request(jobID, j))
+			a.result, a.err = b.generator.Generate(ctx, request(b.id(jobID), j))
 		})
 	}
 	for b.store.Waiting() < len(jobs) {
@@ -87,7 +90,7 @@ func TestGroupSharesATransaction(t *testing.T) {
 		})
 	}
 	for id, a := range b.together(t, jobs, nil) {
-		if a.err != nil || a.result.Outcome != invoice.Created || a.result.Invoice.JobID != id {
+		if a.err != nil || a.result.Outcome != invoice.Created || a.result.Invoice.JobID != b.id(id) {
 			t.Errorf("%s: %+v", id, a)
 			continue
 		}
@@ -247,7 +250,7 @@ func TestGroupLostCommitReply(t *testing.T) {
 		jobs[fmt.Sprintf("job-%d", i)] = job(t, fmt.Sprintf("T%d", i))
 	}
 	for id, a := range b.together(t, jobs, nil) {
-		if a.err != nil || a.result.Outcome != invoice.Created || a.result.Invoice.JobID != id {
+		if a.err != nil || a.result.Outcome != invoice.Created || a.result.Invoice.JobID != b.id(id) {
 			t.Errorf("%s: %+v", id, a)
 		}
 	}

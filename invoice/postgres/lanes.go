@@ -32,13 +32,15 @@ const (
 	sortingWait = 10 * time.Millisecond
 	// turnWait bounds the waits of lanes where there are more than may wait at once.
 	turnWait = 250 * time.Millisecond
-	// blockedWait and blockedPause: those whose rows have to wait try it one at a time and seldom, as they hold a counter.
-	blockedWait  = 100 * time.Millisecond
-	blockedPause = time.Second
+	// blockedWait and blockedPause: those whose rows have to wait try it one at a time, and most of the time nobody does, as
+	// they hold a counter meanwhile.
+	blockedWait  = 20 * time.Millisecond
+	blockedPause = 200 * time.Millisecond
 	// contendedDetour is for how long a counter counts as contended after it was. Once in that time, it is tried with the free.
 	contendedDetour = time.Second
-	// ownDetour is for how long after it was last used a lane of its own is remembered.
-	ownDetour = 5 * time.Second
+	// ownDetour is for how long after it was last asked for anything else counts as held. Jobs that were put back come again
+	// within that time.
+	ownDetour = 10 * time.Second
 )
 
 // lanes are the ways to the database. A draft takes the one of the free, unless something that it needs is known to be held
@@ -144,11 +146,11 @@ func (l *lanes) enter(w *write) (*lane, error) {
 			continue
 		}
 		to := r.lane
+		if to != &l.contended {
+			r.until = now.Add(ownDetour)
+		}
 		if now.Before(to.notBefore) || to.own && l.inside >= l.most && !to.stuck.IsZero() && now.Sub(to.stuck) >= contendedWait {
 			return nil, held(w)
-		}
-		if to.own {
-			r.until = now.Add(ownDetour)
 		}
 		to.inside++
 		if to.own {
