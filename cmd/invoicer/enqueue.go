@@ -201,7 +201,7 @@ func (r *enqueueRun) toPostgres(cfg *config.Config, s *sender) (disconnect func(
 	}
 	s.server = "postgres at " + cfg.Database.Addr()
 	refuse := once(func(ctx context.Context) error {
-		err := refuseForeignQueue(ctx, rdb, r.queue, store.Nonces, s.progress.say)
+		err := refuseForeignQueue(ctx, rdb, r.queue, store.Nonces, func(string) {})
 		if !errors.As(err, new(*queue.TakenError)) {
 			return nil // accepting needs no Redis: a job stays accepted while its queue is another installation's
 		}
