@@ -47,7 +47,7 @@ end
 return {found[1], tostring(removed)}`)
 
 // keysATime is how many of Redis's keys are gone through at once.
-const keysATime = 2000
+const keysATime = 1000
 
 func (w *watch) tidy(ctx context.Context) error {
 	if w.scanned == "" {
