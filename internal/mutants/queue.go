@@ -48,7 +48,7 @@ func ofQueue() []mutant {
 			name: "what was no job is on record as a failed one", promise: classified, hazard: halfForgotten,
 			changes: []change{
 				{kinds, "if err != nil || info.ID != id || info.Queue != w.known.Queue {", "if err != nil {"},
-				{kinds, "if info.Type == client.TaskType {", "if info.Type != \"nonsense\" {"},
+				{kinds, "if info.Type == client.TaskType {", "if info.Type == client.TaskType || id != \"\" {"},
 				{queue, "if where == \"gone\" then", "if where == \"nonsense\" then"},
 			},
 			in: theLedger, tests: []string{"TestWhatIsNoJobIsNotRecorded"},
