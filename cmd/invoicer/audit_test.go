@@ -144,7 +144,7 @@ UPDATE duplicate_attempts SET invoice_id = (SELECT id FROM invoices WHERE transa
 		"invoice_lines: net_minor is not what quantity, price and discount come to: invoice_id=1 invoice_number=INV-000001 position=1 net_minor=180001 computed=180000",
 		"and 1 more; --limit lists more of them",
 		"duplicates: 1 found",
-		"BROKEN: 3 of 14 checks of schema "+b.schema+" at 20",
+		"BROKEN: 3 of 15 checks of schema "+b.schema+" at 20",
 	)
 
 	code, out, errs := b.audit(t, "--json")
