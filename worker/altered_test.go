@@ -73,8 +73,11 @@ func TestAnAlteredTaskIsDoneAsAccepted(t *testing.T) {
 		{"transaction that is invoiced", good, []*invoice.Job{job("T2")}, as(t, job("T2")), false, "done created"},
 		{"transaction that is invoiced otherwise", good, []*invoice.Job{job("T2")}, as(t, job("T2", dearer)), false, "done created"},
 		{"key of another one's", good, []*invoice.Job{job("T2")}, as(t, job("T1", func(j *invoice.Job) { j.IdempotencyKey = "T2" })), false, "done created"},
-		{"series of the other kind", good, []*invoice.Job{job("T2", func(j *invoice.Job) { j.Series = "CN"; j.Lines[0].Quantity *= -1 })},
-			as(t, job("T1", func(j *invoice.Job) { j.Series = "CN" })), false, "done created"},
+		{
+			"series of the other kind", good,
+			[]*invoice.Job{job("T2", func(j *invoice.Job) { j.Series = "CN"; j.Lines[0].Quantity *= -1 })},
+			as(t, job("T1", func(j *invoice.Job) { j.Series = "CN" })), false, "done created",
+		},
 		{"garbage", good, nil, func(task *taskedit.Task) { task.Payload = []byte("\xff\x00Ada") }, false, "done created"},
 		{"nothing", good, nil, func(task *taskedit.Task) { task.Payload = nil }, false, "done created"},
 		{"invalid content", good, nil, func(task *taskedit.Task) { task.Payload = invalid }, false, "done created"},

@@ -107,13 +107,13 @@ func decode(message []byte) (*Task, error) {
 		case payloadField:
 			t.Payload = f.bytes
 		case retryField:
-			t.Retry = int64(f.number) //nolint:gosec // it was made from one
+			t.Retry = int64(f.number)
 		case retriedField:
-			t.Retried = int64(f.number) //nolint:gosec // as above
+			t.Retried = int64(f.number)
 		case timeoutField:
-			t.Timeout = int64(f.number) //nolint:gosec // as above
+			t.Timeout = int64(f.number)
 		case deadlineField:
-			t.Deadline = int64(f.number) //nolint:gosec // as above
+			t.Deadline = int64(f.number)
 		case headersField:
 			key, rest, err := next(f.bytes)
 			if err != nil {
@@ -137,7 +137,7 @@ func (t *Task) encode() []byte {
 	message = appendBytes(message, payloadField, t.Payload)
 	for id, n := range map[uint64]int64{retryField: t.Retry, retriedField: t.Retried, timeoutField: t.Timeout, deadlineField: t.Deadline} {
 		message = binary.AppendUvarint(message, id<<3)
-		message = binary.AppendUvarint(message, uint64(n)) //nolint:gosec // negative ones are written so
+		message = binary.AppendUvarint(message, uint64(n))
 	}
 	for key, value := range t.Headers {
 		message = appendBytes(message, headersField, appendBytes(appendBytes(nil, 1, []byte(key)), 2, []byte(value)))
