@@ -131,7 +131,7 @@ func (m *Migrator) Status(ctx context.Context) ([]Migration, error) {
 	}
 	applied := map[int64]time.Time{}
 	if ready {
-		rows, err := db.QueryContext(ctx, "SELECT version_id, max(tstamp) FROM "+m.table()+" WHERE is_applied GROUP BY version_id")
+		rows, err := db.QueryContext(ctx, "SELECT version_id, max(tstamp) FROM "+m.table()+" WHERE is_applied GROUP BY version_id") //nolint:gosec // a quoted name
 		if err != nil {
 			return nil, err
 		}

@@ -42,9 +42,12 @@ func (s versionStore) TableExists(ctx context.Context, db database.DBTxConn) (bo
 
 // hasTable tells whether the schema has its table of versions. Of a schema that the role may not use it can't be told:
 // that is Postgres's own error, and not that the table is missing.
-func (m *Migrator) hasTable(ctx context.Context, db interface {
+// A rowReader is a [*sql.DB], or what goose has of one.
+type rowReader interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}) (bool, error) {
+}
+
+func (m *Migrator) hasTable(ctx context.Context, db rowReader) (bool, error) {
 	var found bool
 	err := db.QueryRowContext(ctx, "SELECT pg_catalog.to_regclass($1) IS NOT NULL", m.table()).Scan(&found)
 	return found, err

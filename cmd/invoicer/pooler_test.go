@@ -180,5 +180,4 @@ func TestPoolerMistakes(t *testing.T) {
 			}
 		})
 	}
-
 }

@@ -18,7 +18,7 @@ func ofPooler() []mutant {
 		},
 		{
 			name: "a pooler that drops settings isn't noticed", promise: recovers, hazard: pooler,
-			changes: []change{{session, "\tif !has || err != nil {\n", "\tif err != nil {\n"}},
+			changes: []change{{session, "\tif !has || err != nil {\n", "\tif !has && err != nil {\n"}},
 			in:      theStore, tests: []string{"TestWithoutAPooler"},
 		},
 		{

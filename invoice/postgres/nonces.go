@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"gorm.io/gorm"
+
 	"invoicer/invoice"
 )
 
@@ -41,7 +43,8 @@ func (s *Store) nonces(ctx context.Context, query string) (invoice.Nonces, error
 	var n invoice.Nonces
 	var latest string
 	var seconds float64
-	if err := s.sql.QueryRowContext(ctx, query).Scan(&n.DatabaseID, &latest, &seconds); err != nil {
+	err := s.autocommit(ctx, func(db *gorm.DB) error { return db.Raw(query).Row().Scan(&n.DatabaseID, &latest, &seconds) })
+	if err != nil {
 		return invoice.Nonces{}, classify(fmt.Errorf("the database's nonces: %w", err))
 	}
 	if latest != "" {

@@ -22,7 +22,6 @@ import (
 	"invoicer/invoice/postgres"
 )
 
-//nolint:gochecknoglobals // flags
 var (
 	pooler   = flag.String("pooler", "", "give every test's store a PgBouncer in this mode: transaction or session")
 	execMode = flag.String("exec-mode", "", "the default_query_exec_mode of its URL: exec, simple_protocol and so on; none")
