@@ -40,6 +40,7 @@ type fetchGate struct {
 	redis.UniversalClient // also for the peeks: each has a connection of its own for as long as it waits
 
 	log    *slog.Logger
+	holder string                 // who fetches, for HolderField
 	hold   time.Duration          // longestHold
 	free   func() int             // how many jobs could be begun now
 	owns   func() bool            // whether the queues are ours

@@ -43,7 +43,7 @@ while #reply < 2 + 2 * tonumber(ARGV[3]) and bytes < tonumber(ARGV[4]) and dropp
 		dropped = dropped + 1
 	else
 		redis.call("LPUSH", KEYS[3], id)
-		redis.call("HSET", key, "state", "active")
+		redis.call("HSET", key, "state", "active", "invoicer_worker", ARGV[5])
 		redis.call("HDEL", key, "pending_since")
 		redis.call("ZADD", KEYS[4], ARGV[1], id)
 		table.insert(reply, id)
@@ -53,6 +53,10 @@ while #reply < 2 + 2 * tonumber(ARGV[3]) and bytes < tonumber(ARGV[4]) and dropp
 end
 reply[2] = dropped
 return reply`)
+
+// HolderField is where a task's hash has the name of the worker that fetched it last. asynq forgets who had a task within
+// seconds after that one's death.
+const HolderField = "invoicer_worker"
 
 // A haul is what a fetch brought.
 type haul struct {
@@ -66,7 +70,7 @@ type haul struct {
 // keys.
 func (g *fetchGate) ask(ctx context.Context, q *fetchQueue, args []any) haul {
 	h := haul{asked: g.appetiteFor(q)}
-	reply, err := fetchScript.Run(ctx, g.UniversalClient, q.keys, args[0], args[1], h.asked, mostBytesAhead).Slice()
+	reply, err := fetchScript.Run(ctx, g.UniversalClient, q.keys, args[0], args[1], h.asked, mostBytesAhead, g.holder).Slice()
 	if err != nil || len(reply) < 2 {
 		h.err = err
 		return h

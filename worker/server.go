@@ -143,6 +143,7 @@ func NewServer(rdb redis.UniversalClient, h *Handler) (*Server, error) {
 	o := h.options
 	gate, clocks := newFetchGate(rdb, o.Queues, h.free, o.Logger), newClocks(rdb, o)
 	gate.owns = o.Owns
+	gate.holder = o.Name
 	return &Server{
 		handler: h,
 		options: o,

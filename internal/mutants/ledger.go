@@ -106,6 +106,16 @@ func ofLedger() []mutant {
 			in:      theLedger, tests: []string{"TestDead"},
 		},
 		{
+			name: "each job of a dead worker fills the log", promise: recovers, hazard: killed,
+			changes: []change{{"worker/ledger/dead.go", "if known && name != \"\" && time.Since(last) < forgetDead {", "if known && time.Since(last) < 0 {"}},
+			in:      theLedger, tests: []string{"TestADeadWorkerIsOneLine"},
+		},
+		{
+			name: "nobody knows who had a dead worker's jobs", promise: recovers, hazard: killed,
+			changes: []change{{"worker/fetch_script.go", "\"active\", \"invoicer_worker\", ARGV[5])", "\"active\")"}},
+			in:      theLedger, tests: []string{"TestATaskNamesWhoHasIt"},
+		},
+		{
 			name: "a requeued job kills workers for ever", promise: recovers, hazard: killed,
 			changes: []change{{queue, "if crashes >= tonumber(ARGV[3]) then", "if crashes >= tonumber(ARGV[3]) + 1000000 then"}},
 			in:      theLedger, tests: []string{"TestJobsOfDeadWorkersComeBack"},

@@ -158,6 +158,12 @@ func (s *said) Write(b []byte) (int, error) {
 
 func (s *said) log() *slog.Logger { return slog.New(slog.NewTextHandler(s, nil)) }
 
+func (s *said) all() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
+}
+
 func (s *said) count(what string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

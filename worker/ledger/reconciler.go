@@ -102,6 +102,7 @@ type Reconciler struct {
 	options  ReconcilerOptions
 	token    string // of this process's sweeps
 	watched  map[string]*watch
+	dead     *dead
 	rounds   int
 	renewed  time.Time // the right to look after them
 }
@@ -117,7 +118,7 @@ func NewReconciler(warden Warden, book Book, recorder Recorder, rdb redis.Univer
 	}
 	return &Reconciler{
 		warden: warden, book: book, recorder: recorder, rdb: rdb,
-		options: o, token: rand.Text(), watched: make(map[string]*watch),
+		options: o, token: rand.Text(), watched: make(map[string]*watch), dead: newDead(),
 	}, nil
 }
 
@@ -181,6 +182,7 @@ func (r *Reconciler) round(ctx context.Context) error {
 	for i, w := range watches {
 		problems = append(problems, w.bringBack(ctx, looks[i]))
 	}
+	r.tellDead(ctx)
 	return errors.Join(problems...)
 }
 

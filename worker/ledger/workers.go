@@ -53,6 +53,7 @@ func (w *watch) considerWorkers(ctx context.Context, seen view) error {
 	}
 	w.looked = now
 	var problems []error
+	var had *hands // nil until a worker is gone
 	for id, score := range tasks {
 		if w.late() {
 			break // the others in the next round
@@ -65,7 +66,13 @@ func (w *watch) considerWorkers(ctx context.Context, seen view) error {
 		if !last.dead(now, time.Unix(seen.now, 0), w.options.DeadAfter) {
 			continue
 		}
-		if err := w.takeFromDead(ctx, id, score); err != nil {
+		if had == nil {
+			var err error
+			if had, err = w.hands(ctx, tasks); err != nil {
+				return err
+			}
+		}
+		if err := w.takeFromDead(ctx, id, score, had); err != nil {
 			problems = append(problems, err)
 			continue
 		}
@@ -74,14 +81,16 @@ func (w *watch) considerWorkers(ctx context.Context, seen view) error {
 	return errors.Join(problems...)
 }
 
-func (w *watch) takeFromDead(ctx context.Context, id, score string) error {
+// takeFromDead brings back a job whose worker is gone.
+func (w *watch) takeFromDead(ctx context.Context, id, score string, had *hands) error {
 	answer, err := w.keys.requeue(ctx, w.rdb, id, score, w.options.MaxCrashes)
 	if err != nil {
 		return err
 	}
 	switch answer {
 	case moved:
-		w.options.Logger.WarnContext(ctx, "the worker of a job is gone: the job goes back to its queue", "queue", w.known.Queue, "task_id", id)
+		w.options.Logger.DebugContext(ctx, "the worker of a job is gone: the job goes back to its queue", "queue", w.known.Queue, "task_id", id, "worker", had.worker[id])
+		w.dead.add(had.worker[id], w.known.Queue, had.jobs[had.worker[id]])
 		w.options.Observe(Event{What: Requeued, Queue: w.known.Queue, JobID: id, Jobs: 1})
 	case poisoned:
 		read, err := w.tasks(ctx, []string{id})
