@@ -95,7 +95,9 @@ func LostJob(info *asynq.TaskInfo, jobID string, payload []byte, worker, why str
 	if payload == nil {
 		payload = info.Payload
 	}
-	a := &attempt{payload: payload, jobID: jobID, queue: info.Queue, worker: worker, retried: min(max(info.Retried, 0), mostRetried)}
+	a := &attempt{
+		task: asynq.NewTask(info.Type, nil), payload: payload, jobID: jobID, queue: info.Queue, worker: worker, retried: min(max(info.Retried, 0), mostRetried),
+	}
 	job, _ := invoice.Decode(payload) // of a bad one, what could be read
 	a.identify(job)
 	return a.end(invoice.Failed, why)

@@ -18,7 +18,7 @@ func TestWhatIsFoundIsReplicatedBeforeItIsToldOf(t *testing.T) {
 	t.Parallel()
 	r := sandboxtest.Replicated(t)
 	url, schema := schematest.On(t, r.Primary.URL)
-	b := &bench{url: url, schema: schema, db: open(t, url, schema)}
+	b := &bench{url: url, schema: schema, way: url, db: open(t, url, schema)}
 	b.store = b.open(t)
 	b.generator = generator(t, b.store)
 

@@ -51,7 +51,7 @@ func TestAllBehindAPooler(t *testing.T) {
 	if *pooler != "" {
 		t.Skip("this is it")
 	}
-	again := exec.CommandContext(t.Context(), os.Args[0], "-test.timeout=2m", "-pooler=transaction", "-test.parallel="+strconv.Itoa(runtime.GOMAXPROCS(0)))
+	again := exec.CommandContext(t.Context(), os.Args[0], "-test.timeout=8m", "-pooler=transaction", "-test.parallel="+strconv.Itoa(runtime.GOMAXPROCS(0)))
 	if told, err := again.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, told)
 	}
@@ -127,7 +127,10 @@ func TestWritesDontTrustASession(t *testing.T) {
 	}
 	done := make(chan error, 1)
 	go func() {
-		done <- store.Record(t.Context(), invoice.End{JobID: "j", TransactionID: "T1", IdempotencyKey: "T1", Outcome: invoice.Created, Invoice: made, Attempts: 1, Queue: "default"})
+		done <- store.Record(t.Context(), invoice.End{
+			JobID: "j", TransactionID: "T1", IdempotencyKey: "T1", Outcome: invoice.Duplicate, Reason: invoice.AlreadyInvoiced, Invoice: made,
+			Worker: "w", Attempts: 1, Queue: "default", Payload: []byte("{}"),
+		})
 	}()
 	select {
 	case err := <-done:

@@ -16,7 +16,7 @@ func replicated(t *testing.T, change ...func(*postgres.Options)) (*bench, *sandb
 	t.Helper()
 	r := sandboxtest.Replicated(t)
 	url, schema := schematest.On(t, r.Primary.URL)
-	b := &bench{url: url, schema: schema, db: open(t, url, schema)}
+	b := &bench{url: url, schema: schema, way: url, db: open(t, url, schema)}
 	b.store = b.open(t, change...)
 	b.generator = generator(t, b.store)
 	return b, r
