@@ -10,20 +10,6 @@ import (
 // When Redis has lost a part of a task that is in hand, asynq's way to end it leaves the other part behind, where nobody
 // would ever look for it: the job has its end.
 
-// HSet is what asynq keeps a result with. It must not make a task of one that is gone.
-func (g *fetchGate) HSet(ctx context.Context, key string, values ...any) *redis.IntCmd {
-	var set *redis.IntCmd
-	var whole *redis.BoolCmd
-	_, _ = g.Pipelined(ctx, func(p redis.Pipeliner) error { // each command keeps its own error
-		set, whole = p.HSet(ctx, key, values...), p.HExists(ctx, key, "msg")
-		return nil
-	})
-	if exists, err := whole.Result(); err == nil && !exists {
-		g.Unlink(ctx, key)
-	}
-	return set
-}
-
 // end runs one of asynq's own scripts. If it was to end a task and doesn't find that in hand, it deletes what is left.
 func (g *fetchGate) end(ctx context.Context, cmd *redis.Cmd, keys []string, args []any) *redis.Cmd {
 	if err := cmd.Err(); err == nil || !strings.HasPrefix(err.Error(), "NOT FOUND") && !strings.HasPrefix(err.Error(), "ERR NOT FOUND") {

@@ -81,7 +81,7 @@ func ofQueue() []mutant {
 		{
 			name: "a lease without a task in hand is nobody's", promise: recovers, hazard: halfForgotten,
 			changes: []change{{queue, "return redis.call(\"LREM\", active, 0, id) + redis.call(\"ZREM\", lease, id)", "redis.call(\"ZREM\", lease, id)\n\treturn redis.call(\"LREM\", active, 0, id)"}},
-			in:      theLedger, tests: []string{whatBecomes + "/leased_to_nobody,_in_no_list"},
+			in:      theLedger, tests: []string{"TestADirectJobThatOnlyHasALeaseComesBack"},
 		},
 		{
 			name: "an id without a job stops the fetch", promise: recovers, hazard: halfForgotten,
@@ -96,7 +96,7 @@ func ofQueue() []mutant {
 		{
 			name: "a fetch takes what it can't keep", promise: noneLost, hazard: halfForgotten,
 			changes: []change{{script, "redis.call(\"LLEN\", KEYS[3]) -- if", "-- if"}},
-			in:      theWorker, tests: []string{"TestAFetchThatCantKeepAJobTakesNone"},
+			in:      theWorker, tests: []string{"TestAFetchThatCantKeepAJobTakesNone"}, hangs: true,
 		},
 		{
 			name: "asynq gets what it can't read", promise: recovers, hazard: undecodable,
@@ -111,11 +111,6 @@ func ofQueue() []mutant {
 		{
 			name: "a task whose list is lost stays behind", promise: recovers, hazard: halfForgotten,
 			changes: []change{{end, "redis.call(\"UNLINK\", KEYS[1])", "redis.call(\"EXISTS\", KEYS[1])"}},
-			in:      theWorker, tests: []string{"TestWhatRedisLosesOfAJobInHandIsNotLeftBehind"},
-		},
-		{
-			name: "a result makes a task of one that is gone", promise: recovers, hazard: halfForgotten,
-			changes: []change{{end, "err == nil && !exists {", "err != nil && !exists {"}},
 			in:      theWorker, tests: []string{"TestWhatRedisLosesOfAJobInHandIsNotLeftBehind"},
 		},
 	}

@@ -177,6 +177,23 @@ func TestJobsOfDeadWorkersComeBack(t *testing.T) {
 	}
 }
 
+// Of a direct job in hand, Redis has lost the list's part: its lease tells that somebody had it.
+func TestADirectJobThatOnlyHasALeaseComesBack(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	id := b.enqueue(t, "T1")
+	b.takenByTheDead(t, id)
+	b.rdb.Del(t.Context(), b.key("active"))
+	told, _ := b.reconciler(t, "r")
+	if e := told.await(t, ledger.Requeued); e.JobID != id {
+		t.Errorf("%+v", e)
+	}
+	w := b.worker(t)
+	if e := w.await(t, worker.Ended); e.Outcome != invoice.Created {
+		t.Errorf("%+v", e)
+	}
+}
+
 // Jobs that lose worker after worker together don't come back together: one of them may be what kills them.
 func TestJobsThatLoseWorkersComeBackApart(t *testing.T) {
 	t.Parallel()
