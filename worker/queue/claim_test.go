@@ -130,7 +130,7 @@ func TestADeadOwnersQueue(t *testing.T) {
 	}
 	taken := refusal(t, b.keeper(t, rdb, nil, full).Claim(t.Context()))
 	if taken.Tasks.Waiting != 1 || !strings.Contains(taken.Error(), "with 1 tasks left") || !strings.Contains(taken.Error(), "`invoicer queue take "+full+"`") {
-		t.Errorf("refused by %+v: %v", taken, taken)
+		t.Errorf("refused by %+v: %v", taken, taken.Error())
 	}
 	// Its own workers are let in at once, whatever is in the queue.
 	looks, again := &scriptHook{}, connect(t, sandboxtest.Redis(t))
@@ -149,7 +149,7 @@ func TestAnOwnerThatLeftTasksBehind(t *testing.T) {
 	put(t, rdb, name, "", "")
 	must(t, r.stop())
 	if taken := refusal(t, b.keeper(t, rdb, nil, name).Claim(t.Context())); !strings.Contains(taken.Error(), "given up") {
-		t.Errorf("refused by %v", taken)
+		t.Errorf("refused by %v", taken.Error())
 	}
 	start(t, a.keeper(t, rdb, nil, name))
 }
@@ -183,7 +183,7 @@ func TestACopyOfTheDatabase(t *testing.T) {
 	eventually(t, "the owner has a newer nonce", func() bool { return !slices.Contains(old.Latest, owner(t, rdb, name).Nonce) })
 	taken := refusal(t, c.keeper(t, rdb, nil, name).Claim(t.Context()))
 	if !taken.Copy || !strings.Contains(taken.Error(), "another copy of this database") {
-		t.Errorf("refused by %v", taken)
+		t.Errorf("refused by %v", taken.Error())
 	}
 	r.keeps(t)
 	must(t, r.stop())
@@ -209,7 +209,7 @@ func TestACopyWhoseOriginalStandsStill(t *testing.T) {
 		t.Fatalf("the copy knows %v, %v", n, err)
 	}
 	if taken := refusal(t, c.keeper(t, rdb, nil, name).Claim(t.Context())); !taken.Copy {
-		t.Errorf("refused by %v", taken)
+		t.Errorf("refused by %v", taken.Error())
 	}
 	r.keeps(t)
 	// One of its own that comes back together with the database is let in.

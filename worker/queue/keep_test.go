@@ -130,7 +130,7 @@ func TestANewcomerGivesWay(t *testing.T) {
 		}
 		newcomer := keep(t, k)
 		if taken := newcomer.lost(t); taken.Owner.ID != a.ID {
-			t.Errorf("lost to %v", taken)
+			t.Errorf("lost to %v", taken.Error())
 		}
 		renewals(t, rdb, name, a.ID, 1)
 		r.keeps(t)
@@ -152,7 +152,7 @@ func TestOfTwoOwnersTheOlderStays(t *testing.T) {
 	renewals(t, elsewhere, name, b.ID, 1)
 	moving.on.Store(true)
 	if taken := younger.lost(t); taken.Owner.ID != a.ID {
-		t.Errorf("lost to %v", taken)
+		t.Errorf("lost to %v", taken.Error())
 	}
 	renewals(t, rdb, name, a.ID, 1)
 	older.keeps(t)
@@ -199,7 +199,7 @@ func TestAnOwnerThatComesBackTooLate(t *testing.T) {
 	}
 	c.set(false)
 	if taken := r.lost(t); taken.Owner.ID != b.ID {
-		t.Errorf("lost to %v", taken)
+		t.Errorf("lost to %v", taken.Error())
 	}
 	renewals(t, rdb, name, b.ID, 1)
 	successor.keeps(t)
@@ -301,7 +301,7 @@ func TestOfTwoCopiesOneStays(t *testing.T) {
 	case <-runs[1].done:
 	}
 	if taken := runs[1].lost(t); !taken.Copy {
-		t.Errorf("lost to %v", taken)
+		t.Errorf("lost to %v", taken.Error())
 	}
 	renewals(t, rdb, name, a.ID, 4)
 	runs[0].keeps(t)

@@ -34,6 +34,7 @@ func readMessage(raw []byte) (m message, err error) {
 				key = string(value)
 			case valueField:
 				text = string(value)
+			default: // a map's entry has no other field
 			}
 			return nil
 		})

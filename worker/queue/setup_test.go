@@ -170,7 +170,7 @@ func (r *run) stop() error {
 }
 
 // lost waits until a keeper has lost a queue.
-func (r *run) lost(t testing.TB) *queue.TakenError {
+func (r *run) lost(t testing.TB) queue.TakenError {
 	t.Helper()
 	select {
 	case <-r.done:
@@ -190,13 +190,14 @@ func (r *run) keeps(t testing.TB) {
 	}
 }
 
-func refusal(t testing.TB, err error) *queue.TakenError {
+// refusal is how somebody was refused.
+func refusal(t testing.TB, err error) queue.TakenError {
 	t.Helper()
 	var taken *queue.TakenError
 	if !errors.As(err, &taken) {
 		t.Fatalf("not refused, but: %v", err)
 	}
-	return taken
+	return *taken
 }
 
 func look(t testing.TB, rdb redis.UniversalClient, name string) queue.Standing {
