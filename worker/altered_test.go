@@ -320,16 +320,16 @@ func TestAForgedDoneEntry(t *testing.T) {
 func TestForgedRetriesEndNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	failing := &errGenerator{rest: 3}
+	failing := &errGenerator{rest: 4}
 	w := b.start(t, "w1", func(p *parts) { failing.Generator, p.generator, p.MaxRetry = p.generator, failing, 5 })
 	jobID, taskID := b.accepted(t, payload(t, job("T1")))
-	for range 2 {
+	for _, retried := range []int64{900, math.MinInt32, 900} {
 		w.await(t, "retried")
 		poll(t, "the task to wait", func() bool {
 			info, err := b.inspector.GetTaskInfo(b.queue, taskID)
 			return err == nil && info.State == asynq.TaskStateRetry
 		})
-		if err := taskedit.Alter(t.Context(), b.rdb, b.queue, taskID, func(task *taskedit.Task) { task.Retried = 900 }); err != nil {
+		if err := taskedit.Alter(t.Context(), b.rdb, b.queue, taskID, func(task *taskedit.Task) { task.Retried = retried }); err != nil {
 			t.Fatal(err)
 		}
 		if err := b.inspector.RunTask(b.queue, taskID); err != nil {

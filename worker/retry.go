@@ -79,7 +79,7 @@ func retryDelay(retried int, err error, _ *asynq.Task) time.Duration {
 	default:
 		delay := longestDelay
 		if retried < 10 {
-			delay = min(longestDelay, time.Second<<retried)
+			delay = min(longestDelay, time.Second<<max(retried, 0)) // what the queue has counted may have been altered
 		}
 		return between(delay/2, delay)
 	}
