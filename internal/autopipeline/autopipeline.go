@@ -2,7 +2,7 @@
 //
 // What arrives while a batch is on its way goes together in the next one, so that the system calls and wake-ups of a round
 // trip are paid for once. There is no timer: a command that comes alone is sent at once, by itself, on its caller's
-// goroutine.
+// goroutine. Where Redis is far away, several batches may be on their way: the more, the longer a round trip takes.
 package autopipeline
 
 import (
@@ -40,9 +40,10 @@ const (
 type Client struct {
 	redis.UniversalClient
 
-	mu      sync.Mutex
-	waiting []*member
-	busy    bool
+	mu       sync.Mutex
+	waiting  []*member
+	flying   int // batches
+	distance distance
 }
 
 // New returns a view of rdb. Only commands that go through the same view share round trips. On a cluster they don't, and
@@ -133,14 +134,19 @@ type member struct {
 // context, the command may still be under way, and is nobody's to touch.
 func (c *Client) do(ctx context.Context, cmd redis.Cmder) error {
 	c.mu.Lock()
-	if !c.busy {
-		c.busy = true
+	most := c.distance.batches()
+	if c.flying == 0 && most == 1 {
+		c.flying = 1
 		c.mu.Unlock()
 		c.alone(ctx, cmd)
 		return nil
 	}
 	m := &member{cmd: cmd, ctx: ctx, done: make(chan struct{})}
 	c.waiting = append(c.waiting, m)
+	if c.flying < most {
+		c.flying++
+		go c.serve(context.WithoutCancel(ctx))
+	}
 	c.mu.Unlock()
 	select {
 	case <-m.done:
@@ -159,26 +165,30 @@ func (c *Client) alone(ctx context.Context, cmd redis.Cmder) {
 		if len(c.waiting) > 0 {
 			go c.serve(context.WithoutCancel(ctx))
 		} else {
-			c.busy = false
+			c.flying--
 		}
 	}()
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	begun := time.Now()
 	_ = c.Process(ctx, cmd) // the command has the error
+	c.measured(time.Since(begun))
 }
 
 // serve sends one batch after the other until nobody waits. Its context has no end: a batch is nobody's alone.
 func (c *Client) serve(ctx context.Context) {
 	for {
+		runtime.Gosched() // those who have their replies may have more to ask
 		members := c.next()
 		if len(members) == 0 {
 			return
 		}
+		begun := time.Now()
 		c.send(ctx, members)
+		c.measured(time.Since(begun))
 		for _, m := range members {
 			close(m.done)
 		}
-		runtime.Gosched() // those who have their replies may have more to ask
 	}
 }
 
@@ -198,7 +208,9 @@ func (c *Client) next() []*member {
 		}
 	}
 	c.waiting = slices.Delete(c.waiting, 0, taken)
-	c.busy = len(members) > 0
+	if len(members) == 0 {
+		c.flying--
+	}
 	return members
 }
 
@@ -215,4 +227,10 @@ func (c *Client) send(ctx context.Context, members []*member) {
 		_ = pipeline.Process(ctx, m.cmd) // only queues it
 	}
 	_, _ = pipeline.Exec(ctx) // each command has its own error
+}
+
+func (c *Client) measured(took time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.distance.add(took)
 }
