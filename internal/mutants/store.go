@@ -70,6 +70,11 @@ func ofStore() []mutant {
 			in:      theStore, tests: []string{"TestWhatIsHeldStopsOnlyThoseWhoNeedIt"}, hangs: true,
 		},
 		{
+			name: "one batch at a time goes to a Redis far away", promise: recovers,
+			changes: []change{{"internal/autopipeline/distance.go", "min(1+int(d.shortest/near), mostBatches)", "min(1, mostBatches)"}},
+			in:      "./internal/autopipeline", tests: []string{"TestBatchesFollowTheDistance"},
+		},
+		{
 			name: "all callers wait for one held series", promise: recovers, hazard: heldRow,
 			changes: []change{{"invoice/postgres/lanes.go", "to.own && l.inside >= l.most", "to.own && l.inside < 0"}},
 			in:      theStore, tests: []string{"TestNotAllWaitForWhatIsHeld"}, hangs: true,
@@ -83,15 +88,6 @@ func ofStore() []mutant {
 			name: "the queue's copy of a job is believed", promise: immutable, hazard: lies,
 			changes: []change{{"invoice/postgres/existing.go", "case r.Ours && !r.Matches:", "case r.Ours && r.ID < 0:"}},
 			in:      theStore, tests: []string{"TestJobsOfTheLedgerAreCompared"},
-		},
-		{
-			name: "nobody looks again who waited for the counter", promise: classified, hazard: oldSnapshot,
-			changes: []change{{
-				"invoice/postgres/insert.go",
-				"\taddFind(f, group)\n\treturn found, f.send(ctx)\n",
-				"\treturn found, f.send(ctx)\n",
-			}},
-			in: theStore, tests: []string{"TestWhoWaitedForTheCounterSeesWhatWasCommitted"},
 		},
 		{
 			name: "no read after a lost commit", promise: classified, hazard: lostCommit,
