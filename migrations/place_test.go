@@ -47,6 +47,13 @@ func TestPoolersChangeNoSchema(t *testing.T) {
 				if b.up(t); len(b.tables(t)) != len(a.tables(t)) || len(a.tables(t)) == 0 {
 					t.Errorf("tables %v and %v", a.tables(t), b.tables(t))
 				}
+				for _, one := range []bundle{a, b} {
+					var held bool
+					err := one.db.QueryRowContext(t.Context(), "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND (classid::bigint << 32) | objid::bigint = $1)", one.LockID()).Scan(&held)
+					if err != nil || held {
+						t.Errorf("a session of the server's still has the lock: %v", err)
+					}
+				}
 				for name := range inPublic(t, a) {
 					if !before[name] {
 						t.Errorf("%s is in public", name)

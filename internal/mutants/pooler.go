@@ -2,7 +2,7 @@ package main
 
 // ofPooler are mistakes that show behind a pooler, which drops settings and changes sessions.
 func ofPooler() []mutant {
-	const program, theMigrations, session = "./cmd/invoicer", "./migrations", "invoice/postgres/session.go"
+	const theMigrations, session = "./migrations", "invoice/postgres/session.go"
 	return []mutant{
 		{
 			name: "a statement trusts the search path", promise: one, hazard: pooler,
@@ -34,7 +34,7 @@ func ofPooler() []mutant {
 		{
 			name: "an error that lasts is waited for", promise: recovers, hazard: pooler,
 			changes: []change{{"invoice/postgres/lasting.go", "return pooler(pg) != nil", "return false"}},
-			in:      program, tests: []string{"TestPoolerMistakes"},
+			in:      theStore, tests: []string{"TestLasting"},
 		},
 		{
 			name: "migrations don't look where they are", promise: one, hazard: pooler,
@@ -52,7 +52,7 @@ func ofPooler() []mutant {
 		{
 			name: "the lock of migrations stays behind in a pooler", promise: recovers, hazard: pooler,
 			changes: []change{{"migrations/migrations.go", "pg_catalog.pg_try_advisory_xact_lock($1)", "pg_catalog.pg_try_advisory_lock($1)"}},
-			in:      theMigrations, tests: []string{"TestPoolersChangeNoSchema"}, hangs: true,
+			in:      theMigrations, tests: []string{"TestPoolersChangeNoSchema"},
 		},
 		{
 			name: "who has lost the lock applies a migration twice", promise: one, hazard: pooler,
