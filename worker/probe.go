@@ -104,20 +104,24 @@ try("PEXPIRE", text, ARGV[1])
 try("EXPIRE", text, "10")
 try("EXPIREAT", text, ARGV[2])
 try("PTTL", text)
+try("TYPE", text)
+try("TIME")
+try("SCAN", "0", "MATCH", text, "COUNT", "1")
 try("LPUSH", list, "1")
 try("RPUSH", list, "2")
 try("RPOPLPUSH", list, list)
 try("LRANGE", list, "0", "-1")
-try("LREM", list, "0", "1")
 try("LLEN", list)
-try("LPOS", list, "1")
+try("LPOS", list, "2")
 try("RPOP", list)
+try("LREM", list, "0", "1")
 try("HSET", hash, "f", "1")
 try("HGET", hash, "f")
-try("HINCRBY", hash, "f", "1")
 try("HMGET", hash, "f")
+try("HGETALL", hash)
 try("HEXISTS", hash, "f")
 try("HSTRLEN", hash, "f")
+try("HINCRBY", hash, "f", "1")
 try("HDEL", hash, "f")
 try("ZADD", sorted, "1", "m")
 try("ZSCORE", sorted, "m")
@@ -130,9 +134,6 @@ try("ZREMRANGEBYRANK", sorted, "0", "-1")
 try("SADD", set, "m")
 try("SREM", set, "m")
 try("INFO", "server")
-try("TIME")
-try("TYPE", set)
-try("SCAN", "0", "COUNT", "1")
 try("UNLINK", set)
 try("DEL", text, list, hash, sorted, set)
 return refused`)
@@ -290,7 +291,7 @@ func (r *refusals) err(ctx context.Context, rdb redis.UniversalClient) error {
 	}
 	return &UnfitError{
 		Code: forbidden, What: "user " + user + " may not " + strings.Join(lacks, ", and may not "),
-		Remedy: "ACL SETUSER " + user + " ~asynq:* ~invoicer:* &asynq:* +@read +@write +@scripting +@connection +@pubsub +info",
+		Remedy: "ACL SETUSER " + user + " ~asynq:* ~invoicer:* &asynq:* +@read +@write +@scripting +@connection +@pubsub +info +time",
 	}
 }
 

@@ -99,7 +99,8 @@ func set(t *testing.T, rdb redis.Cmdable, name, value string) {
 func TestProbeOfEachMaster(t *testing.T) {
 	t.Parallel()
 	nodes, cluster := masters(t)
-	p := worker.NewProbe(cluster, worker.ProbeOptions{Queues: []string{"default"}, Prefix: "invoicer:id:"})
+	// All that isn't locks lies at one of them.
+	p := worker.NewProbe(cluster, worker.ProbeOptions{Queues: []string{queueAt(t, cluster, "asynq:queues")}, Prefix: "invoicer:id:"})
 	finds(t, p, "")
 	for _, node := range nodes {
 		set(t, node, "maxmemory", "1")
@@ -110,6 +111,21 @@ func TestProbeOfEachMaster(t *testing.T) {
 		set(t, node, "maxmemory-policy", "noeviction")
 		finds(t, p, "")
 	}
+}
+
+// queueAt returns a queue at the master that has the key.
+func queueAt(t *testing.T, cluster *redis.ClusterClient, key string) string {
+	t.Helper()
+	want, err := cluster.MasterForKey(t.Context(), key)
+	for n := 0; err == nil; n++ {
+		queue := "q" + strconv.Itoa(n)
+		var at *redis.Client
+		if at, err = cluster.MasterForKey(t.Context(), "asynq:{"+queue+"}:pending"); err == nil && at.Options().Addr == want.Options().Addr {
+			return queue
+		}
+	}
+	t.Fatal(err)
+	return ""
 }
 
 // What was evicted while nobody looked is noticed by its number.

@@ -16,12 +16,41 @@ import (
 func (w *workplace) probes() []probe {
 	names := w.serverNames()
 	database := &databaseProbe{store: w.store, id: w.databaseID}
+	queues := &queueProbe{workplace: w, redis: worker.NewProbe(w.redis, worker.ProbeOptions{
+		Queues: slices.Sorted(maps.Keys(w.cfg.Worker.Queues)), Prefix: "invoicer:" + w.databaseID + ":", Logger: w.log,
+	})}
 	return []probe{
 		{name: "database", server: names.postgres, try: database.try},
-		{name: "redis", server: names.redis, try: worker.NewProbe(w.redis, worker.ProbeOptions{
-			Queues: slices.Sorted(maps.Keys(w.cfg.Worker.Queues)), Prefix: "invoicer:" + w.databaseID + ":", Logger: w.log,
-		}).Check},
+		{name: "queues", server: names.redis, try: queues.try},
 	}
+}
+
+// A queueProbe asks whether the queues can be worked on, and are this installation's.
+type queueProbe struct {
+	*workplace
+	redis *worker.Probe
+	owned time.Time // when they were, the last time that Redis was looked at
+}
+
+// claimPatience is how long the queues' owner may take to be renewed, as it does when Redis comes back.
+const claimPatience = 5 * time.Second
+
+func (p *queueProbe) try(ctx context.Context) error {
+	if err := p.redis.Check(ctx); err != nil {
+		p.owned = time.Time{}
+		return err
+	}
+	if p.keeper == nil { // they are claimed later
+		return nil
+	}
+	err := p.keeper.Check()
+	if err == nil || p.owned.IsZero() {
+		p.owned = time.Now()
+	}
+	if time.Since(p.owned) < claimPatience {
+		return nil
+	}
+	return err
 }
 
 func (w *workplace) serverNames() serverNames {
@@ -59,32 +88,50 @@ func (p *databaseProbe) try(ctx context.Context) error {
 	return nil
 }
 
-// refuseUnfit returns an error if something is in the way of every job, and doesn't heal by waiting. For what does, the
-// worker starts, and says that it isn't ready.
-func (w *workplace) refuseUnfit(ctx context.Context) error {
-	var problems []error
-	for _, p := range w.probes() {
-		if err := try(ctx, p.try); err != nil {
-			problems = append(problems, w.lasting(p, err))
+// awaitFit returns once jobs could be worked on, and waits as long for that as for servers that don't answer. What doesn't
+// heal by waiting it returns at once.
+func (w *workplace) awaitFit(ctx context.Context) error {
+	limit := time.Now().Add(defaultPatience)
+	probes := w.probes()
+	for told := false; ; told = true {
+		var lasting, passing []error
+		for _, p := range probes {
+			if err := try(ctx, p.try); err != nil {
+				c := p.cause(w.serverNames(), err)
+				if err = fmt.Errorf("%s: %s", c.server, c.text); c.lasting {
+					lasting = append(lasting, err)
+				} else {
+					passing = append(passing, err)
+				}
+			}
+		}
+		switch {
+		case ctx.Err() != nil:
+			return fmt.Errorf("stopped while waiting until jobs can be worked on: %w", context.Cause(ctx))
+		case len(lasting) > 0:
+			return errors.Join(lasting...)
+		case len(passing) == 0:
+			return nil
+		case time.Now().After(limit):
+			return fmt.Errorf("no job can be worked on (waited for %s): %w", defaultPatience, errors.Join(passing...))
+		case !told:
+			for _, err := range passing {
+				w.log.WarnContext(ctx, fmt.Sprintf("waiting up to %s until jobs can be worked on: %s", defaultPatience, err))
+			}
+		}
+		select {
+		case <-time.After(probeInterval / 2):
+		case <-ctx.Done():
 		}
 	}
-	return errors.Join(problems...)
 }
 
 // refuseWithoutRights is for before anything else is read: it would say less clearly what is missing.
 func (w *workplace) refuseWithoutRights(ctx context.Context) error {
 	err := try(ctx, w.store.Probe)
 	var unfit *postgres.UnfitError
-	if errors.As(err, &unfit) && unfit.Code == "42501" {
-		return w.lasting(probe{}, err)
-	}
-	return nil
-}
-
-// lasting returns what a probe has found, if waiting doesn't help against it.
-func (w *workplace) lasting(p probe, err error) error {
-	if c := p.cause(w.serverNames(), err); c.lasting {
-		return fmt.Errorf("%s: %s", c.server, c.text)
+	if errors.As(err, &unfit) && unfit.Code == insufficientPrivilege {
+		return fmt.Errorf("%s: %w", w.serverNames().postgres, err)
 	}
 	return nil
 }

@@ -85,7 +85,7 @@ func (o *outages) probed(ctx context.Context, probe string, found *cause) {
 // forget has an outage, and whatever may have come from it, be met anew: who still meets it will say so. With the lock held.
 func (o *outages) forget(over *outage) {
 	for _, one := range o.known {
-		if one == over || one.server == over.server && one.vague() {
+		if one == over || one.server == over.server && one.vague() || one.code == slow {
 			clear(one.met)
 		}
 	}
@@ -168,20 +168,22 @@ func (one *outage) persists() bool {
 		return true
 	}
 	for _, m := range one.met {
-		if m.certain || m.last.Sub(m.first) >= persistence {
+		// What was met at an outage's end may be told of after it.
+		if m.certain && one.hold == 0 && one.code != slow || m.last.Sub(m.first) >= persistence {
 			return true
 		}
 	}
 	return false
 }
 
-// explained tells whether a probe has found what a vague cause comes from.
+// explained tells whether a probe has found what a vague cause comes from. The time of a job that waits for one server may
+// end while it asks the other.
 func (o *outages) explained(vague *outage) bool {
 	if !vague.vague() || len(vague.failing) > 0 {
 		return false
 	}
 	for _, one := range o.known {
-		if one != vague && one.server == vague.server && len(one.failing) > 0 {
+		if one != vague && (one.server == vague.server || vague.code == slow) && len(one.failing) > 0 {
 			return true
 		}
 	}

@@ -94,6 +94,15 @@ func TestOutages(t *testing.T) {
 			},
 			want: []string{"level=ERROR", "jobs go on"},
 		},
+		"a job that tells late of an outage that is over begins none": {
+			run: func(ctx context.Context, w *watchedOutages) {
+				w.pass(ctx, 10*time.Second, &oom)
+				w.pass(ctx, 2*time.Second, nil)
+				w.meet("jobs", oom, true)
+				w.pass(ctx, time.Minute, nil)
+			},
+			want: []string{"level=ERROR", "jobs go on"},
+		},
 		"two causes at two servers are two": {
 			run: func(ctx context.Context, w *watchedOutages) {
 				for range 10 {
@@ -108,6 +117,7 @@ func TestOutages(t *testing.T) {
 			run: func(ctx context.Context, w *watchedOutages) {
 				for range 10 {
 					w.meet("jobs", late, true)
+					w.meet("jobs", cause{server: "postgres at p", code: slow, text: "no answer"}, true)
 					w.meet("jobs", gone, true)
 					w.pass(ctx, time.Second, &oom)
 				}

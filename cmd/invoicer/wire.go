@@ -158,7 +158,7 @@ func openWorkplace(ctx context.Context, cfg *config.Config, queues int, log *slo
 	if w.databaseID, err = w.store.DatabaseID(ctx); err != nil {
 		return nil, err
 	}
-	if err := w.refuseUnfit(ctx); err != nil {
+	if err := w.awaitFit(ctx); err != nil {
 		return nil, err
 	}
 	w.locker, err = locking.New(w.shared, locking.Options{Prefix: "invoicer:" + w.databaseID + ":", TTL: cfg.Lock.TTL})

@@ -40,7 +40,7 @@ func ofReadiness() []mutant {
 		},
 		{
 			name: "a worker starts that could do nothing", promise: recovers, hazard: redisRefuses,
-			changes: []change{{"cmd/invoicer/fit.go", "if c := p.cause(w.serverNames(), err); c.lasting {", "if c := p.cause(w.serverNames(), err); c.lasting && c.apart {"}},
+			changes: []change{{"cmd/invoicer/fit.go", "case len(lasting) > 0:", "case len(lasting) > len(probes):"}},
 			in:      program, tests: []string{"TestWorkerNamesTheRightsThatItLacks/to_Redis"},
 		},
 		{
@@ -50,7 +50,7 @@ func ofReadiness() []mutant {
 		},
 		{
 			name: "what jobs meet is no outage", promise: recovers, hazard: postgresDown,
-			changes: []change{{"cmd/invoicer/outage.go", "if m.certain || m.last.Sub(m.first) >= persistence {", "if m.certain && m.last.Sub(m.first) < 0 {"}},
+			changes: []change{{"cmd/invoicer/outage.go", "one.code != slow || m.last.Sub(m.first) >= persistence {", "one.code == \"\" {"}},
 			in:      program, tests: []string{"TestJobsTellWhatIsInTheWay"}, hangs: true,
 		},
 		{

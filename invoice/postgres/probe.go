@@ -45,6 +45,7 @@ var needs = []struct{ kind, name, privileges string }{
 	{"table", "invoice_jobs", "SELECT INSERT UPDATE"},
 	{"table", "duplicate_attempts", "SELECT INSERT"},
 	{"table", "ledger_queues", "SELECT INSERT UPDATE"},
+	{"table", "queue_nonces", "SELECT UPDATE"},
 	{"function", "record_duplicates", "EXECUTE"},
 }
 
