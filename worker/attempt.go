@@ -96,7 +96,8 @@ func LostJob(info *asynq.TaskInfo, jobID string, payload []byte, worker, why str
 		payload = info.Payload
 	}
 	a := &attempt{
-		task: asynq.NewTask(info.Type, nil), payload: payload, jobID: jobID, queue: info.Queue, worker: worker, retried: min(max(info.Retried, 0), mostRetried),
+		task: asynq.NewTaskWithHeaders(info.Type, payload, info.Headers), payload: payload, jobID: jobID,
+		queue: info.Queue, worker: worker, retried: min(max(info.Retried, 0), mostRetried),
 	}
 	job, _ := invoice.Decode(payload) // of a bad one, what could be read
 	a.identify(job)
