@@ -51,7 +51,10 @@ func TestAllBehindAPooler(t *testing.T) {
 	if *pooler != "" {
 		t.Skip("this is it")
 	}
-	again := exec.CommandContext(t.Context(), os.Args[0], "-test.timeout=8m", "-pooler=transaction", "-test.parallel="+strconv.Itoa(runtime.GOMAXPROCS(0)))
+	// These ask the database and not the store.
+	const others = "^TestArrays|^TestAcceptTakes|^TestAcceptRefuses|^TestDatabase"
+	again := exec.CommandContext(t.Context(), os.Args[0], "-test.timeout=8m", "-pooler=transaction", "-test.skip="+others,
+		"-test.parallel="+strconv.Itoa(runtime.GOMAXPROCS(0)))
 	if told, err := again.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, told)
 	}
