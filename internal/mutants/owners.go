@@ -21,7 +21,7 @@ func ofOwners() []mutant {
 		{
 			name: "a copy of the database passes for the original", promise: apart, hazard: copied,
 			changes: []change{{claim, "case mine && knows(known.Nonces, o.Nonce) && (", "case mine && ("}},
-			in:      theQueue, tests: []string{"TestACopyOfTheDatabase", "TestACopyWhoseOriginalStandsStill"},
+			in:      theQueue, tests: []string{"TestACopyOfTheDatabase"}, hangs: true,
 		},
 		{
 			name: "a copy with the latest nonce passes for the original", promise: apart, hazard: copied,
@@ -44,13 +44,8 @@ func ofOwners() []mutant {
 			in:      theQueue, tests: []string{"TestARunningOwnerOutlastsWhateverStandsInRedis/an_older_owner_that_isn't_there"},
 		},
 		{
-			name: "a newcomer stays beside an owner that Redis forgot", promise: apart, hazard: flushed,
-			changes: []change{{keep, "\tif c.newcomer { // it was", "\tif a.newcomer { // it was"}},
-			in:      theQueue, tests: []string{"TestANewcomerGivesWay"}, hangs: true,
-		},
-		{
-			name: "two owners that have met both stay", promise: apart, hazard: failover,
-			changes: []change{{keep, "(broken || theirs > 0 && theirs < mine)", "(broken || theirs > 0 && theirs < 0*mine)"}},
+			name: "of two owners the younger stays", promise: apart, hazard: failover,
+			changes: []change{{keep, "(broken || theirs > 0 && theirs < mine)", "(broken || theirs > 0 && theirs > mine)"}},
 			in:      theQueue, tests: []string{"TestOfTwoOwnersTheOlderStays"}, hangs: true,
 		},
 		{
