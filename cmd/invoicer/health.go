@@ -88,17 +88,20 @@ func (h *health) watch(ctx context.Context) {
 func (h *health) look(ctx context.Context, p probe) {
 	limit, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	answer := make(chan error, 1)
-	go func() { answer <- p.try(limit) }()
+	var err error
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		err = p.try(limit)
+	}()
 	late := time.NewTimer(probeTimeout + probeInterval/2)
 	defer late.Stop()
-	var err error
 	select {
-	case err = <-answer:
+	case <-answered:
 		h.found(ctx, p, err)
 	case <-late.C:
 		h.found(ctx, p, context.DeadlineExceeded)
-		_ = <-answer // the next one begins when this one has ended
+		<-answered // the next one begins when this one has ended
 	}
 }
 
