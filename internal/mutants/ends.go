@@ -92,7 +92,7 @@ func ofEnds() []mutant {
 			in:      theWorker, tests: []string{"TestForgedRetriesEndNothing"},
 		},
 		{
-			name: "a count that no column can hold is kept on record", promise: noneLost, hazard: lies,
+			name: "a count that no column can hold is kept on record", promise: noneLost, hazard: lies, hangs: true,
 			changes: []change{{"worker/attempt.go", "\ta.retried = min(max(a.retried, 0), mostRetried)\n", ""}},
 			in:      theWorker, tests: []string{"TestAnAlteredTaskIsDoneAsAccepted/fewer_than_no_retries"},
 		},
