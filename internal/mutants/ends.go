@@ -102,7 +102,7 @@ func ofEnds() []mutant {
 				{handler, "if h.options.LedgerOnly && !a.fromLedger {", "if h.options.LedgerOnly && a.retried < 0 {"},
 				{"invoice/postgres/existing.go", "if w.err == nil && w.draft.LedgerOnly && !w.accepted {", "if w.err == nil && w.draft.LedgerOnly && w.accepted && false {"},
 			},
-			in:      theWorker, tests: []string{"TestOnlyJobsOfTheLedger"},
+			in: theWorker, tests: []string{"TestOnlyJobsOfTheLedger"},
 		},
 		{
 			name: "the archive's word of a job is recorded", promise: noneLost, hazard: lies,
