@@ -29,7 +29,6 @@ type health struct {
 	probes   []probe
 	names    serverNames
 	outages  *outages
-	queues   func() error // why the queues aren't known to be ours; whatever else fails has its own line in the log
 	looked   atomic.Int64 // how many probes have been tried
 	draining atomic.Bool
 	log      *slog.Logger
@@ -46,7 +45,6 @@ func (w *workplace) health(m *metrics) *health {
 		Namespace: "invoicer", Name: "outage", Help: "Whether jobs wait for this cause at present.",
 	}, []string{"server", "cause"})
 	h := &health{
-		queues: func() error { return w.keeper.Check() }, // not asked before they are claimed
 		log:    w.log, names: w.serverNames(), probes: w.probes(),
 		// A job that waits asks again before its time is up and, once it was put back, within 5 s of that.
 		outages: newOutages(w.log, w.cfg.Worker.JobTimeout+10*time.Second, gauge),
@@ -157,9 +155,6 @@ func (h *health) obstacles() []string {
 	list := h.outages.obstacles()
 	if h.draining.Load() {
 		list = append(list, "draining")
-	}
-	if err := h.queues(); err != nil {
-		list = append(list, err.Error())
 	}
 	if len(list) == 0 && h.looked.Load() < int64(len(h.probes)) {
 		list = append(list, "starting")

@@ -143,7 +143,7 @@ func serveGuarded(t *testing.T, address string) (url string) {
 	for _, path := range []string{"GET /livez", "GET /healthz", "GET /metrics"} {
 		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "fine") })
 	}
-	h := &health{outages: newOutages(nil, time.Minute, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "outage"}, []string{"server", "cause"})), probes: []probe{{}}, queues: func() error { return nil }}
+	h := &health{outages: newOutages(nil, time.Minute, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "outage"}, []string{"server", "cause"})), probes: []probe{{}}}
 	mux.Handle("GET /readyz", h) // it is starting
 	mux.Handle("/monitor/", localOnly(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "fine") })))
 	bounded := newVisitors(listener, 16)

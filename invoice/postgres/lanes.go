@@ -189,6 +189,7 @@ func (l *lanes) divert(w *write) {
 	}
 	job, slot := w.keys[2], w.keys[3]
 	switch w.obstacle {
+	case none: // nothing did
 	case heldCounter:
 		if r := l.routes[slot]; r == nil || !r.lane.own {
 			l.routes[slot] = &route{lane: &l.contended, until: now.Add(contendedDetour)}
