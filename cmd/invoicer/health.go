@@ -45,7 +45,7 @@ func (w *workplace) health(m *metrics) *health {
 		Namespace: "invoicer", Name: "outage", Help: "Whether jobs wait for this cause at present.",
 	}, []string{"server", "cause"})
 	h := &health{
-		log:    w.log, names: w.serverNames(), probes: w.probes(),
+		log: w.log, names: w.serverNames(), probes: w.probes(),
 		// A job that waits asks again before its time is up and, once it was put back, within 5 s of that.
 		outages: newOutages(w.log, w.cfg.Worker.JobTimeout+10*time.Second, gauge),
 	}
