@@ -80,20 +80,18 @@ func (c cell) play(t *testing.T, seed uint64) {
 	faulty := x.with(faultVariable+"="+c.order.String()).startProgram(t, faultyProgram, "worker")
 	faulty.await(t, "worker started")
 	workers := []*process{faulty}
-	if !c.relays() { // or the healthy one might relay them all
-		workers = append(workers, x.start(t, "worker"))
-		workers[1].await(t, "worker started")
-	}
-	for some := range slices.Chunk(all, 4) {
-		if err := x.accept(t.Context(), some[:len(some)/2]); err != nil {
-			t.Fatal(err)
+	ask := func(part []asking) {
+		for some := range slices.Chunk(part, 4) {
+			if err := x.accept(t.Context(), some[:len(some)/2]); err != nil {
+				t.Fatal(err)
+			}
+			x.enqueueAll(t, some[len(some)/2:])
 		}
-		x.enqueueAll(t, some[len(some)/2:])
 	}
+	ask(all[:len(all)/2]) // the faulty one has these for itself, or a healthy one might do them all
 	faulty.await(t, c.done())
-	if c.relays() {
-		workers = append(workers, x.start(t, "worker"))
-	}
+	workers = append(workers, x.start(t, "worker"))
+	ask(all[len(all)/2:])
 	switch {
 	case c.dies():
 		if code := faulty.exit(t); c.action == faultKill && code != -1 || code == 0 {

@@ -31,7 +31,6 @@ func TestReplaySelects(t *testing.T) {
 	}{
 		{[]string{"--all"}, "d c b a"},
 		{[]string{"--job", "c", "--job", "a"}, "c a"},
-		{[]string{"--job", "e", "--job", "f"}, ""},
 		{[]string{"--transaction", "T1"}, "b a"},
 		{[]string{"--transaction", "T1", "--transaction", "T2", "--outcome", "invalid"}, "c"},
 		{[]string{"--outcome", "failed", "--outcome", "conflict"}, "b a"},
