@@ -28,8 +28,12 @@ demo: servers build ## show on private servers what invoicer is for
 	@$(GO) run -trimpath ./internal/sandbox -- ./bin/invoicer demo $(DEMO_ARGS)
 
 .PHONY: test
-test: deps ## run all tests on private servers, with the race detector
-	$(GO) run ./internal/sandbox -- env CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 10m $(TEST_ARGS)
+test: deps ## run the tests on private servers, with the race detector
+	$(GO) run ./internal/sandbox -- env CGO_ENABLED=1 $(GO) test -race -short -count=1 -timeout 20m $(TEST_ARGS)
+
+.PHONY: test-all
+test-all: deps ## as test, with the heavy ones: pg_upgrade, and the whole store behind PgBouncer
+	$(GO) run ./internal/sandbox -- env CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 40m $(TEST_ARGS)
 
 .PHONY: mutants
 mutants: servers pooler ## break each promise on purpose, and see a test go red each time (takes a quarter of an hour)

@@ -65,6 +65,9 @@ func TestRestoredDatabase(t *testing.T) {
 
 func TestUpgradedDatabase(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("heavy: make test-all runs it")
+	}
 	for _, before := range []bool{false, true} {
 		t.Run(fmt.Sprintf("of the release before %v", before), func(t *testing.T) {
 			t.Parallel()

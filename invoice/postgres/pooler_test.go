@@ -48,8 +48,11 @@ func throughPooler(t *testing.T, url, mode string) string {
 // its own.
 func TestAllBehindAPooler(t *testing.T) {
 	t.Parallel()
-	if *pooler != "" {
+	switch {
+	case *pooler != "":
 		t.Skip("this is it")
+	case testing.Short():
+		t.Skip("heavy: make test-all runs it")
 	}
 	// These ask the database and not the store.
 	const others = "^TestArrays|^TestAcceptTakes|^TestAcceptRefuses|^TestDatabase"
