@@ -36,7 +36,7 @@ test-all: deps ## as test, with the heavy ones: pg_upgrade, and the whole store 
 	$(GO) run ./internal/sandbox -- env CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 40m $(TEST_ARGS)
 
 .PHONY: mutants
-mutants: servers pooler ## break each promise on purpose, and see a test go red each time (takes a quarter of an hour)
+mutants: servers pooler ## break each promise on purpose, and see a test go red each time (takes most of an hour)
 	@$(GO) run ./internal/sandbox -- $(GO) run ./internal/mutants $(MUTANT_ARGS)
 
 # How many seeds, or which one alone.
