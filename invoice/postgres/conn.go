@@ -123,8 +123,8 @@ func (t *watchedTx) Commit() error {
 // warning is the key of a connection's latest warning in pgx's data of it.
 const warning = "invoicer.warning"
 
-// noticeWarning keeps what the server warns of, for whoever runs the statement to look at afterwards. pgx calls it in the
-// middle of that, on the same goroutine.
+// noticeWarning keeps the server's warning until the statement that caused it is over. pgx calls it while the statement
+// runs, on the same goroutine.
 func noticeWarning(c *pgconn.PgConn, n *pgconn.Notice) {
 	if n.SeverityUnlocalized == "WARNING" && n.Code == "01000" {
 		c.CustomData()[warning] = n
