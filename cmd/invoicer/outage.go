@@ -28,7 +28,7 @@ const (
 )
 
 // outages are the causes for which jobs wait at present. They learn of them from probes and from who works, and log one
-// line when one begins and one when it ends, whoever noticed it, and however many jobs it concerns.
+// line when one begins and one when it ends, however many parts of the worker notice it and however many jobs it concerns.
 type outages struct {
 	log     *slog.Logger
 	silence time.Duration // how long nobody may have met a cause when nothing goes on at all

@@ -118,7 +118,7 @@ func (m manner) whenWriting() time.Duration {
 }
 
 // write brings every member to its end, or tells it of its obstacle. Where the database refuses the group, its halves are
-// tried: so whoever was meant is soon alone, and the others are written together all the same.
+// tried: so the draft that it refuses is soon alone, and the others are written together all the same.
 func (s *Store) write(ctx context.Context, group []*write, m manner) {
 	defer func() {
 		if p := recover(); p != nil {
