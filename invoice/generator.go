@@ -34,9 +34,7 @@ type Request struct {
 	Job         *Job
 	Fingerprint string // of Job
 
-	// FromLedger says that the job's task says so. What the ledger has accepted under the id counts either way.
-	FromLedger bool
-	Payload    []byte // that Job was read from
+	Payload []byte // that Job was read from
 
 	// LedgerOnly: a job that the ledger doesn't have is refused with [ErrNotAccepted].
 	LedgerOnly bool

@@ -228,7 +228,7 @@ func (h *Handler) run(ctx context.Context, a *attempt) (end invoice.End, err err
 
 func (h *Handler) request(a *attempt, job *invoice.Job) invoice.Request {
 	r := invoice.NewRequest(a.jobID, a.number(), job)
-	r.FromLedger, r.Payload, r.LedgerOnly = a.fromLedger, a.payload, h.options.LedgerOnly
+	r.Payload, r.LedgerOnly = a.payload, h.options.LedgerOnly
 	return r
 }
 

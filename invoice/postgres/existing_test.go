@@ -7,7 +7,7 @@ import (
 	"invoicer/invoice"
 )
 
-// A job of the ledger is written only if the queue's copy of it is what was accepted, and nobody has dismissed it. Its
+// A job under an accepted job's id is written only if its payload is what was accepted, and nobody has dismissed it. Its
 // neighbours are written whatever becomes of it.
 func TestJobsOfTheLedgerAreCompared(t *testing.T) {
 	t.Parallel()
@@ -16,7 +16,6 @@ func TestJobsOfTheLedgerAreCompared(t *testing.T) {
 		name, row string // how the row is changed
 		queued    string
 		ask       string // which transaction the queue's copy asks for
-		direct    bool
 		altered   bool
 		kept      string // the payload that the error tells of
 		dismissed bool
@@ -25,15 +24,11 @@ func TestJobsOfTheLedgerAreCompared(t *testing.T) {
 		{name: "other content", queued: accepted + " ", ask: "T1", altered: true, kept: accepted},
 		{name: "another transaction", queued: accepted + " ", ask: "T2", altered: true, kept: accepted},
 		{name: "a transaction that is invoiced", queued: accepted + " ", ask: "before", altered: true, kept: accepted},
-		// Who enqueues under an accepted job's id means that job, or alters it.
-		{name: "a direct job of the same transaction", queued: accepted + " ", ask: "T1", direct: true, altered: true, kept: accepted},
-		{name: "a direct job of another transaction", queued: accepted + " ", ask: "T2", direct: true, altered: true, kept: accepted},
 		{name: "bytes that are no text", row: "payload = NULL, payload_raw = '\\x00ff'", queued: "\x00\xff", ask: "T1"},
 		{name: "pruned", row: "payload = NULL", queued: "whatever", ask: "T1"},
 		{name: "pruned, another transaction", row: "payload = NULL", queued: "whatever", ask: "T2", altered: true},
 		{name: "dismissed", row: "state = 'dismissed', outcome = 'failed', reason = 'r'", queued: accepted, ask: "T1", dismissed: true},
 		{name: "dismissed and altered", row: "state = 'dismissed', outcome = 'failed', reason = 'r'", queued: "{}", ask: "T1", dismissed: true},
-		{name: "dismissed, directly", row: "state = 'dismissed', outcome = 'failed', reason = 'r'", queued: accepted, ask: "T1", direct: true, dismissed: true},
 		{name: "no row", row: "job_id = 'another one'", queued: accepted, ask: "T1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -45,7 +40,7 @@ func TestJobsOfTheLedgerAreCompared(t *testing.T) {
 				b.exec(t, "UPDATE invoice_jobs SET "+c.row)
 			}
 			r := request(b.id("job"), job(t, c.ask))
-			r.FromLedger, r.Payload = !c.direct, []byte(c.queued)
+			r.Payload = []byte(c.queued)
 			result, err := b.generator.Generate(t.Context(), r)
 			var altered *invoice.AlteredError
 			var dismissed *invoice.DismissedError
@@ -80,8 +75,8 @@ func TestComparedJobIsDone(t *testing.T) {
 	b := setup(t)
 	b.exec(t, "INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, queue, payload, state) VALUES ($1, 'T1', 'T1', 'q', '{}', 'enqueued'), ($2, 'T1', 'T1', 'q', '{}', 'enqueued')", b.id("job"), b.id("other"))
 	good, altered := request(b.id("job"), job(t, "T1")), request(b.id("other"), job(t, "T3"))
-	good.FromLedger, good.Payload = true, []byte("{}")
-	altered.FromLedger, altered.Payload = true, []byte("{ }")
+	good.Payload = []byte("{}")
+	altered.Payload = []byte("{ }")
 	if _, err := b.generator.Generate(t.Context(), good); err != nil {
 		t.Error(err)
 	}

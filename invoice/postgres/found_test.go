@@ -13,7 +13,7 @@ import (
 	"invoicer/invoice"
 )
 
-// What is found may have been committed on the primary alone: whoever is told so waits for the standbys like who wrote it.
+// A commit that is only found may be on the primary alone: its finder waits for the standbys, as its writer did.
 func TestWhatIsFoundIsReplicatedBeforeItIsToldOf(t *testing.T) {
 	t.Parallel()
 	r := sandboxtest.Replicated(t)
@@ -26,7 +26,7 @@ func TestWhatIsFoundIsReplicatedBeforeItIsToldOf(t *testing.T) {
 	payload := encoded(t, asked)
 	found := b.accepted(t, string(payload), "enqueued")
 	ask := request(found, asked)
-	ask.FromLedger, ask.Payload = true, payload
+	ask.Payload = payload
 	made, err := b.generator.Generate(t.Context(), ask)
 	if err != nil {
 		t.Fatal(err)

@@ -104,7 +104,7 @@ func (b *bundle) request(t *testing.T, jobID, payload string) invoice.Request {
 		t.Fatal(err)
 	}
 	r := invoice.NewRequest(jobID, 1, job)
-	r.FromLedger, r.Payload = true, []byte(payload)
+	r.Payload = []byte(payload)
 	return r
 }
 
