@@ -24,7 +24,7 @@ const (
 	longestPace  = 500 * time.Millisecond
 	// mostAhead is how many jobs are fetched at once: they are in memory, and if this process dies, somebody else has to
 	// find them.
-	mostAhead = 32
+	mostAhead = 128
 	// mostBytesAhead is about how large they are together: all have to arrive within one read's timeout.
 	mostBytesAhead = 1 << 20
 )

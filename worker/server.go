@@ -19,7 +19,7 @@ import (
 type Options struct {
 	// Name tells this worker from the others, in locks, records and logs. Required.
 	Name string
-	// Concurrency is how many jobs are worked on at once. Default: 256.
+	// Concurrency is how many jobs are worked on at once. Default: 512.
 	Concurrency int
 	// Queues are the queues to consume, with their weights. Default: critical 6, default 3, bulk 1.
 	Queues map[string]int
@@ -58,7 +58,7 @@ var queueName = regexp.MustCompile(`^[a-z0-9_-]+$`)
 // complete fills in the defaults and reports every problem at once.
 func (o *Options) complete() error {
 	if o.Concurrency == 0 {
-		o.Concurrency = 256
+		o.Concurrency = 512
 	}
 	if o.Queues == nil {
 		o.Queues = map[string]int{"critical": 6, "default": 3, "bulk": 1}
