@@ -49,11 +49,11 @@ INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, queue, payloa
 // open takes all that refuses wrong rows out of the schema, so that they can be planted.
 const open = `
 ALTER TABLE invoices DISABLE TRIGGER USER; ALTER TABLE invoice_lines DISABLE TRIGGER USER; ALTER TABLE invoice_taxes DISABLE TRIGGER USER;
-ALTER TABLE invoice_series DISABLE TRIGGER USER;
+ALTER TABLE invoice_series DISABLE TRIGGER USER; ALTER TABLE invoice_jobs DISABLE TRIGGER USER; ALTER TABLE duplicate_attempts DISABLE TRIGGER USER;
 ALTER TABLE invoices DROP CONSTRAINT invoices_transaction_id_key, DROP CONSTRAINT invoices_idempotency_key_key,
   DROP CONSTRAINT invoices_series_period_number_key, DROP CONSTRAINT invoices_invoice_number_key, DROP CONSTRAINT invoices_total_check;
-ALTER TABLE duplicate_attempts DROP CONSTRAINT duplicate_attempts_invoice_id_fkey, DROP CONSTRAINT duplicate_attempts_job_id_key;
-ALTER TABLE invoice_jobs DROP CONSTRAINT invoice_jobs_invoice_id_fkey, DROP CONSTRAINT invoice_jobs_job_id_key CASCADE, DROP CONSTRAINT invoice_jobs_end_check;
+ALTER TABLE duplicate_attempts DROP CONSTRAINT duplicate_attempts_job_id_key;
+ALTER TABLE invoice_jobs DROP CONSTRAINT invoice_jobs_job_id_key CASCADE, DROP CONSTRAINT invoice_jobs_end_check;
 `
 
 // copyInvoice makes a second invoice of the first, with columns changed.

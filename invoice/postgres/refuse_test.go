@@ -32,8 +32,14 @@ func TestDatabaseRefuses(t *testing.T) {
 	b := setup(t)
 	b.create(t, "1", job(t, "T1"))
 	b.create(t, "2", job(t, "T2"))
-	if _, err := b.db.ExecContext(t.Context(), "INSERT INTO invoice_series (series, period, kind) VALUES ('OTHER', '', 'invoice'), ('CN', '', 'credit_note')"); err != nil {
-		t.Fatal(err)
+	for _, statement := range []string{
+		"INSERT INTO invoice_series (series, period, kind) VALUES ('OTHER', '', 'invoice'), ('CN', '', 'credit_note')",
+		"INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, queue, state) VALUES ('waiting', 'T', 'K', 'q', 'enqueued'), ('waiting too', 'T', 'K', 'q', 'enqueued')",
+		"INSERT INTO duplicate_attempts (job_id, transaction_id, idempotency_key, invoice_id, reason, worker) SELECT 'again', 'T1', 'K', min(id), 'lost_race', 'w' FROM invoices",
+	} {
+		if _, err := b.db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for _, c := range []struct{ name, statement, code, constraint string }{
 		{"change", "UPDATE invoices SET total_minor = 0", "23000", "invoices_immutable"},
@@ -69,7 +75,10 @@ func TestDatabaseRefuses(t *testing.T) {
 		{"counter deleted", "DELETE FROM invoice_series", "23000", "invoice_series_forward"},
 		{"counter of another kind", "INSERT INTO invoice_series VALUES ('INV', '2010', 'credit_note', 0)", "23000", "invoice_series_one_kind"},
 		{"counter that begins later", "INSERT INTO invoice_series VALUES ('NEW', '', 'invoice', 5)", "23000", "invoice_series_begin"},
-		{"duplicate of nothing", "INSERT INTO duplicate_attempts (job_id, transaction_id, idempotency_key, invoice_id, reason, worker) VALUES ('j', 'T', 'K', 999, 'lost_race', 'w')", "23503", "duplicate_attempts_invoice_id_fkey"},
+		{"duplicate of nothing", "INSERT INTO duplicate_attempts (job_id, transaction_id, idempotency_key, invoice_id, reason, worker) VALUES ('j', 'T', 'K', 999, 'lost_race', 'w')", "23503", "duplicate_attempts_invoice_known"},
+		{"duplicate that becomes one of nothing", "UPDATE duplicate_attempts SET invoice_id = 999", "23503", "duplicate_attempts_invoice_known"},
+		{"good end with no such invoice", "INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, queue, state, outcome, invoice_id) VALUES ('j', 'T', 'K', 'q', 'done', 'created', 999)", "23503", "invoice_jobs_invoice_known"},
+		{"end that gets no such invoice", "UPDATE invoice_jobs SET state = 'done', outcome = 'created', invoice_id = CASE job_id WHEN 'waiting' THEN 999 ELSE (SELECT min(id) FROM invoices) END", "23503", "invoice_jobs_invoice_known"},
 		{"good end without an invoice", "INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, queue, state, outcome) VALUES ('j', 'T', 'K', 'q', 'done', 'created')", "23514", "invoice_jobs_end_check"},
 		{"bad end without a reason", "INSERT INTO invoice_jobs (job_id, queue, state, outcome) VALUES ('j', 'q', 'failed', 'invalid')", "23514", "invoice_jobs_end_check"},
 	} {

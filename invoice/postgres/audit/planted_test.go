@@ -42,7 +42,7 @@ func testPlanted(t *testing.T, cases []planted) {
 func (b *bundle) unguarded(t *testing.T, sql string) {
 	t.Helper()
 	for _, change := range []string{"DISABLE", "ENABLE"} {
-		for _, table := range []string{"invoices", "invoice_lines", "invoice_taxes", "invoice_series"} {
+		for _, table := range []string{"invoices", "invoice_lines", "invoice_taxes", "invoice_series", "invoice_jobs", "duplicate_attempts"} {
 			b.exec(t, "ALTER TABLE "+table+" "+change+" TRIGGER USER")
 		}
 		if change == "DISABLE" {
