@@ -132,7 +132,7 @@ func (g *fetchGate) EvalSha(ctx context.Context, sha1 string, keys []string, arg
 	if q := g.queueOf(keys, args); q != nil {
 		return g.fetch(ctx, q, args)
 	}
-	return g.end(ctx, g.UniversalClient.EvalSha(ctx, sha1, keys, args...), keys, args)
+	return g.end(ctx, g.UniversalClient.EvalSha(ctx, sha1, keys, shortened(keys, args)...), keys, args)
 }
 
 // Eval is what asynq would fetch with if Redis didn't know its script.
@@ -140,7 +140,7 @@ func (g *fetchGate) Eval(ctx context.Context, script string, keys []string, args
 	if q := g.queueOf(keys, args); q != nil {
 		return g.fetch(ctx, q, args)
 	}
-	return g.end(ctx, g.UniversalClient.Eval(ctx, script, keys, args...), keys, args)
+	return g.end(ctx, g.UniversalClient.Eval(ctx, script, keys, shortened(keys, args)...), keys, args)
 }
 
 // fetch answers with a job that was fetched before, or asks for as many as there may be use for.
