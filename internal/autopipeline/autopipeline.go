@@ -1,8 +1,9 @@
 // Package autopipeline lets commands of concurrent callers share round trips to Redis.
 //
 // What arrives while a batch is on its way goes together in the next one, so that the system calls and wake-ups of a round
-// trip are paid for once. There is no timer: a command that comes alone is sent at once, by itself, on its caller's
-// goroutine. Where Redis is far away, several batches may be on their way: the more, the longer a round trip takes.
+// trip are paid for once. Nothing waits for company: a command that comes alone is sent at once, by itself, on its caller's
+// goroutine. Where Redis is far away, several batches may be on their way: the more, the longer a round trip takes. One that
+// is overdue holds up nobody else.
 package autopipeline
 
 import (
@@ -24,6 +25,9 @@ const (
 	largest = 64 << 10
 	// patience bounds a batch where the client's timeouts don't: one connection that hangs must not stop everybody.
 	patience = 30 * time.Second
+	// overdue is when a batch no longer holds up those who come after it: most likely its connection is dead, which takes
+	// the client's timeout to notice.
+	overdue = 100 * time.Millisecond
 )
 
 // A Client is a view of another client, which stays its owner's to close. EvalSha and HSet, which are most of what a
@@ -43,7 +47,9 @@ type Client struct {
 	mu       sync.Mutex
 	waiting  []*member
 	flying   int // batches
+	overdue  int // of these
 	distance distance
+	late     time.Duration // overdue
 }
 
 // New returns a view of rdb. Only commands that go through the same view share round trips. On a cluster they don't, and
@@ -52,7 +58,7 @@ func New(rdb redis.UniversalClient) redis.UniversalClient {
 	if _, cluster := rdb.(*redis.ClusterClient); cluster {
 		return rdb
 	}
-	return &Client{UniversalClient: rdb}
+	return &Client{UniversalClient: rdb, late: overdue}
 }
 
 // EvalSha is as that of the other client.
@@ -134,7 +140,7 @@ type member struct {
 // context, the command may still be under way, and is nobody's to touch.
 func (c *Client) do(ctx context.Context, cmd redis.Cmder) error {
 	c.mu.Lock()
-	most := c.distance.batches()
+	most := c.most()
 	if c.flying == 0 && most == 1 {
 		c.flying = 1
 		c.mu.Unlock()
@@ -170,9 +176,7 @@ func (c *Client) alone(ctx context.Context, cmd redis.Cmder) {
 	}()
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	begun := time.Now()
-	_ = c.Process(ctx, cmd) // the command has the error
-	c.measured(time.Since(begun))
+	c.timed(func() { _ = c.Process(ctx, cmd) }) // the command has the error
 }
 
 // serve sends one batch after the other until nobody waits. Its context has no end: a batch is nobody's alone.
@@ -183,9 +187,7 @@ func (c *Client) serve(ctx context.Context) {
 		if len(members) == 0 {
 			return
 		}
-		begun := time.Now()
-		c.send(ctx, members)
-		c.measured(time.Since(begun))
+		c.timed(func() { c.send(ctx, members) })
 		for _, m := range members {
 			close(m.done)
 		}
@@ -229,8 +231,33 @@ func (c *Client) send(ctx context.Context, members []*member) {
 	_, _ = pipeline.Exec(ctx) // each command has its own error
 }
 
-func (c *Client) measured(took time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.distance.add(took)
+// most is how many batches may be on their way.
+func (c *Client) most() int { return min(c.distance.batches()+c.overdue, mostBatches) }
+
+// timed measures a round trip, and lets those who wait go ahead of it once it is overdue.
+func (c *Client) timed(trip func()) {
+	begun, isOver, isOverdue := time.Now(), false, false
+	timer := time.AfterFunc(c.late, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if isOver {
+			return
+		}
+		isOverdue = true
+		c.overdue++
+		if len(c.waiting) > 0 && c.flying < c.most() {
+			c.flying++
+			go c.serve(context.Background())
+		}
+	})
+	defer func() { // also when a hook panics
+		timer.Stop()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if isOver = true; isOverdue {
+			c.overdue--
+		}
+		c.distance.add(time.Since(begun))
+	}()
+	trip()
 }

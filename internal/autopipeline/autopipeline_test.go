@@ -154,6 +154,33 @@ func TestWhoGoesTogether(t *testing.T) {
 	b.asking.Wait()
 }
 
+// A batch that doesn't come back holds up neither those who wait already nor those who come then; once it has come back,
+// everybody shares again.
+func TestAnOverdueBatchHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	b := setup(t, sandboxtest.Redis(t))
+	b.view.SetOverdue(20 * time.Millisecond)
+	first := b.hurry(t)
+	for range 3 {
+		const together = 5
+		ends := make(chan error, together)
+		for range together {
+			b.asking.Go(func() { ends <- b.view.HSet(t.Context(), uniqueKey(t), "a", 1).Err() })
+		}
+		for left := together; left > 0; {
+			one := b.next(t)
+			left -= one.commands
+			one.letGo()
+		}
+		for range together {
+			must(t, end(t, ends))
+		}
+	}
+	wantTrip(t, first, 1, false)
+	b.asking.Wait()
+	eventually(t, "one batch at a time again", func() bool { return b.view.Most() == 1 })
+}
+
 // wantTrip lets the trip go. Whatever it is, its end must be certain.
 func wantTrip(t *testing.T, r *trip, commands int, piped bool) {
 	t.Helper()

@@ -115,6 +115,7 @@ func setup(t *testing.T, url string) *bundle {
 	held := connect(t, url, func(o *redis.Options) { o.MaxRetries = -1 })
 	b := &bundle{gate: &gate{trips: make(chan *trip)}, rdb: connect(t, url, nil), view: autopipeline.New(held).(*autopipeline.Client)}
 	held.AddHook(b.gate)
+	b.view.SetOverdue(time.Hour)
 	return b
 }
 
