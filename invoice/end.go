@@ -5,9 +5,9 @@ package invoice
 type End struct {
 	JobID   string
 	Outcome Outcome
-	Invoice *Invoice // created, duplicate: the transaction's invoice
-	Reason  Reason   // duplicate
-	Detail  string   // conflict, invalid, failed: why, in words that hold no personal data
+	Invoice *Ref   // created, duplicate: the transaction's invoice
+	Reason  Reason // duplicate
+	Detail  string // conflict, invalid, failed: why, in words that hold no personal data
 
 	TransactionID  string // "" where the payload doesn't tell
 	IdempotencyKey string // likewise

@@ -19,17 +19,17 @@ func ExampleJob_Calculate() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	document, err := job.Calculate()
+	totals, err := job.Calculate()
 	if err != nil {
 		log.Fatal(err)
 	}
-	for _, net := range document.LineNets {
+	for _, net := range totals.LineNets {
 		fmt.Println("line", invoice.FormatMinor(net, job.Currency))
 	}
-	for _, tax := range document.Taxes {
+	for _, tax := range totals.Taxes {
 		fmt.Println(tax.Percent, "% of", invoice.FormatMinor(tax.Net, job.Currency), "is", invoice.FormatMinor(tax.Tax, job.Currency))
 	}
-	fmt.Println(document.Kind, invoice.FormatMinor(document.Total, job.Currency))
+	fmt.Println(totals.Kind, invoice.FormatMinor(totals.Total, job.Currency))
 	// Output:
 	// line 14.54
 	// line 0.03
@@ -83,11 +83,11 @@ func ExampleNumbering() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	document, err := job.Calculate()
+	totals, err := job.Calculate()
 	if err != nil {
 		log.Fatal(err)
 	}
-	slot, err := numbering.Place(job, document.Kind)
+	slot, err := numbering.Place(job, totals.Kind)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -48,7 +48,7 @@ func NewRequest(jobID string, attempt int, job *Job) Request {
 // A Draft is an invoice that lacks only its number.
 type Draft struct {
 	Request
-	Document  Document
+	Totals    Totals
 	Slot      Slot
 	numbering *Numbering
 }
@@ -58,13 +58,13 @@ func (d *Draft) InvoiceNumber(number int64) string { return d.numbering.Format(d
 
 // Existing is what the database holds about a transaction and about an idempotency key; nil where it holds nothing.
 type Existing struct {
-	OfTransaction *Invoice
-	OfKey         *Invoice
+	OfTransaction *Ref
+	OfKey         *Ref
 }
 
 // An Insertion is what became of a draft: either Created is set, or Existing says what stands in its way.
 type Insertion struct {
-	Created  *Invoice
+	Created  *Ref
 	Existing Existing
 	Raced    bool // the way was free at first, and a unique violation told of another writer
 }
@@ -77,8 +77,8 @@ type Store interface {
 	Insert(ctx context.Context, d *Draft) (Insertion, error)
 	// Find reads what is committed.
 	Find(ctx context.Context, transactionID, idempotencyKey string) (Existing, error)
-	// Content reads a stored invoice back as the job that would make it.
-	Content(ctx context.Context, invoiceID int64) (*Job, error)
+	// Read reads a whole invoice; it returns [ErrNotInvoiced] when there is none with this id.
+	Read(ctx context.Context, invoiceID int64) (*Invoice, error)
 }
 
 // A Result is how a job ends.
@@ -86,7 +86,7 @@ type Result struct {
 	Outcome Outcome
 	// Invoice is the job's own when it was created, the transaction's when it is a duplicate, and the one that stands
 	// in the way when there is a conflict.
-	Invoice *Invoice
+	Invoice *Ref
 	Reason  Reason   // of a duplicate
 	Differs []string // of a conflict: the fields whose content differs
 	Detail  string   // of a conflict: one sentence, without any content
@@ -109,15 +109,15 @@ func NewGenerator(store Store, numbering *Numbering) *Generator {
 
 // Generate makes the transaction's invoice, or says why not. The result is a committed fact.
 func (g *Generator) Generate(ctx context.Context, r Request) (Result, error) {
-	document, err := r.Job.Calculate()
+	totals, err := r.Job.Calculate()
 	if err != nil {
 		return Result{}, err
 	}
-	slot, err := g.numbering.Place(r.Job, document.Kind)
+	slot, err := g.numbering.Place(r.Job, totals.Kind)
 	if err != nil {
 		return Result{}, err
 	}
-	inserted, err := g.store.Insert(ctx, &Draft{Request: r, Document: document, Slot: slot, numbering: g.numbering})
+	inserted, err := g.store.Insert(ctx, &Draft{Request: r, Totals: totals, Slot: slot, numbering: g.numbering})
 	if err != nil {
 		return Result{}, err
 	}
@@ -147,7 +147,7 @@ func (g *Generator) Lookup(ctx context.Context, r Request, reason Reason) (Resul
 // Known decides about a request by an invoice that somebody remembers, without reading the database where that is
 // safe: a duplicate, whose record fails if the invoice is gone. Everything else is confirmed by reading, and
 // [ErrNotInvoiced] says that the memory is stale.
-func (g *Generator) Known(ctx context.Context, r Request, known Invoice, reason Reason) (Result, error) {
+func (g *Generator) Known(ctx context.Context, r Request, known Ref, reason Reason) (Result, error) {
 	if known.TransactionID == r.Job.TransactionID && known.Fingerprint == r.Fingerprint && known.JobID != r.JobID {
 		return Result{Outcome: Duplicate, Invoice: &known, Reason: reason}, nil
 	}
@@ -182,10 +182,10 @@ func (g *Generator) decide(ctx context.Context, r Request, e Existing, reason Re
 	}
 }
 
-func (g *Generator) differs(ctx context.Context, r Request, stored *Invoice) ([]string, error) {
-	content, err := g.store.Content(ctx, stored.ID)
+func (g *Generator) differs(ctx context.Context, r Request, stored *Ref) ([]string, error) {
+	whole, err := g.store.Read(ctx, stored.ID)
 	if err != nil {
 		return nil, err
 	}
-	return DiffFields(content, r.Job), nil
+	return DiffFields(whole.Content(), r.Job), nil
 }

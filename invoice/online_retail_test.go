@@ -75,21 +75,21 @@ func addUp(t *testing.T, r io.Reader) (sum totals) {
 		if err != nil {
 			t.Fatalf("line %d: %v", sum.transactions, err)
 		}
-		document, err := job.Calculate()
+		totals, err := job.Calculate()
 		if err != nil {
 			t.Fatalf("line %d: %v", sum.transactions, err)
 		}
 		sum.lines += len(job.Lines)
 		switch {
-		case document.Kind == invoice.KindCreditNote:
+		case totals.Kind == invoice.KindCreditNote:
 			sum.creditNotes++
-			sum.credited += document.Total
+			sum.credited += totals.Total
 			continue
-		case document.Total == 0:
+		case totals.Total == 0:
 			sum.zero++
 		}
 		sum.invoices++
-		sum.invoiced += document.Total
+		sum.invoiced += totals.Total
 	}
 	if err := lines.Err(); err != nil {
 		t.Fatal(err)

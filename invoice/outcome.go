@@ -34,13 +34,3 @@ const (
 	KindInvoice    Kind = "invoice"
 	KindCreditNote Kind = "credit_note"
 )
-
-// An Invoice identifies a committed invoice or credit note, with just what deciding about another job takes.
-type Invoice struct {
-	ID             int64  `json:"id"`
-	Number         string `json:"invoice_number"` // as printed
-	TransactionID  string `json:"transaction_id"`
-	IdempotencyKey string `json:"idempotency_key"`
-	JobID          string `json:"job_id"` // the job that made it
-	Fingerprint    string `json:"fingerprint"`
-}

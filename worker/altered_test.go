@@ -261,13 +261,13 @@ func TestAnAlteredTaskWhosePayloadWasPruned(t *testing.T) {
 // or of a maker that isn't the invoice's.
 func TestAForgedDoneEntry(t *testing.T) {
 	t.Parallel()
-	for name, forge := range map[string]func(known *invoice.Invoice, own string){
-		"no such invoice":             func(known *invoice.Invoice, _ string) { known.ID += 1000 },
-		"another number":              func(known *invoice.Invoice, _ string) { known.Number = "INV-999999" },
-		"another maker":               func(known *invoice.Invoice, _ string) { known.JobID = "somebody" },
-		"another transaction's":       func(known *invoice.Invoice, _ string) { known.ID, known.Number = 2, "INV-000002" },
-		"another content":             func(known *invoice.Invoice, _ string) { known.Fingerprint = "v1:0" },
-		"the job's own, without that": func(known *invoice.Invoice, own string) { known.JobID = own },
+	for name, forge := range map[string]func(known *invoice.Ref, own string){
+		"no such invoice":             func(known *invoice.Ref, _ string) { known.ID += 1000 },
+		"another number":              func(known *invoice.Ref, _ string) { known.Number = "INV-999999" },
+		"another maker":               func(known *invoice.Ref, _ string) { known.JobID = "somebody" },
+		"another transaction's":       func(known *invoice.Ref, _ string) { known.ID, known.Number = 2, "INV-000002" },
+		"another content":             func(known *invoice.Ref, _ string) { known.Fingerprint = "v1:0" },
+		"the job's own, without that": func(known *invoice.Ref, own string) { known.JobID = own },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -280,7 +280,7 @@ func TestAForgedDoneEntry(t *testing.T) {
 				w.ended(t)
 				b.awaitState(t, task, asynq.TaskStateCompleted)
 				key := "invoicer:" + b.databaseID + ":done:{T1}"
-				var known invoice.Invoice
+				var known invoice.Ref
 				original := b.rdb.Get(t.Context(), key).Val()
 				if err := json.Unmarshal([]byte(original), &known); err != nil {
 					t.Fatal(err)

@@ -31,12 +31,12 @@ type Event struct {
 	Attempt       int
 	Took          time.Duration // of this attempt so far
 
-	Outcome invoice.Outcome  // ended
-	Reason  invoice.Reason   // ended as a duplicate
-	Invoice *invoice.Invoice // invoiced; ended with or against an invoice
-	Holder  locking.Holder   // lost_race
-	Err     error            // put_back, retried, left
-	Altered bool             // ended: its task was altered in the queue, and it was done as the ledger accepted it
+	Outcome invoice.Outcome // ended
+	Reason  invoice.Reason  // ended as a duplicate
+	Invoice *invoice.Ref    // invoiced; ended with or against an invoice
+	Holder  locking.Holder  // lost_race
+	Err     error           // put_back, retried, left
+	Altered bool            // ended: its task was altered in the queue, and it was done as the ledger accepted it
 }
 
 func (h *Handler) event(a *attempt, what string) Event {

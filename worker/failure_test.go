@@ -41,7 +41,7 @@ func (g *errGenerator) Generate(ctx context.Context, r invoice.Request) (invoice
 // forgetful knows no done entries: it fails where one is to be decided by.
 type forgetful struct{ worker.Generator }
 
-func (g *forgetful) Known(context.Context, invoice.Request, invoice.Invoice, invoice.Reason) (invoice.Result, error) {
+func (g *forgetful) Known(context.Context, invoice.Request, invoice.Ref, invoice.Reason) (invoice.Result, error) {
 	return invoice.Result{}, errors.New("planted")
 }
 

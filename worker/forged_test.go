@@ -41,7 +41,7 @@ func TestDoneEntriesComeBack(t *testing.T) {
 	t.Parallel()
 	decoded := job("T1")
 	decoded.Version, decoded.IdempotencyKey = 1, "T1"
-	forged, err := json.Marshal(invoice.Invoice{ID: 77, Number: "INV-000077", TransactionID: "T1", JobID: "another", Fingerprint: decoded.Fingerprint()})
+	forged, err := json.Marshal(invoice.Ref{ID: 77, Number: "INV-000077", TransactionID: "T1", JobID: "another", Fingerprint: decoded.Fingerprint()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package worker
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -22,7 +21,7 @@ import (
 type Generator interface {
 	Generate(ctx context.Context, r invoice.Request) (invoice.Result, error)
 	Lookup(ctx context.Context, r invoice.Request, reason invoice.Reason) (invoice.Result, error)
-	Known(ctx context.Context, r invoice.Request, known invoice.Invoice, reason invoice.Reason) (invoice.Result, error)
+	Known(ctx context.Context, r invoice.Request, known invoice.Ref, reason invoice.Reason) (invoice.Result, error)
 }
 
 // A Recorder knows what was accepted, and writes down how jobs end.
@@ -277,8 +276,8 @@ func (h *Handler) race(ctx context.Context, a *attempt, r invoice.Request) (resu
 			result, err = h.generate(ctx, a, lock, r, reason)
 			return result, nil, err
 		case errors.As(err, &done):
-			var known invoice.Invoice
-			if json.Unmarshal([]byte(done.Value), &known) != nil {
+			known, ok := decodeDone(done.Value)
+			if !ok {
 				return invoice.Result{}, done, invoice.ErrNotInvoiced
 			}
 			result, err = h.generator.Known(ctx, r, known, reason)
@@ -352,11 +351,9 @@ func (h *Handler) generate(ctx context.Context, a *attempt, lock *locking.Lock, 
 		return result, err
 	}
 	if result.Invoice.TransactionID == r.Job.TransactionID {
-		value, err := json.Marshal(result.Invoice)
-		if err != nil {
-			return result, fmt.Errorf("done entry: %w", err)
+		if remember, err = encodeDone(result.Invoice); err != nil {
+			return result, err
 		}
-		remember = string(value)
 	}
 	return result, nil
 }

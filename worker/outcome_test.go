@@ -92,7 +92,7 @@ func TestDoneEntryWithoutAnInvoice(t *testing.T) {
 	t.Parallel()
 	known := func(jobID, fingerprint string) func(string) string {
 		return func(own string) string {
-			value, err := json.Marshal(invoice.Invoice{
+			value, err := json.Marshal(invoice.Ref{
 				ID: 77, Number: "INV-000077", TransactionID: "T1", IdempotencyKey: "T1",
 				JobID: strings.ReplaceAll(jobID, "own", own), Fingerprint: fingerprint,
 			})

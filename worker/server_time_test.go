@@ -189,7 +189,7 @@ func (n noInvoices) Lookup(context.Context, invoice.Request, invoice.Reason) (in
 	return invoice.Result{}, invoice.ErrUnavailable
 }
 
-func (n noInvoices) Known(context.Context, invoice.Request, invoice.Invoice, invoice.Reason) (invoice.Result, error) {
+func (n noInvoices) Known(context.Context, invoice.Request, invoice.Ref, invoice.Reason) (invoice.Result, error) {
 	return invoice.Result{}, invoice.ErrUnavailable
 }
 

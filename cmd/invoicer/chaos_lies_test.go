@@ -79,7 +79,7 @@ func tamper(r *rand.Rand, task *taskedit.Task, other asking, ids []string) {
 func (x *seedRun) lieAboutInvoices(ctx context.Context, r *rand.Rand) {
 	for range 10 {
 		a := x.all[r.IntN(len(x.all))]
-		known := invoice.Invoice{
+		known := invoice.Ref{
 			ID: r.Int64N(400) + 1, Number: fmt.Sprintf("INV-%06d", r.Int64N(400)+1), TransactionID: a.transactionID, IdempotencyKey: a.transactionID,
 			JobID: "nobody", Fingerprint: a.fingerprint,
 		}

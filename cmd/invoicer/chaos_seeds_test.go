@@ -321,7 +321,7 @@ func (x *seedRun) breakDown(down func() error, after time.Duration, up func() er
 func (x *seedRun) plantDone(ctx context.Context) error {
 	for i := range 60 {
 		a := x.all[x.rand.IntN(len(x.all))]
-		known := invoice.Invoice{
+		known := invoice.Ref{
 			ID: int64(900_000 + i), Number: fmt.Sprintf("INV-%d", 900_000+i), TransactionID: a.transactionID, IdempotencyKey: a.transactionID,
 			JobID: "nobody", Fingerprint: a.fingerprint,
 		}

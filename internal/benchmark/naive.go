@@ -101,7 +101,7 @@ func (n naive) open(ctx context.Context, b *bench, s setting, schema string) (*s
 }
 
 func (n naive) work(ctx context.Context, rdb redis.UniversalClient, db *gorm.DB, payload []byte) error {
-	job, document, series, err := read(payload)
+	job, totals, series, err := read(payload)
 	if err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ func (n naive) work(ctx context.Context, rdb redis.UniversalClient, db *gorm.DB,
 		if err := tx.Model(&naiveInvoice{}).Where("idempotency_key = ?", job.IdempotencyKey).Count(&known).Error; err != nil || known > 0 {
 			return err
 		}
-		row := newNaiveInvoice(job, document, series)
+		row := newNaiveInvoice(job, totals, series)
 		if n.gapless {
 			var counter naiveCounter
 			if err := tx.Clauses(clause.Locking{Strength: "UPDATE"}).Where("series = ?", series).Take(&counter).Error; err != nil {
@@ -135,17 +135,17 @@ func (n naive) work(ctx context.Context, rdb redis.UniversalClient, db *gorm.DB,
 	})
 }
 
-func newNaiveInvoice(job *invoice.Job, document invoice.Document, series string) *naiveInvoice {
+func newNaiveInvoice(job *invoice.Job, totals invoice.Totals, series string) *naiveInvoice {
 	row := &naiveInvoice{
 		Series: series, TransactionID: job.TransactionID, IdempotencyKey: job.IdempotencyKey,
 		CustomerID: job.CustomerID, CustomerName: job.CustomerName, Country: job.Country, Currency: job.Currency,
-		SubtotalMinor: document.Subtotal, TaxMinor: document.Tax, TotalMinor: document.Total, IssuedAt: job.IssuedAt,
+		SubtotalMinor: totals.Subtotal, TaxMinor: totals.Tax, TotalMinor: totals.Total, IssuedAt: job.IssuedAt,
 	}
 	for i, l := range job.Lines {
 		line := naiveLine{
 			Position: i + 1, SKU: l.SKU, Description: l.Description,
 			Quantity: l.Quantity.String(), UnitPrice: l.UnitPrice.String(), DiscountPercent: l.DiscountPercent.String(),
-			NetMinor: document.LineNets[i],
+			NetMinor: totals.LineNets[i],
 		}
 		if l.TaxPercent != nil {
 			percent := l.TaxPercent.String()
@@ -153,7 +153,7 @@ func newNaiveInvoice(job *invoice.Job, document invoice.Document, series string)
 		}
 		row.Lines = append(row.Lines, line)
 	}
-	for _, t := range document.Taxes {
+	for _, t := range totals.Taxes {
 		row.Taxes = append(row.Taxes, naiveTax{TaxPercent: t.Percent.String(), NetMinor: t.Net, TaxMinor: t.Tax})
 	}
 	return row

@@ -23,18 +23,18 @@ func (b *bench) createPeerTables(ctx context.Context, schema string) error {
 
 // read is what both peers do with a payload: the same decoding and arithmetic as the worker's, so that these are not what
 // is compared.
-func read(payload []byte) (job *invoice.Job, document invoice.Document, series string, err error) {
+func read(payload []byte) (job *invoice.Job, totals invoice.Totals, series string, err error) {
 	if job, err = invoice.Decode(payload); err != nil {
-		return nil, document, "", err
+		return nil, totals, "", err
 	}
-	if document, err = job.Calculate(); err != nil {
-		return nil, document, "", err
+	if totals, err = job.Calculate(); err != nil {
+		return nil, totals, "", err
 	}
 	series = "INV"
-	if document.Kind == invoice.KindCreditNote {
+	if totals.Kind == invoice.KindCreditNote {
 		series = "INV-CN"
 	}
-	return job, document, series, nil
+	return job, totals, series, nil
 }
 
 // count makes sure that there are as many invoices as there should be, and, if that is promised, that each series'

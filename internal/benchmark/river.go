@@ -114,7 +114,7 @@ type riverWorker struct {
 }
 
 func (w *riverWorker) Work(ctx context.Context, job *river.Job[riverArgs]) error {
-	content, document, series, err := read(job.Args.Job)
+	content, totals, series, err := read(job.Args.Job)
 	if err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func (w *riverWorker) Work(ctx context.Context, job *river.Job[riverArgs]) error
 			return err
 		}
 	}
-	if err := insertPlainly(ctx, tx, content, document, series, number); err != nil {
+	if err := insertPlainly(ctx, tx, content, totals, series, number); err != nil {
 		return err
 	}
 	if _, err := river.JobCompleteTx[*riverpgxv5.Driver](ctx, tx, job); err != nil {
@@ -145,7 +145,7 @@ func (w *riverWorker) Work(ctx context.Context, job *river.Job[riverArgs]) error
 }
 
 // insertPlainly writes an invoice in one statement and one round trip, which is the fastest way to write one.
-func insertPlainly(ctx context.Context, tx pgx.Tx, j *invoice.Job, d invoice.Document, series string, number *int64) error {
+func insertPlainly(ctx context.Context, tx pgx.Tx, j *invoice.Job, d invoice.Totals, series string, number *int64) error {
 	n := len(j.Lines)
 	skus, descriptions := make([]string, n), make([]string, n)
 	quantities, prices, discounts, percents := make([]string, n), make([]string, n), make([]string, n), make([]*string, n)

@@ -17,7 +17,7 @@ func ofWorker() []mutant {
 			changes: []change{{
 				handler,
 				"result, err = h.generator.Lookup(ctx, r, reason)",
-				"result, err = invoice.Result{Outcome: invoice.Duplicate, Invoice: &invoice.Invoice{ID: 1, TransactionID: r.Job.TransactionID, Fingerprint: r.Fingerprint}, Reason: reason}, nil",
+				"result, err = invoice.Result{Outcome: invoice.Duplicate, Invoice: &invoice.Ref{ID: 1, TransactionID: r.Job.TransactionID, Fingerprint: r.Fingerprint}, Reason: reason}, nil",
 			}},
 			in: in, tests: []string{"TestCrashedHolder/another_job_waits_for_the_expiry"},
 		},
@@ -33,7 +33,7 @@ func ofWorker() []mutant {
 		},
 		{
 			name: "nothing is remembered of a done transaction", promise: recovers, hazard: storm,
-			changes: []change{{handler, "\t\tremember = string(value)\n", "\t\t_ = value\n"}},
+			changes: []change{{handler, "if remember, err = encodeDone(", "if _, err = encodeDone("}},
 			in:      in, tests: []string{"TestRoundTrips"},
 		},
 		{
@@ -41,7 +41,7 @@ func ofWorker() []mutant {
 			changes: []change{{
 				handler,
 				"\tresult, err = h.generator.Generate(ctx, r)\n",
-				"\tearly, _ := json.Marshal(invoice.Invoice{ID: 1, TransactionID: r.Job.TransactionID, Fingerprint: r.Fingerprint})\n\tremember = string(early)\n\tresult, err = h.generator.Generate(ctx, r)\n",
+				"\tearly, _ := encodeDone(&invoice.Ref{ID: 1, TransactionID: r.Job.TransactionID, Fingerprint: r.Fingerprint})\n\tremember = early\n\tresult, err = h.generator.Generate(ctx, r)\n",
 			}},
 			in: in, tests: []string{"TestNothingIsDoneBeforeTheCommit"},
 		},

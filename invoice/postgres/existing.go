@@ -70,7 +70,7 @@ func (w *write) found(r *foundRow) {
 		}
 		return
 	}
-	there := &invoice.Invoice{
+	there := &invoice.Ref{
 		ID: r.ID, Number: r.InvoiceNumber, TransactionID: r.TransactionID, IdempotencyKey: r.IdempotencyKey,
 		JobID: r.JobID, Fingerprint: r.Fingerprint,
 	}

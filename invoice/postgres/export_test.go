@@ -48,7 +48,7 @@ func literal[T any](elements []T, add func(*array, T)) string {
 func (s *Store) Storm(invoiceIDs ...int64) int {
 	gone := make([]*goodEnd, len(invoiceIDs))
 	for i, id := range invoiceIDs {
-		gone[i] = &goodEnd{end: invoice.End{Invoice: &invoice.Invoice{ID: id}}}
+		gone[i] = &goodEnd{end: invoice.End{Invoice: &invoice.Ref{ID: id}}}
 	}
 	return s.stormAfter(gone)
 }

@@ -35,7 +35,7 @@ func TestWhatIsFoundIsReplicatedBeforeItIsToldOf(t *testing.T) {
 	dismissed := b.accepted(t, string(payload), "dismissed")
 	replayed := b.accepted(t, string(payload), "failed")
 	b.exec(t, "UPDATE invoice_jobs SET state = 'accepted', outcome = NULL, reason = NULL WHERE job_id = $1", replayed)
-	of := func(jobID string, o invoice.Outcome, i *invoice.Invoice) invoice.End {
+	of := func(jobID string, o invoice.Outcome, i *invoice.Ref) invoice.End {
 		e := end(jobID, o, i)
 		e.Payload = payload
 		return e

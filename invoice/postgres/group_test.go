@@ -94,8 +94,8 @@ func TestGroupSharesATransaction(t *testing.T) {
 			t.Errorf("%s: %+v", id, a)
 			continue
 		}
-		content, err := b.store.Content(t.Context(), a.result.Invoice.ID)
-		if err != nil || content.Fingerprint() != jobs[id].Fingerprint() {
+		whole, err := b.store.Read(t.Context(), a.result.Invoice.ID)
+		if err != nil || whole.Content().Fingerprint() != jobs[id].Fingerprint() {
 			t.Errorf("%s: its invoice holds another one's content, or none: %v", id, err)
 		}
 	}
@@ -309,7 +309,7 @@ func TestDuplicatesTogether(t *testing.T) {
 	one, two := b.create(t, "one", job(t, "T1")), b.create(t, "two", job(t, "T2"))
 	gone := *one
 	gone.ID = 1 << 40
-	of := func(jobID string, made *invoice.Invoice) invoice.End {
+	of := func(jobID string, made *invoice.Ref) invoice.End {
 		e := end(jobID, invoice.Duplicate, made)
 		e.TransactionID = made.TransactionID
 		return e

@@ -35,7 +35,7 @@ type write struct {
 	accepted bool              // by the ledger, its job is
 	ledgerID int64             // of its job's row in the ledger, if it has one
 	number   int64             // its own in the slot
-	made     *invoice.Invoice  // what is written, once it has its number
+	made     *invoice.Ref      // what is written, once it has its number
 	inserted invoice.Insertion // what became of it
 	err      error
 }
@@ -307,7 +307,7 @@ func number(group []*write, locked counters) []*write {
 		counter.lastNumber++
 		counter.advanced = true
 		w.number = counter.lastNumber
-		w.made = &invoice.Invoice{
+		w.made = &invoice.Ref{
 			Number: w.draft.InvoiceNumber(w.number), TransactionID: w.draft.Job.TransactionID, IdempotencyKey: w.draft.Job.IdempotencyKey,
 			JobID: w.draft.JobID, Fingerprint: w.draft.Fingerprint,
 		}

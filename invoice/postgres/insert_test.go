@@ -24,15 +24,31 @@ func TestInsertStoresWhatWasAsked(t *testing.T) {
 	if made.Number != "INV-000001" || made.ID == 0 || made.JobID != "job-1" {
 		t.Errorf("made %+v", made)
 	}
-	stored, err := b.store.Content(t.Context(), made.ID)
+	stored, err := b.store.Read(t.Context(), made.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(want, stored); diff != "" {
+	if diff := cmp.Diff(want, stored.Content()); diff != "" {
 		t.Errorf("content changed on its way (-asked +stored):\n%s", diff)
 	}
-	if stored.Fingerprint() != made.Fingerprint {
+	if stored.Content().Fingerprint() != made.Fingerprint {
 		t.Error("the fingerprint can't be computed again from what is stored")
+	}
+	totals, err := want.Calculate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantRead := &invoice.Invoice{
+		Ref: *made, Slot: invoice.Slot{Series: "INV", Kind: invoice.KindInvoice}, Sequence: 1,
+		CreatedAt: stored.CreatedAt, IssuedAt: want.IssuedAt, Currency: want.Currency,
+		Customer: invoice.Party{ID: want.CustomerID, Name: want.CustomerName, Country: want.Country}, Metadata: want.Metadata,
+		Subtotal: totals.Subtotal, Tax: totals.Tax, Total: totals.Total, Taxes: totals.Taxes,
+	}
+	for i, line := range want.Lines {
+		wantRead.Lines = append(wantRead.Lines, invoice.InvoiceLine{Line: line, Net: totals.LineNets[i]})
+	}
+	if diff := cmp.Diff(wantRead, stored); diff != "" || stored.CreatedAt.IsZero() {
+		t.Errorf("the invoice that is read (-want +got):\n%s", diff)
 	}
 	// 6 × 2.55 = 15.30 at 20 %, and 1.5 × 3.391 × 0.95 = 4.832175 ≈ 4.83 without a rate.
 	if got := b.text(t, "SELECT subtotal_minor || ' ' || tax_minor || ' ' || total_minor FROM invoices"); got != "2013 306 2319" {

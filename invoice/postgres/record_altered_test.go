@@ -117,14 +117,14 @@ func TestAGoodEndNamesItsInvoice(t *testing.T) {
 	for name, c := range map[string]struct {
 		jobID   string
 		outcome invoice.Outcome
-		change  func(*invoice.Invoice)
+		change  func(*invoice.Ref)
 	}{
-		"another number":           {"second", invoice.Duplicate, func(i *invoice.Invoice) { i.Number = "INV-000009" }},
-		"another one's number":     {"second", invoice.Duplicate, func(i *invoice.Invoice) { i.Number = "INV-000002" }},
-		"another one's id":         {"second", invoice.Duplicate, func(i *invoice.Invoice) { i.ID++ }},
-		"a duplicate of itself":    {"maker", invoice.Duplicate, func(i *invoice.Invoice) { i.JobID = "somebody" }},
-		"created by somebody else": {"second", invoice.Created, func(i *invoice.Invoice) { i.JobID = "second" }},
-		"created, another number":  {"maker", invoice.Created, func(i *invoice.Invoice) { i.Number = "INV-000009" }},
+		"another number":           {"second", invoice.Duplicate, func(i *invoice.Ref) { i.Number = "INV-000009" }},
+		"another one's number":     {"second", invoice.Duplicate, func(i *invoice.Ref) { i.Number = "INV-000002" }},
+		"another one's id":         {"second", invoice.Duplicate, func(i *invoice.Ref) { i.ID++ }},
+		"a duplicate of itself":    {"maker", invoice.Duplicate, func(i *invoice.Ref) { i.JobID = "somebody" }},
+		"created by somebody else": {"second", invoice.Created, func(i *invoice.Ref) { i.JobID = "second" }},
+		"created, another number":  {"maker", invoice.Created, func(i *invoice.Ref) { i.Number = "INV-000009" }},
 	} {
 		forged := *made
 		c.change(&forged)

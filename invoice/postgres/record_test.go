@@ -11,7 +11,7 @@ import (
 )
 
 // end is a job's end as a worker would report it.
-func end(jobID string, o invoice.Outcome, made *invoice.Invoice) invoice.End {
+func end(jobID string, o invoice.Outcome, made *invoice.Ref) invoice.End {
 	e := invoice.End{
 		JobID: jobID, Outcome: o, Invoice: made, TransactionID: "T1", IdempotencyKey: "K", Producer: "checkout",
 		Worker: "w1", Queue: "default", Payload: []byte(`{"transaction_id":"T1"}`), Attempts: 3,
@@ -52,7 +52,7 @@ func TestRecordAgainstAnInvoiceThatIsNotThere(t *testing.T) {
 	gone.ID++
 	foreign.TransactionID = "T2"
 	changed.Fingerprint = "v1:0"
-	for name, i := range map[string]*invoice.Invoice{"gone": &gone, "another transaction's": &foreign, "other content": &changed} {
+	for name, i := range map[string]*invoice.Ref{"gone": &gone, "another transaction's": &foreign, "other content": &changed} {
 		for _, o := range []invoice.Outcome{invoice.Duplicate, invoice.Created} {
 			if err := b.store.Record(t.Context(), end("second", o, i)); !errors.Is(err, invoice.ErrNotInvoiced) {
 				t.Errorf("%s, %s: error %v, want ErrNotInvoiced", name, o, err)
@@ -99,7 +99,7 @@ func TestRecordFollowsTheJob(t *testing.T) {
 	state := func(jobID string) string {
 		return b.text(t, "SELECT concat_ws(' ', state, outcome, invoice_id IS NOT NULL) FROM invoice_jobs WHERE job_id = $1", jobID)
 	}
-	record := func(jobID string, o invoice.Outcome, made *invoice.Invoice) {
+	record := func(jobID string, o invoice.Outcome, made *invoice.Ref) {
 		t.Helper()
 		if err := b.store.Record(t.Context(), end(jobID, o, made)); err != nil {
 			t.Fatal(err)

@@ -34,8 +34,8 @@ type invoiceRow struct {
 
 func (invoiceRow) TableName() string { return "invoices" }
 
-func (r *invoiceRow) invoice() *invoice.Invoice {
-	return &invoice.Invoice{
+func (r *invoiceRow) ref() *invoice.Ref {
+	return &invoice.Ref{
 		ID: r.ID, Number: r.InvoiceNumber, TransactionID: r.TransactionID, IdempotencyKey: r.IdempotencyKey,
 		JobID: r.JobID, Fingerprint: r.Fingerprint,
 	}

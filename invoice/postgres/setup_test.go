@@ -139,7 +139,7 @@ func decimal(t *testing.T, s string) invoice.Decimal {
 func request(jobID string, j *invoice.Job) invoice.Request { return invoice.NewRequest(jobID, 1, j) }
 
 // create makes the job's invoice, or fails the test.
-func (b *bench) create(t *testing.T, jobID string, j *invoice.Job) *invoice.Invoice {
+func (b *bench) create(t *testing.T, jobID string, j *invoice.Job) *invoice.Ref {
 	t.Helper()
 	result, err := b.generator.Generate(t.Context(), request(jobID, j))
 	if err != nil || result.Outcome != invoice.Created {

@@ -54,9 +54,9 @@ func newColumns(group []*write, locked counters) (*columns, error) {
 		c.customerName.optional(j.CustomerName)
 		c.country.optional(j.Country)
 		c.currency.text(j.Currency)
-		c.subtotal.integer(d.Document.Subtotal)
-		c.tax.integer(d.Document.Tax)
-		c.total.integer(d.Document.Total)
+		c.subtotal.integer(d.Totals.Subtotal)
+		c.tax.integer(d.Totals.Tax)
+		c.total.integer(d.Totals.Total)
 		c.issuedAt = append(c.issuedAt, j.IssuedAt)
 		metadata := []byte("{}")
 		if len(j.Metadata) > 0 {
@@ -77,10 +77,10 @@ func newColumns(group []*write, locked counters) (*columns, error) {
 			c.line.unitPrice.decimal(&l.UnitPrice)
 			c.line.discount.decimal(&l.DiscountPercent)
 			c.line.tax.decimal(l.TaxPercent)
-			c.line.net.integer(d.Document.LineNets[n])
+			c.line.net.integer(d.Totals.LineNets[n])
 		}
-		for n := range d.Document.Taxes {
-			t := &d.Document.Taxes[n]
+		for n := range d.Totals.Taxes {
+			t := &d.Totals.Taxes[n]
 			c.taxes.member.integer(member)
 			c.taxes.percent.decimal(&t.Percent)
 			c.taxes.net.integer(t.Net)

@@ -113,7 +113,7 @@ INSERT INTO invoice_lines (position, quantity, unit_price, net_minor) VALUES (1,
 			},
 		},
 		{
-			name: "id twice",
+			name:    "id twice",
 			dropped: []string{"invoices.invoices_pkey"},
 			sql: copyInvoice("3", "'T6'", "'T6'", "'job-13'") + `;
 DELETE FROM invoice_lines WHERE invoice_id = 6; DELETE FROM invoice_taxes WHERE invoice_id = 6;

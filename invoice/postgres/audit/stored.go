@@ -59,7 +59,7 @@ func (r *reading) examine(row *storedInvoice) {
 			append(row.identity(), Field{"fingerprint", row.fingerprint}, Field{"computed", computed}))
 	}
 
-	document, err := row.job.Calculate()
+	totals, err := row.job.Calculate()
 	var invalid *invoice.InvalidError
 	if errors.As(err, &invalid) {
 		var problems []string
@@ -70,9 +70,9 @@ func (r *reading) examine(row *storedInvoice) {
 		r.sums.add("invoices", "it can't be added up: "+strings.Join(problems, "; "), row.identity())
 		return
 	}
-	r.compareNets(row, document.LineNets)
-	r.compareSums(row, &document)
-	r.compareTaxes(row, document.Taxes)
+	r.compareNets(row, totals.LineNets)
+	r.compareSums(row, &totals)
+	r.compareTaxes(row, totals.Taxes)
 }
 
 // identity is how an invoice is named in findings.
@@ -123,25 +123,25 @@ func (r *reading) compareNets(row *storedInvoice, nets []int64) {
 	}
 }
 
-func (r *reading) compareSums(row *storedInvoice, document *invoice.Document) {
+func (r *reading) compareSums(row *storedInvoice, totals *invoice.Totals) {
 	r.sums.Examined++
 	for _, amount := range []struct {
 		column   string
 		stored   *int64
 		computed int64
 	}{
-		{"subtotal_minor", row.subtotal, document.Subtotal},
-		{"tax_minor", row.tax, document.Tax},
-		{"total_minor", row.total, document.Total},
+		{"subtotal_minor", row.subtotal, totals.Subtotal},
+		{"tax_minor", row.tax, totals.Tax},
+		{"total_minor", row.total, totals.Total},
 	} {
 		if !equal(amount.stored, amount.computed) {
 			r.sums.add("invoices", amount.column+" is not what the lines add up to",
 				append(row.identity(), Field{amount.column, plain(amount.stored)}, Field{"computed", amount.computed}))
 		}
 	}
-	if row.kind != string(document.Kind) {
+	if row.kind != string(totals.Kind) {
 		r.sums.add("invoices", "kind is not what the total makes it",
-			append(row.identity(), Field{"kind", row.kind}, Field{"computed", string(document.Kind)}))
+			append(row.identity(), Field{"kind", row.kind}, Field{"computed", string(totals.Kind)}))
 	}
 }
 

@@ -42,12 +42,12 @@ func TestCalculate(t *testing.T) {
 		name     string
 		currency string
 		lines    []invoice.Line
-		want     invoice.Document
+		want     invoice.Totals
 	}{
 		{
 			"plain", "GBP",
 			[]invoice.Line{line(t, "6", "2.55", "", ""), line(t, "2", "3.39", "", "")},
-			invoice.Document{Kind: "invoice", Subtotal: 2208, Total: 2208, LineNets: []int64{1530, 678}},
+			invoice.Totals{Kind: "invoice", Subtotal: 2208, Total: 2208, LineNets: []int64{1530, 678}},
 		},
 		{
 			"half goes away from zero, in both directions", "GBP",
@@ -55,12 +55,12 @@ func TestCalculate(t *testing.T) {
 				line(t, "1", "0.005", "", ""), line(t, "-1", "0.005", "", ""), line(t, "1", "0.004999", "", ""),
 				line(t, "1", "2.675", "", ""), line(t, "1", "-1.005", "", ""), line(t, "0.5", "0.01", "", ""),
 			},
-			invoice.Document{Kind: "invoice", Subtotal: 168, Total: 168, LineNets: []int64{1, -1, 0, 268, -101, 1}},
+			invoice.Totals{Kind: "invoice", Subtotal: 168, Total: 168, LineNets: []int64{1, -1, 0, 268, -101, 1}},
 		},
 		{
 			"no minor unit", "JPY",
 			[]invoice.Line{line(t, "1", "99.5", "", "10"), line(t, "1", "99.499999", "", "10"), line(t, "-1", "0.5", "", "8")},
-			invoice.Document{
+			invoice.Totals{
 				Kind: "invoice", Subtotal: 198, Tax: 20, Total: 218, LineNets: []int64{100, 99, -1},
 				Taxes: []invoice.Tax{{Percent: 8e6, Net: -1, Tax: 0}, {Percent: 10e6, Net: 199, Tax: 20}},
 			},
@@ -68,7 +68,7 @@ func TestCalculate(t *testing.T) {
 		{
 			"three decimals", "BHD",
 			[]invoice.Line{line(t, "3", "0.0015", "", "5"), line(t, "1", "1.0005", "", "5")},
-			invoice.Document{
+			invoice.Totals{
 				Kind: "invoice", Subtotal: 1006, Tax: 50, Total: 1056, LineNets: []int64{5, 1001},
 				Taxes: []invoice.Tax{{Percent: 5e6, Net: 1006, Tax: 50}},
 			},
@@ -76,17 +76,17 @@ func TestCalculate(t *testing.T) {
 		{
 			"four decimals", "CLF",
 			[]invoice.Line{line(t, "1", "0.00005", "", "")},
-			invoice.Document{Kind: "invoice", Subtotal: 1, Total: 1, LineNets: []int64{1}},
+			invoice.Totals{Kind: "invoice", Subtotal: 1, Total: 1, LineNets: []int64{1}},
 		},
 		{
 			"discount", "EUR",
 			[]invoice.Line{line(t, "1", "10", "33.333333", ""), line(t, "1", "10", "100", ""), line(t, "1", "0.01", "50", ""), line(t, "1", "0.01", "50.000001", "")},
-			invoice.Document{Kind: "invoice", Subtotal: 668, Total: 668, LineNets: []int64{667, 0, 1, 0}},
+			invoice.Totals{Kind: "invoice", Subtotal: 668, Total: 668, LineNets: []int64{667, 0, 1, 0}},
 		},
 		{
 			"tax is rounded once for each rate, not for each line", "EUR",
 			[]invoice.Line{line(t, "1", "0.02", "", "20"), line(t, "1", "0.02", "", "20"), line(t, "1", "0.02", "", "20.000000")},
-			invoice.Document{
+			invoice.Totals{
 				Kind: "invoice", Subtotal: 6, Tax: 1, Total: 7, LineNets: []int64{2, 2, 2},
 				Taxes: []invoice.Tax{{Percent: 20e6, Net: 6, Tax: 1}},
 			},
@@ -94,7 +94,7 @@ func TestCalculate(t *testing.T) {
 		{
 			"0 % is a rate, and no rate is none", "EUR",
 			[]invoice.Line{line(t, "1", "1", "", "19"), line(t, "1", "2", "", ""), line(t, "1", "4", "", "0"), line(t, "1", "8", "", "7")},
-			invoice.Document{
+			invoice.Totals{
 				Kind: "invoice", Subtotal: 1500, Tax: 75, Total: 1575, LineNets: []int64{100, 200, 400, 800},
 				Taxes: []invoice.Tax{{Percent: 0, Net: 400}, {Percent: 7e6, Net: 800, Tax: 56}, {Percent: 19e6, Net: 100, Tax: 19}},
 			},
@@ -102,7 +102,7 @@ func TestCalculate(t *testing.T) {
 		{
 			"a negative total is a credit note", "GBP",
 			[]invoice.Line{line(t, "-1", "27.50", "", "20"), line(t, "1", "0.025", "", "20")},
-			invoice.Document{
+			invoice.Totals{
 				Kind: "credit_note", Subtotal: -2747, Tax: -549, Total: -3296, LineNets: []int64{-2750, 3},
 				Taxes: []invoice.Tax{{Percent: 20e6, Net: -2747, Tax: -549}},
 			},
@@ -110,12 +110,12 @@ func TestCalculate(t *testing.T) {
 		{
 			"a zero total is an invoice", "GBP",
 			[]invoice.Line{line(t, "-56", "0", "", "")},
-			invoice.Document{Kind: "invoice", LineNets: []int64{0}},
+			invoice.Totals{Kind: "invoice", LineNets: []int64{0}},
 		},
 		{
 			"sums that don't fit on the way", "EUR",
 			[]invoice.Line{line(t, "50000000000", "1000000", "", ""), line(t, "50000000000", "1000000", "", ""), line(t, "-100000000", "900000000", "", "")},
-			invoice.Document{Kind: "invoice", Subtotal: 1e18, Total: 1e18, LineNets: []int64{5e18, 5e18, -9e18}},
+			invoice.Totals{Kind: "invoice", Subtotal: 1e18, Total: 1e18, LineNets: []int64{5e18, 5e18, -9e18}},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -133,23 +133,23 @@ func TestCalculate(t *testing.T) {
 }
 
 // calculateByOracle is Calculate in another library's arithmetic. field is "", or where the first amount past int64 is.
-func calculateByOracle(j *invoice.Job) (document invoice.Document, field string) {
+func calculateByOracle(j *invoice.Job) (totals invoice.Totals, field string) {
 	exponent, _ := invoice.MinorUnits(j.Currency)
 	hundred := decimal.New(100, 0)
 	minor := func(d decimal.Decimal) decimal.Decimal { return d.Shift(int32(exponent)).Round(0) }
 	fits := func(d decimal.Decimal) bool { return d.BigInt().IsInt64() }
 	number := func(d invoice.Decimal) decimal.Decimal { return decimal.New(int64(d), -6) }
 
-	document.LineNets = make([]int64, len(j.Lines))
+	totals.LineNets = make([]int64, len(j.Lines))
 	subtotal := decimal.Zero
 	nets := map[invoice.Decimal]decimal.Decimal{}
 	for i, l := range j.Lines {
 		net := number(l.Quantity).Mul(number(l.UnitPrice)).Mul(hundred.Sub(number(l.DiscountPercent))).Shift(-2)
 		net = minor(net)
 		if !fits(net) {
-			return document, "lines"
+			return totals, "lines"
 		}
-		document.LineNets[i] = net.IntPart()
+		totals.LineNets[i] = net.IntPart()
 		subtotal = subtotal.Add(net)
 		if l.TaxPercent != nil {
 			nets[*l.TaxPercent] = nets[*l.TaxPercent].Add(net)
@@ -161,24 +161,24 @@ func calculateByOracle(j *invoice.Job) (document invoice.Document, field string)
 		amount := net.Mul(number(percent)).Shift(-2).Round(0)
 		overflow = overflow || !fits(net) || !fits(amount)
 		tax = tax.Add(amount)
-		document.Taxes = append(document.Taxes, invoice.Tax{Percent: percent, Net: net.IntPart(), Tax: amount.IntPart()})
+		totals.Taxes = append(totals.Taxes, invoice.Tax{Percent: percent, Net: net.IntPart(), Tax: amount.IntPart()})
 	}
-	slices.SortFunc(document.Taxes, func(a, b invoice.Tax) int { return int(a.Percent - b.Percent) })
+	slices.SortFunc(totals.Taxes, func(a, b invoice.Tax) int { return int(a.Percent - b.Percent) })
 	total := subtotal.Add(tax)
 	switch {
 	case !fits(subtotal):
-		return document, "subtotal"
+		return totals, "subtotal"
 	case overflow || !fits(tax):
-		return document, "tax"
+		return totals, "tax"
 	case !fits(total):
-		return document, "total"
+		return totals, "total"
 	}
-	document.Subtotal, document.Tax, document.Total = subtotal.IntPart(), tax.IntPart(), total.IntPart()
-	document.Kind = invoice.KindInvoice
+	totals.Subtotal, totals.Tax, totals.Total = subtotal.IntPart(), tax.IntPart(), total.IntPart()
+	totals.Kind = invoice.KindInvoice
 	if total.IsNegative() {
-		document.Kind = invoice.KindCreditNote
+		totals.Kind = invoice.KindCreditNote
 	}
-	return document, ""
+	return totals, ""
 }
 
 func TestCalculateAgainstOracle(t *testing.T) {

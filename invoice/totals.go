@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// A Document is what a job comes to. Amounts are in minor units of the job's currency, and signed.
-type Document struct {
+// A Totals is what a job comes to. Amounts are in minor units of the job's currency, and signed.
+type Totals struct {
 	Kind     Kind // KindCreditNote when Total is negative, else KindInvoice
 	Subtotal int64
 	Tax      int64
@@ -28,25 +28,25 @@ type Tax struct {
 //
 // It returns an [*InvalidError] when an amount doesn't fit an int64, naming where: lines[i], subtotal, tax or total. For
 // a job that didn't come out of [Decode], it also names an unknown currency and percentages outside of 0–100.
-func (j *Job) Calculate() (Document, error) {
+func (j *Job) Calculate() (Totals, error) {
 	var p problems
-	document := j.calculate(&p)
+	totals := j.calculate(&p)
 	if err := p.err(); err != nil {
-		return Document{}, err
+		return Totals{}, err
 	}
-	return document, nil
+	return totals, nil
 }
 
 const tooBig = "comes to an amount that is too big, so split the transaction"
 
-func (j *Job) calculate(p *problems) Document {
+func (j *Job) calculate(p *problems) Totals {
 	exponent, ok := MinorUnits(j.Currency)
 	if !ok {
 		p.add("currency", unknownCurrency(j.Currency))
-		return Document{}
+		return Totals{}
 	}
 
-	document := Document{LineNets: make([]int64, len(j.Lines))}
+	totals := Totals{LineNets: make([]int64, len(j.Lines))}
 	var subtotal sum
 	for i := range j.Lines {
 		l := &j.Lines[i]
@@ -60,33 +60,33 @@ func (j *Job) calculate(p *problems) Document {
 			p.add(lineField(i, ""), tooBig)
 			continue
 		}
-		document.LineNets[i] = net
+		totals.LineNets[i] = net
 		subtotal.add(net)
 	}
 	if p.any() {
-		return Document{} // what follows would only be wrong as a consequence
+		return Totals{} // what follows would only be wrong as a consequence
 	}
 
-	if document.Subtotal, ok = subtotal.int64(); !ok {
+	if totals.Subtotal, ok = subtotal.int64(); !ok {
 		p.add("subtotal", tooBig)
 	}
-	if document.Taxes, document.Tax, ok = taxes(j.Lines, document.LineNets); !ok {
+	if totals.Taxes, totals.Tax, ok = taxes(j.Lines, totals.LineNets); !ok {
 		p.add("tax", tooBig)
 	}
 	if p.any() {
-		return Document{}
+		return Totals{}
 	}
 	var total sum
-	total.add(document.Subtotal)
-	total.add(document.Tax)
-	if document.Total, ok = total.int64(); !ok {
+	total.add(totals.Subtotal)
+	total.add(totals.Tax)
+	if totals.Total, ok = total.int64(); !ok {
 		p.add("total", tooBig)
 	}
-	document.Kind = KindInvoice
-	if document.Total < 0 {
-		document.Kind = KindCreditNote
+	totals.Kind = KindInvoice
+	if totals.Total < 0 {
+		totals.Kind = KindCreditNote
 	}
-	return document
+	return totals
 }
 
 // percent100 is 100 %, the most that a percentage may be.

@@ -1,0 +1,68 @@
+package invoice
+
+import "time"
+
+// A Ref refers to a committed invoice or credit note, with what deciding about another job takes. It holds nothing of a
+// customer.
+type Ref struct {
+	ID             int64
+	Number         string // as printed
+	TransactionID  string
+	IdempotencyKey string
+	JobID          string // the job that made it
+	Fingerprint    string // of the job's content
+}
+
+// An Invoice is a committed invoice or credit note as it is stored. Amounts are in minor units of its currency, and signed.
+// In the text fields "" means absent.
+type Invoice struct {
+	Ref
+
+	Slot     Slot  // its series, period and kind
+	Sequence int64 // its number within the slot, from 1, without gaps
+
+	RequestedSeries      string // as the job stated it
+	CreditsTransactionID string
+
+	IssuedAt  time.Time // the transaction's time, in UTC
+	CreatedAt time.Time // when the database's transaction began that wrote it, in UTC
+	Currency  string
+	Customer  Party
+
+	Lines    []InvoiceLine
+	Subtotal int64
+	Tax      int64
+	Total    int64
+	Taxes    []Tax // by percentage, ascending
+	Metadata map[string]string
+}
+
+// A Party is whom an invoice names.
+type Party struct {
+	ID      string // the billing service's own
+	Name    string
+	Country string
+}
+
+// An InvoiceLine is a line with what it comes to.
+type InvoiceLine struct {
+	Line
+
+	Net int64
+}
+
+// Content returns what the invoice says in the form of a job, which has the invoice's fingerprint.
+func (i *Invoice) Content() *Job {
+	job := &Job{
+		Version:       TaskVersion,
+		TransactionID: i.TransactionID, IdempotencyKey: i.IdempotencyKey,
+		Series: i.RequestedSeries, CreditsTransactionID: i.CreditsTransactionID,
+		CustomerID: i.Customer.ID, CustomerName: i.Customer.Name, Country: i.Customer.Country,
+		IssuedAt: i.IssuedAt, Currency: i.Currency, Metadata: i.Metadata,
+		Lines: make([]Line, len(i.Lines)),
+	}
+	for n := range i.Lines {
+		job.Lines[n] = i.Lines[n].Line
+	}
+	return job
+}
