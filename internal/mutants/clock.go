@@ -30,6 +30,11 @@ func ofClocks() []mutant {
 			in:      in, tests: []string{"TestWrongTimesArePutRight"},
 		},
 		{
+			name: "a key of another type keeps the time from being told", promise: recovers, hazard: halfForgotten,
+			changes: []change{{watch, `redis.pcall("ZRANGEBYSCORE"`, `redis.call("ZRANGEBYSCORE"`}},
+			in:      in, tests: []string{"TestForeignTypesTellTheTime"},
+		},
+		{
 			name: "jobs wait for a clock of Redis that was set back", promise: recovers, hazard: wrongClock,
 			changes: []change{{watch, "err == nil && set < 0", "err == nil && set < 0 && false"}},
 			in:      in, tests: []string{"TestRedisIsSetBack"},

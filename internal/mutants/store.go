@@ -45,6 +45,11 @@ func ofStore() []mutant {
 			in:      theStore, tests: []string{"TestLostReplyToTheLastFlight"},
 		},
 		{
+			name: "a commit that didn't happen is taken for one that did", promise: noneLost, hazard: lostCommit,
+			changes: []change{{"invoice/postgres/settle.go", "w.err = &unavailableError{cause: fmt.Errorf(\"the commit did not happen, or not yet: %w\", lost)}", "w.inserted = invoice.Insertion{Created: w.made}"}},
+			in:      theStore, tests: []string{"TestLastFlightBreaksOff"},
+		},
+		{
 			name: "a flight's warning is ignored", promise: noneLost, hazard: cutOffStandby,
 			changes: []change{{"invoice/postgres/flight.go", "if err = commitWarning(f.pg()); err != nil {", "if err = commitWarning(f.pg()); err != nil && *written && false {"}},
 			in:      theStore, tests: []string{"TestBrokenOffWaitForTheStandby/cancelled"},
