@@ -130,7 +130,7 @@ func TestWhatIsHeldStopsOnlyThoseWhoNeedIt(t *testing.T) {
 // Where very many series are held, those that aren't go on, new ones too.
 func TestManyHeldSeries(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
+	b := setup(t, func(o *postgres.Options) { o.LockTimeout, o.StatementTimeout = 10*time.Minute, 10*time.Minute })
 	var names []string
 	for i := range 40 {
 		names = append(names, fmt.Sprintf("H%d", i))
@@ -140,6 +140,9 @@ func TestManyHeldSeries(t *testing.T) {
 	var all []*asking
 	for _, name := range names {
 		all = append(all, b.ask(t, name, inSeries(name)))
+	}
+	const waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND wait_event_type = 'Lock'"
+	for b.count(t, waiting, b.schema) < 6 { // of 20 connections, until they have been held for long
 	}
 	for round := range 5 {
 		b.createAll(t, fmt.Sprintf("B%d", round), 20, inSeries("B"))
