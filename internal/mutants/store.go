@@ -85,6 +85,16 @@ func ofStore() []mutant {
 			in:      theStore, tests: []string{"TestNotAllWaitForWhatIsHeld"}, hangs: true,
 		},
 		{
+			name: "held series take all connections", promise: recovers, hazard: heldRow,
+			changes: []change{{"invoice/postgres/lanes.go", "max(1, s.options.MaxConns*3/10)", "max(1, s.options.MaxConns*3)"}},
+			in:      theStore, tests: []string{"TestManyHeldSeries"}, hangs: true,
+		},
+		{
+			name: "who comes second to create a counter fails", promise: recovers,
+			changes: []change{{"invoice/postgres/counters.go", "\nON CONFLICT (series, period) DO NOTHING`", "`"}},
+			in:      theStore, tests: []string{"TestProcessesShareSeries"},
+		},
+		{
 			name: "a job of a held series is kept in hand", promise: recovers, hazard: heldRow,
 			changes: []change{{"worker/handler.go", "isOutage(err) && !errors.Is(err, invoice.ErrHeld) &&", "isOutage(err) &&"}},
 			in:      "./worker", tests: []string{"TestHeldSeriesLeavesSlotsToOthers"}, hangs: true,

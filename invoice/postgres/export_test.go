@@ -118,3 +118,6 @@ func (s *Store) Detours() int {
 	defer s.lanes.mu.Unlock()
 	return len(s.lanes.routes)
 }
+
+// MostWaiting is how many connections may wait for what is held for long.
+func (s *Store) MostWaiting() int { return cap(s.lanes.waiting) }
