@@ -159,13 +159,13 @@ func (d *decoder) identity(complete bool) *Job {
 }
 
 // members reads an object whose names are known. With the decoder standing before the value, it calls read for the
-// first value of each name; it complains about all other members.
-func (d *decoder) members(read func(name string) error, known ...string) error {
+// first value of each name, with the name's place; it complains about all other members.
+func (d *decoder) members(known []string, read func(i int) error) error {
 	if _, err := d.tokens.ReadToken(); err != nil {
 		return err
 	}
 	object := d.at
-	var seen uint32
+	var seen [mostMembers]bool
 	for d.tokens.PeekKind() != '}' {
 		raw, err := d.tokens.ReadValue()
 		if err != nil {
@@ -176,11 +176,11 @@ func (d *decoder) members(read func(name string) error, known ...string) error {
 		if i < 0 {
 			d.at.name = quotedName(string(name))
 			err = d.refuse("is no field of a job")
-		} else if d.at.name = known[i]; seen&(1<<i) != 0 {
+		} else if d.at.name = known[i]; seen[i] {
 			err = d.refuse(isTwice)
 		} else {
-			seen |= 1 << i
-			err = read(known[i])
+			seen[i] = true
+			err = read(i)
 		}
 		if err != nil {
 			return err
@@ -190,6 +190,9 @@ func (d *decoder) members(read func(name string) error, known ...string) error {
 	_, err := d.tokens.ReadToken()
 	return err
 }
+
+// mostMembers is how many names an object can have that is read by members.
+const mostMembers = 64
 
 const isTwice = "must not be given twice"
 
@@ -204,8 +207,11 @@ func indexOf(names []string, name []byte) int {
 
 func (d *decoder) readJob() error {
 	j := d.job
-	return d.members(func(name string) (err error) {
-		switch name {
+	return d.members(jobNames, func(i int) (err error) {
+		if i < len(details) {
+			return d.readDetail(&details[i])
+		}
+		switch jobNames[i] {
 		case "version":
 			return d.readVersion()
 		case "transaction_id":
@@ -216,14 +222,6 @@ func (d *decoder) readJob() error {
 			j.Producer, err = d.code()
 		case "series":
 			j.Series, err = d.code()
-		case "credits_transaction_id":
-			j.CreditsTransactionID, err = d.code()
-		case "customer_id":
-			j.CustomerID, _, err = d.text()
-		case "customer_name":
-			j.CustomerName, _, err = d.text()
-		case "country":
-			j.Country, _, err = d.text()
 		case "issued_at":
 			j.IssuedAt, err = d.time()
 		case "currency":
@@ -234,8 +232,20 @@ func (d *decoder) readJob() error {
 			return d.readMetadata()
 		}
 		return err
-	}, "version", "transaction_id", "idempotency_key", "producer", "series", "credits_transaction_id", "customer_id",
-		"customer_name", "country", "issued_at", "currency", "lines", "metadata")
+	})
+}
+
+// jobNames are all names of a job, the details first.
+var jobNames = append(DetailNames(), "version", "transaction_id", "idempotency_key", "producer", "series", "issued_at", "currency", "lines", "metadata")
+
+func (d *decoder) readDetail(one *detail) (err error) {
+	value := one.at(&d.job.Details)
+	if one.identifier > 0 {
+		*value, err = d.code()
+	} else {
+		*value, _, err = d.text()
+	}
+	return err
 }
 
 func (d *decoder) readLines() error {
@@ -276,8 +286,8 @@ func (d *decoder) readLine() error {
 	}
 	l := &d.job.Lines[i]
 	var hasQuantity, hasUnitPrice bool
-	err := d.members(func(name string) (err error) {
-		switch name {
+	err := d.members(lineNames, func(n int) (err error) {
+		switch lineNames[n] {
 		case "sku":
 			l.SKU, _, err = d.text()
 		case "description":
@@ -296,7 +306,7 @@ func (d *decoder) readLine() error {
 			}
 		}
 		return err
-	}, "sku", "description", "quantity", "unit_price", "discount_percent", "tax_percent")
+	})
 	if err != nil {
 		return err
 	}
@@ -308,6 +318,8 @@ func (d *decoder) readLine() error {
 	}
 	return nil
 }
+
+var lineNames = []string{"sku", "description", "quantity", "unit_price", "discount_percent", "tax_percent"}
 
 func (d *decoder) readMetadata() error {
 	const mustBeStrings = "must be an object that holds nothing but strings"

@@ -34,7 +34,7 @@ func TestDecode(t *testing.T) {
 	twenty, zero := invoice.Decimal(20e6), invoice.Decimal(0)
 	want := &invoice.Job{
 		Version: 1, TransactionID: "536365", IdempotencyKey: "k/1", Producer: "checkout", Series: "INV-UK",
-		CreditsTransactionID: "C1", CustomerID: "17850", CustomerName: `Zoë 😀 "O'Hara"`, Country: "United Kingdom",
+		Details:  invoice.Details{CreditsTransactionID: "C1", CustomerID: "17850", CustomerName: `Zoë 😀 "O'Hara"`, Country: "United Kingdom"},
 		IssuedAt: time.Date(2010, 12, 1, 8, 26, 0, 123456000, time.UTC), Currency: "GBP",
 		Lines: []invoice.Line{
 			{SKU: "85123A", Description: "£5 & more", Quantity: 6e6, UnitPrice: 2.55e6, DiscountPercent: 5e6, TaxPercent: &twenty},

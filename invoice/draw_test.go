@@ -78,17 +78,19 @@ func drawTime(t *rapid.T, label string) time.Time {
 func drawJob(t *rapid.T) *invoice.Job {
 	const identifier = `[A-Za-z0-9._:/@+=-]{1,12}`
 	j := &invoice.Job{
-		Version:              invoice.TaskVersion,
-		TransactionID:        drawCode(t, "transaction_id", identifier, false),
-		IdempotencyKey:       drawCode(t, "idempotency_key", identifier, false),
-		Producer:             drawCode(t, "producer", identifier, true),
-		Series:               drawCode(t, "series", `[A-Z0-9-]{1,6}`, true),
-		CreditsTransactionID: drawCode(t, "credits_transaction_id", identifier, true),
-		CustomerID:           drawText(t, "customer_id"),
-		CustomerName:         drawText(t, "customer_name"),
-		Country:              drawText(t, "country"),
-		IssuedAt:             drawTime(t, "issued_at"),
-		Currency:             rapid.SampledFrom([]string{"GBP", "EUR", "JPY", "BHD", "CLF"}).Draw(t, "currency"),
+		Version:        invoice.TaskVersion,
+		TransactionID:  drawCode(t, "transaction_id", identifier, false),
+		IdempotencyKey: drawCode(t, "idempotency_key", identifier, false),
+		Producer:       drawCode(t, "producer", identifier, true),
+		Series:         drawCode(t, "series", `[A-Z0-9-]{1,6}`, true),
+		Details: invoice.Details{
+			CreditsTransactionID: drawCode(t, "credits_transaction_id", identifier, true),
+			CustomerID:           drawText(t, "customer_id"),
+			CustomerName:         drawText(t, "customer_name"),
+			Country:              drawText(t, "country"),
+		},
+		IssuedAt: drawTime(t, "issued_at"),
+		Currency: rapid.SampledFrom([]string{"GBP", "EUR", "JPY", "BHD", "CLF"}).Draw(t, "currency"),
 	}
 	n := rapid.IntRange(1, 6).Draw(t, "lines")
 	for i := range n {

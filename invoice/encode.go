@@ -55,10 +55,9 @@ func (w *writer) job(j *Job) {
 	w.member("idempotency_key", j.IdempotencyKey)
 	w.member("producer", j.Producer)
 	w.member("series", j.Series)
-	w.member("credits_transaction_id", j.CreditsTransactionID)
-	w.member("customer_id", j.CustomerID)
-	w.member("customer_name", j.CustomerName)
-	w.member("country", j.Country)
+	for i := range details {
+		w.member(details[i].name, *details[i].at(&j.Details))
+	}
 	w.member("issued_at", j.IssuedAt.UTC().Format(time.RFC3339Nano))
 	w.member("currency", j.Currency)
 	separator := `,"lines":[`

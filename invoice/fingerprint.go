@@ -32,6 +32,9 @@ import (
 //	discount_percent        0 is absent
 //	tax_percent             0 is not absent
 //
+// Details that the format got later follow, those that are there: each its name and its text. So a job without them keeps
+// the fingerprint that it had.
+//
 // A field is the number of its bytes, a colon, its bytes in UTF-8 and a comma, so 6:536365, for 536365; an absent one is
 // a hyphen and a comma. An empty text is absent. Numbers are decimal and as short as possible: 2.5, -0.001, 6, without
 // exponent, leading zeros or trailing zeros, and -0 is 0.
@@ -39,10 +42,11 @@ func (j *Job) Fingerprint() string {
 	b := make([]byte, 0, 256+64*len(j.Lines))
 	b = appendField(b, j.TransactionID)
 	b = appendField(b, j.Series)
-	b = appendField(b, j.CreditsTransactionID)
-	b = appendField(b, j.CustomerID)
-	b = appendField(b, j.CustomerName)
-	b = appendField(b, j.Country)
+	for i := range details {
+		if !details[i].later {
+			b = appendField(b, *details[i].at(&j.Details))
+		}
+	}
 	b = appendField(b, j.canonicalIssuedAt())
 	b = appendField(b, j.Currency)
 	b = appendField(b, strconv.Itoa(len(j.Lines)))
@@ -61,6 +65,11 @@ func (j *Job) Fingerprint() string {
 			b = appendField(b, "")
 		} else {
 			b = appendDecimalField(b, *l.TaxPercent)
+		}
+	}
+	for i := range details {
+		if value := *details[i].at(&j.Details); details[i].later && value != "" {
+			b = appendField(appendField(b, details[i].name), value)
 		}
 	}
 	hash := sha256.Sum256(b)
@@ -100,10 +109,9 @@ func DiffFields(a, b *Job) []string {
 	}
 	differ("transaction_id", a.TransactionID != b.TransactionID)
 	differ("series", a.Series != b.Series)
-	differ("credits_transaction_id", a.CreditsTransactionID != b.CreditsTransactionID)
-	differ("customer_id", a.CustomerID != b.CustomerID)
-	differ("customer_name", a.CustomerName != b.CustomerName)
-	differ("country", a.Country != b.Country)
+	for i := range details {
+		differ(details[i].name, *details[i].at(&a.Details) != *details[i].at(&b.Details))
+	}
 	differ("issued_at", a.canonicalIssuedAt() != b.canonicalIssuedAt())
 	differ("currency", a.Currency != b.Currency)
 	if len(a.Lines) != len(b.Lines) {

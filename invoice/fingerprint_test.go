@@ -109,7 +109,7 @@ func TestDiffFieldsAgreesWithFingerprint(t *testing.T) {
 	var jobs []*invoice.Job
 	for _, a := range texts {
 		for _, b := range texts {
-			jobs = append(jobs, &invoice.Job{CustomerName: a, Country: b, Lines: []invoice.Line{{SKU: "x"}}})
+			jobs = append(jobs, &invoice.Job{Details: invoice.Details{CustomerName: a, Country: b}, Lines: []invoice.Line{{SKU: "x"}}})
 			for _, discount := range []invoice.Decimal{zero, one} {
 				for _, tax := range []*invoice.Decimal{nil, &zero, &one} {
 					line := invoice.Line{SKU: a, Description: b, DiscountPercent: discount, TaxPercent: tax}

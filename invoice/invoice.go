@@ -21,13 +21,13 @@ type Invoice struct {
 	Slot     Slot  // its series, period and kind
 	Sequence int64 // its number within the slot, from 1, without gaps
 
-	RequestedSeries      string // as the job stated it
-	CreditsTransactionID string
+	RequestedSeries string // as the job stated it
+
+	Details
 
 	IssuedAt  time.Time // the transaction's time, in UTC
 	CreatedAt time.Time // when the database's transaction began that wrote it, in UTC
 	Currency  string
-	Customer  Party
 
 	Lines    []InvoiceLine
 	Subtotal int64
@@ -35,13 +35,6 @@ type Invoice struct {
 	Total    int64
 	Taxes    []Tax // by percentage, ascending
 	Metadata map[string]string
-}
-
-// A Party is whom an invoice names.
-type Party struct {
-	ID      string // the billing service's own
-	Name    string
-	Country string
 }
 
 // An InvoiceLine is a line with what it comes to.
@@ -56,8 +49,7 @@ func (i *Invoice) Content() *Job {
 	job := &Job{
 		Version:       TaskVersion,
 		TransactionID: i.TransactionID, IdempotencyKey: i.IdempotencyKey,
-		Series: i.RequestedSeries, CreditsTransactionID: i.CreditsTransactionID,
-		CustomerID: i.Customer.ID, CustomerName: i.Customer.Name, Country: i.Customer.Country,
+		Series: i.RequestedSeries, Details: i.Details,
 		IssuedAt: i.IssuedAt, Currency: i.Currency, Metadata: i.Metadata,
 		Lines: make([]Line, len(i.Lines)),
 	}

@@ -23,10 +23,7 @@ type Job struct {
 	// Series as it was sent; "" leaves the choice to [Numbering].
 	Series string
 
-	CreditsTransactionID string
-	CustomerID           string
-	CustomerName         string
-	Country              string
+	Details
 
 	// IssuedAt is the transaction's time in UTC, in whole microseconds.
 	IssuedAt time.Time
@@ -37,6 +34,45 @@ type Job struct {
 	Lines    []Line
 	Metadata map[string]string
 }
+
+// Details are the optional texts of a transaction, which its invoice keeps as they are. "" means absent.
+//
+// A further one takes a field here, an entry in the table below, a migration that adds its column and names it in
+// accept_details(), and a line in the documentation. All else follows from the table.
+type Details struct {
+	CreditsTransactionID string
+	CustomerID           string
+	CustomerName         string
+	Country              string
+}
+
+// A detail describes one of the [Details].
+type detail struct {
+	name       string // in JSON, and of the column
+	identifier int    // how many characters its identifier may have; 0: it is any text
+	later      bool   // it came after the first fingerprints, which must not change: see [Job.Fingerprint]
+	at         func(*Details) *string
+}
+
+// details are in the order in which they are encoded and fingerprinted.
+var details = [...]detail{
+	{name: "credits_transaction_id", identifier: maxTransactionID, at: func(d *Details) *string { return &d.CreditsTransactionID }},
+	{name: "customer_id", at: func(d *Details) *string { return &d.CustomerID }},
+	{name: "customer_name", at: func(d *Details) *string { return &d.CustomerName }},
+	{name: "country", at: func(d *Details) *string { return &d.Country }},
+}
+
+// DetailNames are the names of the [Details], in JSON and of their columns.
+func DetailNames() []string {
+	names := make([]string, len(details))
+	for i := range details {
+		names[i] = details[i].name
+	}
+	return names
+}
+
+// Detail is where the detail is that stands at place i of [DetailNames].
+func (d *Details) Detail(i int) *string { return details[i].at(d) }
 
 // A Line is one position of an invoice. Prices are net of tax.
 type Line struct {

@@ -39,7 +39,6 @@ func (j *Job) validate(p *problems) {
 		{"transaction_id", j.TransactionID, maxTransactionID},
 		{"idempotency_key", j.IdempotencyKey, maxIdempotencyKey},
 		{"producer", j.Producer, maxProducer},
-		{"credits_transaction_id", j.CreditsTransactionID, maxTransactionID},
 	} {
 		if id.value != "" && !isIdentifier(id.value, id.max) {
 			p.add(id.field, mustBeIdentifier(id.max))
@@ -48,9 +47,7 @@ func (j *Job) validate(p *problems) {
 	if j.Series != "" && !isSeries(j.Series) {
 		p.add("series", mustBeSeries)
 	}
-	validateText(p, "customer_id", j.CustomerID)
-	validateText(p, "customer_name", j.CustomerName)
-	validateText(p, "country", j.Country)
+	j.Details.validate(p)
 	j.validateIssuedAt(p)
 	switch _, known := MinorUnits(j.Currency); {
 	case j.Currency == "":
@@ -137,9 +134,14 @@ func (j *Job) validateMetadata(p *problems) {
 
 func metadataField(key string) string { return "metadata." + quotedName(key) }
 
-func validateText(p *problems, field, value string) {
-	if !isText(value) {
-		p.add(field, mustBeText)
+func (d *Details) validate(p *problems) {
+	for i := range details {
+		switch one, value := &details[i], *details[i].at(d); {
+		case one.identifier == 0 && !isText(value):
+			p.add(one.name, mustBeText)
+		case one.identifier > 0 && value != "" && !isIdentifier(value, one.identifier):
+			p.add(one.name, mustBeIdentifier(one.identifier))
+		}
 	}
 }
 

@@ -90,12 +90,14 @@ func synthetic(prefix string, number, lines int) ([]byte, error) {
 	full, reduced := 20*one, 5*one
 	job := invoice.Job{
 		TransactionID: prefix + strconv.Itoa(number),
-		CustomerID:    strconv.Itoa(12346 + r.IntN(4400)),
-		CustomerName:  "Benchmark & Sons Ltd.",
-		Country:       "United Kingdom",
-		Currency:      "GBP",
-		IssuedAt:      time.Date(2010, 12, 1, 8, 26, 0, 0, time.UTC).Add(time.Duration(number) * time.Second),
-		Lines:         make([]invoice.Line, lines),
+		Details: invoice.Details{
+			CustomerID:   strconv.Itoa(12346 + r.IntN(4400)),
+			CustomerName: "Benchmark & Sons Ltd.",
+			Country:      "United Kingdom",
+		},
+		Currency: "GBP",
+		IssuedAt: time.Date(2010, 12, 1, 8, 26, 0, 0, time.UTC).Add(time.Duration(number) * time.Second),
+		Lines:    make([]invoice.Line, lines),
 	}
 	for i := range job.Lines {
 		line := invoice.Line{

@@ -111,7 +111,7 @@ func ofStore() []mutant {
 		},
 		{
 			name: "ON CONFLICT DO NOTHING without a target", promise: one, hazard: blindConflict,
-			changes: []change{{"invoice/postgres/write_rows.go", "metadata, member)\n", "metadata, member) ON CONFLICT DO NOTHING\n"}},
+			changes: []change{{"invoice/postgres/write_rows.go", "memberColumn + `)\n", "memberColumn + `) ON CONFLICT DO NOTHING\n"}},
 			in:      theStore, tests: []string{"TestUniqueViolationIsALostRace"},
 		},
 		{
@@ -140,7 +140,7 @@ func ofStore() []mutant {
 		},
 		{
 			name: "a group's lines all go to one invoice", promise: immutable, hazard: lostCommit,
-			changes: []change{{"invoice/postgres/write_rows.go", "c.line.member.integer(member)", "c.line.member.integer(1)"}},
+			changes: []change{{"invoice/postgres/write_rows.go", "lines.add(lineRow{member, ", "lines.add(lineRow{1, "}},
 			in:      theStore, tests: []string{"TestGroupSharesATransaction"},
 		},
 		{

@@ -14,8 +14,7 @@ func Job(transactionID string, edits ...func(*invoice.Job)) *invoice.Job {
 		Version:        invoice.TaskVersion,
 		TransactionID:  transactionID,
 		IdempotencyKey: transactionID,
-		CustomerID:     "17850",
-		Country:        "United Kingdom",
+		Details:        invoice.Details{CustomerID: "17850", Country: "United Kingdom"},
 		IssuedAt:       time.Date(2010, 12, 1, 8, 26, 0, 0, time.UTC),
 		Currency:       "GBP",
 		Lines: []invoice.Line{

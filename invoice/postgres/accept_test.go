@@ -9,8 +9,10 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"invoicer/invoice"
 	"invoicer/invoice/invoicetest"
 )
 
@@ -326,5 +328,20 @@ func TestAcceptForARoleThatMayDoNothingElse(t *testing.T) {
 	_ = refused(t, err, "an empty job")
 	if err := run("RESET ROLE"); err != nil {
 		t.Error(err)
+	}
+}
+
+// SQL lets the same optional texts pass as Go, and each has a column of invoices.
+func TestAcceptKnowsTheDetails(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	names := append([]string{"credits_transaction_id"}, strings.Split(b.text(t, "SELECT array_to_string(accept_details(), ',')"), ",")...)
+	if diff := cmp.Diff(invoice.DetailNames(), names); diff != "" {
+		t.Errorf("details (-in Go +in SQL):\n%s", diff)
+	}
+	for _, name := range invoice.DetailNames() {
+		if n := b.count(t, "SELECT count(*) FROM information_schema.columns WHERE table_schema = $1 AND table_name = 'invoices' AND column_name = $2 AND data_type = 'text' AND is_nullable = 'YES'", b.schema, name); n != 1 {
+			t.Errorf("invoices has no column %s for a text or NULL", name)
+		}
 	}
 }

@@ -15,12 +15,16 @@ type array []byte
 func literals(arrays ...*array) []any {
 	list := make([]any, len(arrays))
 	for i, a := range arrays {
-		list[i] = "{}"
-		if len(*a) > 0 {
-			list[i] = string(*a) + "}"
-		}
+		list[i] = a.literal()
 	}
 	return list
+}
+
+func (a *array) literal() string {
+	if len(*a) == 0 {
+		return "{}"
+	}
+	return string(*a) + "}"
 }
 
 // next is what there is, ready for one more element.

@@ -15,14 +15,14 @@ func (s *Store) Find(ctx context.Context, transactionID, key string) (invoice.Ex
 }
 
 func find(db *gorm.DB, transactionID, key string) (invoice.Existing, error) {
-	var rows []invoiceRow
+	var rows []refRow
 	err := db.Raw(`SELECT id, invoice_number, transaction_id, idempotency_key, job_id, fingerprint
 FROM invoicer.invoices WHERE transaction_id = ? OR idempotency_key = ?`, transactionID, key).Scan(&rows).Error
 	return existing(rows, transactionID, key), err
 }
 
 // existing picks what is of a transaction and of a key.
-func existing(rows []invoiceRow, transactionID, key string) invoice.Existing {
+func existing(rows []refRow, transactionID, key string) invoice.Existing {
 	var found invoice.Existing
 	for i := range rows {
 		if rows[i].TransactionID == transactionID {

@@ -36,6 +36,7 @@ type write struct {
 	ledgerID int64             // of its job's row in the ledger, if it has one
 	number   int64             // its own in the slot
 	made     *invoice.Ref      // what is written, once it has its number
+	metadata string            // as JSON
 	inserted invoice.Insertion // what became of it
 	err      error
 }
@@ -220,7 +221,7 @@ func (s *Store) writeTogether(ctx context.Context, group []*write, m manner) err
 		if len(rows) == 0 {
 			return nil // there is nothing to keep
 		}
-		return asHeld(writeAndCommit(ctx, f, rows, locked, m), true)
+		return asHeld(s.writeAndCommit(ctx, f, rows, locked, m), true)
 	})
 }
 
@@ -268,12 +269,12 @@ func lockAndFind(ctx context.Context, f *flight, group []*write, m manner) (coun
 	return found, f.send(ctx)
 }
 
-func writeAndCommit(ctx context.Context, f *flight, rows []*write, locked counters, m manner) error {
+func (s *Store) writeAndCommit(ctx context.Context, f *flight, rows []*write, locked counters, m manner) error {
 	if limit := m.whenWriting(); limit < m.wait {
 		f.addLockTimeout(limit)
 	}
 	written := false
-	if err := addWrite(f, rows, locked, func() { written = true }); err != nil {
+	if err := s.addWrite(f, rows, locked, func() { written = true }); err != nil {
 		return err
 	}
 	if planted(rows) {

@@ -41,7 +41,7 @@ func TestInsertStoresWhatWasAsked(t *testing.T) {
 	wantRead := &invoice.Invoice{
 		Ref: *made, Slot: invoice.Slot{Series: "INV", Kind: invoice.KindInvoice}, Sequence: 1,
 		CreatedAt: stored.CreatedAt, IssuedAt: want.IssuedAt, Currency: want.Currency,
-		Customer: invoice.Party{ID: want.CustomerID, Name: want.CustomerName, Country: want.Country}, Metadata: want.Metadata,
+		Details: want.Details, Metadata: want.Metadata,
 		Subtotal: totals.Subtotal, Tax: totals.Tax, Total: totals.Total, Taxes: totals.Taxes,
 	}
 	for i, line := range want.Lines {

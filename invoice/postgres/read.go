@@ -2,7 +2,9 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"invoicer/invoice"
@@ -12,19 +14,15 @@ import (
 func (s *Store) Read(ctx context.Context, invoiceID int64) (*invoice.Invoice, error) {
 	// All three statements in one snapshot would buy nothing: what they read is immutable.
 	db := s.db.WithContext(ctx)
-	var row invoiceRow
-	found := db.Raw("SELECT * FROM invoicer.invoices WHERE id = ?", invoiceID).Scan(&row)
-	if found.Error != nil {
-		return nil, classify(found.Error)
-	}
-	if found.RowsAffected == 0 {
-		return nil, invoice.ErrNotInvoiced
+	whole, err := s.readInvoice(ctx, invoiceID)
+	if err != nil {
+		return nil, err
 	}
 	var lines []struct {
 		LineText
 		NetMinor int64
 	}
-	err := db.Raw(`SELECT sku, description, quantity::text, unit_price::text, discount_percent::text, tax_percent::text, net_minor
+	err = db.Raw(`SELECT sku, description, quantity::text, unit_price::text, discount_percent::text, tax_percent::text, net_minor
 FROM invoicer.invoice_lines WHERE invoice_id = ? ORDER BY position`, invoiceID).Scan(&lines).Error
 	if err != nil {
 		return nil, classify(err)
@@ -38,39 +36,46 @@ FROM invoicer.invoice_lines WHERE invoice_id = ? ORDER BY position`, invoiceID).
 		return nil, classify(err)
 	}
 
-	whole, err := row.invoice()
-	if err != nil {
-		return nil, err
-	}
 	for i := range lines {
 		line, err := lines[i].Line()
 		if err != nil {
-			return nil, fmt.Errorf("invoice %s: %w", row.InvoiceNumber, err)
+			return nil, fmt.Errorf("invoice %s: %w", whole.Number, err)
 		}
 		whole.Lines = append(whole.Lines, invoice.InvoiceLine{Line: line, Net: lines[i].NetMinor})
 	}
 	for _, t := range taxes {
 		percent, err := invoice.ParseDecimal(t.TaxPercent)
 		if err != nil {
-			return nil, fmt.Errorf("invoice %s: stored tax_percent: %w", row.InvoiceNumber, err)
+			return nil, fmt.Errorf("invoice %s: stored tax_percent: %w", whole.Number, err)
 		}
 		whole.Taxes = append(whole.Taxes, invoice.Tax{Percent: percent, Net: t.NetMinor, Tax: t.TaxMinor})
 	}
 	return whole, nil
 }
 
-func (r *invoiceRow) invoice() (*invoice.Invoice, error) {
-	whole := &invoice.Invoice{
-		Ref:             *r.ref(),
-		Slot:            invoice.Slot{Series: r.Series, Period: r.Period, Kind: invoice.Kind(r.Kind)},
-		Sequence:        r.Number,
-		RequestedSeries: text(r.RequestedSeries), CreditsTransactionID: text(r.CreditsTransactionID),
-		IssuedAt: r.IssuedAt.UTC(), CreatedAt: r.CreatedAt.UTC(), Currency: r.Currency,
-		Customer: invoice.Party{ID: text(r.CustomerID), Name: text(r.CustomerName), Country: text(r.Country)},
-		Subtotal: r.SubtotalMinor, Tax: r.TaxMinor, Total: r.TotalMinor,
+func (s *Store) readInvoice(ctx context.Context, id int64) (*invoice.Invoice, error) {
+	whole := &invoice.Invoice{Ref: invoice.Ref{ID: id}}
+	var metadata []byte
+	query := `SELECT invoice_number, transaction_id, idempotency_key, job_id, fingerprint, series, period, kind, number,
+coalesce(requested_series, ''), issued_at, created_at, currency, subtotal_minor, tax_minor, total_minor, metadata`
+	to := []any{
+		&whole.Number, &whole.TransactionID, &whole.IdempotencyKey, &whole.JobID, &whole.Fingerprint,
+		&whole.Slot.Series, &whole.Slot.Period, &whole.Slot.Kind, &whole.Sequence,
+		&whole.RequestedSeries, &whole.IssuedAt, &whole.CreatedAt, &whole.Currency, &whole.Subtotal, &whole.Tax, &whole.Total, &metadata,
 	}
-	if err := json.Unmarshal([]byte(r.Metadata), &whole.Metadata); err != nil {
-		return nil, fmt.Errorf("invoice %s: metadata: %w", r.InvoiceNumber, err)
+	for i, name := range invoice.DetailNames() {
+		query, to = query+", coalesce("+name+", '')", append(to, whole.Detail(i))
+	}
+	err := s.sql.QueryRowContext(ctx, query+" FROM invoicer.invoices WHERE id = $1", id).Scan(to...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, invoice.ErrNotInvoiced
+	}
+	if err != nil {
+		return nil, classify(err)
+	}
+	whole.IssuedAt, whole.CreatedAt = whole.IssuedAt.UTC(), whole.CreatedAt.UTC()
+	if err := json.Unmarshal(metadata, &whole.Metadata); err != nil {
+		return nil, fmt.Errorf("invoice %s: metadata: %w", whole.Number, err)
 	}
 	return whole, nil
 }

@@ -1,40 +1,18 @@
 package postgres
 
-import (
-	"time"
+import "invoicer/invoice"
 
-	"invoicer/invoice"
-)
-
-// invoiceRow is a row of invoices; created_at is the database's.
-type invoiceRow struct {
-	ID                   int64 `gorm:"primaryKey"`
-	Series               string
-	Period               string
-	Number               int64
-	InvoiceNumber        string
-	Kind                 string
-	TransactionID        string
-	IdempotencyKey       string
-	JobID                string
-	Fingerprint          string
-	RequestedSeries      *string
-	CreditsTransactionID *string
-	CustomerID           *string
-	CustomerName         *string
-	Country              *string
-	Currency             string
-	SubtotalMinor        int64
-	TaxMinor             int64
-	TotalMinor           int64
-	IssuedAt             time.Time
-	Metadata             string
-	CreatedAt            time.Time `gorm:"->;autoCreateTime:false"`
+// refRow is what a reference to an invoice is read from.
+type refRow struct {
+	ID             int64
+	InvoiceNumber  string
+	TransactionID  string
+	IdempotencyKey string
+	JobID          string
+	Fingerprint    string
 }
 
-func (invoiceRow) TableName() string { return "invoices" }
-
-func (r *invoiceRow) ref() *invoice.Ref {
+func (r *refRow) ref() *invoice.Ref {
 	return &invoice.Ref{
 		ID: r.ID, Number: r.InvoiceNumber, TransactionID: r.TransactionID, IdempotencyKey: r.IdempotencyKey,
 		JobID: r.JobID, Fingerprint: r.Fingerprint,

@@ -113,7 +113,7 @@ func job(t *testing.T, transactionID string, change ...func(*invoice.Job)) *invo
 	vat := decimal(t, "20")
 	j := &invoice.Job{
 		Version: 1, TransactionID: transactionID, IdempotencyKey: transactionID,
-		CustomerID: "17850", CustomerName: "Ada", Country: "United Kingdom",
+		Details:  invoice.Details{CustomerID: "17850", CustomerName: "Ada", Country: "United Kingdom"},
 		IssuedAt: time.Date(2010, 12, 1, 8, 26, 0, 0, time.UTC), Currency: "GBP",
 		Lines: []invoice.Line{
 			{SKU: "85123A", Description: "T-LIGHT HOLDER", Quantity: decimal(t, "6"), UnitPrice: decimal(t, "2.55"), TaxPercent: &vat},

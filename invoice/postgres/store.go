@@ -72,6 +72,7 @@ type Store struct {
 	options Options
 
 	lanes    *lanes
+	writing  *writing
 	goodEnds group[*goodEnd]
 }
 
@@ -88,7 +89,7 @@ func Open(o Options) (*Store, error) {
 	}
 	// A pooler may reserve one of the server's sessions for each of our connections.
 	opener.met = func() { pool.SetConnMaxIdleTime(time.Second) }
-	s := &Store{db: db, sql: pool, opener: opener, options: o}
+	s := &Store{db: db, sql: pool, opener: opener, options: o, writing: newWriting()}
 	s.lanes = newLanes(s)
 	s.goodEnds = group[*goodEnd]{most: maxGroup, apart: (*goodEnd).apart, weigh: func(*goodEnd) int { return 0 }, do: s.writeGoodEnds, storm: s.stormAfter, patience: stormPatience}
 	return s, nil

@@ -136,7 +136,7 @@ func (s *session) read(ctx context.Context) (*reading, error) {
 		},
 	}
 	var err error
-	if r.invoices, err = declare(ctx, s.tx, "audit_invoices", selectInvoices, invoiceBatch, scanInvoice); err != nil {
+	if r.invoices, err = declare(ctx, s.tx, "audit_invoices", selectInvoices(), invoiceBatch, scanInvoice); err != nil {
 		return nil, err
 	}
 	if r.lines, err = declare(ctx, s.tx, "audit_lines", selectLines, lineBatch, scanLine); err != nil {

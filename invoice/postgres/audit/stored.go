@@ -11,18 +11,26 @@ import (
 	"invoicer/invoice"
 )
 
-const selectInvoices = `
+func selectInvoices() string {
+	query := `
 SELECT id, invoice_number, coalesce(kind, ''), coalesce(fingerprint, ''),
-    coalesce(transaction_id, ''), coalesce(requested_series, ''), coalesce(credits_transaction_id, ''),
-    coalesce(customer_id, ''), coalesce(customer_name, ''), coalesce(country, ''), coalesce(currency, ''),
-    issued_at, subtotal_minor, tax_minor, total_minor
-FROM invoices ORDER BY id`
+    coalesce(transaction_id, ''), coalesce(requested_series, ''), coalesce(currency, ''),
+    issued_at, subtotal_minor, tax_minor, total_minor`
+	for _, name := range invoice.DetailNames() {
+		query += ", coalesce(" + name + ", '')"
+	}
+	return query + " FROM invoices ORDER BY id"
+}
 
 func scanInvoice(row pgx.CollectableRow) (i storedInvoice, err error) {
-	err = row.Scan(&i.id, &i.number, &i.kind, &i.fingerprint,
-		&i.job.TransactionID, &i.job.Series, &i.job.CreditsTransactionID,
-		&i.job.CustomerID, &i.job.CustomerName, &i.job.Country, &i.job.Currency,
-		&i.issuedAt, &i.subtotal, &i.tax, &i.total)
+	to := []any{
+		&i.id, &i.number, &i.kind, &i.fingerprint, &i.job.TransactionID, &i.job.Series, &i.job.Currency,
+		&i.issuedAt, &i.subtotal, &i.tax, &i.total,
+	}
+	for n := range invoice.DetailNames() {
+		to = append(to, i.job.Detail(n))
+	}
+	err = row.Scan(to...)
 	i.job.IssuedAt = i.issuedAt.Time // an infinite one has none, and another fingerprint
 	return i, err
 }

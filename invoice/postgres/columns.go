@@ -1,0 +1,148 @@
+package postgres
+
+import (
+	"strings"
+
+	"invoicer/invoice"
+)
+
+// A column says what a table gets in it, for each row that a group writes: the statement's lists of names, types and
+// arrays all follow from it.
+type column[R any] struct {
+	name, kind string
+	add        func(*array, R)
+}
+
+// Lines, taxes and ends name their invoice by its member, its place in the group from 1: the statement puts the invoice's
+// id in its place.
+const memberColumn = "member"
+
+type lineRow struct {
+	member, position int64
+	line             *invoice.Line
+	net              int64
+}
+
+type taxRow struct {
+	member int64
+	tax    *invoice.Tax
+}
+
+type endRow struct{ id, member, attempts int64 }
+
+type lastRow struct {
+	series, period string
+	last           int64
+}
+
+func invoiceColumns() []column[*write] {
+	text := func(name string, of func(*write) string) column[*write] {
+		return column[*write]{name, "text", func(a *array, w *write) { a.text(of(w)) }}
+	}
+	minor := func(name string, of func(*invoice.Totals) int64) column[*write] {
+		return column[*write]{name, "bigint", func(a *array, w *write) { a.integer(of(&w.draft.Totals)) }}
+	}
+	columns := []column[*write]{
+		text("series", func(w *write) string { return w.draft.Slot.Series }),
+		text("period", func(w *write) string { return w.draft.Slot.Period }),
+		{"number", "bigint", func(a *array, w *write) { a.integer(w.number) }},
+		text("invoice_number", func(w *write) string { return w.made.Number }),
+		text("kind", func(w *write) string { return string(w.draft.Slot.Kind) }),
+		text("transaction_id", func(w *write) string { return w.draft.Job.TransactionID }),
+		text("idempotency_key", func(w *write) string { return w.draft.Job.IdempotencyKey }),
+		text("job_id", func(w *write) string { return w.draft.JobID }),
+		text("fingerprint", func(w *write) string { return w.draft.Fingerprint }),
+		{"requested_series", "text", func(a *array, w *write) { a.optional(w.draft.Job.Series) }},
+		text("currency", func(w *write) string { return w.draft.Job.Currency }),
+		minor("subtotal_minor", func(t *invoice.Totals) int64 { return t.Subtotal }),
+		minor("tax_minor", func(t *invoice.Totals) int64 { return t.Tax }),
+		minor("total_minor", func(t *invoice.Totals) int64 { return t.Total }),
+		{"metadata", "jsonb", func(a *array, w *write) { a.text(w.metadata) }},
+	}
+	for i, name := range invoice.DetailNames() {
+		columns = append(columns, column[*write]{name, "text", func(a *array, w *write) { a.optional(*w.draft.Job.Detail(i)) }})
+	}
+	return columns
+}
+
+func lineColumns() []column[lineRow] {
+	return []column[lineRow]{
+		{memberColumn, "bigint", func(a *array, r lineRow) { a.integer(r.member) }},
+		{"position", "integer", func(a *array, r lineRow) { a.integer(r.position) }},
+		{"sku", "text", func(a *array, r lineRow) { a.optional(r.line.SKU) }},
+		{"description", "text", func(a *array, r lineRow) { a.optional(r.line.Description) }},
+		{"quantity", "numeric", func(a *array, r lineRow) { a.decimal(&r.line.Quantity) }},
+		{"unit_price", "numeric", func(a *array, r lineRow) { a.decimal(&r.line.UnitPrice) }},
+		{"discount_percent", "numeric", func(a *array, r lineRow) { a.decimal(&r.line.DiscountPercent) }},
+		{"tax_percent", "numeric", func(a *array, r lineRow) { a.decimal(r.line.TaxPercent) }},
+		{"net_minor", "bigint", func(a *array, r lineRow) { a.integer(r.net) }},
+	}
+}
+
+func taxColumns() []column[taxRow] {
+	return []column[taxRow]{
+		{memberColumn, "bigint", func(a *array, r taxRow) { a.integer(r.member) }},
+		{"tax_percent", "numeric", func(a *array, r taxRow) { a.decimal(&r.tax.Percent) }},
+		{"net_minor", "bigint", func(a *array, r taxRow) { a.integer(r.tax.Net) }},
+		{"tax_minor", "bigint", func(a *array, r taxRow) { a.integer(r.tax.Tax) }},
+	}
+}
+
+func endColumns() []column[endRow] {
+	return []column[endRow]{
+		{"id", "bigint", func(a *array, r endRow) { a.integer(r.id) }},
+		{memberColumn, "bigint", func(a *array, r endRow) { a.integer(r.member) }},
+		{"attempts", "bigint", func(a *array, r endRow) { a.integer(r.attempts) }},
+	}
+}
+
+func counterColumns() []column[lastRow] {
+	return []column[lastRow]{
+		{"series", "text", func(a *array, r lastRow) { a.text(r.series) }},
+		{"period", "text", func(a *array, r lastRow) { a.text(r.period) }},
+		{"last_number", "bigint", func(a *array, r lastRow) { a.integer(r.last) }},
+	}
+}
+
+// A rows holds what goes into one table: an array for each column.
+type rows[R any] struct {
+	columns []column[R]
+	arrays  []array
+}
+
+func newRows[R any](columns []column[R]) rows[R] {
+	return rows[R]{columns, make([]array, len(columns))}
+}
+
+func (t *rows[R]) add(row R) {
+	for i := range t.columns {
+		t.columns[i].add(&t.arrays[i], row)
+	}
+}
+
+// parameters are the rows as the parameters of the statement, in the columns' order.
+func (t *rows[R]) parameters() []any {
+	list := make([]any, len(t.arrays))
+	for i := range t.arrays {
+		list[i] = t.arrays[i].literal()
+	}
+	return list
+}
+
+// names lists the columns, as an INSERT names them.
+func names[R any](columns []column[R]) string {
+	return list(columns, func(c column[R]) string { return c.name })
+}
+
+// unnest makes rows of the parameters again, as the given alias.
+func unnest[R any](columns []column[R], alias string) string {
+	return "unnest(" + list(columns, func(c column[R]) string { return "?::" + c.kind + "[]" }) + ") AS " + alias + " (" + names(columns) + ")"
+}
+
+func list[R any](columns []column[R], say func(column[R]) string) string {
+	said := make([]string, len(columns))
+	for i, c := range columns {
+		said[i] = say(c)
+	}
+	return strings.Join(said, ", ")
+}
