@@ -101,10 +101,6 @@ func TestStatusTellsWhatIsApplied(t *testing.T) {
 		}
 		return list
 	}
-	names := []string{
-		"00001_invoices.sql", "00002_ledger.sql", "00003_accept.sql", "00004_checks.sql", "00005_validate_checks.sql",
-		"00006_record_duplicates.sql", "00007_queue_nonces.sql", "00008_ends.sql", "00009_restorable_checks.sql", "00011_task_type.sql", "00012_ledger_cost.sql", "00013_details.sql",
-	}
 	pending := func(from int) []string {
 		list := slices.Clone(names)
 		for i := range list[from:] {

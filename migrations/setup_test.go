@@ -3,8 +3,11 @@ package migrations_test
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"net/url"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -18,10 +21,32 @@ import (
 
 func TestMain(m *testing.M) { sandboxtest.Main(m) }
 
-// known are the versions of this program's migrations, and newest is the one that it needs.
-var known = []int64{1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13}
+// names are this program's migrations, known are their versions, and newest is the one that it needs.
+var (
+	names  = migrationNames()
+	known  = versionsOf(names)
+	newest = known[len(known)-1]
+)
 
-const newest = 13
+func migrationNames() []string {
+	files, err := filepath.Glob("[0-9]*_*.sql")
+	if err != nil || len(files) < 12 {
+		panic(fmt.Sprintf("%d migrations: %v", len(files), err))
+	}
+	return files
+}
+
+func versionsOf(names []string) (versions []int64) {
+	for _, name := range names {
+		number, _, _ := strings.Cut(name, "_")
+		version, err := strconv.ParseInt(number, 10, 64)
+		if err != nil {
+			panic(err)
+		}
+		versions = append(versions, version)
+	}
+	return versions
+}
 
 type bundle struct {
 	*migrations.Migrator

@@ -5,16 +5,15 @@ import (
 	_ "embed"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
 )
 
-// knownVersion is the newest migration that expected knows of.
-const knownVersion = 13
-
 // expected lists what the migrations put into a schema so that it refuses what must never be, one thing a line:
-// kind, table, name, definition. A test compares it with a fresh schema, and writes it anew with -update.
+// kind, table, name, definition. Its first line has the newest migration that it knows of. A test compares it with a fresh
+// schema, and writes it anew with -update.
 //
 //go:embed expected.tsv
 var expected string
@@ -75,9 +74,17 @@ func (s *session) enforced(ctx context.Context) ([]Check, error) {
 	return []Check{constraints, triggers}, nil
 }
 
+// knownVersion is the newest migration that expected knows of.
+func knownVersion() int64 {
+	first, _, _ := strings.Cut(expected, "\n")
+	version, _ := strconv.ParseInt(first, 10, 64)
+	return version
+}
+
 func expectedGuards() []guard {
 	var guards []guard
-	for line := range strings.Lines(expected) {
+	_, lines, _ := strings.Cut(expected, "\n")
+	for line := range strings.Lines(lines) {
 		f := strings.SplitN(strings.TrimSuffix(line, "\n"), "\t", 4)
 		guards = append(guards, guard{Kind: f[0], Table: f[1], Name: f[2], Definition: f[3]})
 	}

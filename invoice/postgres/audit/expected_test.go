@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"flag"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -36,7 +37,16 @@ func TestExpected(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	migrator, err := migrations.New(url, schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := migrator.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	var fresh strings.Builder
+	fmt.Fprintln(&fresh, all[len(all)-1].Version)
 	for _, g := range guards {
 		if g.Fault != "" {
 			t.Errorf("%s %s", g.key(), g.Fault)
@@ -49,17 +59,5 @@ func TestExpected(t *testing.T) {
 		}
 	} else if fresh.String() != expected {
 		t.Errorf("expected.tsv is not what the migrations make: run go test ./invoice/postgres/audit -run TestExpected -update\n%s", fresh.String())
-	}
-
-	migrator, err := migrations.New(url, schema)
-	if err != nil {
-		t.Fatal(err)
-	}
-	all, err := migrator.Status(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if newest := all[len(all)-1].Version; newest != knownVersion {
-		t.Errorf("knownVersion is %d, the newest migration %d", knownVersion, newest)
 	}
 }

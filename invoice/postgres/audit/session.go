@@ -74,8 +74,8 @@ func (s *session) checkVersion(ctx context.Context) error {
 	}
 	var current int64
 	err := s.tx.QueryRow(ctx, "SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied").Scan(&current)
-	if err == nil && current > knownVersion {
-		err = &NewerSchemaError{Schema: s.options.Schema, Current: current, Known: knownVersion}
+	if err == nil && current > knownVersion() {
+		err = &NewerSchemaError{Schema: s.options.Schema, Current: current, Known: knownVersion()}
 	}
 	return err
 }
