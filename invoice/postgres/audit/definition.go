@@ -9,14 +9,12 @@ import (
 // pg_restore and pg_upgrade have it do: in a chain of ANDs, or of ORs, brackets around a part of it get lost on the way.
 // Two definitions with the same form mean the same.
 func canonical(definition string) string {
-	p := parser{tokens: tokens().FindAllString(definition, -1)}
+	p := parser{tokens: tokens.FindAllString(definition, -1)}
 	return p.list().flat(true).String()
 }
 
 // tokens are strings, quoted names, words, operators, or anything else; white space is none.
-func tokens() *regexp.Regexp {
-	return regexp.MustCompile(`[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|[\pL\pN_$.]+|[-+*/<>=~!@#%^&|?:` + "`" + `]+|[^\s]`)
-}
+var tokens = regexp.MustCompile(`[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|[\pL\pN_$.]+|[-+*/<>=~!@#%^&|?:` + "`" + `]+|[^\s]`)
 
 // A term is a token, or what stands between two brackets.
 type term struct {
