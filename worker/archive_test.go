@@ -1,12 +1,14 @@
 package worker_test
 
 import (
+	"errors"
 	"fmt"
 	"math"
-	"sync"
 	"testing"
+	"time"
 
 	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
 
 	"invoicer/worker/client"
 )
@@ -15,21 +17,26 @@ import (
 func TestMoreFailuresThanTheArchiveHolds(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	const failures, senders = 10_001, 8
-	queue := asynq.NewClientFromRedisClient(b.rdb)
-	var sending sync.WaitGroup
-	for s := range senders {
-		sending.Go(func() {
-			for n := s; n < failures; n += senders {
-				task := asynq.NewTask(client.TaskType, fmt.Appendf(nil, `{"transaction_id":"T%d"}`, n))
-				if _, err := queue.EnqueueContext(t.Context(), task, asynq.Queue(b.queue), asynq.MaxRetry(math.MaxInt32)); err != nil {
-					t.Error(err)
-					return
-				}
-			}
-		})
+	const failures, holds = 100, 10_000
+	archive := "asynq:{" + b.queue + "}:archived"
+	_, err := b.rdb.Pipelined(t.Context(), func(p redis.Pipeliner) error {
+		for n := range holds {
+			id := fmt.Sprint("other-", n)
+			p.HSet(t.Context(), "asynq:{"+b.queue+"}:t:"+id, "msg", "…")
+			p.ZAdd(t.Context(), archive, redis.Z{Score: float64(time.Now().Add(time.Hour).Unix()), Member: id}) // the oldest are trimmed
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	sending.Wait()
+	queue := asynq.NewClientFromRedisClient(b.rdb)
+	for n := range failures {
+		task := asynq.NewTask(client.TaskType, fmt.Appendf(nil, `{"transaction_id":"T%d"}`, n))
+		if _, err := queue.EnqueueContext(t.Context(), task, asynq.TaskID(fmt.Sprint("job-", n)), asynq.Queue(b.queue), asynq.MaxRetry(math.MaxInt32)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	w := b.start(t, "w1")
 	for range failures {
 		w.ended(t)
@@ -42,13 +49,15 @@ func TestMoreFailuresThanTheArchiveHolds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if done := info.Active+info.Pending+info.Retry == 0; !done {
-			return false
-		}
-		if info.Archived >= failures {
-			t.Errorf("the archive holds %d: nothing was trimmed, and this test shows nothing", info.Archived)
-		}
-		return true
+		return info.Active+info.Pending+info.Retry == 0
 	})
+	for n := range failures {
+		switch err := b.rdb.ZScore(t.Context(), archive, fmt.Sprint("job-", n)).Err(); {
+		case err == nil:
+			t.Errorf("job-%d is in the archive: it wasn't trimmed, and this test shows nothing", n)
+		case !errors.Is(err, redis.Nil):
+			t.Fatal(err)
+		}
+	}
 	b.tally(t, 0, 0, failures)
 }
