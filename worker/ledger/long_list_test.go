@@ -106,7 +106,7 @@ func BenchmarkRound(bench *testing.B) {
 	b.backlog(bench, *backlogged)
 	b.exec(bench, "UPDATE invoice_jobs SET updated_at = updated_at - interval '1 hour'") // what is young is looked for apart
 	r, told := b.newReconciler(bench, "r", func(p *reconcilerParts) {
-		p.Settled, p.Lease, p.Interval = time.Millisecond, time.Minute, time.Second
+		p.Settled, p.Lease = time.Millisecond, time.Minute
 	})
 	began, before, rounds := time.Now(), b.redisCost(bench), 0
 	for swept := false; !swept; rounds++ {

@@ -250,13 +250,13 @@ type reconcilerParts struct {
 	redis    redis.UniversalClient
 }
 
-// newReconciler returns one that looks often. It is its user who says when, by Run or Round.
+// newReconciler returns one that looks when its user says so, by Round. A round may take ten times its interval.
 func (b *bench) newReconciler(t testing.TB, name string, change ...func(*reconcilerParts)) (*ledger.Reconciler, *ledgerEvents) {
 	t.Helper()
 	told := newLedgerEvents(name)
 	p := reconcilerParts{warden: b.store, book: b.store, recorder: b.store, redis: b.rdb, ReconcilerOptions: ledger.ReconcilerOptions{
 		Name: name, Queues: []string{b.queue}, DatabaseID: b.databaseID, Observe: told.observe,
-		Interval: 200 * time.Millisecond, Lease: 2 * time.Second, DeadAfter: 6 * time.Second, Settled: 500 * time.Millisecond,
+		Lease: 2 * time.Second, DeadAfter: 6 * time.Second, Settled: 500 * time.Millisecond,
 	}}
 	for _, f := range change {
 		f(&p)
@@ -268,9 +268,11 @@ func (b *bench) newReconciler(t testing.TB, name string, change ...func(*reconci
 	return r, told
 }
 
+// reconciler runs one that looks often.
 func (b *bench) reconciler(t testing.TB, name string, change ...func(*reconcilerParts)) (told *ledgerEvents, stop func()) {
 	t.Helper()
-	r, told := b.newReconciler(t, name, change...)
+	often := func(p *reconcilerParts) { p.Interval = 200 * time.Millisecond }
+	r, told := b.newReconciler(t, name, append([]func(*reconcilerParts){often}, change...)...)
 	return told, running(t, r.Run)
 }
 
