@@ -8,6 +8,9 @@ GO ?= go
 DEMO_ARGS ?=
 # What to test and how, such as TEST_ARGS='-run Lock ./locking'.
 TEST_ARGS ?= ./...
+# The program that tests start as a process has the race detector too, which would have each of them sleep for a second
+# at its end. Tests mostly wait for servers and processes: more of them at a time than there are CPUs take less time.
+RACE := env CGO_ENABLED=1 GORACE=atexit_sleep_ms=10 $(GO) test -race -count=1
 # Which mutants and how, such as MUTANT_ARGS='-run lock -parallel 4'.
 MUTANT_ARGS ?=
 # More arguments for the benchmark, such as BENCH_ARGS='-rounds 9'.
@@ -29,11 +32,11 @@ demo: servers build ## show on private servers what invoicer is for
 
 .PHONY: test
 test: deps ## run the tests on private servers, with the race detector
-	$(GO) run ./internal/sandbox -- env CGO_ENABLED=1 $(GO) test -race -short -count=1 -timeout 20m $(TEST_ARGS)
+	$(GO) run ./internal/sandbox -- $(RACE) -parallel 4 -short -timeout 20m $(TEST_ARGS)
 
 .PHONY: test-all
 test-all: deps ## as test, with the heavy ones: pg_upgrade, and the whole store behind PgBouncer
-	$(GO) run ./internal/sandbox -- env CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 40m $(TEST_ARGS)
+	$(GO) run ./internal/sandbox -- $(RACE) -parallel 4 -timeout 40m $(TEST_ARGS)
 
 .PHONY: mutants
 mutants: servers pooler ## break each promise on purpose, and see a test go red each time (takes most of an hour)
@@ -45,7 +48,7 @@ SEED  ?= 0
 
 .PHONY: chaos
 chaos: deps ## kill processes and servers at every point; SEEDS=200 for more, SEED=7 for that one again
-	$(GO) run ./internal/sandbox -- env CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 4h -v -run '^TestChaos' ./cmd/invoicer \
+	$(GO) run ./internal/sandbox -- $(RACE) -timeout 4h -v -run '^TestChaos' ./cmd/invoicer \
 		-chaos.full -chaos.seeds=$(SEEDS) -chaos.seed=$(SEED)
 
 .PHONY: lint
