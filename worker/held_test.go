@@ -42,7 +42,7 @@ func TestHeldSeriesLeavesSlotsToOthers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := b.start(t, "w", func(p *parts) { p.generator = invoice.NewGenerator(store, numbering) })
+	w := b.start(t, "w", func(p *parts) { p.generator = invoice.NewGenerator(store.Invoices, numbering) })
 	w.await(t, worker.PutBack) // one of A's
 	for i := range ofB {
 		j := job(fmt.Sprintf("B%d", i))

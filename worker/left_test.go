@@ -43,7 +43,7 @@ func TestADismissedJobIsNotDone(t *testing.T) {
 				w.Shutdown()
 				b.awaitState(t, taskID, asynq.TaskStateArchived)
 				store := b.store(t)
-				if err := store.Dismiss(t.Context(), jobID, invoice.Actor{Name: "ada", Note: "credited by hand"}); err != nil {
+				if err := store.Ledger.Dismiss(t.Context(), jobID, invoice.Actor{Name: "ada", Note: "credited by hand"}); err != nil {
 					t.Fatal(err)
 				}
 				others := 0
@@ -91,7 +91,7 @@ func TestADismissedJobIsNotDone(t *testing.T) {
 				if path != "free" {
 					return
 				}
-				if err := store.Restore(t.Context(), jobID, invoice.Actor{Name: "ada"}); err != nil {
+				if err := store.Ledger.Restore(t.Context(), jobID, invoice.Actor{Name: "ada"}); err != nil {
 					t.Fatal(err)
 				}
 				if err := b.inspector.RunTask(b.queue, taskID); err != nil {
@@ -115,7 +115,7 @@ func TestADismissalInMidWork(t *testing.T) {
 	g := newGate("locked")
 	w := b.start(t, "w1", withGate(g))
 	g.await(t)
-	if err := b.store(t).Dismiss(t.Context(), jobID, invoice.Actor{Name: "ada", Note: "credited by hand"}); err != nil {
+	if err := b.store(t).Ledger.Dismiss(t.Context(), jobID, invoice.Actor{Name: "ada", Note: "credited by hand"}); err != nil {
 		t.Fatal(err)
 	}
 	g.release()

@@ -84,7 +84,7 @@ func (b *bench) newClient(t *testing.T, rdb redis.UniversalClient) *client.Clien
 	return c
 }
 
-func (b *bench) store(t *testing.T) *postgres.Store {
+func (b *bench) store(t *testing.T) *postgres.DB {
 	t.Helper()
 	store, err := postgres.Open(postgres.Options{URL: b.url + "&application_name=" + b.schema, Schema: b.schema})
 	if err != nil {
@@ -128,7 +128,7 @@ func (b *bench) start(t *testing.T, name string, change ...func(*parts)) *runnin
 		t.Fatal(err)
 	}
 	store := b.store(t)
-	p := parts{redis: b.rdb, queue: b.rdb, generator: invoice.NewGenerator(store, numbering), Options: worker.Options{
+	p := parts{redis: b.rdb, queue: b.rdb, generator: invoice.NewGenerator(store.Invoices, numbering), Options: worker.Options{
 		Name: name, Concurrency: 8, Queues: map[string]int{b.queue: 1},
 		Observe: func(e worker.Event) {
 			if e.What == worker.Waits {
@@ -144,7 +144,7 @@ func (b *bench) start(t *testing.T, name string, change ...func(*parts)) *runnin
 	if p.gate != nil {
 		p.BaseContext = fault.With(context.Background(), p.gate.hook)
 	}
-	h, err := worker.NewHandler(p.generator, b.locker(t, p.redis), store, p.Options)
+	h, err := worker.NewHandler(p.generator, b.locker(t, p.redis), store.Ledger, p.Options)
 	if err != nil {
 		t.Fatal(err)
 	}

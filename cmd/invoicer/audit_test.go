@@ -37,7 +37,7 @@ func setupAudit(t *testing.T) *auditBundle {
 	if err != nil {
 		t.Fatal(err)
 	}
-	generator := invoice.NewGenerator(store, numbering)
+	generator := invoice.NewGenerator(store.Invoices, numbering)
 	for _, j := range []struct{ id, payload string }{
 		{"job-1", `{"transaction_id":"T1","issued_at":"2011-01-02T03:04:05Z","currency":"GBP","lines":[{"quantity":1200,"unit_price":"1.5","tax_percent":20}]}`},
 		{"job-2", `{"transaction_id":"T1","issued_at":"2011-01-02T03:04:05Z","currency":"GBP","lines":[{"quantity":1200,"unit_price":"1.5","tax_percent":20}]}`},
@@ -51,7 +51,7 @@ func setupAudit(t *testing.T) *auditBundle {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := store.Record(t.Context(), invoice.End{
+		if err := store.Ledger.Record(t.Context(), invoice.End{
 			JobID: j.id, Outcome: result.Outcome, Invoice: result.Invoice, Reason: result.Reason,
 			TransactionID: job.TransactionID, IdempotencyKey: job.IdempotencyKey, Worker: "w1", Queue: "default", Attempts: 1,
 		}); err != nil {

@@ -141,7 +141,7 @@ func (d *demo) prepare(ctx context.Context, cfg *config.Config, log *slog.Logger
 	if err := waitFor(ctx, log, "postgres at "+cfg.Database.Addr(), store.Ping); err != nil {
 		return err
 	}
-	holds, err := store.Holdings(ctx)
+	holds, err := store.Reports.Holdings(ctx)
 	if err != nil {
 		return briefly("", err)
 	}

@@ -54,7 +54,7 @@ replayed any more, nor done when somebody runs its task in the queue; 'invoicer 
 		defer store.Close()
 		done := dismissal{JobID: args[0], State: "dismissed", Changed: true}
 		var other *postgres.StateError
-		switch err := store.Dismiss(cmd.Context(), args[0], by); {
+		switch err := store.Ledger.Dismiss(cmd.Context(), args[0], by); {
 		case errors.Is(err, postgres.ErrNoJob):
 			return unknownJob(cfg, args[0])
 		case errors.As(err, &other) && other.State == "dismissed":

@@ -217,7 +217,7 @@ func (r *enqueueRun) toPostgres(cfg *config.Config, s *sender) (disconnect func(
 		return refuse(ctx)
 	}
 	s.deliver = func(ctx context.Context, jobID string, payload []byte) error {
-		return store.Accept(ctx, jobID, r.queue, payload)
+		return store.Ledger.Accept(ctx, jobID, r.queue, payload)
 	}
 	return func() { _ = errors.Join(store.Close(), rdb.Close()) }, nil // as above
 }

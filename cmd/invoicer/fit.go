@@ -59,7 +59,7 @@ func (w *workplace) serverNames() serverNames {
 
 // A databaseProbe asks Postgres whether it takes the work, and from time to time has it commit something.
 type databaseProbe struct {
-	store     *postgres.Store
+	store     *postgres.DB
 	id        string // of the database that this process was started with
 	committed time.Time
 }

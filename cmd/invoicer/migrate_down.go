@@ -50,7 +50,7 @@ func mayTakeBack(cmd *cobra.Command, cfg *config.Config, migration string) error
 		return err
 	}
 	defer store.Close()
-	holds, err := store.Holdings(cmd.Context())
+	holds, err := store.Reports.Holdings(cmd.Context())
 	if err != nil {
 		return briefly("", err)
 	}

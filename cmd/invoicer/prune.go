@@ -82,7 +82,7 @@ func prune(cmd *cobra.Command, cfg *config.Config, wait time.Duration, dryRun bo
 		after := int64(0)
 		for pruneErr == nil {
 			var step postgres.Pruned
-			if step, pruneErr = store.Prune(ctx, kind.what, keep, after, pruneBatch, dryRun); pruneErr != nil || step.Looked == 0 {
+			if step, pruneErr = store.Ledger.Prune(ctx, kind.what, keep, after, pruneBatch, dryRun); pruneErr != nil || step.Looked == 0 {
 				break
 			}
 			after = step.Last

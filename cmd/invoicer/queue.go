@@ -150,11 +150,11 @@ func askDatabase(cmd *cobra.Command, cfg *config.Config, wait time.Duration) (*t
 	if err != nil {
 		return nil, errors.Join(withoutTables(cfg.Database.Schema, err), store.Close())
 	}
-	return &takerDatabase{Store: store, mine: mine}, nil
+	return &takerDatabase{DB: store, mine: mine}, nil
 }
 
 // A takerDatabase is the database of who takes a queue over.
 type takerDatabase struct {
-	*postgres.Store
+	*postgres.DB
 	mine invoice.Nonces
 }

@@ -195,11 +195,11 @@ func parseMoment(text string, now time.Time) (time.Time, error) {
 }
 
 // notFailed says, of each job that isn't a failed one, what it is instead.
-func notFailed(ctx context.Context, cfg *config.Config, store *postgres.Store, ids []string) (problems, err error) {
+func notFailed(ctx context.Context, cfg *config.Config, store *postgres.DB, ids []string) (problems, err error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	states, err := store.States(ctx, ids)
+	states, err := store.Ledger.States(ctx, ids)
 	if err != nil {
 		return nil, withoutTables(cfg.Database.Schema, err)
 	}
@@ -239,7 +239,7 @@ func (r *replayRun) run(cmd *cobra.Command, cfg *config.Config) error {
 		return err
 	}
 	r.options.Begin, r.options.Observe = out.begin, out.replayed
-	replayer := ledger.NewReplayer(store, invoice.NewForecaster(invoice.NewGenerator(store, numbering), store))
+	replayer := ledger.NewReplayer(store.Ledger, invoice.NewForecaster(invoice.NewGenerator(store.Invoices, numbering), store.Invoices))
 	sum, runErr := replayer.Run(ctx, r.options)
 	out.stop(runErr == nil)
 	if err := out.summary(sum, runErr); err != nil {

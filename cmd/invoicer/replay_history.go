@@ -37,7 +37,7 @@ next replay, or else how the job stands now.`,
 			return err
 		}
 		defer store.Close()
-		past, err := store.History(cmd.Context(), jobID, limit+1) // one more tells that there are more
+		past, err := store.Reports.History(cmd.Context(), jobID, limit+1) // one more tells that there are more
 		if err != nil {
 			return withoutTables(cfg.Database.Schema, err)
 		}

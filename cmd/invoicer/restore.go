@@ -70,12 +70,12 @@ type restoration struct {
 	Changed bool   `json:"changed"` // false: it was a failed job already
 }
 
-func restore(cmd *cobra.Command, cfg *config.Config, store *postgres.Store, ids []string, by invoice.Actor) error {
+func restore(cmd *cobra.Command, cfg *config.Config, store *postgres.DB, ids []string, by invoice.Actor) error {
 	restored := []restoration{}
 	var problems []error
 	for _, id := range ids {
 		var other *postgres.StateError
-		switch err := store.Restore(cmd.Context(), id, by); {
+		switch err := store.Ledger.Restore(cmd.Context(), id, by); {
 		case err == nil:
 			restored = append(restored, restoration{JobID: id, State: "failed", Changed: true})
 		case errors.Is(err, postgres.ErrNoJob):

@@ -84,7 +84,7 @@ func checkJobID(cmd *cobra.Command, id string) error {
 }
 
 // openStore returns a store whose database answers.
-func openStore(ctx context.Context, cfg *config.Config, p patience) (*postgres.Store, error) {
+func openStore(ctx context.Context, cfg *config.Config, p patience) (*postgres.DB, error) {
 	store, err := newStore(cfg)
 	if err != nil {
 		return nil, err
@@ -96,8 +96,8 @@ func openStore(ctx context.Context, cfg *config.Config, p patience) (*postgres.S
 	return store, nil
 }
 
-func jobStatus(cmd *cobra.Command, cfg *config.Config, store *postgres.Store, jobID string) error {
-	report, err := store.LookupJob(cmd.Context(), jobID)
+func jobStatus(cmd *cobra.Command, cfg *config.Config, store *postgres.DB, jobID string) error {
+	report, err := store.Reports.LookupJob(cmd.Context(), jobID)
 	if err != nil {
 		return withoutTables(cfg.Database.Schema, err)
 	}
@@ -115,9 +115,9 @@ func jobStatus(cmd *cobra.Command, cfg *config.Config, store *postgres.Store, jo
 	return nil
 }
 
-func status(cmd *cobra.Command, cfg *config.Config, store *postgres.Store, transactionID string, limit int) error {
+func status(cmd *cobra.Command, cfg *config.Config, store *postgres.DB, transactionID string, limit int) error {
 	// One more than is shown tells that there are more.
-	report, err := store.Lookup(cmd.Context(), transactionID, limit+1)
+	report, err := store.Reports.Lookup(cmd.Context(), transactionID, limit+1)
 	if err != nil {
 		return withoutTables(cfg.Database.Schema, err)
 	}

@@ -63,7 +63,7 @@ const clusterReload = 2 * time.Second
 const mostDatabaseConnections = 20
 
 // newStore returns the store that the configuration asks for. It opens no connection.
-func newStore(cfg *config.Config) (*postgres.Store, error) {
+func newStore(cfg *config.Config) (*postgres.DB, error) {
 	return postgres.Open(postgres.Options{
 		URL: string(cfg.Database.URL), Schema: cfg.Database.Schema, MaxConns: min(cfg.Worker.Concurrency+4, mostDatabaseConnections),
 		Callers: cfg.Worker.Concurrency,
@@ -101,7 +101,7 @@ type workplace struct {
 	log       *slog.Logger
 	redis     redis.UniversalClient
 	shared    redis.UniversalClient // a view of redis, by which what jobs ask at once shares round trips
-	store     *postgres.Store
+	store     *postgres.DB
 	generator *invoice.Generator
 	locker    *locking.Locker
 	keeper    *queue.Keeper // of the queues that were claimed
@@ -137,7 +137,7 @@ func openWorkplace(ctx context.Context, cfg *config.Config, queues int, log *slo
 		return nil, err
 	}
 	w.shared = autopipeline.New(w.redis)
-	w.generator = invoice.NewGenerator(w.store, numbering)
+	w.generator = invoice.NewGenerator(w.store.Invoices, numbering)
 
 	if err := waitFor(ctx, log, "postgres at "+cfg.Database.Addr(), w.store.Ping); err != nil {
 		return nil, err
@@ -192,7 +192,7 @@ func installation(cfg *config.Config, databaseID string) queue.Installation {
 
 // newWorker returns a worker on queues that were claimed, ready to start.
 func (w *workplace) newWorker(name string, queues map[string]int, observe func(worker.Event)) (*worker.Server, error) {
-	handler, err := worker.NewHandler(w.generator, w.locker, w.store, worker.Options{
+	handler, err := worker.NewHandler(w.generator, w.locker, w.store.Ledger, worker.Options{
 		Name: name, Concurrency: w.cfg.Worker.Concurrency, Queues: queues,
 		JobTimeout: w.cfg.Worker.JobTimeout, ShutdownTimeout: w.cfg.Worker.ShutdownTimeout,
 		LedgerOnly: w.cfg.Worker.Direct == "refuse",
@@ -208,10 +208,10 @@ func (w *workplace) newWorker(name string, queues map[string]int, observe func(w
 
 // newLedger returns what looks after the ledger beside a worker: it runs until its context ends.
 func (w *workplace) newLedger(name string, queues map[string]int, observe func(ledger.Event)) (func(context.Context), error) {
-	relay := ledger.NewRelay(w.store, w.shared, ledger.RelayOptions{
+	relay := ledger.NewRelay(w.store.Ledger, w.shared, ledger.RelayOptions{
 		Retention: noneIfZero(w.cfg.Worker.Retention), Installation: w.databaseID, Owners: w.keeper, Logger: w.log, Observe: observe,
 	})
-	reconciler, err := ledger.NewReconciler(w.store, w.store, w.store, w.redis, ledger.ReconcilerOptions{
+	reconciler, err := ledger.NewReconciler(w.store.Ledger, w.store.Ledger, w.store.Ledger, w.redis, ledger.ReconcilerOptions{
 		Name: name, Queues: slices.Sorted(maps.Keys(queues)), DatabaseID: w.databaseID, Logger: w.log, Observe: observe,
 	})
 	if err != nil {

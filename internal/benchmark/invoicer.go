@@ -24,7 +24,7 @@ import (
 // A workplace is this repository's worker, and what looks after the ledger.
 type workplace struct {
 	redis  redis.UniversalClient
-	store  *postgres.Store
+	store  *postgres.DB
 	server *worker.Server
 	ledger func(context.Context)
 }
@@ -58,9 +58,9 @@ func newWorkplace(ctx context.Context, b *bench, s setting, schema string, obser
 		return nil, err
 	}
 	log := slog.New(slog.NewJSONHandler(io.Discard, nil)) // a line for each job is part of the work; where it goes isn't
-	generator := invoice.NewGenerator(w.store, numbering)
+	generator := invoice.NewGenerator(w.store.Invoices, numbering)
 	name := "benchmark-" + uuid.NewString()
-	handler, err := worker.NewHandler(generator, locker, w.store, worker.Options{
+	handler, err := worker.NewHandler(generator, locker, w.store.Ledger, worker.Options{
 		Name: name, Concurrency: s.Slots, Queues: map[string]int{queue: 1}, Installation: databaseID,
 		Logger: log, Observe: observe,
 	})
@@ -70,8 +70,8 @@ func newWorkplace(ctx context.Context, b *bench, s setting, schema string, obser
 	if w.server, err = worker.NewServer(shared, handler); err != nil {
 		return nil, err
 	}
-	relay := ledger.NewRelay(w.store, shared, ledger.RelayOptions{Installation: databaseID, Logger: log})
-	reconciler, err := ledger.NewReconciler(w.store, w.store, w.store, w.redis, ledger.ReconcilerOptions{
+	relay := ledger.NewRelay(w.store.Ledger, shared, ledger.RelayOptions{Installation: databaseID, Logger: log})
+	reconciler, err := ledger.NewReconciler(w.store.Ledger, w.store.Ledger, w.store.Ledger, w.redis, ledger.ReconcilerOptions{
 		Name: name, Queues: []string{queue}, DatabaseID: databaseID, Logger: log,
 	})
 	if err != nil {

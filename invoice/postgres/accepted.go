@@ -4,7 +4,7 @@ import "context"
 
 // Accepted returns what the ledger has accepted under a job id, nil where it isn't kept any more, and whether it has
 // accepted anything.
-func (s *Store) Accepted(ctx context.Context, jobID string) (payload []byte, ok bool, err error) {
+func (s *Ledger) Accepted(ctx context.Context, jobID string) (payload []byte, ok bool, err error) {
 	var rows []struct{ Payload *string }
 	err = s.db.WithContext(ctx).Raw("SELECT payload FROM invoicer.invoice_jobs WHERE job_id = ? AND "+ours, jobID).Scan(&rows).Error
 	if err != nil || len(rows) == 0 {
@@ -19,7 +19,7 @@ func (s *Store) Accepted(ctx context.Context, jobID string) (payload []byte, ok 
 // CountAttempt counts an attempt at a job of the ledger that came to nothing, and returns how many these are since it was
 // accepted or replayed; 0 for a job that the ledger doesn't have, or that has ended well. It returns an
 // [*invoice.AlteredError], and has counted nothing, where the payload that was tried isn't the accepted one.
-func (s *Store) CountAttempt(ctx context.Context, jobID string, payload []byte) (int, error) {
+func (s *Ledger) CountAttempt(ctx context.Context, jobID string, payload []byte) (int, error) {
 	var rows []struct {
 		Attempts int
 		Altered  bool

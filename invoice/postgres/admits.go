@@ -6,9 +6,9 @@ import (
 	"invoicer/invoice"
 )
 
-// Admits returns the error with which [Store.Insert] would refuse a slot whose series holds the other kind of document: the
+// Admits returns the error with which [Invoices.Insert] would refuse a slot whose series holds the other kind of document: the
 // counter of its period counts first, and without one those of other periods do.
-func (s *Store) Admits(ctx context.Context, slot invoice.Slot) error {
+func (s *Invoices) Admits(ctx context.Context, slot invoice.Slot) error {
 	var kinds []string
 	err := s.db.WithContext(ctx).Raw("SELECT kind FROM invoicer.invoice_series WHERE series = ? ORDER BY period = ? DESC, period LIMIT 1",
 		slot.Series, slot.Period).Scan(&kinds).Error
@@ -21,4 +21,4 @@ func (s *Store) Admits(ctx context.Context, slot invoice.Slot) error {
 	return nil
 }
 
-var _ invoice.SeriesBook = (*Store)(nil)
+var _ invoice.SeriesBook = (*Invoices)(nil)

@@ -7,7 +7,7 @@ import (
 )
 
 // Now is the time by the database server's clock.
-func (s *Store) Now(ctx context.Context) (time.Time, error) {
+func (s *DB) Now(ctx context.Context) (time.Time, error) {
 	var now time.Time
 	if err := s.db.WithContext(ctx).Raw("SELECT clock_timestamp()").Row().Scan(&now); err != nil {
 		return time.Time{}, classify(fmt.Errorf("read the database's clock: %w", err))

@@ -46,7 +46,7 @@ func TestRightsEndWhenTheClockIsSetBack(t *testing.T) {
 	b := setup(t)
 	watch := func(holder string) int {
 		t.Helper()
-		held, err := b.store.Watch(t.Context(), holder, 3*time.Second, []invoice.Watch{{Queue: "q"}})
+		held, err := b.store.Ledger.Watch(t.Context(), holder, 3*time.Second, []invoice.Watch{{Queue: "q"}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,11 +71,11 @@ func TestEnqueuedAheadOfTheClock(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := b.store.Accept(t.Context(), uuid.NewString(), "default", payload); err != nil {
+		if err := b.store.Ledger.Accept(t.Context(), uuid.NewString(), "default", payload); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if claimed, err := b.store.Claim(t.Context(), jobs); err != nil || len(claimed) != jobs {
+	if claimed, err := b.store.Ledger.Claim(t.Context(), jobs); err != nil || len(claimed) != jobs {
 		t.Fatalf("%d claimed, error %v", len(claimed), err)
 	}
 	// Three are long in their queue, three were dispatched just now, and three an hour ahead.
@@ -83,7 +83,7 @@ func TestEnqueuedAheadOfTheClock(t *testing.T) {
 	var after invoice.Dispatch
 	var hours []float64
 	for {
-		found, err := b.store.Enqueued(t.Context(), "default", after, 5*time.Second, 2)
+		found, err := b.store.Ledger.Enqueued(t.Context(), "default", after, 5*time.Second, 2)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -24,18 +24,18 @@ func (e *StateError) Error() string { return fmt.Sprintf("job %s is %s", e.JobID
 // Dismiss marks a failed job as dealt with, and writes down by whom and, in the note, why. Its outcome and reason stay, and
 // it isn't done any more, whatever a queue says, until it is restored. It returns [ErrNoJob], or a [*StateError], and has
 // changed nothing then.
-func (s *Store) Dismiss(ctx context.Context, jobID string, by invoice.Actor) error {
+func (s *Ledger) Dismiss(ctx context.Context, jobID string, by invoice.Actor) error {
 	return s.act(ctx, jobID, "failed", "dismissed", "dismiss", by)
 }
 
 // Restore makes a dismissed job a failed one again, which can be replayed, and writes down by whom and, where there is a
 // note, why. It returns [ErrNoJob], or a [*StateError], and has changed nothing then.
-func (s *Store) Restore(ctx context.Context, jobID string, by invoice.Actor) error {
+func (s *Ledger) Restore(ctx context.Context, jobID string, by invoice.Actor) error {
 	return s.act(ctx, jobID, "dismissed", "failed", "restore", by)
 }
 
 // act takes a job from one state to another one, and writes down who did it.
-func (s *Store) act(ctx context.Context, jobID, from, to, action string, by invoice.Actor) error {
+func (s *Ledger) act(ctx context.Context, jobID, from, to, action string, by invoice.Actor) error {
 	var states []string
 	err := s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
 		// A run of the same job may be about to commit its end; the next statement sees it then.
@@ -67,7 +67,7 @@ SELECT state FROM was`, jobID, to, from, action, storable(by.Name), nullable(sto
 }
 
 // States tells, of those jobs that the ledger has, what state they are in.
-func (s *Store) States(ctx context.Context, jobIDs []string) (map[string]string, error) {
+func (s *Ledger) States(ctx context.Context, jobIDs []string) (map[string]string, error) {
 	var rows []struct{ JobID, State string }
 	err := s.db.WithContext(ctx).Raw("SELECT job_id, state FROM invoicer.invoice_jobs WHERE job_id = ANY(?::text[])", &jobIDs).Scan(&rows).Error
 	states := make(map[string]string, len(rows))

@@ -11,13 +11,13 @@ import (
 
 // Accept takes a job into the ledger: once it returns nil, the job has an end sooner or later. The id is a UUID; saying
 // the same again under it changes nothing, so it may be called again after any error.
-func (s *Store) Accept(ctx context.Context, jobID, queue string, payload []byte) error {
+func (s *Ledger) Accept(ctx context.Context, jobID, queue string, payload []byte) error {
 	return classify(s.autocommit(ctx, func(db *gorm.DB) error {
 		return db.Exec("SELECT invoicer.accept(?, ?, ?::uuid)", string(payload), queue, jobID).Error
 	}))
 }
 
-// await is what [Store.Await] runs. It sleeps on the server, where that costs a fraction of what a round trip does, and
+// await is what [Ledger.Await] runs. It sleeps on the server, where that costs a fraction of what a round trip does, and
 // first, so that jobs that are accepted one by one are claimed together. COMMIT lets go of the snapshot that vacuum would
 // wait for.
 const await = `
@@ -31,7 +31,7 @@ END $$`
 
 // Await returns when there are accepted jobs, 70ms from now at the earliest and then within 70ms, or else after half a
 // second. It uses one connection all that time; ctx ends it early, but the connection with it.
-func (s *Store) Await(ctx context.Context) error {
+func (s *Ledger) Await(ctx context.Context) error {
 	_, err := s.sql.ExecContext(ctx, await)
 	return classify(err)
 }
@@ -39,7 +39,7 @@ func (s *Store) Await(ctx context.Context) error {
 // Claim takes up to limit accepted jobs, fewer where their payloads are large, the oldest first, marks them as enqueued
 // under their next dispatch, and commits. Those for the excepted queues stay accepted. No row is locked any more when it
 // returns, and many may claim at once: none waits, none gets another's.
-func (s *Store) Claim(ctx context.Context, limit int, except ...string) ([]invoice.Dispatch, error) {
+func (s *Ledger) Claim(ctx context.Context, limit int, except ...string) ([]invoice.Dispatch, error) {
 	// Mostly there is nothing, and this is asked twice a second: it costs a fraction of what follows.
 	var some bool
 	if err := s.sql.QueryRowContext(ctx, "SELECT EXISTS (SELECT FROM invoicer.invoice_jobs WHERE state = 'accepted')").Scan(&some); err != nil || !some {
@@ -69,7 +69,7 @@ RETURNING jobs.id, job_id, dispatch, queue, payload, updated_at`, &except, limit
 
 // PutBack makes enqueued jobs accepted again, so that they are dispatched anew. A job that has ended meanwhile, or was
 // dispatched again, is left as it is. It returns how many were put back.
-func (s *Store) PutBack(ctx context.Context, lost []invoice.Dispatch) (int, error) {
+func (s *Ledger) PutBack(ctx context.Context, lost []invoice.Dispatch) (int, error) {
 	if len(lost) == 0 {
 		return 0, nil
 	}
@@ -92,7 +92,7 @@ WHERE invoice_jobs.id = lost.id AND invoice_jobs.dispatch = lost.dispatch AND st
 // Enqueued lists up to limit jobs of a queue that were dispatched at least settled ago and have no end yet, in the order
 // of their dispatch, beginning after the given one (its At and ID). Last come those whose dispatch seems to lie ahead: the
 // database's clock was set back since.
-func (s *Store) Enqueued(ctx context.Context, queue string, after invoice.Dispatch, settled time.Duration, limit int) ([]invoice.Dispatch, error) {
+func (s *Ledger) Enqueued(ctx context.Context, queue string, after invoice.Dispatch, settled time.Duration, limit int) ([]invoice.Dispatch, error) {
 	var rows []dispatchRow
 	err := s.db.WithContext(ctx).Raw(`
 (SELECT id, job_id, dispatch, queue, updated_at FROM invoicer.invoice_jobs
@@ -113,7 +113,7 @@ ORDER BY updated_at, id LIMIT @limit`, map[string]any{
 
 // Open tells, of jobs by their ids, which are thought to be in a queue, and as which dispatch. A job id of which nothing is
 // on record was enqueued directly and counts as dispatch 0. Jobs that have ended, or wait for a relay, are left out.
-func (s *Store) Open(ctx context.Context, jobIDs []string) (map[string]int, error) {
+func (s *Ledger) Open(ctx context.Context, jobIDs []string) (map[string]int, error) {
 	var rows []dispatchRow
 	err := s.db.WithContext(ctx).Raw(`
 SELECT asked.job_id, coalesce(jobs.dispatch, 0) AS dispatch
@@ -137,7 +137,7 @@ const longestStatement = 15 * time.Second
 // returns those that the holder has now. Another one's is taken over only when it has run out, or lasts longer than any
 // can: then the database's clock was set back since. A queue that the holder has is marked as it says, unless the database
 // knows of a later mark.
-func (s *Store) Watch(ctx context.Context, holder string, lease time.Duration, queues []invoice.Watch) ([]invoice.Watch, error) {
+func (s *Ledger) Watch(ctx context.Context, holder string, lease time.Duration, queues []invoice.Watch) ([]invoice.Watch, error) {
 	names, markers, servers := make([]string, len(queues)), make([]int64, len(queues)), make([]string, len(queues))
 	for i, q := range queues {
 		names[i], markers[i], servers[i] = q.Queue, q.Marker, q.Server
@@ -159,7 +159,7 @@ RETURNING queue, marker, server, EXISTS (SELECT FROM invoicer.invoice_jobs WHERE
 }
 
 // Unwatch gives the holder's rights up, so that others needn't wait until they run out.
-func (s *Store) Unwatch(ctx context.Context, holder string) error {
+func (s *Ledger) Unwatch(ctx context.Context, holder string) error {
 	return classify(s.autocommit(ctx, func(db *gorm.DB) error {
 		return db.Exec(`UPDATE invoicer.ledger_queues SET expires_at = '-infinity' WHERE holder = ?`, holder).Error
 	}))

@@ -20,13 +20,13 @@ func TestClaimIsBoundedInBytes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := b.store.Accept(t.Context(), uuid.NewString(), "default", payload); err != nil {
+		if err := b.store.Ledger.Accept(t.Context(), uuid.NewString(), "default", payload); err != nil {
 			t.Fatal(err)
 		}
 	}
 	var claims []int
 	for total := 0; total < jobs; {
-		claimed, err := b.store.Claim(t.Context(), 256)
+		claimed, err := b.store.Ledger.Claim(t.Context(), 256)
 		if err != nil || len(claimed) == 0 {
 			t.Fatalf("after %v: %d claimed, error %v", claims, len(claimed), err)
 		}
@@ -46,14 +46,14 @@ func TestAwaitIsToldOfAnAcceptedJob(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := busy.store.Accept(t.Context(), uuid.NewString(), "default", payload); err != nil {
+	if err := busy.store.Ledger.Accept(t.Context(), uuid.NewString(), "default", payload); err != nil {
 		t.Fatal(err)
 	}
 	returned := make(chan *bench, 2)
 	for b, often := range map[*bench]int{idle: 2, busy: 4} {
 		go func() {
 			for range often {
-				if err := b.store.Await(t.Context()); err != nil {
+				if err := b.store.Ledger.Await(t.Context()); err != nil {
 					t.Error(err)
 				}
 			}

@@ -9,13 +9,13 @@ import (
 )
 
 // Waiting is how many drafts wait for the next transaction.
-func (s *Store) Waiting() int {
+func (s *Invoices) Waiting() int {
 	waiting, _ := s.lanes.free.Waits()
 	return waiting
 }
 
 // RecordTogether records duplicates in one statement, and returns what became of each.
-func (s *Store) RecordTogether(ctx context.Context, ends []invoice.End) []error {
+func (s *Ledger) RecordTogether(ctx context.Context, ends []invoice.End) []error {
 	group := make([]*goodEnd, len(ends))
 	for i, e := range ends {
 		group[i] = &goodEnd{end: e}
@@ -45,7 +45,7 @@ func literal[T any](elements []T, add func(*array, T)) string {
 }
 
 // Storm is what the store takes for a storm of duplicates.
-func (s *Store) Storm(invoiceIDs ...int64) int {
+func (s *Ledger) Storm(invoiceIDs ...int64) int {
 	gone := make([]*goodEnd, len(invoiceIDs))
 	for i, id := range invoiceIDs {
 		gone[i] = &goodEnd{end: invoice.End{Invoice: &invoice.Ref{ID: id}}}
@@ -80,22 +80,22 @@ func (g *group[T]) Busy() bool {
 }
 
 // SetPatience sets how long the duplicates of a storm wait for each other.
-func (s *Store) SetPatience(d time.Duration) { s.goodEnds.SetPatience(d) }
+func (s *Ledger) SetPatience(d time.Duration) { s.goodEnds.SetPatience(d) }
 
 // SetPatience is for a group that is not about to wait.
 func (g *group[T]) SetPatience(d time.Duration) { g.patience = d }
 
 // DuplicatesWaiting tells how many duplicates wait.
-func (s *Store) DuplicatesWaiting() int {
+func (s *Ledger) DuplicatesWaiting() int {
 	n, _ := s.goodEnds.Waits()
 	return n
 }
 
 // Recording tells whether duplicates are being recorded.
-func (s *Store) Recording() bool { return s.goodEnds.Busy() }
+func (s *Ledger) Recording() bool { return s.goodEnds.Busy() }
 
 // LocalSettings is what a transaction on one of the store's connections begins with.
-func (s *Store) LocalSettings(t *testing.T) (statement string) {
+func (s *DB) LocalSettings(t *testing.T) (statement string) {
 	t.Helper()
 	connection, err := s.sql.Conn(t.Context())
 	if err != nil {
@@ -113,11 +113,11 @@ func (s *Store) LocalSettings(t *testing.T) (statement string) {
 }
 
 // Detours is how many things are taken for held.
-func (s *Store) Detours() int {
+func (s *Invoices) Detours() int {
 	s.lanes.mu.Lock()
 	defer s.lanes.mu.Unlock()
 	return len(s.lanes.routes)
 }
 
 // MostWaiting is how many connections may wait for what is held for long.
-func (s *Store) MostWaiting() int { return cap(s.lanes.waiting) }
+func (s *Invoices) MostWaiting() int { return cap(s.lanes.waiting) }

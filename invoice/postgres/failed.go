@@ -11,7 +11,7 @@ import (
 )
 
 // CountFailed counts the failed jobs that the filter means, and tells the time by the database's clock.
-func (s *Store) CountFailed(ctx context.Context, f invoice.FailedFilter) (n int, now time.Time, err error) {
+func (s *Ledger) CountFailed(ctx context.Context, f invoice.FailedFilter) (n int, now time.Time, err error) {
 	where, values := failedWhere(f)
 	err = s.db.WithContext(ctx).Raw("SELECT count(*), now() FROM invoicer.invoice_jobs WHERE "+where, values...).Row().Scan(&n, &now)
 	return n, now, classify(err)
@@ -22,7 +22,7 @@ const pageBytes = 16 << 20
 
 // Failed lists up to limit of the failed jobs that the filter means, in the order in which they failed, beginning after
 // the given one (its FailedAt and ID). A page of large payloads is shorter; only after the last one is it empty.
-func (s *Store) Failed(ctx context.Context, f invoice.FailedFilter, after invoice.FailedJob, limit int) ([]invoice.FailedJob, error) {
+func (s *Ledger) Failed(ctx context.Context, f invoice.FailedFilter, after invoice.FailedJob, limit int) ([]invoice.FailedJob, error) {
 	where, values := failedWhere(f)
 	values = append(values, after.FailedAt, after.ID, limit, pageBytes)
 	var rows []failedRow
@@ -90,7 +90,7 @@ func failedWhere(f invoice.FailedFilter) (where string, values []any) {
 // Replay makes failed jobs accepted again, for a relay to dispatch anew, under what their payloads say now, and writes
 // down who did it: all of them in one transaction, and each only if it is still as it was listed. It returns the job ids of
 // those.
-func (s *Store) Replay(ctx context.Context, jobs []invoice.Replay, by invoice.Actor) ([]string, error) {
+func (s *Ledger) Replay(ctx context.Context, jobs []invoice.Replay, by invoice.Actor) ([]string, error) {
 	ids, dispatches := make([]int64, len(jobs)), make([]int64, len(jobs))
 	transactions, keys, producers := make([]string, len(jobs)), make([]string, len(jobs)), make([]*string, len(jobs))
 	for i, r := range jobs {
@@ -145,7 +145,7 @@ type PastAction struct {
 }
 
 // History lists up to limit actions, the latest first: of one job, or with "" of all.
-func (s *Store) History(ctx context.Context, jobID string, limit int) ([]PastAction, error) {
+func (s *Reports) History(ctx context.Context, jobID string, limit int) ([]PastAction, error) {
 	where, values := "", []any{limit}
 	if jobID != "" {
 		where, values = "WHERE job_id = ?", []any{jobID, limit}

@@ -15,7 +15,7 @@ func TestForecast(t *testing.T) {
 	b := setup(t)
 	made := b.create(t, "first", job(t, "T1"))
 	other := func(j *invoice.Job) { j.Currency = "EUR" }
-	forecaster := invoice.NewForecaster(b.generator, b.store)
+	forecaster := invoice.NewForecaster(b.generator, b.store.Invoices)
 	for name, test := range map[string]struct {
 		request invoice.Request
 		want    invoice.Outcome
@@ -72,7 +72,7 @@ FROM generate_series(1, $1) n`, jobs); err != nil {
 	var seen []int64
 	pages := 0
 	for ; ; pages++ {
-		page, err := b.store.Failed(t.Context(), invoice.FailedFilter{}, after, 30)
+		page, err := b.store.Ledger.Failed(t.Context(), invoice.FailedFilter{}, after, 30)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -103,15 +103,15 @@ func TestReplayOfWhatHasChanged(t *testing.T) {
 	for _, id := range []string{"same", "done", "again", "pruned"} {
 		e := end(id, invoice.Failed, nil)
 		e.TransactionID, e.IdempotencyKey = "", ""
-		if err := b.store.Record(t.Context(), e); err != nil {
+		if err := b.store.Ledger.Record(t.Context(), e); err != nil {
 			t.Fatal(err)
 		}
 	}
-	n, now, err := b.store.CountFailed(t.Context(), invoice.FailedFilter{})
+	n, now, err := b.store.Ledger.CountFailed(t.Context(), invoice.FailedFilter{})
 	if err != nil || n != 4 || now.IsZero() {
 		t.Fatalf("%d failed, error %v", n, err)
 	}
-	listed, err := b.store.Failed(t.Context(), invoice.FailedFilter{Until: now}, invoice.FailedJob{}, 10)
+	listed, err := b.store.Ledger.Failed(t.Context(), invoice.FailedFilter{Until: now}, invoice.FailedJob{}, 10)
 	if err != nil || len(listed) != 4 {
 		t.Fatalf("%d listed, error %v", len(listed), err)
 	}
@@ -129,7 +129,7 @@ func TestReplayOfWhatHasChanged(t *testing.T) {
 		replays = append(replays, invoice.Replay{Failed: f, Job: job(t, "T7", func(j *invoice.Job) { j.Producer, j.IdempotencyKey = "cron", "K7" })})
 	}
 	for _, want := range [][]string{{"same"}, nil} {
-		sent, err := b.store.Replay(t.Context(), replays, invoice.Actor{Name: "a\x00da\xff"})
+		sent, err := b.store.Ledger.Replay(t.Context(), replays, invoice.Actor{Name: "a\x00da\xff"})
 		if err != nil || !slices.Equal(sent, want) {
 			t.Errorf("sent %v, error %v; want %v", sent, err, want)
 		}
@@ -140,7 +140,7 @@ func TestReplayOfWhatHasChanged(t *testing.T) {
 	if got := b.text(t, "SELECT string_agg(concat_ws(' ', job_id, actor, note, dispatch, outcome, reason), ',') FROM invoice_job_actions"); got != "same a\uFFFDda\uFFFD 0 failed currency: XYZ is not known" {
 		t.Errorf("on record: %s", got)
 	}
-	past, err := b.store.History(t.Context(), "", 10)
+	past, err := b.store.Reports.History(t.Context(), "", 10)
 	if err != nil || len(past) != 1 || past[0].CameTo != "accepted" || past[0].Outcome != "failed" {
 		t.Errorf("history %+v, error %v", past, err)
 	}
@@ -149,18 +149,18 @@ func TestReplayOfWhatHasChanged(t *testing.T) {
 func TestDismiss(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	if err := b.store.Record(t.Context(), end("a", invoice.Conflict, nil)); err != nil {
+	if err := b.store.Ledger.Record(t.Context(), end("a", invoice.Conflict, nil)); err != nil {
 		t.Fatal(err)
 	}
 	by := invoice.Actor{Name: "ada", Note: "credited"}
-	if err := b.store.Dismiss(t.Context(), "z", by); !errors.Is(err, postgres.ErrNoJob) {
+	if err := b.store.Ledger.Dismiss(t.Context(), "z", by); !errors.Is(err, postgres.ErrNoJob) {
 		t.Errorf("an unknown job: error %v", err)
 	}
-	if err := b.store.Dismiss(t.Context(), "a", by); err != nil {
+	if err := b.store.Ledger.Dismiss(t.Context(), "a", by); err != nil {
 		t.Error(err)
 	}
 	var other *postgres.StateError
-	if err := b.store.Dismiss(t.Context(), "a", by); !errors.As(err, &other) || other.State != "dismissed" {
+	if err := b.store.Ledger.Dismiss(t.Context(), "a", by); !errors.As(err, &other) || other.State != "dismissed" {
 		t.Errorf("a dismissed job: error %v", err)
 	}
 	if n := b.count(t, "SELECT count(*) FROM invoice_job_actions"); n != 1 {
@@ -174,7 +174,7 @@ func TestPruneGoesOn(t *testing.T) {
 	b := setup(t)
 	made := b.create(t, "first", job(t, "T1"))
 	for _, id := range []string{"b", "c", "d"} {
-		if err := b.store.Record(t.Context(), end(id, invoice.Duplicate, made)); err != nil {
+		if err := b.store.Ledger.Record(t.Context(), end(id, invoice.Duplicate, made)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -185,7 +185,7 @@ func TestPruneGoesOn(t *testing.T) {
 	for _, dryRun := range []bool{true, false} {
 		after, removed := int64(0), []int{}
 		for {
-			step, err := b.store.Prune(t.Context(), postgres.DuplicateAttempts, keep, after, 1, dryRun)
+			step, err := b.store.Ledger.Prune(t.Context(), postgres.DuplicateAttempts, keep, after, 1, dryRun)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -201,7 +201,7 @@ func TestPruneGoesOn(t *testing.T) {
 	if n := b.count(t, "SELECT count(*) FROM duplicate_attempts"); n != 1 {
 		t.Errorf("%d attempts are left", n)
 	}
-	if _, err := b.store.Prune(t.Context(), "invoices", keep, 0, 1, false); err == nil {
+	if _, err := b.store.Ledger.Prune(t.Context(), "invoices", keep, 0, 1, false); err == nil {
 		t.Error("invoices can be pruned")
 	}
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // Find implements [invoice.Store].
-func (s *Store) Find(ctx context.Context, transactionID, key string) (invoice.Existing, error) {
+func (s *Invoices) Find(ctx context.Context, transactionID, key string) (invoice.Existing, error) {
 	existing, err := find(s.db.WithContext(ctx), transactionID, key)
 	return existing, classify(err)
 }

@@ -43,14 +43,14 @@ func TestWhatIsFoundIsReplicatedBeforeItIsToldOf(t *testing.T) {
 	ofDirect := of("direct", invoice.Created, direct)
 	ofDirect.TransactionID = "T2"
 	again := of("again", invoice.Duplicate, made.Invoice)
-	if err := b.store.Record(t.Context(), again); err != nil {
+	if err := b.store.Ledger.Record(t.Context(), again); err != nil {
 		t.Fatal(err)
 	}
 	record := func(e invoice.End) func(context.Context) error {
-		return func(ctx context.Context) error { return b.store.Record(ctx, e) }
+		return func(ctx context.Context) error { return b.store.Ledger.Record(ctx, e) }
 	}
 	known := uuid.New()
-	accept := func(ctx context.Context) error { return b.store.Accept(ctx, known.String(), "default", payload) }
+	accept := func(ctx context.Context) error { return b.store.Ledger.Accept(ctx, known.String(), "default", payload) }
 
 	r.Cut(t)
 	for _, c := range []struct {
@@ -92,7 +92,7 @@ func TestWhatIsFoundIsReplicatedBeforeItIsToldOf(t *testing.T) {
 		t.Errorf("once the standbys are back: %v", err)
 	}
 	var gone *invoice.DismissedError
-	if err := b.store.Record(ctx, of(dismissed, invoice.Failed, nil)); !errors.As(err, &gone) {
+	if err := b.store.Ledger.Record(ctx, of(dismissed, invoice.Failed, nil)); !errors.As(err, &gone) {
 		t.Errorf("once the standbys are back: %v", err)
 	}
 	promoted := open(t, r.Promote(t), schema)

@@ -69,7 +69,7 @@ func (b *bench) togetherWith(t *testing.T, jobs map[string]*invoice.Job, in func
 			a.result, a.err = b.generator.Generate(ctx, request(b.id(jobID), j))
 		})
 	}
-	for b.store.Waiting() < len(jobs) {
+	for b.store.Invoices.Waiting() < len(jobs) {
 	}
 	close(mayCommit)
 	once.Wait()
@@ -94,7 +94,7 @@ func TestGroupSharesATransaction(t *testing.T) {
 			t.Errorf("%s: %+v", id, a)
 			continue
 		}
-		whole, err := b.store.Read(t.Context(), a.result.Invoice.ID)
+		whole, err := b.store.Invoices.Read(t.Context(), a.result.Invoice.ID)
 		if err != nil || whole.Content().Fingerprint() != jobs[id].Fingerprint() {
 			t.Errorf("%s: its invoice holds another one's content, or none: %v", id, err)
 		}
@@ -286,7 +286,7 @@ func TestGroupMemberGoesAway(t *testing.T) {
 		_, err := b.generator.Generate(ctx, request("second", job(t, "T2")))
 		gone <- err
 	}()
-	for b.store.Waiting() < 1 {
+	for b.store.Invoices.Waiting() < 1 {
 	}
 	cancel()
 	if err := <-gone; !errors.Is(err, invoice.ErrUnavailable) {
@@ -314,12 +314,12 @@ func TestDuplicatesTogether(t *testing.T) {
 		e.TransactionID = made.TransactionID
 		return e
 	}
-	if err := b.store.Record(t.Context(), of("foreign", two)); err != nil {
+	if err := b.store.Ledger.Record(t.Context(), of("foreign", two)); err != nil {
 		t.Fatal(err)
 	}
 	ends := []invoice.End{of("a", one), of("lost", &gone), of("b", two), of("foreign", one), of("c", one)}
 	want := []error{nil, invoice.ErrNotInvoiced, nil, invoice.ErrEnded, nil}
-	for i, err := range b.store.RecordTogether(t.Context(), ends) {
+	for i, err := range b.store.Ledger.RecordTogether(t.Context(), ends) {
 		if !errors.Is(err, want[i]) {
 			t.Errorf("%s: %v, want %v", ends[i].JobID, err, want[i])
 		}

@@ -15,7 +15,7 @@ type Holdings struct {
 type Watcher struct{ Worker, Queue string }
 
 // Holdings looks into the tables that are there.
-func (s *Store) Holdings(ctx context.Context) (Holdings, error) {
+func (s *Reports) Holdings(ctx context.Context) (Holdings, error) {
 	var h Holdings
 	for _, table := range []struct {
 		name  string
@@ -55,7 +55,7 @@ SELECT queue, holder, expires_at > clock_timestamp() FROM invoicer.ledger_queues
 	return h, classify(rows.Err())
 }
 
-func (s *Store) has(ctx context.Context, table string) (there bool, err error) {
+func (s *core) has(ctx context.Context, table string) (there bool, err error) {
 	err = s.sql.QueryRowContext(ctx, "SELECT to_regclass('invoicer."+table+"') IS NOT NULL").Scan(&there)
 	return there, classify(err)
 }

@@ -72,7 +72,7 @@ func sizeOf(d *invoice.Draft) int {
 // row become true in one transaction, or none of them does. Drafts that arrive while a transaction is under way share
 // the next one; whether one of them can't be written is nothing to the others. After the commit's reply was lost, it
 // finds out on a fresh connection what is true.
-func (s *Store) Insert(ctx context.Context, d *invoice.Draft) (invoice.Insertion, error) {
+func (s *Invoices) Insert(ctx context.Context, d *invoice.Draft) (invoice.Insertion, error) {
 	w := newWrite(ctx, d)
 	if err := s.lanes.pass(ctx, w); err != nil {
 		return invoice.Insertion{}, classify(err)
@@ -120,7 +120,7 @@ func (m manner) whenWriting() time.Duration {
 
 // write brings every member to its end, or tells it of its obstacle. Where the database refuses the group, its halves are
 // tried: so the draft that it refuses is soon alone, and the others are written together all the same.
-func (s *Store) write(ctx context.Context, group []*write, m manner) {
+func (s *Invoices) write(ctx context.Context, group []*write, m manner) {
 	defer func() {
 		if p := recover(); p != nil {
 			for _, w := range group {
@@ -159,7 +159,7 @@ func (s *Store) write(ctx context.Context, group []*write, m manner) {
 	}
 }
 
-func (s *Store) halve(ctx context.Context, group []*write, m manner) {
+func (s *Invoices) halve(ctx context.Context, group []*write, m manner) {
 	group = present(group)
 	s.write(ctx, group[:len(group)/2], m)
 	s.write(ctx, group[len(group)/2:], m)
@@ -206,7 +206,7 @@ func planted(group []*write) bool {
 // writes and commits. It decides about each member: its row is written, or inserted tells what exists, or err why it can't
 // be, or its obstacle who has to be waited for. An error of its own means that nothing is decided; after a [*commitError],
 // that nobody knows.
-func (s *Store) writeTogether(ctx context.Context, group []*write, m manner) error {
+func (s *Invoices) writeTogether(ctx context.Context, group []*write, m manner) error {
 	ctx, cancel := context.WithTimeout(ctx, s.options.StatementTimeout+s.options.LockTimeout)
 	defer cancel()
 	for _, w := range group {
@@ -269,7 +269,7 @@ func lockAndFind(ctx context.Context, f *flight, group []*write, m manner) (coun
 	return found, f.send(ctx)
 }
 
-func (s *Store) writeAndCommit(ctx context.Context, f *flight, rows []*write, locked counters, m manner) error {
+func (s *Invoices) writeAndCommit(ctx context.Context, f *flight, rows []*write, locked counters, m manner) error {
 	if limit := m.whenWriting(); limit < m.wait {
 		f.addLockTimeout(limit)
 	}

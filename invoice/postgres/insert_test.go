@@ -24,7 +24,7 @@ func TestInsertStoresWhatWasAsked(t *testing.T) {
 	if made.Number != "INV-000001" || made.ID == 0 || made.JobID != "job-1" {
 		t.Errorf("made %+v", made)
 	}
-	stored, err := b.store.Read(t.Context(), made.ID)
+	stored, err := b.store.Invoices.Read(t.Context(), made.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -332,7 +332,7 @@ func TestPeriods(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := invoice.NewGenerator(b.store, numbering)
+	g := invoice.NewGenerator(b.store.Invoices, numbering)
 	var got []string
 	for i, year := range []int{2010, 2011, 2010} {
 		id := fmt.Sprintf("T%d", i)

@@ -49,7 +49,7 @@ const (
 // In the lane of the free nobody waits for a counter. Counters that are held for a moment, which is normal where several
 // processes write to a series, are waited for in one lane together; each that is held for longer has a lane of its own.
 type lanes struct {
-	store     *Store
+	store     *Invoices
 	free      group[*write]
 	contended lane
 	blocked   lane
@@ -79,7 +79,7 @@ type lane struct {
 	notBefore time.Time // its next try
 }
 
-func newLanes(s *Store) *lanes {
+func newLanes(s *Invoices) *lanes {
 	l := &lanes{
 		store: s, routes: make(map[string]*route),
 		waiting: make(chan struct{}, max(1, s.options.MaxConns*3/10)), creating: make(chan struct{}, max(1, s.options.MaxConns/10)),
@@ -103,7 +103,7 @@ func (l *lanes) newGroup(do func(context.Context, []*write)) group[*write] {
 	return group[*write]{most: maxGroup, apart: (*write).apart, weigh: (*write).weigh, heaviest: maxBytes, do: do}
 }
 
-func (s *Store) waitAtMost(d time.Duration) time.Duration {
+func (s *Invoices) waitAtMost(d time.Duration) time.Duration {
 	return max(min(d, s.options.LockTimeout), time.Millisecond)
 }
 
@@ -277,7 +277,7 @@ func present(group []*write) []*write {
 }
 
 // sortOut deals with a group of which a member waited for too long.
-func (s *Store) sortOut(ctx context.Context, group []*write, m manner, waited *heldError) {
+func (s *Invoices) sortOut(ctx context.Context, group []*write, m manner, waited *heldError) {
 	switch {
 	case waited.writing && len(group) == 1:
 		group[0].obstacle = heldWrite

@@ -142,7 +142,7 @@ func TestManyHeldSeries(t *testing.T) {
 		all = append(all, b.ask(t, name, inSeries(name)))
 	}
 	const waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND wait_event_type = 'Lock'"
-	for b.count(t, waiting, b.schema) < min(b.store.MostWaiting(), 20) { // as many as there may be connections
+	for b.count(t, waiting, b.schema) < min(b.store.Invoices.MostWaiting(), 20) { // as many as there may be connections
 	}
 	for round := range 5 {
 		b.createAll(t, fmt.Sprintf("B%d", round), 20, inSeries("B"))
@@ -208,14 +208,14 @@ func TestBackInTheCommonLane(t *testing.T) {
 	if _, err := b.generator.Generate(t.Context(), request(b.id("A1"), job(t, "A1", inSeries("A")))); !errors.Is(err, invoice.ErrHeld) {
 		t.Fatalf("error %v, want ErrHeld", err)
 	}
-	if b.store.Detours() == 0 {
+	if b.store.Invoices.Detours() == 0 {
 		t.Error("nobody remembers what is held")
 	}
 	if err := tx.Rollback(); err != nil {
 		t.Fatal(err)
 	}
 	b.create(t, b.id("A1"), job(t, "A1", inSeries("A")))
-	if n := b.store.Detours(); n != 0 {
+	if n := b.store.Invoices.Detours(); n != 0 {
 		t.Errorf("%d things are still taken for held", n)
 	}
 }

@@ -59,7 +59,7 @@ func TestDoneStaysDone(t *testing.T) {
 		if step == invoice.Failed {
 			e.Invoice = nil
 		}
-		if err := b.store.Record(t.Context(), e); err != nil {
+		if err := b.store.Ledger.Record(t.Context(), e); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -67,7 +67,7 @@ func TestDoneStaysDone(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, o := range []invoice.Outcome{invoice.Failed, invoice.Conflict, invoice.Invalid} {
-		if err := b.store.Record(t.Context(), end("other", o, nil)); !errors.Is(err, invoice.ErrEnded) {
+		if err := b.store.Ledger.Record(t.Context(), end("other", o, nil)); !errors.Is(err, invoice.ErrEnded) {
 			t.Errorf("%s: error %v, want ErrEnded", o, err)
 		}
 	}
@@ -96,7 +96,7 @@ func TestDuplicateWaitsForAFailureOfTheSameJob(t *testing.T) {
 		}
 	}
 	recorded := make(chan error, 1)
-	go func() { recorded <- b.store.Record(t.Context(), end("other", invoice.Duplicate, made)) }()
+	go func() { recorded <- b.store.Ledger.Record(t.Context(), end("other", invoice.Duplicate, made)) }()
 	b.awaitBlocked(t)
 	if err := failing.Commit(); err != nil {
 		t.Fatal(err)

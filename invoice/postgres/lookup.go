@@ -83,7 +83,7 @@ type JobReport struct {
 
 // Lookup reads, in one snapshot, everything on record about a transaction; of duplicate attempts and jobs at most
 // limit each, the newest. An unknown transaction gives an empty report and no error.
-func (s *Store) Lookup(ctx context.Context, transactionID string, limit int) (*Report, error) {
+func (s *Reports) Lookup(ctx context.Context, transactionID string, limit int) (*Report, error) {
 	report := newReport()
 	report.TransactionID = &transactionID
 	err := s.snapshot(ctx, func(tx *gorm.DB) error {
@@ -100,7 +100,7 @@ func (s *Store) Lookup(ctx context.Context, transactionID string, limit int) (*R
 
 // LookupJob reads, in one snapshot, everything on record about a job, whatever its payload was, and the invoice of its
 // transaction. An unknown job gives an empty report and no error.
-func (s *Store) LookupJob(ctx context.Context, jobID string) (*Report, error) {
+func (s *Reports) LookupJob(ctx context.Context, jobID string) (*Report, error) {
 	report := newReport()
 	err := s.snapshot(ctx, func(tx *gorm.DB) error {
 		if err := report.readAttempts(tx, "job_id = ?", jobID, 1); err != nil {
@@ -132,7 +132,7 @@ UNION SELECT transaction_id FROM invoicer.duplicate_attempts WHERE job_id = ?`, 
 	return report, classify(err)
 }
 
-func (s *Store) snapshot(ctx context.Context, read func(tx *gorm.DB) error) error {
+func (s *core) snapshot(ctx context.Context, read func(tx *gorm.DB) error) error {
 	return s.db.WithContext(ctx).Transaction(read, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
 }
 
@@ -196,7 +196,7 @@ type Counts struct {
 }
 
 // Counts reads how many jobs have ended, and how.
-func (s *Store) Counts(ctx context.Context) (Counts, error) {
+func (s *Reports) Counts(ctx context.Context) (Counts, error) {
 	var c Counts
 	err := s.db.WithContext(ctx).Raw(`SELECT (SELECT count(*) FROM invoicer.invoices) AS invoices,
 (SELECT count(*) FROM invoicer.duplicate_attempts) AS duplicates,
@@ -205,11 +205,11 @@ func (s *Store) Counts(ctx context.Context) (Counts, error) {
 }
 
 // Tallies sums the stored documents by kind and currency.
-func (s *Store) Tallies(ctx context.Context) ([]Tally, error) {
+func (s *Reports) Tallies(ctx context.Context) ([]Tally, error) {
 	var t []Tally
 	err := s.db.WithContext(ctx).Raw(`SELECT kind, currency, count(*) AS documents, sum(total_minor)::text AS total_minor
 FROM invoicer.invoices GROUP BY kind, currency ORDER BY kind DESC, currency`).Scan(&t).Error
 	return t, classify(err)
 }
 
-var _ invoice.Store = (*Store)(nil)
+var _ invoice.Store = (*Invoices)(nil)

@@ -12,16 +12,16 @@ import (
 )
 
 // Nonces reads what the workers of this database have written last about owning queues.
-func (s *Store) Nonces(ctx context.Context) (invoice.Nonces, error) {
+func (s *DB) Nonces(ctx context.Context) (invoice.Nonces, error) {
 	return s.nonces(ctx, `
 SELECT i.id::text, array_to_string(n.nonces, ','), extract(epoch FROM clock_timestamp() - n.renewed_at)
 FROM invoicer.database_identity i, invoicer.queue_nonces n`)
 }
 
-// RenewNonce is [Store.Nonces], after a new value was written, unless a worker has written one less than a second ago: so
+// RenewNonce is [DB.Nonces], after a new value was written, unless a worker has written one less than a second ago: so
 // many workers write no more than one does. Nobody waits for the disk or a standby: a value that a crash loses is one that
 // a copy hasn't got either.
-func (s *Store) RenewNonce(ctx context.Context) (invoice.Nonces, error) {
+func (s *DB) RenewNonce(ctx context.Context) (invoice.Nonces, error) {
 	n, err := s.nonces(ctx, `
 WITH renewed AS (
     UPDATE invoicer.queue_nonces SET nonces = (gen_random_uuid() || nonces)[1:16], renewed_at = clock_timestamp()
@@ -39,7 +39,7 @@ SELECT i.id::text, array_to_string(latest.nonces, ','), extract(epoch FROM lates
 	return n, err
 }
 
-func (s *Store) nonces(ctx context.Context, query string) (invoice.Nonces, error) {
+func (s *DB) nonces(ctx context.Context, query string) (invoice.Nonces, error) {
 	var n invoice.Nonces
 	var latest string
 	var seconds float64

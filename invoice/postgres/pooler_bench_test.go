@@ -29,7 +29,7 @@ func BenchmarkPooler(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			g := invoice.NewGenerator(store, numbering)
+			g := invoice.NewGenerator(store.Invoices, numbering)
 			b.SetParallelism(64)
 			b.RunParallel(func(p *testing.PB) {
 				for p.Next() {

@@ -133,7 +133,7 @@ func TestWritesDontTrustASession(t *testing.T) {
 	}
 	done := make(chan error, 1)
 	go func() {
-		done <- store.Record(t.Context(), invoice.End{
+		done <- store.Ledger.Record(t.Context(), invoice.End{
 			JobID: "j", TransactionID: "T1", IdempotencyKey: "T1", Outcome: invoice.Duplicate, Reason: invoice.AlreadyInvoiced, Invoice: made,
 			Worker: "w", Attempts: 1, Queue: "default", Payload: []byte("{}"),
 		})
@@ -160,7 +160,7 @@ func TestPreparedStatementsBehindAPooler(t *testing.T) {
 	var err error
 	for range 2 {
 		store := b.open(t, func(o *postgres.Options) { o.URL = pooler.URL + "&default_query_exec_mode=cache_statement" })
-		_, err = store.Find(t.Context(), "T1", "T1")
+		_, err = store.Invoices.Find(t.Context(), "T1", "T1")
 	}
 	if !errors.Is(err, invoice.ErrUnavailable) || !postgres.Lasting(err) || !strings.Contains(err.Error(), "take default_query_exec_mode out of database.url") {
 		t.Errorf("Find: %v", err)

@@ -51,7 +51,7 @@ var needs = []struct{ kind, name, privileges string }{
 
 // Probe finds out whether a worker could work: that the database takes writes, and that everything that the work needs is
 // there and allowed. It returns an [*UnfitError] that names all that isn't, and what to do; or what went wrong in asking.
-func (s *Store) Probe(ctx context.Context) error {
+func (s *DB) Probe(ctx context.Context) error {
 	var kinds, names, privileges []string
 	for _, n := range needs {
 		for privilege := range strings.FieldsSeq(n.privileges) {
@@ -95,7 +95,7 @@ ORDER BY place`,
 
 // ProbeCommit commits something small, and waits for it as the end of a job waits for its own commit: for the disk, and for
 // a standby where replication is synchronous. It returns an [*UnfitError] if the commit isn't confirmed before ctx ends.
-func (s *Store) ProbeCommit(ctx context.Context) error {
+func (s *DB) ProbeCommit(ctx context.Context) error {
 	_, err := s.sql.ExecContext(ctx, "SELECT pg_logical_emit_message(true, 'invoicer', '')")
 	var unreplicated *unreplicatedError
 	if errors.As(err, &unreplicated) || err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {

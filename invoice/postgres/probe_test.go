@@ -45,7 +45,7 @@ func TestProbe(t *testing.T) {
 	}
 }
 
-func openStore(t *testing.T, url string) *postgres.Store {
+func openStore(t *testing.T, url string) *postgres.DB {
 	t.Helper()
 	store, err := postgres.Open(postgres.Options{URL: url})
 	if err != nil {

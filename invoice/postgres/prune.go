@@ -64,7 +64,7 @@ type Pruned struct {
 // Prune goes through the next rows, by their ids, and prunes those that are older, by the database's clock, than they are
 // kept. In a dry run it only counts them, as if the kinds before had been pruned. Each batch takes a bounded time, whether
 // there is anything to prune in it or not.
-func (s *Store) Prune(ctx context.Context, what Prunable, keep Retention, after int64, limit int, dryRun bool) (Pruned, error) {
+func (s *Ledger) Prune(ctx context.Context, what Prunable, keep Retention, after int64, limit int, dryRun bool) (Pruned, error) {
 	p, err := what.pruning(keep)
 	if err != nil {
 		return Pruned{}, err

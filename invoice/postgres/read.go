@@ -11,7 +11,7 @@ import (
 )
 
 // Read implements [invoice.Store].
-func (s *Store) Read(ctx context.Context, invoiceID int64) (*invoice.Invoice, error) {
+func (s *Invoices) Read(ctx context.Context, invoiceID int64) (*invoice.Invoice, error) {
 	// All three statements in one snapshot would buy nothing: what they read is immutable.
 	db := s.db.WithContext(ctx)
 	whole, err := s.readInvoice(ctx, invoiceID)
@@ -53,7 +53,7 @@ FROM invoicer.invoice_lines WHERE invoice_id = ? ORDER BY position`, invoiceID).
 	return whole, nil
 }
 
-func (s *Store) readInvoice(ctx context.Context, id int64) (*invoice.Invoice, error) {
+func (s *Invoices) readInvoice(ctx context.Context, id int64) (*invoice.Invoice, error) {
 	whole := &invoice.Invoice{Ref: invoice.Ref{ID: id}}
 	var metadata []byte
 	query := `SELECT invoice_number, transaction_id, idempotency_key, job_id, fingerprint, series, period, kind, number,

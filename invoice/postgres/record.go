@@ -27,7 +27,7 @@ import (
 //     not by this number, or as another job's than the end says;
 //   - [invoice.ErrEnded] when the job id stands for an end already that this one can't join: a bad end is reported of a job
 //     that ended well, or the id was used for another transaction.
-func (s *Store) Record(ctx context.Context, e invoice.End) error {
+func (s *Ledger) Record(ctx context.Context, e invoice.End) error {
 	switch e.Outcome {
 	case invoice.Created, invoice.Duplicate:
 		return s.recordGood(ctx, e)
@@ -66,7 +66,7 @@ const (
 
 // stormAfter returns how many duplicates are expected after these: a quarter more, if most of these are of one invoice,
 // and never more than there are callers.
-func (s *Store) stormAfter(gone []*goodEnd) int {
+func (s *Ledger) stormAfter(gone []*goodEnd) int {
 	of := make(map[int64]int)
 	for _, d := range gone {
 		of[d.end.Invoice.ID]++
@@ -79,7 +79,7 @@ func (s *Store) stormAfter(gone []*goodEnd) int {
 	return 0
 }
 
-func (s *Store) recordGood(ctx context.Context, e invoice.End) error {
+func (s *Ledger) recordGood(ctx context.Context, e invoice.End) error {
 	g := &goodEnd{end: e}
 	if err := s.goodEnds.join(ctx, g); err != nil {
 		return classify(err)
@@ -88,7 +88,7 @@ func (s *Store) recordGood(ctx context.Context, e invoice.End) error {
 }
 
 // writeGoodEnds records a group in one statement. Where the database refuses it, its halves are tried.
-func (s *Store) writeGoodEnds(ctx context.Context, group []*goodEnd) {
+func (s *Ledger) writeGoodEnds(ctx context.Context, group []*goodEnd) {
 	ctx, cancel := context.WithTimeout(ctx, s.options.StatementTimeout)
 	defer cancel()
 	err := s.writeGoodEndsTogether(ctx, group)
@@ -104,7 +104,7 @@ func (s *Store) writeGoodEnds(ctx context.Context, group []*goodEnd) {
 	}
 }
 
-func (s *Store) writeGoodEndsTogether(ctx context.Context, group []*goodEnd) error {
+func (s *Ledger) writeGoodEndsTogether(ctx context.Context, group []*goodEnd) error {
 	var jobIDs, outcomes, transactionIDs, keys, invoiceIDs, invoiced, fingerprints, numbers, reasons, producers, workers, attempts, digests, ledgerOnly array
 	for _, g := range group {
 		e := &g.end

@@ -14,7 +14,7 @@ import (
 func (b *bench) accepted(t *testing.T, payload, state string) string {
 	t.Helper()
 	id := uuid.NewString()
-	if err := b.store.Accept(t.Context(), id, "default", []byte(payload)); err != nil {
+	if err := b.store.Ledger.Accept(t.Context(), id, "default", []byte(payload)); err != nil {
 		t.Fatal(err)
 	}
 	switch state {
@@ -65,7 +65,7 @@ func TestNoEndIsRecordedOfAnAlteredJob(t *testing.T) {
 				e := end(jobID, o, made)
 				e.TransactionID, e.Payload = "T2", encoded(t, job(t, "T2"))
 				var altered *invoice.AlteredError
-				if err := b.store.Record(t.Context(), e); !errors.As(err, &altered) || string(altered.Payload) != payload || altered.JobID != jobID {
+				if err := b.store.Ledger.Record(t.Context(), e); !errors.As(err, &altered) || string(altered.Payload) != payload || altered.JobID != jobID {
 					t.Fatalf("error %v", err)
 				}
 				if after := b.ledger(t); after != before {
@@ -84,7 +84,7 @@ func TestAFailureLeavesWhatWasAccepted(t *testing.T) {
 	jobID := b.accepted(t, payload, "enqueued")
 	e := end(jobID, invoice.Failed, nil)
 	e.Payload, e.Producer, e.IdempotencyKey, e.Queue = []byte(payload), "somebody", "else", "elsewhere"
-	if err := b.store.Record(t.Context(), e); err != nil {
+	if err := b.store.Ledger.Record(t.Context(), e); err != nil {
 		t.Fatal(err)
 	}
 	if got := b.text(t, "SELECT concat_ws(' ', state, outcome, idempotency_key, producer, queue, attempts) FROM invoice_jobs WHERE payload = $1", payload); got != "failed failed T1 shop default 3" {
@@ -100,7 +100,7 @@ func TestABadEndNeedsNoTransaction(t *testing.T) {
 	jobID := b.accepted(t, payload, "enqueued")
 	e := end(jobID, invoice.Invalid, nil)
 	e.Payload, e.TransactionID, e.IdempotencyKey = []byte(payload), "", ""
-	if err := b.store.Record(t.Context(), e); err != nil {
+	if err := b.store.Ledger.Record(t.Context(), e); err != nil {
 		t.Fatal(err)
 	}
 	if got := b.text(t, "SELECT concat_ws(' ', job_id, state, transaction_id) FROM invoice_jobs"); got != jobID+" failed T1" {
@@ -128,7 +128,7 @@ func TestAGoodEndNamesItsInvoice(t *testing.T) {
 	} {
 		forged := *made
 		c.change(&forged)
-		if err := b.store.Record(t.Context(), end(c.jobID, c.outcome, &forged)); !errors.Is(err, invoice.ErrNotInvoiced) {
+		if err := b.store.Ledger.Record(t.Context(), end(c.jobID, c.outcome, &forged)); !errors.Is(err, invoice.ErrNotInvoiced) {
 			t.Errorf("%s: error %v, want ErrNotInvoiced", name, err)
 		}
 	}
@@ -155,7 +155,7 @@ func TestGoodEndsTogether(t *testing.T) {
 	ends[1].Payload = append(ends[1].Payload, ' ')
 	ends[4].LedgerOnly = true
 	ends[5].Outcome, ends[5].Reason = invoice.Created, ""
-	errs := b.store.RecordTogether(t.Context(), ends)
+	errs := b.store.Ledger.RecordTogether(t.Context(), ends)
 	var altered *invoice.AlteredError
 	var dismissed *invoice.DismissedError
 	if errs[0] != nil || !errors.As(errs[1], &altered) || !errors.As(errs[2], &dismissed) || errs[3] != nil || !errors.Is(errs[4], invoice.ErrNotAccepted) || errs[5] != nil {
@@ -176,7 +176,7 @@ func TestDismissedAndRestored(t *testing.T) {
 	asked := job(t, "T1")
 	jobID := b.accepted(t, string(encoded(t, asked)), "failed")
 	by := invoice.Actor{Name: "ada", Note: "credited by hand"}
-	if err := b.store.Dismiss(t.Context(), jobID, by); err != nil {
+	if err := b.store.Ledger.Dismiss(t.Context(), jobID, by); err != nil {
 		t.Fatal(err)
 	}
 	before := b.ledger(t)
@@ -185,7 +185,7 @@ func TestDismissedAndRestored(t *testing.T) {
 		e := end(jobID, o, made)
 		e.Payload = encoded(t, asked)
 		var dismissed *invoice.DismissedError
-		if err := b.store.Record(t.Context(), e); !errors.As(err, &dismissed) || dismissed.JobID != jobID {
+		if err := b.store.Ledger.Record(t.Context(), e); !errors.As(err, &dismissed) || dismissed.JobID != jobID {
 			t.Errorf("%s: error %v", o, err)
 		}
 	}
@@ -198,11 +198,11 @@ func TestDismissedAndRestored(t *testing.T) {
 	if after := b.ledger(t); after != before {
 		t.Errorf("before: %s\nafter: %s", before, after)
 	}
-	if err := b.store.Restore(t.Context(), jobID, invoice.Actor{Name: "grace"}); err != nil {
+	if err := b.store.Ledger.Restore(t.Context(), jobID, invoice.Actor{Name: "grace"}); err != nil {
 		t.Fatal(err)
 	}
 	var past []map[string]any
-	history, err := b.store.History(t.Context(), jobID, 9)
+	history, err := b.store.Reports.History(t.Context(), jobID, 9)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +214,7 @@ func TestDismissedAndRestored(t *testing.T) {
 	}
 	e := end(jobID, invoice.Duplicate, made)
 	e.Payload = encoded(t, asked)
-	if err := b.store.Record(t.Context(), e); err != nil {
+	if err := b.store.Ledger.Record(t.Context(), e); err != nil {
 		t.Error(err)
 	}
 }
@@ -234,7 +234,7 @@ func TestADismissalWaitsForARunUnderWay(t *testing.T) {
 		t.Fatal(err)
 	}
 	dismissed := make(chan error, 1)
-	go func() { dismissed <- b.store.Dismiss(t.Context(), jobID, invoice.Actor{Name: "ada", Note: "n"}) }()
+	go func() { dismissed <- b.store.Ledger.Dismiss(t.Context(), jobID, invoice.Actor{Name: "ada", Note: "n"}) }()
 	b.awaitBlocked(t)
 	if _, err := tx.ExecContext(t.Context(), "UPDATE invoice_jobs SET state = 'enqueued', outcome = NULL, reason = NULL"); err != nil {
 		t.Fatal(err)

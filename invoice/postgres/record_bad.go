@@ -26,7 +26,7 @@ func matching(transaction, digest string) string {
 }
 
 // recordBad writes down that a job failed. What the ledger has accepted stays in its row as it is.
-func (s *Store) recordBad(ctx context.Context, e invoice.End) error {
+func (s *Ledger) recordBad(ctx context.Context, e invoice.End) error {
 	detail := storable(e.Detail)
 	sum := digest(e.Payload)
 	if size := len(e.Payload); size > keptPayload {

@@ -31,7 +31,7 @@ func TestRecordDuplicateOnce(t *testing.T) {
 	b := setup(t)
 	made := b.create(t, "first", job(t, "T1"))
 	for range 3 {
-		if err := b.store.Record(t.Context(), end("second", invoice.Duplicate, made)); err != nil {
+		if err := b.store.Ledger.Record(t.Context(), end("second", invoice.Duplicate, made)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -54,7 +54,7 @@ func TestRecordAgainstAnInvoiceThatIsNotThere(t *testing.T) {
 	changed.Fingerprint = "v1:0"
 	for name, i := range map[string]*invoice.Ref{"gone": &gone, "another transaction's": &foreign, "other content": &changed} {
 		for _, o := range []invoice.Outcome{invoice.Duplicate, invoice.Created} {
-			if err := b.store.Record(t.Context(), end("second", o, i)); !errors.Is(err, invoice.ErrNotInvoiced) {
+			if err := b.store.Ledger.Record(t.Context(), end("second", o, i)); !errors.Is(err, invoice.ErrNotInvoiced) {
 				t.Errorf("%s, %s: error %v, want ErrNotInvoiced", name, o, err)
 			}
 		}
@@ -75,7 +75,7 @@ func TestRecordFailed(t *testing.T) {
 			e := end("job", invoice.Invalid, nil)
 			e.Payload, e.Detail = payload, "bad \x00 \xff detail"
 			for range 2 {
-				if err := b.store.Record(t.Context(), e); err != nil {
+				if err := b.store.Ledger.Record(t.Context(), e); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -101,7 +101,7 @@ func TestRecordFollowsTheJob(t *testing.T) {
 	}
 	record := func(jobID string, o invoice.Outcome, made *invoice.Ref) {
 		t.Helper()
-		if err := b.store.Record(t.Context(), end(jobID, o, made)); err != nil {
+		if err := b.store.Ledger.Record(t.Context(), end(jobID, o, made)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -117,7 +117,7 @@ func TestRecordFollowsTheJob(t *testing.T) {
 	}
 	for _, jobID := range []string{"maker", "other"} {
 		before := state(jobID)
-		if err := b.store.Record(t.Context(), end(jobID, invoice.Failed, nil)); !errors.Is(err, invoice.ErrEnded) {
+		if err := b.store.Ledger.Record(t.Context(), end(jobID, invoice.Failed, nil)); !errors.Is(err, invoice.ErrEnded) {
 			t.Errorf("a late report of %s: error %v, want ErrEnded", jobID, err)
 		}
 		if got := state(jobID); got != before {
@@ -134,7 +134,7 @@ func TestLateFailureOfAnOlderDispatch(t *testing.T) {
 		t.Run(state, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
-			if err := b.store.Record(t.Context(), end("late", invoice.Failed, nil)); err != nil {
+			if err := b.store.Ledger.Record(t.Context(), end("late", invoice.Failed, nil)); err != nil {
 				t.Fatal(err)
 			}
 			change := "UPDATE invoice_jobs SET state = 'dismissed'"
@@ -144,7 +144,7 @@ func TestLateFailureOfAnOlderDispatch(t *testing.T) {
 			if _, err := b.db.ExecContext(t.Context(), change); err != nil {
 				t.Fatal(err)
 			}
-			err := b.store.Record(t.Context(), end("late", invoice.Failed, nil))
+			err := b.store.Ledger.Record(t.Context(), end("late", invoice.Failed, nil))
 			if dismissed := new(invoice.DismissedError); errors.As(err, &dismissed) != (state == "dismissed") || err != nil && state == "accepted" {
 				t.Errorf("a late report: %v", err)
 			}
@@ -160,12 +160,12 @@ func TestNoBadEndAfterAGoodOne(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	made := b.create(t, "maker", job(t, "T1"))
-	if err := b.store.Record(t.Context(), end("other", invoice.Duplicate, made)); err != nil {
+	if err := b.store.Ledger.Record(t.Context(), end("other", invoice.Duplicate, made)); err != nil {
 		t.Fatal(err)
 	}
 	for _, jobID := range []string{"maker", "other"} {
 		for _, o := range []invoice.Outcome{invoice.Failed, invoice.Conflict, invoice.Invalid} {
-			if err := b.store.Record(t.Context(), end(jobID, o, nil)); !errors.Is(err, invoice.ErrEnded) {
+			if err := b.store.Ledger.Record(t.Context(), end(jobID, o, nil)); !errors.Is(err, invoice.ErrEnded) {
 				t.Errorf("%s of %s: error %v, want ErrEnded", o, jobID, err)
 			}
 		}
@@ -187,7 +187,7 @@ func TestMissingTablesAreAnOutage(t *testing.T) {
 	if _, err := b.generator.Generate(t.Context(), request("job", job(t, "T1"))); !errors.Is(err, invoice.ErrUnavailable) {
 		t.Errorf("insert: error %v, want ErrUnavailable", err)
 	}
-	if err := b.store.Record(t.Context(), end("job", invoice.Failed, nil)); !errors.Is(err, invoice.ErrUnavailable) {
+	if err := b.store.Ledger.Record(t.Context(), end("job", invoice.Failed, nil)); !errors.Is(err, invoice.ErrUnavailable) {
 		t.Errorf("record: error %v, want ErrUnavailable", err)
 	}
 	gone := b.open(t, func(o *postgres.Options) { o.URL = strings.Replace(o.URL, "/invoicer?", "/no_such_database?", 1) })

@@ -21,7 +21,7 @@ type Lacking struct {
 
 // Lacking compares what the store's role may do with what a piece of work needs. What isn't there counts as allowed: that is
 // another error.
-func (s *Store) Lacking(ctx context.Context, needs []Right) (Lacking, error) {
+func (s *DB) Lacking(ctx context.Context, needs []Right) (Lacking, error) {
 	var l Lacking
 	var database string
 	err := s.sql.QueryRowContext(ctx, `

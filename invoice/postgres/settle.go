@@ -18,7 +18,7 @@ const replicated = "pg_logical_emit_message(true, 'invoicer', '')"
 // settle finds out what became of a commit whose reply was lost. While nobody can tell, the answer is
 // [invoice.ErrUnavailable]: the next attempt waits for the counter, which an unfinished commit still holds, and then
 // sees what is true.
-func (s *Store) settle(ctx context.Context, group []*write, lost *commitError) {
+func (s *Invoices) settle(ctx context.Context, group []*write, lost *commitError) {
 	if answered(lost) {
 		for _, w := range group {
 			w.err = lost

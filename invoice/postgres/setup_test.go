@@ -26,7 +26,7 @@ func TestMain(m *testing.M) { sandboxtest.Main(m) }
 type bench struct {
 	url, schema string
 	way         string // to the database, for the store
-	store       *postgres.Store
+	store       *postgres.DB
 	generator   *invoice.Generator
 	db          *sql.DB
 }
@@ -44,7 +44,7 @@ func setup(t *testing.T, change ...func(*postgres.Options)) *bench {
 }
 
 // open opens one more store on the same schema.
-func (b *bench) open(t *testing.T, change ...func(*postgres.Options)) *postgres.Store {
+func (b *bench) open(t *testing.T, change ...func(*postgres.Options)) *postgres.DB {
 	t.Helper()
 	o := postgres.Options{URL: named(b.way, b.schema), Schema: b.schema}
 	for _, f := range change {
@@ -71,13 +71,13 @@ func named(url, name string) string {
 	return url + separator + "application_name=" + name
 }
 
-func generator(t *testing.T, store *postgres.Store) *invoice.Generator {
+func generator(t *testing.T, store *postgres.DB) *invoice.Generator {
 	t.Helper()
 	numbering, err := invoice.NewNumbering(invoice.NumberingOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return invoice.NewGenerator(store, numbering)
+	return invoice.NewGenerator(store.Invoices, numbering)
 }
 
 func open(t *testing.T, url, schema string) *sql.DB {

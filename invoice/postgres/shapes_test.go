@@ -46,7 +46,7 @@ func TestStoredSums(t *testing.T) {
 			if got := b.text(t, "SELECT coalesce(string_agg(tax_percent || ':' || net_minor || ':' || tax_minor, ',' ORDER BY tax_percent), '') FROM invoice_taxes"); got != c.taxes {
 				t.Errorf("taxes: %s, want %s", got, c.taxes)
 			}
-			stored, err := b.store.Read(t.Context(), made.ID)
+			stored, err := b.store.Invoices.Read(t.Context(), made.ID)
 			if err != nil || stored.Content().Fingerprint() != made.Fingerprint {
 				t.Errorf("the fingerprint can't be computed again (%v)", err)
 			}

@@ -2,8 +2,9 @@
 // invoice for a transaction, a number twice, a gap, a changed invoice — is refused by the database itself; this
 // package makes sure that it is never asked for, and tells the refusals apart when another process was first.
 //
-// The central type is [Store]: [Store.Insert] writes, [Store.Find] and [Store.Content] read, [Store.Record] writes
-// down how a job ended. They are safe for concurrent use, and each may be called again after any error.
+// A [DB] is opened once, and has three parts: [Invoices] writes and reads them, [Ledger] has the accepted jobs and how jobs
+// ended, [Reports] reads what people are shown. All are safe for concurrent use, and each call may be made again after any
+// error.
 package postgres
 
 import (
@@ -17,7 +18,7 @@ import (
 	"gorm.io/gorm/logger"
 )
 
-// Options say where the store is and how long it may wait. Zero values mean the defaults.
+// Options say where the database is and how long it may wait. Zero values mean the defaults.
 type Options struct {
 	// URL is anything that pgx understands. Required.
 	URL string
@@ -64,20 +65,43 @@ func (o *Options) setDefaults() {
 	}
 }
 
-// A Store is one schema of one Postgres database.
-type Store struct {
+// A DB is one schema of one Postgres database, and what is kept in it.
+type DB struct {
+	*core
+
+	Invoices *Invoices
+	Ledger   *Ledger
+	Reports  *Reports
+}
+
+// Invoices are the committed invoices and credit notes, and the counters of their series.
+type Invoices struct {
+	*core
+
+	lanes   *lanes
+	writing *writing
+}
+
+// A Ledger has every accepted job, and how each job ended.
+type Ledger struct {
+	*core
+
+	goodEnds group[*goodEnd]
+}
+
+// Reports tell people what is on record. They change nothing.
+type Reports struct{ *core }
+
+// A core is what all parts of a database work with.
+type core struct {
 	db      *gorm.DB
 	sql     *sql.DB
 	opener  *connector
 	options Options
-
-	lanes    *lanes
-	writing  *writing
-	goodEnds group[*goodEnd]
 }
 
-// Open prepares a store. It opens no connection: the first call that needs one does.
-func Open(o Options) (*Store, error) {
+// Open prepares a database. It opens no connection: the first call that needs one does.
+func Open(o Options) (*DB, error) {
 	o.setDefaults()
 	opener, err := newConnector(o)
 	if err != nil {
@@ -89,10 +113,15 @@ func Open(o Options) (*Store, error) {
 	}
 	// A pooler may reserve one of the server's sessions for each of our connections.
 	opener.met = func() { pool.SetConnMaxIdleTime(time.Second) }
-	s := &Store{db: db, sql: pool, opener: opener, options: o, writing: newWriting()}
-	s.lanes = newLanes(s)
-	s.goodEnds = group[*goodEnd]{most: maxGroup, apart: (*goodEnd).apart, weigh: func(*goodEnd) int { return 0 }, do: s.writeGoodEnds, storm: s.stormAfter, patience: stormPatience}
-	return s, nil
+	shared := &core{db: db, sql: pool, opener: opener, options: o}
+	invoices := &Invoices{core: shared, writing: newWriting()}
+	invoices.lanes = newLanes(invoices)
+	ledger := &Ledger{core: shared}
+	ledger.goodEnds = group[*goodEnd]{
+		most: maxGroup, apart: (*goodEnd).apart, weigh: func(*goodEnd) int { return 0 }, do: ledger.writeGoodEnds,
+		storm: ledger.stormAfter, patience: stormPatience,
+	}
+	return &DB{core: shared, Invoices: invoices, Ledger: ledger, Reports: &Reports{shared}}, nil
 }
 
 func connect(opener *connector, maxConns int) (*sql.DB, *gorm.DB, error) {
@@ -112,7 +141,7 @@ func connect(opener *connector, maxConns int) (*sql.DB, *gorm.DB, error) {
 }
 
 // fresh runs f on a connection that nothing has been sent over before.
-func (s *Store) fresh(f func(*gorm.DB) error) error {
+func (s *core) fresh(f func(*gorm.DB) error) error {
 	pool, db, err := connect(s.opener, 1)
 	if err != nil {
 		return err
@@ -123,7 +152,7 @@ func (s *Store) fresh(f func(*gorm.DB) error) error {
 
 // autocommit runs one statement that commits by itself. Behind a pooler, which may have any settings of somebody else's, it
 // is a transaction of its own.
-func (s *Store) autocommit(ctx context.Context, run func(*gorm.DB) error) error {
+func (s *core) autocommit(ctx context.Context, run func(*gorm.DB) error) error {
 	if !s.opener.known.Load() {
 		if err := s.sql.PingContext(ctx); err != nil {
 			return err
@@ -136,14 +165,14 @@ func (s *Store) autocommit(ctx context.Context, run func(*gorm.DB) error) error 
 }
 
 // Close closes every connection.
-func (s *Store) Close() error { return s.sql.Close() }
+func (s *DB) Close() error { return s.sql.Close() }
 
 // Ping makes sure that the database answers.
-func (s *Store) Ping(ctx context.Context) error { return classify(s.sql.PingContext(ctx)) }
+func (s *DB) Ping(ctx context.Context) error { return classify(s.sql.PingContext(ctx)) }
 
 // DatabaseID is the identity that this database keeps through backups and restores; it keeps two databases apart that
 // use the same Redis. A database whose encoding can't hold every text is refused.
-func (s *Store) DatabaseID(ctx context.Context) (string, error) {
+func (s *DB) DatabaseID(ctx context.Context) (string, error) {
 	var id, encoding string
 	row := s.db.WithContext(ctx).Raw("SELECT id::text, current_setting('server_encoding') FROM invoicer.database_identity").Row()
 	if err := row.Scan(&id, &encoding); err != nil {

@@ -129,13 +129,13 @@ func TestStormHasPatience(t *testing.T) {
 func TestStormOfDuplicates(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(o *postgres.Options) { o.Callers = 40 })
-	b.store.SetPatience(time.Hour)
+	b.store.Ledger.SetPatience(time.Hour)
 	made := b.create(t, "one", job(t, "T1"))
 	record := func(from, to int) *sync.WaitGroup {
 		var all sync.WaitGroup
 		for i := from; i < to; i++ {
 			all.Go(func() {
-				if err := b.store.Record(t.Context(), end(fmt.Sprintf("job-%d", i), invoice.Duplicate, made)); err != nil {
+				if err := b.store.Ledger.Record(t.Context(), end(fmt.Sprintf("job-%d", i), invoice.Duplicate, made)); err != nil {
 					t.Error(err)
 				}
 			})
@@ -158,12 +158,12 @@ func TestStormOfDuplicates(t *testing.T) {
 		}
 	}
 	waiting := func(n int) {
-		for b.store.DuplicatesWaiting() != n {
+		for b.store.Ledger.DuplicatesWaiting() != n {
 		}
 	}
 	releaseFirst, releaseSecond := hold("job-0"), hold("job-1")
 	one := record(0, 1)
-	for !b.store.Recording() {
+	for !b.store.Ledger.Recording() {
 	}
 	waiting(0)
 	storm := record(1, 17)
@@ -202,7 +202,7 @@ func TestStorm(t *testing.T) {
 		{append(few, 7, 1, 2, 3, 4, 5, 6, 8, 9), 0},
 		{slices.Repeat([]int64{7}, 40), 20}, // there are no more callers
 	} {
-		if got := store.Storm(one.of...); got != one.want {
+		if got := store.Ledger.Storm(one.of...); got != one.want {
 			t.Errorf("after duplicates of %v, %d are expected, want %d", one.of, got, one.want)
 		}
 	}

@@ -110,7 +110,7 @@ func (w *writing) parameters(group []*write, locked counters) ([]any, error) {
 // addWrite adds the statement that writes all that belongs to the members: invoices, lines, taxes, counters, and the ends
 // of the ledger's rows, where their jobs have one. Once it is answered, it sets the ids of the invoices made, and calls
 // written.
-func (s *Store) addWrite(f *flight, group []*write, locked counters, written func()) error {
+func (s *Invoices) addWrite(f *flight, group []*write, locked counters, written func()) error {
 	parameters, err := s.writing.parameters(group, locked)
 	if err != nil {
 		return err

@@ -56,7 +56,7 @@ func TestNothingIsRelayedIntoOthersQueues(t *testing.T) {
 	b.accept(t, 1, 300)
 	b.exec(t, "UPDATE invoice_jobs SET queue = $1", theirs)
 	b.accept(t, 301, 310)
-	owners, outbox := &ownedElsewhere{queue: theirs}, &claiming{Outbox: b.store, vain: make(chan struct{})}
+	owners, outbox := &ownedElsewhere{queue: theirs}, &claiming{Outbox: b.store.Ledger, vain: make(chan struct{})}
 	told := b.relay(t, func(p *relayParts) { p.outbox, p.Owners, p.Installation = outbox, owners, b.databaseID })
 	relayed(t, 10, told)
 	if n := b.rdb.Exists(t.Context(), "asynq:{"+theirs+"}:pending").Val(); n != 0 {

@@ -34,7 +34,7 @@ func TestAnIdleReconcilerAsksLittle(t *testing.T) {
 	t.Parallel()
 	b, _ := private(t)
 	queues := []string{b.queue, b.queue + "_2", b.queue + "_3"}
-	store := &counted{Warden: b.store, Book: b.store}
+	store := &counted{Warden: b.store.Ledger, Book: b.store.Ledger}
 	r, told := b.newReconciler(t, "r", func(p *reconcilerParts) {
 		p.warden, p.book, p.Queues, p.Settled, p.Lease = store, store, queues, 1, patience
 	})
@@ -99,7 +99,7 @@ func TestAnIdleRelayWaits(t *testing.T) {
 	b := setup(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	outbox := &waiting{Outbox: b.store, often: 4, end: cancel}
+	outbox := &waiting{Outbox: b.store.Ledger, often: 4, end: cancel}
 	began := b.text(t, "SELECT clock_timestamp()::text")
 	ledger.NewRelay(outbox, b.rdb, ledger.RelayOptions{}).Run(ctx)
 	if outbox.claims != outbox.waits {

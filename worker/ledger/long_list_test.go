@@ -21,7 +21,7 @@ func (b *bench) backlog(t testing.TB, jobs int) {
 	t.Helper()
 	b.accept(t, 1, jobs)
 	for left := jobs; left > 0; {
-		claimed, err := b.store.Claim(t.Context(), min(left, 20_000))
+		claimed, err := b.store.Ledger.Claim(t.Context(), min(left, 20_000))
 		if err != nil || len(claimed) == 0 {
 			t.Fatalf("%d jobs are left, error %v", left, err)
 		}

@@ -126,7 +126,7 @@ func TestWhatEndsMeanwhileIsNotDeleted(t *testing.T) {
 	id := b.pending(t)[0]
 	r, _ := b.newReconciler(t, "r", func(p *reconcilerParts) {
 		p.Settled = 1
-		p.book = &ending{b.store, func(job invoice.Dispatch) {
+		p.book = &ending{b.store.Ledger, func(job invoice.Dispatch) {
 			b.exec(t, "UPDATE invoice_jobs SET state = 'failed', outcome = 'failed', reason = 'seen' WHERE job_id = $1", job.JobID)
 			if _, err := b.rdb.Pipelined(t.Context(), func(p redis.Pipeliner) error {
 				says("completed", inSet("completed", time.Hour))(t.Context(), b, p, []string{id})

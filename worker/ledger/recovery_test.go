@@ -103,7 +103,7 @@ func TestRedisForgetsInTheMiddleOfASweep(t *testing.T) {
 	b.accept(t, 1, jobs)
 	relay := b.relay(t)
 	relayed(t, jobs, relay)
-	book := &hooked{Book: b.store, hook: func(n int64) {
+	book := &hooked{Book: b.store.Ledger, hook: func(n int64) {
 		if n == 3 { // the first page is found to be there, and passed
 			b.rdb.FlushAll(context.WithoutCancel(t.Context()))
 		}
@@ -155,12 +155,12 @@ func TestANewLeaderEndsADeadOnesSweep(t *testing.T) {
 	b := setup(t)
 	const jobs = 1200
 	b.accept(t, 1, jobs)
-	if claimed, err := b.store.Claim(t.Context(), jobs); err != nil || len(claimed) != jobs { // and never sent
+	if claimed, err := b.store.Ledger.Claim(t.Context(), jobs); err != nil || len(claimed) != jobs { // and never sent
 		t.Fatalf("%d claimed, error %v", len(claimed), err)
 	}
 	var stop func()
 	reached, stopped := make(chan struct{}), make(chan struct{})
-	book := &hooked{Book: b.store, hook: func(n int64) {
+	book := &hooked{Book: b.store.Ledger, hook: func(n int64) {
 		if n == 2 {
 			close(reached)
 			<-stopped
@@ -243,7 +243,7 @@ func TestWhoLooksAfterAQueue(t *testing.T) {
 	marker := int64(0)
 	watch := func(holder string) (held []string) {
 		t.Helper()
-		list, err := b.store.Watch(t.Context(), holder, lease, []invoice.Watch{{Queue: "q1", Marker: marker, Server: "s"}, {Queue: "q2"}})
+		list, err := b.store.Ledger.Watch(t.Context(), holder, lease, []invoice.Watch{{Queue: "q1", Marker: marker, Server: "s"}, {Queue: "q2"}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -277,7 +277,7 @@ func TestWhoLooksAfterAQueue(t *testing.T) {
 	if got := b.text(t, "SELECT string_agg(concat_ws(' ', queue, marker, server), ', ' ORDER BY queue) FROM ledger_queues"); got != "q1 7 s, q2 0 " {
 		t.Errorf("who has the queues has marked them: %s", got)
 	}
-	if err := b.store.Unwatch(t.Context(), "two"); err != nil {
+	if err := b.store.Ledger.Unwatch(t.Context(), "two"); err != nil {
 		t.Fatal(err)
 	}
 	if got := watch("one"); !slices.Equal(got, both) {
@@ -299,7 +299,7 @@ func TestAQueueHasOneHolderAtATime(t *testing.T) {
 	for _, holder := range []string{"a", "b", "c", "d"} {
 		holders.Go(func() {
 			for range 150 {
-				held, err := b.store.Watch(t.Context(), holder, lease, []invoice.Watch{{Queue: "q"}})
+				held, err := b.store.Ledger.Watch(t.Context(), holder, lease, []invoice.Watch{{Queue: "q"}})
 				if err != nil {
 					t.Error(err)
 					return
@@ -359,7 +359,7 @@ func TestABacklogIsLeftAlone(t *testing.T) {
 	const jobs = 3000
 	b.accept(t, 1, jobs)
 	relayed(t, jobs, b.relay(t))
-	book, enough := &hooked{Book: b.store}, make(chan struct{})
+	book, enough := &hooked{Book: b.store.Ledger}, make(chan struct{})
 	book.hook = func(n int64) {
 		if n == 60 {
 			close(enough)

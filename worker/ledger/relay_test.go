@@ -151,7 +151,7 @@ func TestARelayThatDiesWithJobsInHand(t *testing.T) {
 	died := make(chan struct{}, 1000)
 	b.relay(t, func(p *relayParts) {
 		p.Batch = 2
-		p.outbox = forgetful{b.store}
+		p.outbox = forgetful{b.store.Ledger}
 		p.context = func(ctx context.Context) context.Context {
 			return fault.With(ctx, func(_ context.Context, at fault.Point) error {
 				if at != fault.Claimed {
@@ -180,7 +180,7 @@ func TestPutBackComesTooLate(t *testing.T) {
 	b.accept(t, 1, 1)
 	claim := func() []invoice.Dispatch {
 		t.Helper()
-		claimed, err := b.store.Claim(t.Context(), 10)
+		claimed, err := b.store.Ledger.Claim(t.Context(), 10)
 		if err != nil || len(claimed) != 1 {
 			t.Fatalf("claimed %v, error %v", claimed, err)
 		}
@@ -188,7 +188,7 @@ func TestPutBackComesTooLate(t *testing.T) {
 	}
 	putBack := func(d []invoice.Dispatch, want int, state string) {
 		t.Helper()
-		if n, err := b.store.PutBack(t.Context(), d); err != nil || n != want {
+		if n, err := b.store.Ledger.PutBack(t.Context(), d); err != nil || n != want {
 			t.Errorf("%d put back, error %v; want %d", n, err, want)
 		}
 		if got := b.text(t, "SELECT state FROM invoice_jobs"); got != state {
@@ -216,7 +216,7 @@ func TestClaimKeepsItsLimit(t *testing.T) {
 	b.accept(t, 1, 100)
 	for _, plan := range []string{"", "-c enable_hashagg=off -c enable_sort=off -c enable_hashjoin=off -c enable_mergejoin=off -c enable_material=off -c enable_indexscan=off -c enable_bitmapscan=off"} {
 		store := b.open(t, plan)
-		claimed, err := store.Claim(t.Context(), 7)
+		claimed, err := store.Ledger.Claim(t.Context(), 7)
 		if err != nil || len(claimed) != 7 {
 			t.Errorf("%d jobs claimed, error %v, want 7, with %q", len(claimed), err, plan)
 		}

@@ -36,7 +36,7 @@ type bench struct {
 	db                 *sql.DB
 	redisURL           string
 	rdb                redis.UniversalClient
-	store              *postgres.Store
+	store              *postgres.DB
 	inspector          *asynq.Inspector
 	databaseID         string
 }
@@ -77,7 +77,7 @@ func newBench(t testing.TB, redisURL string) *bench {
 }
 
 // open opens one more store, with settings of its own.
-func (b *bench) open(t testing.TB, settings string) *postgres.Store {
+func (b *bench) open(t testing.TB, settings string) *postgres.DB {
 	t.Helper()
 	address, err := url.Parse(b.url)
 	if err != nil {
@@ -211,7 +211,7 @@ type relayParts struct {
 func (b *bench) relay(t testing.TB, change ...func(*relayParts)) *ledgerEvents {
 	t.Helper()
 	told := newLedgerEvents("relay")
-	p := relayParts{outbox: b.store, redis: b.rdb, RelayOptions: ledger.RelayOptions{Observe: told.observe}}
+	p := relayParts{outbox: b.store.Ledger, redis: b.rdb, RelayOptions: ledger.RelayOptions{Observe: told.observe}}
 	for _, f := range change {
 		f(&p)
 	}
@@ -254,7 +254,7 @@ type reconcilerParts struct {
 func (b *bench) newReconciler(t testing.TB, name string, change ...func(*reconcilerParts)) (*ledger.Reconciler, *ledgerEvents) {
 	t.Helper()
 	told := newLedgerEvents(name)
-	p := reconcilerParts{warden: b.store, book: b.store, recorder: b.store, redis: b.rdb, ReconcilerOptions: ledger.ReconcilerOptions{
+	p := reconcilerParts{warden: b.store.Ledger, book: b.store.Ledger, recorder: b.store.Ledger, redis: b.rdb, ReconcilerOptions: ledger.ReconcilerOptions{
 		Name: name, Queues: []string{b.queue}, DatabaseID: b.databaseID, Observe: told.observe,
 		Lease: 2 * time.Second, DeadAfter: 6 * time.Second, Settled: 500 * time.Millisecond,
 	}}
@@ -293,7 +293,7 @@ func (b *bench) worker(t testing.TB, change ...func(*worker.Options)) *workerEve
 	for _, f := range change {
 		f(&o)
 	}
-	h, err := worker.NewHandler(invoice.NewGenerator(b.store, numbering), locker, b.store, o)
+	h, err := worker.NewHandler(invoice.NewGenerator(b.store.Invoices, numbering), locker, b.store.Ledger, o)
 	if err != nil {
 		t.Fatal(err)
 	}

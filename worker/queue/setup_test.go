@@ -36,7 +36,7 @@ const patience = time.Minute
 type installation struct {
 	queue.Installation
 	db      *sql.DB
-	store   *postgres.Store
+	store   *postgres.DB
 	workers atomic.Int32
 }
 

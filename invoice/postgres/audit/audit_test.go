@@ -46,7 +46,7 @@ func TestClean(t *testing.T) {
 	}, report.Jobs); diff != "" {
 		t.Errorf("jobs (-want +got):\n%s", diff)
 	}
-	tallies, err := b.store.Tallies(t.Context())
+	tallies, err := b.store.Reports.Tallies(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,7 @@ import (
 //	job-11 waiting since an hour ago, job-12 enqueued
 type bundle struct {
 	url, schema string
-	store       *postgres.Store
+	store       *postgres.DB
 	generator   *invoice.Generator
 	conn        *pgx.Conn
 }
@@ -57,7 +57,7 @@ func setup(t *testing.T) *bundle {
 			t.Error(err)
 		}
 	})
-	b := &bundle{url: url, schema: schema, store: store, generator: invoice.NewGenerator(store, numbering), conn: conn}
+	b := &bundle{url: url, schema: schema, store: store, generator: invoice.NewGenerator(store.Invoices, numbering), conn: conn}
 	b.exec(t, "SET search_path = "+schema)
 	b.fill(t)
 	return b
@@ -134,7 +134,7 @@ func (b *bundle) ask(t *testing.T, jobID, payload string, want invoice.Outcome) 
 
 func (b *bundle) record(t *testing.T, end invoice.End) {
 	t.Helper()
-	if err := b.store.Record(t.Context(), end); err != nil {
+	if err := b.store.Ledger.Record(t.Context(), end); err != nil {
 		t.Fatal(err)
 	}
 }
