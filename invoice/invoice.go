@@ -29,7 +29,7 @@ type Invoice struct {
 	CreatedAt time.Time // when the database's transaction began that wrote it, in UTC
 	Currency  string
 
-	Lines    []InvoiceLine
+	Lines    []InvoicedLine
 	Subtotal int64
 	Tax      int64
 	Total    int64
@@ -37,8 +37,8 @@ type Invoice struct {
 	Metadata map[string]string
 }
 
-// An InvoiceLine is a line with what it comes to.
-type InvoiceLine struct {
+// An InvoicedLine is a line with what it comes to.
+type InvoicedLine struct {
 	Line
 
 	Net int64

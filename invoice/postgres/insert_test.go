@@ -45,7 +45,7 @@ func TestInsertStoresWhatWasAsked(t *testing.T) {
 		Subtotal: totals.Subtotal, Tax: totals.Tax, Total: totals.Total, Taxes: totals.Taxes,
 	}
 	for i, line := range want.Lines {
-		wantRead.Lines = append(wantRead.Lines, invoice.InvoiceLine{Line: line, Net: totals.LineNets[i]})
+		wantRead.Lines = append(wantRead.Lines, invoice.InvoicedLine{Line: line, Net: totals.LineNets[i]})
 	}
 	if diff := cmp.Diff(wantRead, stored); diff != "" || stored.CreatedAt.IsZero() {
 		t.Errorf("the invoice that is read (-want +got):\n%s", diff)

@@ -41,7 +41,7 @@ FROM invoicer.invoice_lines WHERE invoice_id = ? ORDER BY position`, invoiceID).
 		if err != nil {
 			return nil, fmt.Errorf("invoice %s: %w", whole.Number, err)
 		}
-		whole.Lines = append(whole.Lines, invoice.InvoiceLine{Line: line, Net: lines[i].NetMinor})
+		whole.Lines = append(whole.Lines, invoice.InvoicedLine{Line: line, Net: lines[i].NetMinor})
 	}
 	for _, t := range taxes {
 		percent, err := invoice.ParseDecimal(t.TaxPercent)
