@@ -23,7 +23,7 @@ LINTER  := $(GO) tool -modfile=tools/go.mod golangci-lint
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 # With -trimpath, as in build, what both need is compiled once.
@@ -58,6 +58,10 @@ lint: ## run the linters (the first time they are compiled, which takes minutes)
 .PHONY: fmt
 fmt: ## format the code as the linters want it
 	$(LINTER) fmt ./...
+
+.PHONY: architecture
+architecture: ## draw the packages and their imports into docs/architecture.md
+	@$(GO) run ./internal/architecture -write
 
 .PHONY: build
 build: ## compile bin/invoicer
