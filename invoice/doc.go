@@ -1,11 +1,12 @@
-// Package invoice is the domain: what a job is, what it comes to, and how it ends.
+// Package invoice is the domain: jobs, the invoices that they ask for, and the outcomes of jobs.
 //
-// A [Job] asks for the invoice of one transaction. [Decode] reads it from JSON and refuses whatever can never become an
-// invoice, naming every bad field; [Job.Encode] writes it. [Job.Calculate] adds it up to a [Totals], in integers, and
-// [Numbering] says in which series that is counted. [Job.Fingerprint] tells whether two jobs ask for the same thing.
+// A [Job] asks for the invoice of one transaction. [Decode] reads it from JSON and refuses a job that can never become an
+// invoice, naming every bad field; [Job.Encode] writes it. [Job.Calculate] adds its lines up to [Totals], in integers, and
+// [Numbering] chooses the series that the document is numbered in. Two jobs ask for the same thing if their fingerprints
+// ([Job.Fingerprint]) are equal.
 //
 // A [Generator] turns a job into an [Invoice] through a [Store], exactly once, and a job that has ended has an [Outcome].
 //
-// Nothing in here knows of queues, locks or databases. Errors and what they carry hold no personal data: no names, no
-// descriptions, no metadata.
+// The package imports no queue, no lock and no database. Its errors hold no personal data: no names, no descriptions, no
+// metadata.
 package invoice

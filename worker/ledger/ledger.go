@@ -1,10 +1,3 @@
-// Package ledger keeps the promise that an accepted job is never lost, whatever Redis forgets.
-//
-// A [Relay] takes accepted jobs from the database into the queues. A [Reconciler] finds jobs that the queues no longer
-// have, or that nobody works on any more, and brings them back. A [Replayer] sends failed jobs again.
-//
-// None of them decides about an invoice: whatever they send twice is the same job twice, and ends as one. So each may
-// be killed, stopped or run beside another one of its kind at any point.
 package ledger
 
 import (
