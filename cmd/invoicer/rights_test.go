@@ -86,7 +86,7 @@ func TestRightsThatAreMissing(t *testing.T) {
 	}
 }
 
-// Who accepts jobs needs nothing but what README's grants give.
+// A role that only accepts jobs needs nothing but the grants in docs/operations.md.
 func TestAcceptingNeedsNoTable(t *testing.T) {
 	t.Parallel()
 	s := sharedSite(t)
