@@ -71,10 +71,12 @@ type Package struct {
 	Module     struct{ Path string }
 }
 
-// list returns the packages of the module that contains the directory.
+// list returns the packages of the module that contains the directory, as they are built for Linux: the page must not
+// depend on the machine that writes it.
 func list(ctx context.Context, dir string) ([]Package, error) {
 	cmd := exec.CommandContext(ctx, "go", "list", "-json=ImportPath,Doc,Imports,Module", "./...")
 	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GOOS=linux", "CGO_ENABLED=0")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

@@ -1,6 +1,6 @@
-// Package checker reads a database and tells which promises about the jobs that went in are broken. It is what other
-// people would write who know the tables and the job format and nothing else: it imports no package of this program, so
-// that no mistake of the program can hide itself.
+// Package checker compares a database with the jobs that went in, and lists the promises that are broken. It relies on
+// nothing but the tables and the job format: it imports no package of this program, so that a mistake of the program can't
+// hide itself.
 package checker
 
 import (

@@ -1,5 +1,5 @@
-// Package dropproxy provokes, in tests and in the processes that they start, the fault that is hardest to come by: the server has carried a request out, and
-// the reply is lost.
+// Package dropproxy loses replies, in tests and in the processes that they start: the server has carried a request out, and
+// its client never hears of it.
 package dropproxy
 
 import (

@@ -1,4 +1,4 @@
-// Package taskedit alters tasks that wait in Redis, as anybody can who may write there. It is for tests.
+// Package taskedit alters tasks that wait in Redis, as any user with write access can. It is for tests.
 package taskedit
 
 import (

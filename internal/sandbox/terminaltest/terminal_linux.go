@@ -1,4 +1,4 @@
-// Package terminaltest gives tests a terminal, for what behaves otherwise on one.
+// Package terminaltest gives tests a terminal, for code that behaves differently on one.
 package terminaltest
 
 import (
