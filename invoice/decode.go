@@ -236,6 +236,8 @@ func (d *decoder) readJob() error {
 }
 
 // jobNames are all names of a job, the details first.
+//
+//nolint:gochecknoglobals // a list that nothing changes
 var jobNames = append(DetailNames(), "version", "transaction_id", "idempotency_key", "producer", "series", "issued_at", "currency", "lines", "metadata")
 
 func (d *decoder) readDetail(one *detail) (err error) {
@@ -319,6 +321,7 @@ func (d *decoder) readLine() error {
 	return nil
 }
 
+//nolint:gochecknoglobals // a list that nothing changes
 var lineNames = []string{"sku", "description", "quantity", "unit_price", "discount_percent", "tax_percent"}
 
 func (d *decoder) readMetadata() error {

@@ -55,7 +55,7 @@ type detail struct {
 }
 
 // details are in the order in which they are encoded and fingerprinted.
-var details = [...]detail{
+var details = [...]detail{ //nolint:gochecknoglobals // a table, which nobody changes
 	{name: "credits_transaction_id", identifier: maxTransactionID, at: func(d *Details) *string { return &d.CreditsTransactionID }},
 	{name: "customer_id", at: func(d *Details) *string { return &d.CustomerID }},
 	{name: "customer_name", at: func(d *Details) *string { return &d.CustomerName }},

@@ -176,7 +176,7 @@ func (c *Client) alone(ctx context.Context, cmd redis.Cmder) {
 	}()
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	c.timed(func() { _ = c.Process(ctx, cmd) }) // the command has the error
+	c.timed(ctx, func() { _ = c.Process(ctx, cmd) }) // the command has the error
 }
 
 // serve sends one batch after the other until nobody waits. Its context has no end: a batch is nobody's alone.
@@ -187,7 +187,7 @@ func (c *Client) serve(ctx context.Context) {
 		if len(members) == 0 {
 			return
 		}
-		c.timed(func() { c.send(ctx, members) })
+		c.timed(ctx, func() { c.send(ctx, members) })
 		for _, m := range members {
 			close(m.done)
 		}
@@ -235,7 +235,7 @@ func (c *Client) send(ctx context.Context, members []*member) {
 func (c *Client) most() int { return min(c.distance.batches()+c.overdue, mostBatches) }
 
 // timed measures a round trip, and lets those who wait go ahead of it once it is overdue.
-func (c *Client) timed(trip func()) {
+func (c *Client) timed(ctx context.Context, trip func()) {
 	begun, isOver, isOverdue := time.Now(), false, false
 	timer := time.AfterFunc(c.late, func() {
 		c.mu.Lock()
@@ -247,7 +247,7 @@ func (c *Client) timed(trip func()) {
 		c.overdue++
 		if len(c.waiting) > 0 && c.flying < c.most() {
 			c.flying++
-			go c.serve(context.Background())
+			go c.serve(context.WithoutCancel(ctx))
 		}
 	})
 	defer func() { // also when a hook panics
