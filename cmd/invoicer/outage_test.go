@@ -208,6 +208,7 @@ func TestCauses(t *testing.T) {
 		"redis in no time":          {context.DeadlineExceeded, "redis", slow, false},
 		"redis refuses connections": {&net.OpError{Op: "dial", Err: errRefused}, "redis", away, false},
 		"redis hangs up":            {io.EOF, "redis", away, false},
+		"asynq is refused":          {errors.New("UNKNOWN: redis eval error: dial tcp 127.0.0.1:6379: connect: connection refused"), "redis", away, false},
 		"text of asynq's":           {errors.New("UNKNOWN: redis eval error: OOM command not allowed"), "redis", "OOM", false},
 		"a script's command":        {errors.New("ERR The user executing the script can't run this command or subcommand script: 12"), "redis", "NOPERM", true},
 		"loading":                   {errors.New("LOADING Redis is loading the dataset in memory"), "redis", away, false},
@@ -218,9 +219,17 @@ func TestCauses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			got := serverNames{postgres: "pg", redis: "redis"}.cause(c.err)
-			if got.server != c.server || got.code != c.code || got.lasting != c.lasting || got.text == "" {
+			if got.server != c.server || got.code != c.code || got.lasting != c.lasting || got.text == "" || got.apart {
 				t.Errorf("got %+v", got)
 			}
+			if strings.HasPrefix(got.text, "UNKNOWN") && got.code != away || strings.Contains(got.text, "script: ") {
+				t.Errorf("it says %q, with more than Redis's own words", got.text)
+			}
 		})
+	}
+	for _, code := range []string{"55P03", "57014", "40001"} { // others go on beside what is held
+		if got := (serverNames{postgres: "pg"}).cause(pg(code)); !got.apart || got.lasting || got.code != code {
+			t.Errorf("%s: got %+v", code, got)
+		}
 	}
 }
