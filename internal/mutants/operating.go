@@ -23,6 +23,11 @@ func ofOperating() []mutant {
 			in:      theAudit, tests: []string{"TestTriggers/jobs_accepted_with_the_caller's_rights"},
 		},
 		{
+			name: "the audit compares what was never accepted", promise: classified,
+			changes: []change{{"invoice/postgres/audit/accepted.go", " AND jobs.dispatch > 0", ""}},
+			in:      theAudit, tests: []string{"TestNotAccepted"},
+		},
+		{
 			name: "functions look into the caller's temporary tables first", promise: immutable,
 			changes: []change{{"migrations/00009_restorable_checks.sql", "SET search_path = %I, pg_temp'", "SET search_path = %I'"}},
 			in:      theAudit, tests: []string{"TestExpected"},

@@ -49,6 +49,26 @@ func ofOwners() []mutant {
 			in:      theQueue, tests: []string{"TestOfTwoOwnersTheOlderStays"}, hangs: true,
 		},
 		{
+			name: "a newcomer takes jobs while it finds out whose the queue is", promise: apart, hazard: flushed,
+			changes: []change{{keep, "\t\tc.renewed = time.Time{}\n", ""}},
+			in:      theQueue, tests: []string{"TestANewcomerGivesWay"},
+		},
+		{
+			name: "an owner that comes back gives way to a newcomer", promise: apart, hazard: flushed,
+			changes: []change{{keep, "case a.newcomer && !c.newcomer:", "case a.newcomer && !c.newcomer && s.said < 0:"}},
+			in:      theQueue, tests: []string{"TestANewcomerGivesWayToWhoComesBack"},
+		},
+		{
+			name: "what a database has forgotten is nobody's", promise: recovers, hazard: restored,
+			changes: []change{{keeper, "n.Latest = append(n.Latest, old)", "_ = old"}},
+			in:      theQueue, tests: []string{"TestANonceThatTheDatabaseForgot"},
+		},
+		{
+			name: "a worker whose database is away takes its own for a copy", promise: recovers, hazard: postgresDown,
+			changes: []change{{keep, " && known.asked.After(s.same)", ""}},
+			in:      theQueue, tests: []string{"TestADatabaseThatForgets"},
+		},
+		{
 			name: "an owner that was cut off still owns its queue", promise: apart, hazard: pausedWorker,
 			changes: []change{{keeper, "return time.Since(k.began) < time.Duration(k.fresh.Load())", "return k.fresh.Load() > 0"}},
 			in:      theQueue, tests: []string{"TestAnOwnerThatComesBackTooLate"},

@@ -55,6 +55,11 @@ func ofPooler() []mutant {
 			in:      theMigrations, tests: []string{"TestPoolersChangeNoSchema"},
 		},
 		{
+			name: "who waits for the lock of migrations asks once", promise: recovers, hazard: killed,
+			changes: []change{{"migrations/migrations.go", "time.After(50 * time.Millisecond)", "time.After(50 * time.Hour)"}},
+			in:      "./cmd/invoicer", tests: []string{"TestMigrateGoesOnAfterAKill"},
+		},
+		{
 			name: "who has lost the lock applies a migration twice", promise: one, hazard: pooler,
 			changes: []change{{"migrations/place.go", "    IF %[4]s (SELECT FROM", "    IF false AND %[4]s (SELECT FROM"}},
 			in:      theMigrations, tests: []string{"TestNothingIsAppliedTwice"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -112,7 +113,7 @@ func TestARunningOwnerOutlastsWhateverStandsInRedis(t *testing.T) {
 }
 
 // Who begins in an empty queue just when Redis has forgotten its owner finds out within the time that it would have had to
-// wait.
+// wait. Meanwhile it takes no more jobs.
 func TestANewcomerGivesWay(t *testing.T) {
 	t.Parallel()
 	for range 3 {
@@ -129,12 +130,42 @@ func TestANewcomerGivesWay(t *testing.T) {
 			continue
 		}
 		newcomer := keep(t, k)
+		eventually(t, "it takes no more jobs", func() bool {
+			r.keeps(t)
+			newcomer.keeps(t) // it doesn't take them until it ends
+			return !newcomer.Owns()
+		})
 		if taken := newcomer.lost(t); taken.Owner.ID != a.ID {
 			t.Errorf("lost to %v", taken.Error())
 		}
 		renewals(t, rdb, name, a.ID, 1)
 		r.keeps(t)
 	}
+}
+
+// So does who began while the owner was cut off from a Redis that had forgotten it.
+func TestANewcomerGivesWayToWhoComesBack(t *testing.T) {
+	t.Parallel()
+	server, a, b := sandboxtest.PrivateRedis(t), newInstallation(t), newInstallation(t)
+	rdb, theirs, name, c := connect(t, server.URL), connect(t, server.URL), newQueue(a), &cut{}
+	theirs.AddHook(c)
+	r := start(t, a.keeper(t, theirs, nil, name))
+	renewals(t, rdb, name, a.ID, 4) // it is no newcomer itself
+	c.set(true)
+	eventually(t, "it says that it doesn't own its queue", func() bool { return !r.Owns() })
+	must(t, rdb.FlushAll(t.Context()).Err())
+	newcomer := start(t, b.keeper(t, rdb, nil, name))
+	c.set(false)
+	select {
+	case <-newcomer.done:
+	case <-r.done:
+	}
+	r.keeps(t)
+	if taken := newcomer.lost(t); taken.Owner.ID != a.ID {
+		t.Errorf("lost to %v", taken.Error())
+	}
+	renewals(t, rdb, name, a.ID, 1)
+	r.keeps(t)
 }
 
 // Where two live that both believe they own a queue, as after two halves of a Redis have worked apart, the older one stays.
@@ -272,7 +303,7 @@ func TestADatabaseThatForgets(t *testing.T) {
 	_, err := a.db.ExecContext(t.Context(), "UPDATE queue_nonces SET nonces = ARRAY[gen_random_uuid()]")
 	must(t, err)
 	must(t, rdb.HSet(t.Context(), "invoicer:owner:{"+name+"}", "nonce", uuid.NewString()).Err()) // that neither has read in time
-	renewals(t, rdb, name, a.ID, 8)
+	renewals(t, rdb, name, a.ID, 20) // of two, each second: the first one's nonces stand there after three
 	late.off.Store(false)
 	renewals(t, rdb, name, a.ID, 4)
 	first.keeps(t)
@@ -282,6 +313,27 @@ func TestADatabaseThatForgets(t *testing.T) {
 		must(t, err)
 		return n.Latest[0] == owner(t, rdb, name).Nonce
 	})
+}
+
+// What a database has forgotten, its workers know, and go on as if nothing had happened.
+func TestANonceThatTheDatabaseForgot(t *testing.T) {
+	t.Parallel()
+	rdb, a := connect(t, sandboxtest.Redis(t)), newInstallation(t)
+	name := newQueue(a)
+	r := start(t, a.keeper(t, rdb, nil, name))
+	renewals(t, rdb, name, a.ID, 2)
+	_, err := a.db.ExecContext(t.Context(), "UPDATE queue_nonces SET nonces = ARRAY[gen_random_uuid()]")
+	must(t, err)
+	eventually(t, "the nonce is known", func() bool {
+		n, err := a.store.Nonces(t.Context())
+		must(t, err)
+		return slices.Contains(n.Latest, owner(t, rdb, name).Nonce)
+	})
+	beats, err := rdb.HGet(t.Context(), "invoicer:owner:{"+name+"}", "beats").Int()
+	if err != nil || beats < 3 { // they are counted anew from each claim
+		t.Errorf("%d beats, error %v: it has claimed its queue again", beats, err)
+	}
+	r.keeps(t)
 }
 
 // Where two databases with one identity both take writes, one of them has the queue.
