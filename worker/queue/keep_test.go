@@ -303,7 +303,8 @@ func TestADatabaseThatForgets(t *testing.T) {
 	_, err := a.db.ExecContext(t.Context(), "UPDATE queue_nonces SET nonces = ARRAY[gen_random_uuid()]")
 	must(t, err)
 	must(t, rdb.HSet(t.Context(), "invoicer:owner:{"+name+"}", "nonce", uuid.NewString()).Err()) // that neither has read in time
-	renewals(t, rdb, name, a.ID, 20) // of two, each second: the first one's nonces stand there after three
+	// Both renew it each second, and the first one's nonces stand there after three.
+	renewals(t, rdb, name, a.ID, 20)
 	late.off.Store(false)
 	renewals(t, rdb, name, a.ID, 4)
 	first.keeps(t)
