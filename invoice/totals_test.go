@@ -58,6 +58,11 @@ func TestCalculate(t *testing.T) {
 			invoice.Totals{Kind: "invoice", Subtotal: 168, Total: 168, LineNets: []int64{1, -1, 0, 268, -101, 1}},
 		},
 		{
+			"too fine for a float", "GBP",
+			[]invoice.Line{line(t, "1", "99999999999.994999", "", "")},
+			invoice.Totals{Kind: "invoice", Subtotal: 9_999_999_999_999, Total: 9_999_999_999_999, LineNets: []int64{9_999_999_999_999}},
+		},
+		{
 			"no minor unit", "JPY",
 			[]invoice.Line{line(t, "1", "99.5", "", "10"), line(t, "1", "99.499999", "", "10"), line(t, "-1", "0.5", "", "8")},
 			invoice.Totals{

@@ -1,7 +1,6 @@
 package worker_test
 
 import (
-	"encoding/json"
 	"log/slog"
 	"math"
 	"strings"
@@ -13,6 +12,7 @@ import (
 
 	"invoicer/internal/taskedit"
 	"invoicer/invoice"
+	"invoicer/invoice/invoicetest"
 	"invoicer/worker/client"
 )
 
@@ -283,20 +283,17 @@ func TestAForgedDoneEntry(t *testing.T) {
 				w.ended(t)
 				b.awaitState(t, task, asynq.TaskStateCompleted)
 				key := "invoicer:" + b.databaseID + ":done:{T1}"
-				var known invoice.Ref
 				original := b.rdb.Get(t.Context(), key).Val()
-				if err := json.Unmarshal([]byte(original), &known); err != nil {
-					t.Fatal(err)
+				known, err := invoicetest.ReadDoneEntry(original)
+				if err != nil || known.TransactionID != "T1" {
+					t.Fatal(known, err)
 				}
 				want, jobID := invoice.Duplicate, uuid.NewString()
 				if rerun {
 					want, jobID = invoice.Created, maker
 				}
 				forge(&known, jobID)
-				forged, err := json.Marshal(known)
-				if err != nil {
-					t.Fatal(err)
-				}
+				forged := invoicetest.DoneEntry(known)
 				if err := b.rdb.Set(t.Context(), key, forged, time.Hour).Err(); err != nil {
 					t.Fatal(err)
 				}
@@ -311,7 +308,7 @@ func TestAForgedDoneEntry(t *testing.T) {
 					t.Errorf("job %s ended as %s of %s", e.JobID, e.Outcome, e.Invoice.Number)
 				}
 				b.tally(t, 2, map[bool]int{false: 1, true: 0}[rerun], 0)
-				if now := b.rdb.Get(t.Context(), key).Val(); string(forged) != original && (rerun || name != "another maker") && now == string(forged) {
+				if now := b.rdb.Get(t.Context(), key).Val(); forged != original && (rerun || name != "another maker") && now == forged {
 					t.Errorf("the entry is still %s", now)
 				}
 			}

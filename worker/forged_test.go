@@ -2,7 +2,6 @@ package worker_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -11,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"invoicer/invoice"
+	"invoicer/invoice/invoicetest"
 )
 
 // A forger writes a done entry again each time before it is asked for.
@@ -41,11 +41,8 @@ func TestDoneEntriesComeBack(t *testing.T) {
 	t.Parallel()
 	decoded := job("T1")
 	decoded.Version, decoded.IdempotencyKey = 1, "T1"
-	forged, err := json.Marshal(invoice.Ref{ID: 77, Number: "INV-000077", TransactionID: "T1", JobID: "another", Fingerprint: decoded.Fingerprint()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, value := range map[string]string{"of no invoice": string(forged), "garbage": "]"} {
+	forged := invoicetest.DoneEntry(invoice.Ref{ID: 77, Number: "INV-000077", TransactionID: "T1", JobID: "another", Fingerprint: decoded.Fingerprint()})
+	for name, value := range map[string]string{"of no invoice": forged, "garbage": "]"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t)

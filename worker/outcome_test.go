@@ -8,6 +8,7 @@ import (
 	"github.com/hibiken/asynq"
 
 	"invoicer/invoice"
+	"invoicer/invoice/invoicetest"
 	"invoicer/locking"
 )
 
@@ -92,14 +93,10 @@ func TestDoneEntryWithoutAnInvoice(t *testing.T) {
 	t.Parallel()
 	known := func(jobID, fingerprint string) func(string) string {
 		return func(own string) string {
-			value, err := json.Marshal(invoice.Ref{
+			return invoicetest.DoneEntry(invoice.Ref{
 				ID: 77, Number: "INV-000077", TransactionID: "T1", IdempotencyKey: "T1",
 				JobID: strings.ReplaceAll(jobID, "own", own), Fingerprint: fingerprint,
 			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			return string(value)
 		}
 	}
 	decoded := job("T1")

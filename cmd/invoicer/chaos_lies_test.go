@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -15,6 +14,7 @@ import (
 
 	"invoicer/internal/taskedit"
 	"invoicer/invoice"
+	"invoicer/invoice/invoicetest"
 	"invoicer/worker/client"
 )
 
@@ -83,10 +83,7 @@ func (x *seedRun) lieAboutInvoices(ctx context.Context, r *rand.Rand) {
 			ID: r.Int64N(400) + 1, Number: fmt.Sprintf("INV-%06d", r.Int64N(400)+1), TransactionID: a.transactionID, IdempotencyKey: a.transactionID,
 			JobID: "nobody", Fingerprint: a.fingerprint,
 		}
-		value, err := json.Marshal(known)
-		if err == nil {
-			_ = x.rdb.Set(ctx, x.prefix+"done:{"+a.transactionID+"}", value, time.Hour).Err()
-		}
+		_ = x.rdb.Set(ctx, x.prefix+"done:{"+a.transactionID+"}", invoicetest.DoneEntry(known), time.Hour).Err()
 	}
 }
 

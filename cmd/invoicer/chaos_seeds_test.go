@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -16,6 +15,7 @@ import (
 	"invoicer/internal/sandbox/servers"
 	"invoicer/internal/schematest"
 	"invoicer/invoice"
+	"invoicer/invoice/invoicetest"
 )
 
 // The seeds of every test run: FLUSHALL after a kill -9 of a worker; and kill -9 of Postgres, keys deleted at random after it.
@@ -328,11 +328,7 @@ func (x *seedRun) plantDone(ctx context.Context) error {
 		if i%3 == 0 {
 			known.Fingerprint = "v1:other"
 		}
-		value, err := json.Marshal(known)
-		if err != nil {
-			x.t.Fatal(err)
-		}
-		if err := x.rdb.Set(ctx, x.prefix+"done:{"+a.transactionID+"}", value, time.Hour).Err(); err != nil {
+		if err := x.rdb.Set(ctx, x.prefix+"done:{"+a.transactionID+"}", invoicetest.DoneEntry(known), time.Hour).Err(); err != nil {
 			return err
 		}
 	}

@@ -31,7 +31,7 @@ func ofDomain() []mutant {
 				"\tif product := float64(a) * float64(b) * float64(c) / math.Pow10(places); math.Abs(product) < math.MaxInt64 {\n" +
 					"\t\treturn int64(math.Round(product)), true\n\t}\n\thi, lo := bits.Mul64(magnitude(a), magnitude(b))\n\tvar w wide\n",
 			}},
-			in: in, tests: []string{"TestCalculateAgainstOracle"},
+			in: in, tests: []string{"TestCalculate/too_fine_for_a_float"},
 		},
 		{
 			name: "tax is rounded for each line", promise: immutable,
