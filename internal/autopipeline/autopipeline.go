@@ -4,6 +4,11 @@
 // trip are paid for once. Nothing waits for company: a command that comes alone is sent at once, by itself, on its caller's
 // goroutine. Where Redis is far away, several batches may be on their way: the more, the longer a round trip takes. One that
 // is overdue holds up nobody else.
+//
+// go-redis has an AutoPipeline of its own (v9.23, marked as experimental), which is as fast and also serves clusters. It
+// takes every command, sends one batch at a time or a number that has to be set, and holds all commands up while a batch
+// hangs. Here only the two commands go together that jobs consist of, the number of batches follows the distance, and a batch
+// that is overdue is overtaken.
 package autopipeline
 
 import (
