@@ -15,6 +15,7 @@ import (
 	"invoicer/invoice"
 	"invoicer/locking"
 	"invoicer/worker/client"
+	"invoicer/worker/queue"
 )
 
 // A Generator makes invoices and knows which were made; [invoice.Generator] is one.
@@ -89,7 +90,7 @@ func (h *Handler) ProcessTask(ctx context.Context, task *asynq.Task) error {
 	for err != nil && !errors.Is(err, asynq.SkipRetry) && a.final {
 		// The queue would archive the job now, and its end isn't written down: keep it in hand until it is.
 		select {
-		case <-time.After(between(time.Second, 2*time.Second)):
+		case <-time.After(queue.Between(time.Second, 2*time.Second)):
 			err = h.process(ctx, a)
 		case <-ctx.Done():
 			return sendable(err)
@@ -166,7 +167,7 @@ const (
 
 // pauseFor waits, jittered, and tells whether to go on: not when the job's time is up, and not when the worker drains.
 func (h *Handler) pauseFor(ctx context.Context, d time.Duration) bool {
-	next := time.NewTimer(between(d/2, d+d/2))
+	next := time.NewTimer(queue.Between(d/2, d+d/2))
 	defer next.Stop()
 	select {
 	case <-next.C:

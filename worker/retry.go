@@ -3,7 +3,6 @@ package worker
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"runtime"
 	"runtime/debug"
 	"time"
@@ -12,6 +11,7 @@ import (
 
 	"invoicer/invoice"
 	"invoicer/locking"
+	"invoicer/worker/queue"
 )
 
 // A contentionError puts a job back because another one holds its transaction's lock and hasn't committed yet.
@@ -61,9 +61,6 @@ func isOutage(err error) bool {
 	return errors.As(err, &redisOutage) || errors.Is(err, invoice.ErrUnavailable)
 }
 
-// longestDelay is the longest that a job waits for another try.
-const longestDelay = 10 * time.Minute
-
 // retryDelay says when a job comes back. Delays are jittered, so that what was put back together doesn't come back
 // together.
 func retryDelay(retried int, err error, _ *asynq.Task) time.Duration {
@@ -71,20 +68,12 @@ func retryDelay(retried int, err error, _ *asynq.Task) time.Duration {
 	var version *invoice.VersionError
 	switch {
 	case errors.As(err, &contention):
-		return between(50*time.Millisecond, 250*time.Millisecond)
+		return queue.Between(50*time.Millisecond, 250*time.Millisecond)
 	case errors.As(err, &version):
-		return between(10*time.Second, 30*time.Second)
+		return queue.Between(10*time.Second, 30*time.Second)
 	case !isFailure(err):
-		return between(time.Second, 5*time.Second)
+		return queue.Between(time.Second, 5*time.Second)
 	default:
-		delay := longestDelay
-		if retried < 10 {
-			delay = min(longestDelay, time.Second<<max(retried, 0)) // what the queue has counted may have been altered
-		}
-		return between(delay/2, delay)
+		return queue.RetryDelay(retried)
 	}
-}
-
-func between(least, most time.Duration) time.Duration {
-	return least + rand.N(most-least) //nolint:gosec // jitter needs no secrecy
 }

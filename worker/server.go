@@ -11,8 +11,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
+
+	"invoicer/worker/queue"
 )
 
 // Options of a worker. Zero values mean the defaults.
@@ -114,24 +115,13 @@ func (o *Options) complete() error {
 	return errors.Join(problems...)
 }
 
-const (
-	// taskCheckInterval is how long asynq sleeps between fetches that found nothing: the fetch gate does the waiting.
-	taskCheckInterval = 5 * time.Millisecond
-	// delayedCheckInterval is how often asynq looks for jobs whose delay is over.
-	delayedCheckInterval = 500 * time.Millisecond
-	// drainTimeout bounds how long a worker that stops waits for asynq to begin the jobs that were fetched.
-	drainTimeout = time.Second
-)
-
 // A Server consumes queues until it is shut down.
 type Server struct {
-	asynq   *asynq.Server
-	gate    *fetchGate
-	clocks  *clocks
-	handler *Handler
-	options Options
-	drain   sync.Once
-	stop    sync.Once
+	consumer *queue.Consumer
+	handler  *Handler
+	options  Options
+	drain    sync.Once
+	stop     sync.Once
 }
 
 // NewServer returns a server that feeds the handler, with the handler's options. The Redis connection stays the
@@ -141,41 +131,32 @@ func NewServer(rdb redis.UniversalClient, h *Handler) (*Server, error) {
 		return nil, errors.New("worker: a Redis connection and a handler are needed")
 	}
 	o := h.options
-	gate, clocks := newFetchGate(rdb, o.Queues, h.free, o.Logger), newClocks(rdb, o)
-	gate.owns = o.Owns
-	gate.holder = o.Name
 	return &Server{
 		handler: h,
 		options: o,
-		gate:    gate,
-		clocks:  clocks,
-		asynq: asynq.NewServerFromRedisClient(clocks.correct(gate), asynq.Config{
-			Concurrency:              o.Concurrency,
-			Queues:                   o.Queues,
-			BaseContext:              func() context.Context { return o.BaseContext },
-			ShutdownTimeout:          o.ShutdownTimeout,
-			TaskCheckInterval:        taskCheckInterval,
-			DelayedTaskCheckInterval: delayedCheckInterval,
-			RetryDelayFunc:           retryDelay,
-			IsFailure:                isFailure,
-			ErrorHandler:             asynq.ErrorHandlerFunc(h.handleError),
-			Logger:                   asynqLogger{o.Logger, o.Observe},
-			LogLevel:                 asynq.DebugLevel,
+		consumer: queue.NewConsumer(rdb, queue.ConsumerOptions{
+			Worker:          o.Name,
+			Concurrency:     o.Concurrency,
+			Queues:          o.Queues,
+			Free:            h.free,
+			Owns:            o.Owns,
+			ShutdownTimeout: o.ShutdownTimeout,
+			RetryDelay:      retryDelay,
+			IsFailure:       isFailure,
+			HandleError:     h.handleError,
+			Outage:          func(err error) { o.Observe(Event{What: Waits, Err: redisError(err)}) },
+			DatabaseTime:    o.DatabaseTime,
+			Logger:          o.Logger,
+			BaseContext:     o.BaseContext,
 		}),
 	}, nil
 }
 
 // Start begins to consume, and returns at once. It fails if Redis doesn't answer.
 func (s *Server) Start() error {
-	if err := s.asynq.Ping(); err != nil {
+	if err := s.consumer.Start(s.handler); err != nil {
 		return err
 	}
-	s.clocks.open(s.options.BaseContext)
-	if err := s.asynq.Start(s.handler); err != nil {
-		s.clocks.close()
-		return err
-	}
-	s.gate.open(s.options.BaseContext)
 	s.options.Logger.Info("worker started", "worker", s.options.Name, "concurrency", s.options.Concurrency, "queues", queues(s.options.Queues))
 	return nil
 }
@@ -184,20 +165,9 @@ func (s *Server) Start() error {
 // ran out is back in the queue by then, and its goroutine has ended too.
 func (s *Server) Shutdown() {
 	s.drain.Do(func() { close(s.handler.draining) })
-	s.gate.close() // asynq waits for its fetch loop
-	select {
-	case <-s.gate.drained: // what is fetched is in asynq's hands, which puts back what it can't finish
-	case <-time.After(drainTimeout): // all slots are taken
-	}
-	s.asynq.Shutdown()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.options.BaseContext), cleanupTimeout)
-	defer cancel()
-	if err := s.gate.giveBack(ctx); err != nil {
-		s.options.Logger.Warn("fetched jobs can't be put back: they are found as a dead worker's", "worker", s.options.Name, "error", err)
-	}
+	s.consumer.Shutdown()
 	s.stop.Do(func() { close(s.handler.stopped) })
 	s.handler.running.Wait()
-	s.clocks.close()
 	s.options.Logger.Info("worker stopped", "worker", s.options.Name)
 }
 

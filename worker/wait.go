@@ -3,6 +3,8 @@ package worker
 import (
 	"context"
 	"time"
+
+	"invoicer/worker/queue"
 )
 
 // A waiter is a slot's leave to wait for a held lock.
@@ -32,7 +34,7 @@ func (h *Handler) waiter() *waiter {
 // again waits a little and tells whether to ask for the lock once more; it doesn't when the wait is over, or the
 // job's time is.
 func (w *waiter) again(ctx context.Context, remaining time.Duration) bool {
-	pause := between(5*time.Millisecond, 20*time.Millisecond)
+	pause := queue.Between(5*time.Millisecond, 20*time.Millisecond)
 	if remaining > 0 {
 		pause = min(pause, remaining)
 	}

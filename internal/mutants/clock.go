@@ -2,11 +2,11 @@ package main
 
 // ofClocks are those of a worker that believes its own clock, and of one that believes what somebody has put into Redis.
 func ofClocks() []mutant {
-	const serverTime, clock, watch, in = "worker/server_time.go", "worker/clock.go", "worker/clock_watch.go", "./worker"
+	const serverTime, clock, watch, in = "worker/queue/times.go", "worker/queue/clock.go", "worker/queue/clock_watch.go", "./worker/queue"
 	return []mutant{
 		{
 			name: "delays follow the worker's own clock", promise: recovers, hazard: wrongClock,
-			changes: []change{{"worker/server.go", "clocks.correct(gate)", "gate"}},
+			changes: []change{{"worker/queue/consumer.go", "clocks.correct(gate)", "gate"}},
 			in:      in, tests: []string{"TestDelaysAreRedisDelays"}, hangs: true,
 		},
 		{
@@ -65,7 +65,7 @@ func ofClocks() []mutant {
 				"worker/handler.go", "\treturn h.generateUnlocked(ctx, a, r)\n",
 				"\treturn invoice.Result{}, errors.New(\"done entries come back\")\n",
 			}},
-			in: in, tests: []string{"TestDoneEntriesComeBack"},
+			in: "./worker", tests: []string{"TestDoneEntriesComeBack"},
 		},
 	}
 }

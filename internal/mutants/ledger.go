@@ -112,7 +112,7 @@ func ofLedger() []mutant {
 		},
 		{
 			name: "nobody knows who had a dead worker's jobs", promise: recovers, hazard: killed,
-			changes: []change{{"worker/fetch_script.go", "\"active\", \"invoicer_worker\", ARGV[5])", "\"active\")"}},
+			changes: []change{{"worker/queue/ahead.go", "\"active\", \"invoicer_worker\", ARGV[5])", "\"active\")"}},
 			in:      theLedger, tests: []string{"TestATaskNamesWhoHasIt"},
 		},
 		{

@@ -4,8 +4,8 @@ package main
 func ofQueue() []mutant {
 	const (
 		queue, waiting, walk, kinds = "worker/ledger/queue.go", "worker/ledger/waiting.go", "worker/ledger/walk.go", "worker/ledger/kinds.go"
-		script, end                 = "worker/fetch_script.go", "worker/fetch_end.go"
-		theLedger, theWorker        = "./worker/ledger", "./worker"
+		script, end                 = "worker/queue/ahead.go", "worker/queue/finish.go"
+		theLedger, theQueue         = "./worker/ledger", "./worker/queue"
 		whatBecomes                 = "TestEveryJobOutlastsWhatBecomesOfItsQueue"
 	)
 	return []mutant{
@@ -86,32 +86,32 @@ func ofQueue() []mutant {
 		{
 			name: "an id without a job stops the fetch", promise: recovers, hazard: halfForgotten,
 			changes: []change{{script, "if not msg or msg == \"\" then", "if msg == \"\" then"}},
-			in:      theWorker, tests: []string{"TestIDsWithoutAJobHoldNothingUp"},
+			in:      theQueue, tests: []string{"TestIDsWithoutAJobHoldNothingUp"},
 		},
 		{
 			name: "a fetch of ids without a job says that the queue is empty", promise: recovers, hazard: halfForgotten,
-			changes: []change{{"worker/fetch_hold.go", "return noJob(ctx, h.err), h.more", "return noJob(ctx, h.err), false"}},
-			in:      theWorker, tests: []string{"TestIDsWithoutAJobHoldNothingUp"},
+			changes: []change{{"worker/queue/gate_hold.go", "return noJob(ctx, h.err), h.more", "return noJob(ctx, h.err), false"}},
+			in:      theQueue, tests: []string{"TestIDsWithoutAJobHoldNothingUp"},
 		},
 		{
 			name: "a fetch takes what it can't keep", promise: noneLost, hazard: halfForgotten,
 			changes: []change{{script, "redis.call(\"LLEN\", KEYS[3]) -- if", "-- if"}},
-			in:      theWorker, tests: []string{"TestAFetchThatCantKeepAJobTakesNone"}, hangs: true,
+			in:      theQueue, tests: []string{"TestAFetchThatCantKeepAJobTakesNone"}, hangs: true,
 		},
 		{
 			name: "asynq gets what it can't read", promise: recovers, hazard: undecodable,
 			changes: []change{{script, "err != nil || m.id != id || m.queue != q.name {", "err != nil && m.id != id && m.queue == \"nonsense\" {"}},
-			in:      theWorker, tests: []string{"TestATaskThatCantBeReadIsDeleted"},
+			in:      theQueue, tests: []string{"TestATaskThatCantBeReadIsDeleted"},
 		},
 		{
 			name: "what is lost before it begins is put back", promise: recovers, hazard: halfForgotten,
 			changes: []change{{script, "if redis.call(\"HEXISTS\", KEYS[4], \"msg\") == 1 then", "if KEYS[4] then"}},
-			in:      theWorker, tests: []string{"TestALostTaskIsNotPutBack"},
+			in:      theQueue, tests: []string{"TestALostTaskIsNotPutBack"},
 		},
 		{
 			name: "a task whose list is lost stays behind", promise: recovers, hazard: halfForgotten,
 			changes: []change{{end, "redis.call(\"UNLINK\", KEYS[1])", "redis.call(\"EXISTS\", KEYS[1])"}},
-			in:      theWorker, tests: []string{"TestWhatRedisLosesOfAJobInHandIsNotLeftBehind"},
+			in:      "./worker", tests: []string{"TestWhatRedisLosesOfAJobInHandIsNotLeftBehind"},
 		},
 	}
 }

@@ -1,7 +1,8 @@
 package main
 
 func ofWorker() []mutant {
-	const handler, fetch, hold, in = "worker/handler.go", "worker/fetch.go", "worker/fetch_hold.go", "./worker"
+	const handler, in = "worker/handler.go", "./worker"
+	const fetch, hold, theQueue = "worker/queue/gate.go", "worker/queue/gate_hold.go", "./worker/queue"
 	return []mutant{
 		{
 			name: "a held lock is acknowledged", promise: noneLost, hazard: winnerFails,
@@ -126,7 +127,7 @@ func ofWorker() []mutant {
 		},
 		{
 			name: "a message that stops the queue's recovery goes unseen", promise: recovers, hazard: undecodable,
-			changes: []change{{"worker/log.go", "\t\tlevel = slog.LevelWarn\n", "\t\tlevel = slog.LevelDebug\n"}},
+			changes: []change{{"worker/queue/log.go", "\t\tlevel = slog.LevelWarn\n", "\t\tlevel = slog.LevelDebug\n"}},
 			in:      in, tests: []string{"TestUndecodableMessageIsSeen"},
 		},
 		{
@@ -142,22 +143,22 @@ func ofWorker() []mutant {
 		{
 			name: "an answer from before the ring is believed", promise: recovers, hazard: storm,
 			changes: []change{{hold, "case rings == q.rings: // else the answer may be older than the ring", "default:"}},
-			in:      in, tests: []string{"TestAnAnswerFromBeforeTheRingIsNotBelieved"},
+			in:      theQueue, tests: []string{"TestAnAnswerFromBeforeTheRingIsNotBelieved"},
 		},
 		{
 			name: "jobs that were fetched are held with the next fetch", promise: recovers, hazard: storm, hangs: true,
 			changes: []change{{hold, "if !other.empty || len(other.ahead) > 0 {", "if !other.empty {"}},
-			in:      in, tests: []string{"TestAJobAheadIsNotHeld"},
+			in:      theQueue, tests: []string{"TestAJobAheadIsNotHeld"},
 		},
 		{
 			name: "more is fetched than can begin", promise: recovers, hazard: storm,
 			changes: []change{{fetch, "min(q.appetite, free, mostAhead)", "min(q.appetite, mostAhead)"}},
-			in:      in, tests: []string{"TestNoMoreIsFetchedThanCanBegin"},
+			in:      theQueue, tests: []string{"TestNoMoreIsFetchedThanCanBegin"},
 		},
 		{
 			name: "a worker stops while jobs are on their way to it", promise: recovers, hazard: shutdown,
 			changes: []change{{fetch, "if !g.closing || g.asking > 0 {", "if !g.closing {"}},
-			in:      in, tests: []string{"TestAGateIsNotDrainedWhileItAsks"},
+			in:      theQueue, tests: []string{"TestAGateIsNotDrainedWhileItAsks"},
 		},
 	}
 }

@@ -9,7 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"invoicer/worker"
+	"invoicer/worker/queue"
 )
 
 // The dead are workers whose jobs come back. All that one had in hand comes back within seconds, and is one piece of news.
@@ -72,7 +72,7 @@ func (w *watch) hands(ctx context.Context, tasks map[string]string) (*hands, err
 	for some := range slices.Chunk(ids, page) {
 		answers, err := w.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 			for _, id := range some {
-				p.HGet(ctx, w.keys.task(id), worker.HolderField)
+				p.HGet(ctx, w.keys.task(id), queue.HolderField)
 			}
 			return nil
 		})

@@ -11,6 +11,7 @@ import (
 
 	"invoicer/worker"
 	"invoicer/worker/ledger"
+	"invoicer/worker/queue"
 )
 
 // However many jobs a worker had in hand, and however they come back, it is one line that names it.
@@ -25,7 +26,7 @@ func TestADeadWorkerIsOneLine(t *testing.T) {
 			b.takenByTheDead(t, id)
 			b.rdb.ZAdd(t.Context(), b.key("lease"), redis.Z{Score: float64(time.Now().Add(30*time.Second - extended).Unix()), Member: id})
 			if holder != "" {
-				b.rdb.HSet(t.Context(), b.key("t:")+id, worker.HolderField, holder)
+				b.rdb.HSet(t.Context(), b.key("t:")+id, queue.HolderField, holder)
 			}
 		}
 	}
@@ -66,7 +67,7 @@ func TestATaskNamesWhoHasIt(t *testing.T) {
 	job, w := b.hold(t)
 	id := b.enqueue(t, "T1")
 	<-job.reached
-	if name, err := b.rdb.HGet(t.Context(), b.key("t:")+id, worker.HolderField).Result(); err != nil || name != "w" {
+	if name, err := b.rdb.HGet(t.Context(), b.key("t:")+id, queue.HolderField).Result(); err != nil || name != "w" {
 		t.Errorf("it is in the hands of %q, error %v", name, err)
 	}
 	job.release()

@@ -10,8 +10,8 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"invoicer/invoice"
-	"invoicer/worker"
 	"invoicer/worker/client"
+	"invoicer/worker/queue"
 )
 
 // roundsOfKinds is in how many rounds the kinds of the queue's keys are looked at once, unless a look fails for them.
@@ -118,7 +118,7 @@ func (w *watch) tasks(ctx context.Context, ids []string) (map[string]*asynq.Task
 		}
 		fields = append(fields, nil, nil)
 		message, _ := fields[0].(string)
-		info, err := worker.ReadTask(message)
+		info, err := queue.ReadTask(message)
 		if err != nil || info.ID != id || info.Queue != w.known.Queue {
 			if err := w.keys.discard(ctx, w.rdb, id, message); err != nil {
 				return nil, fmt.Errorf("task %q: %w", id, err)

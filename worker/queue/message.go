@@ -2,74 +2,174 @@ package queue
 
 import (
 	"errors"
+	"unicode/utf8"
 
+	"github.com/hibiken/asynq"
 	"google.golang.org/protobuf/encoding/protowire"
-
-	"invoicer/worker/client"
 )
 
-// A message is what says whose a task is, of asynq's own message.
+// A message is what asynq keeps of a task (v0.26, internal/proto): its parts are those of the encoded message, which isn't
+// copied.
 type message struct {
-	jobID        string // of a ledger's job; "" for one that was enqueued directly
-	installation string // "" where an earlier release put it there
+	kind, payload, id, queue, lastError string
+	maxRetry, retried                   int32
+	headers                             []string // encoded
 }
 
-// The numbers of asynq's TaskMessage (v0.26, internal/proto) and of an entry of a map.
+// The numbers of the message's fields. The texts among them have to be valid UTF-8.
 const (
-	headersField = 15
-	keyField     = 1
-	valueField   = 2
+	fieldKind, fieldPayload, fieldID, fieldQueue = 1, 2, 3, 4
+	fieldRetry, fieldRetried, fieldLastError     = 5, 6, 7
+	fieldUniqueKey, fieldGroup, fieldHeaders     = 10, 14, 15
 )
 
-// readMessage reads a task's message.
-func readMessage(raw []byte) (m message, err error) {
-	err = eachField(raw, func(number protowire.Number, value []byte) error {
-		if number != headersField {
-			return nil
+var (
+	errNoText   = errors.New("the message has a text that is no UTF-8")
+	errBadField = errors.New("the message has a field that can't be")
+)
+
+// parseMessage reads a message; it refuses what asynq couldn't read.
+func parseMessage(encoded string) (m message, err error) {
+	for left := encoded; left != ""; {
+		f, err := nextField(&left)
+		if err != nil {
+			return message{}, err
 		}
-		var key, text string
-		err := eachField(value, func(number protowire.Number, value []byte) error {
-			switch number {
-			case keyField:
-				key = string(value)
-			case valueField:
-				text = string(value)
-			default: // a map's entry has no other field
-			}
-			return nil
-		})
-		switch key {
-		case client.JobIDHeader:
-			m.jobID = text
-		case client.InstallationHeader:
-			m.installation = text
+		if err := m.take(f); err != nil {
+			return message{}, err
 		}
-		return err
-	})
-	if err == nil && len(raw) == 0 {
-		err = errors.New("it is empty")
 	}
-	return m, err
+	return m, nil
 }
 
-// eachField calls f for each field of a message that has bytes.
-func eachField(raw []byte, f func(protowire.Number, []byte) error) error {
-	for len(raw) > 0 {
-		number, kind, n := protowire.ConsumeTag(raw)
-		if n < 0 {
-			return protowire.ParseError(n)
+// take keeps a field. One of another kind than it should be is an unknown one, as it is to asynq.
+func (m *message) take(f field) error {
+	if f.kind == protowire.VarintType {
+		switch int(f.number) {
+		case fieldRetry:
+			m.maxRetry = int32(f.n)
+		case fieldRetried:
+			m.retried = int32(f.n)
 		}
-		raw = raw[n:]
-		if n = protowire.ConsumeFieldValue(number, kind, raw); n < 0 {
-			return protowire.ParseError(n)
+		return nil
+	}
+	if f.kind != protowire.BytesType {
+		return nil
+	}
+	var text *string
+	switch int(f.number) {
+	case fieldPayload:
+		m.payload = f.bytes
+		return nil
+	case fieldHeaders:
+		if _, _, err := parseHeader(f.bytes); err != nil {
+			return err
 		}
-		if kind == protowire.BytesType {
-			value, _ := protowire.ConsumeBytes(raw)
-			if err := f(number, value); err != nil {
-				return err
-			}
-		}
-		raw = raw[n:]
+		m.headers = append(m.headers, f.bytes)
+		return nil
+	case fieldKind:
+		text = &m.kind
+	case fieldID:
+		text = &m.id
+	case fieldQueue:
+		text = &m.queue
+	case fieldLastError:
+		text = &m.lastError
+	case fieldUniqueKey, fieldGroup:
+		text = new(string)
+	default:
+		return nil
+	}
+	*text = f.bytes
+	if !utf8.ValidString(f.bytes) {
+		return errNoText
 	}
 	return nil
+}
+
+// parseHeader reads one entry of the headers: field 1 is its key, and field 2 its value.
+func parseHeader(encoded string) (key, value string, err error) {
+	for left := encoded; left != ""; {
+		f, err := nextField(&left)
+		if err != nil {
+			return "", "", err
+		}
+		if f.kind != protowire.BytesType || f.number > 2 {
+			continue
+		}
+		if !utf8.ValidString(f.bytes) {
+			return "", "", errNoText
+		}
+		if f.number == 1 {
+			key = f.bytes
+		} else {
+			value = f.bytes
+		}
+	}
+	return key, value, nil
+}
+
+type field struct {
+	number protowire.Number
+	kind   protowire.Type
+	n      uint64 // of a varint
+	bytes  string
+}
+
+// nextField takes the next field off a message.
+func nextField(left *string) (f field, err error) {
+	tag, n := consumeVarint(*left)
+	if n < 0 {
+		return f, protowire.ParseError(n)
+	}
+	*left = (*left)[n:]
+	f.number, f.kind = protowire.DecodeTag(tag)
+	if !f.number.IsValid() {
+		return f, errBadField
+	}
+	switch f.kind {
+	case protowire.VarintType:
+		f.n, n = consumeVarint(*left)
+	case protowire.BytesType:
+		var size uint64
+		size, n = consumeVarint(*left)
+		if n >= 0 && size > uint64(len(*left)-n) {
+			return f, errBadField
+		}
+		if n >= 0 {
+			f.bytes = (*left)[n : n+int(size)]
+			n += int(size)
+		}
+	default: // asynq has none of them
+		n = protowire.ConsumeFieldValue(f.number, f.kind, []byte(*left))
+	}
+	if n < 0 {
+		return f, protowire.ParseError(n)
+	}
+	*left = (*left)[n:]
+	return f, nil
+}
+
+// consumeVarint is [protowire.ConsumeVarint] for a string, which it doesn't copy.
+func consumeVarint(s string) (v uint64, n int) {
+	const longest = 10
+	var head [longest]byte
+	return protowire.ConsumeVarint(head[:copy(head[:], s)])
+}
+
+// ReadTask reads asynq's message of a task. What it refuses, asynq couldn't read.
+func ReadTask(encoded string) (*asynq.TaskInfo, error) {
+	m, err := parseMessage(encoded)
+	if err != nil {
+		return nil, err
+	}
+	info := &asynq.TaskInfo{
+		ID: m.id, Queue: m.queue, Type: m.kind, Payload: []byte(m.payload), Headers: make(map[string]string, len(m.headers)),
+		MaxRetry: int(m.maxRetry), Retried: int(m.retried), LastErr: m.lastError,
+	}
+	for _, encoded := range m.headers {
+		key, value, _ := parseHeader(encoded)
+		info.Headers[key] = value
+	}
+	return info, nil
 }

@@ -1,8 +1,3 @@
-// Package queue says whose a queue is. A queue of a Redis belongs to one installation, which is a database and a schema:
-// its workers say so in Redis every second, and another installation's refuse to work there.
-//
-// The central type is [Keeper], which claims a worker's queues and keeps them. [Look] shows whose a queue is to who only
-// asks, and [Take] takes it over from an installation that is gone.
 package queue
 
 import (

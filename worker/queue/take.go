@@ -147,11 +147,11 @@ func (s Sweeper) count(ctx context.Context, prefix string, ids []string, archive
 	if err != nil && !errors.As(err, &reply) { // each has its own: a task may be gone, or no hash
 		return nil, err
 	}
-	messages, unnamed := make([]message, len(ids)), []string{}
+	messages, unnamed := make([]origin, len(ids)), []string{}
 	for i := range ids {
 		body, readErr := raw[i].Bytes()
 		if readErr == nil {
-			messages[i], readErr = readMessage(body)
+			messages[i], readErr = readOrigin(body)
 		}
 		if readErr != nil {
 			messages[i].installation = unreadable
@@ -176,7 +176,7 @@ func (s Sweeper) count(ctx context.Context, prefix string, ids []string, archive
 const unreadable = "?"
 
 // file counts one task, and adds it to those that are to be removed.
-func (s Sweeper) file(m message, id string, archived, unknown bool, c *Census, remove []string) []string {
+func (s Sweeper) file(m origin, id string, archived, unknown bool, c *Census, remove []string) []string {
 	gone := s.Remove
 	switch {
 	case m.installation == unreadable:

@@ -1,4 +1,4 @@
-package worker
+package queue
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -278,16 +279,11 @@ func TestShutdownLetsGoOfHeldFetches(t *testing.T) {
 	}
 	rdb := redis.NewClient(o)
 	defer rdb.Close()
-	h, err := NewHandler(nil, nil, nil, Options{Name: "w", Concurrency: 2, Queues: map[string]int{"q_" + uuid.NewString(): 1}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := NewServer(rdb, h)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := NewConsumer(rdb, ConsumerOptions{
+		Worker: "w", Concurrency: 2, Queues: map[string]int{"q_" + uuid.NewString(): 1}, Free: func() int { return 2 }, ShutdownTimeout: 15 * time.Second,
+	})
 	s.gate.hold = time.Hour
-	if err := s.Start(); err != nil {
+	if err := s.Start(asynq.NotFoundHandler()); err != nil {
 		t.Fatal(err)
 	}
 	for _, q := range s.gate.queues {

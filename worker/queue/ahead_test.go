@@ -1,4 +1,4 @@
-package worker
+package queue
 
 import (
 	"fmt"
@@ -172,14 +172,7 @@ func TestWhatIsAheadIsPutBackWhenTheWorkerStops(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	h, err := NewHandler(nil, nil, nil, Options{Name: "w", Concurrency: 100, Queues: map[string]int{queue: 1}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := NewServer(rdb, h)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := NewConsumer(rdb, ConsumerOptions{Worker: "w", Concurrency: 100, Queues: map[string]int{queue: 1}, Free: func() int { return 100 }})
 	q := s.gate.queues["asynq:{"+queue+"}:pending"]
 	q.appetite = 7
 	if err := asynqScript.Run(t.Context(), s.gate, q.keys, 1, q.taskPrefix()).Err(); err != nil {

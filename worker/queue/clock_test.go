@@ -1,4 +1,4 @@
-package worker
+package queue
 
 import (
 	"bytes"
@@ -153,7 +153,7 @@ func newClockBench(t *testing.T) *clockBench {
 	b := &clockBench{rdb: redis.NewClient(o), queue: "q_" + uuid.NewString(), log: &lockedBuffer{}}
 	t.Cleanup(func() { b.rdb.Close() })
 	b.prefix = queuePrefix(b.queue)
-	b.clocks = newClocks(b.rdb, Options{Name: "w1", Queues: map[string]int{b.queue: 1}, Logger: slog.New(slog.NewTextHandler(b.log, nil))})
+	b.clocks = newClocks(b.rdb, ConsumerOptions{Worker: "w1", Queues: map[string]int{b.queue: 1}, Logger: slog.New(slog.NewTextHandler(b.log, nil))})
 	b.clock = b.queues[b.prefix]
 	return b
 }

@@ -1,4 +1,4 @@
-package worker
+package queue
 
 import (
 	"context"
@@ -20,7 +20,7 @@ func (g *fetchGate) watch(ctx context.Context, q *fetchQueue) {
 			return
 		}
 		pace = g.pace(q, time.Since(begun), pace)
-		if !sleep(ctx, time.Until(begun.Add(pace))) {
+		if !pause(ctx, time.Until(begun.Add(pace))) {
 			return
 		}
 		begun = time.Now()
@@ -67,7 +67,7 @@ func (g *fetchGate) peek(ctx context.Context, q *fetchQueue) error {
 // poll rings in regular intervals for that long.
 func (g *fetchGate) poll(ctx context.Context, q *fetchQueue, d time.Duration) {
 	for end := time.Now().Add(d); time.Now().Before(end); {
-		if !sleep(ctx, pollInterval) {
+		if !pause(ctx, pollInterval) {
 			return
 		}
 		g.ring(q)
@@ -82,16 +82,4 @@ func (g *fetchGate) tell(ctx context.Context, q *fetchQueue, err error) {
 		level = slog.LevelWarn
 	}
 	g.log.Log(ctx, level, "the queue can't be watched with BLMOVE: it is polled", "queue", q.name, "error", err)
-}
-
-// sleep tells whether the time passed before ctx ended.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

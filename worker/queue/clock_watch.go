@@ -1,4 +1,4 @@
-package worker
+package queue
 
 import (
 	"context"
@@ -55,10 +55,10 @@ const (
 	pairs
 )
 
-func newClocks(rdb redis.UniversalClient, o Options) *clocks {
+func newClocks(rdb redis.UniversalClient, o ConsumerOptions) *clocks {
 	local := newLocalClock()
 	c := &clocks{
-		rdb: rdb, database: o.DatabaseTime, worker: o.Name, log: o.Logger, local: local, tell: redis.NewScript(tellTime),
+		rdb: rdb, database: o.DatabaseTime, worker: o.Worker, log: o.Logger, local: local, tell: redis.NewScript(tellTime),
 		queues: make(map[string]*serverClock), postgres: &serverClock{local: local},
 		cancel: func() {},
 	}
@@ -88,7 +88,7 @@ func (c *clocks) open(ctx context.Context) {
 
 func (c *clocks) repeat(ctx context.Context, ask func()) {
 	c.running.Go(func() {
-		for sleep(ctx, clockInterval) {
+		for pause(ctx, clockInterval) {
 			ask()
 			c.compare(ctx)
 		}

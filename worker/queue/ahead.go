@@ -1,4 +1,4 @@
-package worker
+package queue
 
 import (
 	"context"
@@ -111,8 +111,11 @@ func (g *fetchGate) discard(ctx context.Context, q *fetchQueue, id, message stri
 	g.log.WarnContext(ctx, "a task that can't be read is deleted", "queue", q.name, "task_id", cut(id), "bytes", len(message), "error", err)
 }
 
+// longestID is how much of an id that may be anything is logged.
+const longestID = 255
+
 // cut shortens an id that may be anything.
-func cut(id string) string { return strings.ToValidUTF8(id[:min(len(id), maxJobID)], "\uFFFD") }
+func cut(id string) string { return strings.ToValidUTF8(id[:min(len(id), longestID)], "\uFFFD") }
 
 // keysWith are the keys of the queue's pending, active and leased tasks, and of one task.
 func (q *fetchQueue) keysWith(id string) []string {

@@ -1,4 +1,4 @@
-package worker
+package queue
 
 import (
 	"context"
@@ -12,8 +12,8 @@ import (
 // asynqLogger is asynq's door to slog. What asynq calls information is of interest only when debugging it, and so is
 // nearly every warning: of a job's end and of an outage, this package's callers tell better, and once.
 type asynqLogger struct {
-	log     *slog.Logger
-	observe func(Event) // is told of outages, which asynq complains about again and again
+	log    *slog.Logger
+	outage func(error) // is told of outages, which asynq complains about again and again
 }
 
 func (l asynqLogger) Debug(args ...any) { l.write(slog.LevelDebug, args) }
@@ -43,7 +43,7 @@ func (l asynqLogger) write(level slog.Level, args []any) {
 	message := strings.TrimSpace(fmt.Sprint(args...))
 	if level == slog.LevelWarn && tellsOfOutage(message) {
 		level = slog.LevelDebug
-		l.observe(Event{What: Waits, Err: redisError(errors.New(message))})
+		l.outage(errors.New(message))
 	}
 	l.log.Log(context.Background(), level, message, "from", "asynq")
 }

@@ -1,4 +1,4 @@
-package worker
+package queue
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,8 +15,6 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
-	"invoicer/invoice"
-	"invoicer/locking"
 	"invoicer/worker/client"
 )
 
@@ -149,7 +148,7 @@ func (b *clockBench) runEverything(t *testing.T, rdb redis.UniversalClient) {
 	}
 	server := asynq.NewServerFromRedisClient(b.correct(rdb), asynq.Config{
 		Concurrency: 10, Queues: map[string]int{b.queue: 1}, TaskCheckInterval: 20 * time.Millisecond,
-		DelayedTaskCheckInterval: 50 * time.Millisecond, JanitorInterval: 50 * time.Millisecond, Logger: asynqLogger{b.clocks.log, func(Event) {}},
+		DelayedTaskCheckInterval: 50 * time.Millisecond, JanitorInterval: 50 * time.Millisecond, Logger: asynqLogger{b.clocks.log, func(error) {}},
 	})
 	end := make(chan struct{})
 	if err := server.Start(asynq.HandlerFunc(func(_ context.Context, task *asynq.Task) error {
@@ -177,28 +176,6 @@ func (b *clockBench) runEverything(t *testing.T, rdb redis.UniversalClient) {
 	enqueue("complete", asynq.Retention(time.Hour), asynq.Unique(time.Hour))
 }
 
-// noInvoices is a generator that fails, and a recorder that doesn't.
-type noInvoices struct{ asked chan struct{} }
-
-func (n noInvoices) Generate(context.Context, invoice.Request) (invoice.Result, error) {
-	n.asked <- struct{}{}
-	return invoice.Result{}, invoice.ErrUnavailable
-}
-
-func (n noInvoices) Lookup(context.Context, invoice.Request, invoice.Reason) (invoice.Result, error) {
-	return invoice.Result{}, invoice.ErrUnavailable
-}
-
-func (n noInvoices) Known(context.Context, invoice.Request, invoice.Ref, invoice.Reason) (invoice.Result, error) {
-	return invoice.Result{}, invoice.ErrUnavailable
-}
-
-func (n noInvoices) Record(context.Context, invoice.End) error { return nil }
-
-func (n noInvoices) Accepted(context.Context, string) ([]byte, bool, error) { return nil, false, nil }
-
-func (n noInvoices) CountAttempt(context.Context, string, []byte) (int, error) { return 0, nil }
-
 // A job that a worker with a wrong clock puts back comes back when its delay is over, to whomever; and so soon that the
 // worker's own clock can't have been asked.
 func TestDelaysAreRedisDelays(t *testing.T) {
@@ -207,25 +184,24 @@ func TestDelaysAreRedisDelays(t *testing.T) {
 		t.Run(fmt.Sprint(hours, " hours ahead"), func(t *testing.T) {
 			t.Parallel()
 			b := newClockBench(t)
-			locker, err := locking.New(b.rdb, locking.Options{Prefix: b.queue + ":"})
-			if err != nil {
-				t.Fatal(err)
+			asked := make(chan struct{}, 1000)
+			var inHand atomic.Int64
+			handle := func(context.Context, *asynq.Task) error {
+				inHand.Add(1)
+				defer inHand.Add(-1)
+				asked <- struct{}{}
+				time.Sleep(100 * time.Millisecond) // in hand, where a lease can be seen
+				return errors.New("planted")
 			}
-			generator := noInvoices{asked: make(chan struct{}, 1000)}
-			h, err := NewHandler(generator, locker, generator, Options{
-				Name: "w1", Queues: map[string]int{b.queue: 1}, JobTimeout: 100 * time.Millisecond, ShutdownTimeout: time.Second,
+			server := NewConsumer(b.rdb, ConsumerOptions{
+				Worker: "w1", Concurrency: 512, Queues: map[string]int{b.queue: 1}, ShutdownTimeout: time.Second, Free: func() int { return 512 },
+				RetryDelay: func(int, error, *asynq.Task) time.Duration { return Between(time.Second, 5*time.Second) },
+				IsFailure:  func(error) bool { return false },
 			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			server, err := NewServer(b.rdb, h)
-			if err != nil {
-				t.Fatal(err)
-			}
 			server.clocks.tell = skewed(hours * 3600)
 			now := b.now(t) + float64(hours)*3600
 			b.add(t, "scheduled", "due", now-1)
-			if err := server.Start(); err != nil {
+			if err := server.Start(asynq.HandlerFunc(handle)); err != nil {
 				t.Fatal(err)
 			}
 			defer server.Shutdown()
@@ -242,7 +218,7 @@ func TestDelaysAreRedisDelays(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			<-generator.asked
+			<-asked
 			b.await(t, "the job's return", func() bool {
 				n, err := b.rdb.ZCard(t.Context(), b.prefix+"retry").Result()
 				return err == nil && n == 1
@@ -250,7 +226,7 @@ func TestDelaysAreRedisDelays(t *testing.T) {
 			b.wantAt(t, "retry", receipt.JobID, now)
 			b.await(t, "the next attempt", func() bool {
 				b.wantLeasesAt(t, now)
-				return h.inHand.Load() > 0
+				return inHand.Load() > 0
 			})
 		})
 	}

@@ -1,0 +1,135 @@
+package queue
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+)
+
+// ConsumerOptions of a [Consumer]. What names no default is required.
+type ConsumerOptions struct {
+	// Worker tells this worker from the others, in tasks and logs.
+	Worker string
+	// Concurrency is how many tasks are worked on at once.
+	Concurrency int
+	// Queues are the queues to consume, with their weights.
+	Queues map[string]int
+	// Free returns about how many tasks more could be begun now.
+	Free func() int
+	// Owns tells whether the queues are ours to consume just now; while they aren't, nothing is fetched. It must return at
+	// once. Default: they always are.
+	Owns func() bool
+	// ShutdownTimeout is how long the tasks in hand may take when the consumer is shut down.
+	ShutdownTimeout time.Duration
+	// RetryDelay says when a task that failed is due again.
+	RetryDelay asynq.RetryDelayFunc
+	// IsFailure tells the errors that use up a retry from those that don't.
+	IsFailure func(error) bool
+	// HandleError is told of each task that failed. Default: nobody is told.
+	HandleError asynq.ErrorHandlerFunc
+	// Outage is told when asynq complains of a Redis that is away. Default: nobody is told.
+	Outage func(error)
+	// DatabaseTime tells the time of the database's clock, which is compared with the others. Default: it isn't.
+	DatabaseTime func(context.Context) (time.Time, error)
+	// Logger gets what asynq, the gate and the clocks have to say. Default: nothing is written.
+	Logger *slog.Logger
+	// BaseContext is what every task's context derives from. Default: the background.
+	BaseContext context.Context //nolint:containedctx // asynq asks for it through a function that has none
+}
+
+func (o *ConsumerOptions) complete() {
+	if o.Owns == nil {
+		o.Owns = func() bool { return true }
+	}
+	if o.Outage == nil {
+		o.Outage = func(error) {}
+	}
+	if o.HandleError == nil {
+		o.HandleError = func(context.Context, *asynq.Task, error) {}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.BaseContext == nil {
+		o.BaseContext = context.Background()
+	}
+}
+
+const (
+	// taskCheckInterval is how long asynq sleeps between fetches that found nothing: the fetch gate does the waiting.
+	taskCheckInterval = 5 * time.Millisecond
+	// delayedCheckInterval is how often asynq looks for jobs whose delay is over.
+	delayedCheckInterval = 500 * time.Millisecond
+	// drainTimeout bounds how long a worker that stops waits for asynq to begin the jobs that were fetched.
+	drainTimeout = time.Second
+	// putBackTimeout bounds how long it then takes to put back those that asynq didn't begin.
+	putBackTimeout = 3 * time.Second
+)
+
+// A Consumer is asynq's server behind a fetch gate, and on Redis's time.
+type Consumer struct {
+	asynq   *asynq.Server
+	gate    *fetchGate
+	clocks  *clocks
+	options ConsumerOptions
+}
+
+// NewConsumer returns a consumer. The Redis connection stays the caller's to close, after [Consumer.Shutdown]. Its pool
+// needs one connection for each queue beside those of the tasks.
+func NewConsumer(rdb redis.UniversalClient, o ConsumerOptions) *Consumer {
+	o.complete()
+	gate, clocks := newFetchGate(rdb, o.Queues, o.Free, o.Logger), newClocks(rdb, o)
+	gate.owns = o.Owns
+	gate.holder = o.Worker
+	return &Consumer{
+		options: o,
+		gate:    gate,
+		clocks:  clocks,
+		asynq: asynq.NewServerFromRedisClient(clocks.correct(gate), asynq.Config{
+			Concurrency:              o.Concurrency,
+			Queues:                   o.Queues,
+			BaseContext:              func() context.Context { return o.BaseContext },
+			ShutdownTimeout:          o.ShutdownTimeout,
+			TaskCheckInterval:        taskCheckInterval,
+			DelayedTaskCheckInterval: delayedCheckInterval,
+			RetryDelayFunc:           o.RetryDelay,
+			IsFailure:                o.IsFailure,
+			ErrorHandler:             o.HandleError,
+			Logger:                   asynqLogger{o.Logger, o.Outage},
+			LogLevel:                 asynq.DebugLevel,
+		}),
+	}
+}
+
+// Start begins to consume, and returns at once. It fails if Redis doesn't answer.
+func (c *Consumer) Start(h asynq.Handler) error {
+	if err := c.asynq.Ping(); err != nil {
+		return err
+	}
+	c.clocks.open(c.options.BaseContext)
+	if err := c.asynq.Start(h); err != nil {
+		c.clocks.close()
+		return err
+	}
+	c.gate.open(c.options.BaseContext)
+	return nil
+}
+
+// Shutdown fetches no more tasks, and returns when those in hand are done or, if their time ran out, back in their queue.
+func (c *Consumer) Shutdown() {
+	c.gate.close() // asynq waits for its fetch loop
+	select {
+	case <-c.gate.drained: // what is fetched is in asynq's hands, which puts back what it can't finish
+	case <-time.After(drainTimeout): // all slots are taken
+	}
+	c.asynq.Shutdown()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.options.BaseContext), putBackTimeout)
+	defer cancel()
+	if err := c.gate.giveBack(ctx); err != nil {
+		c.options.Logger.Warn("fetched jobs can't be put back: they are found as a dead worker's", "worker", c.options.Worker, "error", err)
+	}
+	c.clocks.close()
+}
