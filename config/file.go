@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"invoicer/worker/queue"
 )
 
 // parseFile reads the file's values as the text that stands in it. It looks at the YAML tree itself, because that
@@ -109,8 +111,8 @@ func (f *fileReader) queues(k Key, line int, node *yaml.Node) {
 	for i := 0; i < len(node.Content); i += 2 {
 		name, weight := node.Content[i], node.Content[i+1]
 		switch {
-		case !isQueueName(name.Value):
-			f.refuse(k.Name+"."+name.Value, name.Line, queueNameRule)
+		case !queue.IsName(name.Value):
+			f.refuse(k.Name+"."+name.Value, name.Line, queue.NameRule)
 		case weight.Kind != yaml.ScalarNode:
 			f.refuse(k.Name+"."+name.Value, name.Line, "wants a number, its weight")
 		default:

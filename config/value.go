@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"invoicer/worker/queue"
 )
 
 // A value is the place of one key in a Config. Every source delivers text, so there is one spelling of each value, and
@@ -132,7 +134,6 @@ type weights struct{ p *map[string]int }
 
 const (
 	maxWeight        = 1_000 // asynq keeps a list as long as the sum of all weights
-	queueNameRule    = "a queue's name consists of a-z, 0-9, _ and -"
 	queueWeightsForm = "write queues as critical=6,default=3"
 )
 
@@ -165,8 +166,8 @@ func (v weights) parse(text string) error {
 		if !ok {
 			return fmt.Errorf("gives %q no weight; %s", name, queueWeightsForm)
 		}
-		if !isQueueName(name) {
-			return fmt.Errorf("has a queue %q; %s", name, queueNameRule)
+		if !queue.IsName(name) {
+			return fmt.Errorf("has a queue %q; %s", name, queue.NameRule)
 		}
 		if _, twice := queues[name]; twice {
 			return fmt.Errorf("names the queue %q twice", name)
@@ -180,8 +181,6 @@ func (v weights) parse(text string) error {
 	*v.p = queues
 	return nil
 }
-
-func isQueueName(name string) bool { return regexp.MustCompile(`^[a-z0-9_-]+$`).MatchString(name) }
 
 type schemaName struct{ p *string }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -53,8 +52,6 @@ type Options struct {
 	// BaseContext is what every attempt's context derives from. Default: the background.
 	BaseContext context.Context //nolint:containedctx // asynq asks for it through a function that has none
 }
-
-var queueName = regexp.MustCompile(`^[a-z0-9_-]+$`)
 
 // complete fills in the defaults and reports every problem at once.
 func (o *Options) complete() error {
@@ -108,7 +105,7 @@ func (o *Options) complete() error {
 	}
 	for name, weight := range o.Queues {
 		// asynq would drop them without a word, and their jobs would wait for ever.
-		if !queueName.MatchString(name) || weight < 1 {
+		if !queue.IsName(name) || weight < 1 {
 			problems = append(problems, fmt.Errorf("worker: queue %q with weight %d: names are of a-z 0-9 _ -, weights at least 1", name, weight))
 		}
 	}

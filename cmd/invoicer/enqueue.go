@@ -7,7 +7,6 @@ import (
 	"io"
 	"maps"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -82,8 +81,8 @@ duplicates.`,
 
 func (r *enqueueRun) check() error {
 	var problems []error
-	if !regexp.MustCompile(`^[a-z0-9_-]+$`).MatchString(r.queue) {
-		problems = append(problems, fmt.Errorf("--queue %q: a queue's name consists of a-z, 0-9, _ and -", r.queue))
+	if !queue.IsName(r.queue) {
+		problems = append(problems, fmt.Errorf("--queue %q: %s", r.queue, queue.NameRule))
 	}
 	for _, bound := range []struct {
 		flag     string
