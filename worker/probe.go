@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"invoicer/worker/queue"
 )
 
 // An UnfitError names what keeps a worker from working with Redis, though it answers.
@@ -153,12 +155,12 @@ func (p *Probe) checkWrites(ctx context.Context) error {
 		for _, key := range locks {
 			asked = append(asked, pipe.Set(ctx, key, 1, probeExpiry))
 		}
-		for _, queue := range p.options.Queues {
-			asked = append(asked, pipe.Set(ctx, p.queueKey(queue), 1, probeExpiry), pipe.SAdd(ctx, "asynq:queues", queue))
+		for _, name := range p.options.Queues {
+			asked = append(asked, pipe.Set(ctx, probeKey(name), 1, probeExpiry), queue.Register(ctx, pipe, name))
 		}
-		asked = append(asked, pipe.Eval(ctx, "return 1", locks[:1]), pipe.ZRem(ctx, "asynq:workers", p.options.Prefix+"probe"), pipe.ZRem(ctx, "asynq:servers", p.options.Prefix+"probe"))
+		asked = append(asked, pipe.Eval(ctx, "return 1", locks[:1]), pipe.ZRem(ctx, queue.AllWorkers, p.options.Prefix+"probe"), pipe.ZRem(ctx, queue.AllServers, p.options.Prefix+"probe"))
 		try(locks[0])
-		try(p.queueKey(p.options.Queues[0]))
+		try(probeKey(p.options.Queues[0]))
 		return nil
 	})
 	var refused refusals
@@ -185,8 +187,8 @@ func keysOf(c *redis.Cmd) []string {
 	return []string{key}
 }
 
-// queueKey is a key beside those of a queue, as asynq names them.
-func (p *Probe) queueKey(queue string) string { return "asynq:{" + queue + "}:invoicer:probe" }
+// probeKey is a key beside those of a queue.
+func probeKey(name string) string { return queue.KeysOf(name).Ours("probe") }
 
 // lockKeys are keys of no transaction's lock, one at each master.
 func (p *Probe) lockKeys(ctx context.Context) ([]string, error) {
@@ -287,11 +289,11 @@ func (r *refusals) err(ctx context.Context, rdb redis.UniversalClient) error {
 		lacks = append(lacks, "run "+strings.Join(r.commands, ", "))
 	}
 	if r.keys {
-		lacks = append(lacks, "use the keys asynq:* and invoicer:*")
+		lacks = append(lacks, "use the keys "+queue.KeyPattern+" and invoicer:*")
 	}
 	return &UnfitError{
 		Code: forbidden, What: "user " + user + " may not " + strings.Join(lacks, ", and may not "),
-		Remedy: "ACL SETUSER " + user + " ~asynq:* ~invoicer:* &asynq:* +@read +@write +@scripting +@connection +@pubsub +info +time",
+		Remedy: "ACL SETUSER " + user + " ~" + queue.KeyPattern + " ~invoicer:* &" + queue.ChannelPattern + " +@read +@write +@scripting +@connection +@pubsub +info +time",
 	}
 }
 

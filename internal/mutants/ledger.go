@@ -4,7 +4,7 @@ package main
 func ofLedger() []mutant {
 	const (
 		accept, dispatch = "migrations/00003_accept.sql", "invoice/postgres/dispatch.go"
-		relay, queue     = "worker/ledger/relay.go", "worker/ledger/queue.go"
+		relay, tasks     = "worker/ledger/relay.go", "worker/queue/tasks.go"
 		watch, workers   = "worker/ledger/watch.go", "worker/ledger/workers.go"
 		walk, archive    = "worker/ledger/walk.go", "worker/ledger/archive.go"
 		theLedger        = "./worker/ledger"
@@ -12,7 +12,7 @@ func ofLedger() []mutant {
 	return []mutant{
 		{
 			name: "who is dead is told by this machine's clock", promise: recovers, hazard: lostLease,
-			changes: []change{{workers, "byRedis.Sub(extended)", "now.Sub(extended)"}},
+			changes: []change{{"worker/queue/lease.go", "byRedis.Sub(extended)", "now.Sub(extended)"}},
 			in:      theLedger, tests: []string{"TestDead"},
 		},
 		{
@@ -72,7 +72,7 @@ func ofLedger() []mutant {
 		},
 		{
 			name: "a mark that is gone or older isn't noticed", promise: recovers, hazard: flushed,
-			changes: []change{{queue, "and ahead >= 0 and ahead < 1000 then", "then"}},
+			changes: []change{{"worker/queue/view.go", "and ahead >= 0 and ahead < 1000 then", "then"}},
 			in:      theLedger, tests: []string{"TestMarkIsGoneOrOlder"},
 		},
 		{
@@ -82,27 +82,27 @@ func ofLedger() []mutant {
 		},
 		{
 			name: "the queue isn't named again after Redis forgot it", promise: recovers, hazard: flushed,
-			changes: []change{{"worker/ledger/kinds.go", "return p.SAdd(ctx, queueRegister, names...)", "return p.SAdd(ctx, \"other\", names...)"}},
+			changes: []change{{"worker/queue/misfits.go", "return rdb.SAdd(ctx, AllQueues, names...)", "return rdb.SAdd(ctx, \"other\", names...)"}},
 			in:      theLedger, tests: []string{"TestRedisForgetsEverything"},
 		},
 		{
 			name: "jobs that wait in their queue are put back", promise: recovers, hazard: storm,
-			changes: []change{{walk, "claims = append(claims, s)", "lost = append(lost, s)"}, {queue, "== \"pending:\" and has(pending, id) then", "== \"nonsense\" then"}},
+			changes: []change{{walk, "claims = append(claims, s)", "lost = append(lost, s)"}, {tasks, "== \"pending:\" and has(pending, id) then", "== \"nonsense\" then"}},
 			in:      theLedger, tests: []string{"TestABacklogIsLeftAlone"},
 		},
 		{
 			name: "another Redis process isn't noticed", promise: recovers, hazard: failover,
-			changes: []change{{queue, "if server == ARGV[1] and ahead", "if ahead"}},
+			changes: []change{{"worker/queue/view.go", "if server == ARGV[1] and ahead", "if ahead"}},
 			in:      theLedger, tests: []string{"TestRedisComesBackAsItWasAtTheLastMark"},
 		},
 		{
 			name: "dead workers keep their jobs", promise: recovers, hazard: killed,
-			changes: []change{{workers, "if !last.dead(now, time.Unix(seen.now, 0), w.options.DeadAfter) {", "if !last.dead(now, time.Unix(seen.now, 0), w.options.DeadAfter) || last.score == score {"}},
+			changes: []change{{workers, "if !last.Dead(now, time.Unix(seen.Now, 0), w.options.DeadAfter) {", "if !last.Dead(now, time.Unix(seen.Now, 0), w.options.DeadAfter) || last.End == score {"}},
 			in:      theLedger, tests: []string{"TestJobsOfDeadWorkersComeBack"},
 		},
 		{
 			name: "living workers lose their jobs", promise: recovers, hazard: lostLease,
-			changes: []change{{workers, "\tif silent >= after {\n", "\tif silent >= 0 {\n"}},
+			changes: []change{{"worker/queue/lease.go", "\tif silent >= after {\n", "\tif silent >= 0 {\n"}},
 			in:      theLedger, tests: []string{"TestDead"},
 		},
 		{
@@ -117,12 +117,12 @@ func ofLedger() []mutant {
 		},
 		{
 			name: "a requeued job kills workers for ever", promise: recovers, hazard: killed,
-			changes: []change{{queue, "if crashes >= tonumber(ARGV[3]) then", "if crashes >= tonumber(ARGV[3]) + 1000000 then"}},
+			changes: []change{{tasks, "if crashes >= tonumber(ARGV[3]) then", "if crashes >= tonumber(ARGV[3]) + 1000000 then"}},
 			in:      theLedger, tests: []string{"TestJobsOfDeadWorkersComeBack"},
 		},
 		{
 			name: "what a job that kills workers was with comes back with it", promise: recovers, hazard: killed,
-			changes: []change{{queue, "if crashes >= tonumber(ARGV[4]) then", "if crashes >= tonumber(ARGV[4]) + 1000000 then"}},
+			changes: []change{{tasks, "if crashes >= tonumber(ARGV[4]) then", "if crashes >= tonumber(ARGV[4]) + 1000000 then"}},
 			in:      theLedger, tests: []string{"TestJobsThatLoseWorkersComeBackApart"},
 		},
 		{

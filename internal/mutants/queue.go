@@ -3,7 +3,8 @@ package main
 // What Redis loses of a queue, and what it has there that nobody wrote.
 func ofQueue() []mutant {
 	const (
-		queue, waiting, walk, kinds = "worker/ledger/queue.go", "worker/ledger/waiting.go", "worker/ledger/walk.go", "worker/ledger/kinds.go"
+		tasks, tidy, misfits        = "worker/queue/tasks.go", "worker/queue/tidy.go", "worker/queue/misfits.go"
+		waiting, walk               = "worker/ledger/waiting.go", "worker/ledger/walk.go"
 		script, end                 = "worker/queue/ahead.go", "worker/queue/finish.go"
 		theLedger, theQueue         = "./worker/ledger", "./worker/queue"
 		whatBecomes                 = "TestEveryJobOutlastsWhatBecomesOfItsQueue"
@@ -11,12 +12,12 @@ func ofQueue() []mutant {
 	return []mutant{
 		{
 			name: "a task is believed to be in the set that it says", promise: noneLost, hazard: halfForgotten,
-			changes: []change{{queue, "elseif sets[state] and redis.call(\"ZSCORE\", sets[state], id) then", "elseif sets[state] then"}},
+			changes: []change{{tasks, "elseif sets[state] and redis.call(\"ZSCORE\", sets[state], id) then", "elseif sets[state] then"}},
 			in:      theLedger, tests: []string{whatBecomes + "/retry,_in_no_set"},
 		},
 		{
 			name: "a task is believed to be in somebody's hands", promise: noneLost, hazard: halfForgotten,
-			changes: []change{{queue, "elseif state == \"active\" and (redis.call(\"ZSCORE\", lease, id) or has(active, id)) then", "elseif state == \"active\" then"}},
+			changes: []change{{tasks, "elseif state == \"active\" and (redis.call(\"ZSCORE\", lease, id) or has(active, id)) then", "elseif state == \"active\" then"}},
 			in:      theLedger, tests: []string{whatBecomes + "/active,_in_no_list"},
 		},
 		{
@@ -31,12 +32,12 @@ func ofQueue() []mutant {
 		},
 		{
 			name: "a task without a message counts as one", promise: noneLost, hazard: halfForgotten,
-			changes: []change{{queue, "if redis.call(\"HSTRLEN\", prefix .. id, \"msg\") == 0 then", "if not state then"}},
+			changes: []change{{tasks, "if redis.call(\"HSTRLEN\", prefix .. id, \"msg\") == 0 then", "if not state then"}},
 			in:      theLedger, tests: []string{whatBecomes + "/retry,_without_a_message"},
 		},
 		{
 			name: "an old dispatch stays behind when its job is put back", promise: recovers, hazard: halfForgotten,
-			changes: []change{{queue, "\t\tpurge(id)\n\t\ttable.insert(buried, 1)", "\t\ttable.insert(buried, 1)"}},
+			changes: []change{{tasks, "\t\tpurge(id)\n\t\ttable.insert(buried, 1)", "\t\ttable.insert(buried, 1)"}},
 			in:      theLedger, tests: []string{whatBecomes + "/scheduled"},
 		},
 		{
@@ -47,40 +48,40 @@ func ofQueue() []mutant {
 		{
 			name: "what was no job is on record as a failed one", promise: classified, hazard: halfForgotten,
 			changes: []change{
-				{kinds, "if err != nil || info.ID != id || info.Queue != w.known.Queue {", "if err != nil {"},
-				{kinds, "if info.Type == client.TaskType {", "if info.Type == client.TaskType || id != \"\" {"},
-				{queue, "if where == \"gone\" then", "if where == \"nonsense\" then"},
+				{"worker/queue/read.go", "if err != nil || info.ID != id || info.Queue != k.queue {", "if err != nil {"},
+				{"worker/ledger/kinds.go", "if task.Info.Type == client.TaskType {", "if task.Info.Type == client.TaskType || task.ID != \"\" {"},
+				{tasks, "if where == \"gone\" then", "if where == \"nonsense\" then"},
 			},
 			in: theLedger, tests: []string{"TestWhatIsNoJobIsNotRecorded"},
 		},
 		{
 			name: "keys of a wrong type stay", promise: recovers, hazard: halfForgotten,
-			changes: []change{{kinds, "if not fits then", "if kind == \"nonsense\" then"}},
+			changes: []change{{misfits, "if not fits then", "if kind == \"nonsense\" then"}},
 			in:      theLedger, tests: []string{"TestKeysOfAWrongTypeAreDeleted"},
 		},
 		{
 			name: "ids without a task stay in the sets", promise: recovers, hazard: halfForgotten,
-			changes: []change{{"worker/ledger/tidy.go", "\tpurge(id)\n\tremoved", "\tremoved"}},
+			changes: []change{{tidy, "\tpurge(id)\n\tremoved", "\tremoved"}},
 			in:      theLedger, tests: []string{whatBecomes + "/no_task_behind_a_result"},
 		},
 		{
 			name: "what has ended stays for ever", promise: recovers, hazard: halfForgotten,
-			changes: []change{{"worker/ledger/tidy.go", "redis.call(\"ZADD\", sets[state]", "redis.call(\"MGET\", sets[state]"}},
+			changes: []change{{tidy, "redis.call(\"ZADD\", sets[state]", "redis.call(\"MGET\", sets[state]"}},
 			in:      theLedger, tests: []string{"TestWhatIsLeftOfEndedTasksGoesAway"},
 		},
 		{
 			name: "a retry may be a year ahead", promise: recovers, hazard: halfForgotten,
-			changes: []change{{queue, "redis.call(\"ZADD\", KEYS[4], now, id)", "redis.call(\"ZSCORE\", KEYS[4], id)"}},
+			changes: []change{{"worker/queue/view.go", "redis.call(\"ZADD\", KEYS[4], now, id)", "redis.call(\"ZSCORE\", KEYS[4], id)"}},
 			in:      theLedger, tests: []string{"TestARetryThatIsTooFarAheadIsDue"},
 		},
 		{
 			name: "an archived task of the future hides others", promise: noneLost, hazard: halfForgotten,
-			changes: []change{{"worker/ledger/archive.go", "a.newest = min(a.newest, float64(seen.now+archiveOverlap))", "_ = seen.now"}},
+			changes: []change{{"worker/ledger/archive.go", "a.newest = min(a.newest, float64(seen.Now+archiveOverlap))", "_ = seen.Now"}},
 			in:      theLedger, tests: []string{"TestAnArchivedTaskOfTheFutureHidesNone"},
 		},
 		{
 			name: "a lease without a task in hand is nobody's", promise: recovers, hazard: halfForgotten,
-			changes: []change{{queue, "return redis.call(\"LREM\", active, 0, id) + redis.call(\"ZREM\", lease, id)", "redis.call(\"ZREM\", lease, id)\n\treturn redis.call(\"LREM\", active, 0, id)"}},
+			changes: []change{{tasks, "return redis.call(\"LREM\", active, 0, id) + redis.call(\"ZREM\", lease, id)", "redis.call(\"ZREM\", lease, id)\n\treturn redis.call(\"LREM\", active, 0, id)"}},
 			in:      theLedger, tests: []string{"TestADirectJobThatOnlyHasALeaseComesBack"},
 		},
 		{

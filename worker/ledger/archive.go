@@ -10,6 +10,7 @@ import (
 	"github.com/hibiken/asynq"
 
 	"invoicer/worker"
+	"invoicer/worker/queue"
 )
 
 // An archive is how far a queue's archive has been read.
@@ -26,10 +27,10 @@ const archivePage = 500
 
 // considerArchive records jobs as failed that the queue has given up on without asking us: at limits that a foreign producer
 // has set, or because somebody has archived them by hand. It goes once through what is there, and then with what comes.
-func (w *watch) considerArchive(ctx context.Context, seen view) error {
+func (w *watch) considerArchive(ctx context.Context, seen queue.View) error {
 	a := &w.archived
 	var ids []string
-	for id := range seen.archived {
+	for id := range seen.Archived {
 		if _, ok := a.read[id]; !ok {
 			ids = append(ids, id)
 		}
@@ -45,7 +46,7 @@ func (w *watch) considerArchive(ctx context.Context, seen view) error {
 	if a.read == nil {
 		a.read = make(map[string]float64)
 	}
-	for id, score := range seen.archived {
+	for id, score := range seen.Archived {
 		at, err := strconv.ParseFloat(score, 64)
 		if err != nil {
 			return fmt.Errorf("archived task %s: %w", id, err)
@@ -54,7 +55,7 @@ func (w *watch) considerArchive(ctx context.Context, seen view) error {
 		// One that claims to be from the future must not hide those that come before then.
 		a.newest = max(a.newest, at)
 	}
-	a.newest = min(a.newest, float64(seen.now+archiveOverlap)) // also when Redis's clock is set back
+	a.newest = min(a.newest, float64(seen.Now+archiveOverlap)) // also when Redis's clock is set back
 	maps.DeleteFunc(a.read, func(_ string, at float64) bool { return at < a.newest-archiveOverlap })
 	return nil
 }

@@ -6,10 +6,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/redis/go-redis/v9"
-
-	"invoicer/worker/queue"
 )
 
 // The dead are workers whose jobs come back. All that one had in hand comes back within seconds, and is one piece of news.
@@ -70,17 +66,11 @@ func (w *watch) hands(ctx context.Context, tasks map[string]string) (*hands, err
 	ids := slices.Collect(maps.Keys(tasks))
 	h := &hands{worker: make(map[string]string, len(ids)), jobs: make(map[string]int)}
 	for some := range slices.Chunk(ids, page) {
-		answers, err := w.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
-			for _, id := range some {
-				p.HGet(ctx, w.keys.task(id), queue.HolderField)
-			}
-			return nil
-		})
-		if err != nil && ctx.Err() != nil {
+		names, err := w.keys.Holders(ctx, w.rdb, some)
+		if err != nil {
 			return nil, err
 		}
-		for i, answer := range answers {
-			name := answer.(*redis.StringCmd).Val() // what can't be read is nobody's
+		for i, name := range names {
 			h.worker[some[i]] = name
 			h.jobs[name]++
 		}

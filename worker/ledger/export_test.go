@@ -3,6 +3,8 @@ package ledger
 import (
 	"context"
 	"time"
+
+	"invoicer/worker/queue"
 )
 
 // Round lets tests say when a reconciler looks.
@@ -12,5 +14,5 @@ func (r *Reconciler) Round(ctx context.Context) error { return r.round(ctx) }
 // somebody to whose clock Redis's is ahead.
 func Dead(score string, watched, ahead, after time.Duration) bool {
 	now := time.Now()
-	return lease{score: score, since: now.Add(-watched)}.dead(now, now.Add(ahead), after)
+	return queue.Lease{End: score, Since: now.Add(-watched)}.Dead(now, now.Add(ahead), after)
 }

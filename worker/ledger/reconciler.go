@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"invoicer/invoice"
+	"invoicer/worker/queue"
 )
 
 // A Warden says who looks after which queue.
@@ -113,7 +114,7 @@ func NewReconciler(warden Warden, book Book, recorder Recorder, rdb redis.Univer
 	if o.Name == "" || len(o.Queues) == 0 || o.DatabaseID == "" {
 		return nil, errors.New("ledger: a reconciler needs a Name, Queues and a DatabaseID")
 	}
-	if o.DeadAfter <= signOfLife {
+	if o.DeadAfter <= queue.SignOfLife {
 		return nil, errors.New("ledger: DeadAfter must be longer than the 5s in which workers give signs of life")
 	}
 	return &Reconciler{
@@ -147,9 +148,9 @@ func (r *Reconciler) round(ctx context.Context) error {
 	defer cancel()
 	r.renewed = time.Now()
 	queues := make([]invoice.Watch, len(r.options.Queues))
-	for i, queue := range r.options.Queues {
-		queues[i].Queue = queue
-		if w, ok := r.watched[queue]; ok {
+	for i, name := range r.options.Queues {
+		queues[i].Queue = name
+		if w, ok := r.watched[name]; ok {
 			queues[i] = w.known
 		}
 	}
@@ -157,8 +158,8 @@ func (r *Reconciler) round(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	maps.DeleteFunc(r.watched, func(queue string, _ *watch) bool {
-		return !slices.ContainsFunc(held, func(w invoice.Watch) bool { return w.Queue == queue })
+	maps.DeleteFunc(r.watched, func(name string, _ *watch) bool {
+		return !slices.ContainsFunc(held, func(w invoice.Watch) bool { return w.Queue == name })
 	})
 	watches, looks := make([]*watch, len(held)), make([]*redis.Cmd, len(held))
 	var named *redis.IntCmd

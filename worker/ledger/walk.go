@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"invoicer/invoice"
+	"invoicer/worker/queue"
 )
 
 // How many jobs are looked for at once, and how many such pages in one round: of those that were just dispatched, and in a
@@ -18,8 +19,8 @@ const (
 )
 
 // lookForJobs looks for the jobs that the queue should have.
-func (w *watch) lookForJobs(ctx context.Context, seen view) error {
-	w.list.begin(seen.pending)
+func (w *watch) lookForJobs(ctx context.Context, seen queue.View) error {
+	w.list.begin(seen.Pending)
 	if w.sweep == nil && !w.known.Open {
 		w.list = list{}
 		return nil
@@ -58,7 +59,7 @@ func (w *watch) readList(ctx context.Context) error {
 	if w.sweep != nil && w.list.last == nil {
 		w.list.wanted = true
 	}
-	lost, err := w.list.readOn(ctx, w.rdb, w.keys.pending(), w.known.Now, pages)
+	lost, err := w.list.readOn(ctx, w.rdb, w.keys.Pending(), w.known.Now, pages)
 	if err != nil {
 		return err
 	}
@@ -143,7 +144,11 @@ func (w *watch) lookForPage(ctx context.Context, c *cursor) (looked, found int, 
 	if err != nil || len(jobs) == 0 {
 		return 0, 0, err
 	}
-	places, err := w.keys.places(ctx, w.rdb, jobs)
+	ids := make([]string, len(jobs))
+	for i, d := range jobs {
+		ids[i] = taskID(d)
+	}
+	places, err := w.keys.Places(ctx, w.rdb, ids)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -152,10 +157,10 @@ func (w *watch) lookForPage(ctx context.Context, c *cursor) (looked, found int, 
 	for i, place := range places {
 		s := suspect{job: jobs[i], seen: place, at: w.known.Now}
 		switch {
-		case place == inHand, place == retried:
-		case place == archived: // yet the database says that it hasn't ended: one that was restored, or nobody was asked
-			archivedIDs = append(archivedIDs, taskID(jobs[i]))
-		case strings.HasPrefix(place, waiting):
+		case place == queue.InHand, place == queue.Retried:
+		case place == queue.Archived: // yet the database says that it hasn't ended: one that was restored, or nobody was asked
+			archivedIDs = append(archivedIDs, ids[i])
+		case strings.HasPrefix(place, queue.Waiting):
 			claims = append(claims, s)
 		default: // the queue has never had it, or not any more; or it is done there, and in the database it isn't
 			lost = append(lost, s)
@@ -164,7 +169,7 @@ func (w *watch) lookForPage(ctx context.Context, c *cursor) (looked, found int, 
 	if err := w.failArchived(ctx, archivedIDs); err != nil {
 		return 0, 0, err
 	}
-	missing, err := w.list.missing(ctx, w.rdb, w.keys.pending(), claims, w.options.Settled)
+	missing, err := w.list.missing(ctx, w.rdb, w.keys.Pending(), claims, w.options.Settled)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -200,7 +205,7 @@ func (w *watch) putBack(ctx context.Context, lost []suspect) (int, error) {
 	if len(still) == 0 {
 		return 0, nil
 	}
-	buried, err := w.keys.bury(ctx, w.rdb, still)
+	buried, err := w.bury(ctx, still)
 	if err != nil {
 		return 0, err
 	}
@@ -213,6 +218,24 @@ func (w *watch) putBack(ctx context.Context, lost []suspect) (int, error) {
 		w.options.Logger.WarnContext(ctx, "jobs that were not in their queue are put back", "queue", w.known.Queue, "jobs", found)
 	}
 	return found, nil
+}
+
+// bury deletes what the queue still has of lost jobs, and returns those of which it has nothing left.
+func (w *watch) bury(ctx context.Context, lost []suspect) (buried []invoice.Dispatch, err error) {
+	seen := make([]queue.Sighting, len(lost))
+	for i, s := range lost {
+		seen[i] = queue.Sighting{ID: taskID(s.job), Place: s.seen}
+	}
+	done, err := w.keys.Bury(ctx, w.rdb, seen, 2*shortList)
+	if err != nil {
+		return nil, err
+	}
+	for i, s := range lost {
+		if done[i] {
+			buried = append(buried, s.job)
+		}
+	}
+	return buried, nil
 }
 
 // failArchived records those of the archived tasks as failed whose jobs have no end.

@@ -10,14 +10,16 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"invoicer/invoice"
+	"invoicer/worker/queue"
 )
 
 // A watch is one queue that this process looks after.
 type watch struct {
 	*Reconciler
 	known    invoice.Watch // as the database has it
-	keys     queueKeys
-	leases   map[string]lease
+	keys     queue.Keys
+	marker   string // a key in the queue's slot, of which Redis having forgotten something shows
+	leases   map[string]queue.Lease
 	looked   time.Time // at the leases
 	archived archive
 	list     list
@@ -50,8 +52,9 @@ type sweep struct {
 func newWatch(r *Reconciler, known invoice.Watch) *watch {
 	return &watch{
 		Reconciler: r,
-		keys:       newQueueKeys(known.Queue, r.options.DatabaseID),
-		leases:     make(map[string]lease),
+		keys:       queue.KeysOf(known.Queue),
+		marker:     "invoicer:" + r.options.DatabaseID + ":mark:{" + known.Queue + "}",
+		leases:     make(map[string]queue.Lease),
 		// What a predecessor had dispatched and not looked for any more.
 		young: cursor{invoice.Dispatch{At: known.Now.Add(-time.Minute)}},
 	}
@@ -59,15 +62,15 @@ func newWatch(r *Reconciler, known invoice.Watch) *watch {
 
 // look asks for what is to be seen in the queue, and has it marked anew if Redis is as it was left.
 func (w *watch) look(ctx context.Context, p redis.Pipeliner) *redis.Cmd {
-	return w.keys.look(ctx, p, w.known, w.archived.newest-archiveOverlap, archivePage+len(w.archived.read))
+	return w.keys.See(ctx, p, queue.Mark{Key: w.marker, Server: w.known.Server, Number: w.known.Marker}, w.archived.newest-archiveOverlap, archivePage+len(w.archived.read))
 }
 
 // bringBack brings back what the queue has lost, by what was seen there.
 func (w *watch) bringBack(ctx context.Context, look *redis.Cmd) error {
 	w.round++
-	seen, err := newView(look)
+	seen, err := queue.NewView(look)
 	var kept error // what can't be tidied must not keep the rest from being done
-	if w.round%roundsOfKinds == 1 || isWrongType(err) {
+	if w.round%roundsOfKinds == 1 || queue.IsWrongType(err) {
 		kept = errors.Join(w.removeMisfits(ctx), w.tidy(ctx))
 	}
 	if err != nil {
@@ -77,32 +80,32 @@ func (w *watch) bringBack(ctx context.Context, look *redis.Cmd) error {
 }
 
 // considerRedis begins a sweep when Redis isn't what it was.
-func (w *watch) considerRedis(ctx context.Context, seen view) error {
+func (w *watch) considerRedis(ctx context.Context, seen queue.View) error {
 	switch {
-	case w.sweep == nil && seen.marked > 0:
-		w.known.Marker = seen.marked
+	case w.sweep == nil && seen.Marked > 0:
+		w.known.Marker = seen.Marked
 		return nil
-	case w.sweep != nil && seen.server == w.sweep.server && seen.mark == w.sweeping():
+	case w.sweep != nil && seen.Server == w.sweep.server && seen.Mark == w.sweeping():
 		return nil // it goes on
 	case w.sweep != nil:
-		return w.beginSweep(ctx, seen.server, "it has forgotten something again")
+		return w.beginSweep(ctx, seen.Server, "it has forgotten something again")
 	case w.known.Server == "":
-		return w.beginSweep(ctx, seen.server, "")
-	case strings.HasPrefix(seen.mark, sweepMark):
-		return w.beginSweep(ctx, seen.server, "another worker had begun to look for what it has forgotten")
-	case seen.mark == "":
-		return w.beginSweep(ctx, seen.server, "its mark is gone")
-	case seen.server != w.known.Server:
-		return w.beginSweep(ctx, seen.server, "it was restarted, or another one took its place")
+		return w.beginSweep(ctx, seen.Server, "")
+	case strings.HasPrefix(seen.Mark, sweepMark):
+		return w.beginSweep(ctx, seen.Server, "another worker had begun to look for what it has forgotten")
+	case seen.Mark == "":
+		return w.beginSweep(ctx, seen.Server, "its mark is gone")
+	case seen.Server != w.known.Server:
+		return w.beginSweep(ctx, seen.Server, "it was restarted, or another one took its place")
 	}
-	return w.beginSweep(ctx, seen.server, "its mark is older than it was")
+	return w.beginSweep(ctx, seen.Server, "its mark is older than it was")
 }
 
 // endSweep puts a number in the place of the sweep's mark, in Redis first: the database must never know of a mark that
 // Redis hasn't had. Where that is another one, Redis has forgotten something since it was looked at.
 func (w *watch) endSweep(ctx context.Context) error {
 	number := w.known.Marker + 1
-	old, err := w.rdb.SetArgs(ctx, w.keys.marker, number, redis.SetArgs{Get: true}).Result()
+	old, err := w.rdb.SetArgs(ctx, w.marker, number, redis.SetArgs{Get: true}).Result()
 	if err != nil && !errors.Is(err, redis.Nil) {
 		return err
 	}
@@ -125,7 +128,7 @@ const sweepMark = "sweep:"
 func (w *watch) sweeping() string { return sweepMark + w.token }
 
 func (w *watch) beginSweep(ctx context.Context, server, why string) error {
-	if err := w.rdb.Set(ctx, w.keys.marker, w.sweeping(), 0).Err(); err != nil {
+	if err := w.rdb.Set(ctx, w.marker, w.sweeping(), 0).Err(); err != nil {
 		return err
 	}
 	w.sweep = &sweep{server: server, until: w.known.Now}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"strconv"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -13,42 +12,15 @@ import (
 	"invoicer/invoice"
 	"invoicer/worker"
 	"invoicer/worker/client"
+	"invoicer/worker/queue"
 )
-
-// What asynq does (v0.26, internal/rdb, heartbeat.go): a worker takes a lease of 30s with a task, and extends it to that
-// again every 5s.
-const (
-	leaseDuration = 30 * time.Second
-	signOfLife    = 5 * time.Second
-)
-
-// A lease is what was last seen of one, and since when it hasn't changed.
-type lease struct {
-	score string
-	since time.Time
-}
-
-// dead tells whether the lease shows no sign of life any more. Its own time is Redis's, as far as its worker knows that; so
-// it must also have been watched, by this process's clock, for longer than a living worker is silent.
-func (l lease) dead(now, byRedis time.Time, after time.Duration) bool {
-	silent := now.Sub(l.since)
-	if silent >= after {
-		return true
-	}
-	end, err := strconv.ParseInt(l.score, 10, 64)
-	if err != nil {
-		return false
-	}
-	extended := time.Unix(end, 0).Add(-leaseDuration)
-	return byRedis.Sub(extended) >= after && silent > signOfLife+time.Second/2
-}
 
 // considerWorkers brings back the jobs whose workers are gone, of those that are being worked on.
-func (w *watch) considerWorkers(ctx context.Context, seen view) error {
-	tasks := seen.active
-	maps.DeleteFunc(w.leases, func(id string, _ lease) bool { _, isActive := tasks[id]; return !isActive })
+func (w *watch) considerWorkers(ctx context.Context, seen queue.View) error {
+	tasks := seen.Active
+	maps.DeleteFunc(w.leases, func(id string, _ queue.Lease) bool { _, isActive := tasks[id]; return !isActive })
 	now := time.Now()
-	if now.Sub(w.looked) > signOfLife {
+	if now.Sub(w.looked) > queue.SignOfLife {
 		clear(w.leases) // while Redis was away, nobody could give a sign of life
 	}
 	w.looked = now
@@ -59,11 +31,11 @@ func (w *watch) considerWorkers(ctx context.Context, seen view) error {
 			break // the others in the next round
 		}
 		last, ok := w.leases[id]
-		if !ok || last.score != score {
-			w.leases[id] = lease{score: score, since: now}
+		if !ok || last.End != score {
+			w.leases[id] = queue.Lease{End: score, Since: now}
 			continue
 		}
-		if !last.dead(now, time.Unix(seen.now, 0), w.options.DeadAfter) {
+		if !last.Dead(now, time.Unix(seen.Now, 0), w.options.DeadAfter) {
 			continue
 		}
 		if had == nil {
@@ -83,16 +55,16 @@ func (w *watch) considerWorkers(ctx context.Context, seen view) error {
 
 // takeFromDead brings back a job whose worker is gone.
 func (w *watch) takeFromDead(ctx context.Context, id, score string, had *hands) error {
-	answer, err := w.keys.requeue(ctx, w.rdb, id, score, w.options.MaxCrashes)
+	answer, err := w.keys.Requeue(ctx, w.rdb, id, score, w.options.MaxCrashes)
 	if err != nil {
 		return err
 	}
 	switch answer {
-	case moved:
+	case queue.Moved:
 		w.options.Logger.DebugContext(ctx, "the worker of a job is gone: the job goes back to its queue", "queue", w.known.Queue, "task_id", id, "worker", had.worker[id])
 		w.dead.add(had.worker[id], w.known.Queue, had.jobs[had.worker[id]])
 		w.options.Observe(Event{What: Requeued, Queue: w.known.Queue, JobID: id, Jobs: 1})
-	case poisoned:
+	case queue.Poisoned:
 		read, err := w.tasks(ctx, []string{id})
 		if err != nil {
 			return err
@@ -106,8 +78,7 @@ func (w *watch) takeFromDead(ctx context.Context, id, score string, had *hands) 
 				return err
 			}
 		}
-		_, err = w.keys.giveUp(ctx, w.rdb, id, score)
-		return err
+		return w.keys.GiveUp(ctx, w.rdb, id, score)
 	}
 	return nil
 }

@@ -54,10 +54,6 @@ end
 reply[2] = dropped
 return reply`)
 
-// HolderField is where a task's hash has the name of the worker that fetched it last. asynq forgets who had a task within
-// seconds after that one's death.
-const HolderField = "invoicer_worker"
-
 // A haul is what a fetch brought.
 type haul struct {
 	asked int // how many jobs it was to bring

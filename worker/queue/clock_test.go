@@ -152,7 +152,7 @@ func newClockBench(t *testing.T) *clockBench {
 	}
 	b := &clockBench{rdb: redis.NewClient(o), queue: "q_" + uuid.NewString(), log: &lockedBuffer{}}
 	t.Cleanup(func() { b.rdb.Close() })
-	b.prefix = queuePrefix(b.queue)
+	b.prefix = KeysOf(b.queue).prefix
 	b.clocks = newClocks(b.rdb, ConsumerOptions{Worker: "w1", Queues: map[string]int{b.queue: 1}, Logger: slog.New(slog.NewTextHandler(b.log, nil))})
 	b.clock = b.queues[b.prefix]
 	return b

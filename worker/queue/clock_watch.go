@@ -21,8 +21,6 @@ const (
 	clockTimeout = 3 * time.Second
 	// mostAtOnce is how many jobs are put right in one round trip.
 	mostAtOnce = 1000
-	// leaseDuration is how long asynq's leases last.
-	leaseDuration = 30 * time.Second
 	// late is how much later than it could be a time is before it counts as wrong.
 	late = 5 * time.Second
 )
@@ -63,7 +61,7 @@ func newClocks(rdb redis.UniversalClient, o ConsumerOptions) *clocks {
 		cancel: func() {},
 	}
 	for queue := range o.Queues {
-		c.queues[queuePrefix(queue)] = &serverClock{local: local}
+		c.queues[KeysOf(queue).prefix] = &serverClock{local: local}
 	}
 	return c
 }

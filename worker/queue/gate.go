@@ -75,11 +75,7 @@ func newFetchGate(rdb redis.UniversalClient, queues map[string]int, free func() 
 		bell: make(chan struct{}, 1), closed: make(chan struct{}), drained: make(chan struct{}),
 	}
 	for name := range queues {
-		prefix := "asynq:{" + name + "}:"
-		q := &fetchQueue{
-			name: name, emptied: make(chan struct{}, 1), appetite: 1,
-			keys: []string{prefix + "pending", prefix + "paused", prefix + "active", prefix + "lease"},
-		}
+		q := &fetchQueue{name: name, emptied: make(chan struct{}, 1), appetite: 1, keys: KeysOf(name).fetch()}
 		g.queues[q.keys[0]] = q
 	}
 	return g

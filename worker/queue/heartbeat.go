@@ -16,7 +16,7 @@ const fieldTaskPayload = 6
 // shortened are the arguments of asynq's script that writes a heartbeat (v0.26, internal/rdb, WriteServerState), with the
 // payloads cut; those of any other script are returned as they are.
 func shortened(keys []string, args []any) []any {
-	if len(keys) != 2 || !strings.HasPrefix(keys[0], "asynq:servers:{") || !strings.HasPrefix(keys[1], "asynq:workers:{") || len(args)%2 != 0 {
+	if len(keys) != 2 || !strings.HasPrefix(keys[0], serverKeyBegin) || !strings.HasPrefix(keys[1], workersKeyBegin) || len(args)%2 != 0 {
 		return args
 	}
 	short := append([]any(nil), args...)

@@ -121,7 +121,7 @@ func (k *Keeper) refresh() {
 func (k *Keeper) renew(ctx context.Context) error {
 	var problems []error
 	var lost []*TakenError
-	if err := k.rdb.SAdd(ctx, allQueues, k.names()...).Err(); err != nil {
+	if err := k.rdb.SAdd(ctx, ownedQueues, k.names()...).Err(); err != nil {
 		problems = append(problems, err) // somebody has made something else of it: only lists suffer
 	}
 	for _, c := range k.claims {

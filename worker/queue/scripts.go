@@ -12,16 +12,15 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// allQueues is the set of the queues that have had an owner.
-const allQueues = "invoicer:queues"
+// ownedQueues is the set of the queues that have had an owner.
+const ownedQueues = "invoicer:queues"
 
 // ownerKey is where Redis has a queue's owner. It lies in the slot of the queue's own keys. It doesn't expire.
 func ownerKey(queue string) string { return "invoicer:owner:{" + queue + "}" }
 
-// keys are what the scripts are about: the owner, and all in which asynq v0.26 keeps tasks that aren't done.
+// keys are what the scripts are about: the owner, and all in which asynq keeps tasks that aren't done.
 func keys(queue string) []string {
-	prefix := "asynq:{" + queue + "}:"
-	return []string{ownerKey(queue), prefix + "pending", prefix + "scheduled", prefix + "retry", prefix + "active", prefix + "archived"}
+	return append([]string{ownerKey(queue)}, KeysOf(queue).unfinished()...)
 }
 
 // common is what the scripts share. What isn't a hash with an installation is no owner: anybody may have written it.
@@ -199,7 +198,7 @@ func texts(reply any) []string {
 // Names are the queues that have had an owner or a task.
 func Names(ctx context.Context, rdb redis.UniversalClient) ([]string, error) {
 	var all []string
-	for _, set := range []string{allQueues, "asynq:queues"} {
+	for _, set := range []string{ownedQueues, AllQueues} {
 		names, err := rdb.SMembers(ctx, set).Result()
 		if err != nil && !redis.HasErrorPrefix(err, "WRONGTYPE") {
 			return nil, err
@@ -214,7 +213,7 @@ func Names(ctx context.Context, rdb redis.UniversalClient) ([]string, error) {
 // Redis that name their queues; one that names something like it counts too. Where there is no sign at all, but somebody
 // waits for something, Redis may just have forgotten them.
 func consumed(ctx context.Context, rdb redis.UniversalClient, queue string) (bool, error) {
-	servers, err := rdb.ZRange(ctx, "asynq:servers", 0, -1).Result()
+	servers, err := rdb.ZRange(ctx, AllServers, 0, -1).Result()
 	if err != nil {
 		return false, err
 	}

@@ -41,7 +41,7 @@ func Take(ctx context.Context, rdb redis.UniversalClient, seen Standing, i Insta
 	if len(mine.Latest) == 0 {
 		return errors.New("queue: no nonce was written to the database")
 	}
-	if err := rdb.SAdd(ctx, allQueues, seen.Queue).Err(); err != nil && !redis.HasErrorPrefix(err, "WRONGTYPE") {
+	if err := rdb.SAdd(ctx, ownedQueues, seen.Queue).Err(); err != nil && !redis.HasErrorPrefix(err, "WRONGTYPE") {
 		return err
 	}
 	since, err := c.install(ctx, rdb, seen.Queue, i, mine.Latest[0], worker)
@@ -84,14 +84,14 @@ const sweepPage = 500
 // Sweep goes through a queue. While tasks are removed, nobody may be consuming it.
 func (s Sweeper) Sweep(ctx context.Context, queue string) (Census, error) {
 	var c Census
-	prefix := "asynq:{" + queue + "}:"
-	for _, list := range []string{"pending", "active"} {
-		if err := s.sweepList(ctx, prefix, list, &c); err != nil {
+	k := KeysOf(queue)
+	for _, list := range []string{k.Pending(), k.Active()} {
+		if err := s.sweepList(ctx, k, list, &c); err != nil {
 			return c, err
 		}
 	}
-	for _, set := range []string{"scheduled", "retry", "archived"} {
-		if err := s.sweepSet(ctx, prefix, set, &c); err != nil {
+	for _, set := range []string{k.Scheduled(), k.Retry(), k.Archived()} {
+		if err := s.sweepSet(ctx, k, set, &c); err != nil {
 			return c, err
 		}
 	}
@@ -99,35 +99,35 @@ func (s Sweeper) Sweep(ctx context.Context, queue string) (Census, error) {
 }
 
 // sweepList goes through a list from its end, which is where its next task is: what comes meanwhile comes at its beginning.
-func (s Sweeper) sweepList(ctx context.Context, prefix, list string, c *Census) error {
-	left, err := s.Redis.LLen(ctx, prefix+list).Result()
+func (s Sweeper) sweepList(ctx context.Context, k Keys, list string, c *Census) error {
+	left, err := s.Redis.LLen(ctx, list).Result()
 	for kept := int64(0); err == nil && left > 0; {
 		page := min(left, sweepPage)
 		var ids, removed []string
-		if ids, err = s.Redis.LRange(ctx, prefix+list, -kept-page, -kept-1).Result(); err != nil || len(ids) == 0 {
+		if ids, err = s.Redis.LRange(ctx, list, -kept-page, -kept-1).Result(); err != nil || len(ids) == 0 {
 			break
 		}
-		if removed, err = s.count(ctx, prefix, ids, false, c); err != nil {
+		if removed, err = s.count(ctx, k, ids, false, c); err != nil {
 			break
 		}
-		err = s.remove(ctx, prefix, list, removed)
+		err = s.remove(ctx, k, list, removed)
 		kept += int64(len(ids) - len(removed))
 		left -= page
 	}
 	return err
 }
 
-func (s Sweeper) sweepSet(ctx context.Context, prefix, set string, c *Census) error {
+func (s Sweeper) sweepSet(ctx context.Context, k Keys, set string, c *Census) error {
 	for kept := int64(0); ; {
-		ids, err := s.Redis.ZRange(ctx, prefix+set, kept, kept+sweepPage-1).Result()
+		ids, err := s.Redis.ZRange(ctx, set, kept, kept+sweepPage-1).Result()
 		if err != nil || len(ids) == 0 {
 			return err
 		}
-		removed, err := s.count(ctx, prefix, ids, set == "archived", c)
+		removed, err := s.count(ctx, k, ids, set == k.Archived(), c)
 		if err != nil {
 			return err
 		}
-		if err := s.remove(ctx, prefix, set, removed); err != nil {
+		if err := s.remove(ctx, k, set, removed); err != nil {
 			return err
 		}
 		kept += int64(len(ids) - len(removed))
@@ -135,11 +135,11 @@ func (s Sweeper) sweepSet(ctx context.Context, prefix, set string, c *Census) er
 }
 
 // count counts tasks, and returns those that are to be removed.
-func (s Sweeper) count(ctx context.Context, prefix string, ids []string, archived bool, c *Census) (remove []string, err error) {
+func (s Sweeper) count(ctx context.Context, k Keys, ids []string, archived bool, c *Census) (remove []string, err error) {
 	raw := make([]*redis.StringCmd, len(ids))
 	_, err = s.Redis.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, id := range ids {
-			raw[i] = p.HGet(ctx, prefix+"t:"+id, "msg")
+			raw[i] = p.HGet(ctx, k.Task(id), messageField)
 		}
 		return nil
 	})
@@ -149,7 +149,7 @@ func (s Sweeper) count(ctx context.Context, prefix string, ids []string, archive
 	}
 	messages, unnamed := make([]origin, len(ids)), []string{}
 	for i := range ids {
-		body, readErr := raw[i].Bytes()
+		body, readErr := raw[i].Result()
 		if readErr == nil {
 			messages[i], readErr = readOrigin(body)
 		}
@@ -213,13 +213,13 @@ end
 return #ARGV`)
 
 // remove takes tasks out. Each key is named, as a cluster insists.
-func (s Sweeper) remove(ctx context.Context, prefix, from string, ids []string) error {
+func (s Sweeper) remove(ctx context.Context, k Keys, from string, ids []string) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	keys, args := []string{prefix + from, prefix + "lease"}, make([]any, len(ids))
+	keys, args := []string{from, k.Lease()}, make([]any, len(ids))
 	for i, id := range ids {
-		keys, args[i] = append(keys, prefix+"t:"+id), id
+		keys, args[i] = append(keys, k.Task(id)), id
 	}
 	return drop.Run(ctx, s.Redis, keys, args...).Err()
 }

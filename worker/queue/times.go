@@ -4,7 +4,6 @@ import (
 	"context"
 	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -56,24 +55,6 @@ func asynqTimes() map[shape]times {
 	}
 }
 
-const (
-	asynqServers = "asynq:servers"
-	asynqWorkers = "asynq:workers"
-)
-
-func queuePrefix(queue string) string { return "asynq:{" + queue + "}:" }
-
-// queueKey takes the key of a queue apart: what begins all of the queue's, and what this one is, as in "lease".
-func queueKey(key string) (prefix, kind string) {
-	end := strings.Index(key, "}:")
-	if end < 0 {
-		return "", ""
-	}
-	prefix, kind = key[:end+2], key[end+2:]
-	kind, _, _ = strings.Cut(kind, ":")
-	return prefix, kind
-}
-
 // EvalSha is what asynq does nearly everything with.
 func (s *serverTime) EvalSha(ctx context.Context, sha1 string, keys []string, args ...any) *redis.Cmd {
 	if s.tooEarly(keys) {
@@ -92,7 +73,7 @@ func (s *serverTime) Eval(ctx context.Context, script string, keys []string, arg
 
 // ZAddXX extends leases.
 func (s *serverTime) ZAddXX(ctx context.Context, key string, members ...redis.Z) *redis.IntCmd {
-	if prefix, kind := queueKey(key); kind == "lease" {
+	if prefix, kind := kindOf(key); kind == "lease" {
 		members = moved(members, s.queues[prefix])
 	}
 	return s.UniversalClient.ZAddXX(ctx, key, members...)
@@ -100,7 +81,7 @@ func (s *serverTime) ZAddXX(ctx context.Context, key string, members ...redis.Z)
 
 // ZAdd gives a sign of life.
 func (s *serverTime) ZAdd(ctx context.Context, key string, members ...redis.Z) *redis.IntCmd {
-	if key == asynqServers || key == asynqWorkers {
+	if key == AllServers || key == AllWorkers {
 		members = moved(members, s.any)
 	}
 	return s.UniversalClient.ZAdd(ctx, key, members...)
@@ -112,7 +93,7 @@ func (s *serverTime) tooEarly(keys []string) bool {
 	if len(keys) != 1 {
 		return false
 	}
-	prefix, kind := queueKey(keys[0])
+	prefix, kind := kindOf(keys[0])
 	clock := s.queues[prefix]
 	return clock != nil && kind == "lease" && clock.unsettled()
 }
@@ -128,12 +109,12 @@ func (s *serverTime) corrected(keys []string, args []any) []any {
 	if len(keys) == 0 {
 		return args
 	}
-	prefix, first := queueKey(keys[0])
+	prefix, first := kindOf(keys[0])
 	clock := s.queues[prefix]
 	if clock == nil {
 		return args
 	}
-	_, fourth := queueKey(keys[min(3, len(keys)-1)])
+	_, fourth := kindOf(keys[min(3, len(keys)-1)])
 	at, ok := s.commands[shape{len(keys), first, fourth}]
 	if !ok {
 		return args

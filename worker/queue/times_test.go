@@ -62,9 +62,9 @@ func (r *timeRecorder) record(cmd redis.Cmder) {
 			continue
 		}
 		name := fmt.Sprint(cmd.Name(), " ", cmd.Args()[2:min(4, len(cmd.Args()))], " ", i)
-		if _, kind := queueKey(fmt.Sprint(cmd.Args()[1])); kind != "" || cmd.Name() == "zadd" {
+		if _, kind := kindOf(fmt.Sprint(cmd.Args()[1])); kind != "" || cmd.Name() == "zadd" {
 			name = fmt.Sprint(cmd.Name(), " ", kind)
-		} else if _, kind := queueKey(fmt.Sprint(cmd.Args()[3])); kind != "" {
+		} else if _, kind := kindOf(fmt.Sprint(cmd.Args()[3])); kind != "" {
 			name = fmt.Sprint("script ", cmd.Args()[2], " ", kind, " ", i-3-cmd.Args()[2].(int))
 		}
 		r.mu.Lock()

@@ -1,4 +1,4 @@
-package ledger
+package queue
 
 import (
 	"context"
@@ -6,13 +6,13 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// tidy takes ids out of the queue's sets, and of the newest end of its list, that have no task: asynq can't tell a queue's
+// tidyScript takes ids out of the queue's sets, and of the newest end of its list, that have no task: asynq can't tell a queue's
 // size while it has one there, and can't take up retries while one of those that are due is of a wrong type. It looks at
 // those that are next; the others come to that.
 //
 // And it goes, slowly, through all of Redis's keys: a task without a message is deleted, and one that has ended, and that
 // its set has lost, is put there again. asynq deletes it from there in its time, as nobody else ever would.
-var tidy = redis.NewScript(inQueue + `
+var tidyScript = redis.NewScript(inQueue + `
 local removed = 0
 local function remove(id)
 	purge(id)
@@ -49,18 +49,12 @@ return {found[1], tostring(removed)}`)
 // keysATime is how many of Redis's keys are gone through at once.
 const keysATime = 1000
 
-func (w *watch) tidy(ctx context.Context) error {
-	if w.scanned == "" {
-		w.scanned = "0"
-	}
-	answer, err := tidy.Run(ctx, w.rdb, w.keys.all, w.scanned, keysATime).StringSlice()
+// Tidy tidies up a queue, and goes on through Redis's keys where an earlier call has stopped: at "0", to begin with. It
+// returns where it has stopped, and how many ids it has removed.
+func (k Keys) Tidy(ctx context.Context, rdb redis.UniversalClient, from string) (next, removed string, err error) {
+	answer, err := tidyScript.Run(ctx, rdb, k.tasks(), from, keysATime).StringSlice()
 	if err != nil || len(answer) != 2 {
-		w.scanned = "" // another server's place may be none of this one's
-		return err
+		return "", "0", err
 	}
-	w.scanned = answer[0]
-	if answer[1] != "0" {
-		w.options.Logger.WarnContext(ctx, "the queue held ids without a task: they are removed", "queue", w.known.Queue, "ids", answer[1])
-	}
-	return nil
+	return answer[0], answer[1], nil
 }
