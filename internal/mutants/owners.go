@@ -85,7 +85,7 @@ func ofOwners() []mutant {
 		},
 		{
 			name: "a worker takes jobs from a queue that it doesn't own", promise: apart, hazard: pausedWorker,
-			changes: []change{{"worker/queue/gate_hold.go", "for !g.owns() {", "for !g.owns() && g.closing {"}},
+			changes: []change{{"worker/queue/gate.go", "for !g.owns() {", "for !g.owns() && g.closing {"}},
 			in:      theLedger, tests: []string{"TestAWorkerThatOwnsNothingTakesNothing"},
 		},
 		{

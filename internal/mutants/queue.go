@@ -3,11 +3,11 @@ package main
 // What Redis loses of a queue, and what it has there that nobody wrote.
 func ofQueue() []mutant {
 	const (
-		tasks, tidy, misfits        = "worker/queue/tasks.go", "worker/queue/tidy.go", "worker/queue/misfits.go"
-		waiting, walk               = "worker/ledger/waiting.go", "worker/ledger/walk.go"
-		script, end                 = "worker/queue/ahead.go", "worker/queue/finish.go"
-		theLedger, theQueue         = "./worker/ledger", "./worker/queue"
-		whatBecomes                 = "TestEveryJobOutlastsWhatBecomesOfItsQueue"
+		tasks, tidy, misfits = "worker/queue/tasks.go", "worker/queue/tidy.go", "worker/queue/misfits.go"
+		waiting, walk        = "worker/ledger/waiting.go", "worker/ledger/walk.go"
+		script, end          = "worker/queue/ahead.go", "worker/queue/finish.go"
+		theLedger, theQueue  = "./worker/ledger", "./worker/queue"
+		whatBecomes          = "TestEveryJobOutlastsWhatBecomesOfItsQueue"
 	)
 	return []mutant{
 		{
@@ -91,7 +91,7 @@ func ofQueue() []mutant {
 		},
 		{
 			name: "a fetch of ids without a job says that the queue is empty", promise: recovers, hazard: halfForgotten,
-			changes: []change{{"worker/queue/gate_hold.go", "return noJob(ctx, h.err), h.more", "return noJob(ctx, h.err), false"}},
+			changes: []change{{"worker/queue/gate.go", "return noJob(ctx, h.err), h.more", "return noJob(ctx, h.err), false"}},
 			in:      theQueue, tests: []string{"TestIDsWithoutAJobHoldNothingUp"},
 		},
 		{

@@ -2,7 +2,7 @@ package main
 
 func ofWorker() []mutant {
 	const handler, in = "worker/handler.go", "./worker"
-	const fetch, hold, theQueue = "worker/queue/gate.go", "worker/queue/gate_hold.go", "./worker/queue"
+	const gate, ahead, theQueue = "worker/queue/gate.go", "worker/queue/ahead.go", "./worker/queue"
 	return []mutant{
 		{
 			name: "a held lock is acknowledged", promise: noneLost, hazard: winnerFails,
@@ -141,23 +141,23 @@ func ofWorker() []mutant {
 			in:      in, tests: []string{"TestPanicIsAFailureAndTellsNothing"},
 		},
 		{
-			name: "an answer from before the ring is believed", promise: recovers, hazard: storm,
-			changes: []change{{hold, "case rings == q.rings: // else the answer may be older than the ring", "default:"}},
-			in:      theQueue, tests: []string{"TestAnAnswerFromBeforeTheRingIsNotBelieved"},
+			name: "an answer from before a queue was woken is believed", promise: recovers, hazard: storm,
+			changes: []change{{gate, "case wakes == q.wakes: // else the answer may be older than what woke the queue", "default:"}},
+			in:      theQueue, tests: []string{"TestAnAnswerFromBeforeTheWakingIsNotBelieved"},
 		},
 		{
 			name: "jobs that were fetched are held with the next fetch", promise: recovers, hazard: storm, hangs: true,
-			changes: []change{{hold, "if !other.empty || len(other.ahead) > 0 {", "if !other.empty {"}},
+			changes: []change{{gate, "return 0, 0, !g.ahead.some()", "return 0, 0, true"}},
 			in:      theQueue, tests: []string{"TestAJobAheadIsNotHeld"},
 		},
 		{
 			name: "more is fetched than can begin", promise: recovers, hazard: storm,
-			changes: []change{{fetch, "min(q.appetite, free, mostAhead)", "min(q.appetite, mostAhead)"}},
+			changes: []change{{ahead, "min(batch, a.room(), mostAhead)", "min(batch, mostAhead)"}},
 			in:      theQueue, tests: []string{"TestNoMoreIsFetchedThanCanBegin"},
 		},
 		{
 			name: "a worker stops while jobs are on their way to it", promise: recovers, hazard: shutdown,
-			changes: []change{{fetch, "if !g.closing || g.asking > 0 {", "if !g.closing {"}},
+			changes: []change{{gate, "if !g.closing || g.asking > 0 || g.ahead.some() {", "if !g.closing || g.ahead.some() {"}},
 			in:      theQueue, tests: []string{"TestAGateIsNotDrainedWhileItAsks"},
 		},
 	}

@@ -3,11 +3,80 @@ package queue
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/redis/go-redis/v9"
 )
+
+const (
+	// mostAhead is how many jobs are fetched at once: they are in memory, and if this process dies, somebody else has to
+	// find them.
+	mostAhead = 128
+	// mostBytesAhead is about how large they are together: all have to arrive within one read's timeout.
+	mostBytesAhead = 1 << 20
+)
+
+// ahead fetches jobs, and keeps those that asynq hasn't asked for yet: to everybody else they are in the hands of this
+// worker.
+type ahead struct {
+	rdb    redis.UniversalClient
+	log    *slog.Logger
+	holder string     // who fetches, for HolderField
+	free   func() int // how many jobs could be begun now
+
+	mu   sync.Mutex
+	jobs map[*fetchQueue][]*redis.Cmd
+	all  int // how many these are
+}
+
+func newAhead(rdb redis.UniversalClient, o ConsumerOptions) *ahead {
+	return &ahead{rdb: rdb, log: o.Logger, holder: o.Worker, free: o.Free, jobs: make(map[*fetchQueue][]*redis.Cmd)}
+}
+
+// take returns the next job of the queue, nil if none is ahead.
+func (a *ahead) take(q *fetchQueue) *redis.Cmd {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	jobs := a.jobs[q]
+	if len(jobs) == 0 {
+		return nil
+	}
+	next := jobs[0]
+	jobs[0] = nil // its payload is its job's alone now
+	a.all--
+	if a.jobs[q] = jobs[1:]; len(jobs) == 1 {
+		delete(a.jobs, q)
+	}
+	return next
+}
+
+func (a *ahead) keep(q *fetchQueue, jobs []*redis.Cmd) {
+	if len(jobs) == 0 {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.jobs[q] = append(a.jobs[q], jobs...)
+	a.all += len(jobs)
+}
+
+// some tells whether any job of any queue is ahead.
+func (a *ahead) some() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.all > 0
+}
+
+// room is about how many jobs more can be begun than are ahead.
+func (a *ahead) room() int {
+	free := a.free()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return free - a.all
+}
 
 // fetchScript does what asynq's own script does (v0.26, internal/rdb, dequeueCmd), for up to ARGV[3] jobs, or as many as
 // make ARGV[4] bytes. An id of which Redis has no message, or whose job is in hand or has ended already, is no job: it is
@@ -62,11 +131,11 @@ type haul struct {
 	err   error
 }
 
-// ask fetches as many jobs as there is appetite for. args are asynq's: when the leases end, and the prefix of the tasks'
-// keys.
-func (g *fetchGate) ask(ctx context.Context, q *fetchQueue, args []any) haul {
-	h := haul{asked: g.appetiteFor(q)}
-	reply, err := fetchScript.Run(ctx, g.UniversalClient, q.keys, args[0], args[1], h.asked, mostBytesAhead, g.holder).Slice()
+// fetch asks for a batch of jobs, but for no more than can be begun. args are asynq's: when the leases end, and the prefix
+// of the tasks' keys.
+func (a *ahead) fetch(ctx context.Context, q *fetchQueue, batch int, args []any) haul {
+	h := haul{asked: max(1, min(batch, a.room(), mostAhead))}
+	reply, err := fetchScript.Run(ctx, a.rdb, q.keys, args[0], args[1], h.asked, mostBytesAhead, a.holder).Slice()
 	if err != nil || len(reply) < 2 {
 		h.err = err
 		return h
@@ -74,13 +143,13 @@ func (g *fetchGate) ask(ctx context.Context, q *fetchQueue, args []any) haul {
 	more, _ := reply[0].(int64)
 	h.more = more == 1
 	if dropped, _ := reply[1].(int64); dropped > 0 {
-		g.log.WarnContext(ctx, "the queue held ids without a job to do: they are dropped", "queue", q.name, "ids", dropped)
+		a.log.WarnContext(ctx, "the queue held ids without a job to do: they are dropped", "queue", q.name, "ids", dropped)
 	}
 	for pair := range slices.Chunk(reply[2:], 2) {
 		id, _ := pair[0].(string)
 		message, _ := pair[1].(string)
 		if m, err := parseMessage(message); err != nil || m.id != id || m.queue != q.name {
-			g.discard(ctx, q, id, message)
+			a.discard(ctx, q, id, message)
 			continue
 		}
 		job := redis.NewCmd(ctx)
@@ -102,9 +171,9 @@ func noJob(ctx context.Context, err error) *redis.Cmd {
 
 // discard deletes a task that was fetched, and that asynq couldn't read or would take for another one: in its hands it
 // would stop the recovery of all dead workers' jobs. If it was a job of the ledger, that one is dispatched anew.
-func (g *fetchGate) discard(ctx context.Context, q *fetchQueue, id, message string) {
-	err := discard.Run(ctx, g.UniversalClient, q.keysWith(id), id, message).Err()
-	g.log.WarnContext(ctx, "a task that can't be read is deleted", "queue", q.name, "task_id", cut(id), "bytes", len(message), "error", err)
+func (a *ahead) discard(ctx context.Context, q *fetchQueue, id, message string) {
+	err := discard.Run(ctx, a.rdb, q.keysWith(id), id, message).Err()
+	a.log.WarnContext(ctx, "a task that can't be read is deleted", "queue", q.name, "task_id", cut(id), "bytes", len(message), "error", err)
 }
 
 // longestID is how much of an id that may be anything is logged.
@@ -115,7 +184,8 @@ func cut(id string) string { return strings.ToValidUTF8(id[:min(len(id), longest
 
 // keysWith are the keys of the queue's pending, active and leased tasks, and of one task.
 func (q *fetchQueue) keysWith(id string) []string {
-	return []string{q.keys[0], q.keys[2], q.keys[3], strings.TrimSuffix(q.keys[0], "pending") + "t:" + id}
+	k := KeysOf(q.name)
+	return []string{k.Pending(), k.Active(), k.Lease(), k.Task(id)}
 }
 
 var discard = redis.NewScript(`
@@ -126,23 +196,24 @@ if redis.call("HGET", KEYS[4], "msg") == ARGV[2] then
 end
 return 1`)
 
-// giveBack puts what is still ahead back to the front of its queue, in its order. What it can't put back is found by
+// putBack puts all jobs that are ahead back to the front of their queues, in their order. What it can't put back is found by
 // whoever looks after dead workers' jobs.
-func (g *fetchGate) giveBack(ctx context.Context) error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
+func (a *ahead) putBack(ctx context.Context) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	var problems []error
-	for _, q := range g.queues {
-		for _, answer := range slices.Backward(q.ahead) {
-			message, _ := answer.Text()
+	for q, jobs := range a.jobs {
+		for _, job := range slices.Backward(jobs) {
+			message, _ := job.Text()
 			m, err := parseMessage(message)
 			if err == nil {
-				err = unfetch.Run(ctx, g.UniversalClient, q.keysWith(m.id), m.id).Err()
+				err = unfetch.Run(ctx, a.rdb, q.keysWith(m.id), m.id).Err()
 			}
 			problems = append(problems, err)
 		}
-		q.ahead = nil
 	}
+	clear(a.jobs)
+	a.all = 0
 	return errors.Join(problems...)
 }
 

@@ -14,6 +14,9 @@ import (
 	"invoicer/internal/sandbox/sandboxtest"
 )
 
+// aheadOf is how many jobs of a queue are ahead.
+func (l *loopTest) aheadOf(q *fetchQueue) int { return len(l.ahead.jobs[q]) }
+
 // fill puts as many jobs into a queue.
 func (l *loopTest) fill(t *testing.T, q *fetchQueue, jobs int) {
 	t.Helper()
@@ -58,18 +61,19 @@ func TestNoMoreIsFetchedThanCanBegin(t *testing.T) {
 			if _, err := l.fetchOnce(q); err != nil {
 				t.Fatal(err)
 			}
-			if ahead := len(l.queues[0].ahead) + len(l.queues[1].ahead); ahead >= 7 {
+			if ahead := l.aheadOf(l.queues[0]) + l.aheadOf(l.queues[1]); ahead >= 7 {
 				t.Fatalf("%d jobs are ahead, and asynq has one, where 7 can begin", ahead)
 			}
 		}
 	}
 	l.free.Store(-1) // as when all slots are taken, and ended jobs are not acknowledged yet
 	for range 100 {
-		l.queues[0].ahead, l.queues[1].ahead = nil, nil
+		l.ahead.all = 0
+		clear(l.ahead.jobs)
 		if _, err := l.fetchOnce(l.queues[0]); err != nil {
 			t.Fatal(err)
 		}
-		if n := len(l.queues[0].ahead); n > 0 {
+		if n := l.aheadOf(l.queues[0]); n > 0 {
 			t.Fatalf("%d jobs are ahead, where none can begin", n)
 		}
 	}
@@ -82,12 +86,12 @@ func TestAJobAheadIsNotHeld(t *testing.T) {
 	first, other := l.queues[0], l.queues[1]
 	const jobs = 5
 	l.fill(t, first, jobs)
-	first.appetite = 2 * jobs
+	first.batch = 2 * jobs
 	if _, err := l.fetchOnce(other); err != redis.Nil { //nolint:errorlint // asynq compares like this
 		t.Fatal(err)
 	}
-	if _, err := l.fetchOnce(first); err != nil || !first.empty || len(first.ahead) != jobs-1 {
-		t.Fatalf("%d jobs are ahead, empty is %t, error %v", len(first.ahead), first.empty, err)
+	if _, err := l.fetchOnce(first); err != nil || first.state != empty || l.aheadOf(first) != jobs-1 {
+		t.Fatalf("%d jobs are ahead, the state is %d, error %v", l.aheadOf(first), first.state, err)
 	}
 	answered := make(chan error, 1)
 	go func() {
@@ -111,7 +115,7 @@ func TestAClosedGateGivesOutWhatItHas(t *testing.T) {
 	const jobs = 20
 	l.fill(t, q, jobs)
 	got := 0
-	for len(q.ahead) < 3 {
+	for l.aheadOf(q) < 3 {
 		if _, err := l.fetchOnce(q); err != nil {
 			t.Fatal(err)
 		}
@@ -121,11 +125,11 @@ func TestAClosedGateGivesOutWhatItHas(t *testing.T) {
 	for ; ; got++ {
 		select {
 		case <-l.drained:
-			if len(q.ahead) > 0 {
-				t.Errorf("drained, with %d jobs ahead", len(q.ahead))
+			if l.aheadOf(q) > 0 {
+				t.Errorf("drained, with %d jobs ahead", l.aheadOf(q))
 			}
 		default:
-			if len(q.ahead) == 0 {
+			if l.aheadOf(q) == 0 {
 				t.Error("not drained, with no job ahead")
 			}
 		}
@@ -143,14 +147,14 @@ func TestAClosedGateGivesOutWhatItHas(t *testing.T) {
 func TestAGateIsNotDrainedWhileItAsks(t *testing.T) {
 	t.Parallel()
 	l := newLoopTest(t, 1)
-	rings, _ := l.admit(t.Context(), l.queues[0])
+	wakes, _, _ := l.admit(t.Context(), l.queues[0])
 	l.close()
 	select {
 	case <-l.drained:
 		t.Fatal("drained, and an answer is to come")
 	default:
 	}
-	l.learn(t.Context(), l.queues[0], rings, haul{asked: 1})
+	l.learn(t.Context(), l.queues[0], wakes, haul{asked: 1})
 	<-l.drained
 }
 
@@ -173,16 +177,16 @@ func TestWhatIsAheadIsPutBackWhenTheWorkerStops(t *testing.T) {
 		}
 	}
 	s := NewConsumer(rdb, ConsumerOptions{Worker: "w", Concurrency: 100, Queues: map[string]int{queue: 1}, Free: func() int { return 100 }})
-	q := s.gate.queues["asynq:{"+queue+"}:pending"]
-	q.appetite = 7
+	q := s.gate.queues[KeysOf(queue).Pending()]
+	q.batch = 7
 	if err := asynqScript.Run(t.Context(), s.gate, q.keys, 1, q.taskPrefix()).Err(); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(q.ahead); n != 6 {
+	if n := len(s.gate.ahead.jobs[q]); n != 6 {
 		t.Fatalf("%d jobs are ahead", n)
 	}
 	for range 2 { // a second time there is nothing to do
-		if err := s.gate.giveBack(t.Context()); err != nil {
+		if err := s.gate.ahead.putBack(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -215,7 +219,7 @@ func TestLargeJobsAreFetchedOneByOne(t *testing.T) {
 		if _, err := l.fetchOnce(q); err != nil {
 			t.Fatal(err)
 		}
-		if n := len(q.ahead); i > 0 && n > 1 {
+		if n := l.aheadOf(q); i > 0 && n > 1 {
 			t.Fatalf("%d jobs of half a megabyte are ahead", n)
 		}
 	}

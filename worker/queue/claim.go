@@ -169,7 +169,7 @@ func (k *Keeper) execute(ctx context.Context, c *ownership, what verdict, v *vig
 	asked := time.Now()
 	if what == join {
 		answer, err := k.renewOne(ctx, c)
-		if err != nil || answer.what != renewed {
+		if err != nil || answer.what != answerRenewed {
 			return false, err
 		}
 		c.since = answer.since

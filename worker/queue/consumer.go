@@ -81,9 +81,7 @@ type Consumer struct {
 // needs one connection for each queue beside those of the tasks.
 func NewConsumer(rdb redis.UniversalClient, o ConsumerOptions) *Consumer {
 	o.complete()
-	gate, clocks := newFetchGate(rdb, o.Queues, o.Free, o.Logger), newClocks(rdb, o)
-	gate.owns = o.Owns
-	gate.holder = o.Worker
+	gate, clocks := newFetchGate(rdb, o), newClocks(rdb, o)
 	return &Consumer{
 		options: o,
 		gate:    gate,
@@ -118,7 +116,8 @@ func (c *Consumer) Start(h asynq.Handler) error {
 	return nil
 }
 
-// Shutdown fetches no more tasks, and returns when those in hand are done or, if their time ran out, back in their queue.
+// Shutdown fetches no more tasks, and returns when those in hand are done or, if their time ran out, back in their queue,
+// and when nothing of the consumer runs any more, unless Redis has stopped to answer.
 func (c *Consumer) Shutdown() {
 	c.gate.close() // asynq waits for its fetch loop
 	select {
@@ -128,8 +127,11 @@ func (c *Consumer) Shutdown() {
 	c.asynq.Shutdown()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.options.BaseContext), putBackTimeout)
 	defer cancel()
-	if err := c.gate.giveBack(ctx); err != nil {
+	if err := c.gate.ahead.putBack(ctx); err != nil {
 		c.options.Logger.Warn("fetched jobs can't be put back: they are found as a dead worker's", "worker", c.options.Worker, "error", err)
+	}
+	if !c.gate.awaitWatchers() {
+		c.options.Logger.Debug("a queue's watcher still waits for Redis's answer: it ends with its connection", "worker", c.options.Worker)
 	}
 	c.clocks.close()
 }

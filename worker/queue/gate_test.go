@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"sync/atomic"
@@ -19,7 +18,7 @@ import (
 	"invoicer/internal/sandbox/sandboxtest"
 )
 
-// A loopTest is a gate in front of a real Redis, whose held fetches only a ring lets go of.
+// A loopTest is a gate in front of a real Redis, whose held fetches only a queue that is woken lets go of.
 type loopTest struct {
 	*fetchGate
 	queues  []*fetchQueue
@@ -32,11 +31,11 @@ type loopTest struct {
 
 func newLoopTest(t *testing.T, queues int) *loopTest {
 	t.Helper()
-	o, err := redis.ParseURL(sandboxtest.Redis(t))
+	at, err := redis.ParseURL(sandboxtest.Redis(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	rdb := redis.NewClient(o)
+	rdb := redis.NewClient(at)
 	t.Cleanup(func() { rdb.Close() })
 	weights := make(map[string]int)
 	for range queues {
@@ -44,13 +43,20 @@ func newLoopTest(t *testing.T, queues int) *loopTest {
 	}
 	l := &loopTest{fetched: make(chan string, 1000)}
 	l.free.Store(1000)
-	l.fetchGate = newFetchGate(rdb, weights, func() int { return int(l.free.Load()) }, slog.New(slog.DiscardHandler))
+	o := ConsumerOptions{Worker: "w", Queues: weights, Free: func() int { return int(l.free.Load()) }}
+	o.complete()
+	l.fetchGate = newFetchGate(rdb, o)
 	l.hold = time.Hour
 	rdb.AddHook(l)
 	for _, q := range l.fetchGate.queues {
 		l.queues = append(l.queues, q)
 	}
-	t.Cleanup(l.close)
+	t.Cleanup(func() {
+		l.close()
+		if !l.awaitWatchers() {
+			t.Error("a watcher outlives the gate")
+		}
+	})
 	return l
 }
 
@@ -164,7 +170,7 @@ func TestNoWakeUpIsLost(t *testing.T) {
 	}
 }
 
-func TestNoRingIsLost(t *testing.T) {
+func TestNoWakingIsLost(t *testing.T) {
 	t.Parallel()
 	l := newLoopTest(t, 1)
 	q := l.queues[0]
@@ -172,21 +178,21 @@ func TestNoRingIsLost(t *testing.T) {
 	go func() {
 		for range times {
 			<-q.emptied
-			l.ring(q)
+			l.wake(q)
 		}
 	}()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for range times {
-			rings, _ := l.admit(context.Background(), q)
-			l.learn(context.Background(), q, rings, haul{asked: 1})
+			wakes, _, _ := l.admit(context.Background(), q)
+			l.learn(context.Background(), q, wakes, haul{asked: 1})
 		}
 	}()
 	select {
 	case <-done:
 	case <-time.After(30 * time.Second):
-		t.Error("a fetch is held although the queue rang")
+		t.Error("a fetch is held although the queue was woken")
 	}
 }
 
@@ -252,22 +258,65 @@ func TestAnEmptyQueueIsNotAskedWhileAnotherHasJobs(t *testing.T) {
 	}
 }
 
-func TestAnAnswerFromBeforeTheRingIsNotBelieved(t *testing.T) {
+func TestAnAnswerFromBeforeTheWakingIsNotBelieved(t *testing.T) {
 	t.Parallel()
 	l := newLoopTest(t, 1)
 	q := l.queues[0]
-	rings, ok := l.admit(t.Context(), q)
+	wakes, _, ok := l.admit(t.Context(), q)
 	if !ok {
 		t.Fatal("a new gate takes a queue for empty")
 	}
-	l.ring(q)
-	l.learn(t.Context(), q, rings, haul{asked: 1})
-	if rings, ok, _ = l.look(q); !ok {
+	l.wake(q)
+	l.learn(t.Context(), q, wakes, haul{asked: 1})
+	wakes, batch, _ := l.look(q)
+	if batch == 0 {
 		t.Fatal("it takes the queue for empty")
 	}
-	l.learn(t.Context(), q, rings, haul{asked: 1})
+	l.learn(t.Context(), q, wakes, haul{asked: 1})
 	if _, _, wait := l.look(q); !wait {
 		t.Error("it doesn't take the queue for empty")
+	}
+}
+
+// The back-off between peeks begins anew after a job, and not after a waking that led to none.
+func TestAQueueIsKnownToHaveGivenJobs(t *testing.T) {
+	t.Parallel()
+	l := newLoopTest(t, 1)
+	q := l.queues[0]
+	job := redis.NewCmd(t.Context())
+	for _, step := range []struct {
+		what  string
+		wake  bool
+		hauls []haul
+		gave  bool
+		state state
+	}{
+		{what: "nothing", hauls: []haul{{asked: 1}}, state: empty},
+		{what: "ids without a job", wake: true, hauls: []haul{{asked: 1, more: true}, {asked: 2}}, state: empty},
+		{what: "the only jobs", wake: true, hauls: []haul{{asked: 2, jobs: []*redis.Cmd{job}}}, gave: true, state: empty},
+		{what: "a job, and no other", wake: true, hauls: []haul{{asked: 1, jobs: []*redis.Cmd{job}, more: true}, {asked: 2}}, gave: true, state: empty},
+		{what: "an error", wake: true, hauls: []haul{{asked: 1, err: redis.ErrClosed}}, state: empty},
+		{what: "more jobs", wake: true, hauls: []haul{{asked: 1, jobs: []*redis.Cmd{job}, more: true}}, state: yielding},
+	} {
+		if step.wake {
+			l.wake(q)
+		}
+		for _, h := range step.hauls {
+			wakes, batch, _ := l.look(q)
+			if batch == 0 {
+				t.Fatalf("%s: the queue isn't asked", step.what)
+			}
+			l.learn(t.Context(), q, wakes, h)
+		}
+		if q.state != step.state {
+			t.Errorf("%s: state %d, want %d", step.what, q.state, step.state)
+		}
+		if step.state != empty {
+			continue
+		}
+		if gave := <-q.emptied; gave != step.gave {
+			t.Errorf("%s: it gave jobs: %t", step.what, gave)
+		}
 	}
 }
 

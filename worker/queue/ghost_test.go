@@ -14,7 +14,7 @@ import (
 // keysOf are the keys that the queue has in Redis.
 func (l *loopTest) keysOf(t *testing.T, q *fetchQueue) []string {
 	t.Helper()
-	keys, err := l.Keys(t.Context(), "asynq:{"+q.name+"}:*").Result()
+	keys, err := l.Keys(t.Context(), KeysOf(q.name).prefix+"*").Result()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func TestIDsWithoutAJobHoldNothingUp(t *testing.T) {
 	l := newLoopTest(t, 1)
 	q := l.queues[0]
 	said := &bytes.Buffer{}
-	l.log = slog.New(slog.NewTextHandler(said, nil))
+	l.ahead.log = slog.New(slog.NewTextHandler(said, nil))
 	pending, active, lease, prefix := q.keys[0], q.keys[2], q.keys[3], q.taskPrefix()
 	completed := strings.TrimSuffix(pending, "pending") + "completed"
 	l.plant(t, func(p redis.Pipeliner) {
@@ -60,7 +60,7 @@ func TestIDsWithoutAJobHoldNothingUp(t *testing.T) {
 		p.LPush(t.Context(), pending, "inhand", "ended")
 	})
 	l.push(t, q, "1", "2")
-	q.appetite = 2
+	q.batch = 2
 	for _, want := range []string{"1", "2"} {
 		if job, err := l.fetchOnce(q); err != nil || job != want {
 			t.Fatalf("fetched %q, error %v; want %s", job, err, want)
@@ -86,7 +86,7 @@ func TestAQueueOfIDsWithoutAJobIsEmpty(t *testing.T) {
 	if job, err := l.fetchOnce(q); err != redis.Nil { //nolint:errorlint // asynq compares like this
 		t.Errorf("fetched %q, error %v", job, err)
 	}
-	if !q.empty {
+	if q.state != empty {
 		t.Error("the queue isn't taken for empty")
 	}
 	if keys := l.keysOf(t, q); len(keys) != 0 {
@@ -100,14 +100,14 @@ func TestATaskThatCantBeReadIsDeleted(t *testing.T) {
 	l := newLoopTest(t, 1)
 	q := l.queues[0]
 	said := &bytes.Buffer{}
-	l.log = slog.New(slog.NewTextHandler(said, nil))
+	l.ahead.log = slog.New(slog.NewTextHandler(said, nil))
 	l.pushMessage(t, q, "garbage", "\xff\xfesecret")
 	l.pushMessage(t, q, "noutf8", encode("noutf8", q.name, "")+"\x0a\x01\xff")
 	l.pushMessage(t, q, "another", encode("other", q.name, "secret"))
 	l.pushMessage(t, q, "elsewhere", encode("elsewhere", "q_other", "secret"))
 	l.pushMessage(t, q, "\xfe"+strings.Repeat("long", 100), "\xff")
 	l.push(t, q, "1")
-	q.appetite = 3
+	q.batch = 3
 	if job, err := l.fetchOnce(q); err != nil || job != "1" {
 		t.Fatalf("fetched %q, error %v", job, err)
 	}
@@ -130,7 +130,7 @@ func TestAFetchThatCantKeepAJobTakesNone(t *testing.T) {
 		if _, err := l.fetchOnce(q); err == nil || err == redis.Nil { //nolint:errorlint // asynq compares like this
 			t.Errorf("error %v", err)
 		}
-		l.doubt()
+		l.forget()
 		l.plant(t, func(p redis.Pipeliner) { p.Del(t.Context(), key) })
 		if job, err := l.fetchOnce(q); err != nil || job != "1" {
 			t.Errorf("fetched %q, error %v", job, err)
@@ -145,12 +145,12 @@ func TestALostTaskIsNotPutBack(t *testing.T) {
 	l := newLoopTest(t, 1)
 	q := l.queues[0]
 	l.push(t, q, "1", "2", "3")
-	q.appetite = 3
+	q.batch = 3
 	if _, err := l.fetchOnce(q); err != nil {
 		t.Fatal(err)
 	}
 	l.plant(t, func(p redis.Pipeliner) { p.Del(t.Context(), q.taskPrefix()+"2") })
-	if err := l.giveBack(t.Context()); err != nil {
+	if err := l.ahead.putBack(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := l.keysOf(t, q), []string{q.keys[2], q.keys[3], q.keys[0], q.taskPrefix() + "1", q.taskPrefix() + "3"}; !slices.Equal(got, want) {

@@ -39,9 +39,9 @@ const strangersStay = 10 * time.Second
 
 // What renew answers.
 const (
-	renewed = "renewed"
-	unknown = "unknown"
-	other   = "other"
+	answerRenewed = "renewed"
+	answerUnknown = "unknown"
+	answerOther   = "other"
 )
 
 type answer struct {
@@ -180,11 +180,11 @@ func (k *Keeper) renewClaim(ctx context.Context, c *ownership) error {
 		c.stranger = stranger{}
 	}
 	switch a.what {
-	case renewed:
+	case answerRenewed:
 		c.renewed, c.since = asked, a.since
 		c.stranger.nonce, c.stranger.strange = "", 0 // what another installation has said is kept for a while
 		return nil
-	case unknown:
+	case answerUnknown:
 		return k.facePossibleCopy(ctx, c, a, asked)
 	default:
 		return k.faceOther(ctx, c, a, asked)
