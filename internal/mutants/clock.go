@@ -11,7 +11,7 @@ func ofClocks() []mutant {
 		},
 		{
 			name: "asynq's retries are by the worker's own clock", promise: recovers, hazard: wrongClock,
-			changes: []change{{serverTime, `{seconds: []int{2, 3}},    // when to try again`, `{},`}},
+			changes: []change{{"worker/queue/commands.go", `{seconds: []int{2, 3}}, `, `{}, `}},
 			in:      in, tests: []string{"TestEveryTimeIsRedisTime"},
 		},
 		{

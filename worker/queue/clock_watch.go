@@ -69,7 +69,7 @@ func newClocks(rdb redis.UniversalClient, o ConsumerOptions) *clocks {
 // correct returns a view of rdb in which asynq's times are those of Redis.
 func (c *clocks) correct(rdb redis.UniversalClient) *serverTime {
 	first := slices.Min(slices.Collect(maps.Keys(c.queues)))
-	return &serverTime{UniversalClient: rdb, queues: c.queues, any: c.queues[first], commands: asynqTimes()}
+	return &serverTime{UniversalClient: rdb, queues: c.queues, any: c.queues[first], commands: asynqCommands()}
 }
 
 // open reads the clocks of Redis, or tries to, and goes on doing so until close. Whether ctx ends makes no difference.

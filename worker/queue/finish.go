@@ -21,22 +21,6 @@ func (g *fetchGate) end(ctx context.Context, cmd *redis.Cmd, keys []string, args
 	return cmd
 }
 
-// endOf knows asynq's scripts that end a task by their keys (v0.26, internal/rdb: Done, MarkAsComplete and Archive). What is
-// to be retried or put back has no end.
-func endOf(keys []string) (task, active, lease string) {
-	at := func(i int, suffix string) bool { return i < len(keys) && strings.HasSuffix(keys[i], suffix) }
-	isTask := func(i int) bool { return i < len(keys) && strings.Contains(keys[i], "}:t:") }
-	switch {
-	case at(0, "}:active") && at(1, "}:lease") && isTask(2):
-		return keys[2], keys[0], keys[1]
-	case at(0, "}:active") && at(1, "}:lease") && at(2, "}:completed") && isTask(3):
-		return keys[3], keys[0], keys[1]
-	case isTask(0) && at(1, "}:active") && at(2, "}:lease") && at(3, "}:archived"):
-		return keys[0], keys[1], keys[2]
-	}
-	return "", "", ""
-}
-
 var leaveNothing = redis.NewScript(`
 if (redis.call("HGET", KEYS[1], "state") or "active") == "active" and not redis.call("LPOS", KEYS[2], ARGV[1]) then
 	redis.call("ZREM", KEYS[3], ARGV[1])

@@ -19,40 +19,7 @@ type serverTime struct {
 
 	queues   map[string]*serverClock // by the prefix of their keys
 	any      *serverClock            // for what belongs to no queue
-	commands map[shape]times
-}
-
-// A shape tells asynq's scripts apart: how many keys they have, and what the first and the fourth (or the last) key are.
-type shape struct {
-	keys          int
-	first, fourth string
-}
-
-// times are the places of a script's arguments that are times: Unix seconds, and Unix nanoseconds.
-type times struct{ seconds, nanoseconds []int }
-
-// asynqTimes lists asynq v0.26's scripts that get a time (internal/rdb).
-func asynqTimes() map[shape]times {
-	var (
-		done     = times{seconds: []int{1}}    // when statistics are forgotten
-		complete = times{seconds: []int{1, 2}} // that, and when the task is
-		forward  = times{seconds: []int{0}, nanoseconds: []int{2}}
-		now      = times{seconds: []int{0}}
-	)
-	return map[shape]times{
-		{4, "pending", "lease"}:                     {seconds: []int{0}}, // a fetch: the lease's end
-		{5, "active", "processed"}:                  done,
-		{6, "active", "processed"}:                  done,
-		{6, "active", "t"}:                          complete,
-		{7, "active", "t"}:                          complete,
-		{8, "t", "retry"}:                           {seconds: []int{2, 3}},    // when to try again
-		{9, "t", "archived"}:                        {seconds: []int{2, 3, 5}}, // now, and what is too old to keep
-		{2, "retry", "pending"}:                     forward,
-		{2, "scheduled", "pending"}:                 forward,
-		{1, "completed", "completed"}:               now,
-		{1, "lease", "lease"}:                       now,
-		{1, "aggregation_sets", "aggregation_sets"}: now,
-	}
+	commands map[shape]command
 }
 
 // EvalSha is what asynq does nearly everything with.
@@ -106,16 +73,12 @@ func noneExpired(ctx context.Context) *redis.Cmd {
 
 // corrected returns the arguments with Redis's time in the place of this machine's.
 func (s *serverTime) corrected(keys []string, args []any) []any {
-	if len(keys) == 0 {
-		return args
-	}
-	prefix, first := kindOf(keys[0])
+	prefix, form := shapeOf(keys)
 	clock := s.queues[prefix]
 	if clock == nil {
 		return args
 	}
-	_, fourth := kindOf(keys[min(3, len(keys)-1)])
-	at, ok := s.commands[shape{len(keys), first, fourth}]
+	at, ok := s.commands[form]
 	if !ok {
 		return args
 	}

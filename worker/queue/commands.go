@@ -1,0 +1,61 @@
+package queue
+
+// A shape tells asynq's scripts apart: how many keys they have, and what the first and the fourth (or the last) key are.
+type shape struct {
+	keys          int
+	first, fourth string
+}
+
+// shapeOf returns a script's shape, and what begins all keys of its queue: "" if it is of no queue.
+func shapeOf(keys []string) (prefix string, s shape) {
+	if len(keys) == 0 {
+		return "", shape{}
+	}
+	prefix, first := kindOf(keys[0])
+	_, fourth := kindOf(keys[min(3, len(keys)-1)])
+	return prefix, shape{len(keys), first, fourth}
+}
+
+// A command is what is known of a script.
+type command struct {
+	// The places of the arguments that are times: Unix seconds, and Unix nanoseconds.
+	seconds, nanoseconds []int
+	// ends are the places of the keys of the task that it ends, of the list of active ones and of the leases; nil for a script
+	// that ends none. What is to be retried or put back has no end.
+	ends *[3]int
+}
+
+// asynqCommands lists asynq v0.26's scripts that get a time (internal/rdb); those that end a task are among them. The first
+// argument of these is the task's id.
+func asynqCommands() map[shape]command {
+	var (
+		done     = command{seconds: []int{1}, ends: &[3]int{2, 0, 1}}    // when statistics are forgotten
+		complete = command{seconds: []int{1, 2}, ends: &[3]int{3, 0, 1}} // that, and when the task is
+		forward  = command{seconds: []int{0}, nanoseconds: []int{2}}
+		now      = command{seconds: []int{0}}
+	)
+	return map[shape]command{
+		{4, "pending", "lease"}:                     {seconds: []int{0}}, // a fetch: the lease's end
+		{5, "active", "processed"}:                  done,
+		{6, "active", "processed"}:                  done,
+		{6, "active", "t"}:                          complete,
+		{7, "active", "t"}:                          complete,
+		{8, "t", "retry"}:                           {seconds: []int{2, 3}},                            // when to try again
+		{9, "t", "archived"}:                        {seconds: []int{2, 3, 5}, ends: &[3]int{0, 1, 2}}, // now, and what is too old to keep
+		{2, "retry", "pending"}:                     forward,
+		{2, "scheduled", "pending"}:                 forward,
+		{1, "completed", "completed"}:               now,
+		{1, "lease", "lease"}:                       now,
+		{1, "aggregation_sets", "aggregation_sets"}: now,
+	}
+}
+
+// endOf returns the task that a script ends, and where it is in hand; "" for a script that ends none.
+func endOf(keys []string) (task, active, lease string) {
+	_, form := shapeOf(keys)
+	at := asynqCommands()[form].ends
+	if at == nil {
+		return "", "", ""
+	}
+	return keys[at[0]], keys[at[1]], keys[at[2]]
+}
