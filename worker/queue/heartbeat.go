@@ -16,7 +16,7 @@ const fieldTaskPayload = 6
 // shortened are the arguments of asynq's script that writes a heartbeat (v0.26, internal/rdb, WriteServerState), with the
 // payloads cut; those of any other script are returned as they are.
 func shortened(keys []string, args []any) []any {
-	if len(keys) != 2 || !strings.HasPrefix(keys[0], serverKeyBegin) || !strings.HasPrefix(keys[1], workersKeyBegin) || len(args)%2 != 0 {
+	if !isHeartbeat(keys, args) {
 		return args
 	}
 	short := append([]any(nil), args...)
@@ -26,6 +26,11 @@ func shortened(keys []string, args []any) []any {
 		}
 	}
 	return short
+}
+
+// isHeartbeat knows asynq's script that writes a heartbeat: of the server, and of what it has in hand.
+func isHeartbeat(keys []string, args []any) bool {
+	return len(keys) == 2 && strings.HasPrefix(keys[0], serverKeyBegin) && strings.HasPrefix(keys[1], workersKeyBegin) && len(args)%2 == 0
 }
 
 // withoutPayload cuts the payload of an encoded job in hand. What isn't one stays as it is.
