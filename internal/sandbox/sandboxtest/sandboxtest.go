@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"go.uber.org/goleak"
 
 	"invoicer/internal/sandbox/servers"
 )
@@ -80,13 +81,21 @@ func (s *shared) close() error {
 
 // Main runs the tests, takes down what they started and exits. A test binary that ends without it, by a panic for
 // example, leaves nothing either, only a moment later.
-func Main(m *testing.M) {
-	code := m.Run()
+func Main(m *testing.M) { os.Exit(run{m}.Run()) }
+
+// MainWithoutLeaks is [Main] for a package whose goroutines all end: one that is left when the tests are over is a failure.
+func MainWithoutLeaks(m *testing.M, o ...goleak.Option) { goleak.VerifyTestMain(run{m}, o...) }
+
+// A run is a run of the tests, with what they started taken down.
+type run struct{ *testing.M }
+
+func (r run) Run() int {
+	code := r.M.Run()
 	if err := errors.Join(sharedPostgres.close(), sharedRedis.close()); err != nil {
 		fmt.Fprintln(os.Stderr, "sandboxtest:", err)
 		code = max(code, 1)
 	}
-	os.Exit(code)
+	return code
 }
 
 // Redis returns the URL of the shared Redis. Other tests use it at the same time: use keys of your own, and neither
