@@ -128,25 +128,25 @@ func NewServer(rdb redis.UniversalClient, h *Handler) (*Server, error) {
 		return nil, errors.New("worker: a Redis connection and a handler are needed")
 	}
 	o := h.options
-	return &Server{
-		handler: h,
-		options: o,
-		consumer: queue.NewConsumer(rdb, queue.ConsumerOptions{
-			Worker:          o.Name,
-			Concurrency:     o.Concurrency,
-			Queues:          o.Queues,
-			Free:            h.free,
-			Owns:            o.Owns,
-			ShutdownTimeout: o.ShutdownTimeout,
-			RetryDelay:      retryDelay,
-			IsFailure:       isFailure,
-			HandleError:     h.handleError,
-			Outage:          func(err error) { o.Observe(Event{What: Waits, Err: redisError(err)}) },
-			DatabaseTime:    o.DatabaseTime,
-			Logger:          o.Logger,
-			BaseContext:     o.BaseContext,
-		}),
-	}, nil
+	consumer, err := queue.NewConsumer(rdb, queue.ConsumerOptions{
+		Worker:          o.Name,
+		Concurrency:     o.Concurrency,
+		Queues:          o.Queues,
+		Free:            h.free,
+		Owns:            o.Owns,
+		ShutdownTimeout: o.ShutdownTimeout,
+		RetryDelay:      retryDelay,
+		IsFailure:       isFailure,
+		HandleError:     h.handleError,
+		Outage:          func(err error) { o.Observe(Event{What: Waits, Err: redisError(err)}) },
+		DatabaseTime:    o.DatabaseTime,
+		Logger:          o.Logger,
+		BaseContext:     o.BaseContext,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Server{consumer: consumer, handler: h, options: o}, nil
 }
 
 // Start begins to consume, and returns at once. It fails if Redis doesn't answer.

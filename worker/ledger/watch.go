@@ -50,10 +50,11 @@ type sweep struct {
 }
 
 func newWatch(r *Reconciler, known invoice.Watch) *watch {
+	keys := queue.KeysOf(known.Queue)
 	return &watch{
 		Reconciler: r,
-		keys:       queue.KeysOf(known.Queue),
-		marker:     "invoicer:" + r.options.DatabaseID + ":mark:{" + known.Queue + "}",
+		keys:       keys,
+		marker:     keys.InSlot("invoicer:" + r.options.DatabaseID + ":mark:"),
 		leases:     make(map[string]queue.Lease),
 		// What a predecessor had dispatched and not looked for any more.
 		young: cursor{invoice.Dispatch{At: known.Now.Add(-time.Minute)}},

@@ -176,7 +176,10 @@ func TestWhatIsAheadIsPutBackWhenTheWorkerStops(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s := NewConsumer(rdb, ConsumerOptions{Worker: "w", Concurrency: 100, Queues: map[string]int{queue: 1}, Free: func() int { return 100 }})
+	s, err := NewConsumer(rdb, ConsumerOptions{Worker: "w", Concurrency: 100, Queues: map[string]int{queue: 1}, Free: func() int { return 100 }})
+	if err != nil {
+		t.Fatal(err)
+	}
 	q := s.gate.queues[KeysOf(queue).Pending()]
 	q.batch = 7
 	if err := asynqScript.Run(t.Context(), s.gate, q.keys, 1, q.taskPrefix()).Err(); err != nil {

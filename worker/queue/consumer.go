@@ -2,6 +2,8 @@ package queue
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -22,11 +24,11 @@ type ConsumerOptions struct {
 	// Owns tells whether the queues are ours to consume just now; while they aren't, nothing is fetched. It must return at
 	// once. Default: they always are.
 	Owns func() bool
-	// ShutdownTimeout is how long the tasks in hand may take when the consumer is shut down.
+	// ShutdownTimeout is how long the tasks in hand may take when the consumer is shut down. Default: asynq's, 8s.
 	ShutdownTimeout time.Duration
-	// RetryDelay says when a task that failed is due again.
+	// RetryDelay says when a task that failed is due again. Default: asynq's.
 	RetryDelay asynq.RetryDelayFunc
-	// IsFailure tells the errors that use up a retry from those that don't.
+	// IsFailure tells the errors that use up a retry from those that don't. Default: all do.
 	IsFailure func(error) bool
 	// HandleError is told of each task that failed. Default: nobody is told.
 	HandleError asynq.ErrorHandlerFunc
@@ -40,7 +42,16 @@ type ConsumerOptions struct {
 	BaseContext context.Context //nolint:containedctx // asynq asks for it through a function that has none
 }
 
-func (o *ConsumerOptions) complete() {
+// complete fills in the defaults and reports what is missing.
+func (o *ConsumerOptions) complete() error {
+	if o.Worker == "" || o.Concurrency < 1 || len(o.Queues) == 0 || o.Free == nil {
+		return errors.New("queue: a consumer needs a Worker, a Concurrency, Queues and Free")
+	}
+	for name := range o.Queues {
+		if !IsName(name) {
+			return fmt.Errorf("queue: %q: %s", name, NameRule)
+		}
+	}
 	if o.Owns == nil {
 		o.Owns = func() bool { return true }
 	}
@@ -56,6 +67,7 @@ func (o *ConsumerOptions) complete() {
 	if o.BaseContext == nil {
 		o.BaseContext = context.Background()
 	}
+	return nil
 }
 
 const (
@@ -79,8 +91,10 @@ type Consumer struct {
 
 // NewConsumer returns a consumer. The Redis connection stays the caller's to close, after [Consumer.Shutdown]. Its pool
 // needs one connection for each queue beside those of the tasks.
-func NewConsumer(rdb redis.UniversalClient, o ConsumerOptions) *Consumer {
-	o.complete()
+func NewConsumer(rdb redis.UniversalClient, o ConsumerOptions) (*Consumer, error) {
+	if err := o.complete(); err != nil {
+		return nil, err
+	}
 	gate, clocks := newFetchGate(rdb, o), newClocks(rdb, o)
 	return &Consumer{
 		options: o,
@@ -99,7 +113,7 @@ func NewConsumer(rdb redis.UniversalClient, o ConsumerOptions) *Consumer {
 			Logger:                   asynqLogger{o.Logger, o.Outage},
 			LogLevel:                 asynq.DebugLevel,
 		}),
-	}
+	}, nil
 }
 
 // Start begins to consume, and returns at once. It fails if Redis doesn't answer.

@@ -43,8 +43,10 @@ func newLoopTest(t *testing.T, queues int) *loopTest {
 	}
 	l := &loopTest{fetched: make(chan string, 1000)}
 	l.free.Store(1000)
-	o := ConsumerOptions{Worker: "w", Queues: weights, Free: func() int { return int(l.free.Load()) }}
-	o.complete()
+	o := ConsumerOptions{Worker: "w", Concurrency: 1000, Queues: weights, Free: func() int { return int(l.free.Load()) }}
+	if err := o.complete(); err != nil {
+		t.Fatal(err)
+	}
 	l.fetchGate = newFetchGate(rdb, o)
 	l.hold = time.Hour
 	rdb.AddHook(l)
@@ -328,9 +330,12 @@ func TestShutdownLetsGoOfHeldFetches(t *testing.T) {
 	}
 	rdb := redis.NewClient(o)
 	defer rdb.Close()
-	s := NewConsumer(rdb, ConsumerOptions{
+	s, err := NewConsumer(rdb, ConsumerOptions{
 		Worker: "w", Concurrency: 2, Queues: map[string]int{"q_" + uuid.NewString(): 1}, Free: func() int { return 2 }, ShutdownTimeout: 15 * time.Second,
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	s.gate.hold = time.Hour
 	if err := s.Start(asynq.NotFoundHandler()); err != nil {
 		t.Fatal(err)

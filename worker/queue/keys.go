@@ -76,6 +76,9 @@ func (k Keys) taskPrefix() string { return k.prefix + "t:" }
 // Ours is a key that asynq doesn't know, beside those that it does.
 func (k Keys) Ours(name string) string { return k.prefix + "invoicer:" + name }
 
+// InSlot is a key of our own that begins with the prefix, in the slot of the queue's keys.
+func (k Keys) InSlot(prefix string) string { return prefix + "{" + k.queue + "}" }
+
 // The fields of a task's hash that are read or written here. The scripts name them as well.
 const (
 	messageField = "msg"

@@ -16,7 +16,7 @@ import (
 const ownedQueues = "invoicer:queues"
 
 // ownerKey is where Redis has a queue's owner. It lies in the slot of the queue's own keys. It doesn't expire.
-func ownerKey(queue string) string { return "invoicer:owner:{" + queue + "}" }
+func ownerKey(queue string) string { return KeysOf(queue).InSlot("invoicer:owner:") }
 
 // keys are what the scripts are about: the owner, and all in which asynq keeps tasks that aren't done.
 func keys(queue string) []string {

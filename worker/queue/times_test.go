@@ -193,11 +193,14 @@ func TestDelaysAreRedisDelays(t *testing.T) {
 				time.Sleep(100 * time.Millisecond) // in hand, where a lease can be seen
 				return errors.New("planted")
 			}
-			server := NewConsumer(b.rdb, ConsumerOptions{
+			server, err := NewConsumer(b.rdb, ConsumerOptions{
 				Worker: "w1", Concurrency: 512, Queues: map[string]int{b.queue: 1}, ShutdownTimeout: time.Second, Free: func() int { return 512 },
 				RetryDelay: func(int, error, *asynq.Task) time.Duration { return Between(time.Second, 5*time.Second) },
 				IsFailure:  func(error) bool { return false },
 			})
+			if err != nil {
+				t.Fatal(err)
+			}
 			server.clocks.tell = skewed(hours * 3600)
 			now := b.now(t) + float64(hours)*3600
 			b.add(t, "scheduled", "due", now-1)
