@@ -87,6 +87,7 @@ func (a app) runDemo(cmd *cobra.Command, d *demo) error {
 	logged.Level = max(logged.Level, slog.LevelError)
 	log := newLogger(logged, cmd.ErrOrStderr())
 	quietRedis(log)
+	collectLessOften()
 	ctx, stop := untilSignal(cmd.Context(), func() { _, _ = fmt.Fprintln(cmd.ErrOrStderr(), "invoicer: stopping") })
 	defer stop()
 
@@ -125,7 +126,7 @@ func (a app) runDemo(cmd *cobra.Command, d *demo) error {
 		return exitError{exitAudit, errors.New("the audit found a broken promise")}
 	}
 	if d.serve {
-		return d.keepServing(ctx, cmd, h, p, m)
+		return d.keepServing(ctx, h, p, m)
 	}
 	return nil
 }
@@ -206,30 +207,31 @@ func (d *demo) load(stdin io.Reader) ([]demoJob, error) {
 }
 
 // keepServing runs the workers on all configured queues, and the pages, until a signal.
-func (d *demo) keepServing(ctx context.Context, cmd *cobra.Command, h *health, p *pages, m *metrics) error {
+func (d *demo) keepServing(ctx context.Context, h *health, p *pages, m *metrics) error {
 	queues := map[string]int{d.queue(): 1}
 	for name, weight := range d.cfg.Worker.Queues {
 		queues[name] = weight
 	}
-	if err := d.claim(ctx, workerName(), queues); err != nil {
-		return err
+	return operation{
+		workplace: d.workplace, name: workerName(), workers: d.workerNames(), queues: queues, health: h, metrics: m, pages: p,
+		serving: func() { d.tellWhere(p) },
+	}.run(ctx)
+}
+
+// tellWhere says what there is to see and to do now.
+func (d *demo) tellWhere(p *pages) {
+	if p == nil || d.json {
+		return
 	}
-	var servers []*worker.Server
-	for i := range d.workers {
-		s, err := d.newWorker(fmt.Sprintf("worker-%d", i+1), queues, both(m.observe, h.observe))
-		if err != nil {
-			return err
-		}
-		servers = append(servers, s)
+	_, _ = fmt.Fprintf(d.out, "\nServing until Ctrl-C: the queues at %s%s/, health at %s/readyz, metrics at %s/metrics.\n", p.url(), monitorPath, p.url(), p.url())
+	_, _ = fmt.Fprintf(d.out, "From another terminal: invoicer enqueue FILE, invoicer status TRANSACTION_ID, invoicer audit — with\n  export INVOICER_DATABASE_URL='%s' INVOICER_REDIS_URL='%s' INVOICER_DATABASE_SCHEMA='%s'\n",
+		d.cfg.Database.URL, d.cfg.Redis.URL, d.cfg.Database.Schema)
+}
+
+func (d *demo) workerNames() []string {
+	names := make([]string, d.workers)
+	for i := range names {
+		names[i] = fmt.Sprintf("worker-%d", i+1)
 	}
-	lookAfterLedger, err := d.newLedger(workerName(), queues, both(m.observeLedger, h.observeLedger))
-	if err != nil {
-		return err
-	}
-	if p != nil && !d.json {
-		_, _ = fmt.Fprintf(d.out, "\nServing until Ctrl-C: the queues at %s%s/, health at %s/readyz, metrics at %s/metrics.\n", p.url(), monitorPath, p.url(), p.url())
-		_, _ = fmt.Fprintf(d.out, "From another terminal: invoicer enqueue FILE, invoicer status TRANSACTION_ID, invoicer audit — with\n  export INVOICER_DATABASE_URL='%s' INVOICER_REDIS_URL='%s' INVOICER_DATABASE_SCHEMA='%s'\n",
-			d.cfg.Database.URL, d.cfg.Redis.URL, d.cfg.Database.Schema)
-	}
-	return runWorkers(ctx, d.keeper, servers, lookAfterLedger, h, p)
+	return names
 }

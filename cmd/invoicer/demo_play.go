@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"invoicer/internal/lifecycle"
 	"invoicer/invoice"
 	"invoicer/worker"
 	"invoicer/worker/client"
@@ -83,29 +84,45 @@ func (d *demo) play(ctx context.Context, jobs []demoJob, m *metrics) (*story, er
 		r.observe(e)
 	}
 	queues := map[string]int{d.queue(): 1}
-	if err := d.claim(ctx, workerName(), queues); err != nil {
+	ownership, err := d.keep(workerName(), queues)
+	if err != nil {
 		return nil, err
 	}
-	failed := make(chan error, d.copies+1)
-	keep, giveUp := context.WithCancel(context.WithoutCancel(ctx))
-	var keeping sync.WaitGroup
-	defer keeping.Wait()
-	defer giveUp()
-	keeping.Go(func() {
-		if err := d.keeper.Run(keep); err != nil {
-			failed <- err
-		}
-	})
-	for i := range d.workers {
-		server, err := d.newWorker(fmt.Sprintf("worker-%d", i+1), queues, observe)
+	var workers lifecycle.Stage
+	for _, name := range d.workerNames() {
+		server, err := d.newWorker(name, queues, observe)
 		if err != nil {
 			return nil, err
 		}
-		if err := server.Start(); err != nil {
-			return nil, err
-		}
-		defer server.Shutdown() //nolint:contextcheck // it puts jobs back after its context has ended
+		workers = append(workers, workerPart(name, server))
 	}
+	playing, end := context.WithCancel(ctx)
+	defer end()
+	producers := lifecycle.Part{Name: "the producers", Run: func(ctx context.Context) error {
+		err := d.compete(ctx, jobs, mistakes, r)
+		if err == nil {
+			end() // nothing else is left to do
+			<-ctx.Done()
+		}
+		return err
+	}}
+	if err := lifecycle.Run(playing, lifecycle.Stage{ownership}, workers, lifecycle.Stage{producers}); err != nil {
+		return nil, err
+	}
+	if r.done.Load() < int64(r.story.asked) {
+		return nil, d.stopped()
+	}
+	r.story.race = bestRace(r.moments) // nobody tells anything any more
+	return &r.story, nil
+}
+
+// stopped is the error of a demo that is stopped by a signal.
+func (d *demo) stopped() error {
+	return errors.New("stopped before every job had ended; the workers' jobs are safe in the queue " + d.queue())
+}
+
+// compete has the producers ask for everything, and returns once every job has ended.
+func (d *demo) compete(ctx context.Context, jobs []demoJob, mistakes [][]byte, r *recorder) error {
 	if !d.json {
 		_, _ = fmt.Fprintf(d.out, `Billing systems ask twice: here %d producers ask for the invoices of the same %s transactions at once.
 Done naively, that makes %s invoices, and customers are billed %d times. Watch %d workers make one of each.
@@ -115,10 +132,12 @@ Done naively, that makes %s invoices, and customers are billed %d times. Watch %
 		}
 		_, _ = fmt.Fprintln(d.out)
 	}
-	asking, cancel := context.WithCancel(ctx)
-	defer cancel()
+	failed := make(chan error, d.copies)
 	var sent atomic.Int64
 	var producing sync.WaitGroup
+	defer producing.Wait()
+	asking, cancel := context.WithCancel(ctx)
+	defer cancel()
 	for i := range d.copies {
 		producing.Go(func() {
 			err := d.produce(asking, i, jobs, &sent)
@@ -130,17 +149,13 @@ Done naively, that makes %s invoices, and customers are billed %d times. Watch %
 			}
 		})
 	}
-	defer producing.Wait()
-	err := d.follow(ctx, r, &sent, failed)
-	if err != nil {
-		cancel()
-		return nil, err
+	if err := d.follow(ctx, r, &sent, failed); err != nil {
+		return err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.story.took = time.Since(r.begun)
-	r.story.race = bestRace(r.moments)
-	return &r.story, nil
+	return nil
 }
 
 // produce asks for every transaction once, nearly in order, so that the producers keep meeting.
@@ -234,7 +249,7 @@ func (d *demo) follow(ctx context.Context, r *recorder, sent *atomic.Int64, fail
 		case err := <-failed:
 			return err
 		case <-ctx.Done():
-			return errors.New("stopped before every job had ended; the workers' jobs are safe in the queue " + d.queue())
+			return d.stopped()
 		}
 	}
 }

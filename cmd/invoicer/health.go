@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"invoicer/internal/lifecycle"
 	"invoicer/worker"
 	"invoicer/worker/ledger"
 )
@@ -58,6 +59,29 @@ func (w *workplace) health(m *metrics) *health {
 		return 0
 	}))
 	return h
+}
+
+// watching is the probes as a part of a process.
+func (h *health) watching() lifecycle.Part {
+	return lifecycle.Part{Name: "the health checks", Run: func(ctx context.Context) error {
+		h.watch(ctx)
+		return nil
+	}}
+}
+
+// readiness is the last part to start, which it tells, and the first to stop: /readyz says then that the process is to be
+// left alone.
+func (h *health) readiness(started func()) lifecycle.Part {
+	return lifecycle.Part{Name: "readiness", Start: func(context.Context) error {
+		if started != nil {
+			started()
+		}
+		return nil
+	}, Run: func(ctx context.Context) error {
+		<-ctx.Done()
+		h.draining.Store(true)
+		return nil
+	}}
 }
 
 // watch probes until ctx ends.

@@ -15,6 +15,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"invoicer/config"
+	"invoicer/internal/lifecycle"
 )
 
 // monitorPath is where asynqmon is shown.
@@ -26,6 +27,7 @@ type pages struct {
 	server   *http.Server
 	listener net.Listener
 	monitor  *asynqmon.HTTPHandler
+	log      *slog.Logger
 }
 
 // How long a visitor may take: for the headers, for the whole request, and to take the answer.
@@ -36,7 +38,7 @@ const (
 	idleTimeout   = time.Minute
 )
 
-// openPages takes the configured address, and returns nil when there is none. Nothing is answered before serve.
+// openPages takes the configured address, and returns nil when there is none. Nothing is answered before their part runs.
 func openPages(ctx context.Context, cfg *config.Config, h *health, m *metrics) (*pages, error) {
 	if cfg.HTTP.Addr == "" {
 		return nil, nil
@@ -46,7 +48,7 @@ func openPages(ctx context.Context, cfg *config.Config, h *health, m *metrics) (
 		return nil, fmt.Errorf("http.addr %s can't be used (%w): give another one, or an empty one to have no pages", cfg.HTTP.Addr, errors.Unwrap(err))
 	}
 	bounded := newVisitors(listener, roomForVisitors(cfg))
-	p := &pages{listener: bounded, monitor: asynqmon.New(asynqmon.Options{RootPath: monitorPath, RedisConnOpt: monitorRedis{cfg}})}
+	p := &pages{listener: bounded, monitor: asynqmon.New(asynqmon.Options{RootPath: monitorPath, RedisConnOpt: monitorRedis{cfg}}), log: h.log}
 	p.server = &http.Server{
 		Handler:           bounded.counted(guarded(p.routes(cfg, h, m))),
 		ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout, WriteTimeout: answerTimeout, IdleTimeout: idleTimeout,
@@ -110,20 +112,44 @@ func (p *pages) url() string {
 	return "http://" + net.JoinHostPort(host, port)
 }
 
-// serve answers until close is called.
-func (p *pages) serve() error {
-	if err := p.server.Serve(p.listener); !errors.Is(err, http.ErrServerClosed) {
+// lastAnswers is how long questions that were asked before the pages close may go on being answered. All but profiles
+// take much less.
+const lastAnswers = time.Second
+
+// part is the pages as a part of a process. Those who have asked when it stops get their answers, within lastAnswers.
+func (p *pages) part() lifecycle.Part {
+	return lifecycle.Part{Name: "the pages", Start: func(context.Context) error {
+		p.log.Info("pages are served", "url", p.url(), "monitor", p.url()+monitorPath+"/")
+		return nil
+	}, Run: p.serve}
+}
+
+func (p *pages) serve(ctx context.Context) error {
+	served := make(chan error, 1)
+	go func() { served <- p.server.Serve(p.listener) }()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastAnswers)
+	defer cancel()
+	if p.server.Shutdown(limit) != nil {
+		_ = p.server.Close() // whoever is left has had the time
+	}
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
 }
 
+// close gives up the address and what the pages were made of, also where they were never served.
 func (p *pages) close() {
 	if p == nil {
 		return
 	}
-	_ = p.server.Close()   // questions about this process need no answer any more
-	_ = p.listener.Close() // where serve was never reached
+	_ = p.server.Close()
+	_ = p.listener.Close()
 	_ = p.monitor.Close()
 }
 

@@ -7,16 +7,15 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
-	"runtime/debug"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"invoicer/config"
 	"invoicer/internal/autopipeline"
+	"invoicer/internal/lifecycle"
 	"invoicer/invoice"
 	"invoicer/invoice/postgres"
 	"invoicer/locking"
@@ -104,22 +103,15 @@ type workplace struct {
 	store     *postgres.DB
 	generator *invoice.Generator
 	locker    *locking.Locker
-	keeper    *queue.Keeper // of the queues that were claimed
+	keeper    *queue.Keeper // set by keep
 
 	databaseID string
 	values     context.Context //nolint:containedctx // what the command's context carries, without its end; attempts derive from it
 }
 
-// garbagePercent is how much garbage a worker lets come together, in percent of what it has in use: that is a few
-// megabytes, and to collect whenever it has doubled would only cost time.
-const garbagePercent = 400
-
 // openWorkplace waits for the servers, a bounded time, and makes sure that they are fit for what is promised. Its workers
 // consume so many queues, counted once for each worker.
 func openWorkplace(ctx context.Context, cfg *config.Config, queues int, log *slog.Logger) (_ *workplace, err error) {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(garbagePercent)
-	}
 	w := &workplace{cfg: cfg, log: log, values: context.WithoutCancel(ctx)}
 	defer func() {
 		if err != nil {
@@ -174,15 +166,15 @@ func (w *workplace) close() {
 	}
 }
 
-// claim makes sure that the queues are this installation's. From then on its keeper has to run.
-func (w *workplace) claim(ctx context.Context, name string, queues map[string]int) (err error) {
+// keep returns the part that makes sure that the queues are this installation's, keeps them, and gives them up.
+func (w *workplace) keep(name string, queues map[string]int) (_ lifecycle.Part, err error) {
 	w.keeper, err = queue.NewKeeper(w.redis, w.store, queue.Options{
 		Installation: installation(w.cfg, w.databaseID), Worker: name, Queues: slices.Sorted(maps.Keys(queues)), Logger: w.log,
 	})
 	if err != nil {
-		return err
+		return lifecycle.Part{}, err
 	}
-	return w.keeper.Claim(ctx)
+	return lifecycle.Part{Name: "the keeper of the queues", Start: w.keeper.Claim, Run: w.keeper.Run}, nil
 }
 
 // installation is what others are told of this one where they meet it.
@@ -190,7 +182,7 @@ func installation(cfg *config.Config, databaseID string) queue.Installation {
 	return queue.Installation{ID: databaseID, Database: cfg.Database.Addr(), Schema: cfg.Database.Schema}
 }
 
-// newWorker returns a worker on queues that were claimed, ready to start.
+// newWorker returns a worker on the queues that are kept.
 func (w *workplace) newWorker(name string, queues map[string]int, observe func(worker.Event)) (*worker.Server, error) {
 	handler, err := worker.NewHandler(w.generator, w.locker, w.store.Ledger, worker.Options{
 		Name: name, Concurrency: w.cfg.Worker.Concurrency, Queues: queues,
@@ -206,8 +198,8 @@ func (w *workplace) newWorker(name string, queues map[string]int, observe func(w
 	return worker.NewServer(w.shared, handler)
 }
 
-// newLedger returns what looks after the ledger beside a worker: it runs until its context ends.
-func (w *workplace) newLedger(name string, queues map[string]int, observe func(ledger.Event)) (func(context.Context), error) {
+// newLedger returns what looks after the ledger beside workers, for the queues that are kept.
+func (w *workplace) newLedger(name string, queues map[string]int, observe func(ledger.Event)) (lifecycle.Stage, error) {
 	relay := ledger.NewRelay(w.store.Ledger, w.shared, ledger.RelayOptions{
 		Retention: noneIfZero(w.cfg.Worker.Retention), Installation: w.databaseID, Owners: w.keeper, Logger: w.log, Observe: observe,
 	})
@@ -217,12 +209,15 @@ func (w *workplace) newLedger(name string, queues map[string]int, observe func(l
 	if err != nil {
 		return nil, err
 	}
-	return func(ctx context.Context) {
-		var both sync.WaitGroup
-		both.Go(func() { relay.Run(ctx) })
-		both.Go(func() { reconciler.Run(ctx) })
-		both.Wait()
-	}, nil
+	return lifecycle.Stage{lasting(ledger.ByRelay, relay.Run), lasting(ledger.ByReconciler, reconciler.Run)}, nil
+}
+
+// lasting is a part that never fails for good: whatever is in its way, it tries again.
+func lasting(name string, run func(context.Context)) lifecycle.Part {
+	return lifecycle.Part{Name: name, Run: func(ctx context.Context) error {
+		run(ctx)
+		return nil
+	}}
 }
 
 // noneIfZero says "none" as options do in which zero means the default.

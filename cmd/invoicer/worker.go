@@ -5,13 +5,14 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"invoicer/internal/lifecycle"
 	"invoicer/worker"
-	"invoicer/worker/queue"
 )
 
 func (a app) workerCommand() *cobra.Command {
@@ -43,6 +44,7 @@ func (a app) work(cmd *cobra.Command) error {
 	}
 	log := newLogger(cfg.Log, cmd.ErrOrStderr())
 	quietRedis(log)
+	collectLessOften()
 	ctx, stop := untilSignal(cmd.Context(), func() { log.Info("draining: no more jobs are taken; a second signal ends at once") })
 	defer stop()
 
@@ -59,18 +61,73 @@ func (a app) work(cmd *cobra.Command) error {
 	}
 	defer p.close()
 	name := workerName()
-	if err := w.claim(ctx, name, cfg.Worker.Queues); err != nil {
-		return err
+	return operation{
+		workplace: w, name: name, workers: []string{name}, queues: cfg.Worker.Queues, health: h, metrics: m, pages: p,
+	}.run(ctx)
+}
+
+// garbagePercent is how much garbage a process with workers lets come together, in percent of what it has in use: that is
+// a few megabytes, and to collect whenever it has doubled would only cost time.
+const garbagePercent = 400
+
+// collectLessOften has garbage collected at garbagePercent, unless GOGC says otherwise. It is for the whole process, so
+// commands call it and nobody else.
+func collectLessOften() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbagePercent)
 	}
-	server, err := w.newWorker(name, cfg.Worker.Queues, both(m.observe, h.observe))
+}
+
+// An operation is workers of one process, with everything that goes with them.
+type operation struct {
+	*workplace
+	name    string         // of the process, as owner of the queues and for the ledger
+	workers []string       // their names
+	queues  map[string]int // with their weights
+	health  *health
+	metrics *metrics
+	pages   *pages // nil: none
+	serving func() // is called once everything has started; nil: nothing is
+}
+
+// run works until ctx ends, or a part fails for good, such as when a queue is lost to another installation.
+//
+// Each stage relies on those before it, so they stop like this: the process says that it isn't ready; its workers fetch no
+// more jobs and finish those in hand; relay and reconciler finish their batches, and until then accepted jobs go on to the
+// workers of other processes; the pages, which have answered /readyz with 503 all the while, answer the questions that they
+// have and close; and only when nobody works on jobs any more are the queues given up, as others may then take them. The
+// connections stay open longer than that: the caller closes them.
+func (o operation) run(ctx context.Context) error {
+	ownership, err := o.keep(o.name, o.queues)
 	if err != nil {
 		return err
 	}
-	lookAfterLedger, err := w.newLedger(name, cfg.Worker.Queues, both(m.observeLedger, h.observeLedger))
+	var workers lifecycle.Stage
+	for _, name := range o.workers {
+		server, err := o.newWorker(name, o.queues, both(o.metrics.observe, o.health.observe))
+		if err != nil {
+			return err
+		}
+		workers = append(workers, workerPart(name, server))
+	}
+	ledgers, err := o.newLedger(o.name, o.queues, both(o.metrics.observeLedger, o.health.observeLedger))
 	if err != nil {
 		return err
 	}
-	return runWorkers(ctx, w.keeper, []*worker.Server{server}, lookAfterLedger, h, p)
+	watching := lifecycle.Stage{o.health.watching()}
+	if o.pages != nil {
+		watching = append(watching, o.pages.part())
+	}
+	return lifecycle.Run(ctx, lifecycle.Stage{ownership}, watching, ledgers, workers, lifecycle.Stage{o.health.readiness(o.serving)})
+}
+
+// workerPart is a worker that takes jobs until it is to stop, and has finished those in hand when it has ended.
+func workerPart(name string, s *worker.Server) lifecycle.Part {
+	return lifecycle.Part{Name: name, Start: func(context.Context) error { return s.Start() }, Run: func(ctx context.Context) error {
+		<-ctx.Done()
+		s.Shutdown() //nolint:contextcheck // it puts jobs back after its context has ended
+		return nil
+	}}
 }
 
 // both tells two observers.
@@ -81,66 +138,16 @@ func both[E any](first, second func(E)) func(E) {
 	}
 }
 
-// runWorkers runs the workers and what goes with them until ctx ends, or a queue is lost to another installation, and
-// drains them then. The queues are given up last.
-func runWorkers(ctx context.Context, keeper *queue.Keeper, servers []*worker.Server, lookAfterLedger func(context.Context), h *health, p *pages) error {
-	var keeping, beside sync.WaitGroup
-	defer keeping.Wait()
-	keep, giveUp := context.WithCancel(context.WithoutCancel(ctx))
-	defer giveUp()
-	defer beside.Wait()
-	watch, unwatch := context.WithCancel(context.WithoutCancel(ctx))
-	defer unwatch()
-	ctx, end := context.WithCancel(ctx) // what runs beside the servers ends with them, whatever ended them
-	defer end()
-	failed := make(chan error, 2)
-	keeping.Go(func() {
-		if err := keeper.Run(keep); err != nil {
-			failed <- err
-		}
-	})
-	if p != nil {
-		defer p.close()
-		beside.Go(func() {
-			if err := p.serve(); err != nil {
-				failed <- err
-			}
-		})
-		h.log.InfoContext(ctx, "pages are served", "url", p.url(), "monitor", p.url()+monitorPath+"/")
-	}
-	beside.Go(func() { h.watch(watch) })
-
-	var err error
-	started := servers[:0:0]
-	for _, s := range servers {
-		if err = s.Start(); err != nil {
-			break
-		}
-		started = append(started, s)
-	}
-	if err == nil {
-		beside.Go(func() { lookAfterLedger(ctx) })
-		select {
-		case <-ctx.Done():
-		case err = <-failed:
-		}
-	}
-	h.draining.Store(true)
-	var draining sync.WaitGroup
-	for _, s := range started {
-		draining.Go(s.Shutdown)
-	}
-	draining.Wait()
-	return err
-}
-
 // untilSignal returns a context that the first SIGINT or SIGTERM ends, after announce. The second signal ends the
-// process at once.
+// process at once. The function that it returns has signals do again what they do by default, and returns once announce
+// isn't called any more.
 func untilSignal(parent context.Context, announce func()) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(parent)
+	listening, stop := context.WithCancel(context.WithoutCancel(parent))
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
-	go func() {
+	var listener sync.WaitGroup
+	listener.Go(func() {
 		select {
 		case <-signals:
 		case <-ctx.Done():
@@ -148,12 +155,17 @@ func untilSignal(parent context.Context, announce func()) (context.Context, func
 		}
 		announce()
 		cancel(errSignal)
-		<-signals
-		os.Exit(exitFailed) //nolint:forbidigo // at once means that nothing is waited for
-	}()
+		select {
+		case <-signals:
+			os.Exit(exitFailed) //nolint:forbidigo // at once means that nothing is waited for
+		case <-listening.Done():
+		}
+	})
 	return ctx, func() {
 		signal.Stop(signals)
+		stop()
 		cancel(nil)
+		listener.Wait()
 	}
 }
 

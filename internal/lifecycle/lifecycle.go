@@ -15,8 +15,9 @@ import (
 type Part struct {
 	// Name tells the part from the others, in errors.
 	Name string
-	// Start returns once others may rely on the part. Default: they may at once.
-	Start func() error
+	// Start returns once others may rely on the part. Its context is the process's: it ends when all is to end, and then
+	// starting may be broken off with an error. Default: others may rely on the part at once.
+	Start func(ctx context.Context) error
 	// Run works until ctx ends, and returns once nothing of the part is under way any more. The context has no other end
 	// than the part's turn to stop. An error ends the process, whenever it comes. Returning nil while the context hasn't
 	// ended is an error as well: whoever relies on the part would wait in vain.
@@ -72,12 +73,12 @@ type outcome struct {
 }
 
 // start starts the parts of a stage until one fails.
-func (o *outcome) start(ctx context.Context, stage Stage) *running {
-	ctx, end := context.WithCancel(context.WithoutCancel(ctx))
+func (o *outcome) start(process context.Context, stage Stage) *running {
+	ctx, end := context.WithCancel(context.WithoutCancel(process))
 	r := &running{end: end}
 	for _, p := range stage {
 		if p.Start != nil {
-			if err := p.Start(); err != nil {
+			if err := p.Start(process); err != nil {
 				o.fail(err)
 				return r
 			}

@@ -31,7 +31,7 @@ func (d *diary) note(entry string) {
 func (d *diary) part(name string) lifecycle.Part {
 	return lifecycle.Part{
 		Name:  name,
-		Start: func() error { d.note("+" + name); return nil },
+		Start: func(context.Context) error { d.note("+" + name); return nil },
 		Run: func(ctx context.Context) error {
 			<-ctx.Done()
 			d.note("-" + name)
@@ -57,7 +57,7 @@ func (d *diary) expect(t *testing.T, want ...string) {
 
 // at returns a part that calls f when all before it have been started.
 func at(f func()) lifecycle.Part {
-	return lifecycle.Part{Name: "at", Start: func() error { f(); return nil }, Run: func(ctx context.Context) error {
+	return lifecycle.Part{Name: "at", Start: func(context.Context) error { f(); return nil }, Run: func(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}}
@@ -164,7 +164,7 @@ func TestAPartThatFailsToStart(t *testing.T) {
 	t.Parallel()
 	var d diary
 	want := errors.New("no connection")
-	refuses := lifecycle.Part{Name: "refuses", Start: func() error { return want }, Run: func(context.Context) error {
+	refuses := lifecycle.Part{Name: "refuses", Start: func(context.Context) error { return want }, Run: func(context.Context) error {
 		d.note("it runs all the same")
 		return nil
 	}}
