@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"net/http"
 	"net/url"
 	"strings"
 	"syscall"
@@ -197,4 +198,25 @@ func TestAWorkerThatHasLostItsQueueEnds(t *testing.T) {
 	if n := a.count(t, "SELECT count(*) FROM invoices"); n != 0 {
 		t.Errorf("%d invoices of another installation's jobs", n)
 	}
+}
+
+// A queue is given up when nobody works on its jobs any more, and not when no more are taken.
+func TestADrainingWorkerOwnsItsQueue(t *testing.T) {
+	t.Parallel()
+	a := sharedSite(t)
+	b := sharedSite(t).on(a.queue)
+	a.enqueue(t, "T1")
+	release := a.hold(t)
+	w := a.start(t, "worker")
+	a.awaitInHand(t, 1)
+	w.signal(t, syscall.SIGTERM)
+	w.await(t, "draining")
+	w.awaitReadyz(t, http.StatusServiceUnavailable)
+	code, _, stderr := b.run(t, "", "worker")
+	refused(t, a, code, stderr)
+	release()
+	if code := w.exit(t); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	b.start(t, "worker").await(t, "worker started")
 }

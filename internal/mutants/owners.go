@@ -79,6 +79,11 @@ func ofOwners() []mutant {
 			in:      theQueue, tests: []string{"TestSiblingsOwnTogether"},
 		},
 		{
+			name: "a queue is given up before its jobs are done", promise: apart, hazard: sharedRedis,
+			changes: []change{{"cmd/invoicer/worker.go", "lifecycle.Stage{ownership}, watching, ledgers, workers, lifecycle.Stage{o.health.readiness(o.serving)}", "watching, ledgers, workers, lifecycle.Stage{o.health.readiness(o.serving), ownership}"}},
+			in:      "./cmd/invoicer", tests: []string{"TestADrainingWorkerOwnsItsQueue"},
+		},
+		{
 			name: "who takes a queue over works on the former owner's jobs", promise: apart, hazard: sharedRedis,
 			changes: []change{{take, "remove = append(remove, id)", "remove = append(remove, id)[:len(remove)]"}},
 			in:      theQueue, tests: []string{"TestTakingAQueueOver/one_server"},
