@@ -168,9 +168,9 @@ func (h *health) observe(e worker.Event) {
 func (h *health) observeLedger(e ledger.Event) {
 	switch {
 	case e.What == ledger.Goes:
-		h.outages.goesOn(e.By)
+		h.outages.works(context.Background(), e.By)
 	case e.What == ledger.Waits && !h.draining.Load():
-		h.outages.meet(e.By, h.names.cause(e.Err), false)
+		h.outages.fails(e.By, h.names.cause(e.Err))
 	}
 }
 

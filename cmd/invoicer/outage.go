@@ -37,6 +37,8 @@ type outages struct {
 	mu    sync.Mutex
 	known map[key]*outage
 	went  map[string]time.Time // by who works: when it last went on
+
+	stalls map[string]*stall // by part
 }
 
 type key struct{ server, code string }
@@ -61,7 +63,7 @@ type met struct {
 }
 
 func newOutages(log *slog.Logger, silence time.Duration, gauge *prometheus.GaugeVec) *outages {
-	return &outages{log: log, silence: silence, gauge: gauge, known: make(map[key]*outage), went: make(map[string]time.Time)}
+	return &outages{log: log, silence: silence, gauge: gauge, known: make(map[key]*outage), went: make(map[string]time.Time), stalls: make(map[string]*stall)}
 }
 
 // probed tells what a probe has found; nil is nothing.
@@ -160,6 +162,7 @@ func (o *outages) settle(ctx context.Context) {
 			}
 		}
 	}
+	o.settleStalls(ctx, now)
 }
 
 // persists tells whether what was met is more than a moment's.
@@ -218,7 +221,7 @@ func (o *outages) end(ctx context.Context, one *outage, now time.Time) {
 	o.log.InfoContext(ctx, "jobs go on: "+one.server+": it is over that "+one.text, "cause", one.code, "after", after)
 }
 
-// obstacles lists why no job can be worked on, a line for each cause.
+// obstacles lists why no job can be worked on, or a part of the process does nothing, a line for each cause.
 func (o *outages) obstacles() []string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -227,10 +230,13 @@ func (o *outages) obstacles() []string {
 		switch {
 		case !one.told || one.apart:
 		case one.code == away:
-			lines[one.server+" is away"] = true
+			lines[one.server+" is away"+o.metBy(one)] = true
 		default:
-			lines[one.server+": "+one.text] = true
+			lines[one.server+": "+one.text+o.metBy(one)] = true
 		}
+	}
+	for _, line := range o.stalled() {
+		lines[line] = true
 	}
 	return slices.SortedFunc(maps.Keys(lines), cmp.Compare)
 }

@@ -167,6 +167,56 @@ func TestOutages(t *testing.T) {
 			},
 			want: []string{"lock timeout", "jobs go on"},
 		},
+		"a relay that always fails for another reason is told of once": {
+			run: func(ctx context.Context, w *watchedOutages) {
+				for i := range 60 {
+					w.fails("relay", cause{server: "postgres at p", code: fmt.Sprint(i), text: "always something new"})
+					w.pass(ctx, 2*time.Second, nil)
+				}
+				if list := w.obstacles(); len(list) != 1 || list[0] != "relay: postgres at p: always something new" {
+					w.outages.log.Error("the obstacles", "list", list)
+				}
+				w.works(ctx, "relay")
+			},
+			want: []string{"level=WARN msg=\"relay fails each time", "relay works again"},
+		},
+		"a relay that fails now and then is not told of": {
+			run: func(ctx context.Context, w *watchedOutages) {
+				for i := range 60 {
+					w.fails("relay", cause{server: "postgres at p", code: fmt.Sprint(i), text: "always something new"})
+					w.pass(ctx, 20*time.Second, nil)
+					w.works(ctx, "relay")
+				}
+			},
+		},
+		"a relay that fails in an outage tells nothing new, also when it notices the end late": {
+			run: func(ctx context.Context, w *watchedOutages) {
+				for range 30 {
+					w.fails("relay", gone)
+					w.pass(ctx, 2*time.Second, &oom)
+				}
+				if list := w.obstacles(); len(list) != 1 || list[0] != "redis at r: no memory left" {
+					w.outages.log.Error("the obstacles", "list", list)
+				}
+				w.pass(ctx, 10*time.Second, nil)
+				w.works(ctx, "relay")
+			},
+			want: []string{"no memory left", "jobs go on"},
+		},
+		"a relay that waits for what others hold isn't ready, and jobs are": {
+			run: func(ctx context.Context, w *watchedOutages) {
+				for range 10 {
+					w.fails("relay", held)
+					w.pass(ctx, 5*time.Second, nil)
+				}
+				if list := w.obstacles(); len(list) != 1 || list[0] != "relay: postgres at p: lock timeout" {
+					w.outages.log.Error("the obstacles", "list", list)
+				}
+				w.works(ctx, "relay")
+				w.pass(ctx, time.Minute, nil)
+			},
+			want: []string{"lock timeout", "jobs go on"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -69,6 +69,11 @@ func ofReadiness() []mutant {
 			in:      program, tests: []string{"TestReconcilerTellsWhatIsInItsWay"}, hangs: true,
 		},
 		{
+			name: "a relay that fails for ever is told of in every second", promise: recovers, hazard: postgresRefuses,
+			changes: []change{{"cmd/invoicer/stall.go", "\t\t\ts.told = true\n", ""}},
+			in:      program, tests: []string{"TestOutages/a_relay_that_always_fails_for_another_reason_is_told_of_once"},
+		},
+		{
 			name: "a worker is ready before it has looked", promise: recovers, hazard: redisRefuses,
 			changes: []change{{"cmd/invoicer/health.go", "h.looked.Load() < int64(len(h.probes))", "h.looked.Load() < 0"}},
 			in:      program, tests: []string{"TestWhoIsShownWhat"},

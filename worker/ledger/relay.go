@@ -48,7 +48,8 @@ type RelayOptions struct {
 	Owners Owners
 	// Observe is told of every batch. Default: nobody is told.
 	Observe func(Event)
-	// Logger gets a line where something went wrong that isn't an outage. Default: none is written.
+	// Logger gets a line about queues that are somebody else's. That the relay fails, and goes on failing, Observe is
+	// told: who observes knows which outage is the reason. Default: none is written.
 	Logger *slog.Logger
 }
 
