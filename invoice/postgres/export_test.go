@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"invoicer/internal/owned"
 	"invoicer/invoice"
 )
 
@@ -58,7 +59,7 @@ type Group = group[int]
 
 func NewGroup(most int, patience time.Duration, storm func([]int) int, do func([]int)) *Group {
 	return &Group{
-		most: most, patience: patience, storm: storm, do: func(_ context.Context, members []int) { do(members) },
+		owner: new(owned.Goroutines), most: most, patience: patience, storm: storm, do: func(_ context.Context, members []int) { do(members) },
 		apart: func(int) []string { return nil }, weigh: func(int) int { return 0 },
 	}
 }

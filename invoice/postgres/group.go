@@ -5,11 +5,15 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"invoicer/internal/owned"
 )
 
 // A group brings together what arrives while something of its kind is under way: it goes into the next transaction
 // together, so that a commit is paid for once. What comes alone waits for nobody, and there is no timer but in a storm.
 type group[T any] struct {
+	// owner waits for the goroutine that sees to the members; it may outlive them all.
+	owner *owned.Goroutines
 	// most is how many go together.
 	most int
 	// apart returns the values of which no two may go together.
@@ -50,7 +54,8 @@ func (g *group[T]) join(ctx context.Context, value T) error {
 	}
 	if !g.busy {
 		g.busy = true
-		go g.work(context.WithoutCancel(ctx))
+		ctx := context.WithoutCancel(ctx)
+		g.owner.Go(func() { g.work(ctx) })
 	}
 	g.mu.Unlock()
 	select {

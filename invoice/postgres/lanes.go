@@ -100,7 +100,7 @@ func newLanes(s *Invoices) *lanes {
 }
 
 func (l *lanes) newGroup(do func(context.Context, []*write)) group[*write] {
-	return group[*write]{most: maxGroup, apart: (*write).apart, weigh: (*write).weigh, heaviest: maxBytes, do: do}
+	return group[*write]{owner: &l.store.working, most: maxGroup, apart: (*write).apart, weigh: (*write).weigh, heaviest: maxBytes, do: do}
 }
 
 func (s *Invoices) waitAtMost(d time.Duration) time.Duration {

@@ -10,12 +10,15 @@ package postgres
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
 	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
+
+	"invoicer/internal/owned"
 )
 
 // Options say where the database is and how long it may wait. Zero values mean the defaults.
@@ -98,6 +101,7 @@ type core struct {
 	sql     *sql.DB
 	opener  *connector
 	options Options
+	working owned.Goroutines // on the groups
 }
 
 // Open prepares a database. It opens no connection: the first call that needs one does.
@@ -118,7 +122,7 @@ func Open(o Options) (*DB, error) {
 	invoices.lanes = newLanes(invoices)
 	ledger := &Ledger{core: shared}
 	ledger.goodEnds = group[*goodEnd]{
-		most: maxGroup, apart: (*goodEnd).apart, weigh: func(*goodEnd) int { return 0 }, do: ledger.writeGoodEnds,
+		owner: &shared.working, most: maxGroup, apart: (*goodEnd).apart, weigh: func(*goodEnd) int { return 0 }, do: ledger.writeGoodEnds,
 		storm: ledger.stormAfter, patience: stormPatience,
 	}
 	return &DB{core: shared, Invoices: invoices, Ledger: ledger, Reports: &Reports{shared}}, nil
@@ -164,8 +168,19 @@ func (s *core) autocommit(ctx context.Context, run func(*gorm.DB) error) error {
 	return run(s.db.WithContext(ctx))
 }
 
-// Close closes every connection.
-func (s *DB) Close() error { return s.sql.Close() }
+// closeTimeout is how long Close waits for what is under way. More would hold up the process's end, and all that is lost
+// is to know what became of it: whoever asked has gone.
+const closeTimeout = 3 * time.Second
+
+// Close closes every connection. It waits for transactions that are still under way though nobody waits for them any more,
+// three seconds at most; its error says that some were left behind, which end with the time limits that they have.
+func (s *DB) Close() error {
+	var left error
+	if !s.working.Wait(closeTimeout) {
+		left = errors.New("closed while a transaction is under way")
+	}
+	return errors.Join(left, s.sql.Close())
+}
 
 // Ping makes sure that the database answers.
 func (s *DB) Ping(ctx context.Context) error { return classify(s.sql.PingContext(ctx)) }
