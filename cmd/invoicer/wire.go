@@ -99,7 +99,7 @@ type workplace struct {
 	cfg       *config.Config
 	log       *slog.Logger
 	redis     redis.UniversalClient
-	shared    redis.UniversalClient // a view of redis, by which what jobs ask at once shares round trips
+	shared    redis.UniversalClient // a view of redis, which it closes, by which what jobs ask at once shares round trips
 	store     *postgres.DB
 	generator *invoice.Generator
 	locker    *locking.Locker
@@ -158,8 +158,8 @@ func openWorkplace(ctx context.Context, cfg *config.Config, queues int, log *slo
 }
 
 func (w *workplace) close() {
-	if w.redis != nil {
-		_ = w.redis.Close() // nothing is under way any more
+	if w.shared != nil {
+		_ = w.shared.Close() // what it is a view of, too
 	}
 	if w.store != nil {
 		_ = w.store.Close()

@@ -14,12 +14,15 @@ package autopipeline
 import (
 	"bytes"
 	"context"
+	"errors"
 	"runtime"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"invoicer/internal/owned"
 )
 
 const (
@@ -33,9 +36,11 @@ const (
 	// overdue is when a batch no longer holds up those who come after it: most likely its connection is dead, which takes
 	// the client's timeout to notice.
 	overdue = 100 * time.Millisecond
+	// closeTimeout bounds the waits of Close.
+	closeTimeout = 2 * time.Second
 )
 
-// A Client is a view of another client, which stays its owner's to close. EvalSha and HSet, which are most of what a
+// A Client is a view of another client, and is closed instead of it. EvalSha and HSet, which are most of what a
 // queue's worker asks for, share round trips; everything else goes to the other client as it is. Any number of
 // goroutines may use it.
 //
@@ -55,9 +60,11 @@ type Client struct {
 	overdue  int // of these
 	distance distance
 	late     time.Duration // overdue
+
+	serving owned.Goroutines
 }
 
-// New returns a view of rdb. Only commands that go through the same view share round trips. On a cluster they don't, and
+// New returns a view of rdb, whose Close closes rdb. Only commands that go through the same view share round trips. On a cluster they don't, and
 // rdb itself is returned: one node that is away would hold up what is on the others.
 func New(rdb redis.UniversalClient) redis.UniversalClient {
 	if _, cluster := rdb.(*redis.ClusterClient); cluster {
@@ -156,7 +163,7 @@ func (c *Client) do(ctx context.Context, cmd redis.Cmder) error {
 	c.waiting = append(c.waiting, m)
 	if c.flying < most {
 		c.flying++
-		go c.serve(context.WithoutCancel(ctx))
+		c.begin(context.WithoutCancel(ctx))
 	}
 	c.mu.Unlock()
 	select {
@@ -174,7 +181,7 @@ func (c *Client) alone(ctx context.Context, cmd redis.Cmder) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if len(c.waiting) > 0 {
-			go c.serve(context.WithoutCancel(ctx))
+			c.begin(context.WithoutCancel(ctx))
 		} else {
 			c.flying--
 		}
@@ -182,6 +189,22 @@ func (c *Client) alone(ctx context.Context, cmd redis.Cmder) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	c.timed(ctx, func() { _ = c.Process(ctx, cmd) }) // the command has the error
+}
+
+// begin has the batches of those who wait sent on a goroutine of the view's own: it may outlive all who ask.
+func (c *Client) begin(ctx context.Context) {
+	c.serving.Go(func() { c.serve(ctx) })
+}
+
+// Close closes the other client too. It waits for the batches that are under way, which have askers or had them, for two
+// seconds at most. Closing breaks those off that are left then, and it waits for that as long again.
+func (c *Client) Close() error {
+	ended := c.serving.Wait(closeTimeout)
+	err := c.UniversalClient.Close()
+	if !ended && !c.serving.Wait(closeTimeout) {
+		err = errors.Join(err, errors.New("autopipeline: closed while a batch is under way"))
+	}
+	return err
 }
 
 // serve sends one batch after the other until nobody waits. Its context has no end: a batch is nobody's alone.
@@ -252,7 +275,7 @@ func (c *Client) timed(ctx context.Context, trip func()) {
 		c.overdue++
 		if len(c.waiting) > 0 && c.flying < c.most() {
 			c.flying++
-			go c.serve(context.WithoutCancel(ctx))
+			c.begin(context.WithoutCancel(ctx))
 		}
 	})
 	defer func() { // also when a hook panics

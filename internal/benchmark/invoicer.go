@@ -25,6 +25,7 @@ import (
 type workplace struct {
 	redis  redis.UniversalClient
 	store  *postgres.DB
+	shared redis.UniversalClient // a view of redis, which it closes
 	server *worker.Server
 	ledger func(context.Context)
 }
@@ -52,8 +53,8 @@ func newWorkplace(ctx context.Context, b *bench, s setting, schema string, obser
 	if err != nil {
 		return nil, err
 	}
-	shared := autopipeline.New(w.redis)
-	locker, err := locking.New(shared, locking.Options{Prefix: "invoicer:" + databaseID + ":", TTL: 15 * time.Second})
+	w.shared = autopipeline.New(w.redis)
+	locker, err := locking.New(w.shared, locking.Options{Prefix: "invoicer:" + databaseID + ":", TTL: 15 * time.Second})
 	if err != nil {
 		return nil, err
 	}
@@ -67,10 +68,10 @@ func newWorkplace(ctx context.Context, b *bench, s setting, schema string, obser
 	if err != nil {
 		return nil, err
 	}
-	if w.server, err = worker.NewServer(shared, handler); err != nil {
+	if w.server, err = worker.NewServer(w.shared, handler); err != nil {
 		return nil, err
 	}
-	relay := ledger.NewRelay(w.store.Ledger, shared, ledger.RelayOptions{Installation: databaseID, Logger: log})
+	relay := ledger.NewRelay(w.store.Ledger, w.shared, ledger.RelayOptions{Installation: databaseID, Logger: log})
 	reconciler, err := ledger.NewReconciler(w.store.Ledger, w.store.Ledger, w.store.Ledger, w.redis, ledger.ReconcilerOptions{
 		Name: name, Queues: []string{queue}, DatabaseID: databaseID, Logger: log,
 	})
@@ -102,7 +103,10 @@ func (w *workplace) start(ctx context.Context) (stop func(), err error) {
 }
 
 func (w *workplace) close() {
-	if w.redis != nil {
+	switch {
+	case w.shared != nil:
+		_ = w.shared.Close()
+	case w.redis != nil:
 		_ = w.redis.Close()
 	}
 	if w.store != nil {
