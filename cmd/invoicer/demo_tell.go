@@ -25,6 +25,7 @@ type demoView struct {
 	bars                     progress.Writer
 	asked, ended             *progress.Tracker
 	invoices, duplicateLines *progress.Tracker
+	end                      func() // of drawing them
 }
 
 func newDemoView(out io.Writer, total int64, quiet bool) *demoView {
@@ -45,7 +46,7 @@ func newDemoView(out io.Writer, total int64, quiet bool) *demoView {
 	v.invoices = &progress.Tracker{Message: "  as the one invoice", Total: total}
 	v.duplicateLines = &progress.Tracker{Message: "  as recorded duplicates", Total: total}
 	v.bars.AppendTrackers([]*progress.Tracker{v.asked, v.ended, v.invoices, v.duplicateLines})
-	go v.bars.Render()
+	v.end = draw(v.bars)
 	return v
 }
 
@@ -77,10 +78,7 @@ func (v *demoView) stop() {
 	for _, t := range []*progress.Tracker{v.asked, v.ended, v.invoices, v.duplicateLines} {
 		t.MarkAsDone()
 	}
-	v.bars.Stop()
-	for v.bars.IsRenderInProgress() {
-		time.Sleep(time.Millisecond) // the library tells of its last frame in no other way
-	}
+	v.end()
 }
 
 // demoJSON is the story for machines.

@@ -92,7 +92,8 @@ func (s *sender) because(err error) error {
 }
 
 // dispatch reads and checks the lines and hands their copies to the senders. Reading has a goroutine of its own: a pipe
-// that is silent must not keep anybody from stopping.
+// that is silent must not keep anybody from stopping. So nobody waits for that goroutine: it ends with the next line, or
+// with the process.
 func (s *sender) dispatch(ctx context.Context, input io.Reader, fromLine int, parcels chan<- parcel) error {
 	lines, ended := make(chan inputLine), make(chan error, 1)
 	reader := lineReader{source: input}

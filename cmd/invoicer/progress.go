@@ -72,8 +72,7 @@ func (p *progressShow) bars(size int64) func() {
 	p.bar.Style().Visibility.TrackerOverall = false
 	p.bar.AppendTracker(tracker)
 	return func() {
-		var rendering sync.WaitGroup
-		rendering.Go(p.bar.Render)
+		end := draw(p.bar)
 		tick := time.NewTicker(barInterval)
 		defer tick.Stop()
 		for running := true; running; {
@@ -89,8 +88,28 @@ func (p *progressShow) bars(size int64) func() {
 		} else {
 			tracker.MarkAsErrored()
 		}
-		p.bar.Stop()
-		rendering.Wait()
+		end()
+	}
+}
+
+// draw has a writer draw on a goroutine of its own, and returns what ends that after one more picture.
+func draw(w progress.Writer) (end func()) {
+	drawn := make(chan struct{})
+	go func() {
+		defer close(drawn)
+		w.Render()
+	}()
+	return func() {
+		again := time.NewTicker(time.Millisecond)
+		defer again.Stop()
+		for {
+			w.Stop() // without effect until the drawing has begun
+			select {
+			case <-drawn:
+				return
+			case <-again.C:
+			}
+		}
 	}
 }
 

@@ -83,7 +83,7 @@ func notRunnable(err error) int {
 }
 
 // watchParent asks for an end when the process that started this one is gone: the go command that runs it was killed,
-// and nobody would wait for it any more.
+// and nobody would wait for it any more. It watches as long as this process lives, so nobody waits for it either.
 func watchParent(parent int, stop chan<- os.Signal) {
 	for os.Getppid() == parent {
 		time.Sleep(100 * time.Millisecond)
