@@ -25,7 +25,7 @@ import (
 	"invoicer/worker/client"
 )
 
-func TestMain(m *testing.M) { sandboxtest.MainWithoutLeaks(m) }
+func TestMain(m *testing.M) { sandboxtest.Main(m) }
 
 // bench is a schema and a queue of a test's own, and the worker's parts on them.
 type bench struct {

@@ -27,7 +27,7 @@ import (
 	"invoicer/worker/queue"
 )
 
-func TestMain(m *testing.M) { sandboxtest.MainWithoutLeaks(m) }
+func TestMain(m *testing.M) { sandboxtest.Main(m) }
 
 // patience bounds every wait for what must happen.
 const patience = time.Minute

@@ -79,23 +79,20 @@ func (s *shared) close() error {
 	return s.server.Close()
 }
 
-// Main runs the tests, takes down what they started and exits. A test binary that ends without it, by a panic for
-// example, leaves nothing either, only a moment later.
-func Main(m *testing.M) { os.Exit(run{m}.Run()) }
-
-// MainWithoutLeaks is [Main] for a package whose goroutines all end: one that is left when the tests are over is a failure.
-func MainWithoutLeaks(m *testing.M, o ...goleak.Option) { goleak.VerifyTestMain(run{m}, o...) }
-
-// A run is a run of the tests, with what they started taken down.
-type run struct{ *testing.M }
-
-func (r run) Run() int {
-	code := r.M.Run()
-	if err := errors.Join(sharedPostgres.close(), sharedRedis.close()); err != nil {
+// Main runs the tests, takes down what they started, makes sure that no goroutine is left but those that a package has
+// reason to ignore, and exits. A test binary that ends without it, by a panic for example, leaves no server either, only a
+// moment later.
+func Main(m *testing.M, ignore ...goleak.Option) {
+	code := m.Run()
+	err := errors.Join(sharedPostgres.close(), sharedRedis.close())
+	if code == 0 { // a test that fails may leave anything behind
+		err = errors.Join(err, goleak.Find(ignore...))
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "sandboxtest:", err)
 		code = max(code, 1)
 	}
-	return code
+	os.Exit(code)
 }
 
 // Redis returns the URL of the shared Redis. Other tests use it at the same time: use keys of your own, and neither
