@@ -42,7 +42,7 @@ func servedPages(t *testing.T, handler http.HandlerFunc) (url string, end func()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &pages{server: &http.Server{Handler: handler}, listener: listener, log: slog.New(slog.DiscardHandler)} //nolint:gosec // the test's own visitors
+	p := &pages{server: &http.Server{Handler: handler}, listener: listener, log: slog.New(slog.DiscardHandler)}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- p.part().Run(ctx) }()
