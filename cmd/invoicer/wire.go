@@ -203,7 +203,7 @@ func (w *workplace) newLedger(name string, queues map[string]int, observe func(l
 	relay := ledger.NewRelay(w.store.Ledger, w.shared, ledger.RelayOptions{
 		Retention: noneIfZero(w.cfg.Worker.Retention), Installation: w.databaseID, Owners: w.keeper, Logger: w.log, Observe: observe,
 	})
-	reconciler, err := ledger.NewReconciler(w.store.Ledger, w.store.Ledger, w.store.Ledger, w.redis, ledger.ReconcilerOptions{
+	reconciler, err := ledger.NewReconciler(w.store.Ledger, w.redis, ledger.ReconcilerOptions{
 		Name: name, Queues: slices.Sorted(maps.Keys(queues)), DatabaseID: w.databaseID, Logger: w.log, Observe: observe,
 	})
 	if err != nil {

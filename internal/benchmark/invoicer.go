@@ -72,7 +72,7 @@ func newWorkplace(ctx context.Context, b *bench, s setting, schema string, obser
 		return nil, err
 	}
 	relay := ledger.NewRelay(w.store.Ledger, w.shared, ledger.RelayOptions{Installation: databaseID, Logger: log})
-	reconciler, err := ledger.NewReconciler(w.store.Ledger, w.store.Ledger, w.store.Ledger, w.redis, ledger.ReconcilerOptions{
+	reconciler, err := ledger.NewReconciler(w.store.Ledger, w.redis, ledger.ReconcilerOptions{
 		Name: name, Queues: []string{queue}, DatabaseID: databaseID, Logger: log,
 	})
 	if err != nil {

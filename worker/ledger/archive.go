@@ -69,7 +69,7 @@ func (w *watch) failUnrecorded(ctx context.Context, tasks map[string]*asynq.Task
 	if len(ids) == 0 {
 		return nil
 	}
-	open, err := w.book.Open(ctx, ids)
+	open, err := w.database.Open(ctx, ids)
 	if err != nil {
 		return err
 	}

@@ -14,19 +14,18 @@ import (
 
 // counted counts what a ledger that has nothing to do asks its database: each of these is one statement.
 type counted struct {
-	ledger.Warden
-	ledger.Book
+	ledger.Database
 	statements atomic.Int64
 }
 
 func (c *counted) Watch(ctx context.Context, holder string, lease time.Duration, queues []invoice.Watch) ([]invoice.Watch, error) {
 	c.statements.Add(1)
-	return c.Warden.Watch(ctx, holder, lease, queues)
+	return c.Database.Watch(ctx, holder, lease, queues)
 }
 
 func (c *counted) Enqueued(ctx context.Context, queue string, after invoice.Dispatch, settled time.Duration, limit int) ([]invoice.Dispatch, error) {
 	c.statements.Add(1)
-	return c.Book.Enqueued(ctx, queue, after, settled, limit)
+	return c.Database.Enqueued(ctx, queue, after, settled, limit)
 }
 
 // What an idle reconciler costs is what it asks: one statement a round, and one script for each queue.
@@ -34,9 +33,9 @@ func TestAnIdleReconcilerAsksLittle(t *testing.T) {
 	t.Parallel()
 	b, _ := private(t)
 	queues := []string{b.queue, b.queue + "_2", b.queue + "_3"}
-	store := &counted{Warden: b.store.Ledger, Book: b.store.Ledger}
+	store := &counted{Database: b.store.Ledger}
 	r, told := b.newReconciler(t, "r", func(p *reconcilerParts) {
-		p.warden, p.book, p.Queues, p.Settled, p.Lease = store, store, queues, 1, patience
+		p.database, p.Queues, p.Settled, p.Lease = store, queues, 1, patience
 	})
 	round(t, r)
 	round(t, r)

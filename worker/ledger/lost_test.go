@@ -105,12 +105,12 @@ func TestWhatIsInTheQueueIsNotPutBack(t *testing.T) {
 
 // ending has jobs end right after they were listed.
 type ending struct {
-	ledger.Book
+	ledger.Database
 	end func(job invoice.Dispatch)
 }
 
 func (e *ending) Enqueued(ctx context.Context, queue string, after invoice.Dispatch, settled time.Duration, limit int) ([]invoice.Dispatch, error) {
-	jobs, err := e.Book.Enqueued(ctx, queue, after, settled, limit)
+	jobs, err := e.Database.Enqueued(ctx, queue, after, settled, limit)
 	for _, j := range jobs {
 		e.end(j)
 	}
@@ -126,7 +126,7 @@ func TestWhatEndsMeanwhileIsNotDeleted(t *testing.T) {
 	id := b.pending(t)[0]
 	r, _ := b.newReconciler(t, "r", func(p *reconcilerParts) {
 		p.Settled = 1
-		p.book = &ending{b.store.Ledger, func(job invoice.Dispatch) {
+		p.database = &ending{b.store.Ledger, func(job invoice.Dispatch) {
 			b.exec(t, "UPDATE invoice_jobs SET state = 'failed', outcome = 'failed', reason = 'seen' WHERE job_id = $1", job.JobID)
 			if _, err := b.rdb.Pipelined(t.Context(), func(p redis.Pipeliner) error {
 				says("completed", inSet("completed", time.Hour))(t.Context(), b, p, []string{id})

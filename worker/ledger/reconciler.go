@@ -15,27 +15,20 @@ import (
 	"invoicer/worker/queue"
 )
 
-// A Warden says who looks after which queue.
-type Warden interface {
+// A Database has the ledger that a reconciler looks after.
+type Database interface {
 	// Watch takes or renews the right to look after queues and returns those that the holder has. What the holder knows of
 	// their Redis is written down.
 	Watch(ctx context.Context, holder string, lease time.Duration, queues []invoice.Watch) ([]invoice.Watch, error)
 	// Unwatch gives the rights up.
 	Unwatch(ctx context.Context, holder string) error
-}
-
-// A Book says which jobs should be in the queues.
-type Book interface {
 	// Enqueued lists jobs of a queue that were dispatched at least settled ago, in the order of their dispatch.
 	Enqueued(ctx context.Context, queue string, after invoice.Dispatch, settled time.Duration, limit int) ([]invoice.Dispatch, error)
 	// PutBack makes those accepted again that have neither ended nor been dispatched anew.
 	PutBack(ctx context.Context, lost []invoice.Dispatch) (int, error)
-	// Open tells, of jobs by their ids, which should be in a queue, and as which dispatch.
+	// Open returns, of jobs by their ids, the dispatch of those that should be in a queue.
 	Open(ctx context.Context, jobIDs []string) (map[string]int, error)
-}
-
-// A Recorder writes down that a job has failed.
-type Recorder interface {
+	// Record writes down that a job has failed.
 	Record(ctx context.Context, e invoice.End) error
 }
 
@@ -96,9 +89,7 @@ func (o *ReconcilerOptions) setDefaults() {
 // Of the processes that run one, each queue has one that looks after it; when that dies or stops, another one takes
 // over. Two at once would do no harm.
 type Reconciler struct {
-	warden   Warden
-	book     Book
-	recorder Recorder
+	database Database
 	rdb      redis.UniversalClient
 	options  ReconcilerOptions
 	token    string // of this process's sweeps
@@ -109,7 +100,7 @@ type Reconciler struct {
 }
 
 // NewReconciler returns a reconciler; the Redis connection stays the caller's to close.
-func NewReconciler(warden Warden, book Book, recorder Recorder, rdb redis.UniversalClient, o ReconcilerOptions) (*Reconciler, error) {
+func NewReconciler(database Database, rdb redis.UniversalClient, o ReconcilerOptions) (*Reconciler, error) {
 	o.setDefaults()
 	if o.Name == "" || len(o.Queues) == 0 || o.DatabaseID == "" {
 		return nil, errors.New("ledger: a reconciler needs a Name, Queues and a DatabaseID")
@@ -118,7 +109,7 @@ func NewReconciler(warden Warden, book Book, recorder Recorder, rdb redis.Univer
 		return nil, errors.New("ledger: DeadAfter must be longer than the 5s in which workers give signs of life")
 	}
 	return &Reconciler{
-		warden: warden, book: book, recorder: recorder, rdb: rdb,
+		database: database, rdb: rdb,
 		options: o, token: rand.Text(), watched: make(map[string]*watch), dead: newDead(),
 	}, nil
 }
@@ -139,7 +130,7 @@ func (r *Reconciler) Run(ctx context.Context) {
 	}
 	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	_ = r.warden.Unwatch(clean, r.options.Name) // or the lease runs out by itself
+	_ = r.database.Unwatch(clean, r.options.Name) // or the lease runs out by itself
 }
 
 // round looks once after every queue that this process has the right to.
@@ -154,7 +145,7 @@ func (r *Reconciler) round(ctx context.Context) error {
 			queues[i] = w.known
 		}
 	}
-	held, err := r.warden.Watch(ctx, r.options.Name, r.options.Lease, queues)
+	held, err := r.database.Watch(ctx, r.options.Name, r.options.Lease, queues)
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ import (
 
 // hooked is a book that tells how often it was asked for jobs, before it answers.
 type hooked struct {
-	ledger.Book
+	ledger.Database
 	asked atomic.Int64
 	hook  func(n int64)
 }
@@ -26,7 +26,7 @@ func (h *hooked) Enqueued(ctx context.Context, queue string, after invoice.Dispa
 	if h.hook != nil {
 		h.hook(n)
 	}
-	return h.Book.Enqueued(ctx, queue, after, settled, limit)
+	return h.Database.Enqueued(ctx, queue, after, settled, limit)
 }
 
 func TestRedisForgetsEverything(t *testing.T) {
@@ -103,12 +103,12 @@ func TestRedisForgetsInTheMiddleOfASweep(t *testing.T) {
 	b.accept(t, 1, jobs)
 	relay := b.relay(t)
 	relayed(t, jobs, relay)
-	book := &hooked{Book: b.store.Ledger, hook: func(n int64) {
+	book := &hooked{Database: b.store.Ledger, hook: func(n int64) {
 		if n == 3 { // the first page is found to be there, and passed
 			b.rdb.FlushAll(context.WithoutCancel(t.Context()))
 		}
 	}}
-	told, _ := b.reconciler(t, "r", func(p *reconcilerParts) { p.book = book })
+	told, _ := b.reconciler(t, "r", func(p *reconcilerParts) { p.database = book })
 	told.await(t, ledger.Suspected) // the first look
 	told.await(t, ledger.Suspected) // and what happened meanwhile
 	b.worker(t)
@@ -160,14 +160,14 @@ func TestANewLeaderEndsADeadOnesSweep(t *testing.T) {
 	}
 	var stop func()
 	reached, stopped := make(chan struct{}), make(chan struct{})
-	book := &hooked{Book: b.store.Ledger, hook: func(n int64) {
+	book := &hooked{Database: b.store.Ledger, hook: func(n int64) {
 		if n == 2 {
 			close(reached)
 			<-stopped
 		}
 	}}
 	first, stop := b.reconciler(t, "r1", func(p *reconcilerParts) {
-		p.book, p.Interval = book, time.Minute // in which it doesn't look again
+		p.database, p.Interval = book, time.Minute // in which it doesn't look again
 		p.Settled = time.Millisecond
 	})
 	<-reached
@@ -195,11 +195,11 @@ func TestANewLeaderEndsADeadOnesSweep(t *testing.T) {
 func TestALongSweepKeepsItsLease(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	book := &slowBook{pages: 60}
+	database := &slowDatabase{b.store.Ledger, 60}
 	var all []*ledgerEvents
 	for _, name := range []string{"r1", "r2"} {
 		told, _ := b.reconciler(t, name, func(p *reconcilerParts) {
-			p.book, p.Interval, p.Lease = book, 100*time.Millisecond, time.Second
+			p.database, p.Interval, p.Lease = database, 100*time.Millisecond, time.Second
 		})
 		all = append(all, told)
 	}
@@ -217,10 +217,13 @@ func TestALongSweepKeepsItsLease(t *testing.T) {
 	}
 }
 
-// slowBook has many jobs that the queue doesn't have, but that have ended before they can be put back.
-type slowBook struct{ pages int64 }
+// slowDatabase has many jobs that the queue doesn't have, but that have ended before they can be put back.
+type slowDatabase struct {
+	ledger.Database
+	pages int64
+}
 
-func (s *slowBook) Enqueued(_ context.Context, _ string, after invoice.Dispatch, _ time.Duration, limit int) ([]invoice.Dispatch, error) {
+func (s *slowDatabase) Enqueued(_ context.Context, _ string, after invoice.Dispatch, _ time.Duration, limit int) ([]invoice.Dispatch, error) {
 	time.Sleep(50 * time.Millisecond)
 	if after.ID >= s.pages*int64(limit) {
 		return nil, nil
@@ -232,9 +235,9 @@ func (s *slowBook) Enqueued(_ context.Context, _ string, after invoice.Dispatch,
 	return jobs, nil
 }
 
-func (*slowBook) PutBack(context.Context, []invoice.Dispatch) (int, error) { return 0, nil }
+func (*slowDatabase) PutBack(context.Context, []invoice.Dispatch) (int, error) { return 0, nil }
 
-func (*slowBook) Open(context.Context, []string) (map[string]int, error) { return nil, nil }
+func (*slowDatabase) Open(context.Context, []string) (map[string]int, error) { return nil, nil }
 
 func TestWhoLooksAfterAQueue(t *testing.T) {
 	t.Parallel()
@@ -359,13 +362,13 @@ func TestABacklogIsLeftAlone(t *testing.T) {
 	const jobs = 3000
 	b.accept(t, 1, jobs)
 	relayed(t, jobs, b.relay(t))
-	book, enough := &hooked{Book: b.store.Ledger}, make(chan struct{})
+	book, enough := &hooked{Database: b.store.Ledger}, make(chan struct{})
 	book.hook = func(n int64) {
 		if n == 60 {
 			close(enough)
 		}
 	}
-	told, _ := b.reconciler(t, "r", func(p *reconcilerParts) { p.book, p.Interval, p.Settled = book, 20*time.Millisecond, time.Second })
+	told, _ := b.reconciler(t, "r", func(p *reconcilerParts) { p.database, p.Interval, p.Settled = book, 20*time.Millisecond, time.Second })
 	moving := b.pending(t)[0]
 	for moves := true; moves; {
 		select {

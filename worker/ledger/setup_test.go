@@ -244,9 +244,7 @@ func relayed(t testing.TB, jobs int, relays ...*ledgerEvents) {
 
 type reconcilerParts struct {
 	ledger.ReconcilerOptions
-	warden   ledger.Warden
-	book     ledger.Book
-	recorder ledger.Recorder
+	database ledger.Database
 	redis    redis.UniversalClient
 }
 
@@ -254,14 +252,14 @@ type reconcilerParts struct {
 func (b *bench) newReconciler(t testing.TB, name string, change ...func(*reconcilerParts)) (*ledger.Reconciler, *ledgerEvents) {
 	t.Helper()
 	told := newLedgerEvents(name)
-	p := reconcilerParts{warden: b.store.Ledger, book: b.store.Ledger, recorder: b.store.Ledger, redis: b.rdb, ReconcilerOptions: ledger.ReconcilerOptions{
+	p := reconcilerParts{database: b.store.Ledger, redis: b.rdb, ReconcilerOptions: ledger.ReconcilerOptions{
 		Name: name, Queues: []string{b.queue}, DatabaseID: b.databaseID, Observe: told.observe,
 		Lease: 2 * time.Second, DeadAfter: 6 * time.Second, Settled: 500 * time.Millisecond,
 	}}
 	for _, f := range change {
 		f(&p)
 	}
-	r, err := ledger.NewReconciler(p.warden, p.book, p.recorder, p.redis, p.ReconcilerOptions)
+	r, err := ledger.NewReconciler(p.database, p.redis, p.ReconcilerOptions)
 	if err != nil {
 		t.Fatal(err)
 	}

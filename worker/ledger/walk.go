@@ -140,7 +140,7 @@ func lapAfter(found int) lap { return lap{hurry: found > 0} }
 // lookForPage looks for one page of jobs, and puts those back that the queue doesn't have. It returns how many it looked
 // for, and how many it put back.
 func (w *watch) lookForPage(ctx context.Context, c *cursor) (looked, found int, err error) {
-	jobs, err := w.book.Enqueued(ctx, w.known.Queue, c.after, w.options.Settled, page)
+	jobs, err := w.database.Enqueued(ctx, w.known.Queue, c.after, w.options.Settled, page)
 	if err != nil || len(jobs) == 0 {
 		return 0, 0, err
 	}
@@ -192,7 +192,7 @@ func (w *watch) putBack(ctx context.Context, lost []suspect) (int, error) {
 	for i, s := range lost {
 		ids[i] = s.job.JobID
 	}
-	open, err := w.book.Open(ctx, ids)
+	open, err := w.database.Open(ctx, ids)
 	if err != nil {
 		return 0, err
 	}
@@ -209,7 +209,7 @@ func (w *watch) putBack(ctx context.Context, lost []suspect) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	found, err := w.book.PutBack(ctx, buried)
+	found, err := w.database.PutBack(ctx, buried)
 	if err != nil || found == 0 {
 		return 0, err
 	}

@@ -70,7 +70,7 @@ func (w *watch) takeFromDead(ctx context.Context, id, score string, had *hands) 
 			return err
 		}
 		if info, ok := read[id]; ok {
-			open, err := w.book.Open(ctx, worker.JobIDs(id, info.Headers))
+			open, err := w.database.Open(ctx, worker.JobIDs(id, info.Headers))
 			if err != nil {
 				return err
 			}
@@ -90,11 +90,11 @@ func (w *watch) fail(ctx context.Context, info *asynq.TaskInfo, jobID, why strin
 		return nil
 	}
 	end := worker.LostJob(info, jobID, nil, w.options.Name, why)
-	err := w.recorder.Record(ctx, end)
+	err := w.database.Record(ctx, end)
 	var altered *invoice.AlteredError
 	if errors.As(err, &altered) && altered.Payload != nil {
 		end = worker.LostJob(info, jobID, altered.Payload, w.options.Name, why)
-		err = w.recorder.Record(ctx, end)
+		err = w.database.Record(ctx, end)
 	}
 	if errors.Is(err, invoice.ErrEnded) || errors.As(err, new(*invoice.DismissedError)) {
 		return nil
