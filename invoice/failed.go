@@ -18,7 +18,7 @@ type FailedJob struct {
 	FailedAt      time.Time // by the database's clock
 }
 
-// A FailedFilter says which failed jobs are meant: those that everything which is set holds for. Of a list it is enough
+// A FailedFilter says which failed jobs are meant: a job matches if it satisfies every field that is set. Of a list it is enough
 // that one is true.
 type FailedFilter struct {
 	JobIDs         []string

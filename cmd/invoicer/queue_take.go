@@ -78,7 +78,7 @@ func (r *takeRun) run(cmd *cobra.Command, cfg *config.Config) error {
 	if alive && !mine {
 		return fmt.Errorf("queue %s is in use: %s; stop its owner's workers first", r.queue, owner)
 	}
-	sweeper := queue.Sweeper{Redis: rdb, Book: ours.Ledger, Installation: ours.mine.DatabaseID}
+	sweeper := queue.Sweeper{Redis: rdb, Ledger: ours.Ledger, Installation: ours.mine.DatabaseID}
 	found, err := sweeper.Sweep(cmd.Context(), r.queue)
 	if err != nil {
 		return err

@@ -39,9 +39,9 @@ func qualify(query, schema string) string {
 // A conn is one connection. [database/sql.Conn.Raw] hands it out: its Conn method returns pgx's own.
 type conn struct {
 	*stdlib.Conn
-	schema   string
-	local    string        // settings, each transaction's first statement behind a pooler; else ""
-	patience time.Duration // with a statement out of a transaction, behind a pooler
+	schema         string
+	local          string        // settings, each transaction's first statement behind a pooler; else ""
+	statementLimit time.Duration // with a statement out of a transaction, behind a pooler
 }
 
 func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {

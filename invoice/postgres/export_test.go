@@ -59,7 +59,7 @@ type Group = group[int]
 
 func NewGroup(most int, patience time.Duration, storm func([]int) int, do func([]int)) *Group {
 	return &Group{
-		owner: new(owned.Goroutines), most: most, patience: patience, storm: storm, do: func(_ context.Context, members []int) { do(members) },
+		owner: new(owned.Goroutines), most: most, longestWait: patience, storm: storm, do: func(_ context.Context, members []int) { do(members) },
 		apart: func(int) []string { return nil }, weigh: func(int) int { return 0 },
 	}
 }
@@ -84,7 +84,7 @@ func (g *group[T]) Busy() bool {
 func (s *Ledger) SetPatience(d time.Duration) { s.goodEnds.SetPatience(d) }
 
 // SetPatience is for a group that is not about to wait.
-func (g *group[T]) SetPatience(d time.Duration) { g.patience = d }
+func (g *group[T]) SetPatience(d time.Duration) { g.longestWait = d }
 
 // DuplicatesWaiting tells how many duplicates wait.
 func (s *Ledger) DuplicatesWaiting() int {

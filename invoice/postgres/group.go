@@ -23,10 +23,10 @@ type group[T any] struct {
 	heaviest int
 	// do brings members to their ends. It runs on no member's context, and one call at a time.
 	do func(ctx context.Context, members []T)
-	// storm tells from those that have just gone how many more of the kind are worth waiting for, which patience bounds;
-	// nil: none ever are.
-	storm    func(gone []T) int
-	patience time.Duration
+	// storm returns, of the members that have just gone, how many of their kind to wait for next time, for longestWait at
+	// most. Default: it waits for none.
+	storm       func(gone []T) int
+	longestWait time.Duration
 
 	mu       sync.Mutex
 	waiting  []*member[T]
@@ -99,7 +99,7 @@ func (g *group[T]) expect(n int) {
 	g.expected = min(n, g.most)
 }
 
-// gather returns once as many wait as are expected, or nobody does, or patience is over, which it tells.
+// gather returns once as many wait as are expected, or nobody does, or longestWait is over, which it reports.
 func (g *group[T]) gather() (inVain bool) {
 	g.mu.Lock()
 	if len(g.waiting) == 0 || len(g.waiting) >= g.expected {
@@ -110,7 +110,7 @@ func (g *group[T]) gather() (inVain bool) {
 	g.enough = enough
 	g.mu.Unlock()
 
-	over := time.NewTimer(g.patience)
+	over := time.NewTimer(g.longestWait)
 	defer over.Stop()
 	select {
 	case <-enough:

@@ -58,10 +58,10 @@ type goodEnd struct {
 func (g *goodEnd) apart() []string { return []string{g.end.JobID} }
 
 const (
-	// A stormOf so many duplicates of one invoice in a group lets more of them be waited for.
+	// stormOf is from how many duplicates of one invoice in a group on more of them are waited for.
 	stormOf = 8
-	// stormPatience is how long at most. A duplicate has nobody who waits for it, but it keeps a slot.
-	stormPatience = 20 * time.Millisecond
+	// stormWait is how long at most. A duplicate has nobody who waits for it, but it keeps a slot.
+	stormWait = 20 * time.Millisecond
 )
 
 // stormAfter returns how many duplicates are expected after these: a quarter more, if most of these are of one invoice,

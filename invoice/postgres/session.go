@@ -35,7 +35,7 @@ func settings(o Options) []setting {
 		{"enable_hashjoin", "off"},
 		{"enable_mergejoin", "off"},
 		{"plan_cache_mode", "force_generic_plan"},
-		{"jit", "off"}, // it is bought for what looks expensive, and a plan against these settings does
+		{"jit", "off"}, // plans against these settings look expensive, and for expensive ones code would be compiled
 	}
 }
 
@@ -63,12 +63,12 @@ func milliseconds(d time.Duration) string {
 // one transaction may be missing in the next. The connector finds that out; behind a pooler its connections prepare
 // nothing that outlives a statement, and settings hold for a transaction: set for longer, they would reach others.
 type connector struct {
-	direct, plain driver.Connector // with the settings, without
-	settings      []setting
-	schema        string        // quoted, with the dot that follows it
-	patience      time.Duration // with a statement that no setting bounds
-	timeout       time.Duration // of connecting
-	met           func()        // is called once a pooler is
+	direct, plain  driver.Connector // with the settings, without
+	settings       []setting
+	schema         string        // quoted, with the dot that follows it
+	statementLimit time.Duration // with a statement that no setting bounds
+	timeout        time.Duration // of connecting
+	met            func()        // is called once a pooler is
 
 	pooled atomic.Bool // a pooler was met: from then on it isn't asked for what it doesn't do
 	known  atomic.Bool // whether there is one
@@ -87,7 +87,7 @@ func newConnector(o Options) (*connector, error) {
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = "invoicer"
 	}
-	c := &connector{settings: settings(o), schema: qualifier(o.Schema), patience: o.StatementTimeout + time.Second, timeout: o.ConnectTimeout, met: func() {}}
+	c := &connector{settings: settings(o), schema: qualifier(o.Schema), statementLimit: o.StatementTimeout + time.Second, timeout: o.ConnectTimeout, met: func() {}}
 	for _, s := range c.settings {
 		delete(config.RuntimeParams, s.name)
 	}
@@ -145,7 +145,7 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 		c.met()
 	}
 	c.known.Store(true)
-	return &conn{Conn: opened.(*stdlib.Conn), schema: c.schema, local: localSettings(c.settings), patience: c.patience}, nil
+	return &conn{Conn: opened.(*stdlib.Conn), schema: c.schema, local: localSettings(c.settings), statementLimit: c.statementLimit}, nil
 }
 
 // tryPooler makes sure that a pooler has a session of the server's for us, and transactions, which it hasn't in statement
@@ -166,10 +166,10 @@ func (c *connector) tryPooler(ctx context.Context, pg *pgconn.PgConn) error {
 }
 
 // A noSessionError says that a pooler has none of the server's sessions left, or that none can be had.
-type noSessionError struct{ patience time.Duration }
+type noSessionError struct{ waited time.Duration }
 
 func (e noSessionError) Error() string {
-	return fmt.Sprintf("the pooler has had no session of the server's for us within %s: where the server is well, raise default_pool_size of PgBouncer, or set pool_mode = transaction", e.patience)
+	return fmt.Sprintf("the pooler has had no session of the server's for us within %s: where the server is well, raise default_pool_size of PgBouncer, or set pool_mode = transaction", e.waited)
 }
 
 func (e noSessionError) Is(target error) bool { return target == invoice.ErrUnavailable }
@@ -271,5 +271,5 @@ func (c *conn) bounded(ctx context.Context) (context.Context, context.CancelFunc
 	if c.local == "" || c.Conn.Conn().PgConn().TxStatus() != 'I' {
 		return ctx, func() {}
 	}
-	return context.WithTimeout(ctx, c.patience)
+	return context.WithTimeout(ctx, c.statementLimit)
 }

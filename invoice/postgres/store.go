@@ -123,7 +123,7 @@ func Open(o Options) (*DB, error) {
 	ledger := &Ledger{core: shared}
 	ledger.goodEnds = group[*goodEnd]{
 		owner: &shared.working, most: maxGroup, apart: (*goodEnd).apart, weigh: func(*goodEnd) int { return 0 }, do: ledger.writeGoodEnds,
-		storm: ledger.stormAfter, patience: stormPatience,
+		storm: ledger.stormAfter, longestWait: stormWait,
 	}
 	return &DB{core: shared, Invoices: invoices, Ledger: ledger, Reports: &Reports{shared}}, nil
 }

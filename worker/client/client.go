@@ -68,8 +68,8 @@ type Receipt struct {
 	Queue string `json:"queue"`
 }
 
-// New returns a client on an open Redis connection, which stays the caller's to close. Who only accepts needs no Redis,
-// and gives nil.
+// New returns a client on an open Redis connection, which stays the caller's to close. Pass nil if you only call Accept
+// and Lookup.
 func New(rdb redis.UniversalClient, o Options) (*Client, error) {
 	if o.Schema == "" {
 		o.Schema = "invoicer"

@@ -10,7 +10,7 @@ import (
 	"invoicer/invoice"
 )
 
-// A Failures book lists failed jobs, and takes it when they are to be sent again.
+// Failures are the failed jobs on record.
 type Failures interface {
 	// CountFailed counts those that the filter means, and tells the time by the book's clock.
 	CountFailed(ctx context.Context, f invoice.FailedFilter) (n int, now time.Time, err error)

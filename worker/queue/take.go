@@ -51,8 +51,8 @@ func Take(ctx context.Context, rdb redis.UniversalClient, seen Standing, i Insta
 	return err
 }
 
-// A Book tells whose a ledger's job is that an earlier release put into a queue, without naming its installation.
-type Book interface {
+// A Ledger tells whose a ledger's job is that an earlier release put into a queue, without naming its installation.
+type Ledger interface {
 	// Open returns, of jobs by their ids, the latest dispatch of those that have no end yet; 0 for one that isn't known.
 	Open(ctx context.Context, jobIDs []string) (map[string]int, error)
 }
@@ -69,7 +69,7 @@ type Census struct {
 // A Sweeper goes through the tasks of a queue and counts them.
 type Sweeper struct {
 	Redis        redis.UniversalClient
-	Book         Book
+	Ledger       Ledger
 	Installation string // whose the queue is
 	// Remove takes out what isn't this installation's to work on: the tasks of other installations' ledgers, and what was
 	// archived under a former owner.
@@ -161,7 +161,7 @@ func (s Sweeper) count(ctx context.Context, k Keys, ids []string, archived bool,
 	}
 	var ours map[string]int
 	if len(unnamed) > 0 {
-		if ours, err = s.Book.Open(ctx, unnamed); err != nil {
+		if ours, err = s.Ledger.Open(ctx, unnamed); err != nil {
 			return nil, err
 		}
 	}

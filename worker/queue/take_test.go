@@ -60,7 +60,7 @@ func TestTakingAQueueOver(t *testing.T) {
 			if err != nil || alive || seen.Owner.ID != a.ID {
 				t.Fatalf("alive: %t, %+v, %v", alive, seen, err)
 			}
-			sweeper := queue.Sweeper{Redis: rdb, Book: b.store.Ledger, Installation: b.ID}
+			sweeper := queue.Sweeper{Redis: rdb, Ledger: b.store.Ledger, Installation: b.ID}
 			want := queue.Census{Own: 2, Foreign: each + 1, Direct: each - 1, Settled: 1}
 			if got, err := sweeper.Sweep(t.Context(), name); err != nil || got != want {
 				t.Fatalf("found %+v, %v; want %+v", got, err, want)
@@ -120,7 +120,7 @@ func TestASweepCanDiscardAll(t *testing.T) {
 	must(t, rdb.LPush(t.Context(), "asynq:{"+name+"}:pending", "a-ghost").Err())
 	must(t, rdb.LPush(t.Context(), "asynq:{"+name+"}:pending", "of-another-type").Err())
 	must(t, rdb.Set(t.Context(), "asynq:{"+name+"}:t:of-another-type", "x", 0).Err())
-	got, err := queue.Sweeper{Redis: rdb, Book: a.store.Ledger, Installation: a.ID, Remove: true, RemoveDirect: true}.Sweep(t.Context(), name)
+	got, err := queue.Sweeper{Redis: rdb, Ledger: a.store.Ledger, Installation: a.ID, Remove: true, RemoveDirect: true}.Sweep(t.Context(), name)
 	if want := (queue.Census{Direct: 3, Unknown: 2}); err != nil || got != want {
 		t.Errorf("%+v, %v; want %+v", got, err, want)
 	}
