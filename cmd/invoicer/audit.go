@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"invoicer/config"
+	"invoicer/internal/term"
 	"invoicer/invoice/postgres/audit"
 	"invoicer/migrations"
 )
@@ -108,7 +109,7 @@ type auditProgress struct {
 }
 
 func newAuditProgress(cmd *cobra.Command) *auditProgress {
-	return &auditProgress{cmd: cmd, visible: isTerminal(cmd.ErrOrStderr())}
+	return &auditProgress{cmd: cmd, visible: term.IsTerminal(cmd.ErrOrStderr())}
 }
 
 const clearLine = "\r\x1b[K"
@@ -119,7 +120,7 @@ func (p *auditProgress) show(check string, done, total int64) {
 	}
 	line := "checking " + check
 	if done > 0 {
-		line += fmt.Sprintf(": %s of %s invoices", thousands(int(done)), thousands(int(total)))
+		line += fmt.Sprintf(": %s of %s invoices", term.Thousands(int(done)), term.Thousands(int(total)))
 	}
 	p.cmd.PrintErr(clearLine, line)
 }

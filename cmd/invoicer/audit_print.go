@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"invoicer/internal/term"
 	"invoicer/invoice"
 	"invoicer/invoice/postgres"
 	"invoicer/invoice/postgres/audit"
@@ -21,7 +22,7 @@ import (
 func printAudit(cmd *cobra.Command, report *audit.Report) error {
 	out := cmd.OutOrStdout()
 	passed, failed, colon := "ok", "BROKEN", ":"
-	if isTerminal(out) {
+	if term.IsTerminal(out) {
 		passed, failed, colon = "✓", "✗", ""
 	}
 	var rows [][]string
@@ -33,9 +34,9 @@ func printAudit(cmd *cobra.Command, report *audit.Report) error {
 			mark = failed
 			broken = append(broken, check.Name)
 		}
-		rows = append(rows, []string{mark, promises(check), check.Name, thousands(int(check.Examined)), check.Proves})
+		rows = append(rows, []string{mark, promises(check), check.Name, term.Thousands(int(check.Examined)), check.Proves})
 	}
-	writeTable(out, []string{"", "promise", "check", "examined", "proves that"}, rows)
+	term.WriteTable(out, []string{"", "promise", "check", "examined", "proves that"}, rows)
 	for i := range report.Checks {
 		printFindings(out, &report.Checks[i])
 	}
@@ -64,7 +65,7 @@ func printFindings(out io.Writer, check *audit.Check) {
 	if check.OK() {
 		return
 	}
-	_, _ = fmt.Fprintf(out, "\n%s: %s found\n", check.Name, thousands(int(check.Broken)))
+	_, _ = fmt.Fprintf(out, "\n%s: %s found\n", check.Name, term.Thousands(int(check.Broken)))
 	for _, f := range check.Findings {
 		var line strings.Builder
 		fmt.Fprintf(&line, "  %s: %s:", f.Table, f.Problem)
@@ -74,7 +75,7 @@ func printFindings(out io.Writer, check *audit.Check) {
 		_, _ = fmt.Fprintln(out, line.String())
 	}
 	if more := check.Broken - int64(len(check.Findings)); more > 0 {
-		_, _ = fmt.Fprintf(out, "  and %s more; --limit lists more of them\n", thousands(int(more)))
+		_, _ = fmt.Fprintf(out, "  and %s more; --limit lists more of them\n", term.Thousands(int(more)))
 	}
 }
 
@@ -127,11 +128,11 @@ func printTotals(out io.Writer, report *audit.Report) {
 		}
 	}
 	_, _ = fmt.Fprintln(out)
-	writeTable(out, []string{"kind", "currency", "documents", "total"}, rows)
+	term.WriteTable(out, []string{"kind", "currency", "documents", "total"}, rows)
 }
 
 func totalsRow(t postgres.Tally) []string {
-	return []string{t.Kind, t.Currency, thousands(int(t.Documents)), majorUnits(t.TotalMinor, t.Currency)}
+	return []string{t.Kind, t.Currency, term.Thousands(int(t.Documents)), majorUnits(t.TotalMinor, t.Currency)}
 }
 
 // majorUnits is [invoice.FormatMinor] for sums that needn't fit an int64.
@@ -161,19 +162,19 @@ func printJobs(out io.Writer, report *audit.Report) {
 		if t.Outcome != nil {
 			state += " as " + *t.Outcome
 		}
-		parts = append(parts, thousands(int(t.Jobs))+" "+state)
+		parts = append(parts, term.Thousands(int(t.Jobs))+" "+state)
 	}
 	if len(parts) == 0 {
 		parts = append(parts, "none")
 	}
 	_, _ = fmt.Fprintf(out, "\nduplicate attempts: %s\njobs in the ledger: %s\n",
-		thousands(int(report.DuplicateAttempts)), strings.Join(parts, ", "))
+		term.Thousands(int(report.DuplicateAttempts)), strings.Join(parts, ", "))
 	if waiting == 0 {
 		return
 	}
-	_, _ = fmt.Fprintf(out, "\n%s waiting, which is no fault", thousands(int(waiting)))
+	_, _ = fmt.Fprintf(out, "\n%s waiting, which is no fault", term.Thousands(int(waiting)))
 	if n := int64(len(report.Waiting)); n < waiting {
-		_, _ = fmt.Fprintf(out, "; the oldest %s:", thousands(int(n)))
+		_, _ = fmt.Fprintf(out, "; the oldest %s:", term.Thousands(int(n)))
 	}
 	_, _ = fmt.Fprintln(out)
 	if len(report.Waiting) == 0 {
@@ -186,5 +187,5 @@ func printJobs(out io.Writer, report *audit.Report) {
 			j.Age().Truncate(time.Second).String(), j.State, orDash(j.TransactionID), j.Queue, strconv.Itoa(j.Dispatch), j.Why, j.JobID,
 		})
 	}
-	writeTable(out, []string{"age", "state", "transaction_id", "queue", "dispatch", "why", "job_id"}, rows)
+	term.WriteTable(out, []string{"age", "state", "transaction_id", "queue", "dispatch", "why", "job_id"}, rows)
 }

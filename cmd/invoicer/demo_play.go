@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"invoicer/internal/lifecycle"
+	"invoicer/internal/term"
 	"invoicer/invoice"
 	"invoicer/worker"
 	"invoicer/worker/client"
@@ -126,7 +127,7 @@ func (d *demo) compete(ctx context.Context, jobs []demoJob, mistakes [][]byte, r
 	if !d.json {
 		_, _ = fmt.Fprintf(d.out, `Billing systems ask twice: here %d producers ask for the invoices of the same %s transactions at once.
 Done naively, that makes %s invoices, and customers are billed %d times. Watch %d workers make one of each.
-`, d.copies, thousands(len(jobs)), thousands(len(jobs)*d.copies), d.copies, d.workers)
+`, d.copies, term.Thousands(len(jobs)), term.Thousands(len(jobs)*d.copies), d.copies, d.workers)
 		if len(mistakes) > 0 {
 			_, _ = fmt.Fprintf(d.out, "%d more are mistakes: other amounts for transactions that have an invoice, and jobs without a currency.\n", len(mistakes))
 		}
@@ -242,7 +243,7 @@ func (d *demo) follow(ctx context.Context, r *recorder, sent *atomic.Int64, fail
 		if done != last {
 			last, lastAt = done, time.Now()
 		} else if time.Since(lastAt) > stalled {
-			return fmt.Errorf("nothing has ended for %s, %s of %s jobs are still open: are both servers well?", stalled, thousands(r.story.asked-int(done)), thousands(r.story.asked))
+			return fmt.Errorf("nothing has ended for %s, %s of %s jobs are still open: are both servers well?", stalled, term.Thousands(r.story.asked-int(done)), term.Thousands(r.story.asked))
 		}
 		select {
 		case <-tick.C:

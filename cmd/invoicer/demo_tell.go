@@ -3,13 +3,12 @@ package main
 import (
 	"fmt"
 	"io"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/progress"
 	"github.com/spf13/cobra"
 
+	"invoicer/internal/term"
 	"invoicer/invoice"
 	"invoicer/invoice/postgres/audit"
 	"invoicer/worker"
@@ -30,7 +29,7 @@ type demoView struct {
 
 func newDemoView(out io.Writer, total int64, quiet bool) *demoView {
 	v := &demoView{out: out, total: total, quiet: quiet, next: time.Now().Add(time.Second)}
-	if quiet || !isTerminal(out) {
+	if quiet || !term.IsTerminal(out) {
 		return v
 	}
 	v.bars = progress.NewWriter()
@@ -46,7 +45,7 @@ func newDemoView(out io.Writer, total int64, quiet bool) *demoView {
 	v.invoices = &progress.Tracker{Message: "  as the one invoice", Total: total}
 	v.duplicateLines = &progress.Tracker{Message: "  as recorded duplicates", Total: total}
 	v.bars.AppendTrackers([]*progress.Tracker{v.asked, v.ended, v.invoices, v.duplicateLines})
-	v.end = draw(v.bars)
+	v.end = term.Draw(v.bars)
 	return v
 }
 
@@ -68,7 +67,7 @@ func (v *demoView) show(sent int64, s story) {
 	}
 	v.next = time.Now().Add(time.Second)
 	_, _ = fmt.Fprintf(v.out, "%s of %s jobs ended: %s invoices, %s duplicates\n",
-		thousands(int(ended)), thousands(int(v.total)), thousands(int(created)), thousands(int(duplicates)))
+		term.Thousands(int(ended)), term.Thousands(int(v.total)), term.Thousands(int(created)), term.Thousands(int(duplicates)))
 }
 
 func (v *demoView) stop() {
@@ -103,11 +102,11 @@ func (d *demo) tell(cmd *cobra.Command, s *story, report *audit.Report) error {
 		})
 	}
 	say := func(format string, values ...any) { _, _ = fmt.Fprintf(d.out, format+"\n", values...) }
-	say("\nWhat happened: %s jobs in %.1f s, %s a second, and each came to one end.", thousands(s.asked), s.took.Seconds(), thousands(int(rate)))
+	say("\nWhat happened: %s jobs in %.1f s, %s a second, and each came to one end.", term.Thousands(s.asked), s.took.Seconds(), term.Thousands(int(rate)))
 	rows := [][]string{
-		{"created", thousands(s.ended[invoice.Created]), "the transaction's one invoice or credit note"},
-		{"duplicate", thousands(s.ended[invoice.Duplicate]), fmt.Sprintf("recorded against it; %s had lost a race, %s came later",
-			thousands(s.reasons[invoice.LostRace]), thousands(s.reasons[invoice.AlreadyInvoiced]))},
+		{"created", term.Thousands(s.ended[invoice.Created]), "the transaction's one invoice or credit note"},
+		{"duplicate", term.Thousands(s.ended[invoice.Duplicate]), fmt.Sprintf("recorded against it; %s had lost a race, %s came later",
+			term.Thousands(s.reasons[invoice.LostRace]), term.Thousands(s.reasons[invoice.AlreadyInvoiced]))},
 	}
 	for _, o := range []struct {
 		outcome invoice.Outcome
@@ -118,13 +117,13 @@ func (d *demo) tell(cmd *cobra.Command, s *story, report *audit.Report) error {
 		{invoice.Failed, "recorded, to be replayed"},
 	} {
 		if n := s.ended[o.outcome]; n > 0 {
-			rows = append(rows, []string{string(o.outcome), thousands(n), o.means})
+			rows = append(rows, []string{string(o.outcome), term.Thousands(n), o.means})
 		}
 	}
-	writeTable(d.out, []string{"outcome", "jobs", ""}, rows)
+	term.WriteTable(d.out, []string{"outcome", "jobs", ""}, rows)
 	if s.lost > 0 {
 		say("\n%s times a job found its transaction locked by another one. A plain lock would have thrown it away; here it waited\nfor the winner's commit, or went back to the queue (%s times): the winner may still fail.",
-			thousands(s.lost), thousands(s.putBack))
+			term.Thousands(s.lost), term.Thousands(s.putBack))
 	}
 	d.tellRace(say, s.race)
 	say("\nThe audit, from the database alone:")
@@ -170,16 +169,3 @@ func (d *demo) tellRace(say func(string, ...any), race []moment) {
 }
 
 func last(s string, n int) string { return s[max(0, len(s)-n):] }
-
-// thousands prints 12345 as 12,345.
-func thousands(n int) string {
-	digits := strconv.Itoa(n)
-	var b strings.Builder
-	for i, c := range digits {
-		if i > 0 && c != '-' && (len(digits)-i)%3 == 0 && digits[i-1] != '-' {
-			b.WriteByte(',')
-		}
-		b.WriteRune(c)
-	}
-	return b.String()
-}

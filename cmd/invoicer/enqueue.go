@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"invoicer/config"
+	"invoicer/internal/term"
 	"invoicer/invoice"
 	"invoicer/migrations"
 	"invoicer/worker/client"
@@ -135,18 +136,18 @@ func (r *enqueueRun) run(cmd *cobra.Command, cfg *config.Config) (err error) {
 	}
 	defer disconnect()
 
-	progress := newProgress(cmd.ErrOrStderr(), size, "enqueueing", "jobs enqueued")
-	defer progress.stop(false)
-	ctx, stop := untilSignal(cmd.Context(), func() { progress.say("stopping") })
+	progress := term.NewProgress(cmd.ErrOrStderr(), size, "enqueueing", "jobs enqueued")
+	defer progress.Stop(false)
+	ctx, stop := untilSignal(cmd.Context(), func() { progress.Say("stopping") })
 	defer stop()
 	if _, consumed := cfg.Worker.Queues[r.queue]; !consumed {
-		progress.say(fmt.Sprintf("no worker of this configuration takes jobs from the queue %s (worker.queues: %s): they will wait there",
+		progress.Say(fmt.Sprintf("no worker of this configuration takes jobs from the queue %s (worker.queues: %s): they will wait there",
 			r.queue, strings.Join(slices.Sorted(maps.Keys(cfg.Worker.Queues)), ", ")))
 	}
-	s.patience, s.progress = patience{r.wait, progress.say}, progress
+	s.patience, s.progress = patience{r.wait, progress.Say}, progress
 	begun := time.Now()
-	sendErr := s.run(ctx, &countingReader{source: input, count: &progress.read}, r.fromLine)
-	progress.stop(sendErr == nil)
+	sendErr := s.run(ctx, progress.Counting(input), r.fromLine)
+	progress.Stop(sendErr == nil)
 	if errors.As(sendErr, new(exitError)) {
 		return sendErr
 	}
@@ -167,7 +168,7 @@ func (r *enqueueRun) toRedis(cfg *config.Config, s *sender) (disconnect func(), 
 	}
 	s.server = "redis at " + cfg.Redis.Addr()
 	refuse := once(func(ctx context.Context) error {
-		return refuseForeignQueue(ctx, rdb, r.queue, askOnce(&sized), s.progress.say)
+		return refuseForeignQueue(ctx, rdb, r.queue, askOnce(&sized), s.progress.Say)
 	})
 	s.ping = func(ctx context.Context) error {
 		if err := rdb.Ping(ctx).Err(); err != nil {
@@ -274,7 +275,7 @@ func (r *enqueueRun) tell(cmd *cobra.Command, s *sender, took time.Duration, sen
 	}
 	if s.bad > 0 {
 		problems = append(problems, fmt.Errorf("%s bad %s left out; correct and enqueue them",
-			thousands(s.bad), plural(s.bad, "line was", "lines were")))
+			term.Thousands(s.bad), plural(s.bad, "line was", "lines were")))
 	}
 	if wantsJSON(cmd) {
 		if err := printJSON(cmd, sum); err != nil {
@@ -282,8 +283,8 @@ func (r *enqueueRun) tell(cmd *cobra.Command, s *sender, took time.Duration, sen
 		}
 	} else if sendErr == nil || s.lines > 0 {
 		_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s %s of %s %s enqueued into %s in %.1f s, %s a second\n",
-			thousands(int(sum.Enqueued)), plural(int(sum.Enqueued), "job", "jobs"), thousands(s.lines), plural(s.lines, "line", "lines"),
-			r.queue, took.Seconds(), thousands(int(float64(sum.Enqueued)/max(took.Seconds(), 0.001))))
+			term.Thousands(int(sum.Enqueued)), plural(int(sum.Enqueued), "job", "jobs"), term.Thousands(s.lines), plural(s.lines, "line", "lines"),
+			r.queue, took.Seconds(), term.Thousands(int(float64(sum.Enqueued)/max(took.Seconds(), 0.001))))
 		if err != nil {
 			return err
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"invoicer/internal/term"
 	"invoicer/invoice"
 )
 
@@ -24,7 +25,7 @@ type sender struct {
 	producer string // for jobs that name none; "" leaves them as they are
 	copies   int
 	patience patience
-	progress *progressShow
+	progress *term.Progress
 
 	lines, bad int // so far
 	confirmed  atomic.Int64
@@ -139,7 +140,7 @@ func (s *sender) dispatchLine(ctx context.Context, line inputLine, parcels chan<
 	payload, problem := s.check(line)
 	if problem != "" {
 		s.bad++
-		s.progress.say(fmt.Sprintf("line %d: %s", line.number, problem))
+		s.progress.Say(fmt.Sprintf("line %d: %s", line.number, problem))
 		s.pass(line.number)
 		return nil
 	}
@@ -166,7 +167,7 @@ func (s *sender) pass(line int) {
 // check returns what to send for a line: its own bytes, unless a producer is added. The problem is "" if there is none.
 func (s *sender) check(line inputLine) (payload []byte, problem string) {
 	if line.size > len(line.text) {
-		return nil, fmt.Sprintf("payload has %s bytes and must not have more than %s", thousands(line.size), thousands(invoice.MaxPayload))
+		return nil, fmt.Sprintf("payload has %s bytes and must not have more than %s", term.Thousands(line.size), term.Thousands(invoice.MaxPayload))
 	}
 	job, err := invoice.Decode(line.text)
 	payload = line.text
@@ -196,7 +197,7 @@ func list(problems []invoice.Problem) string {
 		parts = append(parts, p.Field+" "+p.Message)
 	}
 	if more := len(problems) - atMost; more > 0 {
-		parts = append(parts, fmt.Sprintf("and %s more", thousands(more)))
+		parts = append(parts, fmt.Sprintf("and %s more", term.Thousands(more)))
 	}
 	return strings.Join(parts, "; ")
 }
@@ -234,7 +235,7 @@ func (s *sender) send(commands, running context.Context, p parcel) error {
 }
 
 func (s *sender) confirm(line int) {
-	s.progress.sent.Store(s.confirmed.Add(1))
+	s.progress.Sent.Store(s.confirmed.Add(1))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.open[line]--; s.open[line] == 0 {

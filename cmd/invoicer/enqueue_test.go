@@ -13,6 +13,7 @@ import (
 
 	"invoicer/internal/sample"
 	"invoicer/internal/sandbox/servers"
+	"invoicer/internal/term"
 	"invoicer/invoice"
 )
 
@@ -231,7 +232,7 @@ func TestLineToResumeFrom(t *testing.T) {
 
 func TestLineIsOpenUntilItsLastCopyArrives(t *testing.T) {
 	t.Parallel()
-	s := &sender{open: map[int]int{5: 3, 6: 1}, passed: 6, progress: &progressShow{}}
+	s := &sender{open: map[int]int{5: 3, 6: 1}, passed: 6, progress: &term.Progress{}}
 	for _, step := range []struct{ confirm, want int }{{5, 5}, {6, 5}, {5, 5}, {5, 7}} {
 		s.confirm(step.confirm)
 		if got := s.resume(); got != step.want {

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"invoicer/config"
+	"invoicer/internal/term"
 	"invoicer/migrations"
 )
 
@@ -116,6 +117,6 @@ func migrateStatus(cmd *cobra.Command, m *migrations.Migrator, _ *config.Config)
 		}
 		rows = append(rows, []string{fmt.Sprint(one.Version), name, at})
 	}
-	writeTable(cmd.OutOrStdout(), []string{"version", "name", "applied_at"}, rows)
+	term.WriteTable(cmd.OutOrStdout(), []string{"version", "name", "applied_at"}, rows)
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"invoicer/config"
+	"invoicer/internal/term"
 	"invoicer/invoice/postgres"
 	"invoicer/migrations"
 )
@@ -59,7 +60,7 @@ func mayTakeBack(cmd *cobra.Command, cfg *config.Config, migration string) error
 		return nil
 	}
 	inUse := fmt.Sprintf("schema %s is in use: %s", cfg.Database.Schema, strings.Join(reasons, "; "))
-	if !isTerminal(cmd.ErrOrStderr()) || !isTerminal(cmd.InOrStdin()) {
+	if !term.IsTerminal(cmd.ErrOrStderr()) || !term.IsTerminal(cmd.InOrStdin()) {
 		return fmt.Errorf("%s\n%s was not taken back: stop the workers, and use --force if you mean it", inUse, migration)
 	}
 	cmd.PrintErrf("invoicer: %s\nTake %s back all the same? [y/N] ", inUse, migration)
@@ -78,7 +79,7 @@ func holdings(h postgres.Holdings) []string {
 		single, many string
 	}{{h.Invoices, "invoice", "invoices"}, {h.Jobs, "recorded job", "recorded jobs"}, {h.Duplicates, "recorded duplicate", "recorded duplicates"}} {
 		if one.n > 0 {
-			parts = append(parts, thousands(int(one.n))+" "+plural(int(one.n), one.single, one.many))
+			parts = append(parts, term.Thousands(int(one.n))+" "+plural(int(one.n), one.single, one.many))
 		}
 	}
 	if len(parts) == 0 {

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"invoicer/config"
+	"invoicer/internal/term"
 	"invoicer/invoice/postgres"
 )
 
@@ -57,11 +58,11 @@ type pruneSummary struct {
 }
 
 func prune(cmd *cobra.Command, cfg *config.Config, wait time.Duration, dryRun bool) error {
-	progress := newProgress(cmd.ErrOrStderr(), -1, "pruning", "rows looked at")
-	defer progress.stop(false)
-	ctx, stop := untilSignal(cmd.Context(), func() { progress.say("stopping") })
+	progress := term.NewProgress(cmd.ErrOrStderr(), -1, "pruning", "rows looked at")
+	defer progress.Stop(false)
+	ctx, stop := untilSignal(cmd.Context(), func() { progress.Say("stopping") })
 	defer stop()
-	store, err := openStore(ctx, cfg, patience{wait, progress.say})
+	store, err := openStore(ctx, cfg, patience{wait, progress.Say})
 	if err != nil {
 		return err
 	}
@@ -87,11 +88,11 @@ func prune(cmd *cobra.Command, cfg *config.Config, wait time.Duration, dryRun bo
 			}
 			after = step.Last
 			*kind.count += step.Removed
-			progress.sent.Add(int64(step.Looked))
+			progress.Sent.Add(int64(step.Looked))
 		}
 	}
 	sum.Complete = pruneErr == nil
-	progress.stop(sum.Complete)
+	progress.Stop(sum.Complete)
 	if err := sum.tell(cmd, cfg); err != nil {
 		return err
 	}
@@ -122,7 +123,7 @@ func (s pruneSummary) tell(cmd *cobra.Command, cfg *config.Config) error {
 		{s.Duplicates, "duplicate attempt", "duplicate attempts", cfg.Retention.Duplicates},
 		{s.FailedPayloads, "payload of a failed job", "payloads of failed jobs", cfg.Retention.FailedPayloads},
 	} {
-		_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s %s older than %s %s\n", thousands(kind.n), plural(kind.n, kind.one, kind.many), config.FormatDuration(kind.age), verb)
+		_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s %s older than %s %s\n", term.Thousands(kind.n), plural(kind.n, kind.one, kind.many), config.FormatDuration(kind.age), verb)
 		if err != nil {
 			return err
 		}

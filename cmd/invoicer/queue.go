@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"invoicer/config"
+	"invoicer/internal/term"
 	"invoicer/invoice"
 	"invoicer/invoice/postgres"
 	"invoicer/worker/queue"
@@ -136,7 +137,7 @@ func tellQueues(cmd *cobra.Command, list []queueListed) error {
 		}
 		rows[i] = []string{l.Queue, l.State, owner, schema, worker, since, seen, strconv.FormatInt(l.Waiting+l.Active, 10), strconv.FormatInt(l.Archived, 10)}
 	}
-	writeTable(cmd.OutOrStdout(), []string{"queue", "owner is", "database", "schema", "worker", "since (UTC)", "last seen (UTC)", "tasks", "archived"}, rows)
+	term.WriteTable(cmd.OutOrStdout(), []string{"queue", "owner is", "database", "schema", "worker", "since (UTC)", "last seen (UTC)", "tasks", "archived"}, rows)
 	return nil
 }
 

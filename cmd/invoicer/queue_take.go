@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"invoicer/config"
+	"invoicer/internal/term"
 	"invoicer/worker/queue"
 )
 
@@ -134,7 +135,7 @@ func (r *takeRun) confirm(cmd *cobra.Command, owner queue.Owner, mine bool, foun
 	if r.yes {
 		return nil
 	}
-	if !isTerminal(cmd.ErrOrStderr()) {
+	if !term.IsTerminal(cmd.ErrOrStderr()) {
 		return usageErrorf("nothing is changed: give --yes to take it over without being asked")
 	}
 	cmd.PrintErr("Take it over? [y/N] ")
@@ -163,7 +164,7 @@ func describe(c queue.Census, discard bool) []string {
 		{c.Unknown, "that can't be read: they stay"},
 	} {
 		if kind.n > 0 {
-			lines = append(lines, fmt.Sprintf("  %s %s %s", thousands(kind.n), plural(kind.n, "task", "tasks"), kind.what))
+			lines = append(lines, fmt.Sprintf("  %s %s %s", term.Thousands(kind.n), plural(kind.n, "task", "tasks"), kind.what))
 		}
 	}
 	if len(lines) == 0 {

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"invoicer/internal/term"
 )
 
 func (a app) replayHistoryCommand() *cobra.Command {
@@ -52,7 +54,7 @@ next replay, or else how the job stands now.`,
 					instant(p.ActedAt), p.Action, p.Actor, p.JobID, orDash(p.TransactionID), p.Outcome, p.CameTo, orDash(p.InvoiceNumber), orDash(p.Note),
 				})
 			}
-			writeTable(cmd.OutOrStdout(), []string{"acted_at", "action", "actor", "job_id", "transaction_id", "after", "came_to", "invoice_number", "note"}, rows)
+			term.WriteTable(cmd.OutOrStdout(), []string{"acted_at", "action", "actor", "job_id", "transaction_id", "after", "came_to", "invoice_number", "note"}, rows)
 		}
 		if more {
 			cmd.PrintErrf("invoicer: only the latest %d are shown; --limit shows more\n", limit)

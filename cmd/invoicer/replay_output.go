@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"invoicer/internal/term"
 	"invoicer/invoice"
 	"invoicer/worker/ledger"
 )
@@ -18,8 +19,8 @@ type replayOutput struct {
 	cmd      *cobra.Command
 	out      io.Writer
 	dryRun   bool
-	progress *progressShow // nil before the first job, and where it would be in the way
-	listed   int           // jobs in the JSON so far
+	progress *term.Progress // nil before the first job, and where it would be in the way
+	listed   int            // jobs in the JSON so far
 }
 
 func newReplayOutput(cmd *cobra.Command, dryRun bool) *replayOutput {
@@ -28,7 +29,7 @@ func newReplayOutput(cmd *cobra.Command, dryRun bool) *replayOutput {
 
 func (o *replayOutput) say(line string) {
 	if o.progress != nil {
-		o.progress.say(line)
+		o.progress.Say(line)
 		return
 	}
 	o.cmd.PrintErrln("invoicer:", line)
@@ -36,27 +37,27 @@ func (o *replayOutput) say(line string) {
 
 func (o *replayOutput) begin(jobs int) {
 	// A bar and a list on the same terminal would overwrite each other.
-	if list := o.dryRun || wantsJSON(o.cmd); list && isTerminal(o.out) {
+	if list := o.dryRun || wantsJSON(o.cmd); list && term.IsTerminal(o.out) {
 		return
 	}
 	doing, did := "replaying", "jobs replayed"
 	if o.dryRun {
 		doing, did = "forecasting", "jobs forecast"
 	}
-	o.progress = newProgress(o.cmd.ErrOrStderr(), int64(jobs), doing, did)
+	o.progress = term.NewProgress(o.cmd.ErrOrStderr(), int64(jobs), doing, did)
 }
 
 func (o *replayOutput) stop(well bool) {
 	if o.progress != nil {
-		o.progress.stop(well)
+		o.progress.Stop(well)
 	}
 }
 
 func (o *replayOutput) replayed(r ledger.Replayed) {
 	if o.progress != nil {
-		o.progress.read.Add(1)
+		o.progress.Read.Add(1)
 		if r.Sent || o.dryRun {
-			o.progress.sent.Add(1)
+			o.progress.Sent.Add(1)
 		}
 	}
 	switch {
@@ -75,7 +76,7 @@ func replayLine(r ledger.Replayed) string {
 	if cells[1] == "" {
 		cells[1] = "-"
 	}
-	return strings.Join(printable([][]string{cells})[0], "  ")
+	return strings.Join(term.Printable([][]string{cells})[0], "  ")
 }
 
 func forecastText(r ledger.Replayed) string {
@@ -175,7 +176,7 @@ func (o *replayOutput) inWords(sum ledger.ReplaySummary, failed error) string {
 	if o.dryRun {
 		verb = plural(n, "job would be replayed", "jobs would be replayed")
 	}
-	text := thousands(n) + " " + verb
+	text := term.Thousands(n) + " " + verb
 	var forecasts []string
 	for _, f := range []struct {
 		outcome invoice.Outcome
@@ -186,17 +187,17 @@ func (o *replayOutput) inWords(sum ledger.ReplaySummary, failed error) string {
 		{invoice.Conflict, plural(sum.Replayed[invoice.Conflict], "conflict", "conflicts")},
 	} {
 		if count := sum.Replayed[f.outcome]; count > 0 {
-			forecasts = append(forecasts, thousands(count)+" "+f.says)
+			forecasts = append(forecasts, term.Thousands(count)+" "+f.says)
 		}
 	}
 	if len(forecasts) > 0 {
 		text += " (forecast: " + strings.Join(forecasts, ", ") + ")"
 	}
 	if sum.Invalid > 0 {
-		text += fmt.Sprintf("; %s left as %s: still invalid", thousands(sum.Invalid), plural(sum.Invalid, "it is", "they are"))
+		text += fmt.Sprintf("; %s left as %s: still invalid", term.Thousands(sum.Invalid), plural(sum.Invalid, "it is", "they are"))
 	}
 	if sum.Changed > 0 {
-		text += fmt.Sprintf("; %s left: not failed any more", thousands(sum.Changed))
+		text += fmt.Sprintf("; %s left: not failed any more", term.Thousands(sum.Changed))
 	}
 	return text
 }

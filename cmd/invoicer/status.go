@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"invoicer/config"
+	"invoicer/internal/term"
 	"invoicer/invoice"
 	"invoicer/invoice/postgres"
 )
@@ -212,7 +213,7 @@ func writeReport(out io.Writer, r *postgres.Report) {
 // section sets tables apart from each other.
 func section(out io.Writer, title string, header []string, rows [][]string) {
 	_, _ = fmt.Fprintf(out, "%s\n", title)
-	writeTable(out, header, rows)
+	term.WriteTable(out, header, rows)
 	_, _ = fmt.Fprintln(out)
 }
 

@@ -1,4 +1,4 @@
-package main
+package term
 
 import (
 	"fmt"
@@ -11,10 +11,12 @@ import (
 	"github.com/jedib0t/go-pretty/v6/progress"
 )
 
-// A progressShow shows how far a command is: a bar on a terminal, elsewhere a line every few seconds.
-type progressShow struct {
-	doing, did string       // such as enqueueing, jobs enqueued
-	read, sent atomic.Int64 // of the whole; what is counted for people
+// A Progress shows how far a command is: a bar on a terminal, elsewhere a line every few seconds.
+type Progress struct {
+	// Read is how much of the whole is done, and Sent what is counted for people. Any goroutine may add to them.
+	Read, Sent atomic.Int64
+
+	doing, did string // such as enqueueing, jobs enqueued
 
 	mu   sync.Mutex // for whole lines
 	out  io.Writer
@@ -30,10 +32,11 @@ const (
 	barInterval  = 100 * time.Millisecond
 )
 
-// newProgress begins to show. The size of the whole is -1 when it isn't known.
-func newProgress(out io.Writer, size int64, doing, did string) *progressShow {
-	p := &progressShow{doing: doing, did: did, out: out, done: make(chan struct{})}
-	if isTerminal(out) {
+// NewProgress begins to show, until [Progress.Stop]. What is done has a name, such as enqueueing, and so has what is
+// counted, such as jobs enqueued. The size of the whole is -1 when it isn't known.
+func NewProgress(out io.Writer, size int64, doing, did string) *Progress {
+	p := &Progress{doing: doing, did: did, out: out, done: make(chan struct{})}
+	if IsTerminal(out) {
 		p.over.Go(p.bars(size))
 	} else {
 		p.over.Go(p.plain)
@@ -41,15 +44,15 @@ func newProgress(out io.Writer, size int64, doing, did string) *progressShow {
 	return p
 }
 
-func (p *progressShow) plain() {
+func (p *Progress) plain() {
 	tick := time.NewTicker(lineInterval)
 	defer tick.Stop()
 	last := int64(0)
 	for {
 		select {
 		case <-tick.C:
-			sent := p.sent.Load()
-			p.say(fmt.Sprintf("%s %s, %s a second", thousands(int(sent)), p.did, thousands(int(float64(sent-last)/lineInterval.Seconds()))))
+			sent := p.Sent.Load()
+			p.Say(fmt.Sprintf("%s %s, %s a second", Thousands(int(sent)), p.did, Thousands(int(float64(sent-last)/lineInterval.Seconds()))))
 			last = sent
 		case <-p.done:
 			return
@@ -57,11 +60,11 @@ func (p *progressShow) plain() {
 	}
 }
 
-// bars returns what draws the bar, once it is set up: from then on say goes through it.
-func (p *progressShow) bars(size int64) func() {
+// bars returns what draws the bar, once it is set up: from then on Say goes through it.
+func (p *Progress) bars(size int64) func() {
 	unit, _, _ := strings.Cut(p.did, " ")
 	tracker := &progress.Tracker{Message: p.doing, Total: max(size, 0), AutoStopDisabled: true, Units: progress.Units{
-		Formatter: func(int64) string { return thousands(int(p.sent.Load())) + " " + unit },
+		Formatter: func(int64) string { return Thousands(int(p.Sent.Load())) + " " + unit },
 	}}
 	p.bar = progress.NewWriter()
 	p.bar.SetOutputWriter(p.out)
@@ -72,7 +75,7 @@ func (p *progressShow) bars(size int64) func() {
 	p.bar.Style().Visibility.TrackerOverall = false
 	p.bar.AppendTracker(tracker)
 	return func() {
-		end := draw(p.bar)
+		end := Draw(p.bar)
 		tick := time.NewTicker(barInterval)
 		defer tick.Stop()
 		for running := true; running; {
@@ -81,7 +84,7 @@ func (p *progressShow) bars(size int64) func() {
 			case <-p.done:
 				running = false
 			}
-			tracker.SetValue(p.read.Load())
+			tracker.SetValue(p.Read.Load())
 		}
 		if p.well {
 			tracker.MarkAsDone()
@@ -92,8 +95,8 @@ func (p *progressShow) bars(size int64) func() {
 	}
 }
 
-// draw has a writer draw on a goroutine of its own, and returns what ends that after one more picture.
-func draw(w progress.Writer) (end func()) {
+// Draw has a writer draw on a goroutine of its own, and returns what ends that after one more picture.
+func Draw(w progress.Writer) (end func()) {
 	drawn := make(chan struct{})
 	go func() {
 		defer close(drawn)
@@ -113,8 +116,8 @@ func draw(w progress.Writer) (end func()) {
 	}
 }
 
-// say prints a line among the progress. It may be called after stop.
-func (p *progressShow) say(line string) {
+// Say prints a line among the progress. It may be called after [Progress.Stop].
+func (p *Progress) Say(line string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.bar != nil {
@@ -124,8 +127,8 @@ func (p *progressShow) say(line string) {
 	_, _ = fmt.Fprintln(p.out, "invoicer:", line) // nobody is left to tell
 }
 
-// stop ends the showing, and shows whether all went well. A second call does nothing.
-func (p *progressShow) stop(well bool) {
+// Stop ends the showing, and shows whether all went well. A second call does nothing.
+func (p *Progress) Stop(well bool) {
 	p.once.Do(func() {
 		p.well = well
 		close(p.done)
@@ -134,6 +137,11 @@ func (p *progressShow) stop(well bool) {
 		defer p.mu.Unlock()
 		p.bar = nil
 	})
+}
+
+// Counting returns a reader of the source that adds to Read what it reads.
+func (p *Progress) Counting(source io.Reader) io.Reader {
+	return &countingReader{source, &p.Read}
 }
 
 // A countingReader counts what is read.

@@ -1,4 +1,4 @@
-package main
+package term
 
 import (
 	"fmt"
@@ -11,11 +11,11 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 )
 
-// writeTable writes rows as a table on a terminal, and elsewhere as columns that are aligned with blanks. What could do
+// WriteTable writes rows as a table on a terminal, and elsewhere as columns that are aligned with blanks. What could do
 // something to a terminal is taken out of the cells.
-func writeTable(out io.Writer, header []string, rows [][]string) {
-	rows = printable(rows)
-	if isTerminal(out) {
+func WriteTable(out io.Writer, header []string, rows [][]string) {
+	rows = Printable(rows)
+	if IsTerminal(out) {
 		t := table.NewWriter()
 		t.SetStyle(table.StyleRounded)
 		t.Style().Format.Header = text.FormatDefault
@@ -51,7 +51,8 @@ func tableRow(cells []string) table.Row {
 	return row
 }
 
-func printable(rows [][]string) [][]string {
+// Printable returns the rows without what could do something to a terminal.
+func Printable(rows [][]string) [][]string {
 	clean := make([][]string, len(rows))
 	for i, row := range rows {
 		for _, cell := range row {

@@ -1,10 +1,12 @@
-package main
+package term_test
 
 import (
 	"io"
 	"testing"
 
 	"github.com/jedib0t/go-pretty/v6/progress"
+
+	"invoicer/internal/term"
 )
 
 // What has hardly begun to be drawn ends as well.
@@ -13,6 +15,6 @@ func TestDrawingEnds(t *testing.T) {
 	for range 100 {
 		w := progress.NewWriter()
 		w.SetOutputWriter(io.Discard)
-		draw(w)()
+		term.Draw(w)()
 	}
 }

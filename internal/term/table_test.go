@@ -1,14 +1,16 @@
-package main
+package term_test
 
 import (
 	"strings"
 	"testing"
+
+	"invoicer/internal/term"
 )
 
 func TestTablesInAPipe(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
-	writeTable(&out, []string{"name", "", "reason"}, [][]string{
+	term.WriteTable(&out, []string{"name", "", "reason"}, [][]string{
 		{"Zoë", "1", "two\nlines"},
 		{"a longer one", "23", "\x1b[2Jgone"},
 		{"", "4", ""},
