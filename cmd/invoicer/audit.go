@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"invoicer/config"
+	"invoicer/internal/await"
 	"invoicer/internal/term"
 	"invoicer/invoice/postgres/audit"
 	"invoicer/migrations"
@@ -73,8 +74,8 @@ func runAudit(cmd *cobra.Command, cfg *config.Config, wait time.Duration, limit 
 	}
 	defer store.Close()
 	server := "postgres at " + cfg.Database.Addr()
-	p := patience{wait, func(message string) { cmd.PrintErrln("invoicer:", message) }}
-	if err := p.waitFor(ctx, server, store.Ping); err != nil {
+	p := await.Patience{AtMost: wait, Tell: func(message string) { cmd.PrintErrln("invoicer:", message) }}
+	if err := p.Answer(ctx, server, store.Ping); err != nil {
 		return nil, err
 	}
 	migrator, err := migrations.New(string(cfg.Database.URL), cfg.Database.Schema)
@@ -85,7 +86,7 @@ func runAudit(cmd *cobra.Command, cfg *config.Config, wait time.Duration, limit 
 	if err := migrator.Check(ctx); errors.As(err, &missing) {
 		return nil, err
 	} else if err != nil {
-		return nil, briefly(server+": ", err)
+		return nil, await.Briefly(server+": ", err)
 	}
 	progress := newAuditProgress(cmd)
 	defer progress.clear()
@@ -97,7 +98,7 @@ func runAudit(cmd *cobra.Command, cfg *config.Config, wait time.Duration, limit 
 	case errors.As(err, &newer):
 		return nil, newer
 	case err != nil:
-		return nil, briefly("audit of "+server+": ", err)
+		return nil, await.Briefly("audit of "+server+": ", err)
 	}
 	return report, nil
 }

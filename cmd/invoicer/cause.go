@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/redis/go-redis/v9"
 
+	"invoicer/internal/await"
 	"invoicer/invoice"
 	"invoicer/invoice/postgres"
 	"invoicer/worker"
@@ -60,20 +61,20 @@ func (a serverNames) cause(err error) cause {
 		return c
 	case errors.As(err, &pg):
 		c := ofSQLState(pg.Code)
-		c.server, c.text = a.postgres, oneLine(err)
+		c.server, c.text = a.postgres, await.OneLine(err)
 		if advice := adviceFor(pg.Code); advice != "" {
 			c.text += ": " + advice
 		}
 		return c
 	}
-	c := cause{server: a.redis, code: other, text: oneLine(err)}
+	c := cause{server: a.redis, code: other, text: await.OneLine(err)}
 	unavailable := errors.Is(err, invoice.ErrUnavailable)
 	switch word := refusalIn(err); {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		c.code, c.text = slow, "no answer in the time that a job has"
 	case !unavailable && word != "":
 		c = ofRefusal(word)
-		c.server, c.text = a.redis, fromWord(oneLine(err), word)
+		c.server, c.text = a.redis, fromWord(await.OneLine(err), word)
 	case unavailable, errors.As(err, &connect), tellsOfConnection(err):
 		c.code = away
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"invoicer/config"
+	"invoicer/internal/await"
 	"invoicer/internal/sample"
 	"invoicer/invoice"
 	"invoicer/invoice/postgres/audit"
@@ -139,12 +140,12 @@ func (d *demo) prepare(ctx context.Context, cfg *config.Config, log *slog.Logger
 		return err
 	}
 	defer store.Close()
-	if err := waitFor(ctx, log, "postgres at "+cfg.Database.Addr(), store.Ping); err != nil {
+	if err := await.Answer(ctx, log, "postgres at "+cfg.Database.Addr(), store.Ping); err != nil {
 		return err
 	}
 	holds, err := store.Reports.Holdings(ctx)
 	if err != nil {
-		return briefly("", err)
+		return await.Briefly("", err)
 	}
 	if held := holdings(holds); len(held) > 0 && !d.force {
 		return fmt.Errorf("schema %q is somebody's: %s already, and the demo's invoices could never be deleted again: give it a schema of its own (INVOICER_DATABASE_SCHEMA=invoicer_demo invoicer demo), or use --force",
@@ -156,11 +157,11 @@ func (d *demo) prepare(ctx context.Context, cfg *config.Config, log *slog.Logger
 	}
 	defer rdb.Close()
 	server := "redis at " + cfg.Redis.Addr()
-	if err := waitFor(ctx, log, server, func(ctx context.Context) error { return rdb.Ping(ctx).Err() }); err != nil {
+	if err := await.Answer(ctx, log, server, func(ctx context.Context) error { return rdb.Ping(ctx).Err() }); err != nil {
 		return err
 	}
 	fit := worker.NewProbe(rdb, worker.ProbeOptions{Queues: []string{demoQueue}, Prefix: "invoicer:" + demoQueue + ":"})
-	if unfit := new(worker.UnfitError); errors.As(try(ctx, fit.Check), &unfit) {
+	if unfit := new(worker.UnfitError); errors.As(await.Try(ctx, fit.Check), &unfit) {
 		return fmt.Errorf("%s: %w", server, unfit)
 	}
 	migrator, err := migrations.New(string(cfg.Database.URL), cfg.Database.Schema)

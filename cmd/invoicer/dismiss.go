@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"invoicer/internal/await"
 	"invoicer/invoice"
 	"invoicer/invoice/postgres"
 )
@@ -47,7 +48,7 @@ replayed any more, nor done when somebody runs its task in the queue; 'invoicer 
 		if err != nil {
 			return err
 		}
-		store, err := openStore(cmd.Context(), cfg, patience{wait, func(message string) { cmd.PrintErrln("invoicer:", message) }})
+		store, err := openStore(cmd.Context(), cfg, await.Patience{AtMost: wait, Tell: func(message string) { cmd.PrintErrln("invoicer:", message) }})
 		if err != nil {
 			return err
 		}

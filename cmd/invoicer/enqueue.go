@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"invoicer/config"
+	"invoicer/internal/await"
 	"invoicer/internal/term"
 	"invoicer/invoice"
 	"invoicer/migrations"
@@ -144,7 +145,7 @@ func (r *enqueueRun) run(cmd *cobra.Command, cfg *config.Config) (err error) {
 		progress.Say(fmt.Sprintf("no worker of this configuration takes jobs from the queue %s (worker.queues: %s): they will wait there",
 			r.queue, strings.Join(slices.Sorted(maps.Keys(cfg.Worker.Queues)), ", ")))
 	}
-	s.patience, s.progress = patience{r.wait, progress.Say}, progress
+	s.patience, s.progress = await.Patience{AtMost: r.wait, Tell: progress.Say}, progress
 	begun := time.Now()
 	sendErr := s.run(ctx, progress.Counting(input), r.fromLine)
 	progress.Stop(sendErr == nil)

@@ -9,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"invoicer/config"
+	"invoicer/internal/await"
 	"invoicer/invoice"
 	"invoicer/worker/queue"
 )
@@ -27,7 +28,7 @@ func refuseForeignQueue(ctx context.Context, rdb redis.UniversalClient, name str
 	}
 	mine, err := nonces(ctx) // after Redis: it must know what the owner's database knew then
 	if err != nil {
-		warn(fmt.Sprintf("queue %s belongs to %s; whether that is this configuration's own can't be found out: %s", name, standing.Owner, oneLine(err)))
+		warn(fmt.Sprintf("queue %s belongs to %s; whether that is this configuration's own can't be found out: %s", name, standing.Owner, await.OneLine(err)))
 		return nil
 	}
 	return standing.Refuse(mine)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"invoicer/internal/await"
 	"invoicer/internal/term"
 	"invoicer/invoice"
 )
@@ -24,7 +25,7 @@ type sender struct {
 	server   string // for messages
 	producer string // for jobs that name none; "" leaves them as they are
 	copies   int
-	patience patience
+	patience await.Patience
 	progress *term.Progress
 
 	lines, bad int // so far
@@ -56,7 +57,7 @@ const stopGrace = time.Second
 // then is awaited for a moment.
 func (s *sender) run(ctx context.Context, input io.Reader, fromLine int) error {
 	s.open, s.passed = make(map[int]int), fromLine-1
-	if err := s.patience.waitFor(ctx, s.server, s.ping); err != nil {
+	if err := s.patience.Answer(ctx, s.server, s.ping); err != nil {
 		return s.because(err)
 	}
 	running, fail := context.WithCancelCause(ctx)
@@ -220,13 +221,13 @@ func (s *sender) send(commands, running context.Context, p parcel) error {
 	if running.Err() != nil {
 		return nil
 	}
-	if err := try(commands, deliver); err != nil {
+	if err := await.Try(commands, deliver); err != nil {
 		s.outage.Lock()
 		defer s.outage.Unlock()
 		if running.Err() != nil {
 			return nil
 		}
-		if err := s.patience.waitFor(running, s.server, deliver); err != nil {
+		if err := s.patience.Answer(running, s.server, deliver); err != nil {
 			return err
 		}
 	}

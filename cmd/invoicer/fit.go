@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"invoicer/internal/await"
 	"invoicer/invoice/postgres"
 	"invoicer/worker"
 )
@@ -91,12 +92,12 @@ func (p *databaseProbe) try(ctx context.Context) error {
 // awaitFit returns once jobs could be worked on, and waits as long for that as for servers that don't answer. What doesn't
 // heal by waiting it returns at once.
 func (w *workplace) awaitFit(ctx context.Context) error {
-	limit := time.Now().Add(defaultPatience)
+	limit := time.Now().Add(await.DefaultPatience)
 	probes := w.probes()
 	for told := false; ; told = true {
 		var lasting, passing []error
 		for _, p := range probes {
-			if err := try(ctx, p.try); err != nil {
+			if err := await.Try(ctx, p.try); err != nil {
 				c := p.cause(w.serverNames(), err)
 				if err = fmt.Errorf("%s: %s", c.server, c.text); c.lasting {
 					lasting = append(lasting, err)
@@ -113,10 +114,10 @@ func (w *workplace) awaitFit(ctx context.Context) error {
 		case len(passing) == 0:
 			return nil
 		case time.Now().After(limit):
-			return fmt.Errorf("no job can be worked on (waited for %s): %w", defaultPatience, errors.Join(passing...))
+			return fmt.Errorf("no job can be worked on (waited for %s): %w", await.DefaultPatience, errors.Join(passing...))
 		case !told:
 			for _, err := range passing {
-				w.log.WarnContext(ctx, fmt.Sprintf("waiting up to %s until jobs can be worked on: %s", defaultPatience, err))
+				w.log.WarnContext(ctx, fmt.Sprintf("waiting up to %s until jobs can be worked on: %s", await.DefaultPatience, err))
 			}
 		}
 		select {
@@ -128,7 +129,7 @@ func (w *workplace) awaitFit(ctx context.Context) error {
 
 // refuseWithoutRights is for before anything else is read: it would say less clearly what is missing.
 func (w *workplace) refuseWithoutRights(ctx context.Context) error {
-	err := try(ctx, w.store.Probe)
+	err := await.Try(ctx, w.store.Probe)
 	var unfit *postgres.UnfitError
 	if errors.As(err, &unfit) && unfit.Code == insufficientPrivilege {
 		return fmt.Errorf("%s: %w", w.serverNames().postgres, err)

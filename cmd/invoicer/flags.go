@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"invoicer/internal/await"
 )
 
 // oneArg is the Args of a command that takes one argument.
@@ -20,7 +22,7 @@ func oneArg(what string) cobra.PositionalArgs {
 	}
 }
 
-// addWaitFlag adds --wait, for a [patience].
+// addWaitFlag adds --wait, for a [await.Patience].
 func addWaitFlag(cmd *cobra.Command, wait *time.Duration) {
-	cmd.Flags().DurationVar(wait, "wait", defaultPatience, "how long to wait for a server that doesn't answer")
+	cmd.Flags().DurationVar(wait, "wait", await.DefaultPatience, "how long to wait for a server that doesn't answer")
 }

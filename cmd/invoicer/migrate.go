@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"invoicer/config"
+	"invoicer/internal/await"
 	"invoicer/internal/term"
 	"invoicer/migrations"
 )
@@ -49,8 +50,8 @@ func (a app) migrateStep(use, short string, do migrateFunc) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		p := patience{wait, func(message string) { cmd.PrintErrln("invoicer:", message) }}
-		if err := p.waitFor(cmd.Context(), "postgres at "+cfg.Database.Addr(), pingDatabase(cfg.Database)); err != nil {
+		p := await.Patience{AtMost: wait, Tell: func(message string) { cmd.PrintErrln("invoicer:", message) }}
+		if err := p.Answer(cmd.Context(), "postgres at "+cfg.Database.Addr(), pingDatabase(cfg.Database)); err != nil {
 			return err
 		}
 		return do(cmd, m, cfg)

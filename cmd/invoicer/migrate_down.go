@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"invoicer/config"
+	"invoicer/internal/await"
 	"invoicer/internal/term"
 	"invoicer/invoice/postgres"
 	"invoicer/migrations"
@@ -53,7 +54,7 @@ func mayTakeBack(cmd *cobra.Command, cfg *config.Config, migration string) error
 	defer store.Close()
 	holds, err := store.Reports.Holdings(cmd.Context())
 	if err != nil {
-		return briefly("", err)
+		return await.Briefly("", err)
 	}
 	reasons := append(holdings(holds), livingWorkers(cmd.Context(), cfg, holds)...)
 	if len(reasons) == 0 {
@@ -116,7 +117,7 @@ func consumers(ctx context.Context, cfg *config.Config, queues []string) []*asyn
 		return nil
 	}
 	defer rdb.Close()
-	if try(ctx, func(ctx context.Context) error { return rdb.Ping(ctx).Err() }) != nil {
+	if await.Try(ctx, func(ctx context.Context) error { return rdb.Ping(ctx).Err() }) != nil {
 		return nil
 	}
 	servers, err := asynq.NewInspectorFromRedisClient(rdb).Servers()

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"invoicer/config"
+	"invoicer/internal/await"
 	"invoicer/internal/term"
 	"invoicer/invoice/postgres"
 )
@@ -62,7 +63,7 @@ func prune(cmd *cobra.Command, cfg *config.Config, wait time.Duration, dryRun bo
 	defer progress.Stop(false)
 	ctx, stop := untilSignal(cmd.Context(), func() { progress.Say("stopping") })
 	defer stop()
-	store, err := openStore(ctx, cfg, patience{wait, progress.Say})
+	store, err := openStore(ctx, cfg, await.Patience{AtMost: wait, Tell: progress.Say})
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"invoicer/config"
+	"invoicer/internal/await"
 	"invoicer/internal/term"
 	"invoicer/invoice"
 	"invoicer/invoice/postgres"
@@ -81,9 +82,9 @@ func openRedis(cmd *cobra.Command, cfg *config.Config, wait time.Duration) (redi
 	if err != nil {
 		return nil, err
 	}
-	p := patience{wait, func(message string) { cmd.PrintErrln("invoicer:", message) }}
+	p := await.Patience{AtMost: wait, Tell: func(message string) { cmd.PrintErrln("invoicer:", message) }}
 	ping := func(ctx context.Context) error { return rdb.Ping(ctx).Err() }
-	if err := p.waitFor(cmd.Context(), "redis at "+cfg.Redis.Addr(), ping); err != nil {
+	if err := p.Answer(cmd.Context(), "redis at "+cfg.Redis.Addr(), ping); err != nil {
 		return nil, errors.Join(err, rdb.Close())
 	}
 	return rdb, nil
@@ -143,7 +144,7 @@ func tellQueues(cmd *cobra.Command, list []queueListed) error {
 
 // askDatabase writes a new nonce to the configured database and returns what it knows.
 func askDatabase(cmd *cobra.Command, cfg *config.Config, wait time.Duration) (*takerDatabase, error) {
-	store, err := openStore(cmd.Context(), cfg, patience{wait, func(message string) { cmd.PrintErrln("invoicer:", message) }})
+	store, err := openStore(cmd.Context(), cfg, await.Patience{AtMost: wait, Tell: func(message string) { cmd.PrintErrln("invoicer:", message) }})
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"invoicer/config"
+	"invoicer/internal/await"
 	"invoicer/invoice"
 	"invoicer/invoice/postgres"
 	"invoicer/worker/ledger"
@@ -228,7 +229,7 @@ func (r *replayRun) run(cmd *cobra.Command, cfg *config.Config) error {
 	defer out.stop(false)
 	ctx, stop := untilSignal(cmd.Context(), func() { out.say("stopping") })
 	defer stop()
-	store, err := openStore(ctx, cfg, patience{r.wait, out.say})
+	store, err := openStore(ctx, cfg, await.Patience{AtMost: r.wait, Tell: out.say})
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"invoicer/internal/await"
 	"invoicer/internal/term"
 )
 
@@ -34,7 +35,7 @@ next replay, or else how the job stands now.`,
 		if err != nil {
 			return err
 		}
-		store, err := openStore(cmd.Context(), cfg, patience{wait, func(message string) { cmd.PrintErrln("invoicer:", message) }})
+		store, err := openStore(cmd.Context(), cfg, await.Patience{AtMost: wait, Tell: func(message string) { cmd.PrintErrln("invoicer:", message) }})
 		if err != nil {
 			return err
 		}

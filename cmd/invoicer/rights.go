@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/spf13/cobra"
 
+	"invoicer/internal/await"
 	"invoicer/invoice/postgres"
 )
 
@@ -80,7 +81,7 @@ func (a app) explainRights(cmd *cobra.Command, refused error) error {
 	}
 	defer store.Close()
 	var lacking postgres.Lacking
-	err = try(context.WithoutCancel(cmd.Context()), func(ctx context.Context) (err error) {
+	err = await.Try(context.WithoutCancel(cmd.Context()), func(ctx context.Context) (err error) {
 		lacking, err = store.Lacking(ctx, needs(cmd))
 		return err
 	})

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"invoicer/config"
+	"invoicer/internal/await"
 	"invoicer/internal/term"
 	"invoicer/invoice"
 	"invoicer/invoice/postgres"
@@ -63,7 +64,7 @@ With --job it shows one job instead, also one whose payload names no transaction
 		if err != nil {
 			return err
 		}
-		store, err := openStore(cmd.Context(), cfg, patience{wait, func(message string) { cmd.PrintErrln("invoicer:", message) }})
+		store, err := openStore(cmd.Context(), cfg, await.Patience{AtMost: wait, Tell: func(message string) { cmd.PrintErrln("invoicer:", message) }})
 		if err != nil {
 			return err
 		}
@@ -85,12 +86,12 @@ func checkJobID(cmd *cobra.Command, id string) error {
 }
 
 // openStore returns a store whose database answers.
-func openStore(ctx context.Context, cfg *config.Config, p patience) (*postgres.DB, error) {
+func openStore(ctx context.Context, cfg *config.Config, p await.Patience) (*postgres.DB, error) {
 	store, err := newStore(cfg)
 	if err != nil {
 		return nil, err
 	}
-	if err := p.waitFor(ctx, "postgres at "+cfg.Database.Addr(), store.Ping); err != nil {
+	if err := p.Answer(ctx, "postgres at "+cfg.Database.Addr(), store.Ping); err != nil {
 		_ = store.Close() // nothing was done
 		return nil, err
 	}
@@ -150,7 +151,7 @@ func withoutTables(schema string, err error) error {
 	if errors.As(err, &pg) && pg.Code == "42P01" {
 		return fmt.Errorf("schema %q is not migrated: run `invoicer migrate up`", schema)
 	}
-	return briefly("", err)
+	return await.Briefly("", err)
 }
 
 // writeReport leaves out what says something about the customer, and what only machines compare.

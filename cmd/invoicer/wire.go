@@ -15,6 +15,7 @@ import (
 
 	"invoicer/config"
 	"invoicer/internal/autopipeline"
+	"invoicer/internal/await"
 	"invoicer/internal/lifecycle"
 	"invoicer/invoice"
 	"invoicer/invoice/postgres"
@@ -131,7 +132,7 @@ func openWorkplace(ctx context.Context, cfg *config.Config, queues int, log *slo
 	w.shared = autopipeline.New(w.redis)
 	w.generator = invoice.NewGenerator(w.store.Invoices, numbering)
 
-	if err := waitFor(ctx, log, "postgres at "+cfg.Database.Addr(), w.store.Ping); err != nil {
+	if err := await.Answer(ctx, log, "postgres at "+cfg.Database.Addr(), w.store.Ping); err != nil {
 		return nil, err
 	}
 	if err := w.refuseWithoutRights(ctx); err != nil {
@@ -144,7 +145,7 @@ func openWorkplace(ctx context.Context, cfg *config.Config, queues int, log *slo
 	if err := migrator.Check(ctx); err != nil {
 		return nil, err
 	}
-	if err := waitFor(ctx, log, "redis at "+cfg.Redis.Addr(), func(ctx context.Context) error { return w.redis.Ping(ctx).Err() }); err != nil {
+	if err := await.Answer(ctx, log, "redis at "+cfg.Redis.Addr(), func(ctx context.Context) error { return w.redis.Ping(ctx).Err() }); err != nil {
 		return nil, err
 	}
 	if w.databaseID, err = w.store.DatabaseID(ctx); err != nil {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"net"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -57,3 +59,5 @@ func TestOutageOfRedisIsAskedAboutSeldom(t *testing.T) {
 		}
 	})
 }
+
+var errRefused = &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"invoicer/internal/await"
 	"invoicer/internal/sandbox/sandboxtest"
 )
 
@@ -221,7 +222,7 @@ func TestWorkerRefusesServersThatAreNotFit(t *testing.T) {
 		}
 		begun := time.Now()
 		code, _, stderr := s.run(t, "", "worker")
-		if code != 1 || !strings.Contains(stderr, "redis at") || time.Since(begun) > defaultPatience {
+		if code != 1 || !strings.Contains(stderr, "redis at") || time.Since(begun) > await.DefaultPatience {
 			t.Errorf("exit code %d after %s, %s", code, time.Since(begun), stderr)
 		}
 	})

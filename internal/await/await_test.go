@@ -1,4 +1,4 @@
-package main
+package await
 
 import (
 	"context"
@@ -63,8 +63,8 @@ func TestWaitingFor(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				begun := time.Now()
 				var told []string
-				p := patience{30 * time.Second, func(message string) { told = append(told, message) }}
-				err := p.waitFor(t.Context(), "redis at h:1", func(context.Context) error {
+				p := Patience{30 * time.Second, func(message string) { told = append(told, message) }}
+				err := p.Answer(t.Context(), "redis at h:1", func(context.Context) error {
 					if time.Since(begun) >= test.answersAfter {
 						return nil
 					}
@@ -89,8 +89,8 @@ func TestWaitingBoundsEachTry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		begun := time.Now()
-		p := patience{time.Second, func(string) {}}
-		err := p.waitFor(t.Context(), "x", func(ctx context.Context) error {
+		p := Patience{time.Second, func(string) {}}
+		err := p.Answer(t.Context(), "x", func(ctx context.Context) error {
 			<-ctx.Done()
 			return ctx.Err()
 		})
@@ -105,12 +105,13 @@ func TestWaitingBoundsEachTry(t *testing.T) {
 
 func TestWaitingEndsWithTheContext(t *testing.T) {
 	t.Parallel()
+	errSignal := errors.New("ended by a signal")
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(3*time.Second, func() { cancel(errSignal) })
 		begun := time.Now()
-		p := patience{time.Hour, func(string) {}}
-		err := p.waitFor(ctx, "x", func(context.Context) error { return errRefused })
+		p := Patience{time.Hour, func(string) {}}
+		err := p.Answer(ctx, "x", func(context.Context) error { return errRefused })
 		if !errors.Is(err, errSignal) {
 			t.Errorf("error %v, want the context's cause", err)
 		}

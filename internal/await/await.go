@@ -1,4 +1,5 @@
-package main
+// Package await waits for servers that don't answer yet, and says in one line why they don't.
+package await
 
 import (
 	"context"
@@ -20,48 +21,48 @@ import (
 )
 
 const (
-	// defaultPatience is how long a command waits for a server that doesn't answer.
-	defaultPatience = 30 * time.Second
+	// DefaultPatience is how long a command waits for a server that doesn't answer.
+	DefaultPatience = 30 * time.Second
 	// attemptTimeout bounds each try: a server that hangs is no better than one that refuses.
 	attemptTimeout = 5 * time.Second
 )
 
-// waitFor calls the probe of a server until it succeeds, for half a minute at most. It logs once that it waits. Errors
+// Answer calls the probe of a server until it succeeds, for half a minute at most. It logs once that it waits. Errors
 // that waiting doesn't help against come back at once.
-func waitFor(ctx context.Context, log *slog.Logger, what string, probe func(context.Context) error) error {
-	p := patience{atMost: defaultPatience, tell: func(message string) { log.WarnContext(ctx, message) }}
-	return p.waitFor(ctx, what, probe)
+func Answer(ctx context.Context, log *slog.Logger, what string, probe func(context.Context) error) error {
+	p := Patience{AtMost: DefaultPatience, Tell: func(message string) { log.WarnContext(ctx, message) }}
+	return p.Answer(ctx, what, probe)
 }
 
-// A patience is how waiting is done.
-type patience struct {
-	atMost time.Duration
-	tell   func(message string) // that it waits, and that this was worth it
+// A Patience is how waiting is done.
+type Patience struct {
+	AtMost time.Duration
+	Tell   func(message string) // is called when it waits, and when this was worth it
 }
 
-// waitFor is the function of the same name. Its error is one line, names what was waited for, and holds no secret as
+// Answer is as the function of the same name. Its error is one line, names what was waited for, and holds no secret as
 // long as what doesn't.
-func (p patience) waitFor(ctx context.Context, what string, probe func(context.Context) error) error {
+func (p Patience) Answer(ctx context.Context, what string, probe func(context.Context) error) error {
 	begun := time.Now()
-	limit, cancel := context.WithTimeout(ctx, p.atMost)
+	limit, cancel := context.WithTimeout(ctx, p.AtMost)
 	defer cancel()
 	told := false
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
-		err := try(ctx, probe)
+		err := Try(ctx, probe)
 		switch {
 		case err == nil:
 			if told {
-				p.tell(fmt.Sprintf("%s answers after %s", what, time.Since(begun).Round(100*time.Millisecond)))
+				p.Tell(fmt.Sprintf("%s answers after %s", what, time.Since(begun).Round(100*time.Millisecond)))
 			}
 			return nil
 		case ctx.Err() != nil:
 			return fmt.Errorf("stopped while waiting for %s: %w", what, context.Cause(ctx))
 		case isLasting(err):
-			return briefly(what+": ", err)
+			return Briefly(what+": ", err)
 		case limit.Err() != nil:
-			return fmt.Errorf("%s does not answer (waited for %s): %s", what, p.atMost, oneLine(err))
+			return fmt.Errorf("%s does not answer (waited for %s): %s", what, p.AtMost, OneLine(err))
 		case !told:
-			p.tell(fmt.Sprintf("waiting up to %s for %s: %s", p.atMost, what, oneLine(err)))
+			p.Tell(fmt.Sprintf("waiting up to %s for %s: %s", p.AtMost, what, OneLine(err)))
 			told = true
 		}
 		next := time.NewTimer(pause/2 + rand.N(pause/2)) //nolint:gosec // jitter needs no secrecy
@@ -73,7 +74,8 @@ func (p patience) waitFor(ctx context.Context, what string, probe func(context.C
 	}
 }
 
-func try(ctx context.Context, probe func(context.Context) error) error {
+// Try calls a probe once, and gives it five seconds.
+func Try(ctx context.Context, probe func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
 	return probe(ctx)
@@ -107,14 +109,14 @@ type briefError struct {
 func (e *briefError) Error() string { return e.line }
 func (e *briefError) Unwrap() error { return e.cause }
 
-// briefly returns an error that says what oneLine does, after the prefix.
-func briefly(prefix string, err error) error {
-	return &briefError{line: prefix + oneLine(err), cause: err}
+// Briefly returns an error that says what OneLine does, after the prefix.
+func Briefly(prefix string, err error) error {
+	return &briefError{line: prefix + OneLine(err), cause: err}
 }
 
-// oneLine keeps of an error what a person needs beside the server's name, which drivers repeat, some more than once and on
+// OneLine keeps of an error what a person needs beside the server's name, which drivers repeat, some more than once and on
 // several lines.
-func oneLine(err error) string {
+func OneLine(err error) string {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
 		return postgres.Advise(pg)
