@@ -13,6 +13,7 @@ import (
 
 	"invoicer/config"
 	"invoicer/internal/await"
+	"invoicer/internal/importer"
 	"invoicer/internal/sample"
 	"invoicer/invoice"
 	"invoicer/invoice/postgres/audit"
@@ -193,7 +194,7 @@ func (d *demo) load(stdin io.Reader) ([]demoJob, error) {
 		defer file.Close()
 		in = file
 	}
-	err := eachLine(in, func(number int, line []byte) error {
+	err := importer.EachLine(in, func(number int, line []byte) error {
 		job, err := invoice.Decode(line)
 		if err != nil {
 			return fmt.Errorf("%s line %d: %w", d.input, number, err)

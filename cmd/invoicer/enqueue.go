@@ -15,6 +15,7 @@ import (
 
 	"invoicer/config"
 	"invoicer/internal/await"
+	"invoicer/internal/importer"
 	"invoicer/internal/term"
 	"invoicer/invoice"
 	"invoicer/migrations"
@@ -126,7 +127,7 @@ func (r *enqueueRun) run(cmd *cobra.Command, cfg *config.Config) (err error) {
 	}
 	defer input.Close()
 	quietRedis(newLogger(cfg.Log, cmd.ErrOrStderr()))
-	s := &sender{producer: r.producer, copies: r.copies}
+	s := &importer.Sender{Producer: r.producer, Copies: r.copies}
 	connect := r.toRedis
 	if r.durable {
 		connect = r.toPostgres
@@ -145,20 +146,23 @@ func (r *enqueueRun) run(cmd *cobra.Command, cfg *config.Config) (err error) {
 		progress.Say(fmt.Sprintf("no worker of this configuration takes jobs from the queue %s (worker.queues: %s): they will wait there",
 			r.queue, strings.Join(slices.Sorted(maps.Keys(cfg.Worker.Queues)), ", ")))
 	}
-	s.patience, s.progress = await.Patience{AtMost: r.wait, Tell: progress.Say}, progress
+	s.Patience, s.Progress = await.Patience{AtMost: r.wait, Tell: progress.Say}, progress
 	begun := time.Now()
-	sendErr := s.run(ctx, progress.Counting(input), r.fromLine)
+	sendErr := s.Run(ctx, progress.Counting(input), r.fromLine)
 	progress.Stop(sendErr == nil)
-	if errors.As(sendErr, new(exitError)) {
-		return sendErr
+	if past := new(importer.PastEndError); errors.As(sendErr, &past) {
+		return usageErrorf("--from-line %d: the input ends with line %d", past.From, past.Last)
+	}
+	if errors.Is(sendErr, errSignal) {
+		sendErr = errors.New("stopped by a signal")
 	}
 	return r.tell(cmd, s, time.Since(begun), sendErr)
 }
 
 // toRedis lets the sender put jobs straight into their queue.
-func (r *enqueueRun) toRedis(cfg *config.Config, s *sender) (disconnect func(), err error) {
+func (r *enqueueRun) toRedis(cfg *config.Config, s *importer.Sender) (disconnect func(), err error) {
 	sized := *cfg
-	sized.Worker.Concurrency = enqueuedAtOnce // it decides how many connections there are
+	sized.Worker.Concurrency = importer.AtOnce // it decides how many connections there are
 	rdb, err := newRedis(&sized, 0)
 	if err != nil {
 		return nil, err
@@ -167,25 +171,28 @@ func (r *enqueueRun) toRedis(cfg *config.Config, s *sender) (disconnect func(), 
 	if err != nil {
 		return nil, errors.Join(err, rdb.Close())
 	}
-	s.server = "redis at " + cfg.Redis.Addr()
+	s.Server = "redis at " + cfg.Redis.Addr()
 	refuse := once(func(ctx context.Context) error {
-		return refuseForeignQueue(ctx, rdb, r.queue, askOnce(&sized), s.progress.Say)
+		return refuseForeignQueue(ctx, rdb, r.queue, askOnce(&sized), s.Progress.Say)
 	})
-	s.ping = func(ctx context.Context) error {
+	s.Ping = func(ctx context.Context) error {
 		if err := rdb.Ping(ctx).Err(); err != nil {
 			return err
 		}
 		return refuse(ctx)
 	}
-	s.deliver = func(ctx context.Context, _ string, payload []byte) error {
+	s.Deliver = func(ctx context.Context, _ string, payload []byte) error {
 		_, err := jobs.EnqueuePayload(ctx, payload)
 		return err
 	}
 	return func() { _ = rdb.Close() }, nil // every answer is in
 }
 
+// acceptedAtOnce is how many connections to Postgres the jobs on their way share.
+const acceptedAtOnce = 16
+
 // toPostgres lets the sender have jobs accepted.
-func (r *enqueueRun) toPostgres(cfg *config.Config, s *sender) (disconnect func(), err error) {
+func (r *enqueueRun) toPostgres(cfg *config.Config, s *importer.Sender) (disconnect func(), err error) {
 	sized := *cfg
 	sized.Worker.Concurrency = acceptedAtOnce
 	store, err := newStore(&sized)
@@ -200,7 +207,7 @@ func (r *enqueueRun) toPostgres(cfg *config.Config, s *sender) (disconnect func(
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
-	s.server = "postgres at " + cfg.Database.Addr()
+	s.Server = "postgres at " + cfg.Database.Addr()
 	refuse := once(func(ctx context.Context) error {
 		err := refuseForeignQueue(ctx, rdb, r.queue, store.Nonces, func(string) {})
 		if !errors.As(err, new(*queue.TakenError)) {
@@ -208,7 +215,7 @@ func (r *enqueueRun) toPostgres(cfg *config.Config, s *sender) (disconnect func(
 		}
 		return err
 	})
-	s.ping = func(ctx context.Context) error {
+	s.Ping = func(ctx context.Context) error {
 		if err := store.Ping(ctx); err != nil {
 			return err
 		}
@@ -217,7 +224,7 @@ func (r *enqueueRun) toPostgres(cfg *config.Config, s *sender) (disconnect func(
 		}
 		return refuse(ctx)
 	}
-	s.deliver = func(ctx context.Context, jobID string, payload []byte) error {
+	s.Deliver = func(ctx context.Context, jobID string, payload []byte) error {
 		return store.Ledger.Accept(ctx, jobID, r.queue, payload)
 	}
 	return func() { _ = errors.Join(store.Close(), rdb.Close()) }, nil // as above
@@ -259,32 +266,32 @@ type enqueueSummary struct {
 	Resume   *int    `json:"resume_from_line"` // null when the input's end was reached
 }
 
-func (r *enqueueRun) tell(cmd *cobra.Command, s *sender, took time.Duration, sendErr error) error {
+func (r *enqueueRun) tell(cmd *cobra.Command, s *importer.Sender, took time.Duration, sendErr error) error {
 	sum := enqueueSummary{
-		Lines: s.lines, Enqueued: s.confirmed.Load(), Bad: s.bad, Copies: r.copies, Queue: r.queue, Durable: r.durable, Seconds: took.Seconds(),
+		Lines: s.Lines, Enqueued: s.Confirmed(), Bad: s.Bad, Copies: r.copies, Queue: r.queue, Durable: r.durable, Seconds: took.Seconds(),
 	}
 	var problems []error
 	if sendErr != nil {
-		resume := s.resume()
+		resume := s.Resume()
 		sum.Resume = &resume
 		problems = append(problems, sendErr)
 	}
-	if sendErr != nil && s.lines > 0 {
+	if sendErr != nil && s.Lines > 0 {
 		problems = append(problems, fmt.Errorf(
 			"every good line before line %d is enqueued: go on with --from-line %[1]d; that is safe, what is enqueued twice is invoiced once",
 			*sum.Resume))
 	}
-	if s.bad > 0 {
+	if s.Bad > 0 {
 		problems = append(problems, fmt.Errorf("%s bad %s left out; correct and enqueue them",
-			term.Thousands(s.bad), plural(s.bad, "line was", "lines were")))
+			term.Thousands(s.Bad), plural(s.Bad, "line was", "lines were")))
 	}
 	if wantsJSON(cmd) {
 		if err := printJSON(cmd, sum); err != nil {
 			return err
 		}
-	} else if sendErr == nil || s.lines > 0 {
+	} else if sendErr == nil || s.Lines > 0 {
 		_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s %s of %s %s enqueued into %s in %.1f s, %s a second\n",
-			term.Thousands(int(sum.Enqueued)), plural(int(sum.Enqueued), "job", "jobs"), term.Thousands(s.lines), plural(s.lines, "line", "lines"),
+			term.Thousands(int(sum.Enqueued)), plural(int(sum.Enqueued), "job", "jobs"), term.Thousands(s.Lines), plural(s.Lines, "line", "lines"),
 			r.queue, took.Seconds(), term.Thousands(int(float64(sum.Enqueued)/max(took.Seconds(), 0.001))))
 		if err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"invoicer/internal/importer"
 	"invoicer/internal/term"
 	"invoicer/invoice"
 	"invoicer/worker/ledger"
@@ -86,7 +87,7 @@ func forecastText(r ledger.Replayed) string {
 	case invoice.Conflict:
 		return fmt.Sprintf("conflict with %s: %s", f.Invoice.Number, strings.Join(f.Differs, ", "))
 	case invoice.Invalid:
-		return "still invalid: " + list(r.Problems)
+		return "still invalid: " + importer.Problems(r.Problems)
 	default:
 		return "would create"
 	}

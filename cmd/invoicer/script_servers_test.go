@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/rand"
 	"errors"
+	"io"
 	"os"
 	"slices"
 	"strconv"
@@ -89,8 +92,11 @@ func zipFile(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: zip FILE ZIPPED")
 	}
-	t, _ := ts.Value(scriptTest{}).(testing.TB)
-	ts.Check(os.WriteFile(ts.MkAbs(args[1]), zipped(t, ts.ReadFile(args[0])), 0o600))
+	var zipped bytes.Buffer
+	z := gzip.NewWriter(&zipped)
+	_, err := io.WriteString(z, ts.ReadFile(args[0]))
+	ts.Check(errors.Join(err, z.Close()))
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), zipped.Bytes(), 0o600))
 }
 
 func newQueue() string { return "q-" + strings.ToLower(rand.Text()) }

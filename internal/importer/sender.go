@@ -1,4 +1,6 @@
-package main
+// Package importer reads jobs from JSON Lines and sends them to a server, several at the same time, so that sending can be
+// taken up again at a line after whatever ended it.
+package importer
 
 import (
 	"context"
@@ -17,19 +19,28 @@ import (
 	"invoicer/invoice"
 )
 
-// A sender delivers the jobs of an input to a server, several at the same time, and knows at any time which lines are not
+// A Sender delivers the jobs of an input to a server, several at the same time, and knows at any time which lines are not
 // known to have arrived.
-type sender struct {
-	deliver  func(ctx context.Context, jobID string, payload []byte) error // safe to call again, with the same id
-	ping     func(context.Context) error
-	server   string // for messages
-	producer string // for jobs that name none; "" leaves them as they are
-	copies   int
-	patience await.Patience
-	progress *term.Progress
+type Sender struct {
+	// Deliver sends one job. It is called again with the same id, where it isn't known whether the job has arrived.
+	Deliver func(ctx context.Context, jobID string, payload []byte) error
+	// Ping asks whether the server answers.
+	Ping func(context.Context) error
+	// Server is its name, for messages.
+	Server string
+	// Producer is for jobs that name none. Default: they go on naming none.
+	Producer string
+	// Copies is how often each job is sent.
+	Copies int
+	// Patience is how to wait for a server that doesn't answer.
+	Patience await.Patience
+	// Progress counts what has arrived, and shows which lines are bad.
+	Progress *term.Progress
 
-	lines, bad int // so far
-	confirmed  atomic.Int64
+	// Lines is how many lines there were, and Bad how many of them are no jobs. Both are for after Run.
+	Lines, Bad int
+
+	confirmed atomic.Int64
 
 	mu     sync.Mutex
 	open   map[int]int // by line: copies that aren't confirmed
@@ -38,27 +49,31 @@ type sender struct {
 	outage sync.Mutex // is held by the one who waits for the server's return
 }
 
+// A PastEndError says that the input ends before the line from which it was to be sent.
+type PastEndError struct{ From, Last int }
+
+func (e *PastEndError) Error() string {
+	return fmt.Sprintf("there is no line %d: the input ends with line %d", e.From, e.Last)
+}
+
 // A parcel is one copy of a line.
 type parcel struct {
 	line    int
 	payload []byte
 }
 
-// enqueuedAtOnce is how many jobs are on their way at the same time. More don't go faster.
-const enqueuedAtOnce = 32
-
-// acceptedAtOnce is how many connections to Postgres they share.
-const acceptedAtOnce = 16
+// AtOnce is how many jobs are on their way at the same time. More don't go faster.
+const AtOnce = 32
 
 // stopGrace is how long commands under way may go on when everything stops, so that their answers are known.
 const stopGrace = time.Second
 
-// run sends everything from the given line on. Its error says why it ended before the input's end; what is under way
-// then is awaited for a moment.
-func (s *sender) run(ctx context.Context, input io.Reader, fromLine int) error {
+// Run sends everything from the given line on. Its error says why it ended before the input's end; what is under way
+// then is awaited for a moment. It is the cause of ctx if that ended it, and a [*PastEndError] if there is no such line.
+func (s *Sender) Run(ctx context.Context, input io.Reader, fromLine int) error {
 	s.open, s.passed = make(map[int]int), fromLine-1
-	if err := s.patience.Answer(ctx, s.server, s.ping); err != nil {
-		return s.because(err)
+	if err := s.Patience.Answer(ctx, s.Server, s.Ping); err != nil {
+		return err
 	}
 	running, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
@@ -68,7 +83,7 @@ func (s *sender) run(ctx context.Context, input io.Reader, fromLine int) error {
 
 	parcels := make(chan parcel)
 	var senders sync.WaitGroup
-	for range enqueuedAtOnce {
+	for range AtOnce {
 		senders.Go(func() {
 			for p := range parcels {
 				if err := s.send(commands, running, p); err != nil {
@@ -83,20 +98,13 @@ func (s *sender) run(ctx context.Context, input io.Reader, fromLine int) error {
 	if cause := context.Cause(running); cause != nil {
 		err = cause
 	}
-	return s.because(err)
-}
-
-func (s *sender) because(err error) error {
-	if errors.Is(err, errSignal) {
-		return errors.New("stopped by a signal")
-	}
 	return err
 }
 
 // dispatch reads and checks the lines and hands their copies to the senders. Reading has a goroutine of its own: a pipe
 // that is silent must not keep anybody from stopping. So nobody waits for that goroutine: it ends with the next line, or
 // with the process.
-func (s *sender) dispatch(ctx context.Context, input io.Reader, fromLine int, parcels chan<- parcel) error {
+func (s *Sender) dispatch(ctx context.Context, input io.Reader, fromLine int, parcels chan<- parcel) error {
 	lines, ended := make(chan inputLine), make(chan error, 1)
 	reader := lineReader{source: input}
 	go func() {
@@ -127,7 +135,7 @@ func (s *sender) dispatch(ctx context.Context, input io.Reader, fromLine int, pa
 				return err
 			}
 			if last := reader.number; fromLine > last+1 {
-				return usageErrorf("--from-line %d: the input ends with line %d", fromLine, last)
+				return &PastEndError{From: fromLine, Last: last}
 			}
 			return nil
 		case <-ctx.Done():
@@ -136,19 +144,19 @@ func (s *sender) dispatch(ctx context.Context, input io.Reader, fromLine int, pa
 	}
 }
 
-func (s *sender) dispatchLine(ctx context.Context, line inputLine, parcels chan<- parcel) error {
-	s.lines++
+func (s *Sender) dispatchLine(ctx context.Context, line inputLine, parcels chan<- parcel) error {
+	s.Lines++
 	payload, problem := s.check(line)
 	if problem != "" {
-		s.bad++
-		s.progress.Say(fmt.Sprintf("line %d: %s", line.number, problem))
+		s.Bad++
+		s.Progress.Say(fmt.Sprintf("line %d: %s", line.number, problem))
 		s.pass(line.number)
 		return nil
 	}
 	s.mu.Lock()
-	s.open[line.number] = s.copies
+	s.open[line.number] = s.Copies
 	s.mu.Unlock()
-	for range s.copies {
+	for range s.Copies {
 		select {
 		case parcels <- parcel{line.number, payload}:
 		case <-ctx.Done():
@@ -159,21 +167,21 @@ func (s *sender) dispatchLine(ctx context.Context, line inputLine, parcels chan<
 	return nil
 }
 
-func (s *sender) pass(line int) {
+func (s *Sender) pass(line int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.passed = line
 }
 
 // check returns what to send for a line: its own bytes, unless a producer is added. The problem is "" if there is none.
-func (s *sender) check(line inputLine) (payload []byte, problem string) {
+func (s *Sender) check(line inputLine) (payload []byte, problem string) {
 	if line.size > len(line.text) {
 		return nil, fmt.Sprintf("payload has %s bytes and must not have more than %s", term.Thousands(line.size), term.Thousands(invoice.MaxPayload))
 	}
 	job, err := invoice.Decode(line.text)
 	payload = line.text
-	if err == nil && s.producer != "" && job.Producer == "" {
-		job.Producer = s.producer
+	if err == nil && s.Producer != "" && job.Producer == "" {
+		job.Producer = s.Producer
 		payload, err = job.Encode()
 	}
 	var invalid *invoice.InvalidError
@@ -182,7 +190,7 @@ func (s *sender) check(line inputLine) (payload []byte, problem string) {
 	case err == nil:
 		return payload, ""
 	case errors.As(err, &invalid):
-		return nil, list(invalid.Problems)
+		return nil, Problems(invalid.Problems)
 	case errors.As(err, &newer):
 		return nil, fmt.Sprintf("version %d is newer than this program knows, which is %d", newer.Version, invoice.TaskVersion)
 	default:
@@ -190,8 +198,8 @@ func (s *sender) check(line inputLine) (payload []byte, problem string) {
 	}
 }
 
-// list names every field, up to a number that a person still reads.
-func list(problems []invoice.Problem) string {
+// Problems names every field, up to a number that a person still reads.
+func Problems(problems []invoice.Problem) string {
 	const atMost = 20
 	var parts []string
 	for _, p := range problems[:min(len(problems), atMost)] {
@@ -205,15 +213,15 @@ func list(problems []invoice.Problem) string {
 
 // send delivers one copy. Where it returns an error, everything should end; where the others end already, it may return
 // nil without having delivered: the line stays open.
-func (s *sender) send(commands, running context.Context, p parcel) error {
+func (s *Sender) send(commands, running context.Context, p parcel) error {
 	jobID := uuid.Must(uuid.NewV7()).String()
 	deliver := func(ctx context.Context) error {
-		err := s.deliver(ctx, jobID, p.payload)
+		err := s.Deliver(ctx, jobID, p.payload)
 		if err == nil {
 			return nil
 		}
 		// The queue's library makes text of what the server said; the server's own words say whether waiting helps.
-		if pingErr := s.ping(ctx); pingErr != nil {
+		if pingErr := s.Ping(ctx); pingErr != nil {
 			return pingErr
 		}
 		return err
@@ -227,7 +235,7 @@ func (s *sender) send(commands, running context.Context, p parcel) error {
 		if running.Err() != nil {
 			return nil
 		}
-		if err := s.patience.Answer(running, s.server, deliver); err != nil {
+		if err := s.Patience.Answer(running, s.Server, deliver); err != nil {
 			return err
 		}
 	}
@@ -235,8 +243,11 @@ func (s *sender) send(commands, running context.Context, p parcel) error {
 	return nil
 }
 
-func (s *sender) confirm(line int) {
-	s.progress.Sent.Store(s.confirmed.Add(1))
+// Confirmed is how many copies are known to have arrived.
+func (s *Sender) Confirmed() int64 { return s.confirmed.Load() }
+
+func (s *Sender) confirm(line int) {
+	s.Progress.Sent.Store(s.confirmed.Add(1))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.open[line]--; s.open[line] == 0 {
@@ -244,8 +255,8 @@ func (s *sender) confirm(line int) {
 	}
 }
 
-// resume returns the first line of which not every copy is known to have arrived.
-func (s *sender) resume() int {
+// Resume returns the first line of which not every copy is known to have arrived.
+func (s *Sender) Resume() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	first := s.passed + 1

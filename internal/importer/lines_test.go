@@ -1,4 +1,4 @@
-package main
+package importer
 
 import (
 	"bytes"
@@ -55,7 +55,7 @@ func TestEachLine(t *testing.T) {
 				"at once": strings.NewReader(test.input), "byte by byte": iotest.OneByteReader(strings.NewReader(test.input)),
 			} {
 				var got []string
-				err := eachLine(in, func(number int, line []byte) error {
+				err := EachLine(in, func(number int, line []byte) error {
 					got = append(got, fmt.Sprintf("%d %s", number, line))
 					return nil
 				})
@@ -130,7 +130,7 @@ func TestInputThatCannotBeRead(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			lines := 0
-			err := eachLine(test.in, func(_ int, line []byte) error {
+			err := EachLine(test.in, func(_ int, line []byte) error {
 				if string(line) == "half" {
 					t.Error("half a line was taken for one")
 				}

@@ -1,4 +1,4 @@
-package main
+package importer
 
 import (
 	"bufio"
@@ -98,8 +98,8 @@ func (r *lineReader) read() (inputLine, error) {
 	}
 }
 
-// eachLine calls do for every line that isn't blank, until one returns an error.
-func eachLine(in io.Reader, do func(number int, line []byte) error) error {
+// EachLine calls do for every line that isn't blank, until one returns an error.
+func EachLine(in io.Reader, do func(number int, line []byte) error) error {
 	lines := lineReader{source: in}
 	for {
 		line, err := lines.next()
