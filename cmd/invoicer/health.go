@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"invoicer/internal/lifecycle"
+	"invoicer/web"
 	"invoicer/worker"
 	"invoicer/worker/ledger"
 )
@@ -191,7 +192,7 @@ func (h *health) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	status, body := http.StatusOK, "ready"
 	if obstacles := h.obstacles(); len(obstacles) > 0 {
 		status, body = http.StatusServiceUnavailable, "not ready"
-		if isLocal(r) {
+		if web.IsLocal(r) {
 			body = strings.Join(obstacles, "\n")
 		}
 	}

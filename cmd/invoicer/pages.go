@@ -16,6 +16,7 @@ import (
 
 	"invoicer/config"
 	"invoicer/internal/lifecycle"
+	"invoicer/web"
 )
 
 // monitorPath is where asynqmon is shown.
@@ -47,13 +48,13 @@ func openPages(ctx context.Context, cfg *config.Config, h *health, m *metrics) (
 	if err != nil {
 		return nil, fmt.Errorf("http.addr %s can't be used (%w): give another one, or an empty one to have no pages", cfg.HTTP.Addr, errors.Unwrap(err))
 	}
-	bounded := newVisitors(listener, roomForVisitors(cfg))
+	bounded := web.NewVisitors(listener, roomForVisitors(cfg))
 	p := &pages{listener: bounded, monitor: asynqmon.New(asynqmon.Options{RootPath: monitorPath, RedisConnOpt: monitorRedis{cfg}}), log: h.log}
 	p.server = &http.Server{
-		Handler:           bounded.counted(guarded(p.routes(cfg, h, m))),
+		Handler:           bounded.Counted(web.Guarded(p.routes(cfg, h, m))),
 		ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout, WriteTimeout: answerTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes:               16 << 10,
-		ConnContext:                  bounded.remember,
+		ConnContext:                  bounded.Remember,
 		DisableGeneralOptionsHandler: true, // it answers without the headers that all have
 		ErrorLog:                     slog.NewLogLogger(h.log.Handler(), slog.LevelDebug),
 	}
@@ -67,14 +68,14 @@ func (p *pages) routes(cfg *config.Config, h *health, m *metrics) http.Handler {
 	mux.HandleFunc("GET /healthz", alive)
 	mux.Handle("GET /readyz", h)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
-	mux.Handle(monitorPath+"/", localOnly(p.monitor))
+	mux.Handle(monitorPath+"/", web.LocalOnly(p.monitor))
 	if cfg.HTTP.Pprof == "on" {
 		profiles := http.NewServeMux()
 		profiles.HandleFunc("/debug/pprof/", pprof.Index)
 		profiles.HandleFunc("/debug/pprof/profile", pprof.Profile)
 		profiles.HandleFunc("/debug/pprof/trace", pprof.Trace)
 		profiles.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-		mux.Handle("/debug/pprof/", localOnly(withoutReadDeadline(profiles)))
+		mux.Handle("/debug/pprof/", web.LocalOnly(withoutReadDeadline(profiles)))
 	}
 	mux.Handle("GET /{$}", http.RedirectHandler(monitorPath+"/", http.StatusFound))
 	return mux
@@ -94,10 +95,10 @@ func roomForVisitors(cfg *config.Config) int {
 	const fewest, files = 8, 64
 	limit := descriptors()
 	if limit == 0 {
-		return mostVisitors
+		return web.MostVisitors
 	}
 	work := cfg.Worker.Concurrency + connectionsBeside + len(cfg.Worker.Queues) + mostDatabaseConnections + monitorConnections + files
-	return max(fewest, min((limit-work)/2, mostVisitors))
+	return max(fewest, min((limit-work)/2, web.MostVisitors))
 }
 
 // url is where the pages are, for people.

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"invoicer/web"
 )
 
 // ask opens a connection to a worker's pages, and sends something.
@@ -94,32 +96,6 @@ func TestVisitorsAreNotWaitedForWithoutEnd(t *testing.T) {
 	}
 }
 
-func TestVisitorThatHasBeenSilentLongestGoesFirst(t *testing.T) {
-	t.Parallel()
-	l := newVisitors(nil, 3)
-	v := make([]*visitor, 6)
-	for i := range v {
-		v[i] = &visitor{of: l}
-	}
-	admit := func(i int, want *visitor) {
-		t.Helper()
-		if got := l.admit(v[i]); got != want {
-			t.Errorf("visitor %d: another one goes than should", i)
-		}
-	}
-	admit(0, nil)
-	admit(1, nil)
-	admit(2, nil)
-	l.asks(v[0], 1) // it is being answered
-	admit(3, v[1])
-	l.asks(v[2], 1)
-	l.asks(v[2], -1) // it was answered, just now
-	admit(4, v[3])
-	l.asks(v[2], 1)
-	l.asks(v[4], 1)
-	admit(5, v[0]) // all are being answered, that one for longest
-}
-
 // A profile takes longer than a request may.
 func TestProfileOfLongerThanARequestMayTake(t *testing.T) {
 	t.Parallel()
@@ -145,9 +121,9 @@ func serveGuarded(t *testing.T, address string) (url string) {
 	}
 	h := &health{outages: newOutages(nil, time.Minute, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "outage"}, []string{"server", "cause"})), probes: []probe{{}}}
 	mux.Handle("GET /readyz", h) // it is starting
-	mux.Handle("/monitor/", localOnly(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "fine") })))
-	bounded := newVisitors(listener, 16)
-	server := &http.Server{Handler: bounded.counted(guarded(mux)), ConnContext: bounded.remember, ReadHeaderTimeout: time.Minute, DisableGeneralOptionsHandler: true}
+	mux.Handle("/monitor/", web.LocalOnly(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "fine") })))
+	bounded := web.NewVisitors(listener, 16)
+	server := &http.Server{Handler: bounded.Counted(web.Guarded(mux)), ConnContext: bounded.Remember, ReadHeaderTimeout: time.Minute, DisableGeneralOptionsHandler: true}
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
@@ -274,9 +250,9 @@ func TestEveryAnswerHasTheGuardsHeaders(t *testing.T) {
 		if response.Header.Get("X-Content-Type-Options") != "nosniff" || response.Header.Get("Referrer-Policy") != "no-referrer" || response.Header.Get("X-Frame-Options") != "DENY" {
 			t.Errorf("%.60q: %v", request, response.Header)
 		}
-		for name := range guardHeaders() {
+		for name := range web.GuardHeaders() {
 			value := response.Header.Get(name)
-			if standard := guardHeaders().Get(name); value != standard && (name != "Content-Security-Policy" || !strings.Contains(value, "frame-ancestors 'none'")) || len(response.Header.Values(name)) != 1 {
+			if standard := web.GuardHeaders().Get(name); value != standard && (name != "Content-Security-Policy" || !strings.Contains(value, "frame-ancestors 'none'")) || len(response.Header.Values(name)) != 1 {
 				t.Errorf("%.60q: %s is %q", request, name, response.Header.Values(name))
 			}
 		}

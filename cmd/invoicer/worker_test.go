@@ -148,18 +148,6 @@ func TestProfilesAreOffUnlessAskedFor(t *testing.T) {
 	}
 }
 
-func TestMonitorIsForLoopback(t *testing.T) {
-	t.Parallel()
-	for address, want := range map[string]bool{
-		"127.0.0.1:8080": true, "[::1]:8080": true, "localhost:8080": true, "localhost": true,
-		"10.1.2.3:8080": false, "evil.example": false, "": false, "localhost.evil.example:80": false,
-	} {
-		if got := isLoopback(address); got != want {
-			t.Errorf("%q: %v", address, got)
-		}
-	}
-}
-
 func TestWorkerOutlivesRedis(t *testing.T) {
 	t.Parallel()
 	server := sandboxtest.PrivateRedis(t)

@@ -5,13 +5,13 @@ func ofListener() []mutant {
 	return []mutant{
 		{
 			name: "any number of visitors is let in", promise: recovers, hazard: slowVisitors,
-			changes: []change{{"cmd/invoicer/visitors.go", "if len(l.open) >= l.most {", "if len(l.open) < 0 {"}},
+			changes: []change{{"web/visitors.go", "if len(l.open) >= l.most {", "if len(l.open) < 0 {"}},
 			in:      program, tests: []string{"TestVisitorsTakeNoRoomFromEachOther/whose_bodies_never_end"},
 		},
 		{
 			name: "who asks is sent away before who is silent", promise: recovers, hazard: slowVisitors,
-			changes: []change{{"cmd/invoicer/visitors.go", "return v.last < other.last", "return v.last > other.last"}},
-			in:      program, tests: []string{"TestVisitorThatHasBeenSilentLongestGoesFirst"},
+			changes: []change{{"web/visitors.go", "return v.last < other.last", "return v.last > other.last"}},
+			in:      "./web", tests: []string{"TestVisitorThatHasBeenSilentLongestGoesFirst"},
 		},
 		{
 			name: "a body may take for ever", promise: recovers, hazard: slowVisitors,
@@ -20,27 +20,27 @@ func ofListener() []mutant {
 		},
 		{
 			name: "who came through a proxy is local", promise: discreet, hazard: rebinding,
-			changes: []change{{"cmd/invoicer/guard.go", " && !isForwarded(r.Header)", ""}},
+			changes: []change{{"web/guard.go", " && !isForwarded(r.Header)", ""}},
 			in:      program, tests: []string{"TestWhoIsShownWhat"},
 		},
 		{
 			name: "a loopback address answers to any name", promise: discreet, hazard: rebinding,
-			changes: []change{{"cmd/invoicer/guard.go", "if !isHealth(r.URL.Path) && onLoopback(r) && !isLoopback(r.Host) {", "if !isHealth(r.URL.Path) && onLoopback(r) && r.Host == \"\" {"}},
+			changes: []change{{"web/guard.go", "if !isHealth(r.URL.Path) && onLoopback(r) && !isLoopback(r.Host) {", "if !isHealth(r.URL.Path) && onLoopback(r) && r.Host == \"\" {"}},
 			in:      program, tests: []string{"TestWhoIsShownWhat"},
 		},
 		{
 			name: "everybody is told what is in the way", promise: discreet, hazard: rebinding,
-			changes: []change{{"cmd/invoicer/health.go", "if isLocal(r) {", "if r != nil {"}},
+			changes: []change{{"cmd/invoicer/health.go", "if web.IsLocal(r) {", "if web.IsLocal(r) || r != nil {"}},
 			in:      program, tests: []string{"TestWhoIsShownWhat"},
 		},
 		{
 			name: "answers may be sniffed", promise: discreet, hazard: rebinding,
-			changes: []change{{"cmd/invoicer/guard.go", "\t\t\"X-Content-Type-Options\":       {\"nosniff\"},\n", ""}},
+			changes: []change{{"web/guard.go", "\t\t\"X-Content-Type-Options\":       {\"nosniff\"},\n", ""}},
 			in:      program, tests: []string{"TestEveryAnswerHasTheGuardsHeaders"},
 		},
 		{
 			name: "what net/http answers by itself goes unguarded", promise: discreet, hazard: rebinding,
-			changes: []change{{"cmd/invoicer/visitors.go", "if !bytes.HasPrefix(p, []byte(\"HTTP/1.1 \")) {", "if len(p) > 0 {"}},
+			changes: []change{{"web/visitors.go", "if !bytes.HasPrefix(p, []byte(\"HTTP/1.1 \")) {", "if len(p) > 0 {"}},
 			in:      program, tests: []string{"TestEveryAnswerHasTheGuardsHeaders"},
 		},
 	}

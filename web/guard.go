@@ -1,4 +1,6 @@
-package main
+// Package web is what stands before the pages of a process: a listener that no visitor can exhaust, and a guard that lets
+// nobody read from elsewhere what is for those on the same machine.
+package web
 
 import (
 	"net"
@@ -9,8 +11,8 @@ import (
 // mostBody bounds what a request may bring along: asynqmon's longest list of tasks has less.
 const mostBody = 1 << 20
 
-// guardHeaders are on every answer. What is shown here is for who asked, now, and for no other page.
-func guardHeaders() http.Header {
+// GuardHeaders are on every answer. What is shown here is for who asked, now, and for no other page.
+func GuardHeaders() http.Header {
 	return http.Header{
 		"Cache-Control":                {"no-store"},
 		"Content-Security-Policy":      {"default-src 'none'; frame-ancestors 'none'"},
@@ -22,11 +24,11 @@ func guardHeaders() http.Header {
 	}
 }
 
-// guarded is in front of every page. On a loopback address all but health is answered under a loopback name only: a page
+// Guarded is in front of every page. On a loopback address all but health is answered under a loopback name only: a page
 // of somebody else's, whose name was made to lead here, could read it otherwise.
-func guarded(next http.Handler) http.Handler {
+func Guarded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		for name, values := range guardHeaders() {
+		for name, values := range GuardHeaders() {
 			w.Header()[name] = values
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, mostBody)
@@ -42,12 +44,12 @@ func isHealth(path string) bool {
 	return path == "/livez" || path == "/healthz" || path == "/readyz"
 }
 
-// localOnly shows asynqmon, and profiles, which know no users and no rights, only to who is on this machine (or forwards a
+// LocalOnly shows asynqmon, and profiles, which know no users and no rights, only to who is on this machine (or forwards a
 // port to it), and only from its own pages: anybody else's page that a browser here has open must neither read nor press.
-func localOnly(next http.Handler) http.Handler {
+func LocalOnly(next http.Handler) http.Handler {
 	sameOrigin := http.NewCrossOriginProtection().Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !isLocal(r) {
+		if !IsLocal(r) {
 			http.Error(w, "this is shown on loopback only: forward a port, or put a proxy with authentication beside it", http.StatusForbidden)
 			return
 		}
@@ -57,8 +59,8 @@ func localOnly(next http.Handler) http.Handler {
 	})
 }
 
-// isLocal tells whether who asks is on this machine, as far as that can be seen.
-func isLocal(r *http.Request) bool {
+// IsLocal tells whether who asks is on this machine, as far as that can be seen.
+func IsLocal(r *http.Request) bool {
 	return onLoopback(r) && isLoopback(r.RemoteAddr) && isLoopback(r.Host) && !isForwarded(r.Header)
 }
 

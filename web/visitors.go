@@ -1,4 +1,4 @@
-package main
+package web
 
 import (
 	"bytes"
@@ -8,13 +8,13 @@ import (
 	"sync"
 )
 
-// mostVisitors is how many connections the pages have at once, at most.
-const mostVisitors = 256
+// MostVisitors is how many connections the pages have at once, at most.
+const MostVisitors = 256
 
-// visitors is the listener of the pages. It accepts everybody and keeps a bounded number of connections: when there are
+// Visitors is the listener of the pages. It accepts everybody and keeps a bounded number of connections: when there are
 // too many, the one is closed that has been longest without a complete request. So whoever asks quickly is answered,
 // however many others hold connections open without asking, and the process keeps its descriptors for its work.
-type visitors struct {
+type Visitors struct {
 	net.Listener
 	most int
 
@@ -26,17 +26,20 @@ type visitors struct {
 // A visitor is one connection to the pages.
 type visitor struct {
 	net.Conn
-	of *visitors
+	of *Visitors
 
 	asking int    // requests that are being answered
 	last   uint64 // the turn at which it was accepted, or asked, or was answered
 }
 
-func newVisitors(l net.Listener, most int) *visitors {
-	return &visitors{Listener: l, most: most, open: make(map[*visitor]struct{})}
+// NewVisitors returns a listener in front of l, with as many connections at most. Its handler has to be [Visitors.Counted],
+// and its connections [Visitors.Remember]ed.
+func NewVisitors(l net.Listener, most int) *Visitors {
+	return &Visitors{Listener: l, most: most, open: make(map[*visitor]struct{})}
 }
 
-func (l *visitors) Accept() (net.Conn, error) {
+// Accept implements [net.Listener].
+func (l *Visitors) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
@@ -49,7 +52,7 @@ func (l *visitors) Accept() (net.Conn, error) {
 }
 
 // admit returns the visitor that has to go, or nil while there is room.
-func (l *visitors) admit(v *visitor) (crowded *visitor) {
+func (l *Visitors) admit(v *visitor) (crowded *visitor) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.open) >= l.most {
@@ -104,7 +107,7 @@ func (v *visitor) Write(p []byte) (int, error) {
 	var answer bytes.Buffer
 	answer.Write(status)
 	answer.WriteString("\r\n")
-	_ = guardHeaders().Write(&answer) // into memory
+	_ = GuardHeaders().Write(&answer) // into memory
 	answer.Write(rest)
 	if _, err := v.Conn.Write(answer.Bytes()); err != nil {
 		return 0, err
@@ -115,13 +118,13 @@ func (v *visitor) Write(p []byte) (int, error) {
 // visitorKey is the key of a request's visitor in its context.
 type visitorKey struct{}
 
-// remember puts the visitor into the contexts of its requests.
-func (*visitors) remember(ctx context.Context, c net.Conn) context.Context {
+// Remember puts the visitor into the contexts of its requests.
+func (*Visitors) Remember(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, visitorKey{}, c)
 }
 
-// counted lets the listener know which visitors have asked.
-func (l *visitors) counted(next http.Handler) http.Handler {
+// Counted lets the listener know which visitors have asked.
+func (l *Visitors) Counted(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if v, ok := r.Context().Value(visitorKey{}).(*visitor); ok {
 			l.asks(v, 1)
@@ -131,7 +134,7 @@ func (l *visitors) counted(next http.Handler) http.Handler {
 	})
 }
 
-func (l *visitors) asks(v *visitor, by int) {
+func (l *Visitors) asks(v *visitor, by int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.turn++
