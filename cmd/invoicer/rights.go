@@ -37,7 +37,7 @@ func needs(cmd *cobra.Command) []postgres.Right {
 	case "audit":
 		on("SELECT", "goose_db_version", "invoices", "invoice_lines", "invoice_taxes", "invoice_series", "duplicate_attempts", "invoice_jobs", "ledger_queues")
 	case "replay":
-		on("SELECT", "invoices", "invoice_lines", "invoice_series")
+		on("SELECT", "invoices", "invoice_lines", "invoice_taxes", "invoice_series")
 		if dryRun {
 			on("SELECT", "invoice_jobs")
 		} else {

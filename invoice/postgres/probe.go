@@ -46,7 +46,7 @@ var needs = []struct{ kind, name, privileges string }{
 	{"table", "duplicate_attempts", "SELECT INSERT"},
 	{"table", "ledger_queues", "SELECT INSERT UPDATE"},
 	{"table", "queue_nonces", "SELECT UPDATE"},
-	{"function", "record_duplicates", "EXECUTE"},
+	{"function", "record_ends", "EXECUTE"},
 }
 
 // Probe finds out whether a worker could work: that the database takes writes, and that everything that the work needs is
