@@ -11,7 +11,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
-	"pgregory.net/rapid"
 
 	"invoicer/invoice"
 	"invoicer/invoice/invoicetest"
@@ -318,86 +317,6 @@ func TestDecodeIsCheap(t *testing.T) { //nolint:paralleltest // what other tests
 		allocated := (after.TotalAlloc - before.TotalAlloc) >> 20
 		if allocated > 100 {
 			t.Errorf("%s: %d MiB", name, allocated)
-		}
-	}
-}
-
-func FuzzDecode(f *testing.F) {
-	f.Add([]byte(fullJob))
-	f.Add([]byte(`{"version":2}`))
-	f.Add(invoicetest.Payload(f, "536365"))
-	for _, bad := range invoicetest.Bad() {
-		if len(bad.Payload) < 1<<14 {
-			f.Add(bad.Payload)
-		}
-	}
-	f.Fuzz(func(t *testing.T, payload []byte) {
-		job, err := invoice.Decode(payload)
-		var newer *invoice.VersionError
-		switch {
-		case err == nil:
-			checkRoundTrip(t, job)
-			return
-		case errors.As(err, &newer):
-			if newer.Version <= invoice.TaskVersion {
-				t.Errorf("version %d is not newer", newer.Version)
-			}
-		case len(problemFields(t, err)) == 0:
-			t.Error("error without a problem")
-		}
-		checkErrorText(t, err)
-		checkIdentity(t, job)
-	})
-}
-
-func checkRoundTrip(t interface {
-	Fatal(...any)
-	Fatalf(string, ...any)
-}, job *invoice.Job,
-) {
-	payload, err := job.Encode()
-	if err != nil {
-		// The one thing that may be lost on the way is the room for it: another spelling of the same job can be longer.
-		if fields := problemFields(t, err); slices.Equal(fields, []string{"payload"}) {
-			return
-		}
-		t.Fatalf("Encode: %v", err)
-	}
-	again, err := invoice.Decode(payload)
-	if err != nil {
-		t.Fatalf("Decode(%s): %v", payload, err)
-	}
-	if diff := cmp.Diff(job, again); diff != "" {
-		t.Fatal("want -, got +:", diff)
-	}
-	if job.Fingerprint() != again.Fingerprint() {
-		t.Fatal("the fingerprint changes")
-	}
-}
-
-func TestDecodeRoundTrip(t *testing.T) {
-	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		job := drawJob(t)
-		if _, err := job.Calculate(); err != nil {
-			t.Skip("amounts past int64")
-		}
-		checkRoundTrip(t, job)
-	})
-}
-
-func BenchmarkDecode(b *testing.B) {
-	payload := invoicetest.Payload(b, "536365", func(j *invoice.Job) {
-		for len(j.Lines) < 20 { // the mean of the real transactions
-			j.Lines = append(j.Lines, j.Lines...)
-		}
-		j.Lines = j.Lines[:20]
-	})
-	b.SetBytes(int64(len(payload)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := invoice.Decode(payload); err != nil {
-			b.Fatal(err)
 		}
 	}
 }
