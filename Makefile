@@ -28,7 +28,8 @@ help: ## list the targets
 .PHONY: demo
 # With -trimpath, as in build, what both need is compiled once.
 demo: servers build ## show on private servers what invoicer is for
-	@$(GO) run -trimpath ./internal/sandbox -- ./bin/invoicer demo $(DEMO_ARGS)
+	@$(GO) build -trimpath -o bin/sandbox ./internal/sandbox # go run would make a failure of Ctrl-C
+	@exec ./bin/sandbox -- ./bin/invoicer demo $(DEMO_ARGS)
 
 .PHONY: test
 test: deps ## run the tests on private servers, with the race detector
@@ -65,7 +66,8 @@ architecture: ## draw the packages and their imports into docs/architecture.md
 
 .PHONY: build
 build: ## compile bin/invoicer
-	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/invoicer ./cmd/invoicer
+	@echo 'compiling bin/invoicer; the first time this takes minutes, as what it needs is compiled too' >&2
+	@$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/invoicer ./cmd/invoicer
 
 .PHONY: deps
 deps: ## install redis-server, a Postgres server, PgBouncer and a C compiler, where missing; starts no service

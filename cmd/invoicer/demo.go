@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -108,7 +109,13 @@ func (a app) runDemo(cmd *cobra.Command, d *demo) error {
 	h := d.health(m)
 	var p *pages
 	if d.serve {
-		if p, err = openPages(ctx, cfg, h, m); err != nil {
+		p, err = openPages(ctx, cfg, h, m)
+		if errors.Is(err, syscall.EADDRINUSE) && cfg.HTTP.Addr == config.Default().HTTP.Addr { // nobody asked for this one
+			elsewhere := *cfg
+			elsewhere.HTTP.Addr = "127.0.0.1:0"
+			p, err = openPages(ctx, &elsewhere, h, m)
+		}
+		if err != nil {
 			return err
 		}
 		defer p.close()

@@ -1,7 +1,12 @@
 package main
 
 import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -79,4 +84,39 @@ func (s *site) applied(t *testing.T) (n int) {
 		}
 	}
 	return n
+}
+
+// Where the port is taken that nobody asked for, the pages of a demo are served on another one; and Ctrl-C is no failure.
+func TestDemoServesOnAFreePort(t *testing.T) {
+	t.Parallel()
+	const usual = "127.0.0.1:8080"
+	if taken, err := new(net.ListenConfig).Listen(t.Context(), "tcp", usual); err == nil { // else somebody else has it
+		defer taken.Close()
+	}
+	s := newSite(t, sandboxtest.Redis(t))
+	d := exec.Command("invoicer", "demo", "--serve", "--transactions", "20")
+	d.Env = s.with("INVOICER_HTTP_ADDR=" + usual).environ
+	dieWithParent(d)
+	stdout, err := d.StdoutPipe()
+	must(t, err)
+	must(t, d.Start())
+	t.Cleanup(func() { _ = d.Process.Kill() })
+	url := ""
+	for lines := bufio.NewScanner(stdout); url == "" && lines.Scan(); {
+		if _, after, ok := strings.Cut(lines.Text(), "health at "); ok {
+			url, _, _ = strings.Cut(after, ",")
+		}
+	}
+	if url == "" || strings.Contains(url, usual) {
+		t.Fatalf("health is at %q", url)
+	}
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	must(t, err)
+	answer, err := http.DefaultClient.Do(request)
+	must(t, err)
+	answer.Body.Close()
+	must(t, d.Process.Signal(os.Interrupt))
+	_, err = io.Copy(io.Discard, stdout)
+	must(t, err)
+	must(t, d.Wait())
 }
