@@ -2,18 +2,19 @@ package invoice
 
 import "fmt"
 
-// An AlteredError says that a queue's copy of a job differs from what the ledger has accepted. Nothing was decided about
-// the job: it has to be done as it was accepted.
+// An AlteredError says that the payload in the queue differs from the one that the ledger accepted. Nothing was
+// decided about the job: it has to be done with the accepted payload.
 type AlteredError struct {
 	JobID   string
-	Payload []byte // the accepted one
+	Payload []byte // as accepted
 }
 
 func (e *AlteredError) Error() string {
 	return fmt.Sprintf("the queue's copy of job %s differs from what was accepted", e.JobID)
 }
 
-// A DismissedError says that somebody has dismissed the job, which stays as it is until it is restored.
+// A DismissedError says that somebody has dismissed the job, and that nothing is done about the job until it is
+// restored.
 type DismissedError struct{ JobID string }
 
 func (e *DismissedError) Error() string {

@@ -1,10 +1,11 @@
 package invoice
 
-// MinorUnits returns how many decimals the amounts of an ISO 4217 currency have: 2 for most, 0 for JPY, 3 for BHD,
-// 4 for CLF. ok is false for everything that isn't a currency code in capitals, and for the codes that ISO 4217 gives no
-// minor unit (gold, testing and the like).
+// MinorUnits returns how many decimals the amounts of an ISO 4217 currency have: 2 for most, 0 for JPY, 3 for BHD, 4
+// for CLF. ok is false for anything that isn't a currency code in capitals, and for codes without a minor unit in ISO
+// 4217 (gold, testing and the like).
 //
-// Codes stay when they are withdrawn, as BGN and HRK were for the euro: what was sold in them may be invoiced later.
+// Withdrawn codes stay known, as BGN and HRK do after the euro replaced them: a sale in such a currency may be
+// invoiced later.
 func MinorUnits(currency string) (exponent int, ok bool) {
 	switch currency {
 	case

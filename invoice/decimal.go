@@ -5,15 +5,15 @@ import (
 	"strconv"
 )
 
-// A Decimal is an exact decimal number with up to six decimals, counted in millionths: 2.5 is 2_500_000. One that came
-// out of [ParseDecimal] is below 10¹² in size.
+// A Decimal is an exact decimal number with up to six decimals, counted in millionths: 2.5 is 2_500_000. The absolute
+// value of a Decimal that [ParseDecimal] returns is below 10¹².
 type Decimal int64
 
 const (
 	decimalPlaces = 6             // decimals that a Decimal can hold
 	decimalDigits = 12            // digits that may stand before the point
 	decimalUnit   = 1_000_000     // millionths in 1
-	decimalLimit  = decimalUnit * // every valid Decimal is smaller in size than this
+	decimalLimit  = decimalUnit * // the absolute value of every valid Decimal is below this
 		1_000_000_000_000
 )
 
@@ -23,9 +23,10 @@ var (
 	errDecimalSize      = errors.New("must be smaller than 1,000,000,000,000 in size")
 )
 
-// ParseDecimal reads a number as JSON spells it, exponent included, without ever going through a float. It judges the
-// value and not the spelling: 1.5000000 and 15e-1 are 1.5. It returns an error for anything but a JSON number, for more
-// than six decimals, and for 10¹² and more in size. Its cost is linear in the length of s, whatever the exponent.
+// ParseDecimal reads a number as JSON spells it, exponent included, without ever going through a float. The value
+// counts, not the spelling: 1.5000000 and 15e-1 are 1.5. ParseDecimal returns an error for anything but a JSON
+// number, for a value with more than six decimals, and for an absolute value of 10¹² or more. Its cost is linear in
+// the length of s, whatever the exponent.
 func ParseDecimal(s string) (Decimal, error) {
 	i := 0
 	negative := s != "" && s[0] == '-'
@@ -60,7 +61,8 @@ func ParseDecimal(s string) (Decimal, error) {
 	if m.leading {
 		return 0, nil // zero, whatever its exponent says
 	}
-	// The value is m.digits × 10^scale, and m.digits doesn't end in 0: so scale alone tells how many decimals there are.
+	// The value is m.digits × 10^scale, and m.digits doesn't end in 0, so the number of decimals follows from scale
+	// alone.
 	scale := exponent - decimals + m.zeros
 	switch {
 	case m.count+scale > decimalDigits:
@@ -81,9 +83,9 @@ func ParseDecimal(s string) (Decimal, error) {
 // A mantissa collects the digits of a number from the first that isn't 0 to the last that isn't.
 type mantissa struct {
 	leading bool  // only zeros so far
-	digits  int64 // meaningless when count is past what any Decimal has
+	digits  int64 // meaningless if count exceeds the digits of any Decimal
 	count   int   // digits in digits
-	zeros   int   // zeros seen since; they count only when another digit follows
+	zeros   int   // zeros seen after digits; they belong to the number only if another digit follows
 }
 
 func (m *mantissa) add(digit byte) {
@@ -103,8 +105,8 @@ func (m *mantissa) add(digit byte) {
 	m.zeros = 0
 }
 
-// parseExponent reads what may follow the digits of a JSON number. It stops counting where no payload is long enough
-// for the digits to make up for the exponent.
+// parseExponent reads the exponent that may follow the digits of a JSON number. It stops counting at a size that the
+// digits of no payload are long enough to compensate.
 func parseExponent(s string) (exponent int, ok bool) {
 	if s == "" {
 		return 0, true
@@ -135,12 +137,12 @@ func parseExponent(s string) (exponent int, ok bool) {
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
-// String spells the number as short as it can be: 2.5, -0.001, 6. [ParseDecimal] reads it back.
+// String returns the shortest spelling of the number: 2.5, -0.001, 6. [ParseDecimal] reads it back.
 func (d Decimal) String() string {
 	return string(d.Append(make([]byte, 0, 24)))
 }
 
-// Append adds what String returns.
+// Append appends the text that String returns to b.
 func (d Decimal) Append(b []byte) []byte {
 	size := magnitude(int64(d))
 	if d < 0 {
@@ -159,7 +161,7 @@ func (d Decimal) Append(b []byte) []byte {
 	return b
 }
 
-// MustDecimal is [ParseDecimal] for decimals that are written in the program: it panics on a bad one.
+// MustDecimal is [ParseDecimal] for constants in a program: it panics if s isn't a valid decimal.
 func MustDecimal(s string) Decimal {
 	d, err := ParseDecimal(s)
 	if err != nil {

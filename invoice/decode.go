@@ -9,24 +9,24 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// MaxPayload is how many bytes a job may have.
+// MaxPayload is the largest size of a job's JSON, in bytes.
 const MaxPayload = 1 << 20
 
-// wholePayload is the field of a problem that is no single field's.
+// wholePayload is the field name of a problem that concerns the payload as a whole.
 const wholePayload = "payload"
 
-// Decode reads a job from JSON, strictly: nothing is guessed, dropped or rounded. The job it returns is valid and adds
-// up (its Calculate succeeds), has an IdempotencyKey, and its time is in UTC.
+// Decode reads a job from JSON, strictly: nothing is guessed, dropped or rounded. The returned job is valid, its
+// Calculate succeeds, its IdempotencyKey is set, and its time is in UTC.
 //
-// A payload that can never become an invoice gives an [*InvalidError] that names every bad field. The job beside it is
-// not nil: it holds those of TransactionID, IdempotencyKey, Producer and Series that could be read and are valid by
-// themselves, and nothing else, so that the failure can be recorded under them. A JSON object that states a version
-// newer than [TaskVersion] gives a [*VersionError] with the same kind of job, whatever else is in it. There are no other
-// errors.
+// For a payload that can never become an invoice, Decode returns an [*InvalidError] that names every bad field. The
+// job is not nil even then: it holds TransactionID, IdempotencyKey, Producer and Series, as far as each could be read
+// and is valid by itself, and nothing else, so that the failure can be recorded under them. For a JSON object that
+// states a version newer than [TaskVersion], whatever else it holds, Decode returns a [*VersionError] and the same
+// kind of job. There are no other errors.
 func Decode(payload []byte) (*Job, error) {
 	d := decoder{job: &Job{Version: TaskVersion}}
 	if len(payload) > MaxPayload {
-		// What fits may tell whose job it is; that it ends too early is no news.
+		// The part that fits may identify the job. That it ends too early is already known.
 		_ = d.readPayload(payload[:MaxPayload])
 		return d.identity(false), &InvalidError{[]Problem{{wholePayload, tooLong(len(payload))}}}
 	}
@@ -47,20 +47,20 @@ func Decode(payload []byte) (*Job, error) {
 	return d.job, nil
 }
 
-// A decoder reads one payload. Its methods return an error only where the payload is no JSON and reading can't go on;
-// everything else that is wrong is a problem.
+// A decoder reads one payload. Its methods return an error only if the payload isn't JSON and reading can't go on;
+// everything else that is wrong is recorded as a problem.
 type decoder struct {
 	tokens   *jsontext.Decoder
 	job      *Job
 	problems problems
-	newer    int // the version, when it is newer than TaskVersion
+	newer    int // the version, if it is newer than TaskVersion
 	at       place
 }
 
-// A place is where a decoder stands. It is spelled out only when there is something to say about it.
+// A place is a decoder's position in a job. It becomes text only when there is a problem to report.
 type place struct {
 	group group
-	line  int // in the lines
+	line  int // index in lines
 	name  string
 }
 
@@ -85,7 +85,7 @@ func (p place) String() string {
 
 func (d *decoder) complain(message string) { d.problems.add(d.at.String(), message) }
 
-// refuse complains about a value of the wrong type and steps over it.
+// refuse records a problem for a value of the wrong type and skips the value.
 func (d *decoder) refuse(message string) error {
 	if err := d.tokens.SkipValue(); err != nil {
 		return err
@@ -95,8 +95,8 @@ func (d *decoder) refuse(message string) error {
 }
 
 func (d *decoder) readPayload(payload []byte) error {
-	// When it is told to refuse duplicate names and bad text, the tokenizer stops at the first. So it is told to let
-	// them pass, and they are found here, where every one can be named.
+	// A tokenizer that refuses duplicate names and invalid UTF-8 stops at the first. So it is told to accept them,
+	// and the decoder finds them itself and names all.
 	d.tokens = jsontext.NewDecoder(bytes.NewBuffer(payload),
 		jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	if d.tokens.PeekKind() != '{' {
@@ -116,7 +116,7 @@ func (d *decoder) readPayload(payload []byte) error {
 
 var errNoObject = errors.New("must be a JSON object")
 
-// malformed says why reading couldn't go on, without repeating any of the payload.
+// malformed returns why reading couldn't go on, without quoting the payload.
 func (d *decoder) malformed(err error) string {
 	var message string
 	var syntax *jsontext.SyntacticError
@@ -136,8 +136,8 @@ func (d *decoder) malformed(err error) string {
 	return message
 }
 
-// identity is what is kept of a job that is refused. That the payload doesn't state a key can be told only when it was
-// read completely.
+// identity returns the part of a refused job that is kept. Only a payload that was read completely is known not to
+// state a key.
 func (d *decoder) identity(complete bool) *Job {
 	keep := func(field, value string, valid bool) string {
 		if !valid || d.problems.has(field) {
@@ -158,8 +158,8 @@ func (d *decoder) identity(complete bool) *Job {
 	return id
 }
 
-// members reads an object whose names are known. With the decoder standing before the value, it calls read for the
-// first value of each name, with the name's place; it complains about all other members.
+// members reads an object whose names are known. For the first member of each name it calls read with the name's
+// index in known, while the decoder stands before the value; it records a problem for every other member.
 func (d *decoder) members(known []string, read func(i int) error) error {
 	if _, err := d.tokens.ReadToken(); err != nil {
 		return err
@@ -171,7 +171,7 @@ func (d *decoder) members(known []string, read func(i int) error) error {
 		if err != nil {
 			return err
 		}
-		name, _ := unquoted(raw) // bad text is in no known name
+		name, _ := unquoted(raw) // no known name contains invalid UTF-8
 		i := indexOf(known, name)
 		if i < 0 {
 			d.at.name = quotedName(string(name))
@@ -191,7 +191,7 @@ func (d *decoder) members(known []string, read func(i int) error) error {
 	return err
 }
 
-// mostMembers is how many names an object can have that is read by members.
+// mostMembers is the largest number of known names that members supports.
 const mostMembers = 64
 
 const isTwice = "must not be given twice"
@@ -235,7 +235,7 @@ func (d *decoder) readJob() error {
 	})
 }
 
-// jobNames are all names of a job, the details first.
+// jobNames are the names of all members of a job, the details first.
 //
 //nolint:gochecknoglobals // a list that nothing changes
 var jobNames = append(DetailNames(), "version", "transaction_id", "idempotency_key", "producer", "series", "issued_at", "currency", "lines", "metadata")

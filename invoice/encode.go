@@ -10,12 +10,12 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Encode spells a job as JSON, for a service that builds its jobs in Go. A Version of 0 means [TaskVersion]. The job is
-// held to the rules of [Decode], and decoding the result gives an equal job with the same fingerprint, its defaults
-// filled in and its time in UTC.
+// Encode returns the job as JSON, for a service that builds its jobs in Go. A Version of 0 means [TaskVersion]. The
+// rules are those of [Decode]; decoding the result gives an equal job with the same fingerprint, its defaults filled
+// in and its time in UTC.
 //
-// It returns an [*InvalidError] that names every bad field. The fields are named as in JSON; payload means that the JSON
-// is longer than [MaxPayload].
+// It returns an [*InvalidError] that names every bad field, by its name in JSON. The field payload means that the
+// JSON is longer than [MaxPayload].
 func (j *Job) Encode() ([]byte, error) {
 	complete := *j
 	if complete.Version == 0 {
@@ -42,7 +42,7 @@ func tooLong(n int) string {
 	return fmt.Sprintf("has %s bytes and must not have more than %s", grouped(n), grouped(MaxPayload))
 }
 
-// A writer spells a job, and keeps the first error. Of valid jobs there is none.
+// A writer writes a job as JSON and keeps the first error. A valid job causes none.
 type writer struct {
 	json []byte
 	err  error
@@ -81,7 +81,7 @@ func (w *writer) job(j *Job) {
 	w.raw("}")
 }
 
-// line spells the decimals as strings, which no reader on the way takes for floats.
+// line writes decimals as strings, so that no reader on the way converts them to floats.
 func (w *writer) line(l *Line) {
 	w.raw(`{"quantity":"`)
 	w.json = l.Quantity.Append(w.json)

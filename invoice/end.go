@@ -1,7 +1,8 @@
 package invoice
 
-// An End is what a job came to, as it is written down before the queue is told. What kind of record it makes depends
-// on the outcome: a duplicate attempt, a failed job, or, for an invoice, nothing beside the ledger's row if there is one.
+// An End is how a job ended. It is recorded before the queue is told. The outcome decides what is recorded: a
+// duplicate attempt, a failed job, or, for an invoice, no more than the state of the ledger's row, if the job has
+// one.
 type End struct {
 	JobID   string
 	Outcome Outcome
@@ -9,15 +10,15 @@ type End struct {
 	Reason  Reason // duplicate
 	Detail  string // conflict, invalid, failed: why, in words that hold no personal data
 
-	TransactionID  string // "" where the payload doesn't tell
+	TransactionID  string // "" if the payload doesn't state it
 	IdempotencyKey string // likewise
 	Producer       string
 	Worker         string
 	Queue          string
-	TaskType       string // "" for an invoice's job; else the queue's type of a task that the worker doesn't know
+	TaskType       string // "" for an invoice's job; else the task's type in the queue, which the worker doesn't know
 	Payload        []byte
 	Attempts       int
 
-	// LedgerOnly: a good end counts only of a job that the ledger has accepted.
+	// LedgerOnly refuses a good end of a job that the ledger hasn't accepted.
 	LedgerOnly bool
 }

@@ -7,11 +7,10 @@ import (
 	"strconv"
 )
 
-// Fingerprint stands for the job's content: two jobs for one transaction ask for the same invoice exactly when their
-// fingerprints are equal. Who asks doesn't matter, and neither does what the asking is labelled with: idempotency key,
-// producer, metadata and version are no part of it. The job must be valid.
+// Fingerprint identifies the job's content: two jobs for one transaction ask for the same invoice exactly if their
+// fingerprints are equal. Idempotency key, producer, metadata and version aren't part of it. The job must be valid.
 //
-// It is "v1:" and the SHA-256, in lower-case hex, over these fields one after the other:
+// It is "v1:" and the SHA-256, in lower-case hex, of these fields one after the other:
 //
 //	transaction_id
 //	series                  as sent, before any default
@@ -32,12 +31,12 @@ import (
 //	discount_percent        0 is absent
 //	tax_percent             0 is not absent
 //
-// Details that the format got later follow, those that are there: each its name and its text. So a job without them keeps
-// the fingerprint that it had.
+// Details that were added to the format later follow, if they are present: for each its name and its text. So a job
+// without them keeps its fingerprint.
 //
-// A field is the number of its bytes, a colon, its bytes in UTF-8 and a comma, so 6:536365, for 536365; an absent one is
-// a hyphen and a comma. An empty text is absent. Numbers are decimal and as short as possible: 2.5, -0.001, 6, without
-// exponent, leading zeros or trailing zeros, and -0 is 0.
+// A field is written as the number of its bytes, a colon, its bytes in UTF-8 and a comma: 536365 becomes "6:536365,".
+// An absent field is a hyphen and a comma; an empty text counts as absent. Numbers are decimal and as short as
+// possible: 2.5, -0.001, 6, without exponent, leading zeros or trailing zeros, and -0 is 0.
 func (j *Job) Fingerprint() string {
 	b := make([]byte, 0, 256+64*len(j.Lines))
 	b = appendField(b, j.TransactionID)
@@ -94,12 +93,12 @@ func appendDecimalField(b []byte, d Decimal) []byte {
 	return appendField(b, string(d.Append(make([]byte, 0, 24))))
 }
 
-// shownDifferences is how many names DiffFields gives.
+// shownDifferences is the number of names that DiffFields returns at most.
 const shownDifferences = 20
 
-// DiffFields names the fields in which two jobs ask for something else, in the order of the fingerprint: currency,
-// lines[2].quantity, or lines when there are more of them in one than in the other. Values are not given. After 20 names
-// the last element counts the others: "… and 30 more". It is empty exactly when the fingerprints are equal.
+// DiffFields returns the names of the fields in which two jobs differ, in the order of the fingerprint: currency,
+// lines[2].quantity, or lines if the jobs have different numbers of them. It returns no values. After 20 names the
+// last element counts the others: "… and 30 more". The result is empty exactly if the fingerprints are equal.
 func DiffFields(a, b *Job) []string {
 	var names []string
 	differ := func(name string, is bool) {

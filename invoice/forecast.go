@@ -2,25 +2,25 @@ package invoice
 
 import "context"
 
-// A SeriesBook knows which kind of document a series holds.
+// A SeriesBook says which kind of document a series holds.
 type SeriesBook interface {
 	// Admits returns an [*InvalidError] if the slot's series holds the other kind.
 	Admits(ctx context.Context, s Slot) error
 }
 
-// A Forecaster says what a generator would do, and only reads.
+// A Forecaster predicts what a generator would do. It only reads.
 type Forecaster struct {
 	generator *Generator
 	series    SeriesBook
 }
 
-// NewForecaster returns a forecaster of what the generator would do.
+// NewForecaster returns a Forecaster for the generator.
 func NewForecaster(g *Generator, series SeriesBook) *Forecaster {
 	return &Forecaster{generator: g, series: series}
 }
 
-// Forecast says what Generate would do now. Where it would make the invoice, the outcome is Created and the Invoice is nil.
-// It can't tell what others do meanwhile.
+// Forecast returns the result that [Generator.Generate] would have now. If it would make the invoice, the outcome is
+// Created and the Invoice is nil. Another process may change the result before Generate is called.
 func (f *Forecaster) Forecast(ctx context.Context, r Request) (Result, error) {
 	g := f.generator
 	document, err := r.Job.Calculate()

@@ -8,44 +8,44 @@ import (
 )
 
 var (
-	// ErrUnavailable marks an error that speaks of the database's state, not of the job: an outage, a timeout, a
-	// failover. Doing the same again later is right, and safe.
+	// ErrUnavailable marks an error that is due to the database's state and not to the job: an outage, a timeout, a
+	// failover. The same call may succeed later, and repeating it is safe.
 	ErrUnavailable = errors.New("database unavailable")
 
-	// ErrHeld marks an [ErrUnavailable] that concerns few drafts and no others: an open transaction of somebody else's holds
-	// what they need, such as the counter of their series. Others can be written meanwhile.
+	// ErrHeld marks an [ErrUnavailable] that concerns only some drafts: another open transaction holds a row that
+	// they need, such as the counter of their series. Other drafts can be written meanwhile.
 	ErrHeld = errors.New("held by another transaction")
 
-	// ErrEnded says that a job id stands for an end already, which another one can't join: a good end stays, and so
-	// does an end of another transaction for which a foreign producer used the same id.
+	// ErrEnded says that another end is already recorded under the job id and stays: a good end, or the end of
+	// another transaction's job, if a foreign producer used the same id twice.
 	ErrEnded = errors.New("the job id stands for another end already")
 
-	// ErrNotAccepted says that the ledger has no such job, where only jobs of the ledger are done.
+	// ErrNotAccepted says that the ledger has no such job, if only jobs of the ledger are allowed.
 	ErrNotAccepted = errors.New("the ledger has no such job")
 
 	// ErrNotInvoiced says that the database holds no invoice for the transaction.
 	ErrNotInvoiced = errors.New("not invoiced")
 )
 
-// A Request is one job under the identity that it keeps over retries, requeues and replays.
+// A Request is one job together with its identity, which stays the same over retries, requeues and replays.
 type Request struct {
 	JobID       string
 	Attempt     int // which run of the job this is, beginning with 1
 	Job         *Job
 	Fingerprint string // of Job
 
-	Payload []byte // that Job was read from
+	Payload []byte // from which Job was decoded
 
-	// LedgerOnly: a job that the ledger doesn't have is refused with [ErrNotAccepted].
+	// LedgerOnly refuses a job that the ledger doesn't have, with [ErrNotAccepted].
 	LedgerOnly bool
 }
 
-// NewRequest computes the job's fingerprint. The job must be valid.
+// NewRequest returns a request with the job's fingerprint. The job must be valid.
 func NewRequest(jobID string, attempt int, job *Job) Request {
 	return Request{JobID: jobID, Attempt: attempt, Job: job, Fingerprint: job.Fingerprint()}
 }
 
-// A Draft is an invoice that lacks only its number.
+// A Draft is an invoice that is complete but for its number.
 type Draft struct {
 	Request
 	Totals    Totals
@@ -53,61 +53,64 @@ type Draft struct {
 	numbering *Numbering
 }
 
-// InvoiceNumber is the number as printed, once the draft has the given one in its slot.
+// InvoiceNumber returns the printed form of the given number in the draft's slot.
 func (d *Draft) InvoiceNumber(number int64) string { return d.numbering.Format(d.Slot, number) }
 
-// Existing is what the database holds about a transaction and about an idempotency key; nil where it holds nothing.
+// Existing holds the invoices that the database has for a transaction and for an idempotency key, nil if there is
+// none.
 type Existing struct {
 	OfTransaction *Ref
 	OfKey         *Ref
 }
 
-// An Insertion is what became of a draft: either Created is set, or Existing says what stands in its way.
+// An Insertion is the result of inserting a draft: either Created is set, or Existing holds the invoices that
+// prevented it.
 type Insertion struct {
 	Created  *Ref
 	Existing Existing
-	Raced    bool // the way was free at first, and a unique violation told of another writer
+	Raced    bool // nothing was in the way at first, and a unique violation revealed another writer
 }
 
-// A Store keeps invoices. Its errors are [ErrUnavailable] when the same call may succeed later, [*InvalidError] when
-// the draft can never be stored, and anything else when something is wrong that nobody foresaw.
+// A Store keeps invoices. It returns [ErrUnavailable] if the same call may succeed later, and [*InvalidError] if the
+// draft can never be stored. Any other error is an unforeseen fault.
 type Store interface {
-	// Insert stores the draft under the next number of its slot, or finds what stands in its way. It may be called
-	// again after any error: a draft is never stored twice, and a number never used up in vain.
+	// Insert stores the draft under the next number of its slot, or returns the invoices that prevent it. It may be
+	// called again after any error: a draft is never stored twice, and no number is skipped.
 	Insert(ctx context.Context, d *Draft) (Insertion, error)
-	// Find reads what is committed.
+	// Find returns the committed invoices of a transaction and of an idempotency key.
 	Find(ctx context.Context, transactionID, idempotencyKey string) (Existing, error)
-	// Read reads a whole invoice; it returns [ErrNotInvoiced] when there is none with this id.
+	// Read returns the whole invoice with this id, or [ErrNotInvoiced] if there is none.
 	Read(ctx context.Context, invoiceID int64) (*Invoice, error)
 }
 
 // A Result is how a job ends.
 type Result struct {
 	Outcome Outcome
-	// Invoice is the job's own when it was created, the transaction's when it is a duplicate, and the one that stands
-	// in the way when there is a conflict.
+	// Invoice is the job's own if it was created, the transaction's if the job is a duplicate, and the conflicting
+	// invoice if there is a conflict.
 	Invoice *Ref
 	Reason  Reason   // of a duplicate
 	Differs []string // of a conflict: the fields whose content differs
 	Detail  string   // of a conflict: one sentence, without any content
 
-	// Recorded: the job's end was committed together with the invoice, and needs no record of its own.
+	// Recorded says that the job's end was committed together with the invoice and needs no further record.
 	Recorded bool
 }
 
-// A Generator turns requests into invoices: one for each transaction, however often and from wherever it is called.
-// It relies on nothing but the store for that; a lock around it only spares work.
+// A Generator turns requests into invoices: one for each transaction, however often and by however many processes it
+// is called. It relies on nothing but the store for that; a lock around it only saves work.
 type Generator struct {
 	store     Store
 	numbering *Numbering
 }
 
-// NewGenerator returns a generator that numbers as the numbering says.
+// NewGenerator returns a generator that keeps invoices in the store and numbers them by the numbering.
 func NewGenerator(store Store, numbering *Numbering) *Generator {
 	return &Generator{store: store, numbering: numbering}
 }
 
-// Generate makes the transaction's invoice, or says why not. The result is a committed fact.
+// Generate makes the transaction's invoice, or returns why there is none to make. The result rests on committed data
+// only.
 func (g *Generator) Generate(ctx context.Context, r Request) (Result, error) {
 	totals, err := r.Job.Calculate()
 	if err != nil {
@@ -131,8 +134,9 @@ func (g *Generator) Generate(ctx context.Context, r Request) (Result, error) {
 	return g.decide(ctx, r, inserted.Existing, reason)
 }
 
-// Lookup reads once what the database knows of the transaction, without writing anything. It returns [ErrNotInvoiced]
-// while the transaction has no invoice, even if the key already has another one: who holds the lock may still make it.
+// Lookup decides about the request by one read of the database, without writing. It returns [ErrNotInvoiced] while
+// the transaction has no invoice, even if the key already has another transaction's: the holder of the lock may still
+// make the invoice.
 func (g *Generator) Lookup(ctx context.Context, r Request, reason Reason) (Result, error) {
 	existing, err := g.store.Find(ctx, r.Job.TransactionID, r.Job.IdempotencyKey)
 	if err != nil {
@@ -144,9 +148,9 @@ func (g *Generator) Lookup(ctx context.Context, r Request, reason Reason) (Resul
 	return g.decide(ctx, r, existing, reason)
 }
 
-// Known decides about a request by an invoice that somebody remembers, without reading the database where that is
-// safe: a duplicate, whose record fails if the invoice is gone. Everything else is confirmed by reading, and
-// [ErrNotInvoiced] says that the memory is stale.
+// Known decides about a request by a remembered invoice, such as one from a cache. A duplicate isn't checked against
+// the database, since recording it fails if the invoice is gone. Every other result is confirmed by reading. Known
+// returns [ErrNotInvoiced] if the remembered invoice is stale.
 func (g *Generator) Known(ctx context.Context, r Request, known Ref, reason Reason) (Result, error) {
 	if known.TransactionID == r.Job.TransactionID && known.Fingerprint == r.Fingerprint && known.JobID != r.JobID {
 		return Result{Outcome: Duplicate, Invoice: &known, Reason: reason}, nil
@@ -154,7 +158,8 @@ func (g *Generator) Known(ctx context.Context, r Request, known Ref, reason Reas
 	return g.Lookup(ctx, r, reason)
 }
 
-// decide applies the outcome's rule: the transaction's own invoice first, whatever the key; then the key.
+// decide applies the rule for outcomes: the transaction's own invoice comes first, whatever its key; then the key's
+// invoice.
 func (g *Generator) decide(ctx context.Context, r Request, e Existing, reason Reason) (Result, error) {
 	switch own := e.OfTransaction; {
 	case own != nil && own.Fingerprint != r.Fingerprint:

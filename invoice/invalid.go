@@ -7,21 +7,21 @@ import (
 	"unicode/utf8"
 )
 
-// An InvalidError says that a job can never become an invoice as it is, and names every bad field at once.
+// An InvalidError says that a job, as it is, can never become an invoice. It names every bad field at once.
 type InvalidError struct {
 	Problems []Problem // at least one, at most one for each field
 }
 
-// A Problem is what is wrong with one field. Neither its field nor its message holds personal data.
+// A Problem describes what is wrong with one field. Neither Field nor Message contains personal data.
 type Problem struct {
-	Field   string `json:"field"`   // such as lines[3].unit_price or metadata.order; payload stands for the whole
+	Field   string `json:"field"`   // such as lines[3].unit_price or metadata.order; payload means the whole
 	Message string `json:"message"` // to be read after the field's name: "is required"
 }
 
-// shownProblems is how many problems an error's text names.
+// shownProblems is the number of problems that an error's text names at most.
 const shownProblems = 20
 
-// Error names up to 20 fields and says how many more there are, in one line.
+// Error returns one line that names up to 20 fields and counts the others.
 func (e *InvalidError) Error() string {
 	var b strings.Builder
 	b.WriteString("invalid job: ")
@@ -36,19 +36,19 @@ func (e *InvalidError) Error() string {
 	return b.String()
 }
 
-// A VersionError says that a job's format is newer than this code. It is no verdict on the job: a newer worker reads it.
+// A VersionError says that a job's format is newer than this code. The job may be valid: a newer worker can read it.
 type VersionError struct {
 	Version int // greater than TaskVersion
 }
 
-// Error says who can do the job.
+// Error says that a newer worker is needed.
 func (e *VersionError) Error() string {
 	return fmt.Sprintf("job has format version %d, and this worker knows versions up to %d: a newer worker is needed",
 		e.Version, TaskVersion)
 }
 
-// problems collects what is wrong with a job, and keeps the first problem of each field: the later ones mostly follow
-// from it, as "is required" follows from a value that couldn't be read.
+// problems collects the problems of a job. It keeps the first of each field: later ones mostly follow from the first,
+// as "is required" follows from a value that couldn't be read.
 type problems struct {
 	list   []Problem
 	fields map[string]struct{}
@@ -79,7 +79,7 @@ func (p *problems) err() error {
 	return &InvalidError{Problems: p.list}
 }
 
-// lineField names a member of a line, or with "" the line.
+// lineField returns the name of a line's member, or the name of the line if name is "".
 func lineField(line int, name string) string {
 	field := "lines[" + strconv.Itoa(line) + "]"
 	if name != "" {
@@ -88,10 +88,10 @@ func lineField(line int, name string) string {
 	return field
 }
 
-// shownName is how many bytes of a name that the sender made up are repeated.
+// shownName is the number of bytes that are quoted of a name chosen by the sender.
 const shownName = 64
 
-// quotedName makes a name that the sender made up fit to be part of a field's name: short, printable, in one line.
+// quotedName makes a name chosen by the sender fit for a field's name: short, printable, in one line.
 func quotedName(name string) string {
 	plain := name != "" && len(name) <= shownName && strings.Trim(name, nameCharset) == ""
 	if plain {
@@ -107,10 +107,10 @@ func quotedName(name string) string {
 	return strconv.Quote(name[:cut]) + "…"
 }
 
-// nameCharset is what most people's names for fields are made of.
+// nameCharset holds the characters of most field names.
 const nameCharset = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 
-// grouped spells a count with commas: 4,980.
+// grouped formats a count with commas: 4,980.
 func grouped(n int) string {
 	digits := strconv.Itoa(n)
 	for i := len(digits) - 3; i > 0; i -= 3 {

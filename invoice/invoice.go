@@ -2,8 +2,8 @@ package invoice
 
 import "time"
 
-// A Ref refers to a committed invoice or credit note, with what deciding about another job takes. It holds nothing of a
-// customer.
+// A Ref refers to a committed invoice or credit note. It holds what is needed to decide about another job, and no
+// customer data.
 type Ref struct {
 	ID             int64
 	Number         string // as printed
@@ -21,12 +21,12 @@ type Invoice struct {
 	Slot     Slot  // its series, period and kind
 	Sequence int64 // its number within the slot, from 1, without gaps
 
-	RequestedSeries string // as the job stated it
+	RequestedSeries string // as the job stated it, "" if it stated none
 
 	Details
 
 	IssuedAt  time.Time // the transaction's time, in UTC
-	CreatedAt time.Time // when the database's transaction began that wrote it, in UTC
+	CreatedAt time.Time // when the writing database transaction began, in UTC
 	Currency  string
 
 	Lines    []InvoicedLine
@@ -37,14 +37,14 @@ type Invoice struct {
 	Metadata map[string]string
 }
 
-// An InvoicedLine is a line with what it comes to.
+// An InvoicedLine is a line with its net amount.
 type InvoicedLine struct {
 	Line
 
 	Net int64
 }
 
-// Content returns what the invoice says in the form of a job, which has the invoice's fingerprint.
+// Content returns the invoice's content as a job, which has the invoice's fingerprint.
 func (i *Invoice) Content() *Job {
 	job := &Job{
 		Version:       TaskVersion,

@@ -2,8 +2,8 @@ package invoice
 
 import "strconv"
 
-// FormatMinor spells an amount that is counted in the currency's minor units: 5863556 in GBP is "58635.56", 500 in JPY
-// "500", 1 in BHD "0.001". In a currency that [MinorUnits] doesn't know, it is the bare count.
+// FormatMinor formats an amount in the currency's minor units as a decimal: 5863556 in GBP is "58635.56", 500 in JPY
+// "500", 1 in BHD "0.001". For a currency that [MinorUnits] doesn't know, it returns minor as it is.
 func FormatMinor(minor int64, currency string) string {
 	exponent, _ := MinorUnits(currency)
 	digits := strconv.FormatUint(magnitude(minor), 10)

@@ -15,16 +15,16 @@ const (
 	placeholderNumber = "{number}"
 )
 
-// maxFormat keeps printed numbers short enough to be printed, and to be indexed.
+// maxFormat is the longest format, so that printed numbers stay short enough to be printed and indexed.
 const maxFormat = 128
 
 // A numberFormat is a sequence of placeholders and of the text between them.
 type numberFormat struct {
 	parts []string
-	width int // digits that a number has at least
+	width int // the fewest digits of a number
 }
 
-// parseNumberFormat tells all that is wrong with a format at once.
+// parseNumberFormat parses a format. Its error names everything that is wrong with it.
 func parseNumberFormat(format string, periods bool) (numberFormat, error) {
 	f := numberFormat{width: 1}
 	var complaints []string
@@ -83,7 +83,7 @@ func parseNumberFormat(format string, periods bool) (numberFormat, error) {
 	return f, nil
 }
 
-// nextPlaceholder cuts the format behind its first placeholder.
+// nextPlaceholder cuts the format after its first placeholder.
 func nextPlaceholder(format string) (text, placeholder, rest string) {
 	from := strings.IndexByte(format, '{')
 	if from < 0 {
@@ -96,7 +96,7 @@ func nextPlaceholder(format string) (text, placeholder, rest string) {
 	return format[:from], format[from : from+length], format[from+length:]
 }
 
-// numberWidth reads {number:06}.
+// numberWidth returns the width in a placeholder such as {number:06}.
 func numberWidth(placeholder string) (int, bool) {
 	digits, ok := strings.CutPrefix(placeholder, "{number:0")
 	digits = strings.TrimSuffix(digits, "}")
@@ -104,10 +104,11 @@ func numberWidth(placeholder string) (int, bool) {
 	return width, ok && err == nil && digits[0] != '0' && digits[0] != '+' && 1 <= width && width <= 18
 }
 
-// unambiguous reports whether series, period and number can be told from what is printed, so that no two documents print
-// the same. A period always has four digits, and the fixed text is known. That leaves series and number, whose lengths
-// vary. A number is nothing but digits: it ends, towards the series, at the next character that is none, if the format
-// has one there. A series may have digits at either end, so that without such a character there are always two readings.
+// unambiguous reports whether series, period and number can be read from the printed number, so that no two documents
+// print the same. A period always has four digits, and the fixed text is known; series and number vary in length. A
+// number consists of digits only, so on the side of the series it ends at the next character that isn't a digit, if
+// the format has one there. A series may have digits at either end, so without such a character there are always two
+// readings.
 func (f numberFormat) unambiguous() bool {
 	between := false
 	for _, part := range f.parts {

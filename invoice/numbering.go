@@ -10,31 +10,31 @@ import (
 
 // NumberingOptions say how documents are numbered. The zero value means the defaults.
 //
-// Changing them on a database that holds invoices is safe for the promise of gapless numbers, which are counted by
-// series and period. But a new format can print what an old one has printed already, and then the database refuses the
-// document: change the series along with the format.
+// Changing the options keeps numbers gapless in a database that holds invoices, since they are counted by series and
+// period. But a new format can print a number that the old one has printed already; the database then refuses the
+// document. So change the series along with the format.
 type NumberingOptions struct {
-	// InvoiceSeries is the series of the jobs that state none: 1 to 32 of A-Z 0-9 -. Default: INV.
+	// InvoiceSeries is the series of jobs that state none: 1 to 32 characters of A-Z 0-9 -. Default: INV.
 	InvoiceSeries string
 
-	// CreditNoteSeries makes a credit note's series from the one that an invoice would have had. It consists of
-	// {series}, once, and 1 to 32 of A-Z 0-9 - around it. Default: {series}-CN.
+	// CreditNoteSeries makes a credit note's series from the series that an invoice would have. It consists of
+	// {series}, once, and 1 to 32 characters of A-Z 0-9 - around it. Default: {series}-CN.
 	CreditNoteSeries string
 
 	// Period is when numbers start again at 1: none for never, year for each year of issued_at. Default: none.
 	Period string
 
-	// Format is how a number is printed. It holds {series} once, {number} once, or {number:06} for at least six digits
-	// (1 to 18), with periods {period} once, and any printable text. Between {series} and {number} there must be a
-	// character that is not a digit, since INV11 could be number 11 of INV and number 1 of INV1. Default:
-	// {series}-{number:06}.
+	// Format is how a number is printed. It holds {series} once; {number} once, or {number:06} for at least six
+	// digits (1 to 18); {period} once if there are periods; and any printable text. Between {series} and {number}
+	// there must be a character that is not a digit, since INV11 could be number 11 of INV and number 1 of INV1.
+	// Default: {series}-{number:06}.
 	Format string
 
-	// Timezone is the IANA name of the zone whose years periods are. Default: UTC.
+	// Timezone is the IANA name of the time zone whose years are the periods. Default: UTC.
 	Timezone string
 }
 
-// A Numbering decides where documents are counted and how their numbers are printed. It is made once and not changed.
+// A Numbering decides in which slot a document is counted and how its number is printed. It is immutable.
 type Numbering struct {
 	invoiceSeries string
 	creditNote    affixes
@@ -43,7 +43,7 @@ type Numbering struct {
 	location      *time.Location
 }
 
-// A Slot is where a document is counted: in each, the numbers are 1 to n.
+// A Slot is a series, period and kind whose documents are numbered together, from 1 to n without a gap.
 type Slot struct {
 	Series string // up to 64 characters for a credit note
 	Period string // "" without periods, else the year in four digits
@@ -96,7 +96,7 @@ func NewNumbering(o NumberingOptions) (*Numbering, error) {
 	return &n, nil
 }
 
-// loadLocation refuses Local, which means something else on each machine.
+// loadLocation refuses Local, which depends on the machine.
 func loadLocation(name string) (*time.Location, error) {
 	if name == "Local" {
 		return nil, errors.New("must be an IANA name such as Europe/Berlin, or UTC, and not Local")
@@ -108,11 +108,12 @@ func loadLocation(name string) (*time.Location, error) {
 	return location, nil
 }
 
-// Place tells where a job's document is counted, once [Job.Calculate] has told which kind it is. The job must be valid.
+// Place returns the slot in which a job's document is counted. The kind is the one that [Job.Calculate] returns. The
+// job must be valid.
 //
-// It returns an [*InvalidError] for series when the job asks for a series that is made for credit notes: that series
-// holds one kind only, and it belongs to the credit notes of another. It returns one for issued_at when the time zone
-// moves that out of the years 1 to 9999.
+// It returns an [*InvalidError] for the field series if the job asks for a series of the form that credit notes have:
+// a series holds one kind only, and this one belongs to the credit notes of another series. It returns an
+// [*InvalidError] for issued_at if the time zone moves the time out of the years 1 to 9999.
 func (n *Numbering) Place(j *Job, kind Kind) (Slot, error) {
 	var p problems
 	slot := Slot{Series: cmp.Or(j.Series, n.invoiceSeries), Kind: kind}
@@ -136,10 +137,10 @@ func (n *Numbering) Place(j *Job, kind Kind) (Slot, error) {
 	return slot, nil
 }
 
-// Format prints a number. Different slots and numbers never print the same.
+// Format returns the printed form of a number. Different slots and numbers never print the same.
 func (n *Numbering) Format(s Slot, number int64) string { return n.format.print(s, number) }
 
-// affixes are what a credit note's series has around the invoice's.
+// affixes surround an invoice's series in the series of its credit notes.
 type affixes struct{ prefix, suffix string }
 
 func parseCreditNoteSeries(template string) (affixes, error) {

@@ -6,17 +6,17 @@ type Outcome string
 const (
 	// Created means that this job made the invoice, now or in an earlier run of the same job.
 	Created Outcome = "created"
-	// Duplicate means that another job had invoiced the same content before.
+	// Duplicate means that another job has already invoiced the same content.
 	Duplicate Outcome = "duplicate"
-	// Conflict means that the transaction or the idempotency key stands for other content.
+	// Conflict means that the transaction or the idempotency key was already used for other content.
 	Conflict Outcome = "conflict"
-	// Invalid means that the job can never become an invoice as it is.
+	// Invalid means that the job, as it is, can never become an invoice.
 	Invalid Outcome = "invalid"
 	// Failed means that the retries are used up.
 	Failed Outcome = "failed"
 )
 
-// A Reason says how a duplicate was found to be one.
+// A Reason says how a duplicate was recognized.
 type Reason string
 
 const (
@@ -26,10 +26,10 @@ const (
 	AlreadyInvoiced Reason = "already_invoiced"
 )
 
-// Kind tells the two documents apart. A series holds one kind.
+// A Kind is one of the two kinds of documents. A series holds one kind.
 type Kind string
 
-// A negative total makes a credit note, any other an invoice.
+// A document with a negative total is a credit note, any other an invoice.
 const (
 	KindInvoice    Kind = "invoice"
 	KindCreditNote Kind = "credit_note"

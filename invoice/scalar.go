@@ -9,8 +9,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// text reads a string, or null, which is "" and not present. Whether its characters are allowed is judged later, like
-// those of a job that wasn't decoded, but for lone surrogates, which no Go string can hold.
+// text reads a string, or null, for which it returns "" and false. It refuses lone surrogates, which no Go string can
+// hold; all other characters are checked later, as they are for a job that wasn't decoded.
 func (d *decoder) text() (s string, present bool, err error) {
 	switch d.tokens.PeekKind() {
 	case '"':
@@ -31,7 +31,7 @@ func (d *decoder) text() (s string, present bool, err error) {
 	return string(value), true, nil
 }
 
-// code reads a string that must not be empty when it is there.
+// code reads a string that must not be empty if it is present.
 func (d *decoder) code() (string, error) {
 	s, present, err := d.text()
 	if present && s == "" {
@@ -40,8 +40,8 @@ func (d *decoder) code() (string, error) {
 	return s, err
 }
 
-// unquoted takes a JSON string's quotes and escapes away. It returns false for bad text behind escapes; bad text that
-// isn't escaped stays as it is.
+// unquoted removes the quotes and escapes of a JSON string. It returns false if an escape stands for invalid text;
+// invalid text that isn't escaped stays as it is.
 func unquoted(raw jsontext.Value) ([]byte, bool) {
 	if bytes.IndexByte(raw, '\\') < 0 {
 		return raw[1 : len(raw)-1], true
@@ -50,7 +50,7 @@ func unquoted(raw jsontext.Value) ([]byte, bool) {
 	return value, err == nil
 }
 
-// decimal reads a number, as such or in a string, or null, which is not present.
+// decimal reads a number, which may be a JSON number or a string. For null it returns false for present.
 func (d *decoder) decimal() (value Decimal, present bool, err error) {
 	kind := d.tokens.PeekKind()
 	switch kind {
@@ -66,7 +66,7 @@ func (d *decoder) decimal() (value Decimal, present bool, err error) {
 	}
 	number := []byte(raw)
 	if kind == '"' {
-		number, _ = unquoted(raw) // bad text is no number
+		number, _ = unquoted(raw) // invalid text isn't a number
 	}
 	if value, err = ParseDecimal(string(number)); err != nil {
 		d.complain(err.Error())
@@ -96,7 +96,7 @@ func (d *decoder) readVersion() error {
 	return nil
 }
 
-// time reads a time as RFC 3339 spells it, or null, which is the zero time.
+// time reads a time in RFC 3339 format, or null, for which it returns the zero time.
 func (d *decoder) time() (time.Time, error) {
 	s, present, err := d.text()
 	if !present {
@@ -111,7 +111,8 @@ func (d *decoder) time() (time.Time, error) {
 
 func parseTime(s string) (t time.Time, problem string) {
 	const mustBeTime = "must be an RFC 3339 time with a zone, such as 2010-12-01T08:26:00Z"
-	// RFC 3339 allows both letters to be small, Go doesn't. A small letter anywhere else is an error either way.
+	// RFC 3339 allows a lower-case t and z, package time doesn't. A lower-case letter anywhere else is an error
+	// either way.
 	s = strings.ToUpper(s)
 	fraction, ok := cutTime(s)
 	if !ok {
@@ -121,15 +122,15 @@ func parseTime(s string) (t time.Time, problem string) {
 	if err != nil {
 		return time.Time{}, mustBeTime
 	}
-	// Go drops what is finer than a nanosecond, so the digits themselves are looked at.
+	// Package time drops digits beyond nanoseconds, so the digits themselves are checked.
 	if len(fraction) > 6 && strings.Trim(fraction[6:], "0") != "" {
 		return time.Time{}, tooFine
 	}
 	return t.UTC(), ""
 }
 
-// cutTime tells whether s has the shape of an RFC 3339 time, which the time package doesn't insist on (it takes 8:26,
-// a comma before the fraction, and zones of more than a day), and returns the digits of its fraction.
+// cutTime reports whether s has the form of an RFC 3339 time, and returns the digits of its fraction. Package time is
+// laxer: it accepts 8:26, a comma before the fraction, and zones of more than a day.
 func cutTime(s string) (fraction string, ok bool) {
 	const seconds = "0000-00-00T00:00:00"
 	if len(s) < len(seconds) || !hasShape(s[:len(seconds)], seconds) {

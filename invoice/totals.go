@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// A Totals is what a job comes to. Amounts are in minor units of the job's currency, and signed.
+// Totals are the amounts of a job's document. They are signed, in minor units of the job's currency.
 type Totals struct {
 	Kind     Kind // KindCreditNote when Total is negative, else KindInvoice
 	Subtotal int64
@@ -15,19 +15,19 @@ type Totals struct {
 	Taxes    []Tax   // by percentage, ascending
 }
 
-// A Tax sums up the lines that state one percentage; lines that state none are in no Tax.
+// A Tax sums up the lines that state the same percentage; lines that state none are in no Tax.
 type Tax struct {
 	Percent Decimal
 	Net     int64 // sum of the lines' nets
 	Tax     int64
 }
 
-// Calculate adds the job up. A line's net is quantity × unit price × (1 − discount/100), and the tax at a percentage is
-// the sum of the nets at it × the percentage, each rounded half away from zero to the currency's minor unit. Nothing
-// else is rounded, and everything is exact.
+// Calculate computes the job's totals. A line's net is quantity × unit price × (1 − discount/100), and the tax at a
+// percentage is the sum of the nets at that percentage × the percentage, each rounded half away from zero to the
+// currency's minor unit. Nothing else is rounded; the arithmetic is exact.
 //
-// It returns an [*InvalidError] when an amount doesn't fit an int64, naming where: lines[i], subtotal, tax or total. For
-// a job that didn't come out of [Decode], it also names an unknown currency and percentages outside of 0–100.
+// It returns an [*InvalidError] if an amount doesn't fit an int64; the error names lines[i], subtotal, tax or total.
+// For a job that [Decode] hasn't checked, the error also names an unknown currency and percentages outside of 0–100.
 func (j *Job) Calculate() (Totals, error) {
 	var p problems
 	totals := j.calculate(&p)
@@ -53,7 +53,7 @@ func (j *Job) calculate(p *problems) Totals {
 		if !l.validatePercents(i, p) {
 			continue
 		}
-		// Quantity and price count millionths, and so does the share that the discount leaves of 100.
+		// Quantity and price are in millionths, and so is the share of 100 that remains after the discount.
 		share := percent100 - l.DiscountPercent
 		net, ok := scaledProduct(int64(l.Quantity), int64(l.UnitPrice), int64(share), 2*decimalPlaces+decimalPlaces+2-exponent)
 		if !ok {
@@ -64,7 +64,7 @@ func (j *Job) calculate(p *problems) Totals {
 		subtotal.add(net)
 	}
 	if p.any() {
-		return Totals{} // what follows would only be wrong as a consequence
+		return Totals{} // further errors would only follow from this one
 	}
 
 	if totals.Subtotal, ok = subtotal.int64(); !ok {
@@ -89,10 +89,10 @@ func (j *Job) calculate(p *problems) Totals {
 	return totals
 }
 
-// percent100 is 100 %, the most that a percentage may be.
+// percent100 is 100 %, the largest valid percentage.
 const percent100 Decimal = 100 * decimalUnit
 
-// taxes sums up per stated percentage. ok is false when an amount doesn't fit an int64.
+// taxes sums up the lines for each stated percentage. ok is false if an amount doesn't fit an int64.
 func taxes(lines []Line, nets []int64) (taxes []Tax, total int64, ok bool) {
 	for i := range lines {
 		if percent := lines[i].TaxPercent; percent != nil {
@@ -105,7 +105,7 @@ func taxes(lines []Line, nets []int64) (taxes []Tax, total int64, ok bool) {
 	slices.SortFunc(taxes, func(a, b Tax) int { return cmp.Compare(a.Percent, b.Percent) })
 
 	var tax sum
-	n := 0 // taxes[:n] are the rows so far; a row never overtakes the lines that it sums up
+	n := 0 // taxes[:n] are the summed rows; n ≤ i, so no unread element is overwritten
 	for i := 0; i < len(taxes); n++ {
 		percent := taxes[i].Percent
 		var net sum

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// MaxLines is how many lines a job may have.
+	// MaxLines is the largest number of lines in a job.
 	MaxLines = 5000
 
 	maxTransactionID  = 128
@@ -24,7 +24,7 @@ const (
 	mustBeVersion = "must be the number of a known version, such as 1"
 )
 
-// validate checks what a job says, however it was made.
+// validate checks a job's fields, whether it was decoded or built in Go.
 func (j *Job) validate(p *problems) {
 	if j.Version < 1 || j.Version > TaskVersion {
 		p.add("version", mustBeVersion)
@@ -86,7 +86,7 @@ func (l *Line) validate(i int, p *problems) {
 	l.validatePercents(i, p)
 }
 
-// validatePercents reports whether both percentages are ones.
+// validatePercents reports whether both percentages are between 0 and 100.
 func (l *Line) validatePercents(i int, p *problems) bool {
 	const mustBePercentage = "must be a percentage from 0 to 100"
 	ok := true
@@ -104,8 +104,8 @@ func (l *Line) validatePercents(i int, p *problems) bool {
 func (d Decimal) inRange() bool      { return -decimalLimit < d && d < decimalLimit }
 func (d Decimal) isPercentage() bool { return 0 <= d && d <= percent100 }
 
-// validateIssuedAt refuses the zero time although it lies in the year 1: it is what a Go program sends that forgot to
-// set the field.
+// validateIssuedAt refuses the zero time although it lies in the year 1: a Go program that forgets to set the field
+// sends it.
 func (j *Job) validateIssuedAt(p *problems) {
 	switch year := j.IssuedAt.UTC().Year(); {
 	case j.IssuedAt.IsZero():
@@ -126,7 +126,7 @@ func (j *Job) validateMetadata(p *problems) {
 			bad = append(bad, metadataField(key))
 		}
 	}
-	slices.Sort(bad) // an error shouldn't read differently each time
+	slices.Sort(bad) // so that the error's text doesn't depend on the map's order
 	for _, field := range bad {
 		p.add(field, mustBeText)
 	}
@@ -176,7 +176,7 @@ func consistsOf(s string, maxLen int, allowed func(byte) bool) bool {
 	return true
 }
 
-// unknownCurrency repeats the code where it looks like one.
+// unknownCurrency returns a problem's message, which quotes the code if it looks like one.
 func unknownCurrency(currency string) string {
 	const message = "must be an ISO 4217 code with a minor unit, such as GBP"
 	if !consistsOf(currency, 3, func(c byte) bool { return 'A' <= c&^0x20 && c&^0x20 <= 'Z' }) {

@@ -5,7 +5,7 @@ import (
 	"math/bits"
 )
 
-// magnitude is the size of x without its sign; it holds for the smallest int64 too.
+// magnitude returns the absolute value of x, also of the smallest int64.
 func magnitude(x int64) uint64 {
 	if x < 0 {
 		return -uint64(x)
@@ -13,17 +13,17 @@ func magnitude(x int64) uint64 {
 	return uint64(x)
 }
 
-// scaledProduct returns a·b·c / 10^places, rounded half away from zero, and false when that doesn't fit an int64. It is
-// exact for any a, b and c, whose product takes up to 192 bits. places is 1 to 38.
+// scaledProduct returns a·b·c / 10^places, rounded half away from zero, and false if that doesn't fit an int64. It is
+// exact for any a, b and c: their product takes up to 192 bits. places is 1 to 38.
 func scaledProduct(a, b, c int64, places int) (int64, bool) {
 	hi, lo := bits.Mul64(magnitude(a), magnitude(b))
 	var w wide
 	w = wide{}.plusProduct(lo, magnitude(c), 0)
 	w = w.plusProduct(hi, magnitude(c), 1)
 
-	// 10^places may be wider than 64 bits, so it is divided by in two steps. The second is at least 10, thus even, and
-	// with an even last divisor the second remainder alone tells which half the whole remainder is in: the first
-	// remainder is less than one unit of it.
+	// 10^places may be wider than 64 bits, so the division takes two steps. The second divisor is at least 10 and
+	// even; so the second remainder alone decides in which half the whole remainder lies, as the first remainder is
+	// less than one unit of it.
 	first := places / 2
 	w, _ = w.dividedBy(powerOf10(first))
 	divisor := powerOf10(places - first)
@@ -60,7 +60,7 @@ func (w wide) plusProduct(a, b uint64, limb int) wide {
 func (w wide) dividedBy(divisor uint64) (quotient wide, remainder uint64) {
 	for i := len(w) - 1; i >= 0; i-- {
 		if remainder == 0 && w[i] == 0 {
-			continue // most products leave the upper words empty, and dividing is what costs
+			continue // most products leave the upper words empty, and division is the expensive part
 		}
 		quotient[i], remainder = bits.Div64(remainder, w[i], divisor)
 	}
@@ -81,7 +81,8 @@ func (w wide) int64(negative bool) (int64, bool) {
 	return int64(w[0]), true
 }
 
-// A sum adds up amounts exactly, so that it depends on neither their order nor what the sums on the way are.
+// A sum adds up amounts exactly, so that the result depends neither on their order nor on the size of intermediate
+// sums.
 type sum struct {
 	hi, lo uint64 // two's complement
 }
