@@ -2,8 +2,8 @@ package postgres
 
 import "context"
 
-// Accepted returns what the ledger has accepted under a job id, nil where it isn't kept any more, and whether it has
-// accepted anything.
+// Accepted returns the payload that the ledger has accepted under a job id, nil if the payload isn't kept any more.
+// ok reports whether the ledger has accepted the job.
 func (s *Ledger) Accepted(ctx context.Context, jobID string) (payload []byte, ok bool, err error) {
 	var rows []struct{ Payload *string }
 	err = s.db.WithContext(ctx).Raw("SELECT payload FROM invoicer.invoice_jobs WHERE job_id = ? AND "+ours, jobID).Scan(&rows).Error
@@ -16,9 +16,9 @@ func (s *Ledger) Accepted(ctx context.Context, jobID string) (payload []byte, ok
 	return payload, true, nil
 }
 
-// CountAttempt counts an attempt at a job of the ledger that came to nothing, and returns how many these are since it was
-// accepted or replayed; 0 for a job that the ledger doesn't have, or that has ended well. It returns an
-// [*invoice.AlteredError], and has counted nothing, where the payload that was tried isn't the accepted one.
+// CountAttempt counts a failed attempt at a job of the ledger, and returns the number of failed attempts since the
+// job was accepted or replayed. It returns 0 for a job that the ledger doesn't have, or that has ended well. If the
+// payload differs from the accepted one, it counts nothing and returns an [*invoice.AlteredError].
 func (s *Ledger) CountAttempt(ctx context.Context, jobID string, payload []byte) (int, error) {
 	var rows []struct {
 		Attempts int

@@ -6,8 +6,8 @@ import (
 	"invoicer/invoice"
 )
 
-// Admits returns the error with which [Invoices.Insert] would refuse a slot whose series holds the other kind of document: the
-// counter of its period counts first, and without one those of other periods do.
+// Admits returns the error with which [Invoices.Insert] would refuse a slot whose series holds the other kind of
+// document. The counter of the slot's period decides; if there is none, the counters of other periods do.
 func (s *Invoices) Admits(ctx context.Context, slot invoice.Slot) error {
 	var kinds []string
 	err := s.db.WithContext(ctx).Raw("SELECT kind FROM invoicer.invoice_series WHERE series = ? ORDER BY period = ? DESC, period LIMIT 1",

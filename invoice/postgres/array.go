@@ -6,12 +6,12 @@ import (
 	"invoicer/invoice"
 )
 
-// An array is one of Postgres' in its text form, built element by element: the driver would need a value of its own, and
-// often a pointer, for each. The zero value is the empty array.
+// An array is a Postgres array in its text form, built element by element: the driver would need a value, and often a
+// pointer, for each element. The zero value is the empty array.
 type array []byte
 
-// literals are the arrays as parameters. Only plain strings go to the server as they are: of all else the driver would
-// make its own binary form.
+// literals returns the arrays as parameters. They are plain strings, which the driver sends as they are; any other
+// type it would encode in binary.
 func literals(arrays ...*array) []any {
 	list := make([]any, len(arrays))
 	for i, a := range arrays {
@@ -27,7 +27,7 @@ func (a *array) literal() string {
 	return string(*a) + "}"
 }
 
-// next is what there is, ready for one more element.
+// next returns the array so far, ready for another element.
 func (a *array) next() []byte {
 	if len(*a) == 0 {
 		return append(*a, '{')
@@ -35,7 +35,7 @@ func (a *array) next() []byte {
 	return append(*a, ',')
 }
 
-// text adds any text that a column can hold.
+// text adds a text, which may be any that a column can hold.
 func (a *array) text(s string) {
 	*a = append(a.next(), '"')
 	for i := range len(s) {
@@ -47,7 +47,7 @@ func (a *array) text(s string) {
 	*a = append(*a, '"')
 }
 
-// optional adds NULL for what is absent.
+// optional adds a text, or NULL for "".
 func (a *array) optional(s string) {
 	if s == "" {
 		a.null()
@@ -60,7 +60,7 @@ func (a *array) integer(n int64) { *a = strconv.AppendInt(a.next(), n, 10) }
 
 func (a *array) boolean(b bool) { *a = strconv.AppendBool(a.next(), b) }
 
-// decimal adds NULL for nil.
+// decimal adds a decimal, or NULL for nil.
 func (a *array) decimal(d *invoice.Decimal) {
 	if d == nil {
 		a.null()

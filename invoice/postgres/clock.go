@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Now is the time by the database server's clock.
+// Now returns the time by the database server's clock.
 func (s *DB) Now(ctx context.Context) (time.Time, error) {
 	var now time.Time
 	if err := s.db.WithContext(ctx).Raw("SELECT clock_timestamp()").Row().Scan(&now); err != nil {

@@ -6,15 +6,15 @@ import (
 	"invoicer/invoice"
 )
 
-// A column says what a table gets in it, for each row that a group writes: the statement's lists of names, types and
-// arrays all follow from it.
+// A column describes a table's column and its value for each row that a group writes. The statement's lists of names,
+// types and arrays all follow from it.
 type column[R any] struct {
 	name, kind string
 	add        func(*array, R)
 }
 
-// Lines, taxes and ends name their invoice by its member, its place in the group from 1: the statement puts the invoice's
-// id in its place.
+// memberColumn is the column by which lines, taxes and ends refer to their invoice: its position in the group, from
+// 1. The statement replaces it with the invoice's id.
 const memberColumn = "member"
 
 type lineRow struct {
@@ -104,7 +104,7 @@ func counterColumns() []column[lastRow] {
 	}
 }
 
-// A rows holds what goes into one table: an array for each column.
+// A rows holds the rows for one table, as an array for each column.
 type rows[R any] struct {
 	columns []column[R]
 	arrays  []array
@@ -120,7 +120,7 @@ func (t *rows[R]) add(row R) {
 	}
 }
 
-// parameters are the rows as the parameters of the statement, in the columns' order.
+// parameters returns the rows as parameters of the statement, in the columns' order.
 func (t *rows[R]) parameters() []any {
 	list := make([]any, len(t.arrays))
 	for i := range t.arrays {
@@ -129,12 +129,12 @@ func (t *rows[R]) parameters() []any {
 	return list
 }
 
-// names lists the columns, as an INSERT names them.
+// names returns the list of columns for an INSERT.
 func names[R any](columns []column[R]) string {
 	return list(columns, func(c column[R]) string { return c.name })
 }
 
-// unnest makes rows of the parameters again, as the given alias.
+// unnest returns SQL that turns the parameters into rows, under the given alias.
 func unnest[R any](columns []column[R], alias string) string {
 	return "unnest(" + list(columns, func(c column[R]) string { return "?::" + c.kind + "[]" }) + ") AS " + alias + " (" + names(columns) + ")"
 }

@@ -15,20 +15,20 @@ import (
 	"invoicer/invoice"
 )
 
-// schemaToken is how this package's statements name the schema. Names are qualified, since a pooler between us and the
+// schemaToken stands for the schema in this package's statements. Names are qualified, since a pooler in front of the
 // server may drop the search path that a session asked for.
 const schemaToken = "invoicer."
 
-// qualifier is what stands before a name in the schema.
+// qualifier returns the prefix of a name in the schema.
 func qualifier(schema string) string {
 	if schema+"." == schemaToken {
-		return schemaToken // and statements stay as they are
+		return schemaToken // qualify then changes nothing
 	}
 	return pgx.Identifier{schema}.Sanitize() + "."
 }
 
-// qualify puts the configured schema in the place of the one that the statement names. Values never stand in a
-// statement's text, so it changes no content.
+// qualify replaces the schema that the statement names with the configured one. It changes no content, since a
+// statement's text never contains values.
 func qualify(query, schema string) string {
 	if schema == schemaToken {
 		return query
@@ -36,20 +36,21 @@ func qualify(query, schema string) string {
 	return strings.ReplaceAll(query, schemaToken, schema)
 }
 
-// A conn is one connection. [database/sql.Conn.Raw] hands it out: its Conn method returns pgx's own.
+// A conn is one connection. [database/sql.Conn.Raw] passes it to its callback; its Conn method returns pgx's
+// connection.
 type conn struct {
 	*stdlib.Conn
 	schema         string
-	local          string        // settings, each transaction's first statement behind a pooler; else ""
-	statementLimit time.Duration // with a statement out of a transaction, behind a pooler
+	local          string        // behind a pooler: the first statement of each transaction, with the settings; else ""
+	statementLimit time.Duration // behind a pooler: the limit of a statement outside of a transaction
 }
 
 func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
 	return c.Conn.PrepareContext(ctx, qualify(query, c.schema))
 }
 
-// ExecContext runs a statement. One that committed by itself, and whose wait for a standby was cancelled, has an unknown
-// outcome.
+// ExecContext runs a statement. It returns an error if the statement committed by itself and the wait for a standby
+// was cancelled: its outcome is then unknown.
 func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	c.forget()
 	ctx, cancel := c.bounded(ctx)
@@ -84,7 +85,7 @@ func (c *conn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, erro
 	return &watchedTx{Tx: tx, conn: c}, nil
 }
 
-// A watchedRows ends with an error where its statement committed by itself, and only on this server.
+// A watchedRows ends with an error if its statement committed by itself, but on this server only.
 type watchedRows struct {
 	*stdlib.Rows
 	conn   *conn
@@ -106,7 +107,7 @@ func (r *watchedRows) Close() error {
 	return errors.Join(r.Rows.Close(), r.conn.unreplicated())
 }
 
-// A watchedTx doesn't take a commit for done that the server answered together with a warning.
+// A watchedTx returns an error from Commit if the server's answer came with a warning.
 type watchedTx struct {
 	driver.Tx
 	conn *conn
@@ -120,11 +121,11 @@ func (t *watchedTx) Commit() error {
 	return commitWarning(t.conn.Conn.Conn().PgConn())
 }
 
-// warning is the key of a connection's latest warning in pgx's data of it.
+// warning is the key of a connection's latest warning in pgx's CustomData.
 const warning = "invoicer.warning"
 
-// noticeWarning keeps the server's warning until the statement that caused it is over. pgx calls it while the statement
-// runs, on the same goroutine.
+// noticeWarning keeps a warning of the server until the statement that caused it is over. pgx calls it while the
+// statement runs, on the same goroutine.
 func noticeWarning(c *pgconn.PgConn, n *pgconn.Notice) {
 	if n.SeverityUnlocalized == "WARNING" && n.Code == "01000" {
 		c.CustomData()[warning] = n
@@ -135,8 +136,8 @@ func (c *conn) forget() { forgetWarning(c.Conn.Conn()) }
 
 func forgetWarning(c *pgx.Conn) { delete(c.PgConn().CustomData(), warning) }
 
-// commitWarning returns an [*unreplicatedError] if the server answered COMMIT together with a warning: a backend that is
-// cancelled while it waits for a standby has committed on this server, and says so in no other way.
+// commitWarning returns an [*unreplicatedError] if the server's answer to COMMIT came with a warning. A backend that
+// is cancelled while it waits for a standby has committed on this server, and reports it in no other way.
 func commitWarning(c *pgconn.PgConn) error {
 	if n, ok := c.CustomData()[warning].(*pgconn.Notice); ok {
 		return &unreplicatedError{notice: n}
@@ -144,8 +145,8 @@ func commitWarning(c *pgconn.PgConn) error {
 	return nil
 }
 
-// unreplicated is [commitWarning] of a statement that commits by itself. A trigger of somebody else's may warn as well, so
-// the warning must come from the wait for a standby.
+// unreplicated is [commitWarning] for a statement that commits by itself. Since a foreign trigger may warn as well,
+// the warning must be the one about the wait for a standby.
 func (c *conn) unreplicated() error {
 	pg := c.Conn.Conn().PgConn()
 	if n, ok := pg.CustomData()[warning].(*pgconn.Notice); ok && n.Routine == "SyncRepWaitForLSN" && pg.TxStatus() == 'I' {
@@ -154,7 +155,7 @@ func (c *conn) unreplicated() error {
 	return nil
 }
 
-// An unreplicatedError says that a commit is on this server, and perhaps on no other one.
+// An unreplicatedError says that a transaction is committed on this server, and perhaps on no standby.
 type unreplicatedError struct{ notice *pgconn.Notice }
 
 func (e *unreplicatedError) Error() string {

@@ -16,7 +16,7 @@ type counters map[[2]string]*counterRow
 type counterRow struct {
 	kind       string
 	lastNumber int64
-	locked     bool // else somebody else has it
+	locked     bool // false: another transaction holds it
 	advanced   bool
 }
 
@@ -36,8 +36,8 @@ func slotsOf(group []*write) (series, periods, kinds array) {
 	return series, periods, kinds
 }
 
-// addLock adds what locks the counters of all members' slots until the transaction ends. Where the manner is patient, it
-// waits for those that others hold, in one order for all writers; else it leaves them out.
+// addLock adds the statement that locks the counters of all members' slots until the transaction ends. If patient, it
+// waits for counters that others hold, in one order for all writers; else it skips them.
 func addLock(f *flight, group []*write, patient bool, found counters) {
 	series, periods, _ := slotsOf(group)
 	skip := "SKIP LOCKED"
@@ -67,9 +67,9 @@ SELECT series, period, kind, last_number, false FROM invoicer.invoice_series WHE
 	}))
 }
 
-// addJobLocks adds what locks the members' ends: what else is written about how these jobs ended waits, and sees this
-// transaction's. A member whose end somebody else has locked is told so, unless the manner is patient, in which they are
-// waited for.
+// addJobLocks adds the statement that locks the ends of the members' jobs: any other writer of such an end waits, and
+// then sees this transaction's. If patient, it waits for locks that others hold; else it sets the obstacle of each
+// member whose lock is held.
 func addJobLocks(f *flight, group []*write, patient bool) {
 	var jobIDs array
 	for _, w := range group {
@@ -90,14 +90,15 @@ func addJobLocks(f *flight, group []*write, patient bool) {
 	})
 }
 
-// addCreate adds what creates the counter of the slot that all members have in common.
+// addCreate adds the statement that creates the counter of the slot, which is the same for all members.
 func addCreate(f *flight, group []*write) {
 	series, periods, kinds := slotsOf(group)
 	f.add(`INSERT INTO invoicer.invoice_series (series, period, kind) SELECT * FROM unnest(?::text[], ?::text[], ?::text[])
 ON CONFLICT (series, period) DO NOTHING`, literals(&series, &periods, &kinds)...)
 }
 
-// place tells each member of what its slot's counter says against it.
+// place sets the obstacle of each member whose slot's counter is missing or held, and the error of each member whose
+// series holds the other kind.
 func place(group []*write, found counters) {
 	for _, w := range group {
 		switch counter := found[slotKey(w.draft.Slot)]; {

@@ -10,10 +10,10 @@ import (
 	"invoicer/invoice"
 )
 
-// ErrNoJob says that the ledger has no job of that id.
+// ErrNoJob says that the ledger has no job with that id.
 var ErrNoJob = errors.New("no such job in the ledger")
 
-// A StateError says that a job isn't in the state that something can be done about it in.
+// A StateError says that a job's state doesn't allow the requested action.
 type StateError struct {
 	JobID string
 	State string // accepted, enqueued, done, failed or dismissed
@@ -21,24 +21,25 @@ type StateError struct {
 
 func (e *StateError) Error() string { return fmt.Sprintf("job %s is %s", e.JobID, e.State) }
 
-// Dismiss marks a failed job as dealt with, and writes down by whom and, in the note, why. Its outcome and reason stay, and
-// it isn't done any more, whatever a queue says, until it is restored. It returns [ErrNoJob], or a [*StateError], and has
-// changed nothing then.
+// Dismiss marks a failed job as dealt with, and records the actor with the note that says why. The job's outcome and
+// reason stay. Until it is restored no worker does it, even if it is still in a queue. Dismiss returns [ErrNoJob] or
+// a [*StateError] if it changed nothing for that reason.
 func (s *Ledger) Dismiss(ctx context.Context, jobID string, by invoice.Actor) error {
 	return s.act(ctx, jobID, "failed", "dismissed", "dismiss", by)
 }
 
-// Restore makes a dismissed job a failed one again, which can be replayed, and writes down by whom and, where there is a
-// note, why. It returns [ErrNoJob], or a [*StateError], and has changed nothing then.
+// Restore turns a dismissed job back into a failed one, which can be replayed, and records the actor with the
+// optional note. It returns [ErrNoJob] or a [*StateError] if it changed nothing for that reason.
 func (s *Ledger) Restore(ctx context.Context, jobID string, by invoice.Actor) error {
 	return s.act(ctx, jobID, "dismissed", "failed", "restore", by)
 }
 
-// act takes a job from one state to another one, and writes down who did it.
+// act moves a job from one state to another, and records the actor.
 func (s *Ledger) act(ctx context.Context, jobID, from, to, action string, by invoice.Actor) error {
 	var states []string
 	err := s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-		// A run of the same job may be about to commit its end; the next statement sees it then.
+		// An attempt at the same job may be about to commit its end. After this wait, the next statement sees that
+		// end.
 		if err := tx.Exec("SELECT "+lockEnd, jobID).Error; err != nil {
 			return err
 		}
@@ -66,7 +67,7 @@ SELECT state FROM was`, jobID, to, from, action, storable(by.Name), nullable(sto
 	return nil
 }
 
-// States tells, of those jobs that the ledger has, what state they are in.
+// States returns the states of those of the jobs that the ledger has, by job id.
 func (s *Ledger) States(ctx context.Context, jobIDs []string) (map[string]string, error) {
 	var rows []struct{ JobID, State string }
 	err := s.db.WithContext(ctx).Raw("SELECT job_id, state FROM invoicer.invoice_jobs WHERE job_id = ANY(?::text[])", &jobIDs).Scan(&rows).Error

@@ -9,17 +9,18 @@ import (
 	"invoicer/invoice"
 )
 
-// Accept takes a job into the ledger: once it returns nil, the job has an end sooner or later. The id is a UUID; saying
-// the same again under it changes nothing, so it may be called again after any error.
+// Accept adds a job to the ledger. Once it has returned nil, the job will get an end sooner or later. The id is a
+// UUID. Accepting the same job again under the same id changes nothing, so Accept may be called again after any
+// error.
 func (s *Ledger) Accept(ctx context.Context, jobID, queue string, payload []byte) error {
 	return classify(s.autocommit(ctx, func(db *gorm.DB) error {
 		return db.Exec("SELECT invoicer.accept(?, ?, ?::uuid)", string(payload), queue, jobID).Error
 	}))
 }
 
-// await is what [Ledger.Await] runs. It sleeps on the server, where that costs a fraction of what a round trip does, and
-// first, so that jobs that are accepted one by one are claimed together. COMMIT lets go of the snapshot that vacuum would
-// wait for.
+// await is the statement of [Ledger.Await]. It sleeps on the server, which costs a fraction of a round trip. It
+// sleeps before it looks, so that jobs accepted one by one are claimed together. COMMIT releases the snapshot, which
+// would hold up vacuum.
 const await = `
 DO $$ BEGIN
     FOR look IN 1..7 LOOP
@@ -29,18 +30,19 @@ DO $$ BEGIN
     END LOOP;
 END $$`
 
-// Await returns when there are accepted jobs, 70ms from now at the earliest and then within 70ms, or else after half a
-// second. It uses one connection all that time; ctx ends it early, but the connection with it.
+// Await waits until there are accepted jobs, and returns within 70 ms of their arrival, but not before 70 ms have
+// passed. Without any it returns after half a second. It occupies one connection all that time. If ctx ends, Await
+// returns early and the connection is closed.
 func (s *Ledger) Await(ctx context.Context) error {
 	_, err := s.sql.ExecContext(ctx, await)
 	return classify(err)
 }
 
-// Claim takes up to limit accepted jobs, fewer where their payloads are large, the oldest first, marks them as enqueued
-// under their next dispatch, and commits. Those for the excepted queues stay accepted. No row is locked any more when it
-// returns, and many may claim at once: none waits, none gets another's.
+// Claim takes up to limit accepted jobs, the oldest first, and fewer if their payloads are large. It marks them as
+// enqueued under their next dispatch, and commits. Jobs for the excepted queues stay accepted. Once Claim has
+// returned, no row is locked. Concurrent calls don't wait for each other, and no two get the same job.
 func (s *Ledger) Claim(ctx context.Context, limit int, except ...string) ([]invoice.Dispatch, error) {
-	// Mostly there is nothing, and this is asked twice a second: it costs a fraction of what follows.
+	// There are usually no jobs, and Claim is called twice a second: this query costs a fraction of the next.
 	var some bool
 	if err := s.sql.QueryRowContext(ctx, "SELECT EXISTS (SELECT FROM invoicer.invoice_jobs WHERE state = 'accepted')").Scan(&some); err != nil || !some {
 		return nil, classify(err)
@@ -49,7 +51,8 @@ func (s *Ledger) Claim(ctx context.Context, limit int, except ...string) ([]invo
 		except = []string{} // and not NULL
 	}
 	var rows []dispatchRow
-	// Materialized: joined in another way, the inner query might be run more than once, and lock more than it was asked for.
+	// Without MATERIALIZED, the planner might run the inner query more than once, which would lock more rows than its
+	// limit.
 	err := s.autocommit(ctx, func(db *gorm.DB) error {
 		return db.Raw(`
 WITH locked AS MATERIALIZED (
@@ -67,8 +70,8 @@ RETURNING jobs.id, job_id, dispatch, queue, payload, updated_at`, &except, limit
 	return dispatches(rows), nil
 }
 
-// PutBack makes enqueued jobs accepted again, so that they are dispatched anew. A job that has ended meanwhile, or was
-// dispatched again, is left as it is. It returns how many were put back.
+// PutBack makes enqueued jobs accepted again, so that they are dispatched anew. A job that has ended meanwhile, or
+// was dispatched again, stays as it is. PutBack returns the number of jobs that it changed.
 func (s *Ledger) PutBack(ctx context.Context, lost []invoice.Dispatch) (int, error) {
 	if len(lost) == 0 {
 		return 0, nil
@@ -89,9 +92,9 @@ WHERE invoice_jobs.id = lost.id AND invoice_jobs.dispatch = lost.dispatch AND st
 	return int(changed), classify(err)
 }
 
-// Enqueued lists up to limit jobs of a queue that were dispatched at least settled ago and have no end yet, in the order
-// of their dispatch, beginning after the given one (its At and ID). Last come those whose dispatch seems to lie ahead: the
-// database's clock was set back since.
+// Enqueued lists up to limit jobs of a queue that were dispatched at least settled ago and have no end yet, in the
+// order of their dispatch, beginning after the given dispatch (its At and ID). Jobs whose dispatch lies in the future
+// come last: the database's clock was set back since.
 func (s *Ledger) Enqueued(ctx context.Context, queue string, after invoice.Dispatch, settled time.Duration, limit int) ([]invoice.Dispatch, error) {
 	var rows []dispatchRow
 	err := s.db.WithContext(ctx).Raw(`
@@ -111,8 +114,8 @@ ORDER BY updated_at, id LIMIT @limit`, map[string]any{
 	return dispatches(rows), nil
 }
 
-// Open tells, of jobs by their ids, which are thought to be in a queue, and as which dispatch. A job id of which nothing is
-// on record was enqueued directly and counts as dispatch 0. Jobs that have ended, or wait for a relay, are left out.
+// Open returns, by job id, the dispatch number of each job that should be in a queue. A job id without a record was
+// enqueued directly, and its dispatch is 0. Jobs that have ended, or wait for a relay, are left out.
 func (s *Ledger) Open(ctx context.Context, jobIDs []string) (map[string]int, error) {
 	var rows []dispatchRow
 	err := s.db.WithContext(ctx).Raw(`
@@ -130,13 +133,13 @@ WHERE jobs.job_id IS NULL AND NOT EXISTS (SELECT FROM invoicer.duplicate_attempt
 	return open, nil
 }
 
-// longestStatement is how old a statement's now() may be: longer than statement_timeout.
+// longestStatement is the largest age of a statement's now(). It is longer than statement_timeout.
 const longestStatement = 15 * time.Second
 
-// Watch takes or renews the right to look after queues, for as long as the lease lasts by the database's clock, and
-// returns those that the holder has now. Another one's is taken over only when it has run out, or lasts longer than any
-// can: then the database's clock was set back since. A queue that the holder has is marked as it says, unless the database
-// knows of a later mark.
+// Watch takes or renews the holder's right to reconcile queues, for the duration of the lease by the database's
+// clock, and returns the queues that the holder has now. It takes over another holder's queue only if that lease has
+// run out, or lasts longer than any lease can, which means that the database's clock was set back. It stores the
+// given marker of each of the holder's queues, unless the database has a later one.
 func (s *Ledger) Watch(ctx context.Context, holder string, lease time.Duration, queues []invoice.Watch) ([]invoice.Watch, error) {
 	names, markers, servers := make([]string, len(queues)), make([]int64, len(queues)), make([]string, len(queues))
 	for i, q := range queues {
@@ -158,7 +161,7 @@ RETURNING queue, marker, server, EXISTS (SELECT FROM invoicer.invoice_jobs WHERE
 	return held, classify(err)
 }
 
-// Unwatch gives the holder's rights up, so that others needn't wait until they run out.
+// Unwatch gives up the holder's rights, so that other processes needn't wait until the leases run out.
 func (s *Ledger) Unwatch(ctx context.Context, holder string) error {
 	return classify(s.autocommit(ctx, func(db *gorm.DB) error {
 		return db.Exec(`UPDATE invoicer.ledger_queues SET expires_at = '-infinity' WHERE holder = ?`, holder).Error

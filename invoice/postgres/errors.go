@@ -14,20 +14,21 @@ import (
 	"invoicer/invoice"
 )
 
-// unavailableError keeps the cause and answers to [invoice.ErrUnavailable].
+// unavailableError wraps the cause and matches [invoice.ErrUnavailable].
 type unavailableError struct{ cause error }
 
 func (e *unavailableError) Error() string {
 	var pg *pgconn.PgError
 	if errors.As(e.cause, &pg) && (pg.Code == "42P05" || pg.Code == "26000") {
-		return e.cause.Error() + ": " + advice(pg.Code) // it looks like a fault of ours, and never ends by itself
+		return e.cause.Error() + ": " + advice(pg.Code) // it looks like a fault of this program, and never ends by itself
 	}
 	return e.cause.Error()
 }
 func (e *unavailableError) Unwrap() error        { return e.cause }
 func (e *unavailableError) Is(target error) bool { return target == invoice.ErrUnavailable }
 
-// classify marks the errors that speak of the database's state and not of the job.
+// classify wraps an error that is due to the database's state, and not to the job, so that it matches
+// [invoice.ErrUnavailable].
 func classify(err error) error {
 	if err == nil || errors.Is(err, invoice.ErrUnavailable) || !outage(err) {
 		return err
@@ -35,12 +36,12 @@ func classify(err error) error {
 	return &unavailableError{cause: err}
 }
 
-// outage tells whether the same statement may succeed later. Classes and codes are those of the Postgres manual's
+// outage reports whether the same statement may succeed later. Classes and codes are those of the Postgres manual's
 // appendix A.
 func outage(err error) bool {
 	var connect *pgconn.ConnectError
 	if errors.As(err, &connect) {
-		return true // whatever keeps us out, the job isn't at fault
+		return true // a connection can't be opened, which isn't the job's fault
 	}
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
@@ -56,10 +57,10 @@ func outage(err error) bool {
 		switch pg.Code {
 		case "40001", // serialization failure
 			"40P01",                   // deadlock
-			"55P03",                   // lock timeout: somebody holds the counter
-			"25P03",                   // our session was ended while idle in a transaction
+			"55P03",                   // lock timeout: another transaction holds the counter
+			"25P03",                   // the session was ended while idle in a transaction
 			"25006",                   // read-only: a standby, until it is promoted
-			"26000", "42P05", "0A000", // a prepared statement that a pooler or a migration has made stale
+			"26000", "42P05", "0A000", // a prepared statement that a pooler or a migration has invalidated
 			"42501",          // no privilege, until it is granted
 			"42P01", "42883": // no such table or function, until a restore or a migration has made it
 			return true
@@ -71,24 +72,24 @@ func outage(err error) bool {
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
 		errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) ||
-		errors.Is(err, sql.ErrTxDone) || // rolled back when its time was up
+		errors.Is(err, sql.ErrTxDone) || // rolled back because its context ended
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNREFUSED) ||
 		pgconn.SafeToRetry(err)
 }
 
-// isCode tells whether the server answered with the error code.
+// isCode reports whether the server answered with the error code.
 func isCode(err error, code string) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && pg.Code == code
 }
 
-// violates tells whether the database refused because of the named constraint.
+// violates reports whether the database refused because of the named constraint.
 func violates(err error, constraint string) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && pg.ConstraintName == constraint
 }
 
-// answered tells whether the server itself said what became of the statement.
+// answered reports whether the error is the server's answer to the statement.
 func answered(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && pg.Code[:2] != "08" && pg.Code[:2] != "57"

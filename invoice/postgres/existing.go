@@ -6,9 +6,9 @@ import (
 	"invoicer/invoice"
 )
 
-// addFind adds what tells each member what exists of its transaction and key, and which row of the ledger its job has. That
-// is looked for by the job's id alone: where the ledger has accepted something else under it than the queue says, or
-// somebody has dismissed the job, the member gets its error.
+// addFind adds the statement that finds, for each member, the existing invoices of its transaction and key, and its
+// job's row in the ledger. The row is looked up by the job id alone. If the ledger has accepted another payload under
+// that id, or the job was dismissed, the member's error is set.
 func addFind(f *flight, group []*write) {
 	var transactions, keys, jobIDs, digests array
 	for _, w := range group {
@@ -53,7 +53,7 @@ type foundRow struct {
 
 	LedgerID      int64
 	State         string
-	Ours, Matches bool // the ledger has accepted the job; and it is the member's
+	Ours, Matches bool // the ledger has accepted the job id; with the member's payload
 	Accepted      *string
 }
 

@@ -10,18 +10,19 @@ import (
 	"invoicer/invoice"
 )
 
-// CountFailed counts the failed jobs that the filter means, and tells the time by the database's clock.
+// CountFailed returns the number of failed jobs that match the filter, and the time by the database's clock.
 func (s *Ledger) CountFailed(ctx context.Context, f invoice.FailedFilter) (n int, now time.Time, err error) {
 	where, values := failedWhere(f)
 	err = s.db.WithContext(ctx).Raw("SELECT count(*), now() FROM invoicer.invoice_jobs WHERE "+where, values...).Row().Scan(&n, &now)
 	return n, now, classify(err)
 }
 
-// pageBytes bounds the payloads of one page; one more always fits.
+// pageBytes bounds the payloads of one page; a page may exceed it by one payload.
 const pageBytes = 16 << 20
 
-// Failed lists up to limit of the failed jobs that the filter means, in the order in which they failed, beginning after
-// the given one (its FailedAt and ID). A page of large payloads is shorter; only after the last one is it empty.
+// Failed returns up to limit of the failed jobs that match the filter, in the order in which they failed, beginning
+// after the given job (its FailedAt and ID). A page with large payloads is shorter; it is empty only after the last
+// job.
 func (s *Ledger) Failed(ctx context.Context, f invoice.FailedFilter, after invoice.FailedJob, limit int) ([]invoice.FailedJob, error) {
 	where, values := failedWhere(f)
 	values = append(values, after.FailedAt, after.ID, limit, pageBytes)
@@ -64,7 +65,7 @@ type failedRow struct {
 	UpdatedAt     time.Time
 }
 
-// failedWhere is a filter as conditions, and their values.
+// failedWhere returns the filter as SQL conditions, with their values.
 func failedWhere(f invoice.FailedFilter) (where string, values []any) {
 	conditions := []string{"state = 'failed'"}
 	add := func(set bool, condition string, value any) {
@@ -87,9 +88,9 @@ func failedWhere(f invoice.FailedFilter) (where string, values []any) {
 	return strings.Join(conditions, " AND "), values
 }
 
-// Replay makes failed jobs accepted again, for a relay to dispatch anew, under what their payloads say now, and writes
-// down who did it: all of them in one transaction, and each only if it is still as it was listed. It returns the job ids of
-// those.
+// Replay makes failed jobs accepted again, so that a relay dispatches them anew. It updates each row from the job's
+// payload, and records the actor. It changes all jobs in one transaction, but each only if its row is still as it was
+// listed, and returns the ids of the jobs that it changed.
 func (s *Ledger) Replay(ctx context.Context, jobs []invoice.Replay, by invoice.Actor) ([]string, error) {
 	ids, dispatches := make([]int64, len(jobs)), make([]int64, len(jobs))
 	transactions, keys, producers := make([]string, len(jobs)), make([]string, len(jobs)), make([]*string, len(jobs))
@@ -98,7 +99,7 @@ func (s *Ledger) Replay(ctx context.Context, jobs []invoice.Replay, by invoice.A
 		transactions[i], keys[i], producers[i] = r.Job.TransactionID, r.Job.IdempotencyKey, nullable(r.Job.Producer)
 	}
 	var replayed []string
-	// The rows are locked in their order, so that two who replay the same wait for each other at most.
+	// The rows are locked in the order of their ids, so that two replays of the same jobs can't deadlock.
 	err := s.autocommit(ctx, func(db *gorm.DB) error {
 		return db.Raw(`
 WITH asked AS (
@@ -122,29 +123,30 @@ RETURNING job_id`,
 	return replayed, classify(err)
 }
 
-// A JobAction is what somebody did about a failed job. Keys are named like the columns.
+// A JobAction is an action on a failed job. Keys are named like the columns.
 type JobAction struct {
 	ID       int64     `json:"id"`
 	JobID    string    `json:"job_id"`
 	Action   string    `json:"action"` // replay, dismiss, restore
 	Actor    string    `json:"actor"`
 	Note     *string   `json:"note"`
-	Dispatch int       `json:"dispatch"` // which one had failed
+	Dispatch int       `json:"dispatch"` // the one that had failed
 	Outcome  string    `json:"outcome"`  // of that
 	Reason   string    `json:"reason"`   // of that
 	ActedAt  time.Time `json:"acted_at"`
 }
 
-// A PastAction is an action and what came of it.
+// A PastAction is an action and its result.
 type PastAction struct {
 	JobAction
 	TransactionID *string `json:"transaction_id"`
-	// CameTo is how the job stood before the next action, or else stands now: an outcome, or a state while there is none.
+	// CameTo is the job's outcome, or its state while it has no outcome: as it was before the next action, or, after
+	// the last action, as it is now.
 	CameTo        string  `json:"came_to"`
-	InvoiceNumber *string `json:"invoice_number"` // where it came to one
+	InvoiceNumber *string `json:"invoice_number"` // if an invoice resulted
 }
 
-// History lists up to limit actions, the latest first: of one job, or with "" of all.
+// History returns up to limit actions, the latest first: those on one job, or on all jobs if jobID is "".
 func (s *Reports) History(ctx context.Context, jobID string, limit int) ([]PastAction, error) {
 	where, values := "", []any{limit}
 	if jobID != "" {

@@ -21,7 +21,7 @@ FROM invoicer.invoices WHERE transaction_id = ? OR idempotency_key = ?`, transac
 	return existing(rows, transactionID, key), err
 }
 
-// existing picks what is of a transaction and of a key.
+// existing picks the transaction's invoice and the key's invoice from the rows.
 func existing(rows []refRow, transactionID, key string) invoice.Existing {
 	var found invoice.Existing
 	for i := range rows {

@@ -12,17 +12,17 @@ import (
 	"gorm.io/gorm"
 )
 
-// A flight is a transaction whose statements go to the server several at a time, in one round trip: those that were added
-// since the last [flight.send]. The server carries them out one after the other, each with a snapshot of its own; after
-// one that fails, it skips the others.
+// A flight is a transaction that sends its statements in batches: one round trip carries all statements that were
+// added since the last [flight.send]. The server runs them one after the other, each with its own snapshot, and skips
+// the rest after one has failed.
 type flight struct {
 	db    *gorm.DB
 	conn  *conn
 	batch *pgx.Batch
 }
 
-// begin opens a transaction on a connection of the pool for f, which adds to the flight, sends it, and ends it with
-// [flight.commit]. What f didn't commit is rolled back.
+// begin opens a transaction on a connection of the pool for f. f adds statements, sends them, and ends the flight
+// with [flight.commit]. If f doesn't commit, the transaction is rolled back.
 func begin(ctx context.Context, db *gorm.DB, lockTimeout time.Duration, f func(*flight) error) error {
 	pool, err := db.DB()
 	if err != nil {
@@ -45,10 +45,10 @@ func begin(ctx context.Context, db *gorm.DB, lockTimeout time.Duration, f func(*
 	if !ran {
 		return err
 	}
-	return failed // in comparison, it is no news that a connection had to be given up
+	return failed // it matters more than an error of giving the connection up
 }
 
-// addBegin adds what a transaction starts with: behind a pooler, also what a session would have.
+// addBegin adds the start of a transaction; behind a pooler, also the settings that a session would have.
 func (f *flight) addBegin(lockTimeout time.Duration) {
 	if settings, pooled := f.conn.localSettings(); pooled {
 		f.batch.Queue("begin isolation level read committed")
@@ -59,26 +59,26 @@ func (f *flight) addBegin(lockTimeout time.Duration) {
 	f.addLockTimeout(lockTimeout)
 }
 
-// addLockTimeout bounds the waits for locks from here on.
+// addLockTimeout adds a statement that bounds all later waits for locks.
 func (f *flight) addLockTimeout(d time.Duration) {
 	f.add("SELECT set_config('lock_timeout', ?, true)", milliseconds(d))
 }
 
-// add adds a statement. GORM builds it, and doesn't run it.
+// add adds a statement. GORM builds its SQL without running it.
 func (f *flight) add(query string, args ...any) *pgx.QueuedQuery {
 	built := f.db.Raw(query, args...).Statement
 	return f.batch.Queue(qualify(built.SQL.String(), f.conn.schema), built.Vars...)
 }
 
-// send sends what was added, and returns when all of it is answered or one statement failed.
+// send sends the added statements, and returns when all are answered or one has failed.
 func (f *flight) send(ctx context.Context) error {
 	batch := f.batch
 	f.batch = &pgx.Batch{}
 	return f.conn.Conn.Conn().SendBatch(ctx, batch).Close()
 }
 
-// commit sends what was added, and COMMIT with it. An error of COMMIT, or of a connection that breaks while nobody knows
-// how far the server came, is a [*commitError]. So is a COMMIT that isn't replicated.
+// commit sends the added statements together with COMMIT. It returns a [*commitError] if COMMIT failed, if the
+// connection broke so that COMMIT may have been reached, or if the commit isn't replicated.
 func (f *flight) commit(ctx context.Context, written *bool) error {
 	f.forgetWarning()
 	var tag pgconn.CommandTag
@@ -98,7 +98,7 @@ func (f *flight) commit(ctx context.Context, written *bool) error {
 		}
 		return nil
 	case !*written && (answered(err) || isCode(err, "57014")):
-		return err // the server didn't come as far as COMMIT
+		return err // the server didn't reach COMMIT
 	default:
 		return &commitError{cause: err}
 	}
@@ -106,7 +106,7 @@ func (f *flight) commit(ctx context.Context, written *bool) error {
 
 var errRolledBack = errors.New("the transaction was rolled back instead of committed")
 
-// end makes sure that no transaction is left open. A connection that can't be trusted to is given up.
+// end makes sure that no transaction is left open. It closes the connection if a rollback may not have worked.
 func (f *flight) end(ctx context.Context) error {
 	pg := f.pg()
 	if pg.IsClosed() || pg.IsBusy() {
@@ -125,7 +125,7 @@ func (f *flight) pg() *pgconn.PgConn { return f.conn.Conn.Conn().PgConn() }
 
 func (f *flight) forgetWarning() { forgetWarning(f.conn.Conn.Conn()) }
 
-// collect returns what reads all rows of a statement's answer.
+// collect returns a function that calls each for every row of a statement's answer.
 func collect[T any](each func(row *T) error) func(pgx.Rows) error {
 	return func(rows pgx.Rows) error {
 		read, err := pgx.CollectRows(rows, pgx.RowToStructByPos[T])

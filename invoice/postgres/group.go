@@ -9,41 +9,42 @@ import (
 	"invoicer/internal/owned"
 )
 
-// A group brings together what arrives while something of its kind is under way: it goes into the next transaction
-// together, so that a commit is paid for once. What comes alone waits for nobody, and there is no timer but in a storm.
+// A group commits values together: those that arrive while a transaction is under way share the next one, and so the
+// cost of its commit. A value that arrives alone doesn't wait. There is no timer, except in a storm.
 type group[T any] struct {
-	// owner waits for the goroutine that sees to the members; it may outlive them all.
+	// owner waits for the goroutine that processes the members, which may outlive all callers.
 	owner *owned.Goroutines
-	// most is how many go together.
+	// most is the largest number of values in one transaction.
 	most int
-	// apart returns the values of which no two may go together.
+	// apart returns a value's keys. No two values with a key in common share a transaction.
 	apart func(T) []string
-	// weigh tells how heavy a value is, of which no more than heaviest go together; one alone always may.
+	// weigh returns a value's weight. The weights in one transaction add up to heaviest at most; a single value may
+	// exceed it.
 	weigh    func(T) int
 	heaviest int
-	// do brings members to their ends. It runs on no member's context, and one call at a time.
+	// do processes the members. Its context isn't any member's, and there is one call at a time.
 	do func(ctx context.Context, members []T)
-	// storm returns, of the members that have just gone, how many of their kind to wait for next time, for longestWait at
-	// most. Default: it waits for none.
+	// storm returns how many members to wait for before the next transaction, judging by the members of the last one.
+	// The wait lasts longestWait at most. Default: no waiting.
 	storm       func(gone []T) int
 	longestWait time.Duration
 
 	mu       sync.Mutex
 	waiting  []*member[T]
 	busy     bool
-	expected int           // in the next transaction, by what storm said
-	enough   chan struct{} // closed when so many wait, where somebody waits for that
+	expected int           // members in the next transaction, as storm returned
+	enough   chan struct{} // closed when as many are waiting; nil while nothing waits for that
 }
 
-// A member is one of a group, from its arrival until it is done.
+// A member is a value in a group, from its arrival until it is done.
 type member[T any] struct {
 	value T
-	ctx   context.Context //nolint:containedctx // who asks may be gone before its turn comes
+	ctx   context.Context //nolint:containedctx // the caller may be gone before the member's turn comes
 	done  chan struct{}
 }
 
-// join returns once the value's turn has come and gone, or with the error of a context that ended before. Then the value
-// may be, or be about to be, done all the same.
+// join returns once the value was processed, or with ctx's error if ctx ends before. In that case the value may still
+// be processed.
 func (g *group[T]) join(ctx context.Context, value T) error {
 	m := &member[T]{value: value, ctx: ctx, done: make(chan struct{})}
 	g.mu.Lock()
@@ -68,7 +69,7 @@ func (g *group[T]) join(ctx context.Context, value T) error {
 
 func (g *group[T]) work(ctx context.Context) {
 	for {
-		runtime.Gosched() // whoever is about to join goes first
+		runtime.Gosched() // lets goroutines that are about to join go first
 		inVain := g.gather()
 		members := g.next()
 		if len(members) == 0 {
@@ -82,7 +83,7 @@ func (g *group[T]) work(ctx context.Context) {
 		if g.storm != nil {
 			expected := g.storm(values)
 			if inVain {
-				expected = min(expected, len(values)) // no more callers may be free
+				expected = min(expected, len(values)) // there may be no more callers
 			}
 			g.expect(expected)
 		}
@@ -92,14 +93,15 @@ func (g *group[T]) work(ctx context.Context) {
 	}
 }
 
-// expect says how many should be in the next transaction.
+// expect sets how many members the next transaction should have.
 func (g *group[T]) expect(n int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.expected = min(n, g.most)
 }
 
-// gather returns once as many wait as are expected, or nobody does, or longestWait is over, which it reports.
+// gather returns once as many members wait as are expected, or at once if none waits. After longestWait it gives up
+// and returns true.
 func (g *group[T]) gather() (inVain bool) {
 	g.mu.Lock()
 	if len(g.waiting) == 0 || len(g.waiting) >= g.expected {
@@ -123,7 +125,8 @@ func (g *group[T]) gather() (inVain bool) {
 	}
 }
 
-// next takes those whose turn has come, in the order of their arrival; none, when nobody waits.
+// next removes and returns the members of the next transaction, in the order of their arrival. It returns none if
+// none waits.
 func (g *group[T]) next() []*member[T] {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -132,7 +135,7 @@ func (g *group[T]) next() []*member[T] {
 	weight := 0
 	for _, m := range g.waiting {
 		switch {
-		case m.ctx.Err() != nil: // nobody waits for it any more
+		case m.ctx.Err() != nil: // its caller is gone
 		case len(now) == g.most, len(now) > 0 && weight+g.weigh(m.value) > g.heaviest, !g.claim(taken, m.value):
 			later = append(later, m)
 		default:
@@ -142,12 +145,12 @@ func (g *group[T]) next() []*member[T] {
 	}
 	g.waiting = later
 	if g.busy = len(now) > 0; !g.busy {
-		g.expected = 0 // whoever comes next comes alone
+		g.expected = 0 // the next member doesn't wait for others
 	}
 	return now
 }
 
-// claim takes what the value must have for itself, unless another one has it already.
+// claim takes the value's keys, and reports false if one of them is taken already.
 func (g *group[T]) claim(taken map[string]struct{}, value T) bool {
 	all := g.apart(value)
 	for _, one := range all {

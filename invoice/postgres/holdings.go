@@ -2,19 +2,20 @@ package postgres
 
 import "context"
 
-// Holdings are what a schema of any version has come to hold, and who works with it.
+// Holdings are the contents and the current users of a schema of any version.
 type Holdings struct {
 	Invoices, Jobs, Duplicates int64
-	// Watchers look after the ledger's queues just now.
+	// Watchers are the workers that reconcile the ledger's queues now.
 	Watchers []Watcher
-	// Queues are all that somebody has ever looked after.
+	// Queues are all queues that a worker has ever reconciled.
 	Queues []string
 }
 
-// A Watcher is a living worker, as far as the ledger knows: it has renewed its right within the last few seconds.
+// A Watcher is a worker that is alive as far as the ledger knows: it has renewed its right to the queue within the
+// last few seconds.
 type Watcher struct{ Worker, Queue string }
 
-// Holdings looks into the tables that are there.
+// Holdings reads those of the tables that exist.
 func (s *Reports) Holdings(ctx context.Context) (Holdings, error) {
 	var h Holdings
 	for _, table := range []struct {

@@ -12,32 +12,32 @@ import (
 	"invoicer/invoice"
 )
 
-// The constraints by which the database says that another writer was first.
+// The constraints whose violation means that another writer was first.
 const (
 	transactionKey = "invoices_transaction_id_key"
 	idempotencyKey = "invoices_idempotency_key_key"
 )
 
-// commitError wraps an error of COMMIT, after which the row may be there or not.
+// commitError wraps an error of COMMIT after which it is unknown whether the transaction was committed.
 type commitError struct{ cause error }
 
 func (e *commitError) Error() string { return "commit: " + e.cause.Error() }
 func (e *commitError) Unwrap() error { return e.cause }
 
-// A write is one draft on its way to become an invoice.
+// A write is a draft that is to be inserted, and the result.
 type write struct {
-	ctx   context.Context //nolint:containedctx // its fault points are hit while the group's transaction runs
+	ctx   context.Context //nolint:containedctx // for the fault points, which are hit while the group's transaction runs
 	draft *invoice.Draft
-	size  int // in bytes, about
+	size  int // in bytes, estimated
 
-	keys     [4]string         // what others may hold of it: transaction, key, job, slot
-	obstacle obstacle          // what kept it from being written in its group
-	accepted bool              // by the ledger, its job is
+	keys     [4]string         // by which others may hold what it needs: transaction, key, job, slot
+	obstacle obstacle          // why it wasn't written in its group
+	accepted bool              // whether the ledger has accepted its job
 	ledgerID int64             // of its job's row in the ledger, if it has one
 	number   int64             // its own in the slot
-	made     *invoice.Ref      // what is written, once it has its number
+	made     *invoice.Ref      // the invoice to be written, once it has its number
 	metadata string            // as JSON
-	inserted invoice.Insertion // what became of it
+	inserted invoice.Insertion // the result
 	err      error
 }
 
@@ -47,7 +47,8 @@ func newWrite(ctx context.Context, d *invoice.Draft) *write {
 	}}
 }
 
-// apart: of a transaction, a key and a job, one goes first, and the next finds what it has done.
+// apart returns the transaction, the key and the job. Of two drafts that share one of them, the second goes into a
+// later transaction and finds what the first has written.
 func (w *write) apart() []string { return w.keys[:3] }
 
 func (w *write) reset() {
@@ -56,7 +57,7 @@ func (w *write) reset() {
 
 func (w *write) weigh() int { return w.size }
 
-// sizeOf is about how many bytes a draft takes on its way.
+// sizeOf estimates the bytes that a draft takes in a statement.
 func sizeOf(d *invoice.Draft) int {
 	n := 1000
 	for key, value := range d.Job.Metadata {
@@ -68,10 +69,10 @@ func sizeOf(d *invoice.Draft) int {
 	return n
 }
 
-// Insert implements [invoice.Store]. The number, the invoice with its lines and taxes, and the end of the ledger's
-// row become true in one transaction, or none of them does. Drafts that arrive while a transaction is under way share
-// the next one; whether one of them can't be written is nothing to the others. After the commit's reply was lost, it
-// finds out on a fresh connection what is true.
+// Insert implements [invoice.Store]. One transaction commits the number, the invoice with its lines and taxes, and
+// the end of the job in the ledger's row. Drafts that arrive while a transaction is under way share the next one; a
+// draft that can't be written doesn't affect the others. If the reply to COMMIT is lost, Insert checks on a fresh
+// connection whether the draft was committed.
 func (s *Invoices) Insert(ctx context.Context, d *invoice.Draft) (invoice.Insertion, error) {
 	w := newWrite(ctx, d)
 	if err := s.lanes.pass(ctx, w); err != nil {
@@ -91,26 +92,27 @@ func (s *Invoices) Insert(ctx context.Context, d *invoice.Draft) (invoice.Insert
 	default:
 		var planted *faultError
 		if errors.As(err, &planted) && planted.panicked != nil {
-			panic(planted.panicked) //nolint:forbidigo // whose point it was has to bear it
+			panic(planted.panicked) //nolint:forbidigo // the panic belongs to the caller that planted the fault point
 		}
 		return invoice.Insertion{}, classify(err)
 	}
 }
 
-// maxDeadlocks is how often a group whose transaction fell victim to a deadlock is tried again.
+// maxDeadlocks bounds how often a group is tried again after a deadlock.
 const maxDeadlocks = 3
 
-// A manner is how a group deals with what others hold.
+// A manner is how a group deals with locks that others hold.
 type manner struct {
-	wait    time.Duration // for any lock, at most
-	patient bool          // waits for counters, instead of leaving those that are held out
-	jobs    bool          // waits for the ends of jobs likewise
-	create  bool          // creates the counter, which is that of one slot
-	final   bool          // whoever has to wait in vain fails
-	sorting bool          // some member is known to have to wait when it is written
+	wait    time.Duration // bounds the wait for any lock
+	patient bool          // waits for counters, instead of skipping those that are held
+	jobs    bool          // waits for the locks of jobs' ends, instead of skipping them
+	create  bool          // creates the counter; all members have the same slot
+	final   bool          // a wait that times out is the members' error
+	sorting bool          // some member is known to block when it is written
 }
 
-// whenWriting is how long the rows may wait: the counters are held meanwhile.
+// whenWriting returns how long writing the rows may wait for locks. It is short, since the counters are held
+// meanwhile.
 func (m manner) whenWriting() time.Duration {
 	if m.sorting {
 		return min(m.wait, sortingWait)
@@ -118,8 +120,8 @@ func (m manner) whenWriting() time.Duration {
 	return min(m.wait, shortWait)
 }
 
-// write brings every member to its end, or tells it of its obstacle. Where the database refuses the group, its halves are
-// tried: so the draft that it refuses is soon alone, and the others are written together all the same.
+// write sets every member's result, error or obstacle. If the database refuses the group, write tries its halves, so
+// that a refused draft is soon alone and the others are still written together.
 func (s *Invoices) write(ctx context.Context, group []*write, m manner) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -139,7 +141,7 @@ func (s *Invoices) write(ctx context.Context, group []*write, m manner) {
 		case errors.As(err, &lost):
 			s.settle(ctx, group, lost)
 			return
-		case errors.As(err, &planted): // its own: the others go on without it
+		case errors.As(err, &planted): // one member's: the others go on without it
 			planted.of.err = planted
 			group = slices.DeleteFunc(slices.Clone(group), func(w *write) bool { return w == planted.of })
 		case isCode(err, "40P01") && deadlocks < maxDeadlocks:
@@ -165,7 +167,7 @@ func (s *Invoices) halve(ctx context.Context, group []*write, m manner) {
 	s.write(ctx, group[len(group)/2:], m)
 }
 
-// A faultError is what a fault point of one member returned.
+// A faultError is the error, or the panic, of one member's fault point.
 type faultError struct {
 	of       *write
 	cause    error
@@ -177,7 +179,7 @@ func (e *faultError) Error() string {
 }
 func (e *faultError) Unwrap() error { return e.cause }
 
-// hit passes a fault point in the name of every member.
+// hit hits a fault point once for every member.
 func hit(group []*write, p fault.Point) (err error) {
 	for _, w := range group {
 		func() {
@@ -197,15 +199,15 @@ func hit(group []*write, p fault.Point) (err error) {
 	return nil
 }
 
-// planted tells whether a member has a fault point between the statements, so that they can't go together.
+// planted reports whether a member has a fault point between the statements, which then can't share a round trip.
 func planted(group []*write) bool {
 	return slices.ContainsFunc(group, func(w *write) bool { return fault.Planted(w.ctx) })
 }
 
-// writeTogether writes a group in one transaction, of two round trips however large it is: what locks and finds, and what
-// writes and commits. It decides about each member: its row is written, or inserted tells what exists, or err why it can't
-// be, or its obstacle who has to be waited for. An error of its own means that nothing is decided; after a [*commitError],
-// that nobody knows.
+// writeTogether writes a group in one transaction, which takes two round trips whatever the group's size: one locks
+// and finds, one writes and commits. For each member, either its row is written, or it sets inserted to what exists,
+// or err to why the draft can't be written, or obstacle to what it has to wait for. If writeTogether returns an
+// error, nothing is decided about any member; after a [*commitError] it is unknown what was committed.
 func (s *Invoices) writeTogether(ctx context.Context, group []*write, m manner) error {
 	ctx, cancel := context.WithTimeout(ctx, s.options.StatementTimeout+s.options.LockTimeout)
 	defer cancel()
@@ -219,7 +221,7 @@ func (s *Invoices) writeTogether(ctx context.Context, group []*write, m manner) 
 		}
 		rows := number(group, locked)
 		if len(rows) == 0 {
-			return nil // there is nothing to keep
+			return nil // nothing was written
 		}
 		return asHeld(s.writeAndCommit(ctx, f, rows, locked, m), true)
 	})
@@ -232,7 +234,7 @@ func lockAndFind(ctx context.Context, f *flight, group []*write, m manner) (coun
 		addJobLocks(f, group, m.jobs)
 		addLock(f, group, m.patient, found)
 		if together {
-			// It has a snapshot of its own, taken after the wait for the counters: it sees what was committed meanwhile.
+			// Its snapshot is taken after the wait for the counters: it sees what was committed meanwhile.
 			addFind(f, group)
 		}
 		if err := f.send(ctx); err != nil {
@@ -294,7 +296,7 @@ func (s *Invoices) writeAndCommit(ctx context.Context, f *flight, rows []*write,
 	return nil
 }
 
-// number gives the next numbers to those members that are to be written, in their order, and returns them.
+// number gives the next numbers to the members that are to be written, in their order, and returns these members.
 func number(group []*write, locked counters) []*write {
 	var rows []*write
 	for _, w := range group {

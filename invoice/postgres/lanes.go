@@ -11,72 +11,74 @@ import (
 	"invoicer/invoice"
 )
 
-// An obstacle is what somebody else holds, so that a draft can't be written now.
+// An obstacle is why a draft can't be written now: another transaction holds a lock that it needs.
 type obstacle int
 
 const (
 	none         obstacle = iota
-	heldJob               // somebody is writing down how the job ended
-	heldCounter           // its slot's counter is held, as it is for a moment by every other writer
-	stuckCounter          // it is held for long
+	heldJob               // another transaction is recording the job's end
+	heldCounter           // its slot's counter is held, as every writer holds it for a moment
+	stuckCounter          // its slot's counter is held for long
 	noCounter             // its slot's counter has to be created
-	heldWrite             // a row has to wait, most likely for another one of the same transaction or key
+	heldWrite             // its row has to wait, most likely for a row with the same transaction or key
 )
 
 const (
-	// shortWait bounds each wait in the group of the free: while it waits, it holds counters.
+	// shortWait bounds each wait in the free lane, which holds counters while it waits.
 	shortWait = 200 * time.Millisecond
-	// contendedWait is for how long a counter may be held and count as contended.
+	// contendedWait is how long a counter may be held and still count as contended. One held longer counts as stuck.
 	contendedWait = time.Second
-	// sortingWait is for how long a part of a group waits, when it is known that one of its members has to.
+	// sortingWait bounds the waits of a part of a group in which one member is known to block.
 	sortingWait = 10 * time.Millisecond
-	// turnWait bounds the waits of lanes where there are more than may wait at once.
+	// turnWait bounds the waits of lanes if there are more lanes than may wait at once.
 	turnWait = 250 * time.Millisecond
-	// blockedWait and blockedPause: those whose rows have to wait try it one at a time, and most of the time nobody does, as
-	// they hold a counter meanwhile.
+	// Blocked drafts, whose rows have to wait, are tried one at a time, for blockedWait each. After a wait in vain
+	// there is a pause of blockedPause, since a blocked draft holds a counter while it waits.
 	blockedWait  = 20 * time.Millisecond
 	blockedPause = 200 * time.Millisecond
-	// contendedDetour is for how long a counter counts as contended after it was. Once in that time, it is tried with the free.
+	// contendedDetour is how long a counter counts as contended after it was found held. Then the free lane tries it
+	// again.
 	contendedDetour = time.Second
-	// ownDetour is for how long after it was last asked for anything else counts as held. Jobs that were put back come again
+	// ownDetour is how long anything else counts as held after it was last asked for. Jobs that were put back return
 	// within that time.
 	ownDetour = 10 * time.Second
 )
 
-// lanes are the ways to the database. A draft takes the one of the free, unless something that it needs is known to be held
-// by somebody else. Whoever meets such an obstacle goes on in another lane, and those who come after it go there directly.
+// lanes are the groups by which drafts reach the database. A draft takes the free lane, unless another transaction is
+// known to hold something that it needs. A draft that meets such an obstacle moves to another lane, and later drafts
+// that need the same go there directly.
 //
-// In the lane of the free nobody waits for a counter. Counters that are held for a moment, which is normal where several
-// processes write to a series, are waited for in one lane together; each that is held for longer has a lane of its own.
+// The free lane doesn't wait for counters. The contended lane waits for all counters that are held for a moment,
+// which is normal if several processes write to a series. A counter that is held for longer gets a lane of its own.
 type lanes struct {
 	store     *Invoices
 	free      group[*write]
 	contended lane
 	blocked   lane
-	waiting   chan struct{} // permits to wait for what is held for long, each for one connection
+	waiting   chan struct{} // permits to wait for locks that are held for long, one for each connection
 	creating  chan struct{} // permits to create counters
-	most      int           // drafts that may wait for what is held for long
+	most      int           // the number of drafts that may wait for locks that are held for long
 
 	mu     sync.Mutex
-	routes map[string]*route // by what is held
+	routes map[string]*route // by the key of what is held
 	swept  time.Time
-	inside int // of lanes of their own
+	inside int // drafts in lanes of their own
 }
 
-// A route leads drafts that need something into a lane.
+// A route leads the drafts that need a certain lock into a lane.
 type route struct {
 	lane  *lane
-	until time.Time // unless somebody is still in it
+	until time.Time // or later, while a draft is in the lane
 }
 
-// A lane is a group apart.
+// A lane is a group for drafts that have to wait.
 type lane struct {
 	group[*write]
 
-	own       bool // one of many
+	own       bool // it is for a single lock
 	inside    int
-	stuck     time.Time // since when nobody has got through it; zero: somebody did
-	notBefore time.Time // its next try
+	stuck     time.Time // since when no draft has passed it; zero: the last one did
+	notBefore time.Time // the time of its next try
 }
 
 func newLanes(s *Invoices) *lanes {
@@ -107,7 +109,7 @@ func (s *Invoices) waitAtMost(d time.Duration) time.Duration {
 	return max(min(d, s.options.LockTimeout), time.Millisecond)
 }
 
-// pass brings a draft to its end, by way of as many lanes as it meets obstacles.
+// pass takes a draft to its result. Each obstacle that the draft meets leads it into another lane.
 func (l *lanes) pass(ctx context.Context, w *write) error {
 	for {
 		lane, err := l.enter(w)
@@ -127,8 +129,8 @@ func (l *lanes) pass(ctx context.Context, w *write) error {
 	}
 }
 
-// enter returns the lane that a draft has to take, nil for that of the free. Where too many wait already, it fails at once,
-// so that they don't keep others from being worked on.
+// enter returns the lane that a draft has to take, nil for the free lane. If too many drafts wait already, it returns
+// an error at once, so that waiting drafts don't keep other jobs from being worked on.
 func (l *lanes) enter(w *write) (*lane, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -174,7 +176,7 @@ func (l *lanes) leave(from *lane) {
 	}
 }
 
-// divert remembers what kept a draft from being written.
+// divert notes a draft's obstacle, so that the draft and later ones take another lane.
 func (l *lanes) divert(w *write) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -207,7 +209,7 @@ func (l *lanes) divert(w *write) {
 	}
 }
 
-// laneOf returns the lane of what is held, in which its drafts wait for as long as they may for any lock.
+// laneOf returns the lane for a held lock. Drafts wait there for as long as the options allow for any lock.
 func (l *lanes) laneOf(key string, permits chan struct{}, jobs bool) *lane {
 	if r := l.routes[key]; r != nil && r.lane.own {
 		return r.lane
@@ -218,7 +220,7 @@ func (l *lanes) laneOf(key string, permits chan struct{}, jobs bool) *lane {
 		if len(permits) == cap(permits) {
 			wait = l.store.waitAtMost(turnWait)
 		}
-		permits <- struct{}{} // whoever has one gives it back after the wait at the latest
+		permits <- struct{}{} // a holder returns its permit after its wait at the latest
 		defer func() { <-permits }()
 		group = present(group)
 		l.note(key, apart, false)
@@ -229,7 +231,7 @@ func (l *lanes) laneOf(key string, permits chan struct{}, jobs bool) *lane {
 	return apart
 }
 
-// note keeps whether somebody got through a lane. If so, those who come from now on are free to take the common one.
+// note records whether a draft passed a lane. If so, later drafts take the free lane again.
 func (l *lanes) note(key string, apart *lane, through bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -244,8 +246,8 @@ func (l *lanes) note(key string, apart *lane, through bool) {
 	}
 }
 
-// tryBlocked tries to write the one draft. As it holds its counter while it waits, it doesn't wait long, and after a try in
-// vain nobody tries again for a while.
+// tryBlocked tries to write a single draft. It waits only briefly, since it holds the draft's counter meanwhile, and
+// after a failed try there is a pause.
 func (l *lanes) tryBlocked(ctx context.Context, group []*write) {
 	w := group[0]
 	l.mu.Lock()
@@ -268,7 +270,7 @@ func (l *lanes) tryBlocked(ctx context.Context, group []*write) {
 	}
 }
 
-// present leaves those out for whom nobody waits any more.
+// present returns the members whose callers still wait.
 func present(group []*write) []*write {
 	return slices.DeleteFunc(slices.Clone(group), func(w *write) bool {
 		w.err = w.ctx.Err()
@@ -276,7 +278,7 @@ func present(group []*write) []*write {
 	})
 }
 
-// sortOut deals with a group of which a member waited for too long.
+// sortOut handles a group whose wait for a lock timed out: it finds the members that are blocked.
 func (s *Invoices) sortOut(ctx context.Context, group []*write, m manner, waited *heldError) {
 	switch {
 	case waited.writing && len(group) == 1:
@@ -288,27 +290,27 @@ func (s *Invoices) sortOut(ctx context.Context, group []*write, m manner, waited
 		for _, w := range group {
 			w.err = waited
 		}
-	case m.patient: // some counter is held for long: which is it?
+	case m.patient: // some counter is held for long: find out which
 		s.write(ctx, group, manner{wait: s.waitAtMost(shortWait)})
 		for _, w := range group {
 			if w.obstacle == heldCounter {
 				w.obstacle = stuckCounter
 			}
 		}
-	default: // it's no counter that is held, but a whole table, for everybody
+	default: // not a counter is held but a whole table, for all drafts
 		for _, w := range group {
 			w.err = waited.cause
 		}
 	}
 }
 
-// A heldError says that somebody else's transaction holds what a draft needs.
+// A heldError says that another transaction holds a lock that a draft needs.
 type heldError struct {
 	cause   error
-	writing bool // everything was locked that can be
+	writing bool // all counters and ends were locked, and writing the rows had to wait
 }
 
-// asHeld makes a [*heldError] of a lock timeout.
+// asHeld turns a lock timeout into a [*heldError].
 func asHeld(err error, writing bool) error {
 	if isCode(err, "55P03") {
 		return &heldError{cause: err, writing: writing}
@@ -316,7 +318,7 @@ func asHeld(err error, writing bool) error {
 	return err
 }
 
-// held is the error of a draft that isn't even tried.
+// held returns the error of a draft that isn't tried because of its obstacle.
 func held(w *write) error {
 	return &heldError{cause: fmt.Errorf("others wait for series %s, or for this transaction", w.draft.Slot.Series)}
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Lasting tells whether a server or a pooler has answered, and would answer the same in half a minute: it needs another
-// configuration, or a person. Whoever has jobs keeps them all the same, as [invoice.ErrUnavailable] says.
+// Lasting reports whether a server or a pooler has answered, and would answer the same in half a minute: it needs
+// another configuration, or a person. Jobs are kept all the same, as [invoice.ErrUnavailable] demands.
 func Lasting(err error) bool {
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {
@@ -25,7 +25,7 @@ func Lasting(err error) bool {
 	return !slices.Contains([]string{"25006", "55P03"}, pg.Code) // a standby, a lock
 }
 
-// Advise is what a server or a pooler has answered, in one line, and what to do about it where that is known.
+// Advise returns the answer of a server or a pooler in one line, with advice on what to do where there is any.
 func Advise(pg *pgconn.PgError) string {
 	if p := pooler(pg); p != nil {
 		return pg.Message + ": " + p.advice(pg)
@@ -36,7 +36,7 @@ func Advise(pg *pgconn.PgError) string {
 	return fmt.Sprintf("%s (SQLSTATE %s)", pg.Message, pg.Code)
 }
 
-// A poolerRefusal is one that PgBouncer means for ever. It has the same code for those and for what passes.
+// A poolerRefusal is a permanent refusal of PgBouncer, which uses the same code for temporary ones.
 type poolerRefusal struct {
 	says   string
 	advice func(*pgconn.PgError) string
@@ -66,7 +66,7 @@ func pooler(pg *pgconn.PgError) *poolerRefusal {
 	return nil
 }
 
-// advice says what to do about a refusal, where that is known.
+// advice returns what to do about a refusal, "" if that isn't known.
 func advice(code string) string {
 	switch code {
 	case "28P01":

@@ -11,7 +11,7 @@ import (
 	"invoicer/invoice"
 )
 
-// A Report is everything on record about one transaction, or about one job. Keys are named like the columns.
+// A Report holds every record about one transaction, or about one job. Keys are named like the columns.
 type Report struct {
 	TransactionID     *string            `json:"transaction_id"` // null for a job whose payload tells of none
 	Invoice           *InvoiceReport     `json:"invoice"`
@@ -19,7 +19,7 @@ type Report struct {
 	Jobs              []JobReport        `json:"jobs"`
 }
 
-// Known tells whether there is anything on record.
+// Known reports whether there is any record.
 func (r *Report) Known() bool {
 	return r.Invoice != nil || len(r.DuplicateAttempts) > 0 || len(r.Jobs) > 0
 }
@@ -75,14 +75,14 @@ type JobReport struct {
 	AcceptedAt     time.Time `json:"accepted_at"`
 	UpdatedAt      time.Time `json:"updated_at"`
 
-	// InvoicedSince is, of a failed job, the number of the invoice that its transaction got after it had failed.
+	// InvoicedSince is set for a failed job whose transaction was invoiced after the failure: the invoice's number.
 	InvoicedSince *string `json:"invoiced_since"`
-	// Actions are what people did about it, the latest last.
+	// Actions are the actions on the job, the latest last.
 	Actions []JobAction `json:"actions" gorm:"-"`
 }
 
-// Lookup reads, in one snapshot, everything on record about a transaction; of duplicate attempts and jobs at most
-// limit each, the newest. An unknown transaction gives an empty report and no error.
+// Lookup returns every record about a transaction, read in one snapshot, with the newest limit duplicate attempts and
+// the newest limit jobs at most. For an unknown transaction it returns an empty report and no error.
 func (s *Reports) Lookup(ctx context.Context, transactionID string, limit int) (*Report, error) {
 	report := newReport()
 	report.TransactionID = &transactionID
@@ -98,8 +98,8 @@ func (s *Reports) Lookup(ctx context.Context, transactionID string, limit int) (
 	return report, classify(err)
 }
 
-// LookupJob reads, in one snapshot, everything on record about a job, whatever its payload was, and the invoice of its
-// transaction. An unknown job gives an empty report and no error.
+// LookupJob returns every record about a job, whether or not its payload was valid, and the invoice of its
+// transaction, read in one snapshot. For an unknown job it returns an empty report and no error.
 func (s *Reports) LookupJob(ctx context.Context, jobID string) (*Report, error) {
 	report := newReport()
 	err := s.snapshot(ctx, func(tx *gorm.DB) error {
@@ -122,7 +122,7 @@ UNION SELECT transaction_id FROM invoicer.duplicate_attempts WHERE job_id = ?`, 
 		if len(report.Jobs) > 0 {
 			return nil
 		}
-		// No index helps here: who made an invoice is asked seldom.
+		// There is no index for this query, which is rare.
 		if err := report.readInvoice(tx, "job_id = ?", jobID); err != nil || report.Invoice == nil {
 			return err
 		}
@@ -180,7 +180,7 @@ FROM (SELECT * FROM invoicer.invoice_jobs WHERE `+where+` ORDER BY id DESC LIMIT
 	return nil
 }
 
-// A Tally counts what is stored.
+// A Tally counts and sums the documents of one kind and currency.
 type Tally struct {
 	Kind       string `json:"kind"`
 	Currency   string `json:"currency"`
@@ -188,14 +188,14 @@ type Tally struct {
 	TotalMinor string `json:"total_minor"` // a sum of int64 may exceed int64
 }
 
-// Counts are the sizes of the tables that jobs end in.
+// Counts are the numbers of ended jobs, by how they ended.
 type Counts struct {
 	Invoices   int64 `json:"invoices"`
 	Duplicates int64 `json:"duplicate_attempts"`
 	Failed     int64 `json:"failed"`
 }
 
-// Counts reads how many jobs have ended, and how.
+// Counts returns how many jobs have ended, and how.
 func (s *Reports) Counts(ctx context.Context) (Counts, error) {
 	var c Counts
 	err := s.db.WithContext(ctx).Raw(`SELECT (SELECT count(*) FROM invoicer.invoices) AS invoices,
@@ -204,7 +204,7 @@ func (s *Reports) Counts(ctx context.Context) (Counts, error) {
 	return c, classify(err)
 }
 
-// Tallies sums the stored documents by kind and currency.
+// Tallies returns the counts and sums of the stored documents, by kind and currency.
 func (s *Reports) Tallies(ctx context.Context) ([]Tally, error) {
 	var t []Tally
 	err := s.db.WithContext(ctx).Raw(`SELECT kind, currency, count(*) AS documents, sum(total_minor)::text AS total_minor

@@ -11,16 +11,16 @@ import (
 	"invoicer/invoice"
 )
 
-// Nonces reads what the workers of this database have written last about owning queues.
+// Nonces returns the nonces that this database's workers have written last to prove that they own their queues.
 func (s *DB) Nonces(ctx context.Context) (invoice.Nonces, error) {
 	return s.nonces(ctx, `
 SELECT i.id::text, array_to_string(n.nonces, ','), extract(epoch FROM clock_timestamp() - n.renewed_at)
 FROM invoicer.database_identity i, invoicer.queue_nonces n`)
 }
 
-// RenewNonce is [DB.Nonces], after a new value was written, unless a worker has written one less than a second ago: so
-// many workers write no more than one does. Nobody waits for the disk or a standby: a value that a crash loses is one that
-// a copy hasn't got either.
+// RenewNonce writes a new nonce, unless a worker has written one less than a second ago, and returns what [DB.Nonces]
+// returns. So many workers write no more often than one. The commit doesn't wait for the disk or for a standby: a
+// value lost in a crash is missing in any copy, too.
 func (s *DB) RenewNonce(ctx context.Context) (invoice.Nonces, error) {
 	n, err := s.nonces(ctx, `
 WITH renewed AS (
@@ -33,7 +33,7 @@ WITH renewed AS (
     SELECT nonces, clock_timestamp() - renewed_at FROM invoicer.queue_nonces WHERE NOT EXISTS (SELECT FROM renewed)
 )
 SELECT i.id::text, array_to_string(latest.nonces, ','), extract(epoch FROM latest.age) FROM invoicer.database_identity i, latest`)
-	if err == nil && len(n.Latest) == 0 { // the first one of all was written by somebody else after this statement began
+	if err == nil && len(n.Latest) == 0 { // another worker wrote the very first one after this statement began
 		return s.Nonces(ctx)
 	}
 	return n, err

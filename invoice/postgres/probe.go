@@ -10,13 +10,13 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// An UnfitError names what keeps a worker from working with the database, though it answers.
+// An UnfitError says why a worker can't work with a database that answers.
 type UnfitError struct {
-	// Code is the SQLSTATE that the work would end with, or one of the codes of this package.
+	// Code is the SQLSTATE with which the work would fail, or a code of this package.
 	Code string
-	// What is wrong, in a few words and without anything secret.
+	// What says in a few words what is wrong, without any secret.
 	What string
-	// Remedy is what to do about it, "" where that isn't known.
+	// Remedy says what to do about it, "" if that isn't known.
 	Remedy string
 }
 
@@ -27,11 +27,12 @@ func (e *UnfitError) Error() string {
 	return e.What + ": " + e.Remedy
 }
 
-// Unconfirmed is the code of an [UnfitError] that no SQLSTATE stands for: the database takes a commit and doesn't confirm it.
+// Unconfirmed is the code of an [UnfitError] for which there is no SQLSTATE: the database takes a commit, but doesn't
+// confirm it.
 const Unconfirmed = "unconfirmed"
 
-// What a worker works with, by kind and name, and what it must be allowed to do. The worker of a role that has these rights
-// and no others comes to every end that a job can have.
+// needs lists what a worker uses, by kind and name, with the privileges that it needs. A worker whose role has
+// exactly these rights can bring a job to each of the possible ends.
 //
 //nolint:gochecknoglobals // a constant list
 var needs = []struct{ kind, name, privileges string }{
@@ -49,8 +50,9 @@ var needs = []struct{ kind, name, privileges string }{
 	{"function", "record_ends", "EXECUTE"},
 }
 
-// Probe finds out whether a worker could work: that the database takes writes, and that everything that the work needs is
-// there and allowed. It returns an [*UnfitError] that names all that isn't, and what to do; or what went wrong in asking.
+// Probe checks that a worker could work: that the database takes writes, and that everything a worker needs exists
+// and is allowed. It returns an [*UnfitError] that names all that is missing or denied, with a remedy, or the error
+// of a check that failed.
 func (s *DB) Probe(ctx context.Context) error {
 	var kinds, names, privileges []string
 	for _, n := range needs {
@@ -58,7 +60,7 @@ func (s *DB) Probe(ctx context.Context) error {
 			kinds, names, privileges = append(kinds, n.kind), append(names, n.name), append(privileges, privilege)
 		}
 	}
-	// has_any_column_privilege is true of a right to the whole table as well.
+	// has_any_column_privilege is also true for a right to the whole table.
 	rows, err := s.sql.QueryContext(ctx, `
 SELECT current_user, current_setting('transaction_read_only'), pg_is_in_recovery(), kind, name, privilege, CASE
     WHEN kind = 'schema' THEN CASE WHEN space.oid IS NULL THEN 'missing' WHEN NOT has_schema_privilege(space.oid, privilege) THEN 'denied' ELSE '' END
@@ -93,8 +95,8 @@ ORDER BY place`,
 	return l.err(s.options.Schema)
 }
 
-// ProbeCommit commits something small, and waits for it as the end of a job waits for its own commit: for the disk, and for
-// a standby where replication is synchronous. It returns an [*UnfitError] if the commit isn't confirmed before ctx ends.
+// ProbeCommit commits a small transaction and waits for it as recording a job's end does: for the disk, and for a
+// standby if replication is synchronous. It returns an [*UnfitError] if the commit isn't confirmed before ctx ends.
 func (s *DB) ProbeCommit(ctx context.Context) error {
 	_, err := s.sql.ExecContext(ctx, "SELECT pg_logical_emit_message(true, 'invoicer', '')")
 	var unreplicated *unreplicatedError
@@ -107,7 +109,7 @@ func (s *DB) ProbeCommit(ctx context.Context) error {
 	return classify(err)
 }
 
-// lacks are what a probe has found.
+// lacks holds what a probe has found missing.
 type lacks struct {
 	role     string
 	readOnly string // "on" or "off"
@@ -120,7 +122,7 @@ type lack struct {
 	how                   string // missing or denied
 }
 
-// err returns an [*UnfitError] for what is lacking, nil if nothing is.
+// err returns an [*UnfitError] that names what is missing, nil if nothing is.
 func (l lacks) err(schema string) error {
 	if missing := l.names("missing"); len(missing) > 0 {
 		e := &UnfitError{Code: "42P01", What: "missing in schema " + schema + ": " + strings.Join(missing, ", "), Remedy: "run invoicer migrate up, or restore what was dropped"}
@@ -141,7 +143,7 @@ func (l lacks) err(schema string) error {
 	return nil
 }
 
-// names lists what is missing or denied, each once.
+// names returns the names of what is missing, or denied, each once.
 func (l lacks) names(how string) []string {
 	var names []string
 	for _, n := range l.list {
@@ -156,7 +158,7 @@ func (l lacks) names(how string) []string {
 	return names
 }
 
-// grants is SQL that gives the role what it lacks.
+// grants returns SQL that gives the role the missing rights.
 func (l lacks) grants(schema string) string {
 	privileges := make(map[string][]string)
 	for _, n := range l.list {
@@ -167,7 +169,7 @@ func (l lacks) grants(schema string) string {
 		list := privileges[n.name]
 		delete(privileges, n.name)
 		if len(list) == 0 {
-			continue // it is in the statement of its first
+			continue // the statement of the first with the same rights covers it
 		}
 		object := strings.ToUpper(n.kind) + " " + pgx.Identifier{schema, n.name}.Sanitize()
 		if n.kind == "schema" {

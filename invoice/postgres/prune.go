@@ -8,31 +8,31 @@ import (
 	"gorm.io/gorm"
 )
 
-// What may be pruned. Never an invoice, and never a job that has no end yet.
+// What may be pruned. Invoices, and jobs that have no end yet, never are.
 const (
-	// DoneJobs are the ledger's rows of jobs that ended well, with what people did about them. The ends themselves, invoices
+	// DoneJobs are the ledger's rows of jobs that ended well, with the actions on them. The ends themselves, invoices
 	// and duplicate attempts, stay.
 	DoneJobs Prunable = "done_jobs"
 	// DuplicateAttempts are pruned only after the ledger's row of the same job.
 	DuplicateAttempts Prunable = "duplicate_attempts"
-	// FailedPayloads are those of failed and dismissed jobs, whose rows stay.
+	// FailedPayloads are the payloads of failed and dismissed jobs. The rows stay.
 	FailedPayloads Prunable = "failed_payloads"
 )
 
-// A Prunable is a kind of rows, or of what is in them, that isn't needed for ever.
+// A Prunable is a kind of data that isn't needed for ever: rows, or a column of them.
 type Prunable string
 
-// Retention is how long what may be pruned is kept.
+// Retention is how long each kind of prunable data is kept.
 type Retention struct {
 	Jobs, Duplicates, FailedPayloads time.Duration
 }
 
-// A pruning is how to prune one kind.
+// A pruning is the SQL that prunes one kind.
 type pruning struct {
 	table, change string
-	old           string // what is pruned
-	would         string // what is, once the kinds before are pruned
-	values        []any  // of old and of would
+	old           string // condition for what is pruned
+	would         string // the same, as if the kinds before had been pruned
+	values        []any  // parameters of old and of would
 }
 
 func (p Prunable) pruning(keep Retention) (pruning, error) {
@@ -43,7 +43,7 @@ func (p Prunable) pruning(keep Retention) (pruning, error) {
 		old := "r.state = 'done' AND r.updated_at < " + before
 		return pruning{"invoicer.invoice_jobs", "DELETE FROM invoicer.invoice_jobs r USING page", old, old, []any{jobs}}, nil
 	case DuplicateAttempts:
-		// The audit asks for the attempt of each done row. The second value is of use to would alone.
+		// The audit looks for the attempt of each done row. Only would uses the second parameter.
 		old := "r.attempted_at < " + before + " AND ?::float8 IS NOT NULL AND NOT EXISTS (SELECT FROM invoicer.invoice_jobs j WHERE j.job_id = r.job_id)"
 		would := "r.attempted_at < " + before + " AND NOT EXISTS (SELECT FROM invoicer.invoice_jobs j WHERE j.job_id = r.job_id AND NOT (j.state = 'done' AND j.updated_at < " + before + "))"
 		return pruning{"invoicer.duplicate_attempts", "DELETE FROM invoicer.duplicate_attempts r USING page", old, would, []any{duplicates, jobs}}, nil
@@ -54,16 +54,16 @@ func (p Prunable) pruning(keep Retention) (pruning, error) {
 	return pruning{}, fmt.Errorf("prune %q: there is nothing of that name", string(p))
 }
 
-// A Pruned is what came of one batch.
+// A Pruned is the result of one batch.
 type Pruned struct {
-	Last    int64 // the last row that was looked at: the next batch begins after it
-	Looked  int   // how many were; 0 after the last
-	Removed int   // how many of them were, or in a dry run would be, pruned
+	Last    int64 // id of the last row that was examined: the next batch begins after it
+	Looked  int   // rows examined; 0 after the last row
+	Removed int   // rows pruned, or in a dry run rows that would be
 }
 
-// Prune goes through the next rows, by their ids, and prunes those that are older, by the database's clock, than they are
-// kept. In a dry run it only counts them, as if the kinds before had been pruned. Each batch takes a bounded time, whether
-// there is anything to prune in it or not.
+// Prune examines the next limit rows by their ids, beginning after the given one, and prunes those that are older
+// than the retention, by the database's clock. A dry run only counts them, as if the kinds before had been pruned. A
+// batch takes a bounded time, whether or not it has anything to prune.
 func (s *Ledger) Prune(ctx context.Context, what Prunable, keep Retention, after int64, limit int, dryRun bool) (Pruned, error) {
 	p, err := what.pruning(keep)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 
 // Read implements [invoice.Store].
 func (s *Invoices) Read(ctx context.Context, invoiceID int64) (*invoice.Invoice, error) {
-	// All three statements in one snapshot would buy nothing: what they read is immutable.
+	// The three statements don't need a common snapshot: what they read is immutable.
 	db := s.db.WithContext(ctx)
 	whole, err := s.readInvoice(ctx, invoiceID)
 	if err != nil {
@@ -80,14 +80,14 @@ coalesce(requested_series, ''), issued_at, created_at, currency, subtotal_minor,
 	return whole, nil
 }
 
-// LineText is a stored line with its decimals as Postgres writes them.
+// LineText is a stored line, with its decimals in Postgres's text form.
 type LineText struct {
 	SKU, Description                     *string
 	Quantity, UnitPrice, DiscountPercent string
 	TaxPercent                           *string
 }
 
-// Line reads the decimals exactly.
+// Line returns the line with its decimals parsed exactly.
 func (t LineText) Line() (invoice.Line, error) {
 	l := invoice.Line{SKU: text(t.SKU), Description: text(t.Description)}
 	for _, f := range []struct {

@@ -13,20 +13,21 @@ import (
 	"invoicer/invoice"
 )
 
-// Record writes down how a job ended. Recording the same end again changes nothing, and a job that is done stays done
-// whatever comes later. A failure of a job that was replayed since is no news: that job stays as it is. What nil was
-// returned for is committed, also where an earlier call had written it: as far as the server knows, on its standbys too.
+// Record records how a job ended. Recording the same end again changes nothing, and a job that is done stays done
+// whatever is recorded later. The failure of an earlier dispatch of a job that was replayed since is ignored. Once
+// Record has returned nil, the end is committed, even if an earlier call wrote it; as far as the server knows, on its
+// standbys too.
 //
-// Otherwise nothing has been written, and it returns
+// Otherwise Record has written nothing and returns
 //
-//   - [*invoice.AlteredError] when the ledger has accepted another payload under this job id than the end's: however the
-//     end was come to, it is none of that job's;
-//   - [*invoice.DismissedError] when somebody has dismissed the job;
-//   - [invoice.ErrNotAccepted] when only jobs of the ledger count, and this is none;
-//   - [invoice.ErrNotInvoiced] when the end names an invoice that the database doesn't hold, as after a restore, or
-//     not by this number, or as another job's than the end says;
-//   - [invoice.ErrEnded] when the job id stands for an end already that this one can't join: a bad end is reported of a job
-//     that ended well, or the id was used for another transaction.
+//   - [*invoice.AlteredError] if the ledger has accepted another payload under this job id than the end's, so that the
+//     end isn't that job's;
+//   - [*invoice.DismissedError] if the job was dismissed;
+//   - [invoice.ErrNotAccepted] if only jobs of the ledger are allowed, and this isn't one;
+//   - [invoice.ErrNotInvoiced] if the database doesn't hold the invoice that the end names, as after a restore, or
+//     holds it with another number or another job;
+//   - [invoice.ErrEnded] if another end is recorded under the job id and stays: the new end is a bad one of a job that
+//     ended well, or the id was used for another transaction.
 func (s *Ledger) Record(ctx context.Context, e invoice.End) error {
 	switch e.Outcome {
 	case invoice.Created, invoice.Duplicate:
@@ -38,34 +39,35 @@ func (s *Ledger) Record(ctx context.Context, e invoice.End) error {
 	}
 }
 
-// lockEnd is taken, until the end of the transaction, by whoever writes an end of a job, or dismisses it, after looking at
-// how it stands.
+// lockEnd locks a job's end until the transaction ends. A transaction takes it before it reads the job's state in
+// order to record an end or to dismiss the job.
 const lockEnd = "pg_advisory_xact_lock(hashtextextended(?, 0))"
 
-// digest is what a payload is compared by, as the database computes it: encode(sha256(…), 'hex').
+// digest returns a payload's hash for comparison, as the database computes it: encode(sha256(…), 'hex').
 func digest(payload []byte) string {
 	sum := sha256.Sum256(payload)
 	return hex.EncodeToString(sum[:])
 }
 
-// A goodEnd is an end with an invoice on its way to be recorded.
+// A goodEnd is an end with an invoice that is to be recorded.
 type goodEnd struct {
 	end invoice.End
 	err error
 }
 
-// apart: a job's second record finds the first.
+// apart returns the job id: a second end of the same job goes into a later transaction and finds the first.
 func (g *goodEnd) apart() []string { return []string{g.end.JobID} }
 
 const (
-	// stormOf is from how many duplicates of one invoice in a group on more of them are waited for.
+	// stormOf is the number of duplicates of one invoice in a group from which on the next group waits for more of
+	// them.
 	stormOf = 8
-	// stormWait is how long at most. A duplicate has nobody who waits for it, but it keeps a slot.
+	// stormWait bounds that wait. Nobody waits for a duplicate, but it occupies a slot.
 	stormWait = 20 * time.Millisecond
 )
 
-// stormAfter returns how many duplicates are expected after these: a quarter more, if most of these are of one invoice,
-// and never more than there are callers.
+// stormAfter returns how many duplicates to expect after these: a quarter more than these if most of them are of one
+// invoice, but never more than there are callers; else 0.
 func (s *Ledger) stormAfter(gone []*goodEnd) int {
 	of := make(map[int64]int)
 	for _, d := range gone {
@@ -87,7 +89,7 @@ func (s *Ledger) recordGood(ctx context.Context, e invoice.End) error {
 	return classify(g.err)
 }
 
-// writeGoodEnds records a group in one statement. Where the database refuses it, its halves are tried.
+// writeGoodEnds records a group in one statement. If the database refuses it, the halves are tried.
 func (s *Ledger) writeGoodEnds(ctx context.Context, group []*goodEnd) {
 	ctx, cancel := context.WithTimeout(ctx, s.options.StatementTimeout)
 	defer cancel()
@@ -148,7 +150,7 @@ SELECT member, problem, accepted FROM invoicer.record_ends(?::text[], ?::text[],
 	return nil
 }
 
-// unrecorded is why an end wasn't recorded, by the word that the database has for it.
+// unrecorded returns the error for an end that wasn't recorded, by the statement's word for the problem.
 func unrecorded(problem, jobID string, accepted *string) error {
 	switch problem {
 	case "dismissed":
@@ -173,7 +175,7 @@ func altered(jobID string, accepted *string) error {
 	return e
 }
 
-// storable makes any message fit for a text column.
+// storable returns s in a form that a text column can hold.
 func storable(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }

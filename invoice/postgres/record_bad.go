@@ -11,21 +11,22 @@ import (
 	"invoicer/invoice"
 )
 
-// keptPayload is how much is kept of a payload that is far longer than a job may be.
+// keptPayload is the most bytes that are kept of a payload that is too long.
 const keptPayload = 2 * invoice.MaxPayload
 
-// ours is a condition on a row of invoice_jobs: the ledger has accepted this job, be it because somebody has replayed it.
-// Other rows are of jobs that came straight from a queue and ended badly: what a queue says of those counts.
+// ours is a condition on a row of invoice_jobs: the ledger has accepted the job, or a replay has. Other rows are of
+// jobs that were enqueued directly and ended badly; for those the queue's payload counts.
 const ours = "(invoice_jobs.dispatch > 0 OR invoice_jobs.state IN ('accepted', 'enqueued'))"
 
-// matching is a condition on a row of invoice_jobs: it is the job of an end with this transaction and digest of its payload.
+// matching returns a condition on a row of invoice_jobs: an end with this transaction and this digest of its payload
+// is the row's job's.
 func matching(transaction, digest string) string {
 	return `CASE WHEN ` + ours + ` AND invoice_jobs.payload IS NOT NULL
     THEN encode(sha256(convert_to(invoice_jobs.payload, 'UTF8')), 'hex') = ` + digest + `
     ELSE invoice_jobs.transaction_id IS NOT DISTINCT FROM ` + transaction + ` END`
 }
 
-// recordBad writes down that a job failed. What the ledger has accepted stays in its row as it is.
+// recordBad records that a job failed. An accepted job's payload stays in its row as it is.
 func (s *Ledger) recordBad(ctx context.Context, e invoice.End) error {
 	detail := storable(e.Detail)
 	sum := digest(e.Payload)
@@ -33,7 +34,8 @@ func (s *Ledger) recordBad(ctx context.Context, e invoice.End) error {
 		e.Payload = e.Payload[:keptPayload]
 		detail += fmt.Sprintf(" (of the payload's %d bytes, the first %d are kept)", size, keptPayload)
 	}
-	// Postgres takes neither bad UTF-8 nor U+0000 as text, and a payload that can't be recorded would fail for ever.
+	// Postgres accepts neither invalid UTF-8 nor U+0000 as text, and a job whose payload can't be recorded would fail
+	// for ever.
 	var asText *string
 	var raw []byte
 	if payload := string(e.Payload); utf8.ValidString(payload) && !strings.ContainsRune(payload, 0) {
@@ -41,9 +43,10 @@ func (s *Ledger) recordBad(ctx context.Context, e invoice.End) error {
 	} else {
 		raw = e.Payload
 	}
-	var found error // which is no reason to roll back
+	var found error // returned without rolling back
 	err := s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-		// An overlapping run of the same job may be about to commit its invoice; the next statement sees it then.
+		// A concurrent attempt at the same job may be about to commit its invoice. After this wait, the next
+		// statement sees it.
 		if err := tx.Exec("SELECT "+lockEnd, e.JobID).Error; err != nil {
 			return err
 		}
@@ -78,7 +81,8 @@ WHERE invoice_jobs.state IN ('enqueued', 'failed') AND `+matching("excluded.tran
 	return classify(err)
 }
 
-// whyNotBad tells why a bad end wasn't written; nil, if it is no news of a job that was replayed since.
+// whyNotBad returns why a bad end wasn't written, in found; nil if the job was replayed since, so that the end is
+// outdated.
 func whyNotBad(tx *gorm.DB, e invoice.End, sum string) (found, err error) {
 	var rows []struct {
 		State         string

@@ -5,22 +5,22 @@ import (
 	"fmt"
 )
 
-// A Right is what a piece of work must be allowed to do with one thing in the schema.
+// A Right is the privileges that a piece of work needs on one object of the schema.
 type Right struct {
 	Kind       string // table, function, or schema for the schema itself
 	Name       string // "" for the schema
 	Privileges []string
 }
 
-// Lacking says what a role isn't allowed to do.
+// Lacking says which rights a role lacks.
 type Lacking struct {
-	Role   string   // quoted where SQL wants that
-	Owner  string   // of the schema, who may grant it, likewise; "" where there is no schema
-	Grants []string // statements that give the role what it lacks; none if it lacks nothing
+	Role   string   // quoted if SQL requires it
+	Owner  string   // the schema's owner, who can grant the rights, quoted likewise; "" if there is no schema
+	Grants []string // statements that grant the role the missing rights; none if it lacks nothing
 }
 
-// Lacking compares what the store's role may do with what a piece of work needs. What isn't there counts as allowed: that is
-// another error.
+// Lacking returns which of the needed rights the database's role lacks. An object that doesn't exist counts as
+// allowed, since its absence is another error.
 func (s *DB) Lacking(ctx context.Context, needs []Right) (Lacking, error) {
 	var l Lacking
 	var database string
@@ -39,7 +39,7 @@ SELECT quote_ident(current_user), quote_ident(current_database()), coalesce((SEL
 			}
 		}
 	}
-	// One statement for each function and for all tables that lack the same.
+	// There is one statement for each function, and one for all tables with the same missing rights.
 	rows, err := s.sql.QueryContext(ctx, `
 WITH needs AS (
     SELECT * FROM unnest($2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS n (kind, name, privilege, place)

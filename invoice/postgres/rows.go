@@ -2,7 +2,7 @@ package postgres
 
 import "invoicer/invoice"
 
-// refRow is what a reference to an invoice is read from.
+// refRow is the row from which a reference to an invoice is read.
 type refRow struct {
 	ID             int64
 	InvoiceNumber  string
@@ -19,7 +19,7 @@ func (r *refRow) ref() *invoice.Ref {
 	}
 }
 
-// nullable stores what is absent as NULL.
+// nullable returns nil, which is stored as NULL, for "".
 func nullable(s string) *string {
 	if s == "" {
 		return nil

@@ -19,7 +19,8 @@ import (
 	"invoicer/invoice"
 )
 
-// A setting is a parameter of the server's that a session should have, with its value as the server shows it.
+// A setting is a server parameter that a session should have, with its value in the form in which the server shows
+// it.
 type setting struct{ name, value string }
 
 func settings(o Options) []setting {
@@ -29,17 +30,17 @@ func settings(o Options) []setting {
 		{"lock_timeout", milliseconds(o.LockTimeout)},
 		{"idle_in_transaction_session_timeout", milliseconds(o.IdleInTransactionTimeout)},
 		{"default_transaction_isolation", "read committed"},
-		// Plans are kept for a session's life. One that was made while a table was small must not read the whole of it
-		// when it has grown: every statement here finds its rows by an index.
+		// Plans are kept for a session's life. A plan made while a table was small must not scan the whole table once
+		// it has grown: every statement in this package finds its rows by an index.
 		{"enable_seqscan", "off"},
 		{"enable_hashjoin", "off"},
 		{"enable_mergejoin", "off"},
 		{"plan_cache_mode", "force_generic_plan"},
-		{"jit", "off"}, // plans against these settings look expensive, and for expensive ones code would be compiled
+		{"jit", "off"}, // plans that these settings discourage have high costs, at which the server would compile them
 	}
 }
 
-// milliseconds is a duration as the server shows it: in the largest unit in which it is a whole number.
+// milliseconds returns a duration as the server shows it: in the largest unit in which it is a whole number.
 func milliseconds(d time.Duration) string {
 	if d < time.Millisecond {
 		return "0"
@@ -55,23 +56,24 @@ func milliseconds(d time.Duration) string {
 	return strconv.FormatInt(d.Milliseconds(), 10) + "ms"
 }
 
-// A connector opens connections whose statements name the configured schema, and whose commits say so when they weren't
-// replicated.
+// A connector opens connections whose statements name the configured schema, and whose commits return an error if
+// they weren't replicated.
 //
-// Between us and the server may be a pooler, which gives each transaction, or each session, one of the server's sessions
-// that others have used before. It refuses the settings that a session asks for, or drops them, and what is prepared in
-// one transaction may be missing in the next. The connector finds that out; behind a pooler its connections prepare
-// nothing that outlives a statement, and settings hold for a transaction: set for longer, they would reach others.
+// There may be a pooler in front of the server. It gives each transaction, or each session, one of the server's
+// sessions, which others have used before. It refuses or drops the settings that a session asks for, and a statement
+// prepared in one transaction may be missing in the next. The connector detects a pooler. Behind one, its connections
+// prepare no statement for longer than its execution, and settings hold for one transaction: set for longer, they
+// would affect other users of the session.
 type connector struct {
-	direct, plain  driver.Connector // with the settings, without
+	direct, plain  driver.Connector // with the settings; without
 	settings       []setting
-	schema         string        // quoted, with the dot that follows it
-	statementLimit time.Duration // with a statement that no setting bounds
+	schema         string        // quoted, with a dot at the end
+	statementLimit time.Duration // limit of a statement that no setting bounds
 	timeout        time.Duration // of connecting
-	met            func()        // is called once a pooler is
+	met            func()        // called once a pooler was detected
 
-	pooled atomic.Bool // a pooler was met: from then on it isn't asked for what it doesn't do
-	known  atomic.Bool // whether there is one
+	pooled atomic.Bool // a pooler was detected: from then on, connections are opened without the settings
+	known  atomic.Bool // pooled is final: a connection has been opened
 }
 
 func newConnector(o Options) (*connector, error) {
@@ -81,7 +83,7 @@ func newConnector(o Options) (*connector, error) {
 	}
 	config.ConnectTimeout = o.ConnectTimeout
 	config.OnNotice = noticeWarning
-	// Poolers know these, and see to it that a session of the server's has them.
+	// Poolers support these parameters and set them in the server's session.
 	config.RuntimeParams["client_encoding"] = "UTF8"
 	config.RuntimeParams["datestyle"] = "ISO"
 	if config.RuntimeParams["application_name"] == "" {
@@ -100,7 +102,7 @@ func newConnector(o Options) (*connector, error) {
 	for _, s := range c.settings {
 		config.RuntimeParams[s.name] = s.value
 	}
-	// A connection whose server has vanished must not cost its user all of their time: a failed ping closes it.
+	// A connection whose server has vanished must not use up its caller's time: a failed ping closes it.
 	ping := stdlib.OptionShouldPing(func(ctx context.Context, p stdlib.ShouldPingParams) bool {
 		if p.IdleDuration <= time.Second {
 			return false
@@ -115,9 +117,9 @@ func newConnector(o Options) (*connector, error) {
 
 const pingTimeout = 2 * time.Second
 
-// namesExecMode tells whether a URL says how statements are sent, which is then its author's business.
+// namesExecMode reports whether a URL states default_query_exec_mode. If it does, that choice is kept.
 func namesExecMode(url string) (bool, error) {
-	config, err := pgconn.ParseConfig(url) // which knows nothing of it, and takes it for a parameter of the server's
+	config, err := pgconn.ParseConfig(url) // pgconn doesn't know the option and takes it for a server parameter
 	if err != nil {
 		return false, err
 	}
@@ -148,10 +150,10 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	return &conn{Conn: opened.(*stdlib.Conn), schema: c.schema, local: localSettings(c.settings), statementLimit: c.statementLimit}, nil
 }
 
-// tryPooler makes sure that a pooler has a session of the server's for us, and transactions, which it hasn't in statement
-// mode.
+// tryPooler checks that the pooler has a session of the server for this connection, and that it allows transactions,
+// which PgBouncer's statement mode doesn't.
 func (c *connector) tryPooler(ctx context.Context, pg *pgconn.PgConn) error {
-	patience := c.timeout * 4 / 5 // before whoever waits for the connection has lost theirs
+	patience := c.timeout * 4 / 5 // leaves the caller some of its time
 	limit, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for _, statement := range []string{"BEGIN; " + localSettings(c.settings), "ROLLBACK"} {
@@ -165,7 +167,7 @@ func (c *connector) tryPooler(ctx context.Context, pg *pgconn.PgConn) error {
 	return nil
 }
 
-// A noSessionError says that a pooler has none of the server's sessions left, or that none can be had.
+// A noSessionError says that a pooler has no free session of the server, or can't open one.
 type noSessionError struct{ waited time.Duration }
 
 func (e noSessionError) Error() string {
@@ -174,8 +176,7 @@ func (e noSessionError) Error() string {
 
 func (e noSessionError) Is(target error) bool { return target == invoice.ErrUnavailable }
 
-// connectDirectly returns a connection that has the settings, and neither that nor an error where a pooler doesn't let it
-// have them.
+// connectDirectly returns a connection that has the settings, or nil and no error if a pooler prevents that.
 func (c *connector) connectDirectly(ctx context.Context) (driver.Conn, error) {
 	opened, err := c.direct.Connect(ctx)
 	if refusesParameters(err) {
@@ -193,14 +194,14 @@ func (c *connector) connectDirectly(ctx context.Context) (driver.Conn, error) {
 	return direct, nil
 }
 
-// refusesParameters tells whether the other side doesn't know what a session asks for.
+// refusesParameters reports whether the other side refused the parameters that the session asked for.
 func refusesParameters(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && slices.Contains([]string{"08P01", "0A000", "42704"}, pg.Code)
 }
 
-// has tells whether a connection leads to the very session of the server's that answered it, and that one to be as it
-// should.
+// has reports whether the connection belongs to one session of the server, with no pooler in between, and the session
+// has the settings.
 func (c *connector) has(ctx context.Context, pg *pgconn.PgConn) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
@@ -219,7 +220,8 @@ func (c *connector) has(ctx context.Context, pg *pgconn.PgConn) (bool, error) {
 	return slices.EqualFunc(results[0].Rows[0], want, func(value []byte, want string) bool { return string(value) == want }), nil
 }
 
-// localSettings is a statement that makes a transaction what a session should be. How it is isolated, BEGIN must say.
+// localSettings returns a statement that gives a transaction the settings that a session should have, except for the
+// isolation level, which BEGIN must state.
 func localSettings(all []setting) string {
 	var calls []string
 	for _, s := range all {
@@ -230,11 +232,11 @@ func localSettings(all []setting) string {
 	return "SELECT " + strings.Join(calls, ", ")
 }
 
-// localSettings returns what has to be the first statement of a transaction behind a pooler, where BEGIN must name the
-// isolation as well. [conn.BeginTx] sees to both. Without a pooler there is none.
+// localSettings returns the statement that must come first in a transaction behind a pooler, where BEGIN must state
+// the isolation level as well. [conn.BeginTx] does both. Without a pooler ok is false.
 func (c *conn) localSettings() (statement string, ok bool) { return c.local, c.local != "" }
 
-// beginLocally begins a transaction that has, behind a pooler, what a session should have.
+// beginLocally begins a transaction behind a pooler, with the settings that a session should have.
 func (c *conn) beginLocally(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
 	begin := "BEGIN ISOLATION LEVEL "
 	switch level := sql.IsolationLevel(o.Isolation); level {
@@ -266,7 +268,8 @@ type localTx struct {
 func (t localTx) Commit() error   { return t.tx.Commit(t.ctx) }
 func (t localTx) Rollback() error { return t.tx.Rollback(t.ctx) }
 
-// bounded ends a statement that no setting ends, as it stands alone behind a pooler and not in a transaction.
+// bounded returns a context that bounds a statement outside of a transaction behind a pooler, where no setting bounds
+// it.
 func (c *conn) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	if c.local == "" || c.Conn.Conn().PgConn().TxStatus() != 'I' {
 		return ctx, func() {}

@@ -10,14 +10,14 @@ import (
 	"invoicer/invoice"
 )
 
-// replicated makes a transaction wait, when it commits, until the standbys have it, and with it all that it could read. One
-// that wrote nothing doesn't wait, and what it read may be on this server alone: the backend that committed it may have
-// been cancelled while it waited. Any role may write such a message, which nobody receives.
+// replicated makes a transaction's commit wait until the standbys have everything that the transaction could read. A
+// transaction that wrote nothing doesn't wait, and what it read may be on this server alone, if the backend that
+// committed it was cancelled while it waited. Any role may write such a message, which nobody receives.
 const replicated = "pg_logical_emit_message(true, 'invoicer', '')"
 
-// settle finds out what became of a commit whose reply was lost. While nobody can tell, the answer is
+// settle finds out whether a commit whose reply was lost took effect. While that is unknown, the members' error is
 // [invoice.ErrUnavailable]: the next attempt waits for the counter, which an unfinished commit still holds, and then
-// sees what is true.
+// sees the outcome.
 func (s *Invoices) settle(ctx context.Context, group []*write, lost *commitError) {
 	if answered(lost) {
 		for _, w := range group {

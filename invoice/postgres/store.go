@@ -1,10 +1,10 @@
-// Package postgres keeps invoices and the ledger of jobs in Postgres, through GORM. What must never be — a second
-// invoice for a transaction, a number twice, a gap, a changed invoice — is refused by the database itself; this
-// package makes sure that it is never asked for, and tells the refusals apart when another process was first.
+// Package postgres keeps invoices and the ledger of jobs in Postgres, through GORM. The database itself refuses what
+// must never be: a second invoice for a transaction, a number used twice, a gap, a changed invoice. This package
+// never asks for any of these, and recognizes the refusal that means that another process was first.
 //
-// A [DB] is opened once, and has three parts: [Invoices] writes and reads them, [Ledger] has the accepted jobs and how jobs
-// ended, [Reports] reads what people are shown. All are safe for concurrent use, and each call may be made again after any
-// error.
+// A [DB] is opened once and has three parts: [Invoices] writes and reads invoices, [Ledger] keeps the accepted jobs
+// and the ends of jobs, [Reports] reads what is shown to people. All are safe for concurrent use, and any call may be
+// repeated after an error.
 package postgres
 
 import (
@@ -23,25 +23,25 @@ import (
 
 // Options say where the database is and how long it may wait. Zero values mean the defaults.
 type Options struct {
-	// URL is anything that pgx understands. Required.
+	// URL is a connection string that pgx accepts. Required.
 	URL string
 	// Schema holds the tables. Default: invoicer.
 	Schema string
 	// MaxConns bounds the open connections. Default: 20.
 	MaxConns int
-	// Callers is how many may record an end at once, as far as that is known: nobody waits for more duplicates of a storm
-	// to come together than that. Default: 0, nobody waits for any.
+	// Callers is the largest number of concurrent calls that record an end, if known. When many duplicates of one
+	// invoice arrive, a transaction waits for at most that many of them. Default: 0, no transaction waits.
 	Callers int
 	// StatementTimeout bounds one statement on the server. Default: 8s.
 	StatementTimeout time.Duration
-	// LockTimeout bounds the wait for a row, which is nearly always the series' counter. Default: 5s.
+	// LockTimeout bounds the wait for a row lock, nearly always that of a series' counter. Default: 5s.
 	LockTimeout time.Duration
-	// IdleInTransactionTimeout ends the session of a process that stopped in the middle of a transaction, so that
-	// nobody waits longer than this for a counter that it holds. Default: 5s.
+	// IdleInTransactionTimeout is how long a session may be idle in a transaction before the server ends it, so that
+	// others don't wait longer for a counter held by a process that has stopped. Default: 5s.
 	IdleInTransactionTimeout time.Duration
 	// ConnectTimeout bounds opening a connection. Default: 5s.
 	ConnectTimeout time.Duration
-	// CommitCheckTimeout bounds finding out what became of a COMMIT whose reply was lost. Default: 5s.
+	// CommitCheckTimeout bounds the check whether a COMMIT whose reply was lost took effect. Default: 5s.
 	CommitCheckTimeout time.Duration
 }
 
@@ -68,7 +68,7 @@ func (o *Options) setDefaults() {
 	}
 }
 
-// A DB is one schema of one Postgres database, and what is kept in it.
+// A DB is one schema of one Postgres database.
 type DB struct {
 	*core
 
@@ -77,7 +77,7 @@ type DB struct {
 	Reports  *Reports
 }
 
-// Invoices are the committed invoices and credit notes, and the counters of their series.
+// Invoices holds the committed invoices and credit notes, and the counters of their series.
 type Invoices struct {
 	*core
 
@@ -85,26 +85,26 @@ type Invoices struct {
 	writing *writing
 }
 
-// A Ledger has every accepted job, and how each job ended.
+// A Ledger holds every accepted job, and how each job ended.
 type Ledger struct {
 	*core
 
 	goodEnds group[*goodEnd]
 }
 
-// Reports tell people what is on record. They change nothing.
+// Reports reads records for people. It changes nothing.
 type Reports struct{ *core }
 
-// A core is what all parts of a database work with.
+// A core is what all parts of a DB share.
 type core struct {
 	db      *gorm.DB
 	sql     *sql.DB
 	opener  *connector
 	options Options
-	working owned.Goroutines // on the groups
+	working owned.Goroutines // the goroutines of the groups
 }
 
-// Open prepares a database. It opens no connection: the first call that needs one does.
+// Open returns a DB without opening a connection: the first call that needs one does.
 func Open(o Options) (*DB, error) {
 	o.setDefaults()
 	opener, err := newConnector(o)
@@ -115,7 +115,7 @@ func Open(o Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	// A pooler may reserve one of the server's sessions for each of our connections.
+	// A pooler may reserve one of the server's sessions for each connection of this pool.
 	opener.met = func() { pool.SetConnMaxIdleTime(time.Second) }
 	shared := &core{db: db, sql: pool, opener: opener, options: o}
 	invoices := &Invoices{core: shared, writing: newWriting()}
@@ -133,7 +133,8 @@ func connect(opener *connector, maxConns int) (*sql.DB, *gorm.DB, error) {
 	pool.SetMaxOpenConns(maxConns)
 	pool.SetMaxIdleConns(maxConns)
 	db, err := gorm.Open(postgres.New(postgres.Config{Conn: pool}), &gorm.Config{
-		// Errors are returned and logged once, by whoever handles them; GORM's own logger would print SQL with values.
+		// Errors are returned, and logged once by the caller that handles them; GORM's logger would print SQL with
+		// values.
 		Logger:                 logger.Discard,
 		SkipDefaultTransaction: true,
 		DisableAutomaticPing:   true,
@@ -144,7 +145,7 @@ func connect(opener *connector, maxConns int) (*sql.DB, *gorm.DB, error) {
 	return pool, db, nil
 }
 
-// fresh runs f on a connection that nothing has been sent over before.
+// fresh runs f on a new connection.
 func (s *core) fresh(f func(*gorm.DB) error) error {
 	pool, db, err := connect(s.opener, 1)
 	if err != nil {
@@ -154,8 +155,8 @@ func (s *core) fresh(f func(*gorm.DB) error) error {
 	return f(db)
 }
 
-// autocommit runs one statement that commits by itself. Behind a pooler, which may have any settings of somebody else's, it
-// is a transaction of its own.
+// autocommit runs one statement that commits by itself. Behind a pooler, whose session may have any settings of other
+// users, it runs the statement in a transaction of its own.
 func (s *core) autocommit(ctx context.Context, run func(*gorm.DB) error) error {
 	if !s.opener.known.Load() {
 		if err := s.sql.PingContext(ctx); err != nil {
@@ -168,12 +169,12 @@ func (s *core) autocommit(ctx context.Context, run func(*gorm.DB) error) error {
 	return run(s.db.WithContext(ctx))
 }
 
-// closeTimeout is how long Close waits for what is under way. More would hold up the process's end, and all that is lost
-// is to know what became of it: whoever asked has gone.
+// closeTimeout is how long Close waits for transactions that are under way. Waiting longer would hold up the end of
+// the process for results that no caller waits for.
 const closeTimeout = 3 * time.Second
 
-// Close closes every connection. It waits for transactions that are still under way though nobody waits for them any more,
-// three seconds at most; its error says that some were left behind, which end with the time limits that they have.
+// Close closes every connection. It first waits, for three seconds at most, for transactions that are under way
+// although their callers are gone. It returns an error if some were left behind; these end by their own time limits.
 func (s *DB) Close() error {
 	var left error
 	if !s.working.Wait(closeTimeout) {
@@ -182,11 +183,11 @@ func (s *DB) Close() error {
 	return errors.Join(left, s.sql.Close())
 }
 
-// Ping makes sure that the database answers.
+// Ping returns nil if the database answers.
 func (s *DB) Ping(ctx context.Context) error { return classify(s.sql.PingContext(ctx)) }
 
-// DatabaseID is the identity that this database keeps through backups and restores; it keeps two databases apart that
-// use the same Redis. A database whose encoding can't hold every text is refused.
+// DatabaseID returns the database's identity, which stays the same through backups and restores. It distinguishes two
+// databases that use the same Redis. DatabaseID returns an error for a database whose encoding can't hold every text.
 func (s *DB) DatabaseID(ctx context.Context) (string, error) {
 	var id, encoding string
 	row := s.db.WithContext(ctx).Raw("SELECT id::text, current_setting('server_encoding') FROM invoicer.database_identity").Row()

@@ -10,14 +10,14 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// maxGroup is how many drafts share a transaction.
+// maxGroup is the largest number of drafts in one transaction.
 const maxGroup = 200
 
-// maxBytes is about how large they are together, so that a statement stays far from its timeout: 20,000 lines as they
-// usually are.
+// maxBytes bounds the estimated size of the drafts in one transaction, so that a statement stays far from its
+// timeout. It is enough for 20,000 lines of the usual length.
 const maxBytes = 8 << 20
 
-// A writing is the statement that writes whole groups, and what each table gets in which column.
+// A writing is the statement that writes whole groups, and the columns of each table.
 type writing struct {
 	invoices  []column[*write]
 	lines     []column[lineRow]
@@ -27,8 +27,8 @@ type writing struct {
 	statement string
 }
 
-// newWriting builds the statement. Each column is an array, so that one statement does for any number of rows; GORM's
-// multi-row Create would cost reflection for each of them.
+// newWriting builds the statement. Each column is an array, so that one statement serves any number of rows; GORM's
+// multi-row Create would use reflection for each row.
 func newWriting() *writing {
 	w := &writing{invoices: invoiceColumns(), lines: lineColumns(), taxes: taxColumns(), counters: counterColumns(), ends: endColumns()}
 	const id = "(SELECT ids FROM drawn)[" + memberColumn + "]"
@@ -38,8 +38,8 @@ func newWriting() *writing {
 	}
 	lineTarget, lineSource := insertion(names(w.lines))
 	taxTarget, taxSource := insertion(names(w.taxes))
-	// The ids are drawn first, so that nothing has to be joined to find out which invoice got which. The times come first,
-	// as they go by another way.
+	// The ids are drawn first, so that no join is needed to find each invoice's id. The times come first, as they
+	// aren't passed as text.
 	w.statement = `
 WITH drawn AS MATERIALIZED (
     SELECT array_agg(nextval('invoicer.invoices_id_seq')) AS ids FROM generate_series(1, ?)
@@ -68,11 +68,11 @@ SELECT array_to_string(ids, ',') FROM drawn`
 	return w
 }
 
-// parameters are those of the statement, for a group.
+// parameters returns the statement's parameters for a group.
 func (w *writing) parameters(group []*write, locked counters) ([]any, error) {
 	invoices, lines, taxes := newRows(w.invoices), newRows(w.lines), newRows(w.taxes)
 	counters, ends := newRows(w.counters), newRows(w.ends)
-	issuedAt := make([]time.Time, len(group)) // some years have no text that both sides read alike
+	issuedAt := make([]time.Time, len(group)) // not as text: the two sides read the text of some years differently
 	for i, one := range group {
 		member, job, totals := int64(i+1), one.draft.Job, &one.draft.Totals
 		one.metadata = "{}"
@@ -107,9 +107,9 @@ func (w *writing) parameters(group []*write, locked counters) ([]any, error) {
 	return all, nil
 }
 
-// addWrite adds the statement that writes all that belongs to the members: invoices, lines, taxes, counters, and the ends
-// of the ledger's rows, where their jobs have one. Once it is answered, it sets the ids of the invoices made, and calls
-// written.
+// addWrite adds the statement that writes all rows of the members: invoices, lines, taxes, counters, and the ends in
+// the ledger's rows of those jobs that have one. Once the statement is answered, the ids of the new invoices are set
+// and written is called.
 func (s *Invoices) addWrite(f *flight, group []*write, locked counters, written func()) error {
 	parameters, err := s.writing.parameters(group, locked)
 	if err != nil {
@@ -120,7 +120,7 @@ func (s *Invoices) addWrite(f *flight, group []*write, locked counters, written 
 		if err := row.Scan(&drawn); err != nil {
 			return err
 		}
-		f.forgetWarning() // what is warned of from here on, COMMIT is warned of
+		f.forgetWarning() // any warning from here on belongs to COMMIT
 		written()
 		return setIDs(group, drawn)
 	})
