@@ -10,16 +10,17 @@ import (
 	"invoicer/invoice"
 )
 
-// jobBatch is small enough for memory even where every payload is as long as it may be.
+// jobBatch is small enough for memory even if every payload has the largest size.
 const jobBatch = 64
 
-// A doneJob is a job of the ledger that has ended well, beside its invoice.
+// A doneJob is a job of the ledger that has ended well, together with its invoice.
 type doneJob struct {
 	jobID, outcome, payload                    string
 	number, fingerprint, idempotencyKey, extra string
 }
 
-// That an invoice is another transaction's is the ledger's check to find. Of a job that came straight from a queue, and whose row tells that an earlier run failed, the payload is that run's.
+// selectDoneJobs leaves out invoices of another transaction, which the ledger's check finds, and jobs that were
+// enqueued directly: if the row of such a job records an earlier failed run, the payload is that run's.
 const selectDoneJobs = `
 SELECT jobs.job_id, jobs.outcome, jobs.payload, coalesce(invoice_number, ''), coalesce(fingerprint, ''), coalesce(invoices.idempotency_key, ''), coalesce(metadata::text, '')
 FROM invoice_jobs jobs JOIN invoices ON invoices.id = jobs.invoice_id AND invoices.transaction_id = jobs.transaction_id
@@ -30,7 +31,7 @@ func scanDoneJob(row pgx.CollectableRow) (j doneJob, err error) {
 	return j, err
 }
 
-// accepted compares what the ledger accepted with the invoices that came of it, as far as the payloads are kept.
+// accepted compares the payloads that the ledger accepted, as far as they are kept, with the invoices made from them.
 func (s *session) accepted(ctx context.Context, total int64) (Check, error) {
 	check := Check{
 		Name: "accepted", Promises: []int{2, 7}, limit: s.options.Limit,
@@ -57,8 +58,8 @@ func (s *session) accepted(ctx context.Context, total int64) (Check, error) {
 	}
 }
 
-// differs tells in what the invoice isn't the one that was asked for; "" if it is. What isn't content is stored as the job
-// that made the invoice states it.
+// differs returns how the invoice differs from the one that the job asked for, "" if it doesn't. Fields that aren't
+// content are compared only with the job that made the invoice.
 func (j *doneJob) differs() string {
 	asked, err := invoice.Decode([]byte(j.payload))
 	if err != nil {

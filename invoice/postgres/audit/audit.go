@@ -1,12 +1,12 @@
 // Package audit proves, from what is stored and in one snapshot, that the promises about invoices were kept: one
 // invoice for each transaction, numbers without a gap, content as it was invoiced, one recorded end for each job.
 //
-// It trusts as little as it can. It has a session of its own, reads the tables and not their indexes, adds every invoice
-// up again from its lines, and looks at the constraints and triggers that keep things so. It writes nothing, and works
-// on a standby as well. Its memory doesn't grow with the number of invoices.
+// It trusts as little as it can. It uses a session of its own, reads the tables and not their indexes, computes every
+// invoice again from its lines, and checks the constraints and triggers that enforce the promises. It writes nothing,
+// and works on a standby as well. Its memory doesn't grow with the number of invoices.
 //
-// While it runs it holds the tables against changes of their structure, and one old snapshot: run it when a migration
-// or a heavy clean-up isn't due.
+// While it runs, it locks the tables against changes of their structure and holds one snapshot, which keeps vacuum
+// from removing rows. Run it when no migration and no heavy clean-up is due.
 package audit
 
 import (
@@ -20,22 +20,23 @@ import (
 
 // Options say what to audit. Zero values mean the defaults.
 type Options struct {
-	// URL is anything that pgx understands. Required. Reading the tables is all that its role needs.
+	// URL is a connection string that pgx accepts. Its role needs only to read the tables. Required.
 	URL string
-	// Schema holds the tables, and must be migrated. Default: invoicer.
+	// Schema holds the tables. It must be migrated. Default: invoicer.
 	Schema string
-	// Limit is how many offending rows of each check, and how many waiting jobs, are listed; all are counted.
-	// Default: 20; negative: none.
+	// Limit bounds the offending rows of each check, and the waiting jobs, that are listed. All are counted. Default:
+	// 20; negative: none.
 	Limit int
-	// Progress is called when a check begins, and again after every thousand rows of one that takes long: done of
-	// total rows. The first call comes after the snapshot was taken. Default: nobody is told.
+	// Progress is called when a check begins, and in a long check after every thousand rows, with the number of rows
+	// done and their total. The first call comes after the snapshot was taken. Default: it isn't called.
 	Progress func(check string, done, total int64)
 }
 
-// A NewerSchemaError says that the schema is newer than this program, which therefore can't know what has to be there.
+// A NewerSchemaError says that the schema is newer than this program, which therefore can't know what the schema must
+// contain.
 type NewerSchemaError struct {
 	Schema         string
-	Current, Known int64 // versions of the migrations
+	Current, Known int64 // versions of migrations
 }
 
 func (e *NewerSchemaError) Error() string {
@@ -43,8 +44,8 @@ func (e *NewerSchemaError) Error() string {
 		e.Schema, e.Current, e.Known)
 }
 
-// Run takes a snapshot and proves what it can about it. An error says that the audit couldn't be done, a
-// [*NewerSchemaError] among others; what it found wrong is in the report.
+// Run takes a snapshot and runs all checks on it. Violations are in the report. An error means that the audit
+// couldn't be completed; it is a [*NewerSchemaError] if the schema is newer than this program.
 func Run(ctx context.Context, o Options) (report *Report, err error) {
 	if o.Schema == "" {
 		o.Schema = "invoicer"
@@ -99,7 +100,7 @@ func (s *session) audit(ctx context.Context) (*Report, error) {
 	return report, s.summarise(ctx, report)
 }
 
-// An inquiry is a check that the database can answer: each of its queries returns the rows that offend.
+// An inquiry is a check made by the database: each of its queries returns the offending rows.
 type inquiry struct {
 	name     string
 	promises []int
@@ -108,20 +109,20 @@ type inquiry struct {
 	queries  []query
 }
 
-// A query's first column says in words what is wrong, the others are the offending row.
+// The first column of a query says what is wrong; the others are the offending row.
 type query struct {
-	table string // whose rows offend
+	table string // of the offending rows
 	sql   string
 }
 
-// inquiries in the order of the promises.
+// inquiries returns the inquiries in the order of the promises.
 func inquiries() []inquiry {
 	return []inquiry{
 		oneInvoice(), oneKey(), gapless(), printedOnce(), counters(), kinds(), ledger(), duplicates(), oneEnd(),
 	}
 }
 
-// inquire asks an inquiry's questions.
+// inquire runs an inquiry's queries.
 func (s *session) inquire(ctx context.Context, q inquiry, rows map[string]int64) (Check, error) {
 	check := Check{Name: q.name, Promises: q.promises, Proves: q.proves, limit: s.options.Limit}
 	for _, table := range q.tables {
@@ -162,7 +163,7 @@ func (s *session) collect(ctx context.Context, check *Check, q query) error {
 	return rows.Err()
 }
 
-// countRows counts what each table holds in the snapshot.
+// countRows returns the number of rows of each table in the snapshot.
 func (s *session) countRows(ctx context.Context) (map[string]int64, error) {
 	counts := make(map[string]int64)
 	for _, table := range tables() {

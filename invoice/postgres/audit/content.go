@@ -10,8 +10,8 @@ import (
 	"invoicer/invoice/postgres"
 )
 
-// A storedInvoice is a row of invoices. What a NULL mustn't pass for is a pointer: the constraint that refuses NULL may
-// be what is broken.
+// A storedInvoice is a row of invoices. Columns whose zero value is valid are pointers, since the constraint that
+// refuses NULL may be the one that is broken.
 type storedInvoice struct {
 	id                   *int64
 	number               *string
@@ -44,7 +44,7 @@ func key(id *int64) int64 {
 	return *id
 }
 
-// plain is what a pointer points to, or nil.
+// plain returns the value that p points to, or nil.
 func plain[T any](p *T) any {
 	if p == nil {
 		return nil
@@ -52,17 +52,17 @@ func plain[T any](p *T) any {
 	return *p
 }
 
-// Batches are small enough for memory even where every text is as long as a job may be.
+// Batches are small enough for memory even if every text is as long as a job may be.
 const (
 	invoiceBatch = 500
 	lineBatch    = 2000
 	taxBatch     = 1000
 )
 
-// progressEvery is how many invoices pass between two calls of Progress.
+// progressEvery is the number of invoices between two calls of Progress.
 const progressEvery = 1000
 
-// A reading goes through invoices, lines and taxes side by side, each in the order of the invoices' ids.
+// A reading reads invoices, lines and taxes side by side, each in the order of the invoices' ids.
 type reading struct {
 	invoices *cursor[storedInvoice]
 	lines    *cursor[storedLine]
@@ -70,13 +70,13 @@ type reading struct {
 
 	positions, sums, fingerprints Check
 
-	// Of the invoice at hand, reused for the next.
+	// The rows of the current invoice; the slices are reused for the next.
 	lineRows []storedLine
 	jobLines []invoice.Line
 	taxRows  []storedTax
 }
 
-// content adds every invoice up again from its stored lines and computes its fingerprint from what is stored.
+// content computes every invoice's amounts again from its stored lines, and its fingerprint from its stored content.
 func (s *session) content(ctx context.Context, total int64) ([]Check, error) {
 	r, err := s.read(ctx)
 	if err != nil {
@@ -105,7 +105,7 @@ func (s *session) content(ctx context.Context, total int64) ([]Check, error) {
 			s.options.Progress(r.positions.Name, done, total)
 		}
 	}
-	// What is left belongs to no invoice.
+	// The remaining rows belong to no invoice.
 	if err := r.gather(ctx, unknownID); err != nil {
 		return nil, err
 	}
@@ -146,8 +146,8 @@ func (s *session) read(ctx context.Context) (*reading, error) {
 	return r, err
 }
 
-// gather collects the lines and taxes of the invoice with the id. Those of smaller ids that are still there belong to no
-// invoice.
+// gather collects the lines and taxes of the invoice with the id. Rows with smaller ids that haven't been read yet
+// belong to no invoice.
 func (r *reading) gather(ctx context.Context, id int64) error {
 	r.lineRows, r.taxRows = r.lineRows[:0], r.taxRows[:0]
 	for {

@@ -5,18 +5,18 @@ import (
 	"strings"
 )
 
-// canonical returns a definition in a form that stays the same when Postgres reads what it printed itself, as pg_dump,
-// pg_restore and pg_upgrade have it do: in a chain of ANDs, or of ORs, brackets around a part of it get lost on the way.
-// Two definitions with the same form mean the same.
+// canonical returns a definition in a form that survives pg_dump, pg_restore and pg_upgrade. They make Postgres read
+// a definition that it has printed, which loses the brackets around a part of a chain of ANDs or ORs. Two definitions
+// with the same form have the same meaning.
 func canonical(definition string) string {
 	p := parser{tokens: tokens.FindAllString(definition, -1)}
 	return p.list().flat(true).String()
 }
 
-// tokens are strings, quoted names, words, operators, or anything else; white space is none.
+// tokens matches strings, quoted names, words, operators, and any other character but white space.
 var tokens = regexp.MustCompile(`[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|[\pL\pN_$.]+|[-+*/<>=~!@#%^&|?:` + "`" + `]+|[^\s]`)
 
-// A term is a token, or what stands between two brackets.
+// A term is a token, or a group of terms in brackets.
 type term struct {
 	token string
 	group terms // of brackets
@@ -45,8 +45,8 @@ func (p *parser) list() terms {
 	return list
 }
 
-// flat takes away brackets that change nothing: those around all of what other brackets hold, and those around a chain
-// that is itself a member of a chain of the same kind.
+// flat removes brackets that change nothing: those around the whole content of other brackets, and those around a
+// chain that is itself a member of a chain of the same kind.
 func (t terms) flat(outermost bool) terms {
 	var flat terms
 	for i, one := range t {
@@ -67,7 +67,7 @@ func (t terms) flat(outermost bool) terms {
 	return flat
 }
 
-// chainAround returns AND or OR if the i-th term is a whole member of such a chain, "" if it isn't.
+// chainAround returns AND or OR if the i-th term is a whole member of a chain of that kind, else "".
 func (t terms) chainAround(i int) string {
 	before, after := "", ""
 	if i > 0 {
@@ -90,7 +90,8 @@ func (t terms) chainAround(i int) string {
 	return ""
 }
 
-// isChain tells whether the list may join a chain of that kind without brackets: nothing in it binds less tightly.
+// isChain reports whether the list may join a chain of that kind without brackets: none of its operators binds less
+// tightly.
 func (t terms) isChain(chain string) bool {
 	is := false
 	for _, one := range t {

@@ -62,7 +62,8 @@ WHERE problem IS NOT NULL`}},
 	}
 }
 
-// A done row of the ledger is no end of its own: it tells of one of the other two, and the ledger's check compares them.
+// oneEnd doesn't count a done row of the ledger as an end: the row refers to an invoice or a duplicate attempt, and
+// the ledger's check compares them.
 func oneEnd() inquiry {
 	return inquiry{
 		name: "ends", promises: []int{2},

@@ -11,26 +11,26 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// expected lists what the migrations put into a schema so that it refuses what must never be, one thing a line:
-// kind, table, name, definition. Its first line has the newest migration that it knows of. A test compares it with a fresh
-// schema, and writes it anew with -update.
+// expected lists the objects that the migrations create to enforce the promises, one on each line: kind, table, name,
+// definition. Its first line states the newest migration that it covers. A test compares it with a fresh schema, and
+// rewrites it with -update.
 //
 //go:embed expected.tsv
 var expected string
 
-// A guard is a thing in the database that enforces something.
+// A guard is a database object that enforces a promise.
 type guard struct {
 	Kind       string // table, column, constraint, trigger, function
 	Table      string // - for a function
 	Name       string
 	Definition string
-	Fault      string   // why it enforces nothing although it is there
-	Settings   []string // of a function, as name=value; expected has them at the end of the definition
+	Fault      string   // why it enforces nothing although it exists
+	Settings   []string // of a function, as name=value; in expected they are at the end of the definition
 }
 
 func (g guard) key() string { return g.Kind + " " + g.Table + " " + g.Name }
 
-// enforced compares what enforces the promises with what should.
+// enforced compares the schema's guards with the expected ones.
 func (s *session) enforced(ctx context.Context) ([]Check, error) {
 	constraints := Check{
 		Name: "constraints", Promises: []int{1, 2, 3, 4, 7}, limit: s.options.Limit,
@@ -74,7 +74,7 @@ func (s *session) enforced(ctx context.Context) ([]Check, error) {
 	return []Check{constraints, triggers}, nil
 }
 
-// knownVersion is the newest migration that expected knows of.
+// knownVersion returns the newest migration that expected covers.
 func knownVersion() int64 {
 	first, _, _ := strings.Cut(expected, "\n")
 	version, _ := strconv.ParseInt(first, 10, 64)
@@ -91,8 +91,8 @@ func expectedGuards() []guard {
 	return guards
 }
 
-// readGuards reads what the schema has, whether expected or not. Definitions are as Postgres prints them, but for
-// functions, of which a digest tells whether the body is the same, and how and with which settings it runs.
+// readGuards reads the schema's guards, expected or not. Definitions are as Postgres prints them; a function's
+// definition is a digest of its body, how it runs, and its settings.
 func readGuards(ctx context.Context, tx pgx.Tx, schema string) ([]guard, error) {
 	rows, err := tx.Query(ctx, `
 WITH rels AS (
@@ -147,8 +147,8 @@ ORDER BY kind, at COLLATE "C", name COLLATE "C"`, tables())
 	return guards, err
 }
 
-// anySchema is a function's setting with <schema> in the place of the schema's name, which a search path may hold with
-// quotes or without.
+// anySchema returns a function's setting with the schema's name replaced by <schema>. In a search path the name may
+// be quoted or not.
 func anySchema(setting, schema string) string {
 	path, found := strings.CutPrefix(setting, "search_path=")
 	if !found {

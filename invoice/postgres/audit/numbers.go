@@ -1,6 +1,6 @@
 package audit
 
-// Sorting by bytes is fast, and no collation of another version can disturb it.
+// Sorting by bytes is fast, and doesn't depend on the version of a collation.
 func gapless() inquiry {
 	return inquiry{
 		name: "numbers", promises: []int{3},

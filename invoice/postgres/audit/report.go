@@ -11,7 +11,7 @@ import (
 	"invoicer/invoice/postgres"
 )
 
-// A Report is what is true of one snapshot. Keys are named like the columns.
+// A Report is the result of an audit of one snapshot. Keys are named like the columns.
 type Report struct {
 	Schema  string    `json:"schema"`
 	TakenAt time.Time `json:"taken_at"` // when the snapshot was taken, by the server's clock
@@ -21,11 +21,11 @@ type Report struct {
 	DuplicateAttempts int64            `json:"duplicate_attempts"`
 	Jobs              []JobTally       `json:"jobs"`
 
-	// Waiting are the oldest accepted jobs that have no end yet; that is no violation. Jobs counts all of them.
+	// Waiting lists the oldest accepted jobs that have no end yet, which is no violation. Jobs counts all of them.
 	Waiting []WaitingJob `json:"waiting"`
 }
 
-// OK tells whether every check passed.
+// OK reports whether every check passed.
 func (r *Report) OK() bool {
 	for i := range r.Checks {
 		if !r.Checks[i].OK() {
@@ -44,23 +44,23 @@ func (r *Report) MarshalJSON() ([]byte, error) {
 	}{r.OK(), (*plain)(r)})
 }
 
-// A Check is one thing that was proved, or found to be wrong.
+// A Check is one check of the audit, with its findings.
 type Check struct {
 	Name     string `json:"check"`
-	Promises []int  `json:"promises"` // by their numbers
-	Proves   string `json:"proves"`   // in words
+	Promises []int  `json:"promises"` // the numbers of the promises that it checks
+	Proves   string `json:"proves"`   // what it proves, in words
 	Examined int64  `json:"examined"` // rows
 	Broken   int64  `json:"broken"`   // findings
-	// Findings are the first of those that are broken.
+	// Findings lists the first of the findings.
 	Findings []Finding `json:"findings,omitempty"`
 
 	limit int
 }
 
-// OK tells whether nothing is wrong.
+// OK reports whether there are no findings.
 func (c *Check) OK() bool { return c.Broken == 0 }
 
-// full tells that further findings are only counted.
+// full reports whether further findings are only counted.
 func (c *Check) full() bool { return len(c.Findings) >= c.limit }
 
 func (c *Check) add(table, problem string, row Row) {
@@ -70,17 +70,17 @@ func (c *Check) add(table, problem string, row Row) {
 	}
 }
 
-// A Finding is a row that offends, and why. It holds neither personal data nor an invoice's texts.
+// A Finding is an offending row, with the reason. It contains neither personal data nor an invoice's texts.
 type Finding struct {
 	Problem string `json:"problem"`
 	Table   string `json:"table"`
 	Row     Row    `json:"row"`
 }
 
-// A Row is what identifies an offending row, and what is wrong in it. In JSON it is an object.
+// A Row holds the columns that identify an offending row, and those that are wrong. In JSON it is an object.
 type Row []Field
 
-// A Field is a column's name and value; a value under the name computed is what the column before it should hold.
+// A Field is a column's name and value. A field named computed holds the value that the field before it should have.
 type Field struct {
 	Column string
 	Value  any
@@ -117,23 +117,23 @@ type JobTally struct {
 	Jobs    int64   `json:"jobs"`
 }
 
-// A WaitingJob is accepted, and has no end yet.
+// A WaitingJob is an accepted job that has no end yet.
 type WaitingJob struct {
 	JobID         string    `json:"job_id"`
 	TransactionID *string   `json:"transaction_id"`
 	Queue         string    `json:"queue"`
 	State         string    `json:"state"`
 	Attempts      int       `json:"attempts"`
-	Dispatch      int       `json:"dispatch"` // how often it was given to its queue
+	Dispatch      int       `json:"dispatch"` // how often it was sent to its queue
 	AcceptedAt    time.Time `json:"accepted_at"`
 	AgeSeconds    int64     `json:"age_seconds"` // when the snapshot was taken
-	Why           string    `json:"why"`         // it waits, as far as the database can tell
+	Why           string    `json:"why"`         // why it waits, as far as the database can tell
 }
 
-// Age is how long the job had waited when the snapshot was taken.
+// Age returns how long the job had waited when the snapshot was taken.
 func (j *WaitingJob) Age() time.Duration { return time.Duration(j.AgeSeconds) * time.Second }
 
-// summarise adds to the report what is worth knowing and can't be wrong.
+// summarise adds the report's figures that aren't checks.
 func (s *session) summarise(ctx context.Context, report *Report) error {
 	rows, err := s.tx.Query(ctx, `SELECT coalesce(kind, ''), coalesce(currency, ''), count(*), coalesce(sum(total_minor), 0)::text
 FROM invoices GROUP BY kind, currency ORDER BY kind DESC, currency`)

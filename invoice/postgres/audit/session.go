@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// tables that the audit reads.
+// tables returns the names of the tables that the audit reads.
 func tables() []string {
 	return []string{"invoices", "invoice_lines", "invoice_taxes", "invoice_series", "duplicate_attempts", "invoice_jobs"}
 }
@@ -22,7 +22,7 @@ type session struct {
 	options Options
 }
 
-// closeTimeout bounds the good-bye to a server that may be gone.
+// closeTimeout bounds closing a connection whose server may be gone.
 const closeTimeout = 5 * time.Second
 
 func begin(ctx context.Context, o Options) (_ *session, err error) {
@@ -33,7 +33,7 @@ func begin(ctx context.Context, o Options) (_ *session, err error) {
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = "invoicer audit"
 	}
-	// What is prepared for longer than a statement collides behind a pooler with what others have prepared.
+	// Behind a pooler, a prepared statement that outlives its execution would collide with those of other sessions.
 	config.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
@@ -42,12 +42,13 @@ func begin(ctx context.Context, o Options) (_ *session, err error) {
 	s := &session{conn: conn, options: o}
 	defer func() {
 		if err != nil {
-			_ = s.end(ctx) // what went wrong before says more
+			_ = s.end(ctx) // the first error says more
 		}
 	}()
-	// The server's or the role's time limits are for those who write. With row_security off a policy that would hide
-	// rows is an error. The tables are locked against changes of their structure, which a snapshot doesn't cover; only
-	// the first query after that takes the snapshot. A pooler's session may have temporary tables of somebody else's.
+	// The time limits of the server or the role are meant for writers. With row_security off, a policy that would
+	// hide rows is an error. The tables are locked against changes of their structure, which a snapshot doesn't
+	// cover; the first query after that takes the snapshot. A pooler's session may have temporary tables of other
+	// users.
 	s.tx, err = conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: `
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
 SET LOCAL search_path = ` + pgx.Identifier{o.Schema}.Sanitize() + `, pg_temp;
@@ -80,8 +81,8 @@ func (s *session) checkVersion(ctx context.Context) error {
 	return err
 }
 
-// readTablesOnly keeps the planner away from the indexes: one that is corrupted would hide just the rows that matter.
-// What remains, scans with sorts and hashes, is also the fastest way through whole tables.
+// readTablesOnly keeps the planner from using indexes: a corrupted index would hide exactly the rows that matter. The
+// remaining plans, scans with sorts and hashes, are also the fastest for whole tables.
 func (s *session) readTablesOnly(ctx context.Context) error {
 	_, err := s.tx.Exec(ctx, `
 SET LOCAL enable_indexscan = off;
@@ -116,8 +117,8 @@ func declare[T any](ctx context.Context, tx pgx.Tx, name, sql string, size int, 
 	return &cursor[T]{tx: tx, fetch: fmt.Sprintf("FETCH %d FROM %s", size, name), size: size, scan: scan}, err
 }
 
-// peek returns the next row, or nil after the last. It stays the next until [cursor.take], and valid until the peek
-// after that.
+// peek returns the next row, or nil after the last. It returns the same row until [cursor.take] is called. The row is
+// valid until the peek after that.
 func (c *cursor[T]) peek(ctx context.Context) (*T, error) {
 	if c.next == len(c.batch) && !c.ended {
 		rows, err := c.tx.Query(ctx, c.fetch)
@@ -135,5 +136,5 @@ func (c *cursor[T]) peek(ctx context.Context) (*T, error) {
 	return &c.batch[c.next], nil
 }
 
-// take moves on to the row after the one that was peeked at.
+// take moves to the row after the one that peek returned.
 func (c *cursor[T]) take() { c.next++ }

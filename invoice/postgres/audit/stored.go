@@ -31,7 +31,7 @@ func scanInvoice(row pgx.CollectableRow) (i storedInvoice, err error) {
 		to = append(to, i.job.Detail(n))
 	}
 	err = row.Scan(to...)
-	i.job.IssuedAt = i.issuedAt.Time // an infinite one has none, and another fingerprint
+	i.job.IssuedAt = i.issuedAt.Time // an infinite time is the zero time here, which gives another fingerprint
 	return i, err
 }
 
@@ -55,8 +55,8 @@ func scanTax(row pgx.CollectableRow) (t storedTax, err error) {
 	return t, err
 }
 
-// examine checks one invoice with the lines and taxes that were gathered for it. What can't be computed, because a line
-// is not there or not readable, is one finding and not three.
+// examine checks one invoice with the lines and taxes that were gathered for it. If the amounts can't be computed,
+// because a line is missing or unreadable, that is one finding and not three.
 func (r *reading) examine(row *storedInvoice) {
 	if !r.readLines(row) {
 		return
@@ -83,12 +83,12 @@ func (r *reading) examine(row *storedInvoice) {
 	r.compareTaxes(row, totals.Taxes)
 }
 
-// identity is how an invoice is named in findings.
+// identity returns the columns that identify an invoice in findings.
 func (i *storedInvoice) identity() Row {
 	return Row{{"id", plain(i.id)}, {"invoice_number", plain(i.number)}, {"transaction_id", i.job.TransactionID}}
 }
 
-// readLines makes the gathered lines the job's, and tells whether all could be read.
+// readLines sets the job's lines from the gathered rows, and reports whether all could be read.
 func (r *reading) readLines(row *storedInvoice) bool {
 	row.job.Lines = r.jobLines[:0]
 	readable := len(r.lineRows) > 0
@@ -153,7 +153,7 @@ func (r *reading) compareSums(row *storedInvoice, totals *invoice.Totals) {
 	}
 }
 
-// compareTaxes goes through the stored rows and the computed ones side by side, both in the order of their percentages.
+// compareTaxes compares the stored rows with the computed ones, both in the order of their percentages.
 func (r *reading) compareTaxes(row *storedInvoice, computed []invoice.Tax) {
 	for i := range r.taxRows {
 		t := &r.taxRows[i]
@@ -189,5 +189,5 @@ func (r *reading) missingTax(row *storedInvoice, t invoice.Tax) {
 		append(row.identity(), Field{"tax_percent", t.Percent.String()}, Field{"computed", t.Tax}))
 }
 
-// equal tells whether what is stored is there and the same.
+// equal reports whether the stored value is present and equals the computed one.
 func equal(stored *int64, computed int64) bool { return stored != nil && *stored == computed }

@@ -1,6 +1,7 @@
 package audit
 
-// Here as elsewhere, what occurs twice is found by hashing, and sorted only when there is any: the tables may be large.
+// As in the other checks, values that occur twice are found by hashing. Only these are sorted, since the tables may
+// be large.
 
 func oneInvoice() inquiry {
 	return inquiry{
