@@ -19,25 +19,26 @@ type Querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// Accept asks for a job's invoice inside the caller's transaction: the job exists if and only if that is committed, and
-// from then on it is never lost. It is for a database that is the ledger's too, and its role needs USAGE on the schema
-// and EXECUTE on its function accept, no more.
+// Accept asks for a job's invoice inside the caller's transaction: the job exists if and only if the transaction is
+// committed, and from then on it is never lost. The ledger must be in the same database. The role needs no more than
+// USAGE on the ledger's schema and EXECUTE on its function accept.
 //
-// Where replication is synchronous, the caller's COMMIT waits for a standby. If that wait is cancelled, by a timeout or by an
-// administrator, Postgres has committed on the primary alone, and answers with success and a warning (SQLSTATE 01000) that
-// database/sql doesn't pass on. Whoever has to know looks at what the server warns of, with pgx by ConnConfig.OnNotice, and
-// takes a COMMIT with such a warning for unknown, like one whose reply was lost. To ask again is right in both cases: the
-// transaction is invoiced once. (In SQL, accept with a job_id of the caller's own, said again, waits for what it finds.)
+// If replication is synchronous, the caller's COMMIT waits for a standby. If that wait is cancelled, by a timeout or
+// by an administrator, Postgres has committed on the primary alone, and answers with success and a warning (SQLSTATE
+// 01000) that database/sql doesn't pass on. A caller that has to know must read the server's warnings, with pgx by
+// ConnConfig.OnNotice, and treat a COMMIT with such a warning like one whose reply was lost: its outcome is unknown.
+// In both cases it is right to ask again: the transaction is invoiced once. (In SQL, a repeated accept with the
+// caller's own job_id waits for the row that it finds.)
 //
-// A job that can never be an invoice is refused with [*invoice.InvalidError], before anything is sent; any other error
-// comes from the database, and the transaction can only be rolled back.
+// For a job that can never be an invoice, Accept returns an [*invoice.InvalidError] before it sends anything. Any
+// other error comes from the database, and the transaction can only be rolled back.
 func (c *Client) Accept(ctx context.Context, tx Execer, job *invoice.Job, queue ...string) (Receipt, error) {
 	payload, err := c.encode(job)
 	if err != nil {
 		return Receipt{}, err
 	}
 	receipt := c.receipt(queue)
-	// The values are cast, as drivers differ in what type they say a string is of.
+	// The values are cast, since drivers send strings with different types.
 	_, err = tx.ExecContext(ctx, `SELECT "`+c.options.Schema+`".accept($1::text, $2::text, $3::uuid)`, string(payload), receipt.Queue, receipt.JobID)
 	if err != nil {
 		return Receipt{}, fmt.Errorf("accept: %w", err)
@@ -45,24 +46,26 @@ func (c *Client) Accept(ctx context.Context, tx Execer, job *invoice.Job, queue 
 	return receipt, nil
 }
 
-// A Standing is what the database knows about a transaction.
+// A Standing is the state of a transaction in the database.
 type Standing struct {
 	TransactionID string
-	// InvoiceNumber, and what follows up to InvoicedAt, is of the invoice or credit note; "" while there is none.
+	// InvoiceNumber, like the fields up to InvoicedAt, belongs to the invoice or credit note. It is "" while there is
+	// none.
 	InvoiceNumber string
 	Kind          string // invoice, credit_note
 	Currency      string
 	TotalMinor    int64 // in the currency's minor units
 	InvoicedAt    time.Time
-	// Waiting is how many jobs for it are accepted and have no end yet. What was enqueued straight into Redis isn't
-	// known here.
+	// Waiting is the number of the transaction's jobs that are accepted and have no end yet. Jobs that were enqueued
+	// directly aren't counted.
 	Waiting int
-	// Failed is why the latest failed job failed; "" where none did.
+	// Failed is the reason of the latest failed job, "" if none failed.
 	Failed string
 }
 
-// Lookup tells how a transaction stands, inside a transaction of the caller's or out of one. Its role needs USAGE
-// on the schema, and SELECT on its tables invoices and invoice_jobs. Nothing known gives an empty Standing and no error.
+// Lookup returns the state of a transaction. It may be called inside a database transaction of the caller or outside
+// of one. The role needs USAGE on the schema, and SELECT on its tables invoices and invoice_jobs. For an unknown
+// transaction Lookup returns an empty Standing and no error.
 func (c *Client) Lookup(ctx context.Context, q Querier, transactionID string) (Standing, error) {
 	s := Standing{TransactionID: transactionID}
 	var number, kind, currency, failed sql.NullString

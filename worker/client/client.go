@@ -5,11 +5,11 @@
 //	…
 //	receipt, err := c.Enqueue(ctx, &invoice.Job{TransactionID: "536365", …})
 //
-// or, inside a transaction of the service's own database, which is the ledger's too:
+// or, if the ledger is in the service's own database, inside a transaction there:
 //
 //	receipt, err := c.Accept(ctx, tx, &invoice.Job{…})
 //
-// Asking again for the same transaction, from here or from anywhere else, is safe: there will be one invoice.
+// Asking again for the same transaction is safe, from this service or another: there will be one invoice.
 package client
 
 import (
@@ -30,21 +30,21 @@ import (
 // TaskType is the asynq task type of a job; the task's payload is the job as JSON.
 const TaskType = "invoice:generate"
 
-// JobIDHeader is the header in which a task from the ledger names its job; the task's own id is that of one dispatch. A
-// task without it is a job of its own, under its task's id.
+// JobIDHeader is the header in which a task from the ledger names its job; the task's own id names one dispatch of
+// the job. A task without the header is a job under the task's id.
 const JobIDHeader = "invoicer-job-id"
 
-// InstallationHeader is the header in which a task from the ledger names its installation, by its database's identity. No
-// other one works on it.
+// InstallationHeader is the header in which a task from the ledger names its installation, by its database's
+// identity. Other installations don't work on the task.
 const InstallationHeader = "invoicer-installation"
 
 // Options of a client. Zero values mean the defaults.
 type Options struct {
-	// Queue is used where [Client.Enqueue] isn't told another one. Default: default.
+	// Queue is used if a call doesn't name another queue. Default: default.
 	Queue string
-	// Producer is set on jobs that name none. Default: none.
+	// Producer is set on jobs that state none. Default: none.
 	Producer string
-	// Schema holds the ledger, for [Client.Accept] and [Client.Lookup]. Default: invoicer.
+	// Schema is the ledger's schema, for [Client.Accept] and [Client.Lookup]. Default: invoicer.
 	Schema string
 	// Retention keeps a finished job and its result visible in the queue. Default: 10m; negative: not at all.
 	Retention time.Duration
@@ -52,24 +52,24 @@ type Options struct {
 
 // A Client asks for invoices, in one of two ways. It is safe for concurrent use.
 //
-// [Client.Accept] writes a job into the database, within a transaction of the caller's. Once that is committed, the job
-// ends as an invoice, a recorded duplicate or a visible failed job, whatever happens to Redis.
+// [Client.Accept] writes a job into the database, within a transaction of the caller. Once that transaction is
+// committed, the job ends as an invoice, a recorded duplicate or a visible failed job, whatever happens to Redis.
 //
-// [Client.Enqueue] puts a job straight into Redis. It needs no database, and is promised what Redis keeps: a job that is
-// lost with Redis, before a worker has taken it, is lost.
+// [Client.Enqueue] puts a job directly into Redis. It needs no database, and its job is as safe as Redis is: if Redis
+// loses the job before a worker has taken it, the job is lost.
 type Client struct {
 	queue   *asynq.Client
 	options Options
 }
 
-// A Receipt says where a job went.
+// A Receipt names a job that was accepted or enqueued, and its queue.
 type Receipt struct {
 	JobID string `json:"job_id"` // stays the same over retries and replays
 	Queue string `json:"queue"`
 }
 
-// New returns a client on an open Redis connection, which stays the caller's to close. Pass nil if you only call Accept
-// and Lookup.
+// New returns a client that uses an open Redis connection, which the caller has to close. Pass nil if you only call
+// Accept and Lookup.
 func New(rdb redis.UniversalClient, o Options) (*Client, error) {
 	if o.Schema == "" {
 		o.Schema = "invoicer"
@@ -90,8 +90,8 @@ func New(rdb redis.UniversalClient, o Options) (*Client, error) {
 	return c, nil
 }
 
-// Enqueue asks for a job's invoice, in the client's queue or in another one. A job that can never be an invoice is
-// refused with [*invoice.InvalidError]; any other error comes from Redis, and asking again after it is safe.
+// Enqueue asks for a job's invoice, by way of the client's queue or the given one. For a job that can never be an
+// invoice it returns an [*invoice.InvalidError]. Any other error comes from Redis, and asking again is safe.
 func (c *Client) Enqueue(ctx context.Context, job *invoice.Job, queue ...string) (Receipt, error) {
 	payload, err := c.encode(job)
 	if err != nil {
@@ -117,8 +117,8 @@ func (c *Client) receipt(queue []string) Receipt {
 	return r
 }
 
-// EnqueuePayload enqueues a job that is JSON already, as it is and unread: what [invoice.Decode] would refuse, the
-// worker will record as invalid.
+// EnqueuePayload enqueues a job given as JSON, without reading it. If [invoice.Decode] refuses the payload, the
+// worker records the job as invalid.
 func (c *Client) EnqueuePayload(ctx context.Context, payload []byte, queue ...string) (Receipt, error) {
 	if c.queue == nil {
 		return Receipt{}, errors.New("client: it was made without a Redis connection, and only accepts")
@@ -128,11 +128,11 @@ func (c *Client) EnqueuePayload(ctx context.Context, payload []byte, queue ...st
 		asynq.TaskID(receipt.JobID),
 		asynq.Queue(receipt.Queue),
 		asynq.Retention(max(c.options.Retention, 0)),
-		// The worker counts the failures itself, so that it can write a failed job down before giving up; asynq's own
-		// limit would also be used up by whatever isn't the job's fault.
+		// The worker counts the failures itself, so that it can record a failed job before it gives up; asynq's own
+		// limit would also count attempts that failed through no fault of the job.
 		asynq.MaxRetry(math.MaxInt32),
 	)
-	// The id is new, so who finds it taken is this call's own command, sent again after its reply was lost.
+	// The id is new. If it is taken, this call's command was sent twice because its first reply was lost.
 	if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
 		return Receipt{}, fmt.Errorf("enqueue into %s: %w", receipt.Queue, err)
 	}
