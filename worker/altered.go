@@ -12,11 +12,11 @@ import (
 	"invoicer/worker/client"
 )
 
-// maxAltered bounds how often one attempt starts again because the ledger has something else than was tried.
+// maxAltered bounds how often one attempt starts again because the ledger has accepted another payload.
 const maxAltered = 3
 
-// correct tells whether err says that the ledger has accepted something else than what was tried, and makes that the
-// attempt's payload. Of a job whose payload isn't kept any more, nothing can be made.
+// correct reports whether err is an [*invoice.AlteredError] with the accepted payload, and makes that payload the
+// attempt's. If the payload isn't kept any more, it reports false.
 func (a *attempt) correct(err error) bool {
 	var altered *invoice.AlteredError
 	if !errors.As(err, &altered) || altered.Payload == nil {
@@ -31,11 +31,11 @@ func (a *attempt) take(accepted []byte) {
 		return
 	}
 	a.payload, a.altered = accepted, true
-	a.identify(&invoice.Job{}) // what the other one told is forgotten
+	a.identify(&invoice.Job{}) // forget what the altered payload said
 }
 
-// whose finds out of which job the task is where that isn't plain: one of the ledger's always is, unless somebody has
-// altered it.
+// whose asks the ledger which job the task belongs to, if the task doesn't say so unambiguously. A task from the
+// ledger does, unless it was altered.
 func (h *Handler) whose(ctx context.Context, a *attempt) error {
 	for len(a.others) > 0 {
 		payload, ok, err := h.recorder.Accepted(ctx, a.others[0])
@@ -52,9 +52,9 @@ func (h *Handler) whose(ctx context.Context, a *attempt) error {
 	return nil
 }
 
-// compare tells whether the ledger has accepted the attempt's job, and takes what it has accepted for the payload. It costs a
-// round trip, and is for where the job would else come to no end that is compared: one that the queue says no worker
-// here can do.
+// compare reports whether the ledger has accepted the attempt's job, and makes the accepted payload the attempt's. It
+// costs a round trip. It is needed for a job that no worker here can do according to its task: such a job reaches no
+// end at which the payloads would be compared.
 func (h *Handler) compare(ctx context.Context, a *attempt) (accepted bool, err error) {
 	if !a.fromLedger {
 		return false, nil
@@ -82,7 +82,7 @@ func (h *Handler) decode(ctx context.Context, a *attempt) (*invoice.Job, error) 
 	return job, err
 }
 
-// typed makes sure that the task is of the type that is known here. The ledger sends no other one.
+// typed checks that the task has the type that this worker knows. The ledger sends no other type.
 func (h *Handler) typed(ctx context.Context, a *attempt) (ok bool, err error) {
 	if a.task.Type() == client.TaskType {
 		return true, nil
@@ -92,7 +92,7 @@ func (h *Handler) typed(ctx context.Context, a *attempt) (ok bool, err error) {
 	return accepted, err
 }
 
-// leave ends an attempt at a job that nothing is to be written about: it stays as it is on record.
+// leave ends an attempt without recording anything: the job stays as it is on record.
 func (h *Handler) leave(ctx context.Context, a *attempt, why error) error {
 	e := h.event(a, Left)
 	e.Err = why
@@ -101,14 +101,15 @@ func (h *Handler) leave(ctx context.Context, a *attempt, why error) error {
 	return errors.Join(why, asynq.SkipRetry)
 }
 
-// mustBeLeft tells the errors after which a job stays as it is on record.
+// mustBeLeft reports whether err is one after which a job stays as it is on record.
 func mustBeLeft(err error) bool {
 	var altered *invoice.AlteredError
 	return errors.As(err, new(*invoice.DismissedError)) || errors.As(err, &altered) && altered.Payload == nil
 }
 
-// refuseDirect records that a job came straight from the queue, where only those of the ledger are done. It is invalid
-// rather than failed, so that nobody who replays what an outage has failed replays it unseen.
+// refuseDirect records that a job was enqueued directly although only jobs of the ledger are allowed. The outcome is
+// invalid rather than failed, so that a replay of the jobs that failed in an outage doesn't include this one
+// unnoticed.
 func (h *Handler) refuseDirect(ctx context.Context, a *attempt) (invoice.End, error) {
 	return h.badEnd(ctx, a, a.end(invoice.Invalid, fmt.Sprintf(
 		"job %s is not in the ledger, and worker.direct is refuse: send it through the ledger; or look at it, and replay it if it is right", a.jobID)))

@@ -17,21 +17,21 @@ import (
 // An attempt is one run of one job.
 type attempt struct {
 	task    *asynq.Task
-	payload []byte // the task's, or what the ledger has accepted in its place
+	payload []byte // the task's, or the one that the ledger has accepted
 	jobID   string
 	queue   string
 	worker  string
 	begun   time.Time
-	retried int  // failures before this attempt, as the queue has counted them
-	limit   int  // failures after which the queue gives up by itself
-	final   bool // it has so many, and gives up after this attempt
+	retried int  // failures before this attempt, as counted by the queue
+	limit   int  // number of failures at which the queue gives up by itself
+	final   bool // the queue gives up after this attempt
 
-	others     []string // job ids that it may be of rather than jobID, until the ledger is asked
+	others     []string // ids of other jobs that the task may belong to, until the ledger is asked
 	fromLedger bool     // its task says that the ledger sent it, or the ledger says so
-	altered    bool     // its task isn't as the ledger sent it
-	counted    bool     // the ledger has been told that it comes after many crashes
+	altered    bool     // the task isn't as the ledger sent it
+	counted    bool     // the ledger has counted this attempt as one after many crashes
 
-	transactionID, idempotencyKey, producer string // as far as the payload tells
+	transactionID, idempotencyKey, producer string // as far as the payload states them
 }
 
 func newAttempt(ctx context.Context, task *asynq.Task, worker string) *attempt {
@@ -50,12 +50,12 @@ func newAttempt(ctx context.Context, task *asynq.Task, worker string) *attempt {
 	return a
 }
 
-// mostRetried is how many failures a queue may have counted and be believed: what it says is kept on record.
+// mostRetried caps the number of failures that is taken from the queue, since the number is recorded.
 const mostRetried = 1_000_000
 
 func (a *attempt) number() int { return a.retried + 1 }
 
-// identify keeps what a payload tells of its job, which for a bad one may be nothing.
+// identify takes over the job's ids, each of which may be "" for a bad payload.
 func (a *attempt) identify(job *invoice.Job) {
 	if job != nil {
 		a.transactionID, a.idempotencyKey, a.producer = job.TransactionID, job.IdempotencyKey, job.Producer
@@ -80,7 +80,7 @@ func (a *attempt) result(r invoice.Result) invoice.End {
 	return end
 }
 
-// failed is the end of a job whose retries are used up.
+// failed returns the end of a job whose retries are used up.
 func (a *attempt) failed(cause error) invoice.End {
 	attempts := "1 attempt"
 	if n := a.number(); n != 1 {
@@ -89,8 +89,8 @@ func (a *attempt) failed(cause error) invoice.End {
 	return a.end(invoice.Failed, "given up after "+attempts+": "+cause.Error())
 }
 
-// LostJob is the end of a job that the queue has given up on without asking a worker: as the queue says, or with a payload
-// that isn't nil, as that says.
+// LostJob returns the end of a job that the queue has given up on without a worker. The job is the one in payload, or
+// the task's if payload is nil.
 func LostJob(info *asynq.TaskInfo, jobID string, payload []byte, worker, why string) invoice.End {
 	if payload == nil {
 		payload = info.Payload
@@ -99,12 +99,12 @@ func LostJob(info *asynq.TaskInfo, jobID string, payload []byte, worker, why str
 		task: asynq.NewTaskWithHeaders(info.Type, payload, info.Headers), payload: payload, jobID: jobID,
 		queue: info.Queue, worker: worker, retried: min(max(info.Retried, 0), mostRetried),
 	}
-	job, _ := invoice.Decode(payload) // of a bad one, what could be read
+	job, _ := invoice.Decode(payload) // for a bad payload, the part that could be read
 	a.identify(job)
 	return a.end(invoice.Failed, why)
 }
 
-// resultJSON is what asynqmon shows of a finished job.
+// resultJSON is the result that asynqmon shows for a finished job.
 type resultJSON struct {
 	Outcome       invoice.Outcome `json:"outcome"`
 	InvoiceNumber string          `json:"invoice_number"`
@@ -122,9 +122,9 @@ func (a *attempt) acknowledge(ctx context.Context, end invoice.End) error {
 			Outcome: end.Outcome, InvoiceNumber: end.Invoice.Number, InvoiceID: end.Invoice.ID,
 			Reason: end.Reason, JobID: a.jobID, Worker: a.worker,
 		})
-		// Where the queue has given up waiting, the task may be gone, and a result would be left behind for ever.
+		// If ctx has ended, the queue has given up waiting: the task may be gone, and a result would stay for ever.
 		if err == nil && ctx.Err() == nil && a.task.ResultWriter() != nil {
-			// A result that can't be shown changes nothing about the end, which is committed.
+			// The end is committed, so an error of writing the result is ignored.
 			_, _ = a.task.ResultWriter().Write(result)
 		}
 		return nil

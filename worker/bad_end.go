@@ -9,19 +9,20 @@ import (
 	"invoicer/invoice"
 )
 
-// refuse records that the job can never be what it asks for.
+// refuse records that the job can never become the invoice that it asks for.
 func (h *Handler) refuse(ctx context.Context, a *attempt, o invoice.Outcome, detail string) (invoice.End, error) {
 	end := a.end(o, detail)
 	return end, h.record(ctx, &end)
 }
 
-// giveUp records that the job's retries are used up; unless an earlier run had come to a good end, of which only the
-// queue doesn't know.
+// giveUp records that the job's retries are used up, unless an earlier attempt has reached a good end that the queue
+// doesn't know of.
 func (h *Handler) giveUp(ctx context.Context, a *attempt, cause error) (invoice.End, error) {
 	return h.badEnd(ctx, a, a.failed(cause))
 }
 
-// badEnd records a bad end that says nothing of what the job asks for, and so gives way to an earlier run's good one.
+// badEnd records a bad end that doesn't depend on the job's content. If an earlier attempt has reached a good end,
+// that end stays.
 func (h *Handler) badEnd(ctx context.Context, a *attempt, end invoice.End) (invoice.End, error) {
 	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
@@ -35,7 +36,7 @@ func (h *Handler) badEnd(ctx context.Context, a *attempt, end invoice.End) (invo
 	}
 	result, err := h.generator.Lookup(clean, h.request(a, job), invoice.AlreadyInvoiced)
 	switch {
-	case errors.Is(err, invoice.ErrNotInvoiced): // the other end is of another transaction
+	case errors.Is(err, invoice.ErrNotInvoiced): // the other end belongs to another transaction
 		return end, h.record(ctx, &end)
 	case err != nil:
 		return end, err
@@ -46,10 +47,10 @@ func (h *Handler) badEnd(ctx context.Context, a *attempt, end invoice.End) (invo
 	return end, h.record(ctx, &end)
 }
 
-// exhausted tells whether the job has had its last chance with err: as many real failures as the worker, or the task's
-// producer, allows; or no worker here knows its version, and the queue won't keep it for a newer one. Of a job of the
-// ledger, the ledger counts the failures as well: what the queue says of them may have been altered. It returns err, or one
-// that says that what failed isn't what was accepted.
+// exhausted reports whether err was the job's last failure. It was if the job has failed as often as the worker or
+// the task's producer allows, or if no worker here knows its version and the queue won't keep it for a newer worker.
+// For a job of the ledger, the ledger counts the failures as well, since the queue's count may have been altered.
+// exhausted returns err, or an error that says that the failed payload isn't the accepted one.
 func (h *Handler) exhausted(ctx context.Context, a *attempt, err error) (bool, error) {
 	if !isFailure(err) {
 		return !a.fromLedger && a.final && errors.As(err, new(*invoice.VersionError)), err
@@ -60,7 +61,7 @@ func (h *Handler) exhausted(ctx context.Context, a *attempt, err error) (bool, e
 		switch {
 		case errors.As(counted, new(*invoice.AlteredError)):
 			return false, counted
-		case counted != nil: // it can't be recorded now either
+		case counted != nil: // the database can't record an end now either
 			return false, err
 		case n > 0:
 			failures, limit = min(failures, n-1), h.options.MaxRetry
@@ -69,8 +70,8 @@ func (h *Handler) exhausted(ctx context.Context, a *attempt, err error) (bool, e
 	return failures >= limit, err
 }
 
-// poisoned tells whether the job may be what kills its workers. The ledger has it from the queue how often that was; from
-// when it may be enough on, it counts itself.
+// poisoned reports whether the job has crashed its workers too often. The queue counts the crashes; once the queue's
+// count reaches the limit, the ledger counts as well.
 func (h *Handler) poisoned(ctx context.Context, a *attempt) (bool, error) {
 	if a.retried <= h.options.MaxRetry+maxCrashes || a.counted {
 		return false, nil
@@ -89,8 +90,8 @@ func (h *Handler) count(ctx context.Context, a *attempt) (int, error) {
 	return h.recorder.CountAttempt(clean, a.jobID, a.payload)
 }
 
-// record writes an end down, even when the job's own time is up. A foreign producer may use a task id twice, for a job
-// that has an end already and for this one; then the record's job id also tells what was asked.
+// record records an end, even if the job's own time is up. A foreign producer may use the id of a job that has ended
+// for another job; the end is then recorded under an id that also depends on the payload.
 func (h *Handler) record(ctx context.Context, end *invoice.End) error {
 	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
@@ -102,7 +103,7 @@ func (h *Handler) record(ctx context.Context, end *invoice.End) error {
 	return err
 }
 
-// sendable makes sure that the queue can keep the error's text: a server may complain in an encoding of its own.
+// sendable returns err in a form whose text the queue can store: a server's message may be in another encoding.
 func sendable(err error) error {
 	if err == nil || utf8.ValidString(err.Error()) {
 		return err

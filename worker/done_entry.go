@@ -7,8 +7,8 @@ import (
 	"invoicer/invoice"
 )
 
-// A doneEntry is what Redis remembers of a transaction that is invoiced. It is read by workers of other releases, too, and
-// nothing of a customer may be in it.
+// A doneEntry is Redis's memory of an invoiced transaction. Workers of other releases read it, too. It must not
+// contain customer data.
 type doneEntry struct {
 	ID             int64  `json:"id"`
 	Number         string `json:"invoice_number"` // as printed

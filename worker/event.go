@@ -10,7 +10,7 @@ import (
 	"invoicer/locking"
 )
 
-// What happened to a job, as [Event] tells it.
+// What happened to a job, in [Event].What.
 const (
 	Invoiced = "invoiced"  // its invoice is committed, and its lock is still held
 	Ended    = "ended"     // its end is committed
@@ -20,7 +20,8 @@ const (
 	Left     = "left"      // it stays as it is on record: somebody has dismissed it
 )
 
-// An Event is one thing that happened to a job, for metrics, progress and tests. It holds no content.
+// An Event reports something that happened to a job, for metrics, progress and tests. It contains none of the job's
+// content.
 type Event struct {
 	What          string
 	JobID         string
@@ -36,7 +37,7 @@ type Event struct {
 	Invoice *invoice.Ref    // invoiced; ended with or against an invoice
 	Holder  locking.Holder  // lost_race
 	Err     error           // put_back, retried, left
-	Altered bool            // ended: its task was altered in the queue, and it was done as the ledger accepted it
+	Altered bool            // ended: the task was altered in the queue, and the job was done with the accepted payload
 }
 
 func (h *Handler) event(a *attempt, what string) Event {
@@ -46,7 +47,7 @@ func (h *Handler) event(a *attempt, what string) Event {
 	}
 }
 
-// ended tells of a committed end: one log line and one event for each.
+// ended reports a committed end, with one log line and one event.
 func (h *Handler) ended(ctx context.Context, a *attempt, end invoice.End) {
 	e := h.event(a, Ended)
 	e.Outcome, e.Reason, e.Invoice, e.Altered = end.Outcome, end.Reason, end.Invoice, a.altered
@@ -67,7 +68,7 @@ func (h *Handler) ended(ctx context.Context, a *attempt, end invoice.End) {
 	h.options.Observe(e)
 }
 
-// lost tells that the attempt lost the race, and to whom: in the log once for each job and holder.
+// lost reports that the attempt found its lock held, and by whom. It logs that once for each job and holder.
 func (h *Handler) lost(ctx context.Context, a *attempt, held *locking.HeldError) {
 	e := h.event(a, LostRace)
 	e.Holder = held.Holder
@@ -79,7 +80,7 @@ func (h *Handler) lost(ctx context.Context, a *attempt, held *locking.HeldError)
 	h.options.Observe(e)
 }
 
-// returned tells that the job goes back to the queue.
+// returned reports that the job goes back to the queue.
 func (h *Handler) returned(ctx context.Context, a *attempt, err error) {
 	e := h.event(a, PutBack)
 	e.Err = err
@@ -87,7 +88,7 @@ func (h *Handler) returned(ctx context.Context, a *attempt, err error) {
 	attributes := append(a.attributes(), "error", err)
 	var version *invoice.VersionError
 	if errors.As(err, &version) {
-		level = slog.LevelWarn // or the job would wait without a word until a newer worker comes
+		level = slog.LevelWarn // otherwise the job would wait for a newer worker unnoticed
 	}
 	if isFailure(err) {
 		e.What, level = Retried, slog.LevelWarn

@@ -11,19 +11,20 @@ import (
 	"invoicer/worker/client"
 )
 
-// foreignTasks tells of other installations' tasks, which can be as many as a queue holds, once in a while.
+// foreignTasks logs other installations' tasks once in a while, as there may be as many as a queue holds.
 type foreignTasks struct {
 	mu    sync.Mutex
 	told  time.Time
-	since int // that nothing was told of
+	since int // tasks since the last log line
 }
 
-// foreignInterval is how often is told of other installations' tasks.
+// foreignInterval is the shortest time between two log lines about other installations' tasks.
 const foreignInterval = time.Minute
 
-// isForeign tells whether the task is another installation's. It comes from a ledger, where its job is safe; only that
-// one's workers may make its invoice, or record that it failed. It is taken out of the queue and not archived, since an
-// archived task ends its job, once its own installation's workers find it there.
+// isForeign reports whether the task is another installation's. Such a task comes from another ledger, where its job
+// is safe; only that installation's workers may make its invoice or record its failure. The task is removed from the
+// queue and not archived: if its own installation's workers found it in the archive, they would record the job as
+// failed.
 func (h *Handler) isForeign(ctx context.Context, task *asynq.Task) bool {
 	named := task.Headers()[client.InstallationHeader]
 	if named == "" || h.options.Installation == "" || named == h.options.Installation {

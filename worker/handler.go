@@ -18,35 +18,38 @@ import (
 	"invoicer/worker/queue"
 )
 
-// A Generator makes invoices and knows which were made; [invoice.Generator] is one.
+// A Generator makes invoices and looks up existing ones. [invoice.Generator] implements it.
 type Generator interface {
 	Generate(ctx context.Context, r invoice.Request) (invoice.Result, error)
 	Lookup(ctx context.Context, r invoice.Request, reason invoice.Reason) (invoice.Result, error)
 	Known(ctx context.Context, r invoice.Request, known invoice.Ref, reason invoice.Reason) (invoice.Result, error)
 }
 
-// A Recorder knows what was accepted, and writes down how jobs end.
+// A Recorder returns accepted jobs and records how jobs end.
 type Recorder interface {
-	// Record writes an end down, unless it tells by its error that it isn't the job's.
+	// Record records an end. It returns an error, and records nothing, if the end isn't the job's.
 	Record(ctx context.Context, e invoice.End) error
-	// Accepted returns what was accepted under a job id, nil if it isn't kept any more, and whether anything was.
+	// Accepted returns the payload that was accepted under a job id, nil if it isn't kept any more, and whether the
+	// job was accepted.
 	Accepted(ctx context.Context, jobID string) (payload []byte, ok bool, err error)
-	// CountAttempt counts an attempt that came to nothing, and returns how many these are, 0 where nothing was accepted.
+	// CountAttempt counts a failed attempt and returns the number of failed attempts, 0 if the job wasn't accepted.
 	CountAttempt(ctx context.Context, jobID string, payload []byte) (int, error)
 }
 
-// cleanupTimeout bounds what has to happen after a job's own time is up: freeing its lock, writing down that it failed.
+// cleanupTimeout bounds the work that remains after a job's own time is up: freeing its lock, recording its failure.
 const cleanupTimeout = 3 * time.Second
 
-// maxCrashes is how many times more than it may fail a job may be cut off in mid-work. The queue counts both alike, and a
-// worker that is cut off from Redis is no failure of its job; but a job that kills its workers must not do so for ever.
+// maxCrashes is how often a job may be interrupted by a crash, in addition to its failures. The queue counts both as
+// one. A worker that loses Redis is no failure of its job, but a job that crashes its workers must not do so for
+// ever.
 const maxCrashes = 10
 
-// maxStale bounds how often one attempt believes a done entry that turns out to be stale: then it believes none.
+// maxStale bounds the stale done entries that one attempt deletes. After that it makes the invoice without asking
+// Redis.
 const maxStale = 3
 
-// A Handler takes one job at a time the way from its payload to its recorded end. Every method of it is safe to run
-// twice, at once, and after its lock is lost.
+// A Handler takes jobs from their payload to their recorded end. Its methods may run twice for the same job,
+// concurrently, and after the job's lock was lost.
 type Handler struct {
 	generator Generator
 	locker    *locking.Locker
@@ -57,12 +60,12 @@ type Handler struct {
 	losses    *losses
 	running   sync.WaitGroup
 	inHand    atomic.Int64  // jobs
-	draining  chan struct{} // closed when no more jobs are taken
-	stopped   chan struct{} // closed when nothing is to be waited for any more
+	draining  chan struct{} // closed when the worker takes no more jobs
+	stopped   chan struct{} // closed when all waits must end
 	foreign   foreignTasks
 }
 
-// NewHandler returns a handler; the options are the worker's.
+// NewHandler returns a handler with the worker's options.
 func NewHandler(g Generator, l *locking.Locker, r Recorder, o Options) (*Handler, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
@@ -76,9 +79,9 @@ func NewHandler(g Generator, l *locking.Locker, r Recorder, o Options) (*Handler
 	}, nil
 }
 
-// ProcessTask implements [asynq.Handler]. It returns nil only after the job's end is committed, an error that wraps
-// [asynq.SkipRetry] after a bad end is, [asynq.RevokeTask] for another installation's task, and any other error to have
-// the job back.
+// ProcessTask implements [asynq.Handler]. It returns nil once a good end is committed, an error that wraps
+// [asynq.SkipRetry] once a bad end is committed, and [asynq.RevokeTask] for another installation's task. After any
+// other error the queue retries the job.
 func (h *Handler) ProcessTask(ctx context.Context, task *asynq.Task) error {
 	if h.isForeign(ctx, task) {
 		return asynq.RevokeTask
@@ -88,7 +91,7 @@ func (h *Handler) ProcessTask(ctx context.Context, task *asynq.Task) error {
 	a := newAttempt(ctx, task, h.options.Name)
 	err := h.process(ctx, a)
 	for err != nil && !errors.Is(err, asynq.SkipRetry) && a.final {
-		// The queue would archive the job now, and its end isn't written down: keep it in hand until it is.
+		// The queue would archive the job now, before its end is recorded. So keep the job in hand until it is.
 		select {
 		case <-time.After(queue.Between(time.Second, 2*time.Second)):
 			err = h.process(ctx, a)
@@ -101,23 +104,23 @@ func (h *Handler) ProcessTask(ctx context.Context, task *asynq.Task) error {
 	return sendable(err)
 }
 
-// free is about how many jobs more could be worked on now: it doesn't know of those that asynq is about to hand over, or
-// to acknowledge.
+// free returns about how many more jobs could be worked on now. It doesn't count the tasks that asynq is about to
+// deliver or to acknowledge.
 func (h *Handler) free() int { return h.options.Concurrency - int(h.inHand.Load()) }
 
-// handleError is asynq's last word to us before it retries or archives. A task whose own deadline has passed may never
-// have come to the handler; its job is done all the same.
+// handleError is called by asynq before it retries or archives a task. A task whose own deadline has passed may never
+// have reached the handler; so its job is processed here.
 func (h *Handler) handleError(ctx context.Context, task *asynq.Task, err error) {
-	if err != context.DeadlineExceeded || h.isForeign(ctx, task) { //nolint:errorlint // asynq's own, not one that the handler returned
+	if err != context.DeadlineExceeded || h.isForeign(ctx, task) { //nolint:errorlint // asynq's own, not the handler's
 		return
 	}
 	h.inHand.Add(1)
 	defer h.inHand.Add(-1)
 	ctx = context.WithoutCancel(ctx)
-	_ = h.process(ctx, newAttempt(ctx, task, h.options.Name)) // what asynq does next is settled
+	_ = h.process(ctx, newAttempt(ctx, task, h.options.Name)) // asynq has decided already what it does next
 }
 
-// process sees an attempt to its recorded end.
+// process takes an attempt to the job's recorded end and acknowledges it.
 func (h *Handler) process(ctx context.Context, a *attempt) error {
 	h.running.Add(1)
 	defer h.running.Done()
@@ -142,12 +145,13 @@ func (h *Handler) process(ctx context.Context, a *attempt) error {
 	return a.acknowledge(ctx, end)
 }
 
-// try comes to the job's recorded end, which may be that it is given up, or to an error if there is none yet.
+// try returns the job's recorded end, which may be a failure because the retries are used up, or an error if there is
+// no end yet.
 func (h *Handler) try(ctx, work context.Context, a *attempt) (invoice.End, error) {
 	end, err := h.run(work, a)
 	for pause := firstPause; isOutage(err) && !errors.Is(err, invoice.ErrHeld) && h.pauseFor(work, pause); pause = min(2*pause, longestPause) {
 		h.waits(a, err)
-		end, err = h.run(work, a) // it waits in hand: what is behind it in the queue would meet the same outage
+		end, err = h.run(work, a) // the job waits in hand: the jobs behind it in the queue would meet the same outage
 	}
 	if err == nil || mustBeLeft(err) || errors.As(err, new(*invoice.AlteredError)) {
 		return end, err
@@ -165,7 +169,7 @@ const (
 	longestPause = time.Second
 )
 
-// pauseFor waits, jittered, and tells whether to go on: not when the job's time is up, and not when the worker drains.
+// pauseFor waits for d with jitter. It reports false if the job's time is up or the worker drains.
 func (h *Handler) pauseFor(ctx context.Context, d time.Duration) bool {
 	next := time.NewTimer(queue.Between(d/2, d+d/2))
 	defer next.Stop()
@@ -178,7 +182,7 @@ func (h *Handler) pauseFor(ctx context.Context, d time.Duration) bool {
 	return false
 }
 
-// run comes to the job's recorded end, or to an error if there is none yet.
+// run returns the job's recorded end, or an error if there is none yet.
 func (h *Handler) run(ctx context.Context, a *attempt) (end invoice.End, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -232,9 +236,9 @@ func (h *Handler) request(a *attempt, job *invoice.Job) invoice.Request {
 	return r
 }
 
-// settle finds the job's result and has it recorded, unless it is a conflict. A done entry whose invoice the database
-// doesn't hold, as after a restore, is deleted, and the job takes the normal path; if such entries come back, Redis isn't
-// asked any more.
+// settle finds the job's result and records it, unless it is a conflict. If the database doesn't hold a done entry's
+// invoice, as after a restore, settle deletes the entry and starts again; if such entries return, it continues
+// without Redis.
 func (h *Handler) settle(ctx context.Context, a *attempt, r invoice.Request) (invoice.Result, error) {
 	for range maxStale {
 		result, entry, err := h.race(ctx, a, r)
@@ -253,7 +257,7 @@ func (h *Handler) settle(ctx context.Context, a *attempt, r invoice.Request) (in
 	return h.generateUnlocked(ctx, a, r)
 }
 
-// forget deletes a done entry that says something else than the database.
+// forget deletes a done entry that contradicts the database.
 func (h *Handler) forget(ctx context.Context, a *attempt, r invoice.Request, entry *locking.DoneError) error {
 	h.log.WarnContext(ctx, "done entry without an invoice: deleted", "transaction_id", r.Job.TransactionID, "job_id", a.jobID)
 	if _, err := h.locker.Forget(ctx, r.Job.TransactionID, entry.Value); err != nil {
@@ -262,9 +266,9 @@ func (h *Handler) forget(ctx context.Context, a *attempt, r invoice.Request, ent
 	return nil
 }
 
-// race asks for the transaction's lock until it has a result: by making the invoice, by the done entry (which it
-// then returns as well), or by seeing what the holder of the lock has committed. A job whose holder has committed
-// nothing when the wait is over goes back to the queue: the holder may still fail.
+// race asks for the transaction's lock until it has a result: from making the invoice, from the done entry, which it
+// then returns as well, or from what the lock's holder has committed. If the holder has committed nothing when the
+// wait is over, the job goes back to the queue, since the holder may still fail.
 func (h *Handler) race(ctx context.Context, a *attempt, r invoice.Request) (result invoice.Result, entry *locking.DoneError, err error) {
 	reason := invoice.AlreadyInvoiced
 	var wait *waiter
@@ -283,7 +287,7 @@ func (h *Handler) race(ctx context.Context, a *attempt, r invoice.Request) (resu
 			}
 			result, err = h.generator.Known(ctx, r, known, reason)
 			if err == nil && *result.Invoice != known {
-				err = h.forget(ctx, a, r, done) // nothing was decided by it
+				err = h.forget(ctx, a, r, done) // the entry decided nothing
 			}
 			return result, done, err
 		case !errors.As(err, &held):
@@ -311,8 +315,8 @@ func (h *Handler) race(ctx context.Context, a *attempt, r invoice.Request) (resu
 	}
 }
 
-// generate makes the invoice under the lock, and frees the lock whatever happens. The done entry is stored only after
-// the commit.
+// generate makes the invoice under the lock, and frees the lock even after an error or a panic. It stores the done
+// entry only after the commit.
 func (h *Handler) generate(ctx context.Context, a *attempt, lock *locking.Lock, r invoice.Request, reason invoice.Reason) (result invoice.Result, err error) {
 	remember := ""
 	defer func() {

@@ -9,18 +9,19 @@ import (
 	"invoicer/worker/client"
 )
 
-// maxJobID keeps a foreign task id small enough for a lock's value and an index.
+// maxJobID is the longest job id in bytes, so that a foreign task id fits a lock's value and an index.
 const maxJobID = 255
 
-// dispatched is what the ledger's task ids look like: a job's id, and which dispatch of it the task is.
+// dispatched matches the ledger's task ids: a job's id, and the number of the dispatch.
 var dispatched = regexp.MustCompile(`(?s)^(.+)\.[1-9][0-9]{0,9}$`)
 
-// JobIDs are those that a task may be of, the likeliest first. There is one, unless the task was tampered with, or has an id
-// that only looks like the ledger's. Then it is of the first that the ledger has, and where it has none, of the last.
+// JobIDs returns the ids of the jobs that a task may belong to, the likeliest first. There is one, unless the task
+// was altered, or has an id that only looks like the ledger's. In that case the task belongs to the first of these
+// jobs that the ledger has, or to the last if the ledger has none.
 //
-// A task of the ledger names its job in its id and in a header. Anybody may alter the header, but what the queue has under
-// the id is what the ledger put there, or passes for it; so the id goes before the header. A task that was enqueued straight
-// into Redis is a job under its own id.
+// A task of the ledger names its job in its id and in a header. The header may be altered, whereas the ledger looks
+// for a task by its id; so the id comes before the header. A task that was enqueued directly is a job under the
+// task's own id.
 func JobIDs(taskID string, headers map[string]string) []string {
 	named := headers[client.JobIDHeader]
 	of := ""
@@ -36,8 +37,8 @@ func JobIDs(taskID string, headers map[string]string) []string {
 	return []string{storableID(of), storableID(named)}
 }
 
-// storableID is an id that both servers can hold. Foreign ids may be anything that asynq takes; what Postgres would refuse is
-// replaced by its digest, so that the identity stays one.
+// storableID returns an id that both servers can hold. A foreign id may be any that asynq accepts; one that Postgres
+// would refuse is replaced by its digest, so that the same id always gives the same job.
 func storableID(id string) string {
 	if id != "" && len(id) <= maxJobID && strings.ToValidUTF8(id, "") == id && !strings.ContainsRune(id, 0) {
 		return id
@@ -46,7 +47,7 @@ func storableID(id string) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// distinctJobID tells a job from the one that ended well under the same foreign task id.
+// distinctJobID returns an id that distinguishes a job from the one that ended well under the same foreign task id.
 func distinctJobID(id string, payload []byte) string {
 	sum := sha256.Sum256(payload)
 	return id + "#" + hex.EncodeToString(sum[:6])

@@ -5,11 +5,11 @@ import (
 	"sync"
 )
 
-// A loss is a job that has found its lock held.
+// A loss says that a job has found its lock held, and by whom.
 type loss struct{ jobID, holderID, holderWorker string }
 
-// losses remember which job has lost to which holder. A job that waits for a lock comes back and loses again, many times over
-// as long as nobody frees it, and that is no news.
+// losses remembers which losses were logged. A job that waits for a lock returns and loses again, many times until
+// the lock is freed, and is logged only once.
 type losses struct {
 	mu   sync.Mutex
 	seed maphash.Seed
@@ -17,12 +17,13 @@ type losses struct {
 	latest, before map[uint64]struct{}
 }
 
-// mostLosses bounds their memory to a few megabytes. Beyond twice as many jobs that wait at once, some are told of again.
+// mostLosses bounds the memory to a few megabytes. If more than twice as many jobs wait at once, some are logged
+// again.
 const mostLosses = 50_000
 
 func newLosses() *losses { return &losses{seed: maphash.MakeSeed(), latest: make(map[uint64]struct{})} }
 
-// first tells whether this is the first time, and remembers it.
+// first reports whether the loss is new, and remembers it.
 func (l *losses) first(one loss) bool {
 	digest := maphash.Comparable(l.seed, one)
 	l.mu.Lock()
@@ -34,6 +35,6 @@ func (l *losses) first(one loss) bool {
 		l.latest, l.before = make(map[uint64]struct{}), l.latest
 	}
 	_, known := l.before[digest]
-	l.latest[digest] = struct{}{} // also if it is known: it is of use for as long again
+	l.latest[digest] = struct{}{} // also if it is in before: it was used recently
 	return !known
 }

@@ -17,13 +17,13 @@ import (
 	"invoicer/worker/queue"
 )
 
-// An UnfitError names what keeps a worker from working with Redis, though it answers.
+// An UnfitError says why a worker can't work with a Redis that answers.
 type UnfitError struct {
 	// Code is the first word of Redis's refusal, such as OOM, or [Evicts].
 	Code string
-	// What is wrong, in a few words and without anything secret.
+	// What says in a few words what is wrong, without any secret.
 	What string
-	// Remedy is what to do about it, "" where that isn't known.
+	// Remedy says what to do about it, "" if that isn't known.
 	Remedy string
 }
 
@@ -34,10 +34,10 @@ func (e *UnfitError) Error() string {
 	return e.What + ": " + e.Remedy
 }
 
-// Codes of an [UnfitError] that [Probe] looks for by name.
+// Codes of an [UnfitError] that aren't words of Redis.
 const (
 	Evicts    = "evicts"  // keys that are in use may vanish
-	Unknown   = "unknown" // it doesn't have a command
+	Unknown   = "unknown" // Redis doesn't know a command
 	forbidden = "NOPERM"
 )
 
@@ -45,25 +45,25 @@ const (
 type ProbeOptions struct {
 	// Queues that the worker consumes. Required.
 	Queues []string
-	// Prefix of the keys that aren't the queues' own. Required.
+	// Prefix of the keys that don't belong to a queue. Required.
 	Prefix string
-	// Logger is told what can't be looked at. Default: nobody is told.
+	// Logger gets a line if a check can't be made. Default: no lines.
 	Logger *slog.Logger
 }
 
-// A Probe finds out whether a worker could work with a Redis, by trying what the work needs on keys of its own: it writes
-// at every master, where the locks are and where the queues are, and runs every command that the worker's scripts run. It
-// also watches that nothing is evicted.
+// A Probe checks whether a worker could work with a Redis, by trying the operations that the work needs on keys of
+// its own: it writes to every master, under the names of locks and of queues, and runs every command that the
+// worker's scripts run. It also checks that Redis evicts no keys.
 type Probe struct {
 	rdb     redis.UniversalClient
 	options ProbeOptions
 
 	mu      sync.Mutex
-	evicted map[string]int64 // by node: how many keys, when it was last looked at
-	blind   bool             // it was told that eviction can't be watched
+	evicted map[string]int64 // by node: the number of evicted keys at the last check
+	blind   bool             // it was logged that eviction can't be watched
 }
 
-// NewProbe returns a probe; the Redis connection stays the caller's to close.
+// NewProbe returns a probe. The caller has to close the Redis connection.
 func NewProbe(rdb redis.UniversalClient, o ProbeOptions) *Probe {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -71,7 +71,8 @@ func NewProbe(rdb redis.UniversalClient, o ProbeOptions) *Probe {
 	return &Probe{rdb: rdb, options: o, evicted: make(map[string]int64)}
 }
 
-// Check returns nil if a worker could work, an [*UnfitError] that names what is in the way, or what went wrong in asking.
+// Check returns nil if a worker could work, an [*UnfitError] that says why it couldn't, or the error of a check that
+// failed.
 func (p *Probe) Check(ctx context.Context) error {
 	if err := p.checkWrites(ctx); err != nil {
 		return err
@@ -80,14 +81,14 @@ func (p *Probe) Check(ctx context.Context) error {
 }
 
 const (
-	// probeExpiry is how long what a probe has written stays, where it can't be deleted.
+	// probeExpiry is how long a probe's keys stay if they can't be deleted.
 	probeExpiry = 10 * time.Second
-	// mostProbedNodes is how many masters of a cluster get a key of their own.
+	// mostProbedNodes is the largest number of a cluster's masters that are probed.
 	mostProbedNodes = 64
 )
 
-// trial runs the commands of asynq's scripts and of this program's on keys of its own, and returns those that Redis refuses,
-// with its words.
+// trial runs the commands of asynq's scripts and of this program's scripts on keys of its own, and returns the
+// commands that Redis refuses, with its error messages.
 var trial = redis.NewScript(`
 local refused = {}
 local function try(...)
@@ -140,7 +141,7 @@ try("UNLINK", set)
 try("DEL", text, list, hash, sorted, set)
 return refused`)
 
-// checkWrites tries what the work does.
+// checkWrites tries the writes of a worker.
 func (p *Probe) checkWrites(ctx context.Context) error {
 	locks, err := p.lockKeys(ctx)
 	if err != nil {
@@ -168,7 +169,7 @@ func (p *Probe) checkWrites(ctx context.Context) error {
 		refused.add(command.Name(), command.Err())
 	}
 	for _, answer := range trials {
-		if redis.HasErrorPrefix(answer.Err(), "NOSCRIPT") { // Redis has forgotten it, or doesn't know it yet
+		if redis.HasErrorPrefix(answer.Err(), "NOSCRIPT") { // Redis doesn't have the script, or not any more
 			answer = trial.Eval(ctx, p.rdb, keysOf(answer), answer.Args()[4:]...)
 		}
 		refused.add("evalsha", answer.Err())
@@ -181,16 +182,16 @@ func (p *Probe) checkWrites(ctx context.Context) error {
 	return refused.err(ctx, p.rdb)
 }
 
-// keysOf returns the keys of a script's command, which has one.
+// keysOf returns the keys of a script's command, which has a single one.
 func keysOf(c *redis.Cmd) []string {
 	key, _ := c.Args()[3].(string)
 	return []string{key}
 }
 
-// probeKey is a key beside those of a queue.
+// probeKey returns a key in the same slot as the keys of a queue.
 func probeKey(name string) string { return queue.KeysOf(name).Ours("probe") }
 
-// lockKeys are keys of no transaction's lock, one at each master.
+// lockKeys returns keys with the prefix of locks, one for each master. None is the key of a transaction's lock.
 func (p *Probe) lockKeys(ctx context.Context) ([]string, error) {
 	key := func(n int) string { return p.options.Prefix + "lock:{!probe" + strconv.Itoa(n) + "}" }
 	cluster, ok := p.rdb.(*redis.ClusterClient)
@@ -229,7 +230,8 @@ func (p *Probe) lockKeys(ctx context.Context) ([]string, error) {
 	return list, nil
 }
 
-// scriptError is what Redis said inside of a script; it leaves out the code there that it gives a client.
+// scriptError returns the error for a message that Redis gave inside a script, where it leaves out the code that a
+// client would get.
 func scriptError(words string) error {
 	words = strings.TrimPrefix(strings.TrimPrefix(words, "-"), "@user_script: ")
 	if strings.Contains(words, "executing the script can't") {
@@ -238,17 +240,17 @@ func scriptError(words string) error {
 	return refusal(words)
 }
 
-// A refusal is Redis's words.
+// A refusal is an error message of Redis.
 type refusal string
 
 func (r refusal) Error() string { return string(r) }
 func (refusal) RedisError()     {}
 
-// refusals are what Redis has refused.
+// refusals collects what Redis has refused.
 type refusals struct {
-	commands []string // that its user may not run
-	keys     bool     // that its user may not use
-	unknown  []string // commands that it doesn't have
+	commands []string // commands that the user may not run
+	keys     bool     // whether there are keys that the user may not use
+	unknown  []string // commands that Redis doesn't know
 	other    error    // the first of all others
 }
 
@@ -256,7 +258,7 @@ func (r *refusals) add(command string, err error) {
 	switch {
 	case err == nil || errors.Is(err, redis.Nil):
 	case redis.HasErrorPrefix(err, "MOVED"), redis.HasErrorPrefix(err, "ASK"), redis.HasErrorPrefix(err, "TRYAGAIN"):
-		// The slot is on its way to another master: jobs follow it.
+		// The slot is being moved to another master, and jobs follow it.
 	case strings.Contains(strings.ToLower(err.Error()), "unknown command"), strings.Contains(err.Error(), "Unknown Redis command"):
 		if !slices.Contains(r.unknown, command) {
 			r.unknown = append(r.unknown, command)
@@ -272,7 +274,7 @@ func (r *refusals) add(command string, err error) {
 	}
 }
 
-// err returns what is to be said of the refusals. Rights come first: whoever waits for the rest waits in vain.
+// err returns the error for the refusals. Missing rights come first, since they don't go away by waiting.
 func (r *refusals) err(ctx context.Context, rdb redis.UniversalClient) error {
 	if len(r.unknown) > 0 {
 		return &UnfitError{
@@ -297,7 +299,7 @@ func (r *refusals) err(ctx context.Context, rdb redis.UniversalClient) error {
 	}
 }
 
-// userOf is as whom the client is known to Redis: that may have to be taken from what the client was told.
+// userOf returns the client's Redis user, if necessary from the client's options.
 func userOf(ctx context.Context, rdb redis.UniversalClient) string {
 	if name, err := rdb.Do(ctx, "ACL", "WHOAMI").Text(); err == nil {
 		return name
@@ -312,7 +314,7 @@ func userOf(ctx context.Context, rdb redis.UniversalClient) string {
 	return cmp.Or(name, "default")
 }
 
-// explain says what to do about a refusal, where that is known.
+// explain adds what to do about a refusal, if that is known.
 func explain(err error) error {
 	for code, advice := range map[string][2]string{
 		"OOM":        {"it has no memory left for writing", "raise its maxmemory, or make room"},
@@ -327,8 +329,8 @@ func explain(err error) error {
 	return err
 }
 
-// checkEviction insists on a Redis that keeps what it was given: with any other policy than noeviction it may drop locks,
-// leases and queued jobs when its memory is full.
+// checkEviction checks that Redis evicts no keys: with any policy but noeviction it may drop locks, leases and queued
+// jobs when its memory is full.
 func (p *Probe) checkEviction(ctx context.Context) error {
 	if cluster, ok := p.rdb.(*redis.ClusterClient); ok {
 		return cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {

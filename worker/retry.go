@@ -14,7 +14,7 @@ import (
 	"invoicer/worker/queue"
 )
 
-// A contentionError puts a job back because another one holds its transaction's lock and hasn't committed yet.
+// A contentionError puts a job back because another job holds the transaction's lock and hasn't committed yet.
 type contentionError struct{ held *locking.HeldError }
 
 func (e *contentionError) Error() string {
@@ -22,7 +22,7 @@ func (e *contentionError) Error() string {
 		e.held.Key, e.held.Holder.ID, e.held.Holder.Worker)
 }
 
-// A redisOutageError puts a job back because the lock couldn't be asked for.
+// A redisOutageError puts a job back because Redis didn't answer the request for the lock.
 type redisOutageError struct{ cause error }
 
 func (e *redisOutageError) Error() string { return "redis: " + e.cause.Error() }
@@ -30,7 +30,8 @@ func (e *redisOutageError) Unwrap() error { return e.cause }
 
 func redisError(err error) error { return &redisOutageError{cause: err} }
 
-// A panicError is a panic of the handler. It holds no text of its own but the runtime's: any other may quote a job.
+// A panicError is a panic of the handler. It keeps the panic's text only if the runtime wrote it: any other text may
+// quote a job.
 type panicError struct {
 	what  string
 	stack []byte
@@ -47,22 +48,22 @@ func newPanicError(p any) *panicError {
 	return e
 }
 
-// isFailure tells the errors that use up a retry from those that are nobody's fault: contention, outages, and a job
-// for a newer worker. A crash ([asynq.ErrLeaseExpired]) is a failure, or a job that kills its worker would do so for ever.
+// isFailure reports whether err uses up a retry. Contention, outages, and a job for a newer worker don't. A crash
+// ([asynq.ErrLeaseExpired]) does, or a job that crashes its workers would do so for ever.
 func isFailure(err error) bool {
 	var contention *contentionError
 	var version *invoice.VersionError
 	return !errors.As(err, &contention) && !errors.As(err, &version) && !isOutage(err)
 }
 
-// isOutage tells the errors that say nothing of the job: a server doesn't answer, or can't serve.
+// isOutage reports whether err is due to a server that doesn't answer or can't serve, and not to the job.
 func isOutage(err error) bool {
 	var redisOutage *redisOutageError
 	return errors.As(err, &redisOutage) || errors.Is(err, invoice.ErrUnavailable)
 }
 
-// retryDelay says when a job comes back. Delays are jittered, so that what was put back together doesn't come back
-// together.
+// retryDelay returns after what time a job is tried again. Delays are jittered, so that jobs that were put back
+// together don't return together.
 func retryDelay(retried int, err error, _ *asynq.Task) time.Duration {
 	var contention *contentionError
 	var version *invoice.VersionError

@@ -17,9 +17,9 @@ import (
 
 // Options of a worker. Zero values mean the defaults.
 type Options struct {
-	// Name tells this worker from the others, in locks, records and logs. Required.
+	// Name identifies this worker in locks, records and logs. It must be unique. Required.
 	Name string
-	// Concurrency is how many jobs are worked on at once. Default: 512.
+	// Concurrency is the number of jobs that are worked on at once. Default: 512.
 	Concurrency int
 	// Queues are the queues to consume, with their weights. Default: critical 6, default 3, bulk 1.
 	Queues map[string]int
@@ -27,33 +27,36 @@ type Options struct {
 	JobTimeout time.Duration
 	// ShutdownTimeout is how long a draining worker waits for the jobs in hand. Default: 15s.
 	ShutdownTimeout time.Duration
-	// MaxRetry is how many real failures a job may have and still be tried again. Default: 25; negative: none, the
-	// first failure is final.
+	// MaxRetry is the number of failures after which a job is still tried again. Outages and contention don't count.
+	// Default: 25; negative: none, the first failure is final.
 	MaxRetry int
-	// LockWait is how long an attempt that lost the race waits for the winner's commit. Default: 200ms; negative: it
-	// doesn't wait.
+	// LockWait is how long an attempt that found its lock held waits for the holder's commit. Default: 200ms;
+	// negative: it doesn't wait.
 	LockWait time.Duration
 	// CacheTTL is how long Redis remembers a transaction's invoice. Default: 24h.
 	CacheTTL time.Duration
-	// Installation is the identity of the database. A task that names another one is taken out of the queue, unworked: its
-	// own ledger has its job. Default: tasks of every installation are worked on.
+	// Installation is the identity of the database. A task that names another installation is removed from the queue
+	// without being worked on: the ledger of that installation has its job. Default: tasks of every installation are
+	// worked on.
 	Installation string
-	// Owns tells whether the queues are ours to consume just now; while they aren't, nothing is fetched. It must return at
-	// once. Default: they always are.
+	// Owns reports whether this installation owns the queues now. While it doesn't, no task is fetched. Owns must
+	// return at once. Default: the queues are always owned.
 	Owns func() bool
-	// LedgerOnly refuses jobs that were enqueued straight into Redis: they are recorded as failed, and not invoiced.
+	// LedgerOnly refuses jobs that were enqueued directly: they are recorded as invalid, and not invoiced.
 	LedgerOnly bool
-	// Logger gets one line for each ended job. Default: none is written.
+	// Logger gets one line for each ended job. Default: no lines.
 	Logger *slog.Logger
-	// Observe is told what happens to the jobs, from many goroutines at once; it must return soon. Default: nobody is told.
+	// Observe is called for each event of a job, from many goroutines at once. It must return soon. Default: it isn't
+	// called.
 	Observe func(Event)
-	// DatabaseTime tells the time of the database's clock, which is compared with the others. Default: it isn't.
+	// DatabaseTime returns the time by the database's clock, for a comparison with the other clocks. Default: the
+	// clocks aren't compared.
 	DatabaseTime func(context.Context) (time.Time, error)
-	// BaseContext is what every attempt's context derives from. Default: the background.
+	// BaseContext is the parent of every attempt's context. Default: [context.Background].
 	BaseContext context.Context //nolint:containedctx // asynq asks for it through a function that has none
 }
 
-// complete fills in the defaults and reports every problem at once.
+// complete fills in the defaults. Its error names every problem.
 func (o *Options) complete() error {
 	if o.Concurrency == 0 {
 		o.Concurrency = 512
@@ -104,7 +107,7 @@ func (o *Options) complete() error {
 		problems = append(problems, errors.New("worker: Queues are empty"))
 	}
 	for name, weight := range o.Queues {
-		// asynq would drop them without a word, and their jobs would wait for ever.
+		// asynq would drop such a queue silently, and its jobs would wait for ever.
 		if !queue.IsName(name) || weight < 1 {
 			problems = append(problems, fmt.Errorf("worker: queue %q with weight %d: names are of a-z 0-9 _ -, weights at least 1", name, weight))
 		}
@@ -121,8 +124,9 @@ type Server struct {
 	stop     sync.Once
 }
 
-// NewServer returns a server that feeds the handler, with the handler's options. The Redis connection stays the
-// caller's to close, after [Server.Shutdown]. Its pool needs one connection for each queue beside those of the jobs.
+// NewServer returns a server that feeds the handler, with the handler's options. The caller has to close the Redis
+// connection after [Server.Shutdown]. The connection's pool needs one connection for each queue in addition to those
+// for the jobs.
 func NewServer(rdb redis.UniversalClient, h *Handler) (*Server, error) {
 	if rdb == nil || h == nil {
 		return nil, errors.New("worker: a Redis connection and a handler are needed")
@@ -149,7 +153,7 @@ func NewServer(rdb redis.UniversalClient, h *Handler) (*Server, error) {
 	return &Server{consumer: consumer, handler: h, options: o}, nil
 }
 
-// Start begins to consume, and returns at once. It fails if Redis doesn't answer.
+// Start begins to consume the queues and returns at once. It returns an error if Redis doesn't answer.
 func (s *Server) Start() error {
 	if err := s.consumer.Start(s.handler); err != nil {
 		return err
@@ -158,8 +162,8 @@ func (s *Server) Start() error {
 	return nil
 }
 
-// Shutdown takes no more jobs, waits for those in hand, and returns once no handler runs any more: a job whose time
-// ran out is back in the queue by then, and its goroutine has ended too.
+// Shutdown stops taking jobs, waits for the jobs in hand, and returns once no handler runs any more. By then a job
+// whose time ran out is back in its queue, and its goroutine has ended.
 func (s *Server) Shutdown() {
 	s.drain.Do(func() { close(s.handler.draining) })
 	s.consumer.Shutdown()

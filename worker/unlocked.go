@@ -6,8 +6,9 @@ import (
 	"invoicer/invoice"
 )
 
-// generateUnlocked makes the invoice without a word to Redis, whose done entries don't agree with the database however
-// often they are deleted: somebody goes on writing them. The lock only spares the database useless work.
+// generateUnlocked makes the invoice without asking Redis. It is for a Redis whose done entries contradict the
+// database however often they are deleted, because something keeps writing them. Working without the lock is safe: it
+// only saves the database useless work.
 func (h *Handler) generateUnlocked(ctx context.Context, a *attempt, r invoice.Request) (invoice.Result, error) {
 	h.log.WarnContext(ctx, "done entries without an invoice come back: the database decides alone; does somebody else write them?", "transaction_id", r.Job.TransactionID, "job_id", a.jobID)
 	result, err := h.generator.Generate(ctx, r)

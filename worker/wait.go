@@ -7,13 +7,13 @@ import (
 	"invoicer/worker/queue"
 )
 
-// A waiter is a slot's leave to wait for a held lock.
+// A waiter is a slot's permit to wait for a held lock.
 type waiter struct {
 	over *time.Timer
 	stop func()
 }
 
-// waiter returns nil when nobody is to wait, or a quarter of the slots wait already: the others are better used for
+// waiter returns nil if waiting is off, or if a quarter of the slots wait already: the others are better used for
 // other transactions.
 func (h *Handler) waiter() *waiter {
 	if h.options.LockWait < 0 {
@@ -31,8 +31,8 @@ func (h *Handler) waiter() *waiter {
 	}
 }
 
-// again waits a little and tells whether to ask for the lock once more; it doesn't when the wait is over, or the
-// job's time is.
+// again waits a little and reports whether to ask for the lock once more. It reports false once the wait or the job's
+// time is over.
 func (w *waiter) again(ctx context.Context, remaining time.Duration) bool {
 	pause := queue.Between(5*time.Millisecond, 20*time.Millisecond)
 	if remaining > 0 {
