@@ -1,7 +1,8 @@
 // Package config turns flags, environment, file and defaults into one checked [Config].
 //
-// The precedence is: flags, then INVOICER_* variables, then the file, then defaults. [Keys] is the one list of what can
-// be configured; everything else (flags, variables, the example file, the documentation) is made from it.
+// Flags take precedence over INVOICER_* variables, these over the file, and the file over defaults. [Keys] is the
+// only list of what can be configured; flags, variables, the example file and the documentation are generated from
+// it.
 package config
 
 import (
@@ -9,8 +10,8 @@ import (
 	"time"
 )
 
-// A Config that came out of [Load] is valid: every value is in its range and the rules between keys hold. It prints
-// and marshals without passwords.
+// A Config holds all settings. A Config that [Load] returned is valid: every value is in its range, and the rules
+// between keys hold. It prints and marshals without passwords.
 type Config struct {
 	Redis       Redis
 	Database    Database
@@ -22,14 +23,14 @@ type Config struct {
 	HTTP        HTTP
 	Log         Log
 
-	// Origins says for each key where its value came from: "default", "invoicer.yaml line 3", "environment
+	// Origins holds, for each key, where its value came from: "default", "invoicer.yaml line 3", "environment
 	// INVOICER_LOCK_TTL" or "flag --lock-ttl".
 	Origins map[string]string
 }
 
 // Redis is the server that carries the queues and the locks.
 type Redis struct {
-	URL URL // see [Redis.Options] for the forms it takes
+	URL URL // see [Redis.Options] for its forms
 }
 
 // Database is the Postgres that keeps the invoices.
@@ -38,30 +39,30 @@ type Database struct {
 	Schema string // a plain lower-case identifier that needs no quoting
 }
 
-// Worker is how jobs are consumed.
+// Worker says how jobs are consumed.
 type Worker struct {
-	Concurrency     int            // jobs at the same time, in one process; at least 1
+	Concurrency     int            // jobs at the same time in one process; at least 1
 	Queues          map[string]int // name → weight, at least 1; never empty
 	JobTimeout      time.Duration  // less than Lock.TTL
 	ShutdownTimeout time.Duration  // more than JobTimeout
-	MaxRetry        int            // real failures until a job counts as failed; 0 = the first one is final
+	MaxRetry        int            // most failures after which a job is still tried again; 0 = the first failure is final
 	Retention       time.Duration  // how long an ended task stays visible in its queue; 0 = not at all
-	Direct          string         // "allow" or "refuse" jobs that the ledger doesn't have
+	Direct          string         // "allow" or "refuse": jobs that the ledger doesn't have
 }
 
-// Lock is how long one job keeps others off its transaction.
+// Lock says how long a transaction's lock lasts, and how long other jobs wait for it.
 type Lock struct {
 	TTL  time.Duration // more than Worker.JobTimeout
 	Wait time.Duration // less than Worker.JobTimeout; 0 = never wait
 }
 
-// Idempotency is how long Redis remembers what is done.
+// Idempotency says how long Redis remembers a transaction's invoice.
 type Idempotency struct {
 	CacheTTL time.Duration
 }
 
-// Numbering is what invoice numbers are made of. Only Period and Timezone are checked here: the rules of series and
-// formats belong to whoever prints numbers, and join in through [Sources].Checks.
+// Numbering says how invoice numbers are made. This package checks only Period and Timezone. The rules for series and
+// formats belong to the package that prints numbers, which adds its check by [Sources].Checks.
 type Numbering struct {
 	InvoiceSeries    string
 	CreditNoteSeries string
@@ -70,26 +71,26 @@ type Numbering struct {
 	Timezone         string // a name that time.LoadLocation knows, never "Local"
 }
 
-// Retention is what may be pruned when it is older.
+// Retention says how long data is kept before it may be pruned.
 type Retention struct {
 	Jobs           time.Duration
 	Duplicates     time.Duration
 	FailedPayloads time.Duration
 }
 
-// HTTP is the worker's own pages.
+// HTTP says where the worker serves its pages.
 type HTTP struct {
 	Addr  string // host:port; "" = off
 	Pprof string // "on" or "off"
 }
 
-// Log is what is logged, and how.
+// Log says what is logged, and in which format.
 type Log struct {
 	Level  slog.Level
 	Format string // "text", "json", or "" to choose: text on a terminal, else json
 }
 
-// Default is the configuration of a machine that configures nothing.
+// Default returns the configuration with the default of each key.
 func Default() Config {
 	c := Config{Origins: make(map[string]string)}
 	for _, k := range Keys() {

@@ -10,14 +10,14 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Addr says where the database is, for messages: 127.0.0.1:5432/invoicer, /run/postgresql:5432/invoicer.
+// Addr returns the database's address, for messages: 127.0.0.1:5432/invoicer, /run/postgresql:5432/invoicer.
 func (d Database) Addr() string {
 	c, err := d.parse()
 	if err != nil {
 		return d.URL.String()
 	}
 	hosts := []string{hostPort(c.Host, c.Port)}
-	for _, f := range c.Fallbacks { // further hosts, and the same ones without TLS
+	for _, f := range c.Fallbacks { // further hosts, and the same hosts without TLS
 		if h := hostPort(f.Host, f.Port); !slices.Contains(hosts, h) {
 			hosts = append(hosts, h)
 		}
@@ -33,7 +33,7 @@ func hostPort(host string, port uint16) string {
 	return net.JoinHostPort(host, strconv.Itoa(int(port)))
 }
 
-// parse reads the URL as pgx will, with the PG* variables of the process. Its errors don't contain the URL or its
+// parse parses the URL as pgx does, with the PG* variables of the process. Its errors contain neither the URL nor its
 // password.
 func (d Database) parse() (*pgconn.Config, error) {
 	p, err := splitURL(string(d.URL))

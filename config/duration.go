@@ -9,13 +9,14 @@ import (
 	"time"
 )
 
-// ParseDuration reads a duration as the configuration spells it: what time.ParseDuration reads, and days: 90d.
+// ParseDuration parses a duration in the configuration's format: that of [time.ParseDuration], with days in addition:
+// 90d.
 func ParseDuration(text string) (time.Duration, error) { return parseDuration(text) }
 
-// FormatDuration writes a duration as the configuration spells it, in its shortest form.
+// FormatDuration formats a duration in the configuration's format, as short as possible.
 func FormatDuration(d time.Duration) string { return formatDuration(d) }
 
-// parseDuration reads what time.ParseDuration reads, and whole days in front of it: 90d, 1d12h.
+// parseDuration parses what time.ParseDuration does, with whole days in front: 90d, 1d12h.
 func parseDuration(text string) (time.Duration, error) {
 	errSyntax := errors.New("is not a duration; write a number with its unit, such as 200ms, 15s, 10m, 24h or 90d")
 
@@ -41,7 +42,7 @@ func parseDuration(text string) (time.Duration, error) {
 	return days + d, nil
 }
 
-// formatDuration writes the shortest text that parseDuration reads back: 90d, 24h, 1m30s.
+// formatDuration returns the shortest text that parseDuration parses to d: 90d, 24h, 1m30s.
 func formatDuration(d time.Duration) string {
 	if d >= 2*day && d%day == 0 {
 		return fmt.Sprintf("%dd", d/day)

@@ -17,8 +17,8 @@ type environ struct {
 	settings map[string]setting
 }
 
-// readEnviron picks the variables that set a key; a variable that is set but empty counts. One that only looks as if
-// it did is a problem, because a typo would otherwise mean that the default silently applies.
+// readEnviron returns the variables that set a key; a variable that is set but empty counts. A variable that begins
+// like a section's but sets no key is a problem: it may be a typo, and the default would silently apply.
 func readEnviron(vars []string) (environ, []Problem) {
 	keys := make(map[string]Key)
 	for _, k := range Keys() {
@@ -50,8 +50,9 @@ func readEnviron(vars []string) (environ, []Problem) {
 	return env, problems
 }
 
-// isServiceVariable: Kubernetes describes a service called invoicer-redis to every container beside it, as
-// INVOICER_REDIS_SERVICE_HOST, INVOICER_REDIS_PORT=tcp://10.0.0.1:6379 and INVOICER_REDIS_PORT_6379_TCP_ADDR.
+// isServiceVariable reports whether the variable is like those by which Kubernetes describes services. It describes a
+// service called invoicer-redis to every container of the namespace, as INVOICER_REDIS_SERVICE_HOST,
+// INVOICER_REDIS_PORT=tcp://10.0.0.1:6379 and INVOICER_REDIS_PORT_6379_TCP_ADDR.
 func isServiceVariable(name, text string) bool {
 	if regexp.MustCompile(`_SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)$|_PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$`).MatchString(name) {
 		return true

@@ -15,15 +15,15 @@ import (
 	"invoicer/worker/queue"
 )
 
-// parseFile reads the file's values as the text that stands in it. It looks at the YAML tree itself, because that
-// alone still knows the lines, the case of names, and that 010 was not written as 8.
+// parseFile returns the file's values as they are written. It reads the YAML tree itself, since only the tree keeps
+// the lines, the case of names, and the difference between 010 and 8.
 func parseFile(path string, content []byte) (map[string]setting, []Problem) {
 	f := fileReader{path: path, keys: keysByName(), settings: make(map[string]setting), lines: make(map[string]int)}
 	decoder := yaml.NewDecoder(bytes.NewReader(content))
 	var document yaml.Node
 	err := decoder.Decode(&document)
 	if errors.Is(err, io.EOF) {
-		return nil, nil // empty, or nothing but comments
+		return nil, nil // empty, or only comments
 	}
 	if err == nil {
 		if err = decoder.Decode(new(yaml.Node)); err == nil {
@@ -49,7 +49,7 @@ type fileReader struct {
 	path     string
 	keys     map[string]Key
 	settings map[string]setting
-	lines    map[string]int // where a name was first seen
+	lines    map[string]int // by name: the line where it was first seen
 	problems []Problem
 }
 
@@ -59,7 +59,7 @@ func (f *fileReader) refuse(name string, line int, message string) {
 	f.problems = append(f.problems, Problem{Key: name, Source: f.origin(line), Message: message})
 }
 
-// section reads what stands below prefix. Both spellings are fine: "lock: {ttl: 15s}" and "lock.ttl: 15s".
+// section reads the keys below prefix. Both spellings are valid: "lock: {ttl: 15s}" and "lock.ttl: 15s".
 func (f *fileReader) section(prefix string, mapping *yaml.Node) {
 	for i := 0; i < len(mapping.Content); i += 2 {
 		key, node := mapping.Content[i], mapping.Content[i+1]
@@ -78,7 +78,7 @@ func (f *fileReader) section(prefix string, mapping *yaml.Node) {
 			f.refuse(cmp.Or(name, "(no name)"), key.Line, "unknown key"+f.hint(name))
 		case node.Kind == yaml.MappingNode:
 			f.section(name+".", node)
-		case !isNull(node): // a section whose keys are all commented out is fine
+		case !isNull(node): // a section whose keys are all commented out is valid
 			f.refuse(name, key.Line, "is a section; write its keys below it, indented")
 		}
 	}

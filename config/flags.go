@@ -7,14 +7,14 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// AddFlags adds a flag for each key of the given sections, such as "lock" or "redis". Like pflag it panics when a
-// program defines its flags wrongly: here, when there is no such section.
+// AddFlags adds a flag for each key of the given sections, such as "lock" or "redis". It panics if there is no such
+// section, as pflag panics if a program defines its flags wrongly.
 //
-// The flags take any text. [Load] checks it, so that a bad flag is reported together with all other problems.
+// The flags accept any text. [Load] checks it, so that a bad flag is reported together with all other problems.
 func AddFlags(flags *pflag.FlagSet, sections ...string) {
 	for _, section := range sections {
 		if !isSection(section) {
-			panic(fmt.Sprintf("config: no section %q", section)) //nolint:forbidigo // the program is wrong, not its input
+			panic(fmt.Sprintf("config: no section %q", section)) //nolint:forbidigo // a mistake in the program, not in its input
 		}
 	}
 	for _, k := range Keys() {

@@ -8,36 +8,36 @@ import (
 
 const day = 24 * time.Hour
 
-// A Key is one thing that can be configured.
+// A Key describes one setting.
 type Key struct {
 	Name    string // as in the file: lock.ttl
-	Default string // as it would be written in the environment
+	Default string // as written in a variable
 	Doc     string // one line
 	Secret  bool   // the value may hold a password
 
 	value func(*Config) value // the value's place in a Config
 }
 
-// Env is the variable that sets the key: INVOICER_LOCK_TTL.
+// Env returns the name of the variable that sets the key: INVOICER_LOCK_TTL.
 func (k Key) Env() string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(k.Name, ".", "_"))
 }
 
-// Flag is the flag that sets the key, without its dashes: lock-ttl.
+// Flag returns the name of the flag that sets the key, without dashes: lock-ttl.
 func (k Key) Flag() string { return strings.NewReplacer(".", "-", "_", "-").Replace(k.Name) }
 
-// Section is the first half of the name: lock.
+// Section returns the first part of the name: lock.
 func (k Key) Section() string {
 	section, _, _ := strings.Cut(k.Name, ".")
 	return section
 }
 
-// Form is the value's type in a word, such as duration, and which values are allowed, "" for all.
+// Form returns the value's type in a word, such as duration, and the allowed values, "" if all are allowed.
 func (k Key) Form() (kind, allowed string) { return k.value(new(Config)).form() }
 
 func (k Key) leaf() string { return strings.TrimPrefix(k.Name, k.Section()+".") }
 
-// Keys lists everything that can be configured, section by section.
+// Keys returns all keys, section by section.
 func Keys() []Key {
 	return []Key{
 		{

@@ -19,42 +19,43 @@ const (
 	originDefault = "default"
 )
 
-// Sources is where [Load] looks. Load itself looks neither at the process's environment nor at its flags.
+// Sources are what [Load] reads. Load itself reads neither the process's environment nor its flags.
 type Sources struct {
-	// File is the file to read, as given by --config. "" means: the one that INVOICER_CONFIG names, else invoicer.yaml
-	// in Dir if it exists, else none.
+	// File is the file to read, as given by --config. Default: the file that INVOICER_CONFIG names, else
+	// invoicer.yaml in Dir if it exists, else none.
 	File string
 
-	// Dir is where invoicer.yaml is looked for; "" is the current directory.
+	// Dir is the directory of invoicer.yaml. Default: the current directory.
 	Dir string
 
 	// Environ is the environment in the form of os.Environ.
 	Environ []string
 
-	// Flags may hold any flags; those that [AddFlags] added and that were set on the command line count. It may be nil.
+	// Flags may hold any flags. Load reads those that [AddFlags] added and that were set on the command line. Flags
+	// may be nil.
 	Flags *pflag.FlagSet
 
-	// Checks are rules that this package can't know. They see a configuration that is valid so far as it could be read,
-	// with defaults in place of what couldn't, and their problems are reported together with all others. A problem
-	// whose Key already has one is left out.
+	// Checks are further rules, which this package can't know. They get a valid configuration, with defaults in place
+	// of the values that couldn't be read. Their problems are reported together with all others; a problem is left
+	// out if its Key already has one.
 	Checks []func(*Config) []Problem
 }
 
-// A setting is what one source says about one key. It travels through Viper as a whole: Viper alone decides which
-// source wins, and the winner says where it came from.
+// A setting is the value of one key in one source. Viper gets it as a whole: Viper decides which source wins, and the
+// winning setting names its source.
 type setting struct {
 	text   string
 	origin string
 }
 
-// Load reads and checks the configuration. The error is an [*Error] with every problem there is.
+// Load reads and checks the configuration. The error is an [*Error] that names every problem.
 func Load(src Sources) (*Config, error) {
 	env, envProblems := readEnviron(src.Environ)
 	file, fileProblems := src.readFile(env.file)
 	problems := slices.Concat(fileProblems, envProblems)
 
-	// Viper would lower-case the queues' names, read the process's own environment, and merge the file's queues with
-	// the default ones. It is given plain text under known names instead.
+	// Viper gets plain text under known names. By itself it would lower-case the queues' names, read the process's
+	// environment, and merge the file's queues with the default ones.
 	v := viper.New()
 	for _, k := range Keys() {
 		v.SetDefault(k.Name, setting{k.Default, originDefault})
@@ -79,7 +80,7 @@ func Load(src Sources) (*Config, error) {
 	for _, k := range Keys() {
 		s, _ := v.Get(k.Name).(setting)
 		cfg.Origins[k.Name] = s.origin
-		text := strings.TrimSpace(s.text) // a mounted secret likes to end with a newline
+		text := strings.TrimSpace(s.text) // a mounted secret often ends with a newline
 		if err := k.value(&cfg).parse(text); err != nil {
 			report(Problem{Key: k.Name, Message: k.describe(text, err)})
 			bad[k.Name] = true
@@ -101,7 +102,7 @@ func Load(src Sources) (*Config, error) {
 	return &cfg, nil
 }
 
-// describe makes a sentence of the value and what is wrong with it; a secret value is not in it.
+// describe returns a sentence with the value and what is wrong with it. It leaves out a secret value.
 func (k Key) describe(text string, err error) string {
 	switch {
 	case errors.Is(err, errEmpty):
@@ -124,7 +125,8 @@ func (s Sources) changedFlag(k Key) *pflag.Flag {
 	return nil
 }
 
-// readFile reads the file that the caller, or else the environment, names; else the one in Dir, which may be absent.
+// readFile reads the file that the caller names, or else the environment; else invoicer.yaml in Dir, which may be
+// absent.
 func (s Sources) readFile(fromEnv string) (map[string]setting, []Problem) {
 	path, origin := s.File, "flag --config"
 	if path == "" {
@@ -148,7 +150,7 @@ func (s Sources) readFile(fromEnv string) (map[string]setting, []Problem) {
 	return parseFile(path, content)
 }
 
-// nested turns names with dots into maps of maps, which is what Viper wants.
+// nested turns names with dots into maps of maps, as Viper expects.
 func nested(layer map[string]setting) map[string]any {
 	tree := make(map[string]any)
 	for name, s := range layer {

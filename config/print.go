@@ -9,7 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// YAML is the configuration in the form of its file, without passwords, each value with its origin.
+// YAML returns the configuration in the format of its file, without passwords, each value with its origin.
 func (c Config) YAML() []byte {
 	var b bytes.Buffer
 	writeSections(&b, func(k Key) {
@@ -18,7 +18,8 @@ func (c Config) YAML() []byte {
 	return b.Bytes()
 }
 
-// Example is a file with every key, its default and what it means. It configures what [Default] does.
+// Example returns a file with every key, its default and its meaning. Loading it gives the configuration of
+// [Default].
 func Example() []byte {
 	var b bytes.Buffer
 	b.WriteString("# Every key of invoicer with its default. A flag wins over the INVOICER_* variable, and both over this file.\n\n")
@@ -47,12 +48,12 @@ func writeSections(b *bytes.Buffer, writeKey func(Key)) {
 	}
 }
 
-// inline is the value as YAML on one line.
+// inline returns the value as YAML on one line.
 func inline(v value) string {
 	scalar := func(x any) string {
 		out, err := yaml.Marshal(x)
 		if err != nil {
-			return fmt.Sprintf("# %v", err) // no int or string is like that
+			return fmt.Sprintf("# %v", err) // can't happen for an int or a string
 		}
 		return strings.TrimSpace(string(out))
 	}
@@ -67,7 +68,8 @@ func inline(v value) string {
 	return "{" + strings.Join(pairs, ", ") + "}"
 }
 
-// MarshalJSON has the structure of the file, without passwords: {"lock":{"ttl":"15s","wait":"200ms"},…}.
+// MarshalJSON returns JSON with the structure of the file, without passwords:
+// {"lock":{"ttl":"15s","wait":"200ms"},…}.
 func (c Config) MarshalJSON() ([]byte, error) {
 	tree := make(map[string]map[string]any)
 	for _, k := range Keys() {
@@ -78,7 +80,7 @@ func (c Config) MarshalJSON() ([]byte, error) {
 	}
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false) // an & in a URL stays readable, where the caller's encoder leaves it so too
+	encoder.SetEscapeHTML(false) // an & in a URL stays readable, unless the caller's encoder escapes it
 	err := encoder.Encode(tree)
 	return b.Bytes(), err
 }

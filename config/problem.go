@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// An Error is a configuration that can't be used, with everything that is wrong with it.
+// An Error says that a configuration can't be used, and names everything that is wrong with it.
 type Error struct {
 	Problems []Problem // at least one
 }
 
-// Error has a line for each problem.
+// Error returns one line for each problem.
 func (e *Error) Error() string {
 	lines := make([]string, len(e.Problems))
 	for i, p := range e.Problems {
@@ -19,9 +19,9 @@ func (e *Error) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// A Problem is one thing that is wrong, in words that say what to do about it and contain no secret.
+// A Problem is one thing that is wrong. Its text says what to do about it and contains no secret.
 type Problem struct {
-	Key     string // lock.ttl, or the name of what isn't a key: a variable, a file
+	Key     string // such as lock.ttl; or the name of a variable or a file that isn't a key's
 	Source  string // as in [Config].Origins; may be ""
 	Message string
 }
@@ -33,8 +33,8 @@ func (p Problem) String() string {
 	return fmt.Sprintf("%s (%s): %s", p.Key, p.Source, p.Message)
 }
 
-// hint says what was probably meant: a known name that is spelt almost like it, else the key of that name in another
-// section, else what there is in its section, which is how the section's names start.
+// hint suggests what was probably meant by an unknown name: a known name with almost the same spelling, else the key
+// of that name in another section, else the names in its section. The section is the prefix of these names.
 func hint(name, section string, known []string) string {
 	best, distance := "", 3
 	for _, k := range known {
@@ -65,7 +65,7 @@ func hint(name, section string, known []string) string {
 	return "; 'invoicer config --example' shows what there is"
 }
 
-// editDistance counts the letters to insert, delete or replace to get from a to b.
+// editDistance returns the number of letters to insert, delete or replace to turn a into b.
 func editDistance(a, b string) int {
 	rows := make([][]int, len(a)+1)
 	for i := range rows {

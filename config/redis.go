@@ -14,16 +14,16 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// Options are the options for redis.NewUniversalClient, which makes of them the client that the URL asks for:
+// Options returns the options with which redis.NewUniversalClient makes the client for the URL:
 //
 //	redis://user:password@host:6379/0             one server; rediss:// with TLS
 //	unix://user:password@/path/to/socket?db=0     one server
 //	redis-sentinel://host1,host2:26379/master/0   the master that these Sentinels know; rediss-sentinel:// with TLS
 //	redis-cluster://host1,host2:6379              a Cluster; rediss-cluster:// with TLS
 //
-// User and password are those of the Redis servers; Sentinels that want their own get sentinel_username and
-// sentinel_password as parameters. The parameters that redis.ParseURL knows (pool_size, read_timeout, skip_verify …)
-// work with every form. Errors don't contain the URL, nor any part of it that could be secret.
+// User and password are those of the Redis servers; credentials for the Sentinels are the parameters
+// sentinel_username and sentinel_password. The parameters of redis.ParseURL (pool_size, read_timeout, skip_verify …)
+// work in every form. Errors contain neither the URL nor any part of it that could be secret.
 func (r Redis) Options() (*redis.UniversalOptions, error) {
 	p, err := splitURL(string(r.URL))
 	if err != nil {
@@ -55,7 +55,7 @@ func (r Redis) Options() (*redis.UniversalOptions, error) {
 	return opts, nil
 }
 
-// Addr says where the server is, for messages: 127.0.0.1:6379, /run/redis.sock, s1:26379,s2:26379/master.
+// Addr returns the server's address, for messages: 127.0.0.1:6379, /run/redis.sock, s1:26379,s2:26379/master.
 func (r Redis) Addr() string {
 	opts, err := r.Options()
 	if err != nil {
@@ -102,7 +102,7 @@ func sentinel(opts *redis.UniversalOptions, p urlParts) (err error) {
 }
 
 func cluster(opts *redis.UniversalOptions, p urlParts) (err error) {
-	opts.IsClusterMode = true // also with a single host, which only has to know the others
+	opts.IsClusterMode = true // also with a single host, from which the client learns the others
 	if opts.Addrs, err = hostPorts(p.hosts, "6379"); err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func cluster(opts *redis.UniversalOptions, p urlParts) (err error) {
 	return nil
 }
 
-// tune sets what the parameters say, and what this program needs of every client.
+// tune sets the options that the URL's parameters state, and those that this program needs for every client.
 func tune(opts *redis.UniversalOptions, p urlParts, useTLS bool) error {
 	query := maps.Clone(p.query)
 	if opts.MasterName != "" {
@@ -150,12 +150,13 @@ func tune(opts *redis.UniversalOptions, p urlParts, useTLS bool) error {
 	// Without MaxRetries go-redis sends a command up to 4 times to one server, and once per redirection to a Cluster.
 	opts.MaxRetries, opts.MinRetryBackoff, opts.MaxRetryBackoff = o.MaxRetries, o.MinRetryBackoff, o.MaxRetryBackoff
 	opts.DialTimeout = orDefault(o.DialTimeout, 3*time.Second)
-	opts.DialerRetries = 2 // the default of 5 makes one command wait long for a host that doesn't answer at all
+	opts.DialerRetries = 2 // with the default of 5 a command waits long for a host that doesn't answer at all
 	opts.ReadTimeout = orDefault(o.ReadTimeout, 3*time.Second)
 	opts.WriteTimeout = orDefault(o.WriteTimeout, 3*time.Second)
 	opts.ContextTimeoutEnabled = true
 
-	// Both are questions to which Redis before 7.2, respectively any Redis but the hosted one, answers with an error.
+	// Both features send commands that some servers answer with an error: Redis before 7.2, or any Redis but the
+	// hosted one.
 	opts.DisableIdentity = true
 	opts.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 
@@ -163,7 +164,7 @@ func tune(opts *redis.UniversalOptions, p urlParts, useTLS bool) error {
 		// No ServerName: each connection verifies the host that it was made to.
 		opts.TLSConfig = &tls.Config{
 			MinVersion:         tls.VersionTLS12,
-			InsecureSkipVerify: o.TLSConfig.InsecureSkipVerify, //nolint:gosec // where the URL says skip_verify=true
+			InsecureSkipVerify: o.TLSConfig.InsecureSkipVerify, //nolint:gosec // only if the URL says skip_verify=true
 		}
 	}
 	return nil

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A rule holds between two durations: that of key is longer than that of other (or shorter, where it says so).
+// A rule compares two durations: key's must be longer than other's, or shorter if the rule says so.
 type rule struct {
 	key, other string
 	shorter    bool

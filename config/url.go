@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// A URL is a server's address with its credentials. However it is printed, logged or marshalled, the password stays
-// out; string(u) is the whole of it.
+// A URL is a server's address with its credentials. Printing, logging and marshalling it leave out the password.
+// string(u) is the whole URL.
 type URL string
 
 const mask = "xxxxx"
 
-// String is the URL without password. It is no URL any more when the URL is not valid: then nobody can tell where the
-// password stands.
+// String returns the URL without its password. For an invalid URL, in which the password can't be located, it returns
+// a placeholder.
 func (u URL) String() string {
 	p, err := splitURL(string(u))
 	if err != nil {
@@ -24,30 +24,31 @@ func (u URL) String() string {
 	return p.redacted()
 }
 
-// GoString is [URL.String], for %#v.
+// GoString returns the same as [URL.String], for %#v.
 func (u URL) GoString() string { return u.String() }
 
-// MarshalText is [URL.String], for JSON and YAML.
+// MarshalText returns the same as [URL.String], for JSON and YAML.
 func (u URL) MarshalText() ([]byte, error) { return []byte(u.String()), nil }
 
-// LogValue is [URL.String], for slog.
+// LogValue returns the same as [URL.String], for slog.
 func (u URL) LogValue() slog.Value { return slog.StringValue(u.String()) }
 
 // urlParts is a URL whose authority may name several hosts, which net/url doesn't accept.
 type urlParts struct {
 	scheme string
-	user   *url.Userinfo // nil when there is none
+	user   *url.Userinfo // nil if there is none
 	hosts  []string      // as written: host, host:port, [v6]:port
 	path   string        // decoded
 	query  url.Values
 	tail   string // path and query as written
 }
 
-// errURL says nothing of the URL: where its parts can't be told apart, any of them may be the password.
+// errURL contains nothing of the URL: if its parts can't be separated, any of them may be the password.
 var errURL = errors.New("is not a URL of the form scheme://user:password@host:port/…; " +
 	"inside user and password write @ as %40, / as %2F, ? as %3F, # as %23 and % as %25")
 
-// splitURL refuses whatever two parsers could read differently. Its only error is errURL.
+// splitURL splits a URL into its parts. It refuses a URL that two parsers could read differently. Its only error is
+// errURL.
 func splitURL(raw string) (urlParts, error) {
 	scheme, rest, ok := strings.Cut(raw, "://")
 	if !ok || !regexp.MustCompile(`^[a-z][a-z0-9+-]*$`).MatchString(scheme) {
@@ -57,7 +58,7 @@ func splitURL(raw string) (urlParts, error) {
 	if i := strings.IndexAny(rest, "/?"); i >= 0 {
 		authority, tail = rest[:i], rest[i:]
 	}
-	// A stray @ or # is a password that wasn't encoded.
+	// A stray @ or # belongs to a password that wasn't encoded.
 	if strings.Count(authority, "@") > 1 || strings.Contains(tail, "@") || strings.Contains(rest, "#") {
 		return urlParts{}, errURL
 	}
@@ -85,10 +86,11 @@ func (p urlParts) password() string {
 	return password
 }
 
-// discreet is ": detail", or nothing when the detail of an error could tell a part of a password.
+// discreet returns an error's detail as the end of a message, without the detail if it could contain a part of a
+// password.
 func (p urlParts) discreet(detail string) string {
 	for name := range p.query {
-		if isSecretParameter(name) { // in password=a&b, b is a parameter to everyone else
+		if isSecretParameter(name) { // in password=a&b, a parser takes b for a parameter
 			return "; the reason isn't shown because it may contain a part of the password"
 		}
 	}
@@ -128,10 +130,10 @@ func (p urlParts) redactedUser() string {
 	if strings.HasPrefix(p.scheme, "postgres") {
 		return name
 	}
-	return mask // many a Redis password is written without the colon before it
+	return mask // Redis passwords are often written without the colon before them
 }
 
-// isSecretParameter: password, sslpassword, sentinel_password.
+// isSecretParameter reports whether a parameter is a secret: password, sslpassword, sentinel_password.
 func isSecretParameter(name string) bool {
 	if decoded, err := url.QueryUnescape(name); err == nil {
 		name = decoded

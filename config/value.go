@@ -15,15 +15,15 @@ import (
 	"invoicer/worker/queue"
 )
 
-// A value is the place of one key in a Config. Every source delivers text, so there is one spelling of each value, and
-// one message when it is wrong.
+// A value is the field of one key in a Config. Every source provides text, so each value has one spelling, and one
+// message if it is wrong.
 type value interface {
-	// form is the value's type in a word, and which values are allowed.
+	// form returns the value's type in a word, and the allowed values.
 	form() (kind, allowed string)
-	// parse stores the text's meaning, or leaves the place as it was. Its errors read on from the quoted text
-	// ("is not a whole number") and don't repeat it.
+	// parse parses the text and sets the field, or leaves it unchanged if it returns an error. The errors continue a
+	// sentence that begins with the quoted text ("is not a whole number").
 	parse(text string) error
-	// native is the value as YAML and JSON write it: an int, a map, or a string.
+	// native returns the value as YAML and JSON represent it: an int, a map, or a string.
 	native() any
 }
 
@@ -129,7 +129,7 @@ func (v logLevel) parse(text string) error {
 	return errors.New("is none of: " + allowed)
 }
 
-// weights are queues: critical=6,default=3,bulk=1.
+// weights is the value of queues: critical=6,default=3,bulk=1.
 type weights struct{ p *map[string]int }
 
 const (
@@ -143,7 +143,7 @@ func (v weights) form() (kind, allowed string) {
 
 func (v weights) native() any { return *v.p }
 
-// names lists the heaviest queue first.
+// names returns the names of the queues, the heaviest first.
 func (v weights) names() []string {
 	names := make([]string, 0, len(*v.p))
 	for name := range *v.p {
@@ -213,7 +213,7 @@ func (v timezone) parse(text string) error {
 	if text == "" {
 		return errEmpty
 	}
-	// Two machines with different local times would number the same invoice differently.
+	// With Local, two machines in different time zones would number the same invoice differently.
 	if _, err := time.LoadLocation(text); err != nil || text == "Local" {
 		return errors.New("is not a time zone; use a name such as UTC or Europe/Berlin")
 	}

@@ -13,8 +13,7 @@ func (e *AlteredError) Error() string {
 	return fmt.Sprintf("the queue's copy of job %s differs from what was accepted", e.JobID)
 }
 
-// A DismissedError says that somebody has dismissed the job, and that nothing is done about the job until it is
-// restored.
+// A DismissedError says that the job was dismissed. It isn't worked on until it is restored.
 type DismissedError struct{ JobID string }
 
 func (e *DismissedError) Error() string {

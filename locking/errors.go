@@ -6,24 +6,25 @@ import (
 	"time"
 )
 
-// ErrLost means that when Redis carried the call out, the lock was not this holder's any more: it had expired, Redis
-// had forgotten it, or the same [Holder.ID] had taken it over. Somebody else may have it.
+// ErrLost means that the lock no longer belonged to this holder when Redis executed the call: it had expired, Redis
+// had lost it, or the same [Holder.ID] had taken it over. Another holder may have it.
 //
-// Release and Finish report it too when a first reply was lost on its way and go-redis asked again: the first had freed
-// the lock.
+// Release and Finish also return it if the reply was lost and go-redis sent the command again: the first command had
+// freed the lock.
 var ErrLost = errors.New("lock lost")
 
-// ErrNotHeld means that nobody holds the lock.
+// ErrNotHeld means that the lock has no holder.
 var ErrNotHeld = errors.New("not held")
 
-// A HeldError says that somebody else holds the lock.
+// A HeldError says that another holder has the lock.
 type HeldError struct {
 	Key string
 
-	// Holder is zero when what stands under the lock's key was not written by this package.
+	// Holder is zero if the value of the lock's key wasn't written by this package.
 	Holder Holder
 
-	// Remaining is how long the lock will last if nobody frees or extends it, to the millisecond: up to [Options.MaxTTL].
+	// Remaining is how long the lock will last if it is neither freed nor extended, in whole milliseconds. It is at
+	// most [Options.MaxTTL].
 	Remaining time.Duration
 }
 
@@ -38,15 +39,15 @@ func (e *HeldError) Error() string {
 	return fmt.Sprintf("locking: %q is held by %s for another %v", e.Key, who, e.Remaining)
 }
 
-// A DoneError says that the work has been done.
+// A DoneError says that the work is done.
 type DoneError struct {
 	Key string
 
-	// Value is what [Lock.Finish] was given.
+	// Value is the value that was passed to [Lock.Finish].
 	Value string
 }
 
-// Error leaves the value out, which may be long and nobody's business.
+// Error leaves out the value, which may be long or confidential.
 func (e *DoneError) Error() string {
 	return fmt.Sprintf("locking: %q is done", e.Key)
 }

@@ -14,18 +14,18 @@ type Lock struct {
 	key    string
 	keys   []string
 	token  string
-	value  string // what stands in Redis
+	value  string // the value of the lock's key in Redis
 	maxTTL time.Duration
 }
 
-// Key is what is locked, as it was given to [Locker.Acquire].
+// Key returns the key that was passed to [Locker.Acquire].
 func (k *Lock) Key() string { return k.key }
 
-// Token is this lock's own; no other has the same.
+// Token returns the lock's token, which no other lock has.
 func (k *Lock) Token() string { return k.token }
 
-// Extend makes the lock last for ttl from now on. The ttl is at least a millisecond and at most [Options.MaxTTL]. [ErrLost] means that this holder
-// has no lock any more, and must not act as if it had.
+// Extend makes the lock last for ttl from now on. The ttl must be at least a millisecond and at most
+// [Options.MaxTTL]. Extend returns [ErrLost] if this holder no longer has the lock.
 func (k *Lock) Extend(ctx context.Context, ttl time.Duration) error {
 	if err := checkTTL(ttl); err != nil {
 		return k.failed("extend", err)
@@ -36,16 +36,17 @@ func (k *Lock) Extend(ctx context.Context, ttl time.Duration) error {
 	return k.run(ctx, "extend", extend, ttl.Milliseconds())
 }
 
-// Release frees the lock, and the next may try. [ErrLost] means that there was nothing of ours to free.
+// Release frees the lock, so that it can be acquired again. It returns [ErrLost] if this holder no longer had the
+// lock.
 func (k *Lock) Release(ctx context.Context) error {
 	return k.run(ctx, "release", release)
 }
 
-// Finish frees the lock and stores the value, in one round trip: for ttl from now on, whoever asks for the key gets a
-// [*DoneError] with it. The ttl is at least a millisecond.
+// Finish frees the lock and stores the value, in one round trip. For ttl from now on, [Locker.Acquire] returns a
+// [*DoneError] with the value for this key. The ttl must be at least a millisecond.
 //
-// The value is taken for a fact, true whoever had the lock; call Finish only after it has been committed. So it is
-// stored even if the lock was lost, which is then reported as [ErrLost].
+// Call Finish only after the result that the value describes has been committed. The value then is true whoever holds
+// the lock, so it is stored even if the lock was lost; Finish returns [ErrLost] in that case.
 func (k *Lock) Finish(ctx context.Context, value string, ttl time.Duration) error {
 	if err := checkTTL(ttl); err != nil {
 		return k.failed("finish", err)
@@ -53,7 +54,7 @@ func (k *Lock) Finish(ctx context.Context, value string, ttl time.Duration) erro
 	return k.run(ctx, "finish", finish, value, ttl.Milliseconds())
 }
 
-// run runs a script that answers whether the lock was ours.
+// run runs a script that returns whether this holder had the lock. It returns [ErrLost] if not.
 func (k *Lock) run(ctx context.Context, verb string, script *redis.Script, args ...any) error {
 	ours, err := script.Run(ctx, k.client, k.keys, append([]any{k.value}, args...)...).Bool()
 	if err != nil {

@@ -1,50 +1,51 @@
 // Package locking keeps two workers from doing the same work at once, and a third from doing it again.
 //
 // [Locker.Acquire] asks Redis, in one round trip, for the right to work on a key, and gets one of three answers: a
-// [*Lock]; a [*HeldError], which says who is at it and for how much longer; or a [*DoneError], which says what came of
-// it. The holder ends its work with [Lock.Finish], which stores what came of it, or with [Lock.Release], which doesn't,
-// so that the next may try.
+// [*Lock]; a [*HeldError], which names the holder of the lock and the time that remains; or a [*DoneError], which
+// holds the result of the work. The holder ends its work with [Lock.Finish], which stores the result, or with
+// [Lock.Release], which doesn't, so that another worker may try.
 //
 // # What it guarantees
 //
-//   - As long as Redis remembers a lock, nobody else gets one for the same key.
-//   - Only its holder extends or frees a lock: each attempt has a token of its own, which Redis compares in the same
+//   - As long as Redis has a lock, no other holder gets one for the same key.
+//   - Only its holder can extend or free a lock: each attempt has a token of its own, which Redis compares in the same
 //     step.
-//   - No lock outlives its holder for ever: it is set together with its expiry, in one command. Nobody waits longer than
-//     [Options.MaxTTL] for a lock that its holder doesn't extend, whoever has set it: one that would last longer, or for
-//     ever, is cut to that by the next Acquire.
-//   - Whatever stands under its keys breaks no call: what isn't text is no lock and no done entry, and makes way for one.
-//   - Work that starts again doesn't wait for its own past: the [Holder.ID] that has the lock gets it again at once,
-//     under a new token. The old token is void from then on, so if the predecessor isn't dead after all, it meets
-//     [ErrLost] and does no harm to its successor.
+//   - No lock outlives its holder for ever: it is set together with its expiry, in one command. A lock that isn't
+//     extended lasts [Options.MaxTTL] at most, whichever program has set it: if it would last longer, the next Acquire
+//     shortens it to that.
+//   - No value under its keys makes a call fail: a value that isn't text counts neither as a lock nor as a done entry,
+//     and is replaced.
+//   - Work that starts again doesn't wait for its own lock: the [Holder.ID] that has the lock gets it again at once,
+//     under a new token. The old token is void from then on. If the predecessor is still alive, it gets [ErrLost] and
+//     does no harm to its successor.
 //   - A lost reply loses no lock: when go-redis sends Acquire again, it gets the lock that it set the first time.
-//   - A key's two entries, <prefix>lock:{<key>} and <prefix>done:{<key>}, are in one slot of a Redis Cluster, and no
-//     other key shares them. Braces and percent signs in a key are written %7B, %7D and %25 there.
+//   - A key's two entries, <prefix>lock:{<key>} and <prefix>done:{<key>}, are in one slot of a Redis Cluster, and
+//     belong to no other key. Braces and percent signs of the key are written %7B, %7D and %25 in them.
 //
 // # What it doesn't do
 //
-// It doesn't make sure that the work is done only once. A lock ends with its expiry even while its holder still works,
-// as after a long pause; and a lock that Redis had not yet copied to a replica is forgotten in a failover, as is every
-// lock that a Redis short of memory is allowed to evict. The holder isn't told, it learns of it from its next call. So
-// take the lock to spare servers and people useless work, and let what stores the result refuse a second one, such as a
-// unique constraint in a database.
+// It doesn't make sure that the work is done only once. A lock expires even if its holder still works, as after a
+// long pause. A failover loses the locks that weren't yet copied to the replica, and a Redis that evicts keys may
+// drop a lock when its memory is full. The holder isn't notified, but its next call returns an error. So use the lock
+// to save useless work, and let the store of the result refuse a second one, for example by a unique constraint in a
+// database.
 //
-// An Acquire that ends in another error than those two may have got the lock all the same, and a command held up on its
-// way may set it late; such a lock of nobody ends with its expiry, or with the next Acquire by the same [Holder.ID].
+// An Acquire that returns any other error than these two may have set the lock all the same, and a delayed command
+// may set it later. Such a lock ends with its expiry, or with the next Acquire by the same [Holder.ID].
 //
-// There is no waiting, no queue of waiters and no extension in the background. Who wants them has [HeldError.Remaining]
-// and [Lock.Extend].
+// There is no waiting, no queue of waiters and no extension in the background. Build them, if needed, with
+// [HeldError.Remaining] and [Lock.Extend].
 //
 // # Contexts and errors
 //
-// A call is bounded by its context's deadline only if the go-redis client was made with ContextTimeoutEnabled, which is
-// off by default: without it, a call whose reply doesn't come waits out the client's read timeout. So does, either way,
-// one whose context is cancelled while it waits; it isn't sent again, though.
+// A context's deadline bounds a call only if the go-redis client was made with ContextTimeoutEnabled, which is off by
+// default. Without it, a call that gets no reply waits for the client's read timeout. A call whose context is
+// cancelled while it waits does so in any case, but isn't sent again.
 //
-// Errors of the network and of Redis come back wrapped, for [errors.Is] and [errors.As].
+// Errors of the network and of Redis are wrapped, for [errors.Is] and [errors.As].
 //
-// Releasing and finishing belong into deferred clean-up, where the work's own context has often ended already. Give
-// them one of their own, made with [context.WithoutCancel] and a timeout.
+// Release and Finish belong in deferred clean-up, where the work's context has often ended already. Pass them a
+// context of their own, made with [context.WithoutCancel] and a timeout.
 package locking
 
 import (
@@ -62,34 +63,35 @@ import (
 
 // Options of a [Locker]. The zero value is usable.
 type Options struct {
-	// Prefix of all keys in Redis, to keep the locks of different things apart. It has no braces. Default: none.
+	// Prefix of all keys in Redis, which separates the locks of different applications. It must not contain braces.
+	// Default: none.
 	Prefix string
 
-	// TTL is how long a lock lasts from Acquire on, unless it is extended. It should be longer than the work takes. It
-	// is at least a millisecond, which is what Redis counts in; fractions of one are dropped. Default: 15s.
+	// TTL is how long a lock lasts after Acquire, unless it is extended. It should be longer than the work takes. It
+	// must be at least a millisecond; fractions of a millisecond are dropped. Default: 15s.
 	TTL time.Duration
 
-	// MaxTTL is the longest that a lock can last, also by [Lock.Extend]. Whoever uses the same keys should have the same:
-	// a lock that lasts longer wasn't written by this package, or Redis's clock was set back since, and it is cut to this.
-	// Default: TTL.
+	// MaxTTL is the longest time that a lock can last, and that [Lock.Extend] accepts. All users of the same keys
+	// should have the same MaxTTL: a lock that would last longer wasn't written by this package, or Redis's clock was
+	// set back since, and is shortened to MaxTTL. Default: TTL.
 	MaxTTL time.Duration
 
-	// NewToken returns text that it never returned before and that no other process returns. It must be safe for
-	// concurrent use. Default: [rand.Text].
+	// NewToken returns a text that is unique among all processes and calls. It must be safe for concurrent use.
+	// Default: [rand.Text].
 	NewToken func() string
 }
 
-// A Holder is whose lock it is.
+// A Holder identifies the holder of a lock.
 type Holder struct {
-	// ID is the work, which stays the same when the work starts again: the same ID takes its predecessor's lock over.
-	// It is neither empty nor invalid UTF-8.
+	// ID identifies the work. It stays the same if the work starts again: an Acquire with the same ID takes over the
+	// lock of its predecessor. It must be valid UTF-8 and not empty.
 	ID string
 
-	// Worker is who does the work. It is for people and decides nothing.
+	// Worker names the process that does the work. It is information for people and has no effect.
 	Worker string
 }
 
-// A Locker locks keys. It is safe for concurrent use.
+// A Locker acquires locks. It is safe for concurrent use.
 type Locker struct {
 	client   redis.Scripter
 	prefix   string
@@ -98,8 +100,8 @@ type Locker struct {
 	newToken func() string
 }
 
-// New returns a Locker on a single Redis, a Sentinel, or a Cluster client, which stays the caller's to close. It
-// doesn't connect.
+// New returns a Locker that uses a client of a single Redis, of Sentinels or of a Cluster. It doesn't connect. The
+// caller has to close the client.
 func New(client redis.Scripter, opts Options) (*Locker, error) {
 	if client == nil {
 		return nil, errors.New("locking: no Redis client")
@@ -125,7 +127,8 @@ func New(client redis.Scripter, opts Options) (*Locker, error) {
 	return &Locker{client: client, prefix: opts.Prefix, ttl: opts.TTL, maxTTL: opts.MaxTTL, newToken: opts.NewToken}, nil
 }
 
-// Acquire gets the lock for the key, from nobody or from the same [Holder.ID]; or a [*HeldError], or a [*DoneError].
+// Acquire returns the lock for the key if it is free or held by the same [Holder.ID]. It returns a [*HeldError] if
+// another holder has the lock, and a [*DoneError] if the work is done.
 func (l *Locker) Acquire(ctx context.Context, key string, h Holder) (*Lock, error) {
 	if err := checkKey(key); err != nil {
 		return nil, fmt.Errorf("locking: acquire %q: %w", key, err)
@@ -156,8 +159,8 @@ func (l *Locker) Acquire(ctx context.Context, key string, h Holder) (*Lock, erro
 	}
 }
 
-// Holder says who holds the lock and for how much longer, in the terms of [HeldError]; or [ErrNotHeld]. It changes
-// nothing: for a lock that has no expiry, what remains is negative until somebody tries to acquire it.
+// Holder returns the holder of the lock and the time that remains, as in [HeldError], or [ErrNotHeld]. It changes
+// nothing. For a lock without an expiry the remaining time is negative, until an Acquire gives the lock one.
 func (l *Locker) Holder(ctx context.Context, key string) (Holder, time.Duration, error) {
 	if err := checkKey(key); err != nil {
 		return Holder{}, 0, fmt.Errorf("locking: holder of %q: %w", key, err)
@@ -172,8 +175,8 @@ func (l *Locker) Holder(ctx context.Context, key string) (Holder, time.Duration,
 	return decodeHolder(reply[0].(string)), remaining(reply[1].(int64)), nil
 }
 
-// Forget deletes what [Lock.Finish] stored for the key, if that is still this value, and says whether it did. The key
-// can then be acquired again.
+// Forget deletes the value that [Lock.Finish] stored for the key, if it is still this value, and reports whether it
+// did. The key can then be acquired again.
 func (l *Locker) Forget(ctx context.Context, key, value string) (bool, error) {
 	if err := checkKey(key); err != nil {
 		return false, fmt.Errorf("locking: forget %q: %w", key, err)
@@ -185,14 +188,14 @@ func (l *Locker) Forget(ctx context.Context, key, value string) (bool, error) {
 	return forgot, nil
 }
 
-// keys returns the names of the lock and of the done entry, in the order that the scripts have them.
+// keys returns the names of the lock and of the done entry, in the order that the scripts expect.
 func (l *Locker) keys(key string) []string {
 	tag := hashTag(key)
 	return []string{l.prefix + "lock:" + tag, l.prefix + "done:" + tag}
 }
 
-// hashTag is what stands for the key in a name. A cluster chooses the slot by what is between the first { and the next }
-// there, and by all of the name where nothing is.
+// hashTag returns the key in the form in which names contain it. A cluster chooses the slot by the text between the
+// first { and the next } of a name, or by the whole name if there is no such text.
 func hashTag(key string) string {
 	if strings.ContainsAny(key, "{}%") {
 		key = strings.NewReplacer("{", "%7B", "}", "%7D", "%", "%25").Replace(key)
@@ -200,7 +203,7 @@ func hashTag(key string) string {
 	return "{" + key + "}"
 }
 
-// checkKey refuses what makes no hash tag.
+// checkKey refuses an empty key, which makes no hash tag.
 func checkKey(key string) error {
 	if key == "" {
 		return errors.New("a key is not empty")
@@ -208,7 +211,7 @@ func checkKey(key string) error {
 	return nil
 }
 
-// checkTTL refuses what Redis would take for no time at all.
+// checkTTL refuses a duration below a millisecond, which would be zero in Redis.
 func checkTTL(ttl time.Duration) error {
 	if ttl < time.Millisecond {
 		return fmt.Errorf("TTL %v is below a millisecond", ttl)
@@ -216,13 +219,13 @@ func checkTTL(ttl time.Duration) error {
 	return nil
 }
 
-// remaining is Redis's PTTL as a duration; negative stays negative.
+// remaining converts Redis's PTTL to a duration. Negative values stay negative.
 func remaining(pttl int64) time.Duration {
 	return time.Duration(pttl) * time.Millisecond
 }
 
-// entry is what stands in Redis under the lock's key. The token makes each one unique, so comparing all of it compares
-// the token.
+// entry is the value of the lock's key in Redis. The token makes each entry unique, so comparing whole entries
+// compares the tokens.
 type entry struct {
 	Holder string `json:"holder"`
 	Worker string `json:"worker"`
@@ -234,7 +237,7 @@ func (e entry) encode() (string, error) {
 	return string(b), err
 }
 
-// decodeHolder returns the zero Holder for what is not ours to read.
+// decodeHolder returns the zero Holder for a value that this package didn't write.
 func decodeHolder(value string) Holder {
 	var e entry
 	if err := json.Unmarshal([]byte(value), &e); err != nil {

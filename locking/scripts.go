@@ -2,11 +2,11 @@ package locking
 
 import "github.com/redis/go-redis/v9"
 
-// In each script, KEYS[1] is the lock and KEYS[2] the done entry. Anybody may have written anything under them, and nothing
-// that stands there must make a script fail.
+// In each script, KEYS[1] is the lock and KEYS[2] the done entry. Other programs may have written any value there,
+// and no value may make a script fail.
 
-// get reads text, false if there is none. The second result tells that there is something that isn't text, which nobody
-// writes who uses this package.
+// get returns the text under a key, false if there is none. The second result reports a value that isn't text, which
+// this package never writes.
 const get = `
 local function get(key)
 	local value = redis.pcall('GET', key)
@@ -20,8 +20,8 @@ local function get(key)
 end
 `
 
-// acquire takes the new lock's value, its TTL in milliseconds, the holder's ID, and the longest that a lock may last. A
-// resent acquire finds the holder ID that it set itself.
+// acquire takes the new lock's value, its TTL in milliseconds, the holder's ID, and the longest that a lock may last.
+// An acquire that is sent twice finds the holder ID that it has set itself.
 var acquire = redis.NewScript(get + `
 local done, foreign = get(KEYS[2])
 if done then
@@ -75,8 +75,8 @@ end
 return redis.call('DEL', KEYS[1])
 `)
 
-// finish takes the lock's value, the done entry's and its TTL in milliseconds. It frees first: a Redis that is out of
-// memory refuses a script's first write, unless that is a deletion.
+// finish takes the lock's value, the done entry's and its TTL in milliseconds. It frees the lock first: a Redis that
+// is out of memory refuses a script whose first write isn't a deletion.
 var finish = redis.NewScript(get + `
 local held = 0
 if get(KEYS[1]) == ARGV[1] then

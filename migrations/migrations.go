@@ -1,7 +1,7 @@
 // Package migrations holds the database's schema as append-only SQL and applies it.
 //
-// Migrations expand first and contract a release later, so workers of two releases run side by side on the newer
-// schema: [Check] accepts any schema at least as new as the code.
+// A migration only adds; what it replaces is removed a release later. So workers of two releases can run side by side
+// on the newer schema: [Migrator.Check] accepts any schema that is at least as new as the code.
 package migrations
 
 import (
@@ -28,14 +28,14 @@ var files embed.FS
 // A Migration is one step of the schema.
 type Migration struct {
 	Version   int64      `json:"version"`
-	Name      string     `json:"name"`       // "" for one that only a newer program knows
+	Name      string     `json:"name"`       // "" if only a newer program knows the migration
 	AppliedAt *time.Time `json:"applied_at"` // nil while pending
 }
 
 // A MissingError says that the schema is older than the code.
 type MissingError struct {
 	Schema          string
-	Current, Needed int64 // Current: the newest version below which none is missing
+	Current, Needed int64 // Current: the newest version up to which no migration is missing
 }
 
 func (e *MissingError) Error() string {
@@ -45,7 +45,7 @@ func (e *MissingError) Error() string {
 	return fmt.Sprintf("schema %q is at version %d, this program needs %d: run `invoicer migrate up`", e.Schema, e.Current, e.Needed)
 }
 
-// A NewerError says that the schema has a migration that this program doesn't know, and so can't take back.
+// A NewerError says that the schema has a migration that this program doesn't know and so can't revert.
 type NewerError struct {
 	Schema  string
 	Version int64
@@ -63,21 +63,22 @@ type Migrator struct {
 	files  fs.FS
 }
 
-// New prepares migrations of a schema; it opens no connection. The URL is anything that pgx understands.
+// New returns a Migrator without opening a connection. The URL is a connection string that pgx accepts.
 func New(url, schema string) (*Migrator, error) {
 	config, err := pgx.ParseConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("database.url: %w", err)
 	}
 	delete(config.RuntimeParams, "search_path")
-	// A pooler may give each transaction another one of the server's sessions: nothing is prepared for longer than that.
+	// A pooler may give each transaction another of the server's sessions, so no prepared statement may outlive a
+	// transaction.
 	config.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	return &Migrator{config: config, schema: schema, files: files}, nil
 }
 
-// Up creates the schema where it is missing and applies every pending migration. Any number of processes may call
-// it at once: one works, the others wait for it. The applied ones are returned, none when there was nothing to do; beside
-// an error they are those that stay applied.
+// Up creates the schema if it is missing, and applies every pending migration. Any number of processes may call it at
+// once: one works, the others wait for it. Up returns the migrations that it has applied, even if it also returns an
+// error: those stay applied.
 func (m *Migrator) Up(ctx context.Context) ([]Migration, error) {
 	var applied []Migration
 	err := m.exclusively(ctx, true, func(p *goose.Provider) error {
@@ -93,8 +94,8 @@ func (m *Migrator) Up(ctx context.Context) ([]Migration, error) {
 	return applied, err
 }
 
-// Down takes back the newest migration. The database refuses where that would delete invoices or recorded jobs, and a
-// [*NewerError] says that another program has to do it. It returns nil when there is nothing left to take back.
+// Down reverts the newest migration and returns it, or nil if there is none. The database refuses if that would
+// delete invoices or recorded jobs. Down returns a [*NewerError] if only a newer program can revert the migration.
 func (m *Migrator) Down(ctx context.Context) (*Migration, error) {
 	var undone *Migration
 	err := m.exclusively(ctx, false, func(p *goose.Provider) error {
@@ -120,7 +121,7 @@ func (m *Migrator) Down(ctx context.Context) (*Migration, error) {
 	return undone, err
 }
 
-// Status lists every migration that this program knows or the schema has, oldest first.
+// Status returns every migration that this program knows or the schema has, the oldest first.
 func (m *Migrator) Status(ctx context.Context) ([]Migration, error) {
 	var list []Migration
 	db := stdlib.OpenDB(*m.config)
@@ -160,7 +161,7 @@ func (m *Migrator) Status(ctx context.Context) ([]Migration, error) {
 		}
 		list = append(list, one)
 	}
-	delete(applied, 0) // goose's own mark of an empty schema
+	delete(applied, 0) // goose's entry for an empty schema
 	for version, at := range applied {
 		list = append(list, Migration{Version: version, AppliedAt: &at})
 	}
@@ -168,7 +169,7 @@ func (m *Migrator) Status(ctx context.Context) ([]Migration, error) {
 	return list, nil
 }
 
-// Check returns nil when the schema is as new as this program or newer, else a [*MissingError].
+// Check returns nil if the schema is at least as new as this program, else a [*MissingError].
 func (m *Migrator) Check(ctx context.Context) error {
 	list, err := m.Status(ctx)
 	if err != nil {
@@ -193,8 +194,9 @@ func (m *Migrator) Check(ctx context.Context) error {
 	return nil
 }
 
-// exclusively runs f while no other process migrates this schema. The lock belongs to a transaction that is open all the
-// time, since a pooler may take a session away between two of them; a process that dies frees it.
+// exclusively runs f while no other process migrates this schema. The lock belongs to a transaction that stays open
+// all the time, since a pooler may change the session between two transactions. If the process dies, the lock is
+// freed.
 func (m *Migrator) exclusively(ctx context.Context, create bool, f func(*goose.Provider) error) (err error) {
 	db := stdlib.OpenDB(*m.config)
 	defer func() { err = errors.Join(err, db.Close()) }()
@@ -218,7 +220,7 @@ func (m *Migrator) exclusively(ctx context.Context, create bool, f func(*goose.P
 	return f(p)
 }
 
-// ended is the error of a transaction's end, unless its context has ended it before.
+// ended returns the error of a transaction's end, or nil if its context had ended the transaction before.
 func ended(err error) error {
 	if errors.Is(err, sql.ErrTxDone) {
 		return nil
@@ -226,9 +228,9 @@ func ended(err error) error {
 	return err
 }
 
-// lock returns a transaction that holds the lock until its end. It asks again and again: who waits inside of
-// pg_advisory_xact_lock keeps a snapshot open, for which another one's CREATE INDEX CONCURRENTLY waits in turn, and
-// Postgres sees no deadlock in it. In between it has no transaction, and so nothing of what a pooler has.
+// lock returns a transaction that holds the lock until its end. It polls: a wait inside pg_advisory_xact_lock would
+// keep a snapshot open, for which another process's CREATE INDEX CONCURRENTLY would wait in turn, a deadlock that
+// Postgres doesn't detect. Between two tries it has no transaction, and so occupies no session of a pooler.
 func (m *Migrator) lock(ctx context.Context, db *sql.DB) (*sql.Tx, error) {
 	for {
 		guard, err := m.tryLock(ctx, db)
@@ -243,7 +245,7 @@ func (m *Migrator) lock(ctx context.Context, db *sql.DB) (*sql.Tx, error) {
 	}
 }
 
-// tryLock returns nil while another one holds the lock.
+// tryLock returns nil if another process holds the lock.
 func (m *Migrator) tryLock(ctx context.Context, db *sql.DB) (*sql.Tx, error) {
 	guard, err := db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted}) // no snapshot is kept between statements
 	if err != nil {
@@ -252,7 +254,8 @@ func (m *Migrator) tryLock(ctx context.Context, db *sql.DB) (*sql.Tx, error) {
 	var mine bool
 	err = guard.QueryRowContext(ctx, "SELECT pg_catalog.pg_try_advisory_xact_lock($1)", m.lockID()).Scan(&mine)
 	if err == nil && mine {
-		// It has nothing to do while migrations run, however long they take. Only newer servers know all of these.
+		// The transaction is idle while migrations run, however long they take. Only newer servers know all of these
+		// settings.
 		_, err = guard.ExecContext(ctx, `SELECT pg_catalog.set_config(name, '0', true) FROM pg_catalog.pg_settings
 WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout')`)
 		if err == nil {
@@ -268,7 +271,7 @@ func (m *Migrator) lockID() int64 {
 	return int64(h.Sum64())
 }
 
-// failed names the migration and keeps the database's own words, without the statement's text.
+// failed returns an error with the migration's name and the database's message, without the statement's text.
 func failed(e *goose.PartialError) error {
 	cause := e.Err
 	if pg := new(pgconn.PgError); errors.As(e.Err, &pg) {

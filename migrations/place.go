@@ -15,12 +15,13 @@ import (
 	"github.com/pressly/goose/v3/database"
 )
 
-// versions is goose's table of the applied versions. It stands in the schema that it is about.
+// versions is goose's table of the applied versions. It is in the schema that it describes.
 const versions = "goose_db_version"
 
 func (m *Migrator) table() string { return pgx.Identifier{m.schema, versions}.Sanitize() }
 
-// provider is goose at work on the schema, and on no other one, whatever search path a session has.
+// provider returns a goose provider for the schema, which works on no other schema, whatever the session's search
+// path.
 func (m *Migrator) provider(db *sql.DB) (*goose.Provider, error) {
 	store, err := database.NewStore(database.DialectPostgres, m.table())
 	if err != nil {
@@ -29,38 +30,39 @@ func (m *Migrator) provider(db *sql.DB) (*goose.Provider, error) {
 	return goose.NewProvider(goose.DialectCustom, db, placed{FS: m.files, schema: m.schema}, goose.WithStore(versionStore{Store: store, m: m}))
 }
 
-// A versionStore finds the table also where its name is quoted.
+// A versionStore finds the table of versions even if its name is quoted.
 type versionStore struct {
 	database.Store
 	m *Migrator
 }
 
-// TableExists is what goose asks for before it makes the table.
+// TableExists is called by goose before it creates the table.
 func (s versionStore) TableExists(ctx context.Context, db database.DBTxConn) (bool, error) {
 	return s.m.hasTable(ctx, db)
 }
 
-// hasTable tells whether the schema has its table of versions. Of a schema that the role may not use it can't be told:
-// that is Postgres's own error, and not that the table is missing.
-// A rowReader is a [*sql.DB], or what goose has of one.
+// A rowReader is a [*sql.DB], or goose's view of one.
 type rowReader interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
+// hasTable reports whether the schema has its table of versions. For a schema that the role may not use it returns
+// Postgres's error, since the table may or may not exist.
 func (m *Migrator) hasTable(ctx context.Context, db rowReader) (bool, error) {
 	var found bool
 	err := db.QueryRowContext(ctx, "SELECT pg_catalog.to_regclass($1) IS NOT NULL", m.table()).Scan(&found)
 	return found, err
 }
 
-// placed are migrations that begin, each in its transaction, by going to the schema and looking where they are. A pooler
-// may drop the search path that a session asks for: then unqualified names would be made in another schema.
+// placed adds a guard to each migration, which sets the search path in the migration's transaction and checks that it
+// took effect. A pooler may drop the search path that a session asks for: unqualified names would then be created in
+// another schema.
 type placed struct {
 	fs.FS
 	schema string
 }
 
-// Open opens a migration, or the directory.
+// Open opens a migration with its guards, or the directory.
 func (p placed) Open(name string) (fs.File, error) {
 	file, err := p.FS.Open(name)
 	if err != nil || path.Ext(name) != ".sql" {
@@ -78,7 +80,7 @@ func (p placed) Open(name string) (fs.File, error) {
 	return &placedFile{Reader: bytes.NewReader(p.place(text, name)), info: info}, nil
 }
 
-// place puts the guard at the beginning of both directions.
+// place inserts the guard at the beginning of both directions.
 func (p placed) place(text []byte, name string) []byte {
 	version, _, _ := strings.Cut(name, "_")
 	var placed []byte
@@ -94,9 +96,9 @@ func (p placed) place(text []byte, name string) []byte {
 	return placed
 }
 
-// guard is what a migration begins with. Its search path would not outlive it without a transaction, which is then
-// refused. Should the lock be lost, by a session that an administrator ended, the table's own lock keeps two processes
-// from the same migration.
+// guard returns the statements with which a migration begins. It refuses to run outside of a transaction, where its
+// search path would last for one statement only. If the advisory lock is lost, as when an administrator ends its
+// session, the lock on the table keeps two processes from running the same migration.
 func (p placed) guard(refused, version, because string) string {
 	identifier := pgx.Identifier{p.schema}.Sanitize()
 	return fmt.Sprintf(`

@@ -13,8 +13,9 @@ import (
 
 const insufficientPrivilege = "42501"
 
-// CheckAccept is [Migrator.Check] for who only accepts jobs, whose role needs no more than USAGE on the schema and EXECUTE on
-// its function accept: where such a role may not read the versions, that the function is there is enough.
+// CheckAccept is [Migrator.Check] for a program that only accepts jobs. Its role needs no more than USAGE on the
+// schema and EXECUTE on its function accept. If the role may not read the table of versions, it is enough that the
+// function exists.
 func (m *Migrator) CheckAccept(ctx context.Context) error {
 	err := m.Check(ctx)
 	if !forbidden(err) {
@@ -37,7 +38,7 @@ FROM pg_proc JOIN pg_namespace ON pg_namespace.oid = pronamespace WHERE nspname 
 	return &MissingError{Schema: m.schema, Needed: acceptVersion}
 }
 
-// acceptVersion is the migration that brought the function accept.
+// acceptVersion is the migration that adds the function accept.
 const acceptVersion = 3
 
 func forbidden(err error) bool {
@@ -45,7 +46,8 @@ func forbidden(err error) bool {
 	return errors.As(err, &pg) && pg.Code == insufficientPrivilege
 }
 
-// createSchema leaves one alone that is there: even to say that, Postgres wants the right to create schemas.
+// createSchema creates the schema only if it doesn't exist: CREATE SCHEMA IF NOT EXISTS requires the right to create
+// schemas even if it does.
 func createSchema(ctx context.Context, db *sql.DB, schema string) error {
 	var found bool
 	err := db.QueryRowContext(ctx, "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)", schema).Scan(&found)
@@ -59,10 +61,10 @@ func createSchema(ctx context.Context, db *sql.DB, schema string) error {
 	return err
 }
 
-// refusalCode is what our own SQL refuses with.
+// refusalCode is the SQLSTATE of refusals by this project's SQL.
 const refusalCode = "23000"
 
-// A refusal is in the migration's own words, which need no code beside them.
+// A refusal is an error raised by a migration. Its message needs no code.
 type refusal struct{ *pgconn.PgError }
 
 func (e *refusal) Error() string { return e.Message }

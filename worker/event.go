@@ -17,7 +17,7 @@ const (
 	LostRace = "lost_race" // it found the lock held
 	PutBack  = "put_back"  // it went back to the queue, without using up a retry
 	Retried  = "retried"   // it failed, and will be tried again
-	Left     = "left"      // it stays as it is on record: somebody has dismissed it
+	Left     = "left"      // it stays as it is on record, because it was dismissed
 )
 
 // An Event reports something that happened to a job, for metrics, progress and tests. It contains none of the job's

@@ -13,7 +13,7 @@ type loss struct{ jobID, holderID, holderWorker string }
 type losses struct {
 	mu   sync.Mutex
 	seed maphash.Seed
-	// Digests of losses: the latest, and those from before there were mostLosses of them.
+	// Digests of losses. Once latest has mostLosses of them, it becomes before.
 	latest, before map[uint64]struct{}
 }
 

@@ -27,8 +27,8 @@ type Options struct {
 	JobTimeout time.Duration
 	// ShutdownTimeout is how long a draining worker waits for the jobs in hand. Default: 15s.
 	ShutdownTimeout time.Duration
-	// MaxRetry is the number of failures after which a job is still tried again. Outages and contention don't count.
-	// Default: 25; negative: none, the first failure is final.
+	// MaxRetry is the largest number of failures after which a job is still tried again. Outages and contention don't
+	// count. Default: 25; negative: none, the first failure is final.
 	MaxRetry int
 	// LockWait is how long an attempt that found its lock held waits for the holder's commit. Default: 200ms;
 	// negative: it doesn't wait.

@@ -1,14 +1,14 @@
 // Package autopipeline lets commands of concurrent callers share round trips to Redis.
 //
-// What arrives while a batch is on its way goes together in the next one, so that the system calls and wake-ups of a round
-// trip are paid for once. Nothing waits for company: a command that comes alone is sent at once, by itself, on its caller's
-// goroutine. Where Redis is far away, several batches may be on their way: the more, the longer a round trip takes. One that
-// is overdue holds up nobody else.
+// Commands that arrive while a batch is on its way share the next batch, and with it the system calls and wake-ups of
+// one round trip. No command waits for others: one that arrives alone is sent at once, by itself, on its caller's
+// goroutine. If Redis is far away, several batches may be on their way: the longer a round trip takes, the more. A
+// batch that is overdue doesn't hold up other commands.
 //
-// go-redis has an AutoPipeline of its own (v9.23, marked as experimental), which is as fast and also serves clusters. It
-// takes every command, sends one batch at a time or a number that has to be set, and holds all commands up while a batch
-// hangs. Here only the two commands go together that jobs consist of, the number of batches follows the distance, and a batch
-// that is overdue is overtaken.
+// go-redis has an AutoPipeline of its own (v9.23, marked as experimental), which is as fast and also serves clusters.
+// It batches all commands, sends one batch at a time or a configured number, and holds up all commands while a batch
+// hangs. This package batches only the two commands that make up most of a job, adapts the number of batches to the
+// round-trip time, and sends further batches while one is overdue.
 package autopipeline
 
 import (
@@ -26,46 +26,46 @@ import (
 )
 
 const (
-	// mostAtOnce is how many commands go in one batch: Redis serves nobody else meanwhile.
+	// mostAtOnce is the largest number of commands in a batch: Redis serves no other client meanwhile.
 	mostAtOnce = 128
-	// largest is how many bytes of arguments a command may have: a larger one, such as asynq's list of what is in hand,
-	// goes by itself, as it would hold up all others.
+	// largest is the most bytes of arguments that a batched command may have. A larger command, such as asynq's list
+	// of tasks in hand, is sent by itself, as it would hold up all others.
 	largest = 64 << 10
-	// patience bounds a batch where the client's timeouts don't: one connection that hangs must not stop everybody.
+	// patience bounds a batch if the client's timeouts don't: one connection that hangs must not stop all callers.
 	patience = 30 * time.Second
-	// overdue is when a batch no longer holds up those who come after it: most likely its connection is dead, which takes
-	// the client's timeout to notice.
+	// overdue is the time after which a batch no longer holds up later ones: its connection is probably dead, which
+	// is noticed only after the client's timeout.
 	overdue = 100 * time.Millisecond
 	// closeTimeout bounds the waits of Close.
 	closeTimeout = 2 * time.Second
 )
 
-// A Client is a view of another client, and is closed instead of it. EvalSha and HSet, which are most of what a
-// queue's worker asks for, share round trips; everything else goes to the other client as it is. Any number of
-// goroutines may use it.
+// A Client wraps another client, and is closed in its place. EvalSha and HSet, which are most of a queue worker's
+// commands, share round trips; all other commands go to the wrapped client unchanged. It is safe for concurrent use.
 //
-// Values and errors are those of the other client, and a command's context bounds it: one that has ended before the
-// command's turn keeps it from being sent. A command that shares its round trip returns as soon as its context ends, with
-// that context's error, and may be carried out all the same.
+// Values and errors are those of the wrapped client. A command's context bounds it: if the context ends before the
+// command's batch is sent, the command isn't sent. A command in a batch returns the context's error as soon as the
+// context ends, and may be executed all the same.
 //
-// As with any pipeline, go-redis sends all of it again after a network error, or when the reply to its first command is
-// one that asks for another try (READONLY, LOADING, TRYAGAIN …). So a command can be carried out twice, as one can whose
-// reply is lost.
+// As with any pipeline, go-redis sends the whole batch again after a network error, or if the reply to its first
+// command asks for another try (READONLY, LOADING, TRYAGAIN …). So a command can be executed twice, as can a command
+// that is sent alone and whose reply is lost.
 type Client struct {
 	redis.UniversalClient
 
 	mu       sync.Mutex
 	waiting  []*member
-	flying   int // batches
-	overdue  int // of these
+	flying   int // batches on their way
+	overdue  int // of these, the overdue ones
 	distance distance
 	late     time.Duration // overdue
 
 	serving owned.Goroutines
 }
 
-// New returns a view of rdb, whose Close closes rdb. Only commands that go through the same view share round trips. On a cluster they don't, and
-// rdb itself is returned: one node that is away would hold up what is on the others.
+// New returns a Client that wraps rdb, and whose Close closes rdb. Only commands of the same Client share round
+// trips. For a cluster New returns rdb itself: in a shared batch, one node that is away would hold up the commands
+// for the others.
 func New(rdb redis.UniversalClient) redis.UniversalClient {
 	if _, cluster := rdb.(*redis.ClusterClient); cluster {
 		return rdb
@@ -73,7 +73,7 @@ func New(rdb redis.UniversalClient) redis.UniversalClient {
 	return &Client{UniversalClient: rdb, late: overdue}
 }
 
-// EvalSha is as that of the other client.
+// EvalSha is the wrapped client's EvalSha; calls share round trips.
 func (c *Client) EvalSha(ctx context.Context, sha1 string, keys []string, args ...any) *redis.Cmd {
 	line := make([]any, 0, 3+len(keys)+len(args))
 	line = append(line, "evalsha", sha1, len(keys))
@@ -98,7 +98,7 @@ func (c *Client) EvalSha(ctx context.Context, sha1 string, keys []string, args .
 	return cmd
 }
 
-// HSet is as that of the other client.
+// HSet is the wrapped client's HSet; calls share round trips.
 func (c *Client) HSet(ctx context.Context, key string, values ...any) *redis.IntCmd {
 	line, ok := appendOwn([]any{"hset", key}, values)
 	if !ok {
@@ -112,8 +112,9 @@ func (c *Client) HSet(ctx context.Context, key string, values ...any) *redis.Int
 	return cmd
 }
 
-// appendOwn appends copies of the arguments that nobody can change any more. It refuses what go-redis may fail to encode,
-// which would break everybody's pipeline, what it spreads over several arguments, and what is too large.
+// appendOwn appends copies of the arguments, which the caller can't change any more. It returns false for arguments
+// that go-redis may fail to encode, which would break the whole batch, for those that go-redis spreads over several
+// arguments, and for arguments that are too large.
 func appendOwn(line, args []any) ([]any, bool) {
 	size := 0
 	for _, arg := range args {
@@ -141,15 +142,15 @@ func appendOwn(line, args []any) ([]any, bool) {
 	return line, true
 }
 
-// A member is a command that waits for its turn, or for its reply.
+// A member is a command that waits for its batch or for its reply.
 type member struct {
 	cmd  redis.Cmder
-	ctx  context.Context //nolint:containedctx // who asks may be gone before its turn comes
+	ctx  context.Context //nolint:containedctx // the caller may be gone before the batch is sent
 	done chan struct{}
 }
 
-// do returns once the command has its reply, value or error. If it returns an error itself, which is that of the
-// context, the command may still be under way, and is nobody's to touch.
+// do returns nil once the command has its reply, a value or an error. If do itself returns an error, the context's,
+// the command may still be under way and must not be touched.
 func (c *Client) do(ctx context.Context, cmd redis.Cmder) error {
 	c.mu.Lock()
 	most := c.most()
@@ -174,8 +175,8 @@ func (c *Client) do(ctx context.Context, cmd redis.Cmder) error {
 	}
 }
 
-// alone sends a command that found nothing under way. Its goroutine doesn't serve those who came meanwhile: it has its
-// own work to go on with.
+// alone sends a command that arrived while no batch was on its way. Commands that arrive meanwhile are sent by
+// another goroutine, so that the caller can go on.
 func (c *Client) alone(ctx context.Context, cmd redis.Cmder) {
 	defer func() {
 		c.mu.Lock()
@@ -188,16 +189,16 @@ func (c *Client) alone(ctx context.Context, cmd redis.Cmder) {
 	}()
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	c.timed(ctx, func() { _ = c.Process(ctx, cmd) }) // the command has the error
+	c.timed(ctx, func() { _ = c.Process(ctx, cmd) }) // the command keeps the error
 }
 
-// begin has the batches of those who wait sent on a goroutine of the view's own: it may outlive all who ask.
+// begin starts a goroutine of the Client that sends the waiting commands. It may outlive the callers.
 func (c *Client) begin(ctx context.Context) {
 	c.serving.Go(func() { c.serve(ctx) })
 }
 
-// Close closes the other client too. It waits for the batches that are under way, which have askers or had them, for two
-// seconds at most. Closing breaks those off that are left then, and it waits for that as long again.
+// Close waits for the batches that are on their way, for two seconds at most, and then closes the wrapped client.
+// That aborts the remaining batches, for which Close waits as long again.
 func (c *Client) Close() error {
 	ended := c.serving.Wait(closeTimeout)
 	err := c.UniversalClient.Close()
@@ -207,10 +208,11 @@ func (c *Client) Close() error {
 	return err
 }
 
-// serve sends one batch after the other until nobody waits. Its context has no end: a batch is nobody's alone.
+// serve sends one batch after the other until no command waits. Its context never ends, since a batch belongs to
+// several callers.
 func (c *Client) serve(ctx context.Context) {
 	for {
-		runtime.Gosched() // those who have their replies may have more to ask
+		runtime.Gosched() // callers that have their replies may have further commands
 		members := c.next()
 		if len(members) == 0 {
 			return
@@ -222,7 +224,8 @@ func (c *Client) serve(ctx context.Context) {
 	}
 }
 
-// next takes those whose turn has come, in the order of their arrival; none, when nobody waits.
+// next removes and returns the commands of the next batch, in the order of their arrival. It returns none if none
+// waits.
 func (c *Client) next() []*member {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -244,25 +247,25 @@ func (c *Client) next() []*member {
 	return members
 }
 
-// send returns once each member's command has its reply, value or error.
+// send sends a batch, and returns once each command has its reply, a value or an error.
 func (c *Client) send(ctx context.Context, members []*member) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if len(members) == 1 {
-		_ = c.Process(ctx, members[0].cmd) // the command has the error
+		_ = c.Process(ctx, members[0].cmd) // the command keeps the error
 		return
 	}
 	pipeline := c.Pipeline()
 	for _, m := range members {
 		_ = pipeline.Process(ctx, m.cmd) // only queues it
 	}
-	_, _ = pipeline.Exec(ctx) // each command has its own error
+	_, _ = pipeline.Exec(ctx) // each command keeps its own error
 }
 
-// most is how many batches may be on their way.
+// most returns the number of batches that may be on their way.
 func (c *Client) most() int { return min(c.distance.batches()+c.overdue, mostBatches) }
 
-// timed measures a round trip, and lets those who wait go ahead of it once it is overdue.
+// timed measures a round trip. Once it is overdue, another batch may be sent.
 func (c *Client) timed(ctx context.Context, trip func()) {
 	begun, isOver, isOverdue := time.Now(), false, false
 	timer := time.AfterFunc(c.late, func() {
@@ -278,7 +281,7 @@ func (c *Client) timed(ctx context.Context, trip func()) {
 			c.begin(context.WithoutCancel(ctx))
 		}
 	})
-	defer func() { // also when a hook panics
+	defer func() { // also if a hook panics
 		timer.Stop()
 		c.mu.Lock()
 		defer c.mu.Unlock()

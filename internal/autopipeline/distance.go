@@ -3,16 +3,16 @@ package autopipeline
 import "time"
 
 const (
-	// near is a round trip that isn't worth more than one batch at a time.
+	// near is a round-trip time below which one batch at a time is enough.
 	near = 500 * time.Microsecond
-	// mostBatches is how many may be on their way at once.
+	// mostBatches is the largest number of batches on their way at once.
 	mostBatches = 8
-	// window is how many round trips are looked at to find the shortest one.
+	// window is the number of round trips of which the shortest is taken.
 	window = 16
 )
 
-// A distance is the shortest of the latest round trips: what the network takes, without what anybody had to wait for. The
-// zero value is that of a server nearby.
+// A distance is the shortest of the latest round trips: the network's time, without waiting times. The zero value is
+// that of a server nearby.
 type distance struct {
 	shortest time.Duration // of the last full window
 	next     time.Duration // of the current one
@@ -28,5 +28,5 @@ func (d *distance) add(roundTrip time.Duration) {
 	}
 }
 
-// batches is how many may be on their way at once.
+// batches returns the number of batches that may be on their way at once.
 func (d *distance) batches() int { return min(1+int(d.shortest/near), mostBatches) }

@@ -48,7 +48,7 @@ func (s *Ledger) Claim(ctx context.Context, limit int, except ...string) ([]invo
 		return nil, classify(err)
 	}
 	if except == nil {
-		except = []string{} // and not NULL
+		except = []string{} // not NULL, which would exclude every queue
 	}
 	var rows []dispatchRow
 	// Without MATERIALIZED, the planner might run the inner query more than once, which would lock more rows than its

@@ -131,8 +131,8 @@ type JobAction struct {
 	Actor    string    `json:"actor"`
 	Note     *string   `json:"note"`
 	Dispatch int       `json:"dispatch"` // the one that had failed
-	Outcome  string    `json:"outcome"`  // of that
-	Reason   string    `json:"reason"`   // of that
+	Outcome  string    `json:"outcome"`  // of that dispatch
+	Reason   string    `json:"reason"`   // of that dispatch
 	ActedAt  time.Time `json:"acted_at"`
 }
 

@@ -13,7 +13,7 @@ import (
 
 // A Report holds every record about one transaction, or about one job. Keys are named like the columns.
 type Report struct {
-	TransactionID     *string            `json:"transaction_id"` // null for a job whose payload tells of none
+	TransactionID     *string            `json:"transaction_id"` // null for a job whose payload states none
 	Invoice           *InvoiceReport     `json:"invoice"`
 	DuplicateAttempts []DuplicateAttempt `json:"duplicate_attempts"`
 	Jobs              []JobReport        `json:"jobs"`

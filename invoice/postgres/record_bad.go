@@ -14,8 +14,8 @@ import (
 // keptPayload is the most bytes that are kept of a payload that is too long.
 const keptPayload = 2 * invoice.MaxPayload
 
-// ours is a condition on a row of invoice_jobs: the ledger has accepted the job, or a replay has. Other rows are of
-// jobs that were enqueued directly and ended badly; for those the queue's payload counts.
+// ours is a condition on a row of invoice_jobs: the ledger has accepted the job, possibly by a replay. Other rows are
+// of jobs that were enqueued directly and ended badly; for those the queue's payload counts.
 const ours = "(invoice_jobs.dispatch > 0 OR invoice_jobs.state IN ('accepted', 'enqueued'))"
 
 // matching returns a condition on a row of invoice_jobs: an end with this transaction and this digest of its payload

@@ -13,20 +13,21 @@ import (
 	"invoicer/worker/queue"
 )
 
-// An archive is how far a queue's archive has been read.
+// An archive records how far a queue's archive has been read.
 type archive struct {
-	newest float64            // when the newest of what is read was archived, in Unix seconds
-	read   map[string]float64 // what was archived from archiveOverlap before then on, and is read
+	newest float64            // when the newest task read so far was archived, in Unix seconds
+	read   map[string]float64 // tasks read that were archived at most archiveOverlap before newest
 }
 
-// archiveOverlap is by how many seconds the clocks of those who archive may differ.
+// archiveOverlap is by how many seconds the clocks of the processes that archive may differ.
 const archiveOverlap = 60
 
-// archivePage is how many archived tasks are read in one round. asynq keeps 10,000 at most.
+// archivePage is the number of archived tasks that one round reads. asynq keeps 10,000 at most.
 const archivePage = 500
 
-// considerArchive records jobs as failed that the queue has given up on without asking us: at limits that a foreign producer
-// has set, or because somebody has archived them by hand. It goes once through what is there, and then with what comes.
+// considerArchive records the jobs as failed that the queue has archived without a worker: because they reached a
+// limit that a foreign producer set, or because a person archived them. It reads the archive once, and then what is
+// added.
 func (w *watch) considerArchive(ctx context.Context, seen queue.View) error {
 	a := &w.archived
 	var ids []string
@@ -37,7 +38,7 @@ func (w *watch) considerArchive(ctx context.Context, seen queue.View) error {
 	}
 	fresh, err := w.tasks(ctx, ids)
 	if err != nil {
-		return err // they may be readable when the server is back
+		return err // the tasks may be readable when the server is back
 	}
 	maps.DeleteFunc(fresh, func(_ string, info *asynq.TaskInfo) bool { return info.State != asynq.TaskStateArchived })
 	if err := w.failUnrecorded(ctx, fresh); err != nil {
@@ -52,15 +53,15 @@ func (w *watch) considerArchive(ctx context.Context, seen queue.View) error {
 			return fmt.Errorf("archived task %s: %w", id, err)
 		}
 		a.read[id] = at
-		// One that claims to be from the future must not hide those that come before then.
+		// A task with a time in the future must not hide tasks that are archived before then.
 		a.newest = max(a.newest, at)
 	}
-	a.newest = min(a.newest, float64(seen.Now+archiveOverlap)) // also when Redis's clock is set back
+	a.newest = min(a.newest, float64(seen.Now+archiveOverlap)) // also if Redis's clock is set back
 	maps.DeleteFunc(a.read, func(_ string, at float64) bool { return at < a.newest-archiveOverlap })
 	return nil
 }
 
-// failUnrecorded records those of the archived tasks whose jobs have no end.
+// failUnrecorded records the jobs of those archived tasks as failed that have no end.
 func (w *watch) failUnrecorded(ctx context.Context, tasks map[string]*asynq.TaskInfo) error {
 	var ids []string
 	for _, info := range tasks {
@@ -89,8 +90,8 @@ func (w *watch) failUnrecorded(ctx context.Context, tasks map[string]*asynq.Task
 	return nil
 }
 
-// jobOf is which job a task is of, by what the ledger says of those that it may be of: it knows one that is open as a
-// dispatch, or isn't open.
+// jobOf returns the id of the job that a task belongs to. Of the jobs that it may belong to, the ledger knows the one
+// that is open as a dispatch, or isn't open.
 func jobOf(info *asynq.TaskInfo, open map[string]int) string {
 	ids := worker.JobIDs(info.ID, info.Headers)
 	last := len(ids) - 1
@@ -102,7 +103,7 @@ func jobOf(info *asynq.TaskInfo, open map[string]int) string {
 	return ids[last]
 }
 
-// dispatchOf is which dispatch of a job a task is; 0 for one that was enqueued directly.
+// dispatchOf returns the number of the dispatch that a task is; 0 for a task that was enqueued directly.
 func dispatchOf(info *asynq.TaskInfo, jobID string) int {
 	number, found := strings.CutPrefix(info.ID, jobID+".")
 	if !found {

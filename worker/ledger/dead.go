@@ -8,26 +8,27 @@ import (
 	"time"
 )
 
-// The dead are workers whose jobs come back. All that one had in hand comes back within seconds, and is one piece of news.
+// A dead records the workers whose jobs go back to their queues. All jobs that a worker had in hand go back within
+// seconds, and are logged in one line.
 type dead struct {
-	told map[string]time.Time // when a job of a worker that is told of came back last, by its name; "" if nobody knows
-	news map[string]*loss     // of this round
+	told map[string]time.Time // by name of a logged worker: when its latest job went back; "" if the name is unknown
+	news map[string]*loss     // not logged yet
 }
 
-// A loss is what a worker has left.
+// A loss is the queues and the number of jobs of a dead worker.
 type loss struct {
 	queues []string
 	jobs   int
 }
 
-// forgetDead is after how long without one of its jobs a worker is news again.
+// forgetDead is the time after a worker's latest job after which the worker is logged again.
 const forgetDead = time.Minute
 
 func newDead() *dead {
 	return &dead{told: make(map[string]time.Time), news: make(map[string]*loss)}
 }
 
-// add takes note of a worker of which so many jobs are in hand, as far as anybody sees.
+// add notes a dead worker, with the number of jobs that it seems to have in hand.
 func (d *dead) add(name, queue string, jobs int) {
 	last, known := d.told[name]
 	d.told[name] = time.Now()
@@ -42,7 +43,7 @@ func (d *dead) add(name, queue string, jobs int) {
 	}
 }
 
-// tell logs what is new since the round before.
+// tellDead logs the workers that were noted in this round.
 func (r *Reconciler) tellDead(ctx context.Context) {
 	for _, name := range slices.Sorted(maps.Keys(r.dead.news)) {
 		n := r.dead.news[name]
@@ -56,7 +57,7 @@ func (r *Reconciler) tellDead(ctx context.Context) {
 	maps.DeleteFunc(r.dead.told, func(_ string, last time.Time) bool { return time.Since(last) > forgetDead })
 }
 
-// hands are which worker has which task, as whoever fetched them wrote down: "" where nobody did.
+// hands says which worker has which task, as the workers recorded when they fetched the tasks; "" if none did.
 type hands struct {
 	worker map[string]string // by task
 	jobs   map[string]int    // by worker

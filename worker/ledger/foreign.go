@@ -11,23 +11,23 @@ import (
 )
 
 const (
-	// foreignPause is for how long a relay has nothing to do that has only jobs for other installations' queues.
+	// foreignPause is how long a relay pauses if it has only jobs for other installations' queues.
 	foreignPause = 500 * time.Millisecond
-	// foreignInterval is how often it asks whether such a queue is still another installation's.
+	// foreignInterval is how often a relay asks whether such a queue still belongs to another installation.
 	foreignInterval = 2 * time.Second
 )
 
-// foreignQueues are those that jobs of this ledger name, and that belong to other installations. Their jobs stay accepted.
+// foreignQueues are the queues that this ledger's jobs name and other installations own. The jobs stay accepted.
 type foreignQueues struct {
 	owners Owners
 	log    *slog.Logger
-	found  map[string]error // and whose they are
+	found  map[string]error // by queue: the error that names the owner
 	asked  time.Time
 }
 
 func (f *foreignQueues) some() bool { return len(f.found) > 0 }
 
-// names are the queues to leave alone. Those that are somebody else's no more are left out.
+// names returns the foreign queues. It drops those that no longer belong to another installation.
 func (f *foreignQueues) names(ctx context.Context) ([]string, error) {
 	if !f.some() {
 		return nil, nil
@@ -51,8 +51,8 @@ func (f *foreignQueues) names(ctx context.Context) ([]string, error) {
 	return slices.Sorted(maps.Keys(f.found)), nil
 }
 
-// part tells jobs that may be sent from those whose queue is somebody else's, of which it tells once. Where that can't be
-// found out, all come back together with the error.
+// part separates the jobs that may be sent from those whose queue another installation owns. It logs each such queue
+// once. If the owners can't be found out, it returns all jobs as ours, together with the error.
 func (f *foreignQueues) part(ctx context.Context, claimed []invoice.Dispatch) (ours, foreign []invoice.Dispatch, err error) {
 	if f.owners == nil {
 		return claimed, nil, nil

@@ -13,10 +13,12 @@ import (
 	"invoicer/worker/queue"
 )
 
-// roundsOfKinds is in how many rounds the kinds of the queue's keys are looked at once, unless a look fails for them.
+// roundsOfKinds is the number of rounds between two checks of the types of the queue's keys. A wrong type that makes
+// a round fail is checked at once.
 const roundsOfKinds = 5
 
-// removeMisfits deletes the queue's keys of a wrong type. The jobs that they have replaced are looked for as any others.
+// removeMisfits deletes the queue's keys of a wrong type. Jobs that were lost with the right keys are found like any
+// lost job.
 func (w *watch) removeMisfits(ctx context.Context) error {
 	removed, err := w.keys.RemoveMisfits(ctx, w.rdb, w.marker)
 	w.tellRemoved(ctx, removed)
@@ -29,7 +31,7 @@ func (r *Reconciler) tellRemoved(ctx context.Context, keys []string) {
 	}
 }
 
-// nameQueues has the queues named where asynq lists them.
+// nameQueues adds the queues to asynq's list of queues.
 func (r *Reconciler) nameQueues(ctx context.Context, p redis.Pipeliner, held []invoice.Watch) *redis.IntCmd {
 	if len(held) == 0 {
 		return nil
@@ -58,21 +60,21 @@ func (r *Reconciler) keepRegisters(ctx context.Context, named *redis.IntCmd) err
 	return err
 }
 
-// tidy removes what the queue has without a task.
+// tidy removes the queue's entries that have no task.
 func (w *watch) tidy(ctx context.Context) error {
 	if w.scanned == "" {
 		w.scanned = "0"
 	}
 	next, removed, err := w.keys.Tidy(ctx, w.rdb, w.scanned)
-	w.scanned = next // "" after an error: another server's place may be none of this one's
+	w.scanned = next // "" after an error, since a cursor of one server may be invalid on another
 	if err == nil && removed != "0" {
 		w.options.Logger.WarnContext(ctx, "the queue held ids without a task: they are removed", "queue", w.known.Queue, "ids", removed)
 	}
 	return err
 }
 
-// tasks reads tasks, and returns those that are jobs. What is none isn't ours to write down; what can't be read, or has no
-// message, is deleted: asynq would stop at it.
+// tasks reads tasks and returns those that are jobs. Other tasks aren't this program's to record. It deletes a task
+// that can't be read, or that has no message, since asynq would stop at it.
 func (w *watch) tasks(ctx context.Context, ids []string) (map[string]*asynq.TaskInfo, error) {
 	read, err := w.keys.Read(ctx, w.rdb, ids)
 	if err != nil {
@@ -94,5 +96,5 @@ func (w *watch) tasks(ctx context.Context, ids []string) (map[string]*asynq.Task
 	return jobs, nil
 }
 
-// printable makes an id that may be anything fit for a log line.
+// printable returns an id, which may be any bytes, in a form fit for a log line.
 func printable(id string) string { return strings.ToValidUTF8(id[:min(len(id), 255)], "\uFFFD") }

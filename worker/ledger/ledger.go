@@ -7,36 +7,36 @@ import (
 	"time"
 )
 
-// What a [Relay] or [Reconciler] has done, as [Event] tells it.
+// What a [Relay] or [Reconciler] has done, in [Event].What.
 const (
-	Relayed   = "relayed"   // accepted jobs are in their queue
-	PutBack   = "put_back"  // jobs that the queue doesn't have are accepted again
-	Requeued  = "requeued"  // a job whose worker is gone is back in its queue
-	GivenUp   = "given_up"  // a job that nobody will try again is recorded as failed
-	Swept     = "swept"     // after Redis had forgotten something, every job was looked for
-	Watching  = "watching"  // a queue is this process's to look after
-	Suspected = "suspected" // Redis has forgotten something, or may have
-	Waits     = "waits"     // something is in the way: it is tried again and again
-	Goes      = "goes"      // nothing is in the way
+	Relayed   = "relayed"   // accepted jobs were put into their queue
+	PutBack   = "put_back"  // jobs that the queue doesn't have were made accepted again
+	Requeued  = "requeued"  // a job whose worker is dead went back to its queue
+	GivenUp   = "given_up"  // a job that won't be tried again was recorded as failed
+	Swept     = "swept"     // a sweep ended: every job was looked for
+	Watching  = "watching"  // this process looks after a queue
+	Suspected = "suspected" // Redis has lost data, or may have: a sweep began
+	Waits     = "waits"     // an outage is in the way: the work is retried
+	Goes      = "goes"      // the work goes on
 )
 
-// An Event is something that was done, for metrics and tests.
+// An Event reports something that was done, for metrics and tests.
 type Event struct {
 	What  string
-	Queue string // "" where jobs of several are meant
-	JobID string // where it is about one
-	Jobs  int    // how many it is about
-	By    string // ByRelay or ByReconciler, where it waits or goes
-	Err   error  // why it waits
+	Queue string // "" if jobs of several queues are meant
+	JobID string // if the event is about one job
+	Jobs  int    // number of jobs that the event is about
+	By    string // Waits, Goes: ByRelay or ByReconciler
+	Err   error  // Waits: the reason
 }
 
-// Who waits or goes, as [Event] tells it.
+// The part that waits or goes on, in [Event].By.
 const (
 	ByRelay      = "relay"
 	ByReconciler = "reconciler"
 )
 
-// pause waits, for as long as it is told or a tenth more or less, and tells whether to go on.
+// pause waits for d, give or take a tenth. It reports false if ctx ends before.
 func pause(ctx context.Context, d time.Duration) bool {
 	next := time.NewTimer(d - d/10 + rand.N(d/5+1)) //nolint:gosec // jitter needs no secrecy
 	defer next.Stop()

@@ -15,45 +15,46 @@ import (
 	"invoicer/worker/queue"
 )
 
-// A Database has the ledger that a reconciler looks after.
+// A Database holds the ledger with which a reconciler compares the queues.
 type Database interface {
-	// Watch takes or renews the right to look after queues and returns those that the holder has. What the holder knows of
-	// their Redis is written down.
+	// Watch takes or renews the right to look after queues, and returns the queues that the holder has. It stores the
+	// given state of each queue's Redis.
 	Watch(ctx context.Context, holder string, lease time.Duration, queues []invoice.Watch) ([]invoice.Watch, error)
-	// Unwatch gives the rights up.
+	// Unwatch gives up the holder's rights.
 	Unwatch(ctx context.Context, holder string) error
 	// Enqueued lists jobs of a queue that were dispatched at least settled ago, in the order of their dispatch.
 	Enqueued(ctx context.Context, queue string, after invoice.Dispatch, settled time.Duration, limit int) ([]invoice.Dispatch, error)
-	// PutBack makes those accepted again that have neither ended nor been dispatched anew.
+	// PutBack makes the jobs accepted again that have neither ended nor been dispatched anew, and returns their
+	// number.
 	PutBack(ctx context.Context, lost []invoice.Dispatch) (int, error)
-	// Open returns, of jobs by their ids, the dispatch of those that should be in a queue.
+	// Open returns, by job id, the dispatch number of each job that should be in a queue.
 	Open(ctx context.Context, jobIDs []string) (map[string]int, error)
-	// Record writes down that a job has failed.
+	// Record records that a job has failed.
 	Record(ctx context.Context, e invoice.End) error
 }
 
 // ReconcilerOptions of a [Reconciler]. Zero values mean the defaults.
 type ReconcilerOptions struct {
-	// Name tells this process from the others. Required.
+	// Name identifies this process. It must be unique. Required.
 	Name string
 	// Queues to look after. Required.
 	Queues []string
-	// DatabaseID keeps the marks of two databases in one Redis apart. Required.
+	// DatabaseID identifies the database, so that two databases can have marks in one Redis. Required.
 	DatabaseID string
-	// Interval is how often it looks. Default: 1s.
+	// Interval is the time between two rounds. Default: 1s.
 	Interval time.Duration
-	// Lease is for how long a process that doesn't renew it keeps the right to look after a queue. Default: 3s.
+	// Lease is how long a process keeps the right to look after a queue without renewing it. Default: 3s.
 	Lease time.Duration
-	// DeadAfter is after how long without a sign of life from its worker a job is somebody else's. Workers give a sign
-	// every 5s, so it must be longer than that. Default: 10s.
+	// DeadAfter is how long a job's worker may give no sign of life before the job goes back to its queue. Workers
+	// give a sign every 5s, so it must be longer than that. Default: 10s.
 	DeadAfter time.Duration
-	// Settled is how long a dispatched job may be under way into its queue. Default: 5s.
+	// Settled is how long a dispatched job may take to arrive in its queue. Default: 5s.
 	Settled time.Duration
-	// MaxCrashes is how many workers a job may kill. Default: 10.
+	// MaxCrashes is the largest number of crashed workers after which a job is still tried again. Default: 10.
 	MaxCrashes int
-	// Logger gets a line for what was found. Default: none is written.
+	// Logger gets a line for each finding. Default: no lines.
 	Logger *slog.Logger
-	// Observe is told what was done. Default: nobody is told.
+	// Observe is called for each event. Default: it isn't called.
 	Observe func(Event)
 }
 
@@ -77,29 +78,30 @@ func (o *ReconcilerOptions) setDefaults() {
 	o.Logger, o.Observe = orDiscard(o.Logger), orIgnore(o.Observe)
 }
 
-// A Reconciler compares the queues with what the database says, and brings back what got lost:
+// A Reconciler compares the queues with the ledger and repairs the differences:
 //
-//   - a job that its queue doesn't have is accepted again, for a [Relay] to dispatch. Right after its dispatch every job is
-//     looked for once, later again from time to time, and all of them at once when Redis has, or may have, forgotten
-//     something: its mark is gone or older, or another Redis process answers;
-//   - a job whose worker gives no sign of life goes back to its queue, whether it came through the ledger or straight into
-//     Redis;
-//   - a job that the queue has given up without a word is recorded as failed, as is one that kills every worker.
+//   - a job that its queue doesn't have is accepted again, for a [Relay] to dispatch. Every job is looked for once,
+//     right after its dispatch, and again from time to time. All jobs are looked for at once if Redis has lost data, or
+//     may have: its mark is gone or older, or another Redis process answers;
+//   - a job whose worker gives no sign of life goes back to its queue, whether it came through the ledger or was
+//     enqueued directly;
+//   - a job that the queue has archived without a worker is recorded as failed, and so is a job that crashes every
+//     worker.
 //
-// Of the processes that run one, each queue has one that looks after it; when that dies or stops, another one takes
-// over. Two at once would do no harm.
+// Any number of processes may run a Reconciler. One of them looks after each queue; if it dies or stops, another
+// takes over. Two at once would do no harm.
 type Reconciler struct {
 	database Database
 	rdb      redis.UniversalClient
 	options  ReconcilerOptions
-	token    string // of this process's sweeps
+	token    string // names this process in the marks of its sweeps
 	watched  map[string]*watch
 	dead     *dead
 	rounds   int
-	renewed  time.Time // the right to look after them
+	renewed  time.Time // when the right to look after the queues was renewed
 }
 
-// NewReconciler returns a reconciler; the Redis connection stays the caller's to close.
+// NewReconciler returns a reconciler. The caller has to close the Redis connection.
 func NewReconciler(database Database, rdb redis.UniversalClient, o ReconcilerOptions) (*Reconciler, error) {
 	o.setDefaults()
 	if o.Name == "" || len(o.Queues) == 0 || o.DatabaseID == "" {
@@ -114,7 +116,7 @@ func NewReconciler(database Database, rdb redis.UniversalClient, o ReconcilerOpt
 	}, nil
 }
 
-// Run looks after the queues until ctx ends. While a server is away it does nothing but ask again.
+// Run looks after the queues until ctx ends. While a server is away it only retries.
 func (r *Reconciler) Run(ctx context.Context) {
 	for {
 		switch err := r.round(ctx); {
@@ -130,10 +132,10 @@ func (r *Reconciler) Run(ctx context.Context) {
 	}
 	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	_ = r.database.Unwatch(clean, r.options.Name) // or the lease runs out by itself
+	_ = r.database.Unwatch(clean, r.options.Name) // if it fails, the lease runs out by itself
 }
 
-// round looks once after every queue that this process has the right to.
+// round makes one round through the queues that this process has the right to look after.
 func (r *Reconciler) round(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*r.options.Interval)
 	defer cancel()
@@ -178,6 +180,6 @@ func (r *Reconciler) round(ctx context.Context) error {
 	return errors.Join(problems...)
 }
 
-// late tells that the right to look should be renewed before much more is looked for. Without it, another process would
-// take the queue over in the middle of a long sweep, and begin that again.
+// late reports whether the right to look after the queues should be renewed before the round goes on. Otherwise
+// another process would take over a queue in the middle of a long sweep, and begin the sweep again.
 func (r *Reconciler) late() bool { return time.Since(r.renewed) > r.options.Lease/2 }

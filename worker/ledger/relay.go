@@ -18,46 +18,50 @@ import (
 	"invoicer/worker/client"
 )
 
-// An Outbox holds the accepted jobs.
+// An Outbox holds the accepted jobs that wait for a relay.
 type Outbox interface {
-	// Await returns soon after a job is accepted, or when none was for a while.
+	// Await returns soon after a job is accepted, or after a while without any.
 	Await(ctx context.Context) error
-	// Claim takes up to limit of them and commits that they are dispatched. Those for the excepted queues stay accepted.
+	// Claim takes up to limit accepted jobs and commits that they are dispatched. Jobs for the excepted queues stay
+	// accepted.
 	Claim(ctx context.Context, limit int, except ...string) ([]invoice.Dispatch, error)
-	// PutBack makes those accepted again that have neither ended nor been dispatched anew.
+	// PutBack makes the jobs accepted again that have neither ended nor been dispatched anew, and returns their
+	// number.
 	PutBack(ctx context.Context, lost []invoice.Dispatch) (int, error)
 }
 
-// Owners say whose a queue is.
+// Owners knows which installation owns a queue.
 type Owners interface {
-	// Refuse returns those of the queues that are somebody else's, each with the error that says whose.
+	// Refuse returns the queues that another installation owns, each with an error that names the owner.
 	Refuse(ctx context.Context, queues []string) (map[string]error, error)
 }
 
 // RelayOptions of a [Relay]. Zero values mean the defaults.
 type RelayOptions struct {
-	// Batch is how many jobs are claimed at once. Default: 256.
+	// Batch is the number of jobs that are claimed at once. Default: 256.
 	Batch int
-	// InFlight is how many are on their way into Redis at once. Default: 32.
+	// InFlight is the number of jobs that are sent to Redis at once. Default: 32.
 	InFlight int
 	// Retention keeps a finished job and its result visible in the queue. Default: 10m; negative: not at all.
 	Retention time.Duration
-	// Installation is the identity of the jobs' database, which their tasks name. Default: they name none.
+	// Installation is the identity of the jobs' database, which the tasks name. Default: the tasks name none.
 	Installation string
-	// Owners say into which queues nothing is put; the jobs for those stay accepted. Default: every queue is ours.
+	// Owners says which queues belong to other installations. Jobs for those stay accepted. Default: all queues
+	// belong to this installation.
 	Owners Owners
-	// Observe is told of every batch. Default: nobody is told.
+	// Observe is called for each event. Default: it isn't called.
 	Observe func(Event)
-	// Logger gets a line about queues that are somebody else's. That the relay fails, and goes on failing, Observe is
-	// told: who observes knows which outage is the reason. Default: none is written.
+	// Logger gets a line for each queue that belongs to another installation. A relay's failures aren't logged but
+	// reported to Observe, as the observer knows which outage is the reason. Default: no lines.
 	Logger *slog.Logger
 }
 
-// A Relay takes accepted jobs into the queues that they name. Any number of them work side by side.
+// A Relay puts accepted jobs into the queues that they name. Any number of relays may run side by side.
 //
-// A job is claimed, committed as enqueued, and only then put into Redis; no row is locked meanwhile. What can't be put
-// into Redis is put back at once; and if the relay dies in between, the [Reconciler] finds that the queue doesn't have
-// the job. Nothing is written after a job is in the queue, so a late reply overwrites no end.
+// A job is claimed, committed as enqueued, and only then put into Redis; no row is locked meanwhile. A job that can't
+// be put into Redis is made accepted again at once. If the relay dies in between, the [Reconciler] finds that the
+// queue doesn't have the job. The relay writes nothing about a job once it is in the queue, so a late reply can't
+// overwrite an end.
 type Relay struct {
 	outbox  Outbox
 	queue   *asynq.Client
@@ -65,7 +69,7 @@ type Relay struct {
 	foreign foreignQueues
 }
 
-// NewRelay returns a relay; the Redis connection stays the caller's to close.
+// NewRelay returns a relay. The caller has to close the Redis connection.
 func NewRelay(outbox Outbox, rdb redis.UniversalClient, o RelayOptions) *Relay {
 	for _, n := range []struct {
 		value    *int
@@ -82,19 +86,19 @@ func NewRelay(outbox Outbox, rdb redis.UniversalClient, o RelayOptions) *Relay {
 	return &Relay{outbox: outbox, queue: asynq.NewClientFromRedisClient(rdb), options: o, foreign: foreignQueues{owners: o.Owners, log: o.Logger}}
 }
 
-// How long a relay waits when a server is away: at first, and at most, which is how late it notices its return.
+// How long a relay waits between two tries while a server is away: at first, and at most.
 const (
 	shortestBackoff = 140 * time.Millisecond
 	longestBackoff  = 2 * time.Second
 )
 
-// Run relays until ctx ends, and finishes the batch in hand then. While a server is away it asks every two seconds.
+// Run relays until ctx ends, and then finishes its batch. While a server is away it retries every two seconds.
 func (r *Relay) Run(ctx context.Context) {
 	backoff := shortestBackoff
 	for ctx.Err() == nil {
 		n, err := r.relay(ctx)
 		if err == nil && n < r.options.Batch {
-			if n == 0 && r.foreign.some() { // there are accepted jobs all the time, and waiting for some would return at once
+			if n == 0 && r.foreign.some() { // there are accepted jobs all the time, so waiting for them would return at once
 				pause(ctx, foreignPause)
 			}
 			err = r.await(ctx)
@@ -113,15 +117,15 @@ func (r *Relay) Run(ctx context.Context) {
 	}
 }
 
-// await waits until there may be something to relay. It isn't cut short when ctx ends: that would cost the connection, and
-// leave a complaint in the server's log.
+// await waits until there may be jobs to relay. It ignores the end of ctx, which would close the connection and leave
+// an error in the server's log.
 func (r *Relay) await(ctx context.Context) error {
 	waiting, cancel := context.WithTimeout(context.WithoutCancel(ctx), awaitTimeout)
 	defer cancel()
 	return r.outbox.Await(waiting)
 }
 
-// awaitRedis waits until Redis answers: claiming what can't be sent would only wear the rows out.
+// awaitRedis waits until Redis answers: claiming jobs that can't be sent would only update their rows in vain.
 func (r *Relay) awaitRedis(ctx context.Context) {
 	for backoff := shortestBackoff; ; backoff = min(2*backoff, longestBackoff) {
 		err := r.queue.Ping()
@@ -136,10 +140,11 @@ func (r *Relay) awaitRedis(ctx context.Context) {
 }
 
 const (
-	// awaitTimeout bounds waiting for jobs, which lasts half a second at most: a longer one would hold up who is to stop.
+	// awaitTimeout bounds the wait for jobs, which usually takes half a second at most: a longer wait would hold up
+	// the relay's stop.
 	awaitTimeout = 3 * time.Second
-	// claimTimeout bounds claiming: a server that has vanished says nothing for a quarter of an hour. What was committed
-	// all the same, the reconciler finds.
+	// claimTimeout bounds claiming: without it, a vanished server could block the relay for a quarter of an hour. The
+	// reconciler finds jobs whose claim was committed all the same.
 	claimTimeout = 10 * time.Second
 	// sendTimeout bounds putting one job into Redis.
 	sendTimeout = 5 * time.Second
@@ -151,7 +156,7 @@ func (r *Relay) relay(ctx context.Context) (int, error) {
 	if err != nil || len(claimed) == 0 {
 		return 0, err
 	}
-	ctx = context.WithoutCancel(ctx) // what is claimed is sent
+	ctx = context.WithoutCancel(ctx) // claimed jobs are sent even if ctx ends
 	all := len(claimed)
 	claimed, foreign, err := r.foreign.part(ctx, claimed)
 	if err != nil {
@@ -165,7 +170,7 @@ func (r *Relay) relay(ctx context.Context) (int, error) {
 	}
 	failures := make([]error, len(claimed))
 	var next atomic.Int64
-	var silent atomic.Bool // Redis doesn't answer: the rest would only wait for it in turn
+	var silent atomic.Bool // Redis doesn't answer: the other jobs aren't tried
 	var senders sync.WaitGroup
 	for range min(r.options.InFlight, len(claimed)) {
 		senders.Go(func() {
@@ -208,7 +213,8 @@ func (r *Relay) claim(ctx context.Context) ([]invoice.Dispatch, error) {
 	return r.outbox.Claim(ctx, r.options.Batch, except...)
 }
 
-// putBack returns the cause, whatever comes of putting back: what is left enqueued, the reconciler finds.
+// putBack makes jobs accepted again, and returns the cause, joined with its own error if it fails. In that case the
+// reconciler finds the jobs that stay enqueued.
 func (r *Relay) putBack(ctx context.Context, lost []invoice.Dispatch, cause error) error {
 	if len(lost) == 0 {
 		return cause
@@ -227,7 +233,7 @@ func (r *Relay) send(ctx context.Context, d invoice.Dispatch) (err error) {
 	defer cancel()
 	defer func() {
 		if err != nil && ctx.Err() != nil {
-			err = ctx.Err() // asynq makes text of what it was
+			err = ctx.Err() // asynq keeps only the text of the context's error
 		}
 	}()
 	headers := map[string]string{client.JobIDHeader: d.JobID}
@@ -238,15 +244,15 @@ func (r *Relay) send(ctx context.Context, d invoice.Dispatch) (err error) {
 		asynq.TaskID(taskID(d)),
 		asynq.Queue(d.Queue),
 		asynq.Retention(max(r.options.Retention, 0)),
-		asynq.MaxRetry(math.MaxInt32), // the worker counts
+		asynq.MaxRetry(math.MaxInt32), // the worker counts the retries
 	)
-	// Nobody else sends this dispatch, so who finds its id taken is this call's own command, sent again after its reply
-	// was lost.
+	// No other process sends this dispatch. If its id is taken, this call's command was sent twice because its first
+	// reply was lost.
 	if errors.Is(err, asynq.ErrTaskIDConflict) {
 		return nil
 	}
 	return err
 }
 
-// taskID is a dispatch's name in its queue.
+// taskID returns the id of a dispatch's task.
 func taskID(d invoice.Dispatch) string { return fmt.Sprintf("%s.%d", d.JobID, d.Number) }

@@ -10,17 +10,18 @@ import (
 	"invoicer/invoice"
 )
 
-// Failures are the failed jobs on record.
+// Failures is the record of failed jobs.
 type Failures interface {
-	// CountFailed counts those that the filter means, and tells the time by the book's clock.
+	// CountFailed returns the number of failed jobs that match the filter, and the time by the database's clock.
 	CountFailed(ctx context.Context, f invoice.FailedFilter) (n int, now time.Time, err error)
-	// Failed lists up to limit of them in the order in which they failed; none after the last.
+	// Failed returns up to limit of the failed jobs that match the filter, in the order in which they failed,
+	// beginning after the given job. It returns none after the last.
 	Failed(ctx context.Context, f invoice.FailedFilter, after invoice.FailedJob, limit int) ([]invoice.FailedJob, error)
-	// Replay makes those accepted again that are still as they were listed, and returns their job ids.
+	// Replay makes the jobs accepted again that are still as they were listed, and returns their ids.
 	Replay(ctx context.Context, jobs []invoice.Replay, by invoice.Actor) ([]string, error)
 }
 
-// A Forecaster says what would become of a job, and changes nothing.
+// A Forecaster predicts a job's result, and changes nothing.
 type Forecaster interface {
 	Forecast(ctx context.Context, r invoice.Request) (invoice.Result, error)
 }
@@ -29,38 +30,39 @@ type Forecaster interface {
 type ReplayOptions struct {
 	Filter invoice.FailedFilter
 	By     invoice.Actor // required, except for a dry run
-	// Limit is how many jobs are sent at most; those that can't be don't count. Default: all.
+	// Limit is the largest number of jobs that are sent. Jobs that can't be sent don't count. Default: all.
 	Limit int
-	// Rate is how many jobs are sent in a second at most. Default: as many as go.
+	// Rate bounds the jobs that are sent in a second. Default: no bound.
 	Rate float64
-	// DryRun forecasts and sends nothing.
+	// DryRun makes the forecasts without sending any job.
 	DryRun bool
-	// Begin is told how many jobs the filter means, before the first. Default: nobody is told.
+	// Begin is called before the first job, with the number of jobs that match the filter. Default: it isn't called.
 	Begin func(jobs int)
-	// Observe is told of each job. Default: nobody is told.
+	// Observe is called for each job. Default: it isn't called.
 	Observe func(Replayed)
 }
 
-// A Replayed is what was done about one failed job.
+// A Replayed reports what was done about one failed job.
 type Replayed struct {
-	Failed invoice.FailedJob // as it was, without its payload
-	// Forecast is what was to be expected right before: Created (and no Invoice), Duplicate, Conflict or Invalid.
+	Failed invoice.FailedJob // the job as it was, without its payload
+	// Forecast is the result that was predicted right before: Created (without an Invoice), Duplicate, Conflict or
+	// Invalid.
 	Forecast invoice.Result
-	// Problems are why it can't be an invoice, if the forecast is Invalid. Then it was left as it is.
+	// Problems says why the job can't be an invoice, if the forecast is Invalid. Such a job is left as it is.
 	Problems []invoice.Problem
-	// Sent: it is accepted again. In a dry run, nothing is.
+	// Sent says that the job is accepted again. In a dry run it is always false.
 	Sent bool
 }
 
 // A ReplaySummary counts what was done.
 type ReplaySummary struct {
-	// Replayed counts the jobs that were sent, in a dry run those that would be, by their forecasts.
+	// Replayed counts the jobs that were sent, or in a dry run would be, by the outcomes of their forecasts.
 	Replayed map[invoice.Outcome]int
-	Invalid  int // left as they are, as they can't be an invoice
-	Changed  int // left, as they weren't failed any more when they were to be sent
+	Invalid  int // jobs left as they are, since they can't be an invoice
+	Changed  int // jobs not sent, since they weren't failed any more by then
 }
 
-// Total is how many jobs were sent, in a dry run how many would be.
+// Total returns the number of jobs that were sent, or in a dry run would be.
 func (s ReplaySummary) Total() int {
 	n := 0
 	for count := range maps.Values(s.Replayed) {
@@ -69,28 +71,29 @@ func (s ReplaySummary) Total() int {
 	return n
 }
 
-// A Replayer sends failed jobs again, each under its own job id, as its next dispatch. A [Relay] takes them from there.
+// A Replayer makes failed jobs accepted again, each under its own job id. A [Relay] then sends each as its next
+// dispatch.
 //
-// Jobs that fail while it runs are left alone, those that it has sent itself among them. Running it twice, also at the same
-// time, sends nothing twice.
+// Jobs that fail while it runs are left alone, including those that it has sent itself. Running it twice, even at the
+// same time, sends no job twice.
 type Replayer struct {
 	failures   Failures
 	forecaster Forecaster
 }
 
-// NewReplayer returns a replayer.
+// NewReplayer returns a replayer of the given failures.
 func NewReplayer(failures Failures, forecaster Forecaster) *Replayer {
 	return &Replayer{failures: failures, forecaster: forecaster}
 }
 
-// replayBatch is how many jobs are read, and without a rate sent, at once.
+// replayBatch is the number of jobs that are read at once, and without a rate sent at once.
 const replayBatch = 100
 
-// replayTimeout bounds sending them, which a signal doesn't break off.
+// replayTimeout bounds sending a batch, which a signal doesn't interrupt.
 const replayTimeout = 10 * time.Second
 
-// Run goes once through the failed jobs. What the summary counts is done, also beside an error or when ctx has ended; a
-// batch whose reply was lost may be done as well.
+// Run goes once through the failed jobs. Everything that the summary counts is done, even if Run returns an error or
+// ctx has ended. If a reply was lost, one more batch may be done.
 func (r *Replayer) Run(ctx context.Context, o ReplayOptions) (ReplaySummary, error) {
 	run := &replayRun{Replayer: r, options: o, summary: ReplaySummary{Replayed: make(map[invoice.Outcome]int)}, batch: replayBatch}
 	if o.By.Name == "" && !o.DryRun {
@@ -133,7 +136,7 @@ func (r *replayRun) all(ctx context.Context) error {
 	}
 	filter := r.options.Filter
 	if filter.Until.IsZero() || filter.Until.After(now) {
-		filter.Until = now // what fails from now on, perhaps again, would never come to an end
+		filter.Until = now // with jobs that fail from now on, perhaps again, the run might never end
 	}
 	var after invoice.FailedJob
 	for {
@@ -163,7 +166,7 @@ func (r *replayRun) full() bool {
 	return r.options.Limit > 0 && r.summary.Total()+len(r.waiting) >= r.options.Limit
 }
 
-// consider forecasts a job, and has it sent unless that would be in vain for certain.
+// consider makes a job's forecast, and has the job sent unless it is certain to fail again.
 func (r *replayRun) consider(ctx context.Context, failed invoice.FailedJob) error {
 	job, problems, err := decodeFailed(failed)
 	if err != nil {
@@ -199,7 +202,7 @@ func (r *replayRun) consider(ctx context.Context, failed invoice.FailedJob) erro
 	return r.send(ctx)
 }
 
-// decodeFailed reads what a failed job asks for. The problems are nil if it can be sent again.
+// decodeFailed decodes a failed job's payload. The problems are nil if the job can be sent again.
 func decodeFailed(failed invoice.FailedJob) (*invoice.Job, []invoice.Problem, error) {
 	problem := func(field, message string) (*invoice.Job, []invoice.Problem, error) {
 		return nil, []invoice.Problem{{Field: field, Message: message}}, nil
@@ -224,7 +227,7 @@ func decodeFailed(failed invoice.FailedJob) (*invoice.Job, []invoice.Problem, er
 	return job, nil, err
 }
 
-// send sends the jobs that wait for it.
+// send sends the current batch.
 func (r *replayRun) send(ctx context.Context) error {
 	if len(r.waiting) == 0 {
 		return nil
@@ -242,7 +245,7 @@ func (r *replayRun) send(ctx context.Context) error {
 	for i := range r.waiting {
 		jobs[i] = r.waiting[i].job
 	}
-	// Broken off, it might have been done all the same, and nobody would be told.
+	// An interrupted transaction might be committed all the same, and the summary wouldn't count it.
 	replaying, cancel := context.WithTimeout(context.WithoutCancel(ctx), replayTimeout)
 	defer cancel()
 	ids, err := r.failures.Replay(replaying, jobs, r.options.By)

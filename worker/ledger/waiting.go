@@ -12,27 +12,29 @@ import (
 	"invoicer/invoice"
 )
 
-// A queue's list of pending tasks can't be asked whether it has one, only be read. A short one is read whenever some job
-// says that it waits there. A long one is read piece by piece, and what isn't found there has to be missing a second time.
+// Redis can't look up a task in a queue's list of waiting tasks; the list has to be read. A short list is read in
+// each round in which some job says that it waits there. A long list is read in pages over several rounds, and a job
+// that isn't in it counts as lost only if it is missing again at the next reading.
 const (
-	// shortList is how many tasks are read at once.
+	// shortList is the largest number of tasks in a list that is read whole.
 	shortList = 10_000
-	// listPage is how many are read at once of a longer list, and how many such pages in a round; in a sweep there are more.
+	// listPage is the number of tasks in a page of a longer list; pagesOfList is the number of pages in a round,
+	// which is larger in a sweep.
 	listPage            = 5_000
 	pagesOfList         = 2
 	pagesOfListInASweep = 20
 	mostSuspects        = 100_000
 )
 
-// A suspect is a job that may be lost, and where it said that it was.
+// A suspect is a job that may be lost, with what its task says about its place.
 type suspect struct {
 	job  invoice.Dispatch
 	seen string
 	at   time.Time // by the database's clock
 }
 
-// A roll is what a queue's list of pending tasks has, or had: their ids' hashes, in order, for a million of them need to
-// be known.
+// A roll holds the hashes of the ids in a queue's list of waiting tasks, in ascending order. Hashes save memory, as a
+// list may have a million tasks.
 type roll struct {
 	began time.Time // by the database's clock
 	seed  maphash.Seed
@@ -52,15 +54,15 @@ func (r *roll) has(id string) bool {
 	return found
 }
 
-// A list is what is known of the tasks that wait in a queue.
+// A list is what is known about the waiting tasks of a queue.
 type list struct {
 	length   int64
-	now      *roll // in this round, of a short list; nil if it wasn't read
-	last     *roll // of a long list; nil if it was never read to its end
-	reading  *roll // nil if nothing asks for it
-	read     int64 // how far
+	now      *roll // of a short list, read in this round; nil if it wasn't read
+	last     *roll // of a long list, at the last complete reading; nil if there was none
+	reading  *roll // of the current reading; nil if there is none
+	read     int64 // number of tasks read in the current reading
 	wanted   bool
-	suspects map[string]suspect // jobs that were missing in a long list, by their task ids
+	suspects map[string]suspect // by task id: jobs that were missing in a long list
 }
 
 // begin begins a round.
@@ -76,15 +78,15 @@ func (l *list) begin(length int64) {
 
 func (l *list) long() bool { return l.length > shortList }
 
-// missing returns those of the jobs that say that they wait, and that the list doesn't have. Those that a long list
-// doesn't have are kept until it was read once more.
+// missing returns the jobs that say that they wait, but aren't in the list. If the list is long, it returns none and
+// keeps the missing jobs as suspects until the list has been read once more.
 func (l *list) missing(ctx context.Context, rdb redis.Cmdable, key string, jobs []suspect, settled time.Duration) ([]suspect, error) {
 	if len(jobs) == 0 {
 		return nil, nil
 	}
 	if l.long() {
 		for _, s := range jobs {
-			// What was dispatched after the list was begun to be read needn't be on that roll.
+			// A job that was dispatched after the reading began may be missing in its roll.
 			if l.last != nil && s.job.At.Before(l.last.began.Add(-settled)) && !l.last.has(taskID(s.job)) && len(l.suspects) < mostSuspects {
 				l.suspects[taskID(s.job)] = s
 			}
@@ -97,7 +99,7 @@ func (l *list) missing(ctx context.Context, rdb redis.Cmdable, key string, jobs 
 			return nil, err
 		}
 		if len(ids) > 2*shortList {
-			return nil, nil // it has grown since this round began
+			return nil, nil // the list has grown since this round began
 		}
 		l.now = newRoll(jobs[0].at)
 		l.now.add(ids)
@@ -112,14 +114,15 @@ func (l *list) missing(ctx context.Context, rdb redis.Cmdable, key string, jobs 
 	return missing, nil
 }
 
-// readOn reads some more pages of a long list, if somebody has to know. It returns the jobs that were missing before it was
-// begun to be read, and still are at its end.
+// readOn reads some more pages of a long list, if a reading is wanted. When the reading is complete, it returns the
+// jobs that were missing before the reading began and are still missing.
 //
-// It reads from the head, where tasks are added: what is read may then come again, but nothing is passed over. Only who
-// deletes tasks that wait may have others passed over, and these would have to be so twice.
+// It reads from the head, where tasks are added: a task may then be read twice, but none is skipped. Only deleting
+// waiting tasks can make it skip others, and a task would have to be skipped twice to count as lost.
 func (l *list) readOn(ctx context.Context, rdb redis.Cmdable, key string, now time.Time, pages int) ([]suspect, error) {
 	if !l.long() {
-		// What was missing in the long list is missing in the short one, or the next look at it tells.
+		// Jobs that were missing in the long list are missing in the short one, or the check before putting back
+		// finds them.
 		all := slices.Collect(maps.Values(l.suspects))
 		clear(l.suspects)
 		return all, nil
@@ -146,7 +149,7 @@ func (l *list) readOn(ctx context.Context, rdb redis.Cmdable, key string, now ti
 	return nil, nil
 }
 
-// resolve returns those of the suspects that were missing before the list was read, and are in it nowhere.
+// resolve returns the suspects that were missing before the last reading began and aren't in its roll.
 func (l *list) resolve() (lost []suspect) {
 	for id, s := range l.suspects {
 		if !s.at.Before(l.last.began) {

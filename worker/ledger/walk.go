@@ -9,8 +9,8 @@ import (
 	"invoicer/worker/queue"
 )
 
-// How many jobs are looked for at once, and how many such pages in one round: of those that were just dispatched, and in a
-// sweep or a lap that hurries. Of all others, one page in every other round.
+// The number of jobs in a page, and the number of pages in a round: for young, and for a sweep or a hurrying lap. An
+// ordinary lap looks for one page in every other round.
 const (
 	page         = 500
 	pagesOfYoung = 20
@@ -31,7 +31,7 @@ func (w *watch) lookForJobs(ctx context.Context, seen queue.View) error {
 	if w.sweep != nil {
 		return w.goOnSweeping(ctx)
 	}
-	if w.young.after.At.After(w.known.Now) { // the database's clock was set back
+	if w.young.after.At.After(w.known.Now) { // the database's clock was set back since
 		w.young = cursor{invoice.Dispatch{At: w.known.Now.Add(-time.Minute)}}
 	}
 	for range pagesOfYoung {
@@ -46,13 +46,13 @@ func (w *watch) lookForJobs(ctx context.Context, seen queue.View) error {
 	return w.goOnLap(ctx)
 }
 
-// readList reads on in a long list of pending tasks, and puts back what isn't in it.
+// readList continues reading a long list of waiting tasks, and puts back the jobs that aren't in it.
 func (w *watch) readList(ctx context.Context) error {
 	pages := pagesOfList
 	if w.sweep != nil || w.slow.hurry {
 		pages = pagesOfListInASweep
 	}
-	// What was read before Redis forgot something tells nothing.
+	// A reading from before Redis lost data proves nothing.
 	if l := &w.list; w.sweep != nil && l.last != nil && l.last.began.Before(w.sweep.until) {
 		l.last = nil
 	}
@@ -80,7 +80,7 @@ func (w *watch) readList(ctx context.Context) error {
 
 func (w *watch) goOnSweeping(ctx context.Context) error {
 	if w.list.long() && w.list.last == nil {
-		return nil // it is being read
+		return nil // the list is still being read
 	}
 	s := w.sweep
 	for looked := range pagesOfSweep {
@@ -95,8 +95,8 @@ func (w *watch) goOnSweeping(ctx context.Context) error {
 		if n == page {
 			continue
 		}
-		// What was dispatched before Redis forgot is to be looked for as well, once it has had time to arrive. What is missing
-		// in a long list is to be looked for once more.
+		// The sweep also has to look for jobs that were dispatched right before Redis lost data, once they have had
+		// time to arrive, and once more for jobs that are missing in a long list.
 		if w.known.Now.Add(-w.options.Settled).Before(s.until) || len(w.list.suspects) > 0 {
 			return nil
 		}
@@ -105,8 +105,8 @@ func (w *watch) goOnSweeping(ctx context.Context) error {
 	return nil
 }
 
-// goOnLap looks for some more of all jobs, and begins anew after the last. If it has found some that were lost, it hurries:
-// more of them may be.
+// goOnLap looks for some more jobs of the lap, and begins a new lap after the last job. A lap that has found a lost
+// job hurries, since more may be lost.
 func (w *watch) goOnLap(ctx context.Context) error {
 	lap, pages := &w.slow, 0
 	switch {
@@ -137,8 +137,8 @@ func (w *watch) goOnLap(ctx context.Context) error {
 
 func lapAfter(found int) lap { return lap{hurry: found > 0} }
 
-// lookForPage looks for one page of jobs, and puts those back that the queue doesn't have. It returns how many it looked
-// for, and how many it put back.
+// lookForPage looks for one page of jobs, and puts back those that the queue doesn't have. It returns how many jobs
+// it looked for, and how many it put back.
 func (w *watch) lookForPage(ctx context.Context, c *cursor) (looked, found int, err error) {
 	jobs, err := w.database.Enqueued(ctx, w.known.Queue, c.after, w.options.Settled, page)
 	if err != nil || len(jobs) == 0 {
@@ -158,11 +158,11 @@ func (w *watch) lookForPage(ctx context.Context, c *cursor) (looked, found int, 
 		s := suspect{job: jobs[i], seen: place, at: w.known.Now}
 		switch {
 		case place == queue.InHand, place == queue.Retried:
-		case place == queue.Archived: // yet the database says that it hasn't ended: one that was restored, or nobody was asked
+		case place == queue.Archived: // yet the job has no end in the database: the database was restored, or no worker was asked
 			archivedIDs = append(archivedIDs, ids[i])
 		case strings.HasPrefix(place, queue.Waiting):
 			claims = append(claims, s)
-		default: // the queue has never had it, or not any more; or it is done there, and in the database it isn't
+		default: // the queue doesn't have the job, or says that it is done while the database doesn't
 			lost = append(lost, s)
 		}
 	}
@@ -180,10 +180,10 @@ func (w *watch) lookForPage(ctx context.Context, c *cursor) (looked, found int, 
 	return len(jobs), found, nil
 }
 
-// putBack makes lost jobs accepted again, and deletes what the queue still has of them. It asks the database once more
-// before it deletes anything: what has ended since the jobs were listed may be gone from the queue as well. Deleting comes
-// first: if it were broken off before the other, there would be a job to look for, and in the other order a task that nobody
-// asks for any more.
+// putBack makes lost jobs accepted again, and deletes what the queue still has of them. It asks the database again
+// before it deletes anything, since a job that has ended since it was listed may have left the queue for that reason.
+// Deleting comes first: if putBack is interrupted, a job is missing, which is found again; in the other order a task
+// could remain that nothing looks for.
 func (w *watch) putBack(ctx context.Context, lost []suspect) (int, error) {
 	if len(lost) == 0 {
 		return 0, nil
@@ -220,7 +220,7 @@ func (w *watch) putBack(ctx context.Context, lost []suspect) (int, error) {
 	return found, nil
 }
 
-// bury deletes what the queue still has of lost jobs, and returns those of which it has nothing left.
+// bury deletes what the queue still has of lost jobs, and returns the jobs of which nothing is left in the queue.
 func (w *watch) bury(ctx context.Context, lost []suspect) (buried []invoice.Dispatch, err error) {
 	seen := make([]queue.Sighting, len(lost))
 	for i, s := range lost {
@@ -238,7 +238,7 @@ func (w *watch) bury(ctx context.Context, lost []suspect) (buried []invoice.Disp
 	return buried, nil
 }
 
-// failArchived records those of the archived tasks as failed whose jobs have no end.
+// failArchived records the jobs of archived tasks as failed if they have no end.
 func (w *watch) failArchived(ctx context.Context, ids []string) error {
 	tasks, err := w.tasks(ctx, ids)
 	if err != nil {

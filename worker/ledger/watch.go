@@ -16,19 +16,19 @@ import (
 // A watch is one queue that this process looks after.
 type watch struct {
 	*Reconciler
-	known    invoice.Watch // as the database has it
+	known    invoice.Watch // as stored in the database
 	keys     queue.Keys
-	marker   string // a key in the queue's slot, of which Redis having forgotten something shows
+	marker   string // the mark's key, in the queue's slot
 	leases   map[string]queue.Lease
-	looked   time.Time // at the leases
+	looked   time.Time // when the leases were checked last
 	archived archive
 	list     list
-	scanned  string // how far Redis's keys are gone through
+	scanned  string // cursor of the scan of Redis's keys
 
 	young cursor // follows the jobs as they are dispatched
-	slow  lap    // goes round all of them
-	round int    // counts the looks
-	sweep *sweep // nil when Redis is as it was left
+	slow  lap    // goes round all jobs, again and again
+	round int    // counts the rounds
+	sweep *sweep // nil unless Redis has lost data, or may have
 }
 
 // A cursor goes through the enqueued jobs of a queue in the order of their dispatch.
@@ -38,14 +38,14 @@ type cursor struct{ after invoice.Dispatch }
 type lap struct {
 	cursor
 	found int  // jobs that were put back
-	hurry bool // the one before has found some: what has lost them may have lost more
+	hurry bool // the lap before has found lost jobs, and more may be lost
 }
 
-// A sweep looks for every job that was dispatched before Redis was found to have forgotten something.
+// A sweep looks for every job that was dispatched before the loss of data in Redis was noticed.
 type sweep struct {
 	cursor
-	server string    // the Redis process that it is about
-	until  time.Time // by the database's clock
+	server string    // the Redis process in which it looks for jobs
+	until  time.Time // it ends after the jobs that were dispatched by then, by the database's clock
 	found  int       // jobs that were put back
 }
 
@@ -56,21 +56,21 @@ func newWatch(r *Reconciler, known invoice.Watch) *watch {
 		keys:       keys,
 		marker:     keys.InSlot("invoicer:" + r.options.DatabaseID + ":mark:"),
 		leases:     make(map[string]queue.Lease),
-		// What a predecessor had dispatched and not looked for any more.
+		// A minute back: a predecessor may not have looked for the latest dispatches.
 		young: cursor{invoice.Dispatch{At: known.Now.Add(-time.Minute)}},
 	}
 }
 
-// look asks for what is to be seen in the queue, and has it marked anew if Redis is as it was left.
+// look adds the command that reads the queue's state, and that writes the next mark if Redis has lost nothing.
 func (w *watch) look(ctx context.Context, p redis.Pipeliner) *redis.Cmd {
 	return w.keys.See(ctx, p, queue.Mark{Key: w.marker, Server: w.known.Server, Number: w.known.Marker}, w.archived.newest-archiveOverlap, archivePage+len(w.archived.read))
 }
 
-// bringBack brings back what the queue has lost, by what was seen there.
+// bringBack puts back the jobs that the queue has lost, judging by the state that look has read.
 func (w *watch) bringBack(ctx context.Context, look *redis.Cmd) error {
 	w.round++
 	seen, err := queue.NewView(look)
-	var kept error // what can't be tidied must not keep the rest from being done
+	var kept error // an error of tidying must not prevent the rest
 	if w.round%roundsOfKinds == 1 || queue.IsWrongType(err) {
 		kept = errors.Join(w.removeMisfits(ctx), w.tidy(ctx))
 	}
@@ -80,14 +80,14 @@ func (w *watch) bringBack(ctx context.Context, look *redis.Cmd) error {
 	return errors.Join(kept, w.considerRedis(ctx, seen), w.considerWorkers(ctx, seen), w.considerArchive(ctx, seen), w.lookForJobs(ctx, seen))
 }
 
-// considerRedis begins a sweep when Redis isn't what it was.
+// considerRedis begins a sweep if Redis has lost data, or may have.
 func (w *watch) considerRedis(ctx context.Context, seen queue.View) error {
 	switch {
 	case w.sweep == nil && seen.Marked > 0:
 		w.known.Marker = seen.Marked
 		return nil
 	case w.sweep != nil && seen.Server == w.sweep.server && seen.Mark == w.sweeping():
-		return nil // it goes on
+		return nil // the sweep goes on
 	case w.sweep != nil:
 		return w.beginSweep(ctx, seen.Server, "it has forgotten something again")
 	case w.known.Server == "":
@@ -102,15 +102,15 @@ func (w *watch) considerRedis(ctx context.Context, seen queue.View) error {
 	return w.beginSweep(ctx, seen.Server, "its mark is older than it was")
 }
 
-// endSweep puts a number in the place of the sweep's mark, in Redis first: the database must never know of a mark that
-// Redis hasn't had. Where that is another one, Redis has forgotten something since it was looked at.
+// endSweep replaces the sweep's mark with a number, in Redis first: the database must never have a mark that Redis
+// hasn't had. If Redis has another mark than the sweep's, it has lost data again, and the sweep starts over.
 func (w *watch) endSweep(ctx context.Context) error {
 	number := w.known.Marker + 1
 	old, err := w.rdb.SetArgs(ctx, w.marker, number, redis.SetArgs{Get: true}).Result()
 	if err != nil && !errors.Is(err, redis.Nil) {
 		return err
 	}
-	if old != w.sweeping() && old != strconv.FormatInt(number, 10) { // which is this command's own, sent again after its reply was lost
+	if old != w.sweeping() && old != strconv.FormatInt(number, 10) { // the number is there if this command was sent twice
 		return w.beginSweep(ctx, w.sweep.server, "it has forgotten something just now")
 	}
 	w.known.Marker, w.known.Server = number, w.sweep.server
@@ -123,7 +123,7 @@ func (w *watch) endSweep(ctx context.Context) error {
 	return nil
 }
 
-// sweepMark begins a mark that says that a sweep is under way, and by whom.
+// sweepMark is the prefix of the mark during a sweep. The token of the sweeping process follows.
 const sweepMark = "sweep:"
 
 func (w *watch) sweeping() string { return sweepMark + w.token }

@@ -15,20 +15,20 @@ import (
 	"invoicer/worker/queue"
 )
 
-// considerWorkers brings back the jobs whose workers are gone, of those that are being worked on.
+// considerWorkers puts back the active jobs whose workers are dead.
 func (w *watch) considerWorkers(ctx context.Context, seen queue.View) error {
 	tasks := seen.Active
 	maps.DeleteFunc(w.leases, func(id string, _ queue.Lease) bool { _, isActive := tasks[id]; return !isActive })
 	now := time.Now()
 	if now.Sub(w.looked) > queue.SignOfLife {
-		clear(w.leases) // while Redis was away, nobody could give a sign of life
+		clear(w.leases) // while Redis was away, no worker could give a sign of life
 	}
 	w.looked = now
 	var problems []error
-	var had *hands // nil until a worker is gone
+	var had *hands // nil until a dead worker is found
 	for id, score := range tasks {
 		if w.late() {
-			break // the others in the next round
+			break // the others follow in the next round
 		}
 		last, ok := w.leases[id]
 		if !ok || last.End != score {
@@ -53,7 +53,7 @@ func (w *watch) considerWorkers(ctx context.Context, seen queue.View) error {
 	return errors.Join(problems...)
 }
 
-// takeFromDead brings back a job whose worker is gone.
+// takeFromDead puts back a job whose worker is dead.
 func (w *watch) takeFromDead(ctx context.Context, id, score string, had *hands) error {
 	answer, err := w.keys.Requeue(ctx, w.rdb, id, score, w.options.MaxCrashes)
 	if err != nil {
@@ -83,8 +83,8 @@ func (w *watch) takeFromDead(ctx context.Context, id, score string, had *hands) 
 	return nil
 }
 
-// fail records that nobody will try a job again. One that has a good end, of which only the queue doesn't know, keeps it,
-// another installation's job is that one's to record, and one that somebody has dismissed stays so.
+// fail records that a job won't be tried again. It leaves a job that has a good end that the queue doesn't know of,
+// another installation's job, which that installation records, and a dismissed job.
 func (w *watch) fail(ctx context.Context, info *asynq.TaskInfo, jobID, why string) error {
 	if named := info.Headers[client.InstallationHeader]; named != "" && named != w.options.DatabaseID {
 		return nil

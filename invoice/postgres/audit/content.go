@@ -34,7 +34,7 @@ type storedTax struct {
 	net, tax  *int64
 }
 
-// unknownID is the key of a row without one; such rows sort last.
+// unknownID is the key of a row without an invoice id. Such rows sort last.
 const unknownID = math.MaxInt64
 
 func key(id *int64) int64 {

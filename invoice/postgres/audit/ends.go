@@ -9,7 +9,7 @@ func ledger() inquiry {
 			{"invoice_jobs", `
 SELECT 'this job has more than one row', job_id, count(*) AS jobs, string_agg(state, ', ' ORDER BY id) AS state
 FROM invoice_jobs GROUP BY job_id HAVING count(*) > 1 ORDER BY min(id)`},
-			// A wrong word in state or outcome is neither true nor false here.
+			// IS NOT TRUE also finds an unknown word in state, for which the CASE is NULL.
 			{"invoice_jobs", `
 SELECT CASE
         WHEN state IN ('failed', 'dismissed') AND coalesce(reason, '') = '' THEN 'a bad end without a reason'

@@ -35,7 +35,7 @@ func (r *Report) OK() bool {
 	return true
 }
 
-// MarshalJSON adds the verdict, as "ok".
+// MarshalJSON encodes the report with the verdict as "ok".
 func (r *Report) MarshalJSON() ([]byte, error) {
 	type plain Report
 	return json.Marshal(struct {
@@ -86,7 +86,7 @@ type Field struct {
 	Value  any
 }
 
-// MarshalJSON keeps the columns' order.
+// MarshalJSON encodes the row as an object, with its columns in their order.
 func (r Row) MarshalJSON() ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteByte('{')
