@@ -46,7 +46,7 @@ func needs(cmd *cobra.Command) []postgres.Right {
 		}
 	case "replay history":
 		on("SELECT", "invoice_job_actions", "invoice_jobs", "invoices")
-	case "dismiss":
+	case "dismiss", "restore":
 		on("SELECT UPDATE", "invoice_jobs")
 		on("SELECT INSERT", "invoice_job_actions")
 	case "prune":
@@ -58,6 +58,9 @@ func needs(cmd *cobra.Command) []postgres.Right {
 		}
 	case "enqueue":
 		rights = append(rights, postgres.Right{Kind: "function", Name: "accept", Privileges: []string{"EXECUTE"}})
+	case "queue take":
+		on("SELECT UPDATE", "queue_nonces")
+		on("SELECT", "database_identity", "invoice_jobs", "duplicate_attempts")
 	case "migrate up":
 		rights[0].Privileges = append(rights[0].Privileges, "CREATE")
 	case "migrate status":

@@ -46,6 +46,8 @@ func TestRightsThatAreMissing(t *testing.T) {
 		"replay":                  {args: []string{"replay", "--all"}},
 		"replay history":          {args: []string{"replay", "history"}},
 		"dismiss":                 {args: []string{"dismiss", "bad", "--reason", "r"}},
+		"restore":                 {args: []string{"restore", "gone"}},
+		"queue take":              {args: []string{"queue", "take", "nobodys", "--yes"}},
 		"prune":                   {args: []string{"prune"}},
 		"dry run of prune":        {args: []string{"prune", "--dry-run"}},
 		"enqueue":                 {args: []string{"enqueue", "-", "--durable"}, stdin: payloadOf("T2", "GBP")},
@@ -60,6 +62,8 @@ func TestRightsThatAreMissing(t *testing.T) {
 			s.awaitEnds(t, 2)
 			s.fail(t, "bad", "T9", "failed", "planted", "p", s.queue, payloadOf("T9", "GBP"), "1h")
 			s.fail(t, "other", "T1", "conflict", "planted", "p", s.queue, payloadOf("T1", "EUR"), "1h")
+			s.fail(t, "gone", "T8", "failed", "planted", "p", s.queue, payloadOf("T8", "GBP"), "1h")
+			s.must(t, "dismiss", "gone", "--reason", "r")
 			limited, role := s.as(t)
 
 			code, _, stderr := limited.run(t, test.stdin, test.args...)
