@@ -87,7 +87,7 @@ func Keys() []Key {
 		},
 		{
 			Name: "worker.direct", Default: "allow",
-			Doc:   "jobs that were enqueued straight into Redis: refuse records them as failed, and only what was accepted in the database is invoiced",
+			Doc:   "jobs that were enqueued straight into Redis: refuse records them as invalid, and only what was accepted in the database is invoiced",
 			value: func(c *Config) value { return choice{&c.Worker.Direct, []string{"allow", "refuse"}} },
 		},
 		{
