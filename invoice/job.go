@@ -72,6 +72,14 @@ func DetailNames() []string {
 	return names
 }
 
+// Size returns how many bytes all details have.
+func (d *Details) Size() (n int) {
+	for i := range details {
+		n += len(*details[i].at(d))
+	}
+	return n
+}
+
 // Detail returns a pointer to the detail whose name is at index i of [DetailNames].
 func (d *Details) Detail(i int) *string { return details[i].at(d) }
 

@@ -1,7 +1,8 @@
 -- +goose Up
 
--- In the order in which a writer takes them: else the two might wait for each other.
-LOCK TABLE invoices, invoice_jobs, duplicate_attempts IN ACCESS EXCLUSIVE MODE;
+-- In the order in which record_ends takes them: else the two might wait for each other. Whoever writes invoices takes the
+-- first two the other way round, and gives up after a fraction of a second to try again.
+LOCK TABLE invoice_jobs, invoices, duplicate_attempts IN ACCESS EXCLUSIVE MODE;
 
 -- That a record's invoice exists is checked once for all rows of a statement. A foreign key does it row by row, and locks
 -- each invoice, which writes to its row once more. Invoices are never changed or deleted, so looking when one is
@@ -18,6 +19,10 @@ CREATE FUNCTION refuse_unknown_invoice() RETURNS trigger LANGUAGE plpgsql SECURI
 DECLARE
     missing bigint;
 BEGIN
+    -- On a table of somebody else's, "changed" could be a view that runs their code with the owner's rights.
+    IF TG_RELID NOT IN ('invoice_jobs'::regclass, 'duplicate_attempts'::regclass) THEN
+        RAISE EXCEPTION 'refuse_unknown_invoice is for invoice_jobs and duplicate_attempts' USING ERRCODE = 'insufficient_privilege';
+    END IF;
     IF TG_LEVEL = 'ROW' THEN
         SELECT NEW.invoice_id INTO missing WHERE NOT EXISTS (SELECT FROM invoices WHERE id = NEW.invoice_id);
     ELSE
@@ -32,6 +37,7 @@ BEGIN
     RETURN NULL;
 END $$;
 -- +goose StatementEnd
+REVOKE ALL ON FUNCTION refuse_unknown_invoice() FROM PUBLIC;
 
 CREATE TRIGGER invoice_jobs_invoice_known AFTER UPDATE ON invoice_jobs
     REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION refuse_unknown_invoice();
@@ -48,7 +54,7 @@ CREATE INDEX invoice_jobs_bad_idx ON invoice_jobs (state, updated_at) WHERE stat
 
 -- +goose Down
 
-LOCK TABLE invoices, invoice_jobs, duplicate_attempts IN ACCESS EXCLUSIVE MODE; -- as above
+LOCK TABLE invoice_jobs, invoices, duplicate_attempts IN ACCESS EXCLUSIVE MODE; -- as above
 
 DROP INDEX invoice_jobs_bad_idx;
 CREATE INDEX invoice_jobs_open_idx ON invoice_jobs (state, updated_at) WHERE state <> 'done';

@@ -4,10 +4,9 @@
 SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true);
 
 -- The optional texts that a job may have beside what its rules are about, each with a column of invoices. A migration that
--- adds one names it here.
+-- adds one names it here. Everybody may call it: accept_problems, which does, may be another role's.
 CREATE FUNCTION accept_details() RETURNS text[] LANGUAGE sql IMMUTABLE SET search_path FROM CURRENT AS
 $$ SELECT ARRAY['customer_id', 'customer_name', 'country'] $$;
-REVOKE ALL ON FUNCTION accept_details() FROM PUBLIC;
 
 -- accept_problems, as it was, but for the names of these texts.
 -- +goose StatementBegin

@@ -304,6 +304,20 @@ func TestAcceptForARoleThatMayDoNothingElse(t *testing.T) {
 		denied(statement, run(statement))
 	}
 
+	// As the trigger of a table of one's own, a definer's function would run what one's own view calls.
+	const onBait = "CREATE TRIGGER t AFTER INSERT ON bait FOR EACH STATEMENT EXECUTE FUNCTION refuse_unknown_invoice()"
+	for _, bait := range []string{"CREATE TEMP TABLE bait (invoice_id bigint)", "CREATE TEMP VIEW changed AS SELECT 1::bigint AS invoice_id"} {
+		if err := run(bait); err != nil {
+			t.Fatal(err)
+		}
+	}
+	denied("a trigger of one's own", run(onBait))
+	b.exec(t, "GRANT EXECUTE ON FUNCTION refuse_unknown_invoice() TO "+role) // as after a restore without privileges
+	if err := run(onBait); err != nil {
+		t.Fatal(err)
+	}
+	denied("what the trigger finds", run("INSERT INTO bait VALUES (1)"))
+
 	for _, trap := range []string{
 		"CREATE TEMP TABLE invoice_jobs (job_id text, transaction_id text, idempotency_key text, producer text, queue text, payload text, state text, CONSTRAINT invoice_jobs_job_id_key UNIQUE (job_id))",
 		"CREATE FUNCTION pg_temp.accept_problems(jsonb, text, boolean) RETURNS text[] LANGUAGE sql AS $$ SELECT '{}'::text[] $$",

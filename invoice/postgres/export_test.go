@@ -122,3 +122,6 @@ func (s *Invoices) Detours() int {
 
 // MostWaiting is how many connections may wait for what is held for long.
 func (s *Invoices) MostWaiting() int { return cap(s.lanes.waiting) }
+
+// SizeOf is about how many bytes a draft takes on its way.
+func SizeOf(d *invoice.Draft) int { return sizeOf(d) }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -351,4 +352,24 @@ func TestGroupHasSoManyLinesAtMost(t *testing.T) {
 		t.Errorf("%d transactions, want the first one's, one of 20,000 lines, and one of the rest", n)
 	}
 	b.gapless(t)
+}
+
+// Whichever text of a job is long, the job counts for so much in its group.
+func TestLongTextsAreHeavy(t *testing.T) {
+	t.Parallel()
+	const long = 500_000
+	text := strings.Repeat("a", long)
+	edits := map[string]func(*invoice.Job){
+		"metadata":    func(j *invoice.Job) { j.Metadata = map[string]string{"note": text} },
+		"sku":         func(j *invoice.Job) { j.Lines[0].SKU = text },
+		"description": func(j *invoice.Job) { j.Lines[0].Description = text },
+	}
+	for i, name := range invoice.DetailNames() {
+		edits[name] = func(j *invoice.Job) { *j.Detail(i) = text }
+	}
+	for name, edit := range edits {
+		if size := postgres.SizeOf(&invoice.Draft{Request: invoice.NewRequest("job", 1, job(t, "T1", edit))}); size < long {
+			t.Errorf("a job with a long %s counts for %d bytes", name, size)
+		}
+	}
 }
