@@ -72,8 +72,8 @@ func DetailNames() []string {
 	return names
 }
 
-// Size returns how many bytes all details have.
-func (d *Details) Size() (n int) {
+// DetailsSize returns how many bytes all details have.
+func (d *Details) DetailsSize() (n int) {
 	for i := range details {
 		n += len(*details[i].at(d))
 	}

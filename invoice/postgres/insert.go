@@ -63,7 +63,7 @@ func sizeOf(d *invoice.Draft) int {
 	for key, value := range d.Job.Metadata {
 		n += len(key) + len(value)
 	}
-	n += d.Job.Details.Size()
+	n += d.Job.DetailsSize()
 	for i := range d.Job.Lines {
 		n += 400 + len(d.Job.Lines[i].SKU) + len(d.Job.Lines[i].Description)
 	}
