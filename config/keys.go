@@ -56,7 +56,7 @@ func Keys() []Key {
 			value: func(c *Config) value { return schemaName{&c.Database.Schema} },
 		},
 		{
-			Name: "worker.concurrency", Default: "512",
+			Name: "worker.concurrency", Default: "768",
 			Doc:   "jobs that one process works on at the same time",
 			value: func(c *Config) value { return integer{&c.Worker.Concurrency, 1, 10_000} },
 		},

@@ -58,7 +58,7 @@ func TestDefaults(t *testing.T) {
 		Redis:    config.Redis{URL: "redis://127.0.0.1:6379/0"},
 		Database: config.Database{URL: "postgres://127.0.0.1:5432/invoicer", Schema: "invoicer"},
 		Worker: config.Worker{
-			Concurrency: 512, Queues: map[string]int{"critical": 6, "default": 3, "bulk": 1},
+			Concurrency: 768, Queues: map[string]int{"critical": 6, "default": 3, "bulk": 1},
 			JobTimeout: 10 * time.Second, ShutdownTimeout: 15 * time.Second, MaxRetry: 25, Retention: 10 * time.Minute, Direct: "allow",
 		},
 		Lock:        config.Lock{TTL: 15 * time.Second, Wait: 200 * time.Millisecond},

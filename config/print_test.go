@@ -81,7 +81,7 @@ func TestJSONLoadsAgain(t *testing.T) {
 	if err := json.Unmarshal(document, &tree); err != nil {
 		t.Fatal(err)
 	}
-	if got := tree["worker"]["concurrency"]; got != 512.0 {
+	if got := tree["worker"]["concurrency"]; got != 768.0 {
 		t.Errorf("worker.concurrency is %#v, no number", got)
 	}
 }

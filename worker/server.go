@@ -19,7 +19,7 @@ import (
 type Options struct {
 	// Name identifies this worker in locks, records and logs. It must be unique. Required.
 	Name string
-	// Concurrency is the number of jobs that are worked on at once. Default: 512.
+	// Concurrency is the number of jobs that are worked on at once. Default: 768.
 	Concurrency int
 	// Queues are the queues to consume, with their weights. Default: critical 6, default 3, bulk 1.
 	Queues map[string]int
@@ -59,7 +59,7 @@ type Options struct {
 // complete fills in the defaults. Its error names every problem.
 func (o *Options) complete() error {
 	if o.Concurrency == 0 {
-		o.Concurrency = 512
+		o.Concurrency = 768
 	}
 	if o.Queues == nil {
 		o.Queues = map[string]int{"critical": 6, "default": 3, "bulk": 1}

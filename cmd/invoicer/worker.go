@@ -68,7 +68,7 @@ func (a app) work(cmd *cobra.Command) error {
 
 // garbagePercent is how much garbage a process with workers lets come together, in percent of what it has in use: that is
 // a few megabytes, and to collect whenever it has doubled would only cost time.
-const garbagePercent = 400
+const garbagePercent = 250
 
 // collectLessOften has garbage collected at garbagePercent, unless GOGC says otherwise. It is for the whole process, so
 // commands call it and nobody else.

@@ -29,7 +29,7 @@ func main() {
 }
 
 // garbagePercent is the worker's setting (cmd/invoicer/wire.go), here for everybody.
-const garbagePercent = 400
+const garbagePercent = 250
 
 // options are the flags.
 type options struct {
@@ -62,7 +62,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	flags.IntVar(&o.rounds, "rounds", 5, "how many rounds count")
 	flags.Float64Var(&o.seconds, "seconds", 4.5, "how long a round should take")
 	flags.IntVar(&o.common.Servers, "servers", 1, "asynq servers in one process, for the peers on asynq; the worker has one")
-	flags.IntVar(&o.common.Slots, "slots", 512, "jobs worked on at once, over all servers, for all")
+	flags.IntVar(&o.common.Slots, "slots", 768, "jobs worked on at once, over all servers, for all")
 	flags.StringVar(&o.sizes, "filled", "1000000,5000000", "with -full: how many invoices there are already")
 	if err := flags.Parse(args); err != nil {
 		return err
