@@ -135,6 +135,17 @@ func (r *Reconciler) Run(ctx context.Context) {
 	_ = r.database.Unwatch(clean, r.options.Name) // if it fails, the lease runs out by itself
 }
 
+// lingering returns a context that ends so much later than ctx: a statement that takes a right would otherwise be broken off
+// at the process's end, and could be carried out after the one that gives the right up.
+func lingering(ctx context.Context, d time.Duration) (context.Context, func()) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(d, cancel) })
+	return longer, func() {
+		stop()
+		cancel()
+	}
+}
+
 // round makes one round through the queues that this process has the right to look after.
 func (r *Reconciler) round(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*r.options.Interval)
@@ -147,7 +158,9 @@ func (r *Reconciler) round(ctx context.Context) error {
 			queues[i] = w.known
 		}
 	}
-	held, err := r.database.Watch(ctx, r.options.Name, r.options.Lease, queues)
+	watching, stop := lingering(ctx, time.Second)
+	held, err := r.database.Watch(watching, r.options.Name, r.options.Lease, queues)
+	stop()
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,8 @@ import (
 )
 
 // mostOfPayload is how many bytes of each payload in hand a heartbeat carries. asynq puts all of them into each: 768 jobs
-// of a megabyte would be three quarters of a gigabyte every five seconds. The task itself keeps its whole payload, for asynqmon too.
+// of a megabyte would be three quarters of a gigabyte every five seconds. The task itself keeps its whole payload, for
+// asynqmon too.
 const mostOfPayload = 256
 
 // fieldTaskPayload is the payload in what asynq writes of a job in hand (v0.26, internal/proto, WorkerInfo).
