@@ -3,12 +3,16 @@ package main
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"invoicer/internal/sandbox/sandboxtest"
 	"invoicer/internal/sandbox/servers"
+
+	"github.com/hibiken/asynq"
 )
 
 func TestMigrateWaitsForTheDatabase(t *testing.T) {
@@ -89,6 +93,16 @@ func TestMigrateDownBesideAWorker(t *testing.T) {
 		worker := s.start(t, "worker")
 		worker.await(t, "worker started")
 		s.awaitCount(t, 1, "SELECT count(*) FROM ledger_queues WHERE expires_at > now()")
+		for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) { // its first heartbeat
+			servers, err := s.inspector.Servers()
+			must(t, err)
+			if slices.ContainsFunc(servers, func(one *asynq.ServerInfo) bool { return one.PID == worker.Process.Pid }) {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatal("the worker shows no heartbeat")
+			}
+		}
 		worker.signal(t, syscall.SIGSTOP) // it renews nothing any more, and may go on at any time
 		s.change(t, "UPDATE ledger_queues SET expires_at = now()")
 		want := fmt.Sprintf(", process %d, within the last 10 seconds", worker.Process.Pid)
