@@ -142,6 +142,43 @@ func TestForeignKeysGiveWayToTriggers(t *testing.T) {
 	}
 }
 
+// Ends are recorded in the ledger first, and then their invoices are looked for: a migration that locked these the other way
+// round would wait for a worker in a circle.
+func TestStepsLetEndsBeRecorded(t *testing.T) {
+	t.Parallel()
+	for name, step := range map[string]func(*testing.T, bundle) error{
+		"up":   func(t *testing.T, b bundle) error { t.Helper(); return b.UpTo(t.Context(), 12) },
+		"down": func(t *testing.T, b bundle) error { t.Helper(); _, err := b.Down(t.Context()); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.upTo(t, map[string]int64{"up": 11, "down": 12}[name])
+			recorder, err := b.db.BeginTx(t.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer recorder.Rollback() //nolint:errcheck // it is committed below
+			if _, err := recorder.ExecContext(t.Context(), "UPDATE invoice_jobs SET attempts = 1"); err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan error, 1)
+			go func() { done <- step(t, b) }()
+			b.eventually(t, "a step that waits for the recorder", `SELECT EXISTS (SELECT FROM pg_locks
+				WHERE NOT granted AND relation IN (SELECT oid FROM pg_class WHERE relnamespace = current_schema()::regnamespace))`)
+			if _, err := recorder.ExecContext(t.Context(), "SELECT count(*) FROM invoices"); err != nil {
+				t.Errorf("the recorder: %v", err)
+			}
+			if err := recorder.Commit(); err != nil {
+				t.Errorf("the recorder: %v", err)
+			}
+			if err := <-done; err != nil {
+				t.Errorf("the migration: %v", err)
+			}
+		})
+	}
+}
+
 // A writer takes the counter first and the invoice then: a migration that took them the other way round would wait for
 // it in a circle.
 func TestStepsLetWritersFinish(t *testing.T) {
