@@ -45,8 +45,8 @@ func (k *Lock) Release(ctx context.Context) error {
 // Finish frees the lock and stores the value, in one round trip. For ttl from now on, [Locker.Acquire] returns a
 // [*DoneError] with the value for this key. The ttl must be at least a millisecond.
 //
-// Call Finish only after the result that the value describes has been committed. The value then is true whoever holds
-// the lock, so it is stored even if the lock was lost; Finish returns [ErrLost] in that case.
+// Call Finish only after the result that the value describes has been committed. The value is then true even if the
+// lock was lost, so it is stored in that case, too; Finish then returns [ErrLost].
 func (k *Lock) Finish(ctx context.Context, value string, ttl time.Duration) error {
 	if err := checkTTL(ttl); err != nil {
 		return k.failed("finish", err)

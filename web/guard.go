@@ -44,8 +44,8 @@ func isHealth(path string) bool {
 	return path == "/livez" || path == "/healthz" || path == "/readyz"
 }
 
-// LocalOnly shows asynqmon, and profiles, which know no users and no rights, only to who is on this machine (or forwards a
-// port to it), and only from its own pages: anybody else's page that a browser here has open must neither read nor press.
+// LocalOnly serves asynqmon and profiles, which know no users and no rights, only to visitors on this machine, or with a port
+// forwarded to it. Requests that another site's page makes in such a visitor's browser are refused.
 func LocalOnly(next http.Handler) http.Handler {
 	sameOrigin := http.NewCrossOriginProtection().Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -70,8 +70,8 @@ func (h *health) watching() lifecycle.Part {
 	}}
 }
 
-// readiness is the last part to start, which it tells, and the first to stop: /readyz says then that the process is to be
-// left alone.
+// readiness is the last part to start and the first to stop. It calls started once all parts have started; when it stops,
+// /readyz answers "draining".
 func (h *health) readiness(started func()) lifecycle.Part {
 	return lifecycle.Part{Name: "readiness", Start: func(context.Context) error {
 		if started != nil {
@@ -187,7 +187,7 @@ func (h *health) obstacles() []string {
 	return list
 }
 
-// ServeHTTP answers whether this worker can work: 200, or 503. To who is on this machine it names what is in the way.
+// ServeHTTP answers whether this worker can work: 200, or 503. A visitor on this machine is told what is in the way.
 func (h *health) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	status, body := http.StatusOK, "ready"
 	if obstacles := h.obstacles(); len(obstacles) > 0 {

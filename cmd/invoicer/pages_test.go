@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Jobs in hand may take a while; whoever sends traffic or decides what to restart learns meanwhile how things stand.
+// Jobs in hand may take a while. A load balancer and an orchestrator learn meanwhile that the worker drains, and lives.
 func TestPagesAnswerWhileDraining(t *testing.T) {
 	t.Parallel()
 	s := sharedSite(t)

@@ -20,7 +20,7 @@ type Part struct {
 	Start func(ctx context.Context) error
 	// Run works until ctx ends, and returns once nothing of the part is under way any more. The context has no other end
 	// than the part's turn to stop. An error ends the process, whenever it comes. Returning nil while the context hasn't
-	// ended is an error as well: whoever relies on the part would wait in vain.
+	// ended is an error as well: the parts that rely on this one would wait in vain.
 	Run func(ctx context.Context) error
 }
 

@@ -196,8 +196,8 @@ if redis.call("HGET", KEYS[4], "msg") == ARGV[2] then
 end
 return 1`)
 
-// putBack puts all jobs that are ahead back to the front of their queues, in their order. What it can't put back is found by
-// whoever looks after dead workers' jobs.
+// putBack puts all jobs that are ahead back to the front of their queues, in their order. Jobs that it can't put
+// back are found later, as those of a dead worker.
 func (a *ahead) putBack(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -217,7 +217,7 @@ func (a *ahead) putBack(ctx context.Context) error {
 	return errors.Join(problems...)
 }
 
-// unfetch undoes a fetch, unless somebody else has done so, or Redis has lost the task meanwhile.
+// unfetch undoes a fetch, unless another process has done so, or Redis has lost the task meanwhile.
 var unfetch = redis.NewScript(`
 if redis.call("LREM", KEYS[2], 0, ARGV[1]) == 1 then
 	redis.call("ZREM", KEYS[3], ARGV[1])

@@ -14,8 +14,8 @@ import (
 const (
 	// longestHold is how long a fetch is held at most before Redis is asked all the same, should a peek ever miss a job.
 	longestHold = time.Second
-	// peekTimeout is how long Redis lets a peek wait: the shortest that go-redis asks for. It doesn't break off a read, so a
-	// watcher outlives its gate by up to that much, and whoever shuts a worker down waits for it.
+	// peekTimeout is how long Redis lets a peek wait: the shortest that go-redis asks for. go-redis doesn't break off a read,
+	// so a watcher may outlive its gate by that much, and a shutdown waits for it.
 	peekTimeout = time.Second
 	// watchTimeout bounds how long the gate's watchers are awaited: Redis may have stopped to answer.
 	watchTimeout = peekTimeout + 2*time.Second

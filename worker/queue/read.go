@@ -49,7 +49,8 @@ func (k Keys) Read(ctx context.Context, rdb redis.UniversalClient, ids []string)
 	return tasks, nil
 }
 
-// Holders tells which worker has each task, as whoever fetched it wrote down: "" where nobody did, or where it can't be read.
+// Holders returns, for each task, the name of the worker that fetched it last: "" if none is written down, or if the task
+// can't be read.
 func (k Keys) Holders(ctx context.Context, rdb redis.UniversalClient, ids []string) ([]string, error) {
 	names := make([]string, len(ids))
 	answers, err := rdb.Pipelined(ctx, func(p redis.Pipeliner) error {

@@ -110,9 +110,9 @@ return buried`)
 // A Sighting is where a task was seen, as [Keys.Places] tells it.
 type Sighting struct{ ID, Place string }
 
-// Bury deletes what is left of tasks, but only of those that are where they were seen. One that says that it waits is
-// deleted only if the list doesn't have it; a list of more than longest ids isn't read: its caller has. It tells of each
-// task whether it is deleted.
+// Bury deletes the remains of tasks that are still where they were seen, and returns for each task whether it was deleted.
+// A task whose hash says that it is pending is deleted only if the list of pending tasks doesn't have it. If that list has
+// more than longest ids, it isn't searched: the caller has read it already.
 func (k Keys) Bury(ctx context.Context, rdb redis.UniversalClient, seen []Sighting, longest int) ([]bool, error) {
 	args := []any{longest}
 	for _, s := range seen {
