@@ -45,7 +45,8 @@ func isHealth(path string) bool {
 }
 
 // LocalOnly serves asynqmon and profiles, which know no users and no rights, only to visitors on this machine, or with a port
-// forwarded to it. Requests that another site's page makes in such a visitor's browser are refused.
+// forwarded to it. Another site's page in such a visitor's browser can change nothing here, and can't put these pages into a
+// frame.
 func LocalOnly(next http.Handler) http.Handler {
 	sameOrigin := http.NewCrossOriginProtection().Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
