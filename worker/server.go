@@ -109,7 +109,7 @@ func (o *Options) complete() error {
 	for name, weight := range o.Queues {
 		// asynq would drop such a queue silently, and its jobs would wait for ever.
 		if !queue.IsName(name) || weight < 1 {
-			problems = append(problems, fmt.Errorf("worker: queue %q with weight %d: names are of a-z 0-9 _ -, weights at least 1", name, weight))
+			problems = append(problems, fmt.Errorf("worker: queue %q with weight %d: %s, and its weight is at least 1", name, weight, queue.NameRule))
 		}
 	}
 	return errors.Join(problems...)

@@ -51,7 +51,7 @@ func Take(ctx context.Context, rdb redis.UniversalClient, seen Standing, i Insta
 	return err
 }
 
-// A Ledger tells whose a ledger's job is that an earlier release put into a queue, without naming its installation.
+// A Ledger knows which jobs are open. It is asked about tasks of an earlier release, which don't name their installation.
 type Ledger interface {
 	// Open returns, of jobs by their ids, the latest dispatch of those that have no end yet; 0 for one that isn't known.
 	Open(ctx context.Context, jobIDs []string) (map[string]int, error)
