@@ -9,16 +9,17 @@ import (
 	"github.com/hibiken/asynq"
 
 	"invoicer/invoice"
+	"invoicer/invoice/ledger"
 	"invoicer/worker/client"
 )
 
 // maxAltered bounds how often one attempt starts again because the ledger has accepted another payload.
 const maxAltered = 3
 
-// correct reports whether err is an [*invoice.AlteredError] with the accepted payload, and makes that payload the
+// correct reports whether err is an [*ledger.AlteredError] with the accepted payload, and makes that payload the
 // attempt's. If the payload isn't kept any more, it reports false.
 func (a *attempt) correct(err error) bool {
-	var altered *invoice.AlteredError
+	var altered *ledger.AlteredError
 	if !errors.As(err, &altered) || altered.Payload == nil {
 		return false
 	}
@@ -103,14 +104,14 @@ func (h *Handler) leave(ctx context.Context, a *attempt, why error) error {
 
 // mustBeLeft reports whether err is one after which a job stays as it is on record.
 func mustBeLeft(err error) bool {
-	var altered *invoice.AlteredError
-	return errors.As(err, new(*invoice.DismissedError)) || errors.As(err, &altered) && altered.Payload == nil
+	var altered *ledger.AlteredError
+	return errors.As(err, new(*ledger.DismissedError)) || errors.As(err, &altered) && altered.Payload == nil
 }
 
 // refuseDirect records that a job was enqueued directly although only jobs of the ledger are allowed. The outcome is
 // invalid rather than failed, so that a replay of the jobs that failed in an outage doesn't include this one
 // unnoticed.
-func (h *Handler) refuseDirect(ctx context.Context, a *attempt) (invoice.End, error) {
+func (h *Handler) refuseDirect(ctx context.Context, a *attempt) (ledger.End, error) {
 	return h.badEnd(ctx, a, a.end(invoice.Invalid, fmt.Sprintf(
 		"job %s is not in the ledger, and worker.direct is refuse: send it through the ledger; or look at it, and replay it if it is right", a.jobID)))
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/hibiken/asynq"
 
 	"invoicer/invoice"
+	"invoicer/invoice/ledger"
 	"invoicer/worker/client"
 )
 
@@ -62,8 +63,8 @@ func (a *attempt) identify(job *invoice.Job) {
 	}
 }
 
-func (a *attempt) end(o invoice.Outcome, detail string) invoice.End {
-	end := invoice.End{
+func (a *attempt) end(o invoice.Outcome, detail string) ledger.End {
+	end := ledger.End{
 		JobID: a.jobID, Outcome: o, Detail: detail,
 		TransactionID: a.transactionID, IdempotencyKey: a.idempotencyKey, Producer: a.producer,
 		Worker: a.worker, Queue: a.queue, Payload: a.payload, Attempts: a.number(),
@@ -74,14 +75,14 @@ func (a *attempt) end(o invoice.Outcome, detail string) invoice.End {
 	return end
 }
 
-func (a *attempt) result(r invoice.Result) invoice.End {
+func (a *attempt) result(r invoice.Result) ledger.End {
 	end := a.end(r.Outcome, r.Detail)
 	end.Invoice, end.Reason = r.Invoice, r.Reason
 	return end
 }
 
 // failed returns the end of a job whose retries are used up.
-func (a *attempt) failed(cause error) invoice.End {
+func (a *attempt) failed(cause error) ledger.End {
 	attempts := "1 attempt"
 	if n := a.number(); n != 1 {
 		attempts = fmt.Sprintf("%d attempts", n)
@@ -91,7 +92,7 @@ func (a *attempt) failed(cause error) invoice.End {
 
 // LostJob returns the end of a job that the queue has given up on without a worker. The job is the one in payload, or
 // the task's if payload is nil.
-func LostJob(info *asynq.TaskInfo, jobID string, payload []byte, worker, why string) invoice.End {
+func LostJob(info *asynq.TaskInfo, jobID string, payload []byte, worker, why string) ledger.End {
 	if payload == nil {
 		payload = info.Payload
 	}
@@ -115,7 +116,7 @@ type resultJSON struct {
 }
 
 // acknowledge tells the queue about a recorded end: nil completes the task, and [asynq.SkipRetry] archives it.
-func (a *attempt) acknowledge(ctx context.Context, end invoice.End) error {
+func (a *attempt) acknowledge(ctx context.Context, end ledger.End) error {
 	switch end.Outcome {
 	case invoice.Created, invoice.Duplicate:
 		result, err := json.Marshal(resultJSON{

@@ -7,23 +7,24 @@ import (
 	"unicode/utf8"
 
 	"invoicer/invoice"
+	"invoicer/invoice/ledger"
 )
 
 // refuse records that the job can never become the invoice that it asks for.
-func (h *Handler) refuse(ctx context.Context, a *attempt, o invoice.Outcome, detail string) (invoice.End, error) {
+func (h *Handler) refuse(ctx context.Context, a *attempt, o invoice.Outcome, detail string) (ledger.End, error) {
 	end := a.end(o, detail)
 	return end, h.record(ctx, &end)
 }
 
 // giveUp records that the job's retries are used up, unless an earlier attempt has reached a good end that the queue
 // doesn't know of.
-func (h *Handler) giveUp(ctx context.Context, a *attempt, cause error) (invoice.End, error) {
+func (h *Handler) giveUp(ctx context.Context, a *attempt, cause error) (ledger.End, error) {
 	return h.badEnd(ctx, a, a.failed(cause))
 }
 
 // badEnd records a bad end that doesn't depend on the job's content. If an earlier attempt has reached a good end,
 // that end stays.
-func (h *Handler) badEnd(ctx context.Context, a *attempt, end invoice.End) (invoice.End, error) {
+func (h *Handler) badEnd(ctx context.Context, a *attempt, end ledger.End) (ledger.End, error) {
 	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
 	err := h.recorder.Record(clean, end)
@@ -59,7 +60,7 @@ func (h *Handler) exhausted(ctx context.Context, a *attempt, err error) (bool, e
 	if a.fromLedger {
 		n, counted := h.count(ctx, a)
 		switch {
-		case errors.As(counted, new(*invoice.AlteredError)):
+		case errors.As(counted, new(*ledger.AlteredError)):
 			return false, counted
 		case counted != nil: // the database can't record an end now either
 			return false, err
@@ -92,7 +93,7 @@ func (h *Handler) count(ctx context.Context, a *attempt) (int, error) {
 
 // record records an end, even if the job's own time is up. A foreign producer may use the id of a job that has ended
 // for another job; the end is then recorded under an id that also depends on the payload.
-func (h *Handler) record(ctx context.Context, end *invoice.End) error {
+func (h *Handler) record(ctx context.Context, end *ledger.End) error {
 	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
 	err := h.recorder.Record(clean, *end)

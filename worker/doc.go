@@ -96,7 +96,7 @@
 // A job that fails again after [Options.MaxRetry] retries is recorded as failed. Failures of the ledger's jobs are counted in
 // the ledger as well, because the queue's count may have been altered.
 //
-// A worker that dies, or loses touch with Redis, is no failure of its jobs. The reconciler of package ledger brings them
+// A worker that dies, or loses touch with Redis, is no failure of its jobs. The reconciler of package dispatch brings them
 // back and counts that apart: a job that is cut off more than ten times is recorded as failed, as it may be what kills its
 // workers. asynq has a recovery of its own, which is slower and does count such an end as a failure; so the handler allows a
 // job ten failures more than its retries before it gives it up without trying it.
@@ -105,5 +105,5 @@
 //
 // [Server.Shutdown] takes no more jobs, gives those in hand [Options.ShutdownTimeout] to end, and puts back those that were
 // fetched and not begun. When it returns, no handler runs any more. The jobs of a worker that doesn't get that far are found
-// by the reconciler of package ledger.
+// by the reconciler of package dispatch.
 package worker

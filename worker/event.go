@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"invoicer/invoice"
+	"invoicer/invoice/ledger"
 	"invoicer/locking"
 )
 
@@ -48,7 +49,7 @@ func (h *Handler) event(a *attempt, what string) Event {
 }
 
 // ended reports a committed end, with one log line and one event.
-func (h *Handler) ended(ctx context.Context, a *attempt, end invoice.End) {
+func (h *Handler) ended(ctx context.Context, a *attempt, end ledger.End) {
 	e := h.event(a, Ended)
 	e.Outcome, e.Reason, e.Invoice, e.Altered = end.Outcome, end.Reason, end.Invoice, a.altered
 	if a.altered {

@@ -13,6 +13,7 @@ import (
 
 	"invoicer/internal/fault"
 	"invoicer/invoice"
+	"invoicer/invoice/ledger"
 	"invoicer/locking"
 	"invoicer/worker/client"
 	"invoicer/worker/queue"
@@ -28,7 +29,7 @@ type Generator interface {
 // A Recorder returns accepted jobs and records how jobs end.
 type Recorder interface {
 	// Record records an end. It returns an error, and records nothing, if the end isn't the job's.
-	Record(ctx context.Context, e invoice.End) error
+	Record(ctx context.Context, e ledger.End) error
 	// Accepted returns the payload that was accepted under a job id, nil if it isn't kept any more, and whether the
 	// job was accepted.
 	Accepted(ctx context.Context, jobID string) (payload []byte, ok bool, err error)
@@ -147,13 +148,13 @@ func (h *Handler) process(ctx context.Context, a *attempt) error {
 
 // try returns the job's recorded end, which may be a failure because the retries are used up, or an error if there is
 // no end yet.
-func (h *Handler) try(ctx, work context.Context, a *attempt) (invoice.End, error) {
+func (h *Handler) try(ctx, work context.Context, a *attempt) (ledger.End, error) {
 	end, err := h.run(work, a)
 	for pause := firstPause; isOutage(err) && !errors.Is(err, invoice.ErrHeld) && h.pauseFor(work, pause); pause = min(2*pause, longestPause) {
 		h.waits(a, err)
 		end, err = h.run(work, a) // the job waits in hand: the jobs behind it in the queue would meet the same outage
 	}
-	if err == nil || mustBeLeft(err) || errors.As(err, new(*invoice.AlteredError)) {
+	if err == nil || mustBeLeft(err) || errors.As(err, new(*ledger.AlteredError)) {
 		return end, err
 	}
 	exhausted, err := h.exhausted(ctx, a, err)
@@ -183,17 +184,17 @@ func (h *Handler) pauseFor(ctx context.Context, d time.Duration) bool {
 }
 
 // run returns the job's recorded end, or an error if there is none yet.
-func (h *Handler) run(ctx context.Context, a *attempt) (end invoice.End, err error) {
+func (h *Handler) run(ctx context.Context, a *attempt) (end ledger.End, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = newPanicError(p)
 		}
 	}()
 	if err := h.whose(ctx, a); err != nil {
-		return invoice.End{}, err
+		return ledger.End{}, err
 	}
 	if ok, err := h.typed(ctx, a); err != nil {
-		return invoice.End{}, err
+		return ledger.End{}, err
 	} else if !ok {
 		return h.refuse(ctx, a, invoice.Invalid, fmt.Sprintf("task type %.64q is not known; this worker knows %s", a.task.Type(), client.TaskType))
 	}
@@ -202,7 +203,7 @@ func (h *Handler) run(ctx context.Context, a *attempt) (end invoice.End, err err
 		return h.refuseDirect(ctx, a)
 	}
 	if poisoned, err := h.poisoned(ctx, a); err != nil {
-		return invoice.End{}, err
+		return ledger.End{}, err
 	} else if poisoned {
 		return h.giveUp(ctx, a, errors.New("its worker crashed or lost its lease every time"))
 	}
@@ -211,7 +212,7 @@ func (h *Handler) run(ctx context.Context, a *attempt) (end invoice.End, err err
 		return h.refuse(ctx, a, invoice.Invalid, invalid.Error())
 	}
 	if err != nil {
-		return invoice.End{}, err
+		return ledger.End{}, err
 	}
 
 	result, err := h.settle(ctx, a, h.request(a, job))
@@ -222,7 +223,7 @@ func (h *Handler) run(ctx context.Context, a *attempt) (end invoice.End, err err
 		return h.refuse(ctx, a, invoice.Invalid, invalid.Error())
 	}
 	if err != nil {
-		return invoice.End{}, err
+		return ledger.End{}, err
 	}
 	if result.Outcome == invoice.Conflict {
 		return h.refuse(ctx, a, invoice.Conflict, result.Detail)

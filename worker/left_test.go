@@ -8,6 +8,7 @@ import (
 	"github.com/hibiken/asynq"
 
 	"invoicer/invoice"
+	"invoicer/invoice/ledger"
 	"invoicer/worker"
 	"invoicer/worker/client"
 )
@@ -43,7 +44,7 @@ func TestADismissedJobIsNotDone(t *testing.T) {
 				w.Shutdown()
 				b.awaitState(t, taskID, asynq.TaskStateArchived)
 				store := b.store(t)
-				if err := store.Ledger.Dismiss(t.Context(), jobID, invoice.Actor{Name: "ada", Note: "credited by hand"}); err != nil {
+				if err := store.Ledger.Dismiss(t.Context(), jobID, ledger.Actor{Name: "ada", Note: "credited by hand"}); err != nil {
 					t.Fatal(err)
 				}
 				others := 0
@@ -91,7 +92,7 @@ func TestADismissedJobIsNotDone(t *testing.T) {
 				if path != "free" {
 					return
 				}
-				if err := store.Ledger.Restore(t.Context(), jobID, invoice.Actor{Name: "ada"}); err != nil {
+				if err := store.Ledger.Restore(t.Context(), jobID, ledger.Actor{Name: "ada"}); err != nil {
 					t.Fatal(err)
 				}
 				if err := b.inspector.RunTask(b.queue, taskID); err != nil {
@@ -115,7 +116,7 @@ func TestADismissalInMidWork(t *testing.T) {
 	g := newGate("locked")
 	w := b.start(t, "w1", withGate(g))
 	g.await(t)
-	if err := b.store(t).Ledger.Dismiss(t.Context(), jobID, invoice.Actor{Name: "ada", Note: "credited by hand"}); err != nil {
+	if err := b.store(t).Ledger.Dismiss(t.Context(), jobID, ledger.Actor{Name: "ada", Note: "credited by hand"}); err != nil {
 		t.Fatal(err)
 	}
 	g.release()

@@ -12,9 +12,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"invoicer/internal/report"
 	"invoicer/internal/term"
 	"invoicer/invoice"
-	"invoicer/invoice/postgres"
 	"invoicer/invoice/postgres/audit"
 )
 
@@ -96,14 +96,14 @@ func fieldValue(value any) string {
 }
 
 // printTotals writes what is stored by kind and currency, and both kinds together.
-func printTotals(out io.Writer, report *audit.Report) {
-	if len(report.Totals) == 0 {
+func printTotals(out io.Writer, r *audit.Report) {
+	if len(r.Totals) == 0 {
 		_, _ = fmt.Fprintln(out, "\nno invoices")
 		return
 	}
 	var rows [][]string
 	var currencies []string
-	for _, t := range report.Totals {
+	for _, t := range r.Totals {
 		if !slices.Contains(currencies, t.Currency) {
 			currencies = append(currencies, t.Currency)
 		}
@@ -112,7 +112,7 @@ func printTotals(out io.Writer, report *audit.Report) {
 	for _, currency := range currencies {
 		var documents, kinds int64
 		sum := new(big.Int)
-		for _, t := range report.Totals {
+		for _, t := range r.Totals {
 			if t.Currency != currency {
 				continue
 			}
@@ -124,14 +124,14 @@ func printTotals(out io.Writer, report *audit.Report) {
 			}
 		}
 		if kinds > 1 {
-			rows = append(rows, totalsRow(postgres.Tally{Kind: "together", Currency: currency, Documents: documents, TotalMinor: sum.String()}))
+			rows = append(rows, totalsRow(report.Tally{Kind: "together", Currency: currency, Documents: documents, TotalMinor: sum.String()}))
 		}
 	}
 	_, _ = fmt.Fprintln(out)
 	term.WriteTable(out, []string{"kind", "currency", "documents", "total"}, rows)
 }
 
-func totalsRow(t postgres.Tally) []string {
+func totalsRow(t report.Tally) []string {
 	return []string{t.Kind, t.Currency, term.Thousands(int(t.Documents)), majorUnits(t.TotalMinor, t.Currency)}
 }
 

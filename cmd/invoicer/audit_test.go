@@ -11,6 +11,7 @@ import (
 	"invoicer/internal/sandbox/sandboxtest"
 	"invoicer/internal/schematest"
 	"invoicer/invoice"
+	"invoicer/invoice/ledger"
 	"invoicer/invoice/postgres"
 )
 
@@ -51,7 +52,7 @@ func setupAudit(t *testing.T) *auditBundle {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := store.Ledger.Record(t.Context(), invoice.End{
+		if err := store.Ledger.Record(t.Context(), ledger.End{
 			JobID: j.id, Outcome: result.Outcome, Invoice: result.Invoice, Reason: result.Reason,
 			TransactionID: job.TransactionID, IdempotencyKey: job.IdempotencyKey, Worker: "w1", Queue: "default", Attempts: 1,
 		}); err != nil {

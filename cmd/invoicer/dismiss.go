@@ -10,13 +10,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"invoicer/internal/await"
-	"invoicer/invoice"
+	"invoicer/invoice/ledger"
 	"invoicer/invoice/postgres"
 )
 
 func (a app) dismissCommand() *cobra.Command {
 	var wait time.Duration
-	var by invoice.Actor
+	var by ledger.Actor
 	cmd := &cobra.Command{
 		Use:     "dismiss JOB_ID --reason TEXT",
 		Short:   "Mark a failed job as dealt with, so that nobody does it any more",

@@ -10,7 +10,7 @@ import (
 
 	"invoicer/config"
 	"invoicer/internal/await"
-	"invoicer/invoice"
+	"invoicer/invoice/ledger"
 	"invoicer/worker/queue"
 )
 
@@ -19,7 +19,7 @@ const ownerTimeout = 2 * time.Second
 
 // refuseForeignQueue returns a [*queue.TakenError] if the queue is another installation's. Where the database can't be asked
 // whether it is the owner's, it warns.
-func refuseForeignQueue(ctx context.Context, rdb redis.UniversalClient, name string, nonces func(context.Context) (invoice.Nonces, error), warn func(string)) error {
+func refuseForeignQueue(ctx context.Context, rdb redis.UniversalClient, name string, nonces func(context.Context) (ledger.Nonces, error), warn func(string)) error {
 	asking, cancel := context.WithTimeout(ctx, ownerTimeout)
 	defer cancel()
 	standing, err := queue.Look(asking, rdb, name)
@@ -35,8 +35,8 @@ func refuseForeignQueue(ctx context.Context, rdb redis.UniversalClient, name str
 }
 
 // askOnce asks the configured database for its nonces, over a connection of its own.
-func askOnce(cfg *config.Config) func(context.Context) (invoice.Nonces, error) {
-	return func(ctx context.Context) (n invoice.Nonces, err error) {
+func askOnce(cfg *config.Config) func(context.Context) (ledger.Nonces, error) {
+	return func(ctx context.Context) (n ledger.Nonces, err error) {
 		ctx, cancel := context.WithTimeout(ctx, ownerTimeout)
 		defer cancel()
 		store, err := newStore(cfg)

@@ -15,7 +15,7 @@ import (
 	"invoicer/internal/lifecycle"
 	"invoicer/web"
 	"invoicer/worker"
-	"invoicer/worker/ledger"
+	"invoicer/worker/dispatch"
 )
 
 // A probe tries, again and again, something that the work needs. Its error names what fails.
@@ -166,11 +166,11 @@ func (h *health) observe(e worker.Event) {
 }
 
 // observeLedger learns from what the ledger's relay and reconciler meet.
-func (h *health) observeLedger(e ledger.Event) {
+func (h *health) observeLedger(e dispatch.Event) {
 	switch {
-	case e.What == ledger.Goes:
+	case e.What == dispatch.Goes:
 		h.outages.works(context.Background(), e.By)
-	case e.What == ledger.Waits && !h.draining.Load():
+	case e.What == dispatch.Waits && !h.draining.Load():
 		h.outages.fails(e.By, h.names.cause(e.Err))
 	}
 }

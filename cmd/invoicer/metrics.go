@@ -5,7 +5,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"invoicer/worker"
-	"invoicer/worker/ledger"
+	"invoicer/worker/dispatch"
 )
 
 // metrics count what happens to jobs. No label holds anything that a job holds.
@@ -54,9 +54,9 @@ func (m *metrics) observe(e worker.Event) {
 	}
 }
 
-func (m *metrics) observeLedger(e ledger.Event) {
+func (m *metrics) observeLedger(e dispatch.Event) {
 	switch e.What {
-	case ledger.Relayed, ledger.PutBack, ledger.Requeued, ledger.GivenUp:
+	case dispatch.Relayed, dispatch.PutBack, dispatch.Requeued, dispatch.GivenUp:
 		m.ledger.WithLabelValues(e.What).Add(float64(e.Jobs))
 	}
 }

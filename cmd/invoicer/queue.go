@@ -15,7 +15,7 @@ import (
 	"invoicer/config"
 	"invoicer/internal/await"
 	"invoicer/internal/term"
-	"invoicer/invoice"
+	"invoicer/invoice/ledger"
 	"invoicer/invoice/postgres"
 	"invoicer/worker/queue"
 )
@@ -158,5 +158,5 @@ func askDatabase(cmd *cobra.Command, cfg *config.Config, wait time.Duration) (*t
 // A takerDatabase is the database of who takes a queue over.
 type takerDatabase struct {
 	*postgres.DB
-	mine invoice.Nonces
+	mine ledger.Nonces
 }

@@ -18,12 +18,12 @@ import (
 	"invoicer/internal/await"
 	"invoicer/invoice"
 	"invoicer/invoice/postgres"
-	"invoicer/worker/ledger"
+	"invoicer/worker/dispatch"
 )
 
 // A replayRun is one run of `invoicer replay`.
 type replayRun struct {
-	options      ledger.ReplayOptions
+	options      dispatch.ReplayOptions
 	outcomes     []string
 	since, until string
 	all          bool
@@ -240,7 +240,7 @@ func (r *replayRun) run(cmd *cobra.Command, cfg *config.Config) error {
 		return err
 	}
 	r.options.Begin, r.options.Observe = out.begin, out.replayed
-	replayer := ledger.NewReplayer(store.Ledger, invoice.NewForecaster(invoice.NewGenerator(store.Invoices, numbering), store.Invoices))
+	replayer := dispatch.NewReplayer(store.Ledger, invoice.NewForecaster(invoice.NewGenerator(store.Invoices, numbering), store.Invoices))
 	sum, runErr := replayer.Run(ctx, r.options)
 	out.stop(runErr == nil)
 	if err := out.summary(sum, runErr); err != nil {

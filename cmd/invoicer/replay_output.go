@@ -12,7 +12,7 @@ import (
 	"invoicer/internal/importer"
 	"invoicer/internal/term"
 	"invoicer/invoice"
-	"invoicer/worker/ledger"
+	"invoicer/worker/dispatch"
 )
 
 // A replayOutput tells of each job as it comes, as there may be more than fit into memory.
@@ -54,7 +54,7 @@ func (o *replayOutput) stop(well bool) {
 	}
 }
 
-func (o *replayOutput) replayed(r ledger.Replayed) {
+func (o *replayOutput) replayed(r dispatch.Replayed) {
 	if o.progress != nil {
 		o.progress.Read.Add(1)
 		if r.Sent || o.dryRun {
@@ -72,7 +72,7 @@ func (o *replayOutput) replayed(r ledger.Replayed) {
 }
 
 // replayLine is a job and its forecast, in a line without anything that could do something to a terminal.
-func replayLine(r ledger.Replayed) string {
+func replayLine(r dispatch.Replayed) string {
 	cells := []string{r.Failed.JobID, r.Failed.TransactionID, forecastText(r)}
 	if cells[1] == "" {
 		cells[1] = "-"
@@ -80,7 +80,7 @@ func replayLine(r ledger.Replayed) string {
 	return strings.Join(term.Printable([][]string{cells})[0], "  ")
 }
 
-func forecastText(r ledger.Replayed) string {
+func forecastText(r dispatch.Replayed) string {
 	switch f := r.Forecast; f.Outcome {
 	case invoice.Duplicate:
 		return "duplicate of " + f.Invoice.Number
@@ -108,7 +108,7 @@ type replayedJSON struct {
 }
 
 // list writes one more job of the JSON.
-func (o *replayOutput) list(r ledger.Replayed) {
+func (o *replayOutput) list(r dispatch.Replayed) {
 	one := replayedJSON{
 		JobID: r.Failed.JobID, Queue: r.Failed.Queue, Outcome: r.Failed.Outcome, Reason: r.Failed.Reason,
 		Forecast: r.Forecast.Outcome, Differs: append([]string{}, r.Forecast.Differs...), Problems: append([]invoice.Problem{}, r.Problems...), Replayed: r.Sent,
@@ -142,7 +142,7 @@ type replayTotals struct {
 }
 
 // summary writes what was done in the end.
-func (o *replayOutput) summary(sum ledger.ReplaySummary, failed error) error {
+func (o *replayOutput) summary(sum dispatch.ReplaySummary, failed error) error {
 	if wantsJSON(o.cmd) {
 		if o.listed == 0 {
 			_, _ = fmt.Fprint(o.out, "{\n  \"jobs\": [")
@@ -168,7 +168,7 @@ func (o *replayOutput) summary(sum ledger.ReplaySummary, failed error) error {
 	return err
 }
 
-func (o *replayOutput) inWords(sum ledger.ReplaySummary, failed error) string {
+func (o *replayOutput) inWords(sum dispatch.ReplaySummary, failed error) string {
 	n := sum.Total()
 	if failed == nil && n+sum.Invalid+sum.Changed == 0 {
 		return "no failed job is meant by these flags"

@@ -10,13 +10,13 @@ import (
 
 	"invoicer/config"
 	"invoicer/internal/await"
-	"invoicer/invoice"
+	"invoicer/invoice/ledger"
 	"invoicer/invoice/postgres"
 )
 
 func (a app) restoreCommand() *cobra.Command {
 	var wait time.Duration
-	var by invoice.Actor
+	var by ledger.Actor
 	cmd := &cobra.Command{
 		Use:     "restore JOB_ID...",
 		Short:   "Make dismissed jobs failed ones again, which can be replayed",
@@ -71,7 +71,7 @@ type restoration struct {
 	Changed bool   `json:"changed"` // false: it was a failed job already
 }
 
-func restore(cmd *cobra.Command, cfg *config.Config, store *postgres.DB, ids []string, by invoice.Actor) error {
+func restore(cmd *cobra.Command, cfg *config.Config, store *postgres.DB, ids []string, by ledger.Actor) error {
 	restored := []restoration{}
 	var problems []error
 	for _, id := range ids {

@@ -50,11 +50,11 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 
-	return report(root.ExecuteContext(ctx), stderr)
+	return printError(root.ExecuteContext(ctx), stderr)
 }
 
-// report prints what cobra returned, each line marked as ours, and returns the exit code.
-func report(err error, stderr io.Writer) int {
+// printError prints what cobra returned, each line marked as ours, and returns the exit code.
+func printError(err error, stderr io.Writer) int {
 	if err == nil {
 		return exitOK
 	}

@@ -36,7 +36,7 @@ func TestExitCodes(t *testing.T) {
 			app{}.finish(cmd)
 			cmd.SetArgs([]string{})
 			var stderr bytes.Buffer
-			if code := report(cmd.Execute(), &stderr); code != tt.code {
+			if code := printError(cmd.Execute(), &stderr); code != tt.code {
 				t.Errorf("code %d, want %d", code, tt.code)
 			}
 			if stderr.String() != tt.stderr {

@@ -14,6 +14,7 @@ import (
 
 	"invoicer/config"
 	"invoicer/internal/await"
+	"invoicer/internal/report"
 	"invoicer/internal/term"
 	"invoicer/invoice"
 	"invoicer/invoice/postgres"
@@ -155,7 +156,7 @@ func withoutTables(schema string, err error) error {
 }
 
 // writeReport leaves out what says something about the customer, and what only machines compare.
-func writeReport(out io.Writer, r *postgres.Report) {
+func writeReport(out io.Writer, r *report.Records) {
 	numbers := make(map[int64]string) // of invoices, by id
 	if i := r.Invoice; i != nil {
 		numbers[i.ID] = i.InvoiceNumber

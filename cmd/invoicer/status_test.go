@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"invoicer/internal/report"
 	"invoicer/internal/sandbox/sandboxtest"
-	"invoicer/invoice/postgres"
 )
 
 const aFailedJob = `INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, queue, state, outcome, reason, producer, attempts, updated_at)
@@ -62,17 +62,17 @@ func TestStatusForMachines(t *testing.T) {
 	if code != exitOK || errs != "" {
 		t.Errorf("exit code %d, stderr %q", code, errs)
 	}
-	var report postgres.Report
-	if err := json.Unmarshal([]byte(out), &report); err != nil {
+	var found report.Records
+	if err := json.Unmarshal([]byte(out), &found); err != nil {
 		t.Fatal(err)
 	}
-	if i := report.Invoice; i == nil || i.InvoiceNumber != "INV-000001" || i.TotalMinor != 216000 || i.Lines != 1 {
-		t.Errorf("invoice %+v", report.Invoice)
+	if i := found.Invoice; i == nil || i.InvoiceNumber != "INV-000001" || i.TotalMinor != 216000 || i.Lines != 1 {
+		t.Errorf("invoice %+v", found.Invoice)
 	}
-	if d := report.DuplicateAttempts; len(d) != 1 || d[0].JobID != "job-2" || d[0].Reason != "already_invoiced" {
+	if d := found.DuplicateAttempts; len(d) != 1 || d[0].JobID != "job-2" || d[0].Reason != "already_invoiced" {
 		t.Errorf("duplicate attempts %+v", d)
 	}
-	if j := report.Jobs; len(j) != 1 || j[0].JobID != "job-5" || *j[0].Outcome != "conflict" {
+	if j := found.Jobs; len(j) != 1 || j[0].JobID != "job-5" || *j[0].Outcome != "conflict" {
 		t.Errorf("jobs %+v", j)
 	}
 

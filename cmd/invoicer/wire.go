@@ -22,7 +22,7 @@ import (
 	"invoicer/locking"
 	"invoicer/migrations"
 	"invoicer/worker"
-	"invoicer/worker/ledger"
+	"invoicer/worker/dispatch"
 	"invoicer/worker/queue"
 )
 
@@ -200,17 +200,17 @@ func (w *workplace) newWorker(name string, queues map[string]int, observe func(w
 }
 
 // newLedger returns what looks after the ledger beside workers, for the queues that are kept.
-func (w *workplace) newLedger(name string, queues map[string]int, observe func(ledger.Event)) (lifecycle.Stage, error) {
-	relay := ledger.NewRelay(w.store.Ledger, w.shared, ledger.RelayOptions{
+func (w *workplace) newLedger(name string, queues map[string]int, observe func(dispatch.Event)) (lifecycle.Stage, error) {
+	relay := dispatch.NewRelay(w.store.Ledger, w.shared, dispatch.RelayOptions{
 		Retention: noneIfZero(w.cfg.Worker.Retention), Installation: w.databaseID, Owners: w.keeper, Logger: w.log, Observe: observe,
 	})
-	reconciler, err := ledger.NewReconciler(w.store.Ledger, w.redis, ledger.ReconcilerOptions{
+	reconciler, err := dispatch.NewReconciler(w.store.Ledger, w.redis, dispatch.ReconcilerOptions{
 		Name: name, Queues: slices.Sorted(maps.Keys(queues)), DatabaseID: w.databaseID, Logger: w.log, Observe: observe,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return lifecycle.Stage{lasting(ledger.ByRelay, relay.Run), lasting(ledger.ByReconciler, reconciler.Run)}, nil
+	return lifecycle.Stage{lasting(dispatch.ByRelay, relay.Run), lasting(dispatch.ByReconciler, reconciler.Run)}, nil
 }
 
 // lasting is a part that never fails for good: whatever is in its way, it tries again.

@@ -18,7 +18,7 @@ import (
 	"invoicer/migrations"
 	"invoicer/worker"
 	"invoicer/worker/client"
-	"invoicer/worker/ledger"
+	"invoicer/worker/dispatch"
 )
 
 // A workplace is this repository's worker, and what looks after the ledger.
@@ -71,8 +71,8 @@ func newWorkplace(ctx context.Context, b *bench, s setting, schema string, obser
 	if w.server, err = worker.NewServer(w.shared, handler); err != nil {
 		return nil, err
 	}
-	relay := ledger.NewRelay(w.store.Ledger, w.shared, ledger.RelayOptions{Installation: databaseID, Logger: log})
-	reconciler, err := ledger.NewReconciler(w.store.Ledger, w.redis, ledger.ReconcilerOptions{
+	relay := dispatch.NewRelay(w.store.Ledger, w.shared, dispatch.RelayOptions{Installation: databaseID, Logger: log})
+	reconciler, err := dispatch.NewReconciler(w.store.Ledger, w.redis, dispatch.ReconcilerOptions{
 		Name: name, Queues: []string{queue}, DatabaseID: databaseID, Logger: log,
 	})
 	if err != nil {

@@ -8,7 +8,7 @@ func ofEnds() []mutant {
 	const (
 		handler, altered, badEnd = "worker/handler.go", "worker/altered.go", "worker/bad_end.go"
 		recordBad                = "invoice/postgres/record_bad.go"
-		theWorker, theLedger     = "./worker", "./worker/ledger"
+		theWorker, theLedger     = "./worker", "./worker/dispatch"
 	)
 	return []mutant{
 		{
@@ -106,12 +106,12 @@ func ofEnds() []mutant {
 		},
 		{
 			name: "the archive's word of a job is recorded", promise: noneLost, hazard: lies,
-			changes: []change{{"worker/ledger/workers.go", "if errors.As(err, &altered) && altered.Payload != nil {", "if errors.As(err, &altered) && altered.Payload == nil {"}},
+			changes: []change{{"worker/dispatch/workers.go", "if errors.As(err, &altered) && altered.Payload != nil {", "if errors.As(err, &altered) && altered.Payload == nil {"}},
 			in:      theLedger, tests: []string{"TestWhatTheQueueGaveUpIsRecordedAsAccepted/payload"},
 		},
 		{
 			name: "a task without a header is recorded beside its job", promise: classified, hazard: lies,
-			changes: []change{{"worker/ledger/archive.go", "if dispatch, ok := open[id]; !ok || dispatch > 0 {", "if dispatch, ok := open[id]; ok && dispatch < 0 {"}},
+			changes: []change{{"worker/dispatch/archive.go", "if dispatch, ok := open[id]; !ok || dispatch > 0 {", "if dispatch, ok := open[id]; ok && dispatch < 0 {"}},
 			in:      theLedger, tests: []string{"TestWhatTheQueueGaveUpIsRecordedAsAccepted/no_header"},
 		},
 		{
@@ -126,7 +126,7 @@ func ofEnds() []mutant {
 		},
 		{
 			name: "a dismissed job's task is done again and again", promise: classified, hazard: dismissedRuns,
-			changes: []change{{altered, "return errors.As(err, new(*invoice.DismissedError)) || errors.As", "return errors.As"}},
+			changes: []change{{altered, "return errors.As(err, new(*ledger.DismissedError)) || errors.As", "return errors.As"}},
 			in:      theWorker, tests: []string{"TestADismissedJobIsNotDone/accepted,_free"},
 		},
 		{

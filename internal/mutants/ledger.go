@@ -4,10 +4,10 @@ package main
 func ofLedger() []mutant {
 	const (
 		accept, dispatch = "migrations/00003_accept.sql", "invoice/postgres/dispatch.go"
-		relay, tasks     = "worker/ledger/relay.go", "worker/queue/tasks.go"
-		watch, workers   = "worker/ledger/watch.go", "worker/ledger/workers.go"
-		walk, archive    = "worker/ledger/walk.go", "worker/ledger/archive.go"
-		theLedger        = "./worker/ledger"
+		relay, tasks     = "worker/dispatch/relay.go", "worker/queue/tasks.go"
+		watch, workers   = "worker/dispatch/watch.go", "worker/dispatch/workers.go"
+		walk, archive    = "worker/dispatch/walk.go", "worker/dispatch/archive.go"
+		theLedger        = "./worker/dispatch"
 	)
 	return []mutant{
 		{
@@ -107,7 +107,7 @@ func ofLedger() []mutant {
 		},
 		{
 			name: "each job of a dead worker fills the log", promise: recovers, hazard: killed,
-			changes: []change{{"worker/ledger/dead.go", "if known && name != \"\" && time.Since(last) < forgetDead {", "if known && time.Since(last) < 0 {"}},
+			changes: []change{{"worker/dispatch/dead.go", "if known && name != \"\" && time.Since(last) < forgetDead {", "if known && time.Since(last) < 0 {"}},
 			in:      theLedger, tests: []string{"TestADeadWorkerIsOneLine"},
 		},
 		{

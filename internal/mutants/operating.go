@@ -2,7 +2,7 @@ package main
 
 // ofOperating are mistakes in what operators rely on: a restored database, rights, steps back, a log that can be read.
 func ofOperating() []mutant {
-	const program, theAudit, theStore, theWorker, theLedger = "./cmd/invoicer", "./invoice/postgres/audit", "./invoice/postgres", "./worker", "./worker/ledger"
+	const program, theAudit, theStore, theWorker, theLedger = "./cmd/invoicer", "./invoice/postgres/audit", "./invoice/postgres", "./worker", "./worker/dispatch"
 	return []mutant{
 		{
 			name: "a restored database is broken for ever", promise: immutable, hazard: restored,
@@ -69,7 +69,7 @@ func ofOperating() []mutant {
 		},
 		{
 			name: "a task of another kind is replayed as an invoice's job", promise: classified,
-			changes: []change{{"worker/ledger/replay.go", "case failed.TaskType != \"\":", "case failed.TaskType == \"\\x00\":"}},
+			changes: []change{{"worker/dispatch/replay.go", "case failed.TaskType != \"\":", "case failed.TaskType == \"\\x00\":"}},
 			in:      theLedger, tests: []string{"TestReplayerGoesThroughOnce"},
 		},
 		{

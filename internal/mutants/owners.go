@@ -5,7 +5,7 @@ func ofOwners() []mutant {
 	const (
 		claim, keep, keeper = "worker/queue/claim.go", "worker/queue/keep.go", "worker/queue/keeper.go"
 		scripts, take       = "worker/queue/scripts.go", "worker/queue/take.go"
-		theQueue, theLedger = "./worker/queue", "./worker/ledger"
+		theQueue, theLedger = "./worker/queue", "./worker/dispatch"
 	)
 	return []mutant{
 		{
@@ -100,17 +100,17 @@ func ofOwners() []mutant {
 		},
 		{
 			name: "another installation's job is recorded as failed", promise: apart, hazard: sharedRedis,
-			changes: []change{{"worker/ledger/workers.go", "named != \"\" && named != w.options.DatabaseID {", "named == \"\" && named == w.options.DatabaseID {"}},
+			changes: []change{{"worker/dispatch/workers.go", "named != \"\" && named != w.options.DatabaseID {", "named == \"\" && named == w.options.DatabaseID {"}},
 			in:      theLedger, tests: []string{"TestOthersTasksAreLeftAlone"},
 		},
 		{
 			name: "the ledger's tasks don't name their installation", promise: apart, hazard: sharedRedis,
-			changes: []change{{"worker/ledger/relay.go", "headers[client.InstallationHeader] = r.options.Installation", "headers[client.InstallationHeader] = \"\""}},
+			changes: []change{{"worker/dispatch/relay.go", "headers[client.InstallationHeader] = r.options.Installation", "headers[client.InstallationHeader] = \"\""}},
 			in:      theLedger, tests: []string{"TestNothingIsRelayedIntoOthersQueues"},
 		},
 		{
 			name: "jobs are put into another installation's queue", promise: apart, hazard: sharedRedis,
-			changes: []change{{"worker/ledger/foreign.go", "if refused[d.Queue] != nil {", "if refused[d.Queue] != nil && d.ID < 0 {"}},
+			changes: []change{{"worker/dispatch/foreign.go", "if refused[d.Queue] != nil {", "if refused[d.Queue] != nil && d.ID < 0 {"}},
 			in:      theLedger, tests: []string{"TestNothingIsRelayedIntoOthersQueues"}, hangs: true,
 		},
 		{

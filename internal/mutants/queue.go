@@ -4,9 +4,9 @@ package main
 func ofQueue() []mutant {
 	const (
 		tasks, tidy, misfits = "worker/queue/tasks.go", "worker/queue/tidy.go", "worker/queue/misfits.go"
-		waiting, walk        = "worker/ledger/waiting.go", "worker/ledger/walk.go"
+		waiting, walk        = "worker/dispatch/waiting.go", "worker/dispatch/walk.go"
 		script, end          = "worker/queue/ahead.go", "worker/queue/finish.go"
-		theLedger, theQueue  = "./worker/ledger", "./worker/queue"
+		theLedger, theQueue  = "./worker/dispatch", "./worker/queue"
 		whatBecomes          = "TestEveryJobOutlastsWhatBecomesOfItsQueue"
 	)
 	return []mutant{
@@ -49,7 +49,7 @@ func ofQueue() []mutant {
 			name: "what was no job is on record as a failed one", promise: classified, hazard: halfForgotten,
 			changes: []change{
 				{"worker/queue/read.go", "if err != nil || info.ID != id || info.Queue != k.queue {", "if err != nil {"},
-				{"worker/ledger/kinds.go", "if task.Info.Type == client.TaskType {", "if task.Info.Type == client.TaskType || task.ID != \"\" {"},
+				{"worker/dispatch/kinds.go", "if task.Info.Type == client.TaskType {", "if task.Info.Type == client.TaskType || task.ID != \"\" {"},
 				{tasks, "if where == \"gone\" then", "if where == \"nonsense\" then"},
 			},
 			in: theLedger, tests: []string{"TestWhatIsNoJobIsNotRecorded"},
@@ -76,7 +76,7 @@ func ofQueue() []mutant {
 		},
 		{
 			name: "an archived task of the future hides others", promise: noneLost, hazard: halfForgotten,
-			changes: []change{{"worker/ledger/archive.go", "a.newest = min(a.newest, float64(seen.Now+archiveOverlap))", "_ = seen.Now"}},
+			changes: []change{{"worker/dispatch/archive.go", "a.newest = min(a.newest, float64(seen.Now+archiveOverlap))", "_ = seen.Now"}},
 			in:      theLedger, tests: []string{"TestAnArchivedTaskOfTheFutureHidesNone"},
 		},
 		{

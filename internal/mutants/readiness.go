@@ -60,12 +60,12 @@ func ofReadiness() []mutant {
 		},
 		{
 			name: "a relay that can't get on tells nobody", promise: recovers, hazard: postgresRefuses,
-			changes: []change{{"worker/ledger/relay.go", "\t\tr.options.Observe(Event{What: Waits, By: ByRelay, Err: err})\n\t\tr.options.Logger", "\t\tr.options.Logger"}},
+			changes: []change{{"worker/dispatch/relay.go", "\t\tr.options.Observe(Event{What: Waits, By: ByRelay, Err: err})\n\t\tr.options.Logger", "\t\tr.options.Logger"}},
 			in:      program, tests: []string{"TestRelayTellsWhatIsInItsWay"}, hangs: true,
 		},
 		{
 			name: "a reconciler that can't get on tells nobody", promise: recovers, hazard: postgresRefuses,
-			changes: []change{{"worker/ledger/reconciler.go", "\t\t\tr.options.Observe(Event{What: Waits, By: ByReconciler, Err: err})\n", ""}},
+			changes: []change{{"worker/dispatch/reconciler.go", "\t\t\tr.options.Observe(Event{What: Waits, By: ByReconciler, Err: err})\n", ""}},
 			in:      program, tests: []string{"TestReconcilerTellsWhatIsInItsWay"}, hangs: true,
 		},
 		{

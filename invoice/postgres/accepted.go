@@ -18,7 +18,7 @@ func (s *Ledger) Accepted(ctx context.Context, jobID string) (payload []byte, ok
 
 // CountAttempt counts a failed attempt at a job of the ledger, and returns the number of failed attempts since the
 // job was accepted or replayed. It returns 0 for a job that the ledger doesn't have, or that has ended well. If the
-// payload differs from the accepted one, it counts nothing and returns an [*invoice.AlteredError].
+// payload differs from the accepted one, it counts nothing and returns an [*ledger.AlteredError].
 func (s *Ledger) CountAttempt(ctx context.Context, jobID string, payload []byte) (int, error) {
 	var rows []struct {
 		Attempts int

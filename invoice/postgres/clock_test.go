@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"invoicer/invoice"
+	"invoicer/invoice/ledger"
 	"invoicer/invoice/postgres"
 )
 
@@ -46,7 +46,7 @@ func TestRightsEndWhenTheClockIsSetBack(t *testing.T) {
 	b := setup(t)
 	watch := func(holder string) int {
 		t.Helper()
-		held, err := b.store.Ledger.Watch(t.Context(), holder, 3*time.Second, []invoice.Watch{{Queue: "q"}})
+		held, err := b.store.Ledger.Watch(t.Context(), holder, 3*time.Second, []ledger.Watch{{Queue: "q"}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -80,7 +80,7 @@ func TestEnqueuedAheadOfTheClock(t *testing.T) {
 	}
 	// Three are long in their queue, three were dispatched just now, and three an hour ahead.
 	b.exec(t, "UPDATE invoice_jobs SET updated_at = now() + make_interval(hours => (id % 3)::int - 1)")
-	var after invoice.Dispatch
+	var after ledger.Dispatch
 	var hours []float64
 	for {
 		found, err := b.store.Ledger.Enqueued(t.Context(), "default", after, 5*time.Second, 2)

@@ -7,7 +7,7 @@ import (
 
 	"gorm.io/gorm"
 
-	"invoicer/invoice"
+	"invoicer/invoice/ledger"
 )
 
 // ErrNoJob says that the ledger has no job with that id.
@@ -24,18 +24,18 @@ func (e *StateError) Error() string { return fmt.Sprintf("job %s is %s", e.JobID
 // Dismiss marks a failed job as dealt with, and records the actor with the note that says why. The job's outcome and
 // reason stay. Until it is restored no worker does it, even if it is still in a queue. Dismiss returns [ErrNoJob] or
 // a [*StateError] if it changed nothing for that reason.
-func (s *Ledger) Dismiss(ctx context.Context, jobID string, by invoice.Actor) error {
+func (s *Ledger) Dismiss(ctx context.Context, jobID string, by ledger.Actor) error {
 	return s.act(ctx, jobID, "failed", "dismissed", "dismiss", by)
 }
 
 // Restore turns a dismissed job back into a failed one, which can be replayed, and records the actor with the
 // optional note. It returns [ErrNoJob] or a [*StateError] if it changed nothing for that reason.
-func (s *Ledger) Restore(ctx context.Context, jobID string, by invoice.Actor) error {
+func (s *Ledger) Restore(ctx context.Context, jobID string, by ledger.Actor) error {
 	return s.act(ctx, jobID, "dismissed", "failed", "restore", by)
 }
 
 // act moves a job from one state to another, and records the actor.
-func (s *Ledger) act(ctx context.Context, jobID, from, to, action string, by invoice.Actor) error {
+func (s *Ledger) act(ctx context.Context, jobID, from, to, action string, by ledger.Actor) error {
 	var states []string
 	err := s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
 		// An attempt at the same job may be about to commit its end. After this wait, the next statement sees that

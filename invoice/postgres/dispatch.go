@@ -6,7 +6,7 @@ import (
 
 	"gorm.io/gorm"
 
-	"invoicer/invoice"
+	"invoicer/invoice/ledger"
 )
 
 // Accept adds a job to the ledger. Once it has returned nil, the job will get an end sooner or later. The id is a
@@ -41,7 +41,7 @@ func (s *Ledger) Await(ctx context.Context) error {
 // Claim takes up to limit accepted jobs, the oldest first, and fewer if their payloads are large. It marks them as
 // enqueued under their next dispatch, and commits. Jobs for the excepted queues stay accepted. Once Claim has
 // returned, no row is locked. Concurrent calls don't wait for each other, and no two get the same job.
-func (s *Ledger) Claim(ctx context.Context, limit int, except ...string) ([]invoice.Dispatch, error) {
+func (s *Ledger) Claim(ctx context.Context, limit int, except ...string) ([]ledger.Dispatch, error) {
 	// There are usually no jobs, and Claim is called twice a second: this query costs a fraction of the next.
 	var some bool
 	if err := s.sql.QueryRowContext(ctx, "SELECT EXISTS (SELECT FROM invoicer.invoice_jobs WHERE state = 'accepted')").Scan(&some); err != nil || !some {
@@ -72,7 +72,7 @@ RETURNING jobs.id, job_id, dispatch, queue, payload, updated_at`, &except, limit
 
 // PutBack makes enqueued jobs accepted again, so that they are dispatched anew. A job that has ended meanwhile, or
 // was dispatched again, stays as it is. PutBack returns the number of jobs that it changed.
-func (s *Ledger) PutBack(ctx context.Context, lost []invoice.Dispatch) (int, error) {
+func (s *Ledger) PutBack(ctx context.Context, lost []ledger.Dispatch) (int, error) {
 	if len(lost) == 0 {
 		return 0, nil
 	}
@@ -95,7 +95,7 @@ WHERE invoice_jobs.id = lost.id AND invoice_jobs.dispatch = lost.dispatch AND st
 // Enqueued lists up to limit jobs of a queue that were dispatched at least settled ago and have no end yet, in the
 // order of their dispatch, beginning after the given dispatch (its At and ID). Jobs whose dispatch lies in the future
 // come last: the database's clock was set back since.
-func (s *Ledger) Enqueued(ctx context.Context, queue string, after invoice.Dispatch, settled time.Duration, limit int) ([]invoice.Dispatch, error) {
+func (s *Ledger) Enqueued(ctx context.Context, queue string, after ledger.Dispatch, settled time.Duration, limit int) ([]ledger.Dispatch, error) {
 	var rows []dispatchRow
 	err := s.db.WithContext(ctx).Raw(`
 (SELECT id, job_id, dispatch, queue, updated_at FROM invoicer.invoice_jobs
@@ -140,12 +140,12 @@ const longestStatement = 15 * time.Second
 // clock, and returns the queues that the holder has now. It takes over another holder's queue only if that lease has
 // run out, or lasts longer than any lease can, which means that the database's clock was set back. It stores the
 // given marker of each of the holder's queues, unless the database has a later one.
-func (s *Ledger) Watch(ctx context.Context, holder string, lease time.Duration, queues []invoice.Watch) ([]invoice.Watch, error) {
+func (s *Ledger) Watch(ctx context.Context, holder string, lease time.Duration, queues []ledger.Watch) ([]ledger.Watch, error) {
 	names, markers, servers := make([]string, len(queues)), make([]int64, len(queues)), make([]string, len(queues))
 	for i, q := range queues {
 		names[i], markers[i], servers[i] = q.Queue, q.Marker, q.Server
 	}
-	var held []invoice.Watch
+	var held []ledger.Watch
 	err := s.autocommit(ctx, func(db *gorm.DB) error {
 		return db.Raw(`
 INSERT INTO invoicer.ledger_queues AS q (queue, holder, expires_at, marker, server)
@@ -177,10 +177,10 @@ type dispatchRow struct {
 	UpdatedAt time.Time
 }
 
-func dispatches(rows []dispatchRow) []invoice.Dispatch {
-	list := make([]invoice.Dispatch, len(rows))
+func dispatches(rows []dispatchRow) []ledger.Dispatch {
+	list := make([]ledger.Dispatch, len(rows))
 	for i, r := range rows {
-		list[i] = invoice.Dispatch{ID: r.ID, JobID: r.JobID, Number: r.Dispatch, Queue: r.Queue, Payload: []byte(r.Payload), At: r.UpdatedAt}
+		list[i] = ledger.Dispatch{ID: r.ID, JobID: r.JobID, Number: r.Dispatch, Queue: r.Queue, Payload: []byte(r.Payload), At: r.UpdatedAt}
 	}
 	return list
 }

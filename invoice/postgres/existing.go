@@ -4,6 +4,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"invoicer/invoice"
+	"invoicer/invoice/ledger"
 )
 
 // addFind adds the statement that finds, for each member, the existing invoices of its transaction and key, and its
@@ -62,7 +63,7 @@ func (w *write) found(r *foundRow) {
 		w.accepted = r.Ours
 		switch {
 		case r.State == "dismissed" && (r.Ours || r.Matches):
-			w.err = &invoice.DismissedError{JobID: w.draft.JobID}
+			w.err = &ledger.DismissedError{JobID: w.draft.JobID}
 		case r.Ours && !r.Matches:
 			w.err = altered(w.draft.JobID, r.Accepted)
 		case r.Matches:

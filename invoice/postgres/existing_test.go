@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"invoicer/invoice"
+	"invoicer/invoice/ledger"
 )
 
 // A job under an accepted job's id is written only if its payload is what was accepted, and nobody has dismissed it. Its
@@ -42,8 +43,8 @@ func TestJobsOfTheLedgerAreCompared(t *testing.T) {
 			r := request(b.id("job"), job(t, c.ask))
 			r.Payload = []byte(c.queued)
 			result, err := b.generator.Generate(t.Context(), r)
-			var altered *invoice.AlteredError
-			var dismissed *invoice.DismissedError
+			var altered *ledger.AlteredError
+			var dismissed *ledger.DismissedError
 			switch {
 			case c.dismissed:
 				if !errors.As(err, &dismissed) || dismissed.JobID != r.JobID {
@@ -80,7 +81,7 @@ func TestComparedJobIsDone(t *testing.T) {
 	if _, err := b.generator.Generate(t.Context(), good); err != nil {
 		t.Error(err)
 	}
-	if _, err := b.generator.Generate(t.Context(), altered); !errors.As(err, new(*invoice.AlteredError)) {
+	if _, err := b.generator.Generate(t.Context(), altered); !errors.As(err, new(*ledger.AlteredError)) {
 		t.Errorf("error %v", err)
 	}
 	if got := b.text(t, "SELECT string_agg(state, ' ' ORDER BY job_id) FROM invoice_jobs"); got != "done enqueued" {

@@ -7,6 +7,7 @@ import (
 
 	"invoicer/internal/owned"
 	"invoicer/invoice"
+	"invoicer/invoice/ledger"
 )
 
 // Waiting is how many drafts wait for the next transaction.
@@ -16,7 +17,7 @@ func (s *Invoices) Waiting() int {
 }
 
 // RecordTogether records duplicates in one statement, and returns what became of each.
-func (s *Ledger) RecordTogether(ctx context.Context, ends []invoice.End) []error {
+func (s *Ledger) RecordTogether(ctx context.Context, ends []ledger.End) []error {
 	group := make([]*goodEnd, len(ends))
 	for i, e := range ends {
 		group[i] = &goodEnd{end: e}
@@ -49,7 +50,7 @@ func literal[T any](elements []T, add func(*array, T)) string {
 func (s *Ledger) Storm(invoiceIDs ...int64) int {
 	gone := make([]*goodEnd, len(invoiceIDs))
 	for i, id := range invoiceIDs {
-		gone[i] = &goodEnd{end: invoice.End{Invoice: &invoice.Ref{ID: id}}}
+		gone[i] = &goodEnd{end: ledger.End{Invoice: &invoice.Ref{ID: id}}}
 	}
 	return s.stormAfter(gone)
 }

@@ -7,11 +7,13 @@ import (
 
 	"gorm.io/gorm"
 
+	"invoicer/internal/report"
 	"invoicer/invoice"
+	"invoicer/invoice/ledger"
 )
 
 // CountFailed returns the number of failed jobs that match the filter, and the time by the database's clock.
-func (s *Ledger) CountFailed(ctx context.Context, f invoice.FailedFilter) (n int, now time.Time, err error) {
+func (s *Ledger) CountFailed(ctx context.Context, f ledger.FailedFilter) (n int, now time.Time, err error) {
 	where, values := failedWhere(f)
 	err = s.db.WithContext(ctx).Raw("SELECT count(*), now() FROM invoicer.invoice_jobs WHERE "+where, values...).Row().Scan(&n, &now)
 	return n, now, classify(err)
@@ -23,7 +25,7 @@ const pageBytes = 16 << 20
 // Failed returns up to limit of the failed jobs that match the filter, in the order in which they failed, beginning
 // after the given job (its FailedAt and ID). A page with large payloads is shorter; it is empty only after the last
 // job.
-func (s *Ledger) Failed(ctx context.Context, f invoice.FailedFilter, after invoice.FailedJob, limit int) ([]invoice.FailedJob, error) {
+func (s *Ledger) Failed(ctx context.Context, f ledger.FailedFilter, after ledger.FailedJob, limit int) ([]ledger.FailedJob, error) {
 	where, values := failedWhere(f)
 	values = append(values, after.FailedAt, after.ID, limit, pageBytes)
 	var rows []failedRow
@@ -37,9 +39,9 @@ SELECT * FROM (
 	if err != nil {
 		return nil, classify(err)
 	}
-	jobs := make([]invoice.FailedJob, len(rows))
+	jobs := make([]ledger.FailedJob, len(rows))
 	for i, r := range rows {
-		jobs[i] = invoice.FailedJob{
+		jobs[i] = ledger.FailedJob{
 			ID: r.ID, JobID: r.JobID, TransactionID: text(r.TransactionID), Producer: text(r.Producer), Queue: r.Queue,
 			NoText: r.NoText, TaskType: text(r.TaskType), Outcome: invoice.Outcome(r.Outcome), Reason: r.Reason, Dispatch: r.Dispatch, FailedAt: r.UpdatedAt,
 		}
@@ -66,7 +68,7 @@ type failedRow struct {
 }
 
 // failedWhere returns the filter as SQL conditions, with their values.
-func failedWhere(f invoice.FailedFilter) (where string, values []any) {
+func failedWhere(f ledger.FailedFilter) (where string, values []any) {
 	conditions := []string{"state = 'failed'"}
 	add := func(set bool, condition string, value any) {
 		if set {
@@ -91,7 +93,7 @@ func failedWhere(f invoice.FailedFilter) (where string, values []any) {
 // Replay makes failed jobs accepted again, so that a relay dispatches them anew. It updates each row from the job's
 // payload, and records the actor. It changes all jobs in one transaction, but each only if its row is still as it was
 // listed, and returns the ids of the jobs that it changed.
-func (s *Ledger) Replay(ctx context.Context, jobs []invoice.Replay, by invoice.Actor) ([]string, error) {
+func (s *Ledger) Replay(ctx context.Context, jobs []ledger.Replay, by ledger.Actor) ([]string, error) {
 	ids, dispatches := make([]int64, len(jobs)), make([]int64, len(jobs))
 	transactions, keys, producers := make([]string, len(jobs)), make([]string, len(jobs)), make([]*string, len(jobs))
 	for i, r := range jobs {
@@ -123,36 +125,13 @@ RETURNING job_id`,
 	return replayed, classify(err)
 }
 
-// A JobAction is an action on a failed job. Keys are named like the columns.
-type JobAction struct {
-	ID       int64     `json:"id"`
-	JobID    string    `json:"job_id"`
-	Action   string    `json:"action"` // replay, dismiss, restore
-	Actor    string    `json:"actor"`
-	Note     *string   `json:"note"`
-	Dispatch int       `json:"dispatch"` // the one that had failed
-	Outcome  string    `json:"outcome"`  // of that dispatch
-	Reason   string    `json:"reason"`   // of that dispatch
-	ActedAt  time.Time `json:"acted_at"`
-}
-
-// A PastAction is an action and its result.
-type PastAction struct {
-	JobAction
-	TransactionID *string `json:"transaction_id"`
-	// CameTo is the job's outcome, or its state while it has no outcome: as it was before the next action, or, after
-	// the last action, as it is now.
-	CameTo        string  `json:"came_to"`
-	InvoiceNumber *string `json:"invoice_number"` // if an invoice resulted
-}
-
 // History returns up to limit actions, the latest first: those on one job, or on all jobs if jobID is "".
-func (s *Reports) History(ctx context.Context, jobID string, limit int) ([]PastAction, error) {
+func (s *Reports) History(ctx context.Context, jobID string, limit int) ([]report.PastAction, error) {
 	where, values := "", []any{limit}
 	if jobID != "" {
 		where, values = "WHERE job_id = ?", []any{jobID, limit}
 	}
-	past := []PastAction{}
+	past := []report.PastAction{}
 	err := s.db.WithContext(ctx).Raw(`
 SELECT acts.*, jobs.transaction_id,
     CASE WHEN acts.action = 'dismiss' THEN 'dismissed' WHEN next.id IS NOT NULL THEN next.outcome ELSE coalesce(jobs.outcome, jobs.state) END AS came_to,

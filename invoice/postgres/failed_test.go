@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"invoicer/invoice"
+	"invoicer/invoice/ledger"
 	"invoicer/invoice/postgres"
 )
 
@@ -68,11 +69,11 @@ SELECT 'job-' || n, 'default', CASE WHEN n % 2 = 0 THEN repeat('x', 2000000) END
 FROM generate_series(1, $1) n`, jobs); err != nil {
 		t.Fatal(err)
 	}
-	var after invoice.FailedJob
+	var after ledger.FailedJob
 	var seen []int64
 	pages := 0
 	for ; ; pages++ {
-		page, err := b.store.Ledger.Failed(t.Context(), invoice.FailedFilter{}, after, 30)
+		page, err := b.store.Ledger.Failed(t.Context(), ledger.FailedFilter{}, after, 30)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -107,11 +108,11 @@ func TestReplayOfWhatHasChanged(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	n, now, err := b.store.Ledger.CountFailed(t.Context(), invoice.FailedFilter{})
+	n, now, err := b.store.Ledger.CountFailed(t.Context(), ledger.FailedFilter{})
 	if err != nil || n != 4 || now.IsZero() {
 		t.Fatalf("%d failed, error %v", n, err)
 	}
-	listed, err := b.store.Ledger.Failed(t.Context(), invoice.FailedFilter{Until: now}, invoice.FailedJob{}, 10)
+	listed, err := b.store.Ledger.Failed(t.Context(), ledger.FailedFilter{Until: now}, ledger.FailedJob{}, 10)
 	if err != nil || len(listed) != 4 {
 		t.Fatalf("%d listed, error %v", len(listed), err)
 	}
@@ -124,12 +125,12 @@ func TestReplayOfWhatHasChanged(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	var replays []invoice.Replay
+	var replays []ledger.Replay
 	for _, f := range listed {
-		replays = append(replays, invoice.Replay{Failed: f, Job: job(t, "T7", func(j *invoice.Job) { j.Producer, j.IdempotencyKey = "cron", "K7" })})
+		replays = append(replays, ledger.Replay{Failed: f, Job: job(t, "T7", func(j *invoice.Job) { j.Producer, j.IdempotencyKey = "cron", "K7" })})
 	}
 	for _, want := range [][]string{{"same"}, nil} {
-		sent, err := b.store.Ledger.Replay(t.Context(), replays, invoice.Actor{Name: "a\x00da\xff"})
+		sent, err := b.store.Ledger.Replay(t.Context(), replays, ledger.Actor{Name: "a\x00da\xff"})
 		if err != nil || !slices.Equal(sent, want) {
 			t.Errorf("sent %v, error %v; want %v", sent, err, want)
 		}
@@ -152,7 +153,7 @@ func TestDismiss(t *testing.T) {
 	if err := b.store.Ledger.Record(t.Context(), end("a", invoice.Conflict, nil)); err != nil {
 		t.Fatal(err)
 	}
-	by := invoice.Actor{Name: "ada", Note: "credited"}
+	by := ledger.Actor{Name: "ada", Note: "credited"}
 	if err := b.store.Ledger.Dismiss(t.Context(), "z", by); !errors.Is(err, postgres.ErrNoJob) {
 		t.Errorf("an unknown job: error %v", err)
 	}

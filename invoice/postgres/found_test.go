@@ -11,6 +11,7 @@ import (
 	"invoicer/internal/sandbox/sandboxtest"
 	"invoicer/internal/schematest"
 	"invoicer/invoice"
+	"invoicer/invoice/ledger"
 )
 
 // A commit that is only found may be on the primary alone: its finder waits for the standbys, as its writer did.
@@ -35,7 +36,7 @@ func TestWhatIsFoundIsReplicatedBeforeItIsToldOf(t *testing.T) {
 	dismissed := b.accepted(t, string(payload), "dismissed")
 	replayed := b.accepted(t, string(payload), "failed")
 	b.exec(t, "UPDATE invoice_jobs SET state = 'accepted', outcome = NULL, reason = NULL WHERE job_id = $1", replayed)
-	of := func(jobID string, o invoice.Outcome, i *invoice.Ref) invoice.End {
+	of := func(jobID string, o invoice.Outcome, i *invoice.Ref) ledger.End {
 		e := end(jobID, o, i)
 		e.Payload = payload
 		return e
@@ -46,7 +47,7 @@ func TestWhatIsFoundIsReplicatedBeforeItIsToldOf(t *testing.T) {
 	if err := b.store.Ledger.Record(t.Context(), again); err != nil {
 		t.Fatal(err)
 	}
-	record := func(e invoice.End) func(context.Context) error {
+	record := func(e ledger.End) func(context.Context) error {
 		return func(ctx context.Context) error { return b.store.Ledger.Record(ctx, e) }
 	}
 	known := uuid.New()
@@ -74,8 +75,8 @@ func TestWhatIsFoundIsReplicatedBeforeItIsToldOf(t *testing.T) {
 		{"created, in the ledger", record(of(found, invoice.Created, made.Invoice)), nil},
 		{"created, not in the ledger", record(ofDirect), nil},
 		{"a duplicate", record(again), nil},
-		{"dismissed, by a good end", record(of(dismissed, invoice.Duplicate, made.Invoice)), &invoice.DismissedError{}},
-		{"dismissed, by a bad end", record(of(dismissed, invoice.Failed, nil)), &invoice.DismissedError{}},
+		{"dismissed, by a good end", record(of(dismissed, invoice.Duplicate, made.Invoice)), &ledger.DismissedError{}},
+		{"dismissed, by a bad end", record(of(dismissed, invoice.Failed, nil)), &ledger.DismissedError{}},
 		{"replayed since", record(of(replayed, invoice.Failed, nil)), nil},
 		{"ended well", record(of(found, invoice.Failed, nil)), invoice.ErrEnded},
 	} {
@@ -91,7 +92,7 @@ func TestWhatIsFoundIsReplicatedBeforeItIsToldOf(t *testing.T) {
 	if err := accept(ctx); err != nil {
 		t.Errorf("once the standbys are back: %v", err)
 	}
-	var gone *invoice.DismissedError
+	var gone *ledger.DismissedError
 	if err := b.store.Ledger.Record(ctx, of(dismissed, invoice.Failed, nil)); !errors.As(err, &gone) {
 		t.Errorf("once the standbys are back: %v", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"invoicer/internal/dropproxy"
 	"invoicer/internal/fault"
 	"invoicer/invoice"
+	"invoicer/invoice/ledger"
 	"invoicer/invoice/postgres"
 )
 
@@ -310,7 +311,7 @@ func TestDuplicatesTogether(t *testing.T) {
 	one, two := b.create(t, "one", job(t, "T1")), b.create(t, "two", job(t, "T2"))
 	gone := *one
 	gone.ID = 1 << 40
-	of := func(jobID string, made *invoice.Ref) invoice.End {
+	of := func(jobID string, made *invoice.Ref) ledger.End {
 		e := end(jobID, invoice.Duplicate, made)
 		e.TransactionID = made.TransactionID
 		return e
@@ -318,7 +319,7 @@ func TestDuplicatesTogether(t *testing.T) {
 	if err := b.store.Ledger.Record(t.Context(), of("foreign", two)); err != nil {
 		t.Fatal(err)
 	}
-	ends := []invoice.End{of("a", one), of("lost", &gone), of("b", two), of("foreign", one), of("c", one)}
+	ends := []ledger.End{of("a", one), of("lost", &gone), of("b", two), of("foreign", one), of("c", one)}
 	want := []error{nil, invoice.ErrNotInvoiced, nil, invoice.ErrEnded, nil}
 	for i, err := range b.store.Ledger.RecordTogether(t.Context(), ends) {
 		if !errors.Is(err, want[i]) {

@@ -19,6 +19,7 @@ import (
 	"invoicer/internal/sandbox/sandboxtest"
 	"invoicer/internal/sandbox/servers"
 	"invoicer/invoice"
+	"invoicer/invoice/ledger"
 	"invoicer/invoice/postgres"
 )
 
@@ -133,7 +134,7 @@ func TestWritesDontTrustASession(t *testing.T) {
 	}
 	done := make(chan error, 1)
 	go func() {
-		done <- store.Ledger.Record(t.Context(), invoice.End{
+		done <- store.Ledger.Record(t.Context(), ledger.End{
 			JobID: "j", TransactionID: "T1", IdempotencyKey: "T1", Outcome: invoice.Duplicate, Reason: invoice.AlreadyInvoiced, Invoice: made,
 			Worker: "w", Attempts: 1, Queue: "default", Payload: []byte("{}"),
 		})

@@ -11,6 +11,7 @@ import (
 	"gorm.io/gorm"
 
 	"invoicer/invoice"
+	"invoicer/invoice/ledger"
 )
 
 // Record records how a job ended. Recording the same end again changes nothing, and a job that is done stays done
@@ -20,15 +21,15 @@ import (
 //
 // Otherwise Record has written nothing and returns
 //
-//   - [*invoice.AlteredError] if the ledger has accepted another payload under this job id than the end's, so that the
+//   - [*ledger.AlteredError] if the ledger has accepted another payload under this job id than the end's, so that the
 //     end isn't that job's;
-//   - [*invoice.DismissedError] if the job was dismissed;
+//   - [*ledger.DismissedError] if the job was dismissed;
 //   - [invoice.ErrNotAccepted] if only jobs of the ledger are allowed, and this isn't one;
 //   - [invoice.ErrNotInvoiced] if the database doesn't hold the invoice that the end names, as after a restore, or
 //     holds it with another number or another job;
 //   - [invoice.ErrEnded] if another end is recorded under the job id and stays: the new end is a bad one of a job that
 //     ended well, or the id was used for another transaction.
-func (s *Ledger) Record(ctx context.Context, e invoice.End) error {
+func (s *Ledger) Record(ctx context.Context, e ledger.End) error {
 	switch e.Outcome {
 	case invoice.Created, invoice.Duplicate:
 		return s.recordGood(ctx, e)
@@ -51,7 +52,7 @@ func digest(payload []byte) string {
 
 // A goodEnd is an end with an invoice that is to be recorded.
 type goodEnd struct {
-	end invoice.End
+	end ledger.End
 	err error
 }
 
@@ -81,7 +82,7 @@ func (s *Ledger) stormAfter(gone []*goodEnd) int {
 	return 0
 }
 
-func (s *Ledger) recordGood(ctx context.Context, e invoice.End) error {
+func (s *Ledger) recordGood(ctx context.Context, e ledger.End) error {
 	g := &goodEnd{end: e}
 	if err := s.goodEnds.join(ctx, g); err != nil {
 		return classify(err)
@@ -154,7 +155,7 @@ SELECT member, problem, accepted FROM invoicer.record_ends(?::text[], ?::text[],
 func unrecorded(problem, jobID string, accepted *string) error {
 	switch problem {
 	case "dismissed":
-		return &invoice.DismissedError{JobID: jobID}
+		return &ledger.DismissedError{JobID: jobID}
 	case "altered":
 		return altered(jobID, accepted)
 	case "not_accepted":
@@ -168,7 +169,7 @@ func unrecorded(problem, jobID string, accepted *string) error {
 }
 
 func altered(jobID string, accepted *string) error {
-	e := &invoice.AlteredError{JobID: jobID}
+	e := &ledger.AlteredError{JobID: jobID}
 	if accepted != nil {
 		e.Payload = []byte(*accepted)
 	}

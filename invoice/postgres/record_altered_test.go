@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"invoicer/invoice"
+	"invoicer/invoice/ledger"
 )
 
 // accepted puts a job into the ledger, in a state that follows acceptance, and returns its id.
@@ -64,7 +65,7 @@ func TestNoEndIsRecordedOfAnAlteredJob(t *testing.T) {
 				before := b.ledger(t)
 				e := end(jobID, o, made)
 				e.TransactionID, e.Payload = "T2", encoded(t, job(t, "T2"))
-				var altered *invoice.AlteredError
+				var altered *ledger.AlteredError
 				if err := b.store.Ledger.Record(t.Context(), e); !errors.As(err, &altered) || string(altered.Payload) != payload || altered.JobID != jobID {
 					t.Fatalf("error %v", err)
 				}
@@ -146,7 +147,7 @@ func TestGoodEndsTogether(t *testing.T) {
 	right := b.accepted(t, string(encoded(t, asked)), "enqueued")
 	wrong := b.accepted(t, string(encoded(t, asked)), "enqueued")
 	gone := b.accepted(t, string(encoded(t, asked)), "dismissed")
-	var ends []invoice.End
+	var ends []ledger.End
 	for _, id := range []string{right, wrong, gone, "direct", "refused", "maker"} {
 		e := end(id, invoice.Duplicate, made)
 		e.Payload = encoded(t, asked)
@@ -156,8 +157,8 @@ func TestGoodEndsTogether(t *testing.T) {
 	ends[4].LedgerOnly = true
 	ends[5].Outcome, ends[5].Reason = invoice.Created, ""
 	errs := b.store.Ledger.RecordTogether(t.Context(), ends)
-	var altered *invoice.AlteredError
-	var dismissed *invoice.DismissedError
+	var altered *ledger.AlteredError
+	var dismissed *ledger.DismissedError
 	if errs[0] != nil || !errors.As(errs[1], &altered) || !errors.As(errs[2], &dismissed) || errs[3] != nil || !errors.Is(errs[4], invoice.ErrNotAccepted) || errs[5] != nil {
 		t.Errorf("errors %v", errs)
 	}
@@ -175,7 +176,7 @@ func TestDismissedAndRestored(t *testing.T) {
 	b := setup(t)
 	asked := job(t, "T1")
 	jobID := b.accepted(t, string(encoded(t, asked)), "failed")
-	by := invoice.Actor{Name: "ada", Note: "credited by hand"}
+	by := ledger.Actor{Name: "ada", Note: "credited by hand"}
 	if err := b.store.Ledger.Dismiss(t.Context(), jobID, by); err != nil {
 		t.Fatal(err)
 	}
@@ -184,21 +185,21 @@ func TestDismissedAndRestored(t *testing.T) {
 	for _, o := range []invoice.Outcome{invoice.Duplicate, invoice.Conflict, invoice.Invalid, invoice.Failed} {
 		e := end(jobID, o, made)
 		e.Payload = encoded(t, asked)
-		var dismissed *invoice.DismissedError
+		var dismissed *ledger.DismissedError
 		if err := b.store.Ledger.Record(t.Context(), e); !errors.As(err, &dismissed) || dismissed.JobID != jobID {
 			t.Errorf("%s: error %v", o, err)
 		}
 	}
 	r := request(jobID, asked)
 	r.Payload = encoded(t, asked)
-	var dismissed *invoice.DismissedError
+	var dismissed *ledger.DismissedError
 	if _, err := b.generator.Generate(t.Context(), r); !errors.As(err, &dismissed) {
 		t.Errorf("generate: error %v", err)
 	}
 	if after := b.ledger(t); after != before {
 		t.Errorf("before: %s\nafter: %s", before, after)
 	}
-	if err := b.store.Ledger.Restore(t.Context(), jobID, invoice.Actor{Name: "grace"}); err != nil {
+	if err := b.store.Ledger.Restore(t.Context(), jobID, ledger.Actor{Name: "grace"}); err != nil {
 		t.Fatal(err)
 	}
 	var past []map[string]any
@@ -234,7 +235,7 @@ func TestADismissalWaitsForARunUnderWay(t *testing.T) {
 		t.Fatal(err)
 	}
 	dismissed := make(chan error, 1)
-	go func() { dismissed <- b.store.Ledger.Dismiss(t.Context(), jobID, invoice.Actor{Name: "ada", Note: "n"}) }()
+	go func() { dismissed <- b.store.Ledger.Dismiss(t.Context(), jobID, ledger.Actor{Name: "ada", Note: "n"}) }()
 	b.awaitBlocked(t)
 	if _, err := tx.ExecContext(t.Context(), "UPDATE invoice_jobs SET state = 'enqueued', outcome = NULL, reason = NULL"); err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"gorm.io/gorm"
 
 	"invoicer/invoice"
+	"invoicer/invoice/ledger"
 )
 
 // keptPayload is the most bytes that are kept of a payload that is too long.
@@ -27,7 +28,7 @@ func matching(transaction, digest string) string {
 }
 
 // recordBad records that a job failed. An accepted job's payload stays in its row as it is.
-func (s *Ledger) recordBad(ctx context.Context, e invoice.End) error {
+func (s *Ledger) recordBad(ctx context.Context, e ledger.End) error {
 	detail := storable(e.Detail)
 	sum := digest(e.Payload)
 	if size := len(e.Payload); size > keptPayload {
@@ -83,7 +84,7 @@ WHERE invoice_jobs.state IN ('enqueued', 'failed') AND `+matching("excluded.tran
 
 // whyNotBad returns why a bad end wasn't written, in found; nil if the job was replayed since, so that the end is
 // outdated.
-func whyNotBad(tx *gorm.DB, e invoice.End, sum string) (found, err error) {
+func whyNotBad(tx *gorm.DB, e ledger.End, sum string) (found, err error) {
 	var rows []struct {
 		State         string
 		Ours, Matches bool
@@ -97,7 +98,7 @@ FROM invoicer.invoice_jobs WHERE job_id = ?`, sum, nullable(e.TransactionID), e.
 	}
 	switch row := rows[0]; {
 	case row.State == "dismissed" && (row.Ours || row.Matches):
-		return &invoice.DismissedError{JobID: e.JobID}, nil
+		return &ledger.DismissedError{JobID: e.JobID}, nil
 	case row.State == "accepted":
 		return nil, nil
 	case row.Ours && !row.Matches:

@@ -7,12 +7,13 @@ import (
 	"testing"
 
 	"invoicer/invoice"
+	"invoicer/invoice/ledger"
 	"invoicer/invoice/postgres"
 )
 
 // end is a job's end as a worker would report it.
-func end(jobID string, o invoice.Outcome, made *invoice.Ref) invoice.End {
-	e := invoice.End{
+func end(jobID string, o invoice.Outcome, made *invoice.Ref) ledger.End {
+	e := ledger.End{
 		JobID: jobID, Outcome: o, Invoice: made, TransactionID: "T1", IdempotencyKey: "K", Producer: "checkout",
 		Worker: "w1", Queue: "default", Payload: []byte(`{"transaction_id":"T1"}`), Attempts: 3,
 	}
@@ -145,7 +146,7 @@ func TestLateFailureOfAnOlderDispatch(t *testing.T) {
 				t.Fatal(err)
 			}
 			err := b.store.Ledger.Record(t.Context(), end("late", invoice.Failed, nil))
-			if dismissed := new(invoice.DismissedError); errors.As(err, &dismissed) != (state == "dismissed") || err != nil && state == "accepted" {
+			if dismissed := new(ledger.DismissedError); errors.As(err, &dismissed) != (state == "dismissed") || err != nil && state == "accepted" {
 				t.Errorf("a late report: %v", err)
 			}
 			if got := b.text(t, "SELECT string_agg(state, ' ') FROM invoice_jobs"); got != state {

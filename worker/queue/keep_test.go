@@ -11,7 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"invoicer/internal/sandbox/sandboxtest"
-	"invoicer/invoice"
+	"invoicer/invoice/ledger"
 	"invoicer/worker/queue"
 )
 
@@ -24,17 +24,17 @@ type switched struct {
 
 var errOff = errors.New("off")
 
-func (s *switched) Nonces(ctx context.Context) (invoice.Nonces, error) {
+func (s *switched) Nonces(ctx context.Context) (ledger.Nonces, error) {
 	if s.off.Load() {
-		return invoice.Nonces{}, errOff
+		return ledger.Nonces{}, errOff
 	}
 	return s.Witness.Nonces(ctx)
 }
 
-func (s *switched) RenewNonce(ctx context.Context) (invoice.Nonces, error) {
+func (s *switched) RenewNonce(ctx context.Context) (ledger.Nonces, error) {
 	s.asked.Add(1)
 	if s.off.Load() {
-		return invoice.Nonces{}, errOff
+		return ledger.Nonces{}, errOff
 	}
 	return s.Witness.RenewNonce(ctx)
 }

@@ -12,15 +12,15 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"invoicer/invoice"
+	"invoicer/invoice/ledger"
 )
 
 // A Witness is the installation's database, as far as it proves that it isn't a copy.
 type Witness interface {
 	// Nonces reads the newest nonces and writes nothing.
-	Nonces(ctx context.Context) (invoice.Nonces, error)
+	Nonces(ctx context.Context) (ledger.Nonces, error)
 	// RenewNonce writes a new one, unless the newest is less than a second old, and reads them.
-	RenewNonce(ctx context.Context) (invoice.Nonces, error)
+	RenewNonce(ctx context.Context) (ledger.Nonces, error)
 }
 
 // Options of a [Keeper]. Zero values mean the defaults.
@@ -107,13 +107,13 @@ var ErrAnotherDatabase = errors.New("the database has become another one")
 
 // knowledge is what a process knows of its database.
 type knowledge struct {
-	invoice.Nonces
+	ledger.Nonces
 	asked time.Time // when the last question began that was answered
 }
 
 // learn takes in what the database has told. Older nonces are kept: where a database is restored or fails over, what was
 // written last may be gone there, and still stand in Redis.
-func (k *Keeper) learn(n invoice.Nonces, asked time.Time) error {
+func (k *Keeper) learn(n ledger.Nonces, asked time.Time) error {
 	if n.DatabaseID != k.options.Installation.ID {
 		return fmt.Errorf("schema %s of %s: %w: its identity was %s and is %s; start the workers anew", k.options.Installation.Schema,
 			k.options.Installation.Database, ErrAnotherDatabase, k.options.Installation.ID, n.DatabaseID)
@@ -139,7 +139,7 @@ func (k *Keeper) knows() knowledge {
 }
 
 // ask asks the database.
-func (k *Keeper) ask(ctx context.Context, question func(context.Context) (invoice.Nonces, error)) error {
+func (k *Keeper) ask(ctx context.Context, question func(context.Context) (ledger.Nonces, error)) error {
 	asked := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, renewTimeout)
 	defer cancel()

@@ -7,7 +7,7 @@ import (
 	"time"
 	"unicode"
 
-	"invoicer/invoice"
+	"invoicer/invoice/ledger"
 )
 
 // deadAfter is for how long an owner may say nothing before it counts as dead.
@@ -58,7 +58,7 @@ type Standing struct {
 
 // Refuse returns a [*TakenError] if the queue is another installation's than the one of these nonces, and nil if it is its
 // own or nobody's. An installation that has given a queue up, and left no task there, doesn't have it any more.
-func (s Standing) Refuse(mine invoice.Nonces) error {
+func (s Standing) Refuse(mine ledger.Nonces) error {
 	o := s.Owner
 	switch {
 	case !o.Exists():
@@ -148,7 +148,7 @@ func printable(text string) string {
 	return text
 }
 
-func knows(mine invoice.Nonces, nonce string) bool {
+func knows(mine ledger.Nonces, nonce string) bool {
 	for _, n := range mine.Latest {
 		if n == nonce {
 			return true

@@ -7,7 +7,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"invoicer/invoice"
+	"invoicer/invoice/ledger"
 )
 
 // Watch looks at a queue until it is clear whether its owner lives, which takes three seconds at most.
@@ -36,7 +36,7 @@ var ErrChanged = errors.New("somebody has claimed the queue meanwhile")
 
 // Take makes an installation the owner of a queue whose owner is the one that was seen. Its workers find the queue given
 // up to them, and nobody else's do.
-func Take(ctx context.Context, rdb redis.UniversalClient, seen Standing, i Installation, mine invoice.Nonces, worker string) error {
+func Take(ctx context.Context, rdb redis.UniversalClient, seen Standing, i Installation, mine ledger.Nonces, worker string) error {
 	c := claimant{signature: seen.Owner.signature, released: true}
 	if len(mine.Latest) == 0 {
 		return errors.New("queue: no nonce was written to the database")

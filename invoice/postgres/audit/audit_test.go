@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"invoicer/invoice"
+	"invoicer/invoice/ledger"
 	"invoicer/invoice/postgres/audit"
 )
 
@@ -110,7 +111,7 @@ func TestOneSnapshot(t *testing.T) {
 		payload := `{"transaction_id":"` + id + `","issued_at":"2011-01-02T03:04:05Z","currency":"GBP","lines":[{"quantity":1,"unit_price":5,"tax_percent":"20"}]}`
 		b.create(t, id, payload)
 		b.ask(t, id+"-again", payload, invoice.Duplicate)
-		b.record(t, invoice.End{JobID: id + "-bad", Outcome: invoice.Failed, Detail: "given up", Queue: "default"})
+		b.record(t, ledger.End{JobID: id + "-bad", Outcome: invoice.Failed, Detail: "given up", Queue: "default"})
 		written++
 	}})
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"invoicer/internal/schematest"
 	"invoicer/invoice"
+	"invoicer/invoice/ledger"
 	"invoicer/invoice/postgres"
 	"invoicer/invoice/postgres/audit"
 )
@@ -84,7 +85,7 @@ FROM unnest(ARRAY[5, 7, 11, 12]) AS n`, ledgers, rich); err != nil {
 	}
 	b.ask(t, "job-8", strings.Replace(rich, "2.55", "2.56", 1), invoice.Conflict)
 	for _, job := range []string{"job-9", "job-10"} {
-		b.record(t, invoice.End{JobID: job, Outcome: invoice.Invalid, Detail: "payload is no JSON", Queue: "default", Payload: []byte("\x00"), Attempts: 1})
+		b.record(t, ledger.End{JobID: job, Outcome: invoice.Invalid, Detail: "payload is no JSON", Queue: "default", Payload: []byte("\x00"), Attempts: 1})
 	}
 	b.exec(t, `UPDATE invoice_jobs SET state = 'dismissed' WHERE job_id = 'job-10'`)
 }
@@ -125,14 +126,14 @@ func (b *bundle) ask(t *testing.T, jobID, payload string, want invoice.Outcome) 
 	if err != nil || result.Outcome != want {
 		t.Fatalf("%s: %+v, %v, want %s", jobID, result, err, want)
 	}
-	b.record(t, invoice.End{
+	b.record(t, ledger.End{
 		JobID: jobID, Outcome: result.Outcome, Invoice: result.Invoice, Reason: result.Reason, Detail: result.Detail,
 		TransactionID: request.Job.TransactionID, IdempotencyKey: request.Job.IdempotencyKey, Worker: "w1", Queue: "default",
 		Payload: []byte(payload), Attempts: 1,
 	})
 }
 
-func (b *bundle) record(t *testing.T, end invoice.End) {
+func (b *bundle) record(t *testing.T, end ledger.End) {
 	t.Helper()
 	if err := b.store.Ledger.Record(t.Context(), end); err != nil {
 		t.Fatal(err)

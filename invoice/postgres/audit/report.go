@@ -8,7 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"invoicer/invoice/postgres"
+	"invoicer/internal/report"
 )
 
 // A Report is the result of an audit of one snapshot. Keys are named like the columns.
@@ -17,9 +17,9 @@ type Report struct {
 	TakenAt time.Time `json:"taken_at"` // when the snapshot was taken, by the server's clock
 	Checks  []Check   `json:"checks"`
 
-	Totals            []postgres.Tally `json:"totals"`
-	DuplicateAttempts int64            `json:"duplicate_attempts"`
-	Jobs              []JobTally       `json:"jobs"`
+	Totals            []report.Tally `json:"totals"`
+	DuplicateAttempts int64          `json:"duplicate_attempts"`
+	Jobs              []JobTally     `json:"jobs"`
 
 	// Waiting lists the oldest accepted jobs that have no end yet, which is no violation. Jobs counts all of them.
 	Waiting []WaitingJob `json:"waiting"`
@@ -134,22 +134,22 @@ type WaitingJob struct {
 func (j *WaitingJob) Age() time.Duration { return time.Duration(j.AgeSeconds) * time.Second }
 
 // summarise adds the report's figures that aren't checks.
-func (s *session) summarise(ctx context.Context, report *Report) error {
+func (s *session) summarise(ctx context.Context, r *Report) error {
 	rows, err := s.tx.Query(ctx, `SELECT coalesce(kind, ''), coalesce(currency, ''), count(*), coalesce(sum(total_minor), 0)::text
 FROM invoices GROUP BY kind, currency ORDER BY kind DESC, currency`)
 	if err == nil {
-		report.Totals, err = pgx.CollectRows(rows, pgx.RowToStructByPos[postgres.Tally])
+		r.Totals, err = pgx.CollectRows(rows, pgx.RowToStructByPos[report.Tally])
 	}
 	if err != nil {
 		return err
 	}
-	err = s.tx.QueryRow(ctx, `SELECT count(*) FROM duplicate_attempts`).Scan(&report.DuplicateAttempts)
+	err = s.tx.QueryRow(ctx, `SELECT count(*) FROM duplicate_attempts`).Scan(&r.DuplicateAttempts)
 	if err != nil {
 		return err
 	}
 	rows, err = s.tx.Query(ctx, `SELECT coalesce(state, ''), outcome, count(*) FROM invoice_jobs GROUP BY state, outcome ORDER BY state, outcome`)
 	if err == nil {
-		report.Jobs, err = pgx.CollectRows(rows, pgx.RowToStructByPos[JobTally])
+		r.Jobs, err = pgx.CollectRows(rows, pgx.RowToStructByPos[JobTally])
 	}
 	if err != nil {
 		return err
@@ -165,7 +165,7 @@ SELECT job_id, transaction_id, j.queue, state, attempts, dispatch, accepted_at, 
 FROM invoice_jobs j LEFT JOIN ledger_queues q ON q.queue = j.queue AND q.expires_at > $1
 WHERE state IN ('accepted', 'enqueued') ORDER BY accepted_at, id LIMIT $2`, s.takenAt, max(0, s.options.Limit))
 	if err == nil {
-		report.Waiting, err = pgx.CollectRows(rows, pgx.RowToStructByPos[WaitingJob])
+		r.Waiting, err = pgx.CollectRows(rows, pgx.RowToStructByPos[WaitingJob])
 	}
 	return err
 }

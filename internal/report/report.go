@@ -1,0 +1,120 @@
+// Package report has what commands and pages show of invoices and jobs, as plain types with their JSON. Keys are named
+// like the database's columns; they are part of the program's interface, and stay.
+package report
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Records are all that is on record about one transaction, or about one job.
+type Records struct {
+	TransactionID     *string     `json:"transaction_id"` // null for a job whose payload states none
+	Invoice           *Invoice    `json:"invoice"`
+	DuplicateAttempts []Duplicate `json:"duplicate_attempts"`
+	Jobs              []Job       `json:"jobs"`
+}
+
+// Known reports whether there is any record.
+func (r *Records) Known() bool {
+	return r.Invoice != nil || len(r.DuplicateAttempts) > 0 || len(r.Jobs) > 0
+}
+
+// An Invoice is an invoice's row, with the number of its lines.
+type Invoice struct {
+	ID                   int64           `json:"id"`
+	InvoiceNumber        string          `json:"invoice_number"`
+	Kind                 string          `json:"kind"`
+	Series               string          `json:"series"`
+	Period               string          `json:"period"`
+	Number               int64           `json:"number"`
+	TransactionID        string          `json:"transaction_id"`
+	IdempotencyKey       string          `json:"idempotency_key"`
+	JobID                string          `json:"job_id"`
+	Fingerprint          string          `json:"fingerprint"`
+	CreditsTransactionID *string         `json:"credits_transaction_id"`
+	Currency             string          `json:"currency"`
+	SubtotalMinor        int64           `json:"subtotal_minor"`
+	TaxMinor             int64           `json:"tax_minor"`
+	TotalMinor           int64           `json:"total_minor"`
+	IssuedAt             time.Time       `json:"issued_at"`
+	Metadata             json.RawMessage `json:"metadata"`
+	CreatedAt            time.Time       `json:"created_at"`
+	Lines                int             `json:"lines"`
+}
+
+// A Duplicate is a recorded duplicate.
+type Duplicate struct {
+	ID             int64     `json:"id"`
+	JobID          string    `json:"job_id"`
+	IdempotencyKey string    `json:"idempotency_key"`
+	InvoiceID      int64     `json:"invoice_id"`
+	Reason         string    `json:"reason"`
+	Producer       *string   `json:"producer"`
+	Worker         string    `json:"worker"`
+	AttemptedAt    time.Time `json:"attempted_at"`
+}
+
+// A Job is a job that the ledger has, with what people did to it.
+type Job struct {
+	LedgerRow
+	// InvoicedSince is set for a failed job whose transaction was invoiced after the failure: the invoice's number.
+	InvoicedSince *string `json:"invoiced_since"`
+	// Actions are the actions on the job, the latest last.
+	Actions []JobAction `json:"actions"`
+}
+
+// A LedgerRow is a job's row in the ledger, without its payload.
+type LedgerRow struct {
+	ID             int64     `json:"id"`
+	JobID          string    `json:"job_id"`
+	IdempotencyKey *string   `json:"idempotency_key"`
+	Producer       *string   `json:"producer"`
+	Queue          string    `json:"queue"`
+	State          string    `json:"state"`
+	Outcome        *string   `json:"outcome"`
+	Reason         *string   `json:"reason"`
+	InvoiceID      *int64    `json:"invoice_id"`
+	Dispatch       int       `json:"dispatch"`
+	Attempts       int       `json:"attempts"`
+	AcceptedAt     time.Time `json:"accepted_at"`
+	UpdatedAt      time.Time `json:"updated_at"`
+}
+
+// A JobAction is an action on a failed job.
+type JobAction struct {
+	ID       int64     `json:"id"`
+	JobID    string    `json:"job_id"`
+	Action   string    `json:"action"` // replay, dismiss, restore
+	Actor    string    `json:"actor"`
+	Note     *string   `json:"note"`
+	Dispatch int       `json:"dispatch"` // the one that had failed
+	Outcome  string    `json:"outcome"`  // of that dispatch
+	Reason   string    `json:"reason"`   // of that dispatch
+	ActedAt  time.Time `json:"acted_at"`
+}
+
+// A PastAction is an action and its result.
+type PastAction struct {
+	JobAction
+	TransactionID *string `json:"transaction_id"`
+	// CameTo is the job's outcome, or its state while it has no outcome: as it was before the next action, or, after
+	// the last action, as it is now.
+	CameTo        string  `json:"came_to"`
+	InvoiceNumber *string `json:"invoice_number"` // if an invoice resulted
+}
+
+// A Tally counts and sums the documents of one kind and currency.
+type Tally struct {
+	Kind       string `json:"kind"`
+	Currency   string `json:"currency"`
+	Documents  int64  `json:"documents"`
+	TotalMinor string `json:"total_minor"` // a sum of int64 may exceed int64
+}
+
+// Counts are the numbers of ended jobs, by how they ended.
+type Counts struct {
+	Invoices   int64 `json:"invoices"`
+	Duplicates int64 `json:"duplicate_attempts"`
+	Failed     int64 `json:"failed"`
+}

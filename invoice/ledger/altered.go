@@ -1,0 +1,21 @@
+package ledger
+
+import "fmt"
+
+// An AlteredError says that the payload in the queue differs from the one that the ledger accepted. Nothing was
+// decided about the job: it has to be done with the accepted payload.
+type AlteredError struct {
+	JobID   string
+	Payload []byte // as accepted
+}
+
+func (e *AlteredError) Error() string {
+	return fmt.Sprintf("the queue's copy of job %s differs from what was accepted", e.JobID)
+}
+
+// A DismissedError says that the job was dismissed. It isn't worked on until it is restored.
+type DismissedError struct{ JobID string }
+
+func (e *DismissedError) Error() string {
+	return fmt.Sprintf("job %s is dismissed: `invoicer restore %s` makes it a failed job again", e.JobID, e.JobID)
+}

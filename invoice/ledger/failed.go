@@ -1,0 +1,48 @@
+package ledger
+
+import (
+	"time"
+
+	"invoicer/invoice"
+)
+
+// A FailedJob is the ledger's record of a job that has failed.
+type FailedJob struct {
+	ID            int64 // of the ledger's row
+	JobID         string
+	TransactionID string // "" if the payload didn't state it
+	Producer      string // likewise
+	Queue         string
+	Payload       []byte // nil if it was pruned or isn't text
+	NoText        bool   // the payload is kept, but its bytes aren't valid text
+	TaskType      string // "" for a job that asks for an invoice; else the task's type in the queue, which the worker didn't know
+	Outcome       invoice.Outcome
+	Reason        string
+	Dispatch      int
+	FailedAt      time.Time // by the database's clock
+}
+
+// A FailedFilter selects failed jobs. A job matches if it satisfies every field that is set; it satisfies a list if
+// it equals one of the elements.
+type FailedFilter struct {
+	JobIDs         []string
+	TransactionIDs []string
+	Outcomes       []invoice.Outcome
+	Reason         string    // contained in the reason, ignoring case
+	Since          time.Time // failed then or later
+	Until          time.Time // failed then or earlier
+	Queue          string
+	Producer       string
+}
+
+// A Replay is a failed job that is to be sent again, together with the job that its payload asks for.
+type Replay struct {
+	Failed FailedJob
+	Job    *invoice.Job
+}
+
+// An Actor is the person or program that acts on failed jobs, with a note on why.
+type Actor struct {
+	Name string // required
+	Note string // optional for a replay
+}

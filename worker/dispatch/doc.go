@@ -1,0 +1,125 @@
+// Package dispatch keeps the promise that an accepted job is never lost, whatever Redis forgets.
+//
+// A [Relay] takes accepted jobs from the database into the queues. A [Reconciler] finds jobs that the queues no longer
+// have, or whose worker is gone, and brings them back. A [Replayer] sends failed jobs again.
+//
+// None of them decides about an invoice. If one of them sends a job twice, it is the same job twice and ends once. So each
+// may be killed, stopped, or run beside another one of its kind at any point.
+//
+// # The ledger and the queue
+//
+// The ledger is the table invoice_jobs in Postgres. It has a row for each accepted job, and for each job that was enqueued
+// directly and ended badly. The row's state says what should be true of the queue:
+//
+//	            relay claims                  worker records
+//	accepted ─────────────────▶ enqueued ─────────────────────▶ done
+//	   ▲ ▲                        │  │                            ▲
+//	   │ └──── put back ──────────┘  └────▶ failed ───────────────┘
+//	   └───────── replayed ───────────────────┘ │ ▲
+//	                                            ▼ │ restored
+//	                                          dismissed
+//
+// Redis may forget a queue in whole or in part, come back older, or be given something else, and it says nothing about
+// that. The ledger is right; the reconciler makes the queue match it.
+//
+// Each time a job is sent it is a new dispatch, with a higher number, and its task is named JOB.NUMBER. So an old task is
+// never mistaken for the current one, and "this dispatch is lost" never puts back a job that was sent anew meanwhile.
+//
+// # Relay
+//
+// A relay claims a batch of accepted jobs: it marks them as enqueued and commits. Then it puts their tasks into Redis. It
+// holds no row lock meanwhile and writes nothing afterwards, so a slow or lost reply from Redis never overwrites a job's end.
+//
+//   - What Redis doesn't take is put back at once: the job is accepted again.
+//   - If the relay dies between the commit and Redis, the job is enqueued in the ledger and missing in the queue. The
+//     reconciler finds it like any other lost job.
+//   - Jobs for a queue that belongs to another installation stay accepted.
+//
+// Every worker process runs a relay. Two relays never claim the same dispatch.
+//
+// # Who reconciles a queue
+//
+// Every worker process runs a reconciler too, and each queue is looked after by one of them. That one holds the queue's
+// lease in the database, renews it in each round (once a second), and lets go of it when it stops. If it dies, another
+// process takes the queue over when the lease has run out, after 3 s. Two at once would only do work twice.
+//
+// In each round the reconciler reads the state of a queue with one script, and then considers Redis, the workers, the
+// archive and the jobs.
+//
+// # Mark
+//
+// The mark answers whether Redis still has what it was given. It is a number under a key of our own beside the queue. As long
+// as Redis is as it was left, each round counts the mark up by one in Redis, and the next renewal of the lease writes the new
+// value to the database, together with the id of the Redis process (its run_id). The database thus never knows a mark that
+// Redis hasn't had.
+//
+// Redis is as it was left if the same process answers, and its mark is the one in the database or a little higher. Otherwise
+// it may have forgotten something:
+//
+//	no mark             it was flushed, or it restarted empty
+//	a lower mark        it has come back older
+//	another process     it was restarted, or a replica was promoted
+//
+// Each of these starts a sweep. So does a queue that is looked after for the first time.
+//
+// # Sweep
+//
+// A sweep looks for every enqueued job of a queue, in the order of dispatch, at most 20,000 a second. It goes on until it has
+// passed all jobs that were dispatched before the sweep began. While it lasts the mark reads "sweep:" and a token of this
+// reconciler; a successor that finds the mark of another one begins the sweep again. If the mark changes during a sweep,
+// Redis has forgotten something again, and the sweep starts over. At its end a number takes the mark's place, in Redis first.
+//
+// # Young and slow
+//
+// Redis may also lose a part of a queue while its mark survives. So without any sign, too, two cursors go through the
+// enqueued jobs, in the order of dispatch:
+//
+//   - Young follows the dispatches: each job is looked for once, as soon as it has had [ReconcilerOptions.Settled] (5 s) to
+//     arrive in its queue. Young finds what a dying relay left behind.
+//   - Slow goes round all enqueued jobs, again and again, at 250 a second. Slow finds what disappeared later. A lap that
+//     has found a lost job hurries on at a sweep's pace, and so does the lap after it: whatever lost one job may have lost
+//     more.
+//
+// Both rest during a sweep, which looks for the same jobs. No job is looked for while the ledger has no enqueued job at all.
+//
+// # How a lost job is found
+//
+// A page of jobs is looked up by one script, which says where the queue has each task. It doesn't believe what a task says
+// of itself: a task counts as active, in retry or archived only if the queue has it there.
+//
+//	active, in retry        it is where it should be
+//	archived                asynq or a person has given it up: it is recorded as failed, unless it has an end
+//	waiting                 it has to be in the list of waiting tasks, see below
+//	anything else           it is lost: no task, no message, or done in the queue and not in the ledger
+//
+// A Redis list can only be read from end to end. One of up to 10,000 tasks is read whole, in each round in which a job says
+// that it waits there. A longer list is read in pages over several rounds; a job that isn't in it counts as lost only if it
+// is missing again when the list has been read once more.
+//
+// A lost job is put back: the ledger is asked again whether this dispatch is still open, what is left of the task is
+// deleted, provided that it is still as it was seen, and the job is accepted again. A relay then sends the next dispatch.
+// Deleting comes first: if the reconciler dies in between, a job is missing, which is found again, whereas in the other
+// order a task could remain that nobody looks for.
+//
+// # Jobs of dead workers
+//
+// A worker extends the lease of each task in hand every 5 s. A lease that hasn't changed for
+// [ReconcilerOptions.DeadAfter] (10 s) belongs to a dead worker, or to one that is cut off from Redis. Its job goes back to
+// the front of the queue, whether it came through the ledger or directly, and the task counts how often that has happened:
+//
+//   - From the third time on, the job comes back at a random moment within 10 s. All jobs that a worker had in hand lose
+//     it together; coming back apart, they don't lose the next worker together to the one among them that kills workers.
+//   - After more than [ReconcilerOptions.MaxCrashes] (10) times the job is recorded as failed, and its task is archived.
+//
+// # Archived tasks
+//
+// asynq archives a task without asking a worker when the task reaches a limit that a foreign producer gave it, and people
+// archive tasks in asynqmon. The reconciler reads the archive as it grows and records those of its jobs that have no end as
+// failed, so that each shows up among the failed jobs.
+//
+// # Replay
+//
+// A [Replayer] goes once through the failed jobs that a filter selects. It forecasts what would become of each, leaves those
+// that can't be an invoice as they are, and makes the others accepted again, under their own job ids. Jobs that fail while
+// it runs are left alone, so it comes to an end.
+package dispatch

@@ -1,0 +1,111 @@
+package dispatch_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"invoicer/invoice/ledger"
+	"invoicer/worker/dispatch"
+)
+
+// counted counts what a ledger that has nothing to do asks its database: each of these is one statement.
+type counted struct {
+	dispatch.Database
+	statements atomic.Int64
+}
+
+func (c *counted) Watch(ctx context.Context, holder string, lease time.Duration, queues []ledger.Watch) ([]ledger.Watch, error) {
+	c.statements.Add(1)
+	return c.Database.Watch(ctx, holder, lease, queues)
+}
+
+func (c *counted) Enqueued(ctx context.Context, queue string, after ledger.Dispatch, settled time.Duration, limit int) ([]ledger.Dispatch, error) {
+	c.statements.Add(1)
+	return c.Database.Enqueued(ctx, queue, after, settled, limit)
+}
+
+// What an idle reconciler costs is what it asks: one statement a round, and one script for each queue.
+func TestAnIdleReconcilerAsksLittle(t *testing.T) {
+	t.Parallel()
+	b, _ := private(t)
+	queues := []string{b.queue, b.queue + "_2", b.queue + "_3"}
+	store := &counted{Database: b.store.Ledger}
+	r, told := b.newReconciler(t, "r", func(p *reconcilerParts) {
+		p.database, p.Queues, p.Settled, p.Lease = store, queues, 1, patience
+	})
+	round(t, r)
+	round(t, r)
+	for range queues {
+		told.await(t, dispatch.Swept)
+	}
+	const rounds = 10
+	store.statements.Store(0)
+	if err := b.rdb.ConfigResetStat(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for range rounds {
+		round(t, r)
+	}
+	if n := store.statements.Load(); n != rounds {
+		t.Errorf("%d statements in %d rounds", n, rounds)
+	}
+	stats, err := b.rdb.Info(t.Context(), "commandstats").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	commands := 0
+	for line := range strings.Lines(stats) {
+		var calls int
+		if name, rest, ok := strings.Cut(line, ":calls="); ok && !strings.HasPrefix(name, "cmdstat_config") {
+			if _, err := fmt.Sscan(strings.ReplaceAll(rest, ",", " "), &calls); err != nil {
+				t.Fatal(err)
+			}
+			commands += calls
+		}
+	}
+	if most := rounds * len(queues) * 16; commands == 0 || commands > most { // the script and ten in it, and now and then the kinds of the keys
+		t.Errorf("%d commands in %d rounds of %d queues, want %d at most:\n%s", commands, rounds, len(queues), most, stats)
+	}
+}
+
+// waiting ends its user's context when it was waited for jobs so often.
+type waiting struct {
+	dispatch.Outbox
+	often         int
+	end           context.CancelFunc
+	waits, claims int
+}
+
+func (w *waiting) Await(ctx context.Context) error {
+	if w.waits++; w.waits == w.often {
+		w.end()
+	}
+	return w.Outbox.Await(ctx)
+}
+
+func (w *waiting) Claim(ctx context.Context, limit int, except ...string) ([]ledger.Dispatch, error) {
+	w.claims++
+	return w.Outbox.Claim(ctx, limit, except...)
+}
+
+// An idle relay asks twice in half a second: it waits in the database.
+func TestAnIdleRelayWaits(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	outbox := &waiting{Outbox: b.store.Ledger, often: 4, end: cancel}
+	began := b.text(t, "SELECT clock_timestamp()::text")
+	dispatch.NewRelay(outbox, b.rdb, dispatch.RelayOptions{}).Run(ctx)
+	if outbox.claims != outbox.waits {
+		t.Errorf("%d claims beside %d waits", outbox.claims, outbox.waits)
+	}
+	looks := b.count(t, "SELECT (1000 * extract(epoch FROM clock_timestamp() - $1::timestamptz))::int / 70", began)
+	if asked := outbox.claims + outbox.waits; looks < 2*asked {
+		t.Errorf("it asked %d times, and would have looked %d times", asked, looks)
+	}
+}

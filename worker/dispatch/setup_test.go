@@ -1,0 +1,346 @@
+package dispatch_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/redis/go-redis/v9"
+
+	"invoicer/internal/sandbox/sandboxtest"
+	"invoicer/internal/sandbox/servers"
+	"invoicer/internal/schematest"
+	"invoicer/invoice"
+	"invoicer/invoice/postgres"
+	"invoicer/locking"
+	"invoicer/worker"
+	"invoicer/worker/dispatch"
+)
+
+func TestMain(m *testing.M) { sandboxtest.Main(m) }
+
+// bench is a schema and a queue of a test's own, and the ledger's parts on them.
+type bench struct {
+	url, schema, queue string
+	db                 *sql.DB
+	redisURL           string
+	rdb                redis.UniversalClient
+	store              *postgres.DB
+	inspector          *asynq.Inspector
+	databaseID         string
+}
+
+func setup(t testing.TB) *bench {
+	t.Helper()
+	return newBench(t, sandboxtest.Redis(t))
+}
+
+// private is a bench with a Redis of its own, to be killed and emptied.
+func private(t *testing.T) (*bench, *servers.Server) {
+	t.Helper()
+	server := sandboxtest.PrivateRedis(t)
+	return newBench(t, server.URL), server
+}
+
+func newBench(t testing.TB, redisURL string) *bench {
+	t.Helper()
+	b := &bench{redisURL: redisURL, rdb: connect(t, redisURL)}
+	b.url, b.schema = schematest.New(t)
+	b.queue = "q_" + b.schema
+	config, err := pgx.ParseConfig(b.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.RuntimeParams["search_path"] = b.schema
+	b.db = stdlib.OpenDB(*config)
+	t.Cleanup(func() { b.db.Close() })
+	if b.store, err = postgres.Open(postgres.Options{URL: b.url, Schema: b.schema}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.store.Close() })
+	b.inspector = asynq.NewInspectorFromRedisClient(b.rdb)
+	if b.databaseID, err = b.store.DatabaseID(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// open opens one more store, with settings of its own.
+func (b *bench) open(t testing.TB, settings string) *postgres.DB {
+	t.Helper()
+	address, err := url.Parse(b.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := address.Query()
+	query.Set("options", settings)
+	address.RawQuery = strings.ReplaceAll(query.Encode(), "+", "%20")
+	store, err := postgres.Open(postgres.Options{URL: address.String(), Schema: b.schema})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { store.Close() })
+	return store
+}
+
+func connect(t testing.TB, url string) redis.UniversalClient {
+	t.Helper()
+	o, err := redis.ParseURL(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.ContextTimeoutEnabled = true
+	o.PoolSize = 60
+	rdb := redis.NewClient(o)
+	t.Cleanup(func() { rdb.Close() })
+	return rdb
+}
+
+// accept has the ledger accept jobs for the transactions T<from> to T<to>.
+func (b *bench) accept(t testing.TB, from, to int) {
+	t.Helper()
+	b.exec(t, `INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, queue, payload, state)
+SELECT gen_random_uuid(), t, t, $1, format('{"transaction_id":"%s","issued_at":"2010-12-01T08:26:00Z","currency":"GBP","lines":[{"quantity":6,"unit_price":"2.55"}]}', t), 'accepted'
+FROM (SELECT 'T' || n AS t FROM generate_series($2::int, $3::int) AS n) AS transactions`, b.queue, from, to)
+}
+
+func (b *bench) exec(t testing.TB, statement string, args ...any) {
+	t.Helper()
+	if _, err := b.db.ExecContext(context.WithoutCancel(t.Context()), statement, args...); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+}
+
+func (b *bench) count(t testing.TB, query string, args ...any) (n int) {
+	t.Helper()
+	if err := b.db.QueryRowContext(context.WithoutCancel(t.Context()), query, args...).Scan(&n); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	return n
+}
+
+func (b *bench) text(t testing.TB, query string, args ...any) (s string) {
+	t.Helper()
+	if err := b.db.QueryRowContext(context.WithoutCancel(t.Context()), query, args...).Scan(&s); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	return s
+}
+
+// patience bounds every wait for what must happen.
+const patience = time.Minute
+
+// events are what a part tells.
+type events[E any] struct {
+	name string
+	c    chan E
+	what func(E) string
+}
+
+func (e *events[E]) observe(one E) { e.c <- one }
+
+// await returns the next event of the kind; the others are passed over.
+func (e *events[E]) await(t testing.TB, what string) E {
+	t.Helper()
+	late := time.After(patience)
+	for {
+		select {
+		case one := <-e.c:
+			if e.what(one) == what {
+				return one
+			}
+		case <-late:
+			t.Fatalf("%s: no event %q", e.name, what)
+		}
+	}
+}
+
+// none fails the test if anything of the kind was told so far.
+func (e *events[E]) none(t testing.TB, what string) {
+	t.Helper()
+	for {
+		select {
+		case one := <-e.c:
+			if e.what(one) == what {
+				t.Errorf("%s: %+v", e.name, one)
+			}
+		default:
+			return
+		}
+	}
+}
+
+type ledgerEvents = events[dispatch.Event]
+
+func newLedgerEvents(name string) *ledgerEvents {
+	return &ledgerEvents{name: name, c: make(chan dispatch.Event, 50_000), what: func(e dispatch.Event) string { return e.What }}
+}
+
+// running runs something until it is stopped, at the latest when the test ends.
+func running(t testing.TB, run func(context.Context)) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	var done sync.WaitGroup
+	done.Go(func() { run(ctx) })
+	stop = func() {
+		cancel()
+		done.Wait()
+	}
+	t.Cleanup(stop)
+	return stop
+}
+
+type relayParts struct {
+	dispatch.RelayOptions
+	outbox  dispatch.Outbox
+	redis   redis.UniversalClient
+	context func(context.Context) context.Context
+}
+
+func (b *bench) relay(t testing.TB, change ...func(*relayParts)) *ledgerEvents {
+	t.Helper()
+	told := newLedgerEvents("relay")
+	p := relayParts{outbox: b.store.Ledger, redis: b.rdb, RelayOptions: dispatch.RelayOptions{Observe: told.observe}}
+	for _, f := range change {
+		f(&p)
+	}
+	r := dispatch.NewRelay(p.outbox, p.redis, p.RelayOptions)
+	running(t, func(ctx context.Context) {
+		if p.context != nil {
+			ctx = p.context(ctx)
+		}
+		r.Run(ctx)
+	})
+	return told
+}
+
+// relayed waits until the relays have put so many jobs into queues.
+func relayed(t testing.TB, jobs int, relays ...*ledgerEvents) {
+	t.Helper()
+	late := time.After(patience)
+	for i := 0; jobs > 0; i++ {
+		select {
+		case e := <-relays[i%len(relays)].c:
+			if e.What == dispatch.Relayed {
+				jobs -= e.Jobs
+			}
+		case <-late:
+			t.Fatalf("%d jobs were never relayed", jobs)
+		case <-time.After(time.Millisecond): // then the next one
+		}
+	}
+}
+
+type reconcilerParts struct {
+	dispatch.ReconcilerOptions
+	database dispatch.Database
+	redis    redis.UniversalClient
+}
+
+// newReconciler returns one that looks when its user says so, by Round. A round may take ten times its interval.
+func (b *bench) newReconciler(t testing.TB, name string, change ...func(*reconcilerParts)) (*dispatch.Reconciler, *ledgerEvents) {
+	t.Helper()
+	told := newLedgerEvents(name)
+	p := reconcilerParts{database: b.store.Ledger, redis: b.rdb, ReconcilerOptions: dispatch.ReconcilerOptions{
+		Name: name, Queues: []string{b.queue}, DatabaseID: b.databaseID, Observe: told.observe,
+		Lease: 2 * time.Second, DeadAfter: 6 * time.Second, Settled: 500 * time.Millisecond,
+	}}
+	for _, f := range change {
+		f(&p)
+	}
+	r, err := dispatch.NewReconciler(p.database, p.redis, p.ReconcilerOptions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, told
+}
+
+// reconciler runs one that looks often.
+func (b *bench) reconciler(t testing.TB, name string, change ...func(*reconcilerParts)) (told *ledgerEvents, stop func()) {
+	t.Helper()
+	often := func(p *reconcilerParts) { p.Interval = 200 * time.Millisecond }
+	r, told := b.newReconciler(t, name, append([]func(*reconcilerParts){often}, change...)...)
+	return told, running(t, r.Run)
+}
+
+type workerEvents = events[worker.Event]
+
+func (b *bench) worker(t testing.TB, change ...func(*worker.Options)) *workerEvents {
+	t.Helper()
+	told := &workerEvents{name: "worker", c: make(chan worker.Event, 50_000), what: func(e worker.Event) string { return e.What }}
+	numbering, err := invoice.NewNumbering(invoice.NumberingOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	locker, err := locking.New(b.rdb, locking.Options{Prefix: "invoicer:" + b.databaseID + ":", TTL: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := worker.Options{Name: "w", Queues: map[string]int{b.queue: 1}, Observe: told.observe}
+	for _, f := range change {
+		f(&o)
+	}
+	h, err := worker.NewHandler(invoice.NewGenerator(b.store.Invoices, numbering), locker, b.store.Ledger, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := worker.NewServer(b.rdb, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Shutdown)
+	return told
+}
+
+// invoiced waits until every accepted job has its invoice, each exactly one, numbered without a gap.
+func (b *bench) invoiced(t testing.TB, jobs int) {
+	t.Helper()
+	for deadline, done := time.Now().Add(patience), 0; ; {
+		n := b.count(t, "SELECT count(*) FROM invoice_jobs WHERE state = 'done'")
+		if n == jobs {
+			break
+		}
+		if n > done {
+			deadline, done = time.Now().Add(patience), n
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("jobs: %s", b.text(t, "SELECT json_object_agg(state, n) FROM (SELECT state, count(*) AS n FROM invoice_jobs GROUP BY state) AS x"))
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	got := b.text(t, `SELECT format('%s invoices of %s transactions and %s jobs, %s numbers, %s duplicates',
+		count(*), count(DISTINCT transaction_id), count(DISTINCT job_id), (SELECT sum(last_number) FROM invoice_series), (SELECT count(*) FROM duplicate_attempts)) FROM invoices`)
+	if want := fmt.Sprintf("%[1]d invoices of %[1]d transactions and %[1]d jobs, %[1]d numbers, 0 duplicates", jobs); got != want {
+		t.Errorf("%s; want %s", got, want)
+	}
+}
+
+// dispatches fails the test unless so many jobs were dispatched so often.
+func (b *bench) dispatches(t testing.TB, jobs, often int) {
+	t.Helper()
+	if n := b.count(t, "SELECT count(*) FROM invoice_jobs WHERE dispatch = $1", often); n != jobs {
+		t.Errorf("%d jobs were dispatched %d times, want %d: %s", n, often, jobs,
+			b.text(t, "SELECT json_object_agg(dispatch, n) FROM (SELECT dispatch, count(*) AS n FROM invoice_jobs GROUP BY dispatch) AS x"))
+	}
+}
+
+// pending are the tasks that wait in the queue.
+func (b *bench) pending(t testing.TB) []string {
+	t.Helper()
+	ids, err := b.rdb.LRange(t.Context(), b.key("pending"), 0, -1).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ids
+}
