@@ -1,5 +1,5 @@
-// Package web is what stands before the pages of a process: a listener that no visitor can exhaust, and a guard that lets
-// nobody read from elsewhere what is for those on the same machine.
+// Package web serves the pages of a process, behind a listener that no visitor can exhaust and a guard that lets nobody
+// read from elsewhere what is for those on the same machine.
 package web
 
 import (

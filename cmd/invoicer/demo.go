@@ -14,11 +14,14 @@ import (
 
 	"invoicer/config"
 	"invoicer/internal/await"
+	"invoicer/internal/health"
 	"invoicer/internal/importer"
+	"invoicer/internal/metrics"
 	"invoicer/internal/sample"
 	"invoicer/invoice"
 	"invoicer/invoice/postgres/audit"
 	"invoicer/migrations"
+	"invoicer/web"
 	"invoicer/worker"
 )
 
@@ -105,15 +108,15 @@ func (a app) runDemo(cmd *cobra.Command, d *demo) error {
 		return err
 	}
 	defer d.close()
-	m := newMetrics()
+	m := metrics.New()
 	h := d.health(m)
 	var p *pages
 	if d.serve {
-		p, err = openPages(ctx, cfg, h, m)
+		p, err = openPages(ctx, cfg, h, m, log)
 		if errors.Is(err, syscall.EADDRINUSE) && cfg.HTTP.Addr == config.Default().HTTP.Addr { // nobody asked for this one
 			elsewhere := *cfg
 			elsewhere.HTTP.Addr = "127.0.0.1:0"
-			p, err = openPages(ctx, &elsewhere, h, m)
+			p, err = openPages(ctx, &elsewhere, h, m, log)
 		}
 		if err != nil {
 			return err
@@ -216,7 +219,7 @@ func (d *demo) load(stdin io.Reader) ([]demoJob, error) {
 }
 
 // keepServing runs the workers on all configured queues, and the pages, until a signal.
-func (d *demo) keepServing(ctx context.Context, h *health, p *pages, m *metrics) error {
+func (d *demo) keepServing(ctx context.Context, h *health.Health, p *pages, m *metrics.Metrics) error {
 	queues := map[string]int{d.queue(): 1}
 	for name, weight := range d.cfg.Worker.Queues {
 		queues[name] = weight
@@ -232,7 +235,7 @@ func (d *demo) tellWhere(p *pages) {
 	if p == nil || d.json {
 		return
 	}
-	_, _ = fmt.Fprintf(d.out, "\nServing until Ctrl-C: the queues at %s%s/, health at %s/readyz, metrics at %s/metrics.\n", p.url(), monitorPath, p.url(), p.url())
+	_, _ = fmt.Fprintf(d.out, "\nServing until Ctrl-C: the queues at %s%s/, health at %s/readyz, metrics at %s/metrics.\n", p.URL(), web.MonitorPath, p.URL(), p.URL())
 	_, _ = fmt.Fprintf(d.out, "From another terminal: invoicer enqueue FILE, invoicer status TRANSACTION_ID, invoicer audit — with\n  export INVOICER_DATABASE_URL='%s' INVOICER_REDIS_URL='%s' INVOICER_DATABASE_SCHEMA='%s'\n",
 		d.cfg.Database.URL, d.cfg.Redis.URL, d.cfg.Database.Schema)
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"invoicer/internal/lifecycle"
+	"invoicer/internal/metrics"
 	"invoicer/internal/term"
 	"invoicer/invoice"
 	"invoicer/worker"
@@ -74,14 +75,14 @@ func (r *recorder) observe(e worker.Event) {
 }
 
 // play asks for everything, several times over, and returns once every job has ended.
-func (d *demo) play(ctx context.Context, jobs []demoJob, m *metrics) (*story, error) {
+func (d *demo) play(ctx context.Context, jobs []demoJob, m *metrics.Metrics) (*story, error) {
 	mistakes := d.mistakes(jobs)
 	r := &recorder{begun: time.Now(), moments: map[string][]moment{}, story: story{
 		asked: len(jobs)*d.copies + len(mistakes),
 		ended: map[invoice.Outcome]int{}, reasons: map[invoice.Reason]int{},
 	}}
 	observe := func(e worker.Event) {
-		m.observe(e)
+		m.ObserveWorker(e)
 		r.observe(e)
 	}
 	queues := map[string]int{d.queue(): 1}

@@ -9,20 +9,31 @@ import (
 	"time"
 
 	"invoicer/internal/await"
+	"invoicer/internal/health"
+	"invoicer/internal/metrics"
 	"invoicer/invoice/postgres"
 	"invoicer/worker"
 )
 
+// health returns what watches the workplace; its metrics join the others.
+func (w *workplace) health(m *metrics.Metrics) *health.Health {
+	return health.New(health.Options{
+		Servers: w.serverNames(), Probes: w.probes(), Logger: w.log, Registry: m.Registry,
+		// A job that waits asks again before its time is up and, once it was put back, within 5 s of that.
+		Silence: w.cfg.Worker.JobTimeout + 10*time.Second,
+	})
+}
+
 // probes are what /readyz answers for, one line for each.
-func (w *workplace) probes() []probe {
+func (w *workplace) probes() []health.Probe {
 	names := w.serverNames()
 	database := &databaseProbe{store: w.store, id: w.databaseID}
 	queues := &queueProbe{workplace: w, redis: worker.NewProbe(w.redis, worker.ProbeOptions{
 		Queues: slices.Sorted(maps.Keys(w.cfg.Worker.Queues)), Prefix: "invoicer:" + w.databaseID + ":", Logger: w.log,
 	})}
-	return []probe{
-		{name: "database", server: names.postgres, try: database.try},
-		{name: "queues", server: names.redis, try: queues.try},
+	return []health.Probe{
+		{Name: "database", Server: names.Postgres, Try: database.try},
+		{Name: "queues", Server: names.Redis, Try: queues.try},
 	}
 }
 
@@ -54,8 +65,8 @@ func (p *queueProbe) try(ctx context.Context) error {
 	return err
 }
 
-func (w *workplace) serverNames() serverNames {
-	return serverNames{postgres: "postgres at " + w.cfg.Database.Addr(), redis: "redis at " + w.cfg.Redis.Addr()}
+func (w *workplace) serverNames() health.Servers {
+	return health.Servers{Postgres: "postgres at " + w.cfg.Database.Addr(), Redis: "redis at " + w.cfg.Redis.Addr()}
 }
 
 // A databaseProbe asks Postgres whether it takes the work, and from time to time has it commit something.
@@ -89,50 +100,12 @@ func (p *databaseProbe) try(ctx context.Context) error {
 	return nil
 }
 
-// awaitFit returns once jobs could be worked on, and waits as long for that as for servers that don't answer. What doesn't
-// heal by waiting it returns at once.
-func (w *workplace) awaitFit(ctx context.Context) error {
-	limit := time.Now().Add(await.DefaultPatience)
-	probes := w.probes()
-	for told := false; ; told = true {
-		var lasting, passing []error
-		for _, p := range probes {
-			if err := await.Try(ctx, p.try); err != nil {
-				c := p.cause(w.serverNames(), err)
-				if err = fmt.Errorf("%s: %s", c.server, c.text); c.lasting {
-					lasting = append(lasting, err)
-				} else {
-					passing = append(passing, err)
-				}
-			}
-		}
-		switch {
-		case ctx.Err() != nil:
-			return fmt.Errorf("stopped while waiting until jobs can be worked on: %w", context.Cause(ctx))
-		case len(lasting) > 0:
-			return errors.Join(lasting...)
-		case len(passing) == 0:
-			return nil
-		case time.Now().After(limit):
-			return fmt.Errorf("no job can be worked on (waited for %s): %w", await.DefaultPatience, errors.Join(passing...))
-		case !told:
-			for _, err := range passing {
-				w.log.WarnContext(ctx, fmt.Sprintf("waiting up to %s until jobs can be worked on: %s", await.DefaultPatience, err))
-			}
-		}
-		select {
-		case <-time.After(probeInterval / 2):
-		case <-ctx.Done():
-		}
-	}
-}
-
 // refuseWithoutRights is for before anything else is read: it would say less clearly what is missing.
 func (w *workplace) refuseWithoutRights(ctx context.Context) error {
 	err := await.Try(ctx, w.store.Probe)
 	var unfit *postgres.UnfitError
 	if errors.As(err, &unfit) && unfit.Code == insufficientPrivilege {
-		return fmt.Errorf("%s: %w", w.serverNames().postgres, err)
+		return fmt.Errorf("%s: %w", w.serverNames().Postgres, err)
 	}
 	return nil
 }

@@ -187,7 +187,7 @@ func TestReadinessNamesWhatIsInTheWay(t *testing.T) {
 					t.Errorf("%q is missed in /readyz or in the log:\n%s\n%s", word, body, line)
 				}
 			}
-			w.stays(t, http.StatusServiceUnavailable, persistence+2*time.Second) // jobs meet it as well meanwhile
+			w.stays(t, http.StatusServiceUnavailable, 4*time.Second+2*time.Second) // jobs meet it as well meanwhile
 			end()
 			w.await(t, "jobs go on")
 			w.awaitReadyz(t, http.StatusOK)

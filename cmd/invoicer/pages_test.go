@@ -1,15 +1,10 @@
 package main
 
 import (
-	"context"
-	"io"
-	"log/slog"
-	"net"
 	"net/http"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // Jobs in hand may take a while. A load balancer and an orchestrator learn meanwhile that the worker drains, and lives.
@@ -33,73 +28,4 @@ func TestPagesAnswerWhileDraining(t *testing.T) {
 	if code := w.exit(t); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
-}
-
-// servedPages are pages of one handler, and a function that has them close and returns how that went.
-func servedPages(t *testing.T, handler http.HandlerFunc) (url string, end func() error) {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &pages{server: &http.Server{Handler: handler}, listener: listener, log: slog.New(slog.DiscardHandler)}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- p.part().Run(ctx) }()
-	t.Cleanup(cancel)
-	return p.url(), func() error {
-		cancel()
-		return <-ended
-	}
-}
-
-func TestPagesAnswerWhatWasAskedBeforeTheyClose(t *testing.T) {
-	t.Parallel()
-	asked, answer := make(chan struct{}), make(chan struct{})
-	url, end := servedPages(t, func(w http.ResponseWriter, _ *http.Request) {
-		close(asked)
-		<-answer
-		_, _ = io.WriteString(w, "here you are")
-	})
-	go func() {
-		<-asked
-		time.AfterFunc(100*time.Millisecond, func() { close(answer) }) // the pages are closing by then
-		if err := end(); err != nil {
-			t.Error(err)
-		}
-	}()
-	if code, body := get(t, url); code != http.StatusOK || body != "here you are" {
-		t.Errorf("%d %s", code, body)
-	}
-}
-
-func TestPagesWaitForNoAnswerForLong(t *testing.T) {
-	t.Parallel()
-	asked := make(chan struct{})
-	url, end := servedPages(t, func(_ http.ResponseWriter, r *http.Request) {
-		close(asked)
-		<-r.Context().Done()
-	})
-	cut := make(chan struct{})
-	go func() {
-		defer close(cut)
-		request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, url, nil)
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		if reply, err := http.DefaultClient.Do(request); err == nil {
-			reply.Body.Close()
-			t.Errorf("an answer: %s", reply.Status)
-		}
-	}()
-	<-asked
-	begun := time.Now()
-	if err := end(); err != nil {
-		t.Error(err)
-	}
-	if took := time.Since(begun); took < lastAnswers || took > lastAnswers+5*time.Second {
-		t.Errorf("the pages closed after %s", took)
-	}
-	<-cut
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"invoicer/internal/health"
 	"invoicer/web"
 )
 
@@ -99,6 +100,7 @@ func TestVisitorsAreNotWaitedForWithoutEnd(t *testing.T) {
 // A profile takes longer than a request may.
 func TestProfileOfLongerThanARequestMayTake(t *testing.T) {
 	t.Parallel()
+	const bodyTimeout = 10 * time.Second // of web
 	seconds := bodyTimeout + 2*time.Second
 	url := sharedSite(t).with("INVOICER_HTTP_PPROF=on").start(t, "worker").pages(t)
 	begun := time.Now()
@@ -119,7 +121,7 @@ func serveGuarded(t *testing.T, address string) (url string) {
 	for _, path := range []string{"GET /livez", "GET /healthz", "GET /metrics"} {
 		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "fine") })
 	}
-	h := &health{outages: newOutages(nil, time.Minute, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "outage"}, []string{"server", "cause"})), probes: []probe{{}}}
+	h := health.New(health.Options{Probes: []health.Probe{{}}, Silence: time.Minute, Registry: prometheus.NewRegistry()})
 	mux.Handle("GET /readyz", h) // it is starting
 	mux.Handle("/monitor/", web.LocalOnly(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "fine") })))
 	bounded := web.NewVisitors(listener, 16)

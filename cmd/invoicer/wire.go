@@ -16,6 +16,7 @@ import (
 	"invoicer/config"
 	"invoicer/internal/autopipeline"
 	"invoicer/internal/await"
+	"invoicer/internal/health"
 	"invoicer/internal/lifecycle"
 	"invoicer/invoice"
 	"invoicer/invoice/postgres"
@@ -50,7 +51,7 @@ func newRedis(cfg *config.Config, occupied int) (redis.UniversalClient, error) {
 	} else {
 		client = redis.NewUniversalClient(o)
 	}
-	client.AddHook(&outageBackoff{})
+	client.AddHook(&queue.OutageBackoff{})
 	return client, nil
 }
 
@@ -151,7 +152,7 @@ func openWorkplace(ctx context.Context, cfg *config.Config, queues int, log *slo
 	if w.databaseID, err = w.store.DatabaseID(ctx); err != nil {
 		return nil, err
 	}
-	if err := w.awaitFit(ctx); err != nil {
+	if err := health.Await(ctx, w.serverNames(), w.probes(), log); err != nil {
 		return nil, err
 	}
 	w.locker, err = locking.New(w.shared, locking.Options{Prefix: "invoicer:" + w.databaseID + ":", TTL: cfg.Lock.TTL})

@@ -1,15 +1,8 @@
 package main
 
 import (
-	"context"
-	"errors"
-	"net"
 	"syscall"
 	"testing"
-	"testing/synctest"
-	"time"
-
-	"github.com/redis/go-redis/v9"
 )
 
 // Two databases in one Redis have the same transactions, and don't take each other's locks and done entries for their own.
@@ -35,29 +28,3 @@ func TestTwoDatabasesInOneRedis(t *testing.T) {
 		}
 	}
 }
-
-// asynq's loops ask again at once after an error.
-func TestOutageOfRedisIsAskedAboutSeldom(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		asked, answer := 0, error(errRefused)
-		ask := (&outageBackoff{}).ProcessHook(func(context.Context, redis.Cmder) error {
-			asked++
-			return answer
-		})
-		command := redis.NewCmd(t.Context(), "PING")
-		for began := time.Now(); time.Since(began) < time.Minute; {
-			_ = ask(t.Context(), command) // what it returns is the outage's own error
-		}
-		if asked > 150 {
-			t.Errorf("asked %d times in a minute", asked)
-		}
-		answer = nil
-		began := time.Now()
-		if err := ask(t.Context(), command); err != nil || time.Since(began) != 0 {
-			t.Errorf("an answer comes %v late, error %v", time.Since(began), err)
-		}
-	})
-}
-
-var errRefused = &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}

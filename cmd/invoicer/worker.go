@@ -11,7 +11,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"invoicer/internal/health"
 	"invoicer/internal/lifecycle"
+	"invoicer/internal/metrics"
 	"invoicer/worker"
 )
 
@@ -53,9 +55,9 @@ func (a app) work(cmd *cobra.Command) error {
 		return err
 	}
 	defer w.close()
-	m := newMetrics()
+	m := metrics.New()
 	h := w.health(m)
-	p, err := openPages(ctx, cfg, h, m)
+	p, err := openPages(ctx, cfg, h, m, log)
 	if err != nil {
 		return err
 	}
@@ -84,8 +86,8 @@ type operation struct {
 	name    string         // of the process, as owner of the queues and for the ledger
 	workers []string       // their names
 	queues  map[string]int // with their weights
-	health  *health
-	metrics *metrics
+	health  *health.Health
+	metrics *metrics.Metrics
 	pages   *pages // nil: none
 	serving func() // is called once everything has started; nil: nothing is
 }
@@ -104,21 +106,21 @@ func (o operation) run(ctx context.Context) error {
 	}
 	var workers lifecycle.Stage
 	for _, name := range o.workers {
-		server, err := o.newWorker(name, o.queues, both(o.metrics.observe, o.health.observe))
+		server, err := o.newWorker(name, o.queues, both(o.metrics.ObserveWorker, o.health.ObserveWorker))
 		if err != nil {
 			return err
 		}
 		workers = append(workers, workerPart(name, server))
 	}
-	ledgers, err := o.newLedger(o.name, o.queues, both(o.metrics.observeLedger, o.health.observeLedger))
+	ledgers, err := o.newLedger(o.name, o.queues, both(o.metrics.ObserveDispatch, o.health.ObserveDispatch))
 	if err != nil {
 		return err
 	}
-	watching := lifecycle.Stage{o.health.watching()}
+	watching := lifecycle.Stage{o.health.Watching()}
 	if o.pages != nil {
-		watching = append(watching, o.pages.part())
+		watching = append(watching, o.pages.Part())
 	}
-	return lifecycle.Run(ctx, lifecycle.Stage{ownership}, watching, ledgers, workers, lifecycle.Stage{o.health.readiness(o.serving)})
+	return lifecycle.Run(ctx, lifecycle.Stage{ownership}, watching, ledgers, workers, lifecycle.Stage{o.health.Readiness(o.serving)})
 }
 
 // workerPart is a worker that takes jobs until it is to stop, and has finished those in hand when it has ended.

@@ -15,7 +15,7 @@ func ofListener() []mutant {
 		},
 		{
 			name: "a body may take for ever", promise: recovers, hazard: slowVisitors,
-			changes: []change{{"cmd/invoicer/pages.go", "ReadTimeout: bodyTimeout, ", ""}},
+			changes: []change{{"web/pages.go", "ReadTimeout: bodyTimeout, ", ""}},
 			in:      program, tests: []string{"TestVisitorsAreNotWaitedForWithoutEnd/a_body_that_pages_read"}, hangs: true,
 		},
 		{
@@ -30,7 +30,7 @@ func ofListener() []mutant {
 		},
 		{
 			name: "everybody is told what is in the way", promise: discreet, hazard: rebinding,
-			changes: []change{{"cmd/invoicer/health.go", "if web.IsLocal(r) {", "if web.IsLocal(r) || r != nil {"}},
+			changes: []change{{"internal/health/health.go", "if web.IsLocal(r) {", "if web.IsLocal(r) || r != nil {"}},
 			in:      program, tests: []string{"TestWhoIsShownWhat"},
 		},
 		{

@@ -43,8 +43,8 @@ func ofProgram() []mutant {
 		},
 		{
 			name: "an outage of Redis is asked about at once, and again", promise: recovers, hazard: redisDown,
-			changes: []change{{"cmd/invoicer/backoff.go", "leastBackoff<<min(b.failures.Add(1), 10)", "leastBackoff<<min(b.failures.Load(), 10)"}},
-			in:      program, tests: []string{"TestOutageOfRedisIsAskedAboutSeldom"},
+			changes: []change{{"worker/queue/backoff.go", "leastBackoff<<min(b.failures.Add(1), 10)", "leastBackoff<<min(b.failures.Load(), 10)"}},
+			in:      "./worker/queue", tests: []string{"TestOutageOfRedisIsAskedAboutSeldom"},
 		},
 	}
 }

@@ -40,7 +40,7 @@ func ofReadiness() []mutant {
 		},
 		{
 			name: "a worker starts that could do nothing", promise: recovers, hazard: redisRefuses,
-			changes: []change{{"cmd/invoicer/fit.go", "case len(lasting) > 0:", "case len(lasting) > len(probes):"}},
+			changes: []change{{"internal/health/probe.go", "case len(lasting) > 0:", "case len(lasting) > len(probes):"}},
 			in:      program, tests: []string{"TestWorkerNamesTheRightsThatItLacks/to_Redis"},
 		},
 		{
@@ -50,13 +50,13 @@ func ofReadiness() []mutant {
 		},
 		{
 			name: "what jobs meet is no outage", promise: recovers, hazard: postgresDown,
-			changes: []change{{"cmd/invoicer/outage.go", "one.code != slow || m.last.Sub(m.first) >= persistence {", "one.code == \"\" {"}},
+			changes: []change{{"internal/health/outage.go", "one.code != slow || m.last.Sub(m.first) >= persistence {", "one.code == \"\" {"}},
 			in:      program, tests: []string{"TestJobsTellWhatIsInTheWay"}, hangs: true,
 		},
 		{
 			name: "an outage is told of again and again", promise: recovers, hazard: redisRefuses,
-			changes: []change{{"cmd/invoicer/outage.go", "if !one.told && one.persists() && !o.explained(one) {", "if one.persists() && !o.explained(one) {"}},
-			in:      program, tests: []string{"TestOutages/a_probe_and_many_jobs_tell_of_one"},
+			changes: []change{{"internal/health/outage.go", "if !one.told && one.persists() && !o.explained(one) {", "if one.persists() && !o.explained(one) {"}},
+			in:      "./internal/health", tests: []string{"TestOutages/a_probe_and_many_jobs_tell_of_one"},
 		},
 		{
 			name: "a relay that can't get on tells nobody", promise: recovers, hazard: postgresRefuses,
@@ -70,12 +70,12 @@ func ofReadiness() []mutant {
 		},
 		{
 			name: "a relay that fails for ever is told of in every second", promise: recovers, hazard: postgresRefuses,
-			changes: []change{{"cmd/invoicer/stall.go", "\t\t\ts.told = true\n", ""}},
-			in:      program, tests: []string{"TestOutages/a_relay_that_always_fails_for_another_reason_is_told_of_once"},
+			changes: []change{{"internal/health/stall.go", "\t\t\ts.told = true\n", ""}},
+			in:      "./internal/health", tests: []string{"TestOutages/a_relay_that_always_fails_for_another_reason_is_told_of_once"},
 		},
 		{
 			name: "a worker is ready before it has looked", promise: recovers, hazard: redisRefuses,
-			changes: []change{{"cmd/invoicer/health.go", "h.looked.Load() < int64(len(h.probes))", "h.looked.Load() < 0"}},
+			changes: []change{{"internal/health/health.go", "h.looked.Load() < int64(len(h.probes))", "h.looked.Load() < 0"}},
 			in:      program, tests: []string{"TestWhoIsShownWhat"},
 		},
 	}

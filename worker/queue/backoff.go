@@ -1,4 +1,4 @@
-package main
+package queue
 
 import (
 	"context"
@@ -12,31 +12,31 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// An outageBackoff slows every command down while Redis is away: asynq's loops ask again at once after an error, and
+// An OutageBackoff is a hook of a Redis client that slows every command down while Redis is away: asynq's loops ask again at once after an error, and
 // would keep a core busy with asking.
-type outageBackoff struct{ failures atomic.Int64 }
+type OutageBackoff struct{ failures atomic.Int64 }
 
 const (
 	leastBackoff = 20 * time.Millisecond
 	mostBackoff  = time.Second
 )
 
-func (b *outageBackoff) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (b *OutageBackoff) DialHook(next redis.DialHook) redis.DialHook { return next }
 
-func (b *outageBackoff) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+func (b *OutageBackoff) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		return b.slowDown(ctx, next(ctx, cmd))
 	}
 }
 
-func (b *outageBackoff) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+func (b *OutageBackoff) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		return b.slowDown(ctx, next(ctx, cmds))
 	}
 }
 
 // slowDown returns err, later if it tells of an outage.
-func (b *outageBackoff) slowDown(ctx context.Context, err error) error {
+func (b *OutageBackoff) slowDown(ctx context.Context, err error) error {
 	var network net.Error
 	if !errors.As(err, &network) && !errors.Is(err, io.EOF) {
 		if b.failures.Load() != 0 {

@@ -1,4 +1,4 @@
-package main
+package health
 
 import (
 	"bytes"
@@ -256,7 +256,7 @@ func TestCauses(t *testing.T) {
 		"a role that is unknown":    {pg("28000"), "pg", "28000", true},
 		"postgres in no time":       {unavailable, "pg", slow, false},
 		"redis in no time":          {context.DeadlineExceeded, "redis", slow, false},
-		"redis refuses connections": {&net.OpError{Op: "dial", Err: errRefused}, "redis", away, false},
+		"redis refuses connections": {&net.OpError{Op: "dial", Err: errors.New("connection refused")}, "redis", away, false},
 		"redis hangs up":            {io.EOF, "redis", away, false},
 		"asynq is refused":          {errors.New("UNKNOWN: redis eval error: dial tcp 127.0.0.1:6379: connect: connection refused"), "redis", away, false},
 		"text of asynq's":           {errors.New("UNKNOWN: redis eval error: OOM command not allowed"), "redis", "OOM", false},
@@ -268,7 +268,7 @@ func TestCauses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := serverNames{postgres: "pg", redis: "redis"}.cause(c.err)
+			got := Servers{Postgres: "pg", Redis: "redis"}.cause(c.err)
 			if got.server != c.server || got.code != c.code || got.lasting != c.lasting || got.text == "" || got.apart {
 				t.Errorf("got %+v", got)
 			}
@@ -278,7 +278,7 @@ func TestCauses(t *testing.T) {
 		})
 	}
 	for _, code := range []string{"55P03", "57014", "40001"} { // others go on beside what is held
-		if got := (serverNames{postgres: "pg"}).cause(pg(code)); !got.apart || got.lasting || got.code != code {
+		if got := (Servers{Postgres: "pg"}).cause(pg(code)); !got.apart || got.lasting || got.code != code {
 			t.Errorf("%s: got %+v", code, got)
 		}
 	}

@@ -1,4 +1,4 @@
-package main
+package health
 
 import (
 	"context"
@@ -41,11 +41,11 @@ func (c cause) kind() string {
 	return kind
 }
 
-// serverNames are what the servers are called, with their addresses.
-type serverNames struct{ postgres, redis string }
+// Servers are what the servers are called, with their addresses.
+type Servers struct{ Postgres, Redis string }
 
 // cause tells what an error says of the servers.
-func (a serverNames) cause(err error) cause {
+func (a Servers) cause(err error) cause {
 	var pg *pgconn.PgError
 	var connect *pgconn.ConnectError
 	var unfitPostgres *postgres.UnfitError
@@ -53,33 +53,33 @@ func (a serverNames) cause(err error) cause {
 	switch {
 	case errors.As(err, &unfitPostgres):
 		c := ofSQLState(unfitPostgres.Code)
-		c.server, c.text = a.postgres, unfitPostgres.Error()
+		c.server, c.text = a.Postgres, unfitPostgres.Error()
 		return c
 	case errors.As(err, &unfitRedis):
 		c := ofRefusal(unfitRedis.Code)
-		c.server, c.text = a.redis, unfitRedis.Error()
+		c.server, c.text = a.Redis, unfitRedis.Error()
 		return c
 	case errors.As(err, &pg):
 		c := ofSQLState(pg.Code)
-		c.server, c.text = a.postgres, await.OneLine(err)
+		c.server, c.text = a.Postgres, await.OneLine(err)
 		if advice := adviceFor(pg.Code); advice != "" {
 			c.text += ": " + advice
 		}
 		return c
 	}
-	c := cause{server: a.redis, code: other, text: await.OneLine(err)}
+	c := cause{server: a.Redis, code: other, text: await.OneLine(err)}
 	unavailable := errors.Is(err, invoice.ErrUnavailable)
 	switch word := refusalIn(err); {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		c.code, c.text = slow, "no answer in the time that a job has"
 	case !unavailable && word != "":
 		c = ofRefusal(word)
-		c.server, c.text = a.redis, fromWord(await.OneLine(err), word)
+		c.server, c.text = a.Redis, fromWord(await.OneLine(err), word)
 	case unavailable, errors.As(err, &connect), tellsOfConnection(err):
 		c.code = away
 	}
 	if unavailable || errors.As(err, &connect) {
-		c.server = a.postgres
+		c.server = a.Postgres
 	}
 	return c
 }

@@ -1,4 +1,5 @@
-package main
+// Package metrics counts what happens to jobs, for Prometheus.
+package metrics
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
@@ -8,23 +9,26 @@ import (
 	"invoicer/worker/dispatch"
 )
 
-// metrics count what happens to jobs. No label holds anything that a job holds.
-type metrics struct {
-	registry *prometheus.Registry
-	ended    *prometheus.CounterVec
-	races    *prometheus.CounterVec
-	putBack  *prometheus.CounterVec
-	retried  *prometheus.CounterVec
-	ledger   *prometheus.CounterVec
-	took     *prometheus.HistogramVec
+// Metrics count what happens to jobs. No label holds anything that a job holds.
+type Metrics struct {
+	// Registry has the counters, and takes others beside them.
+	Registry *prometheus.Registry
+
+	ended   *prometheus.CounterVec
+	races   *prometheus.CounterVec
+	putBack *prometheus.CounterVec
+	retried *prometheus.CounterVec
+	ledger  *prometheus.CounterVec
+	took    *prometheus.HistogramVec
 }
 
-func newMetrics() *metrics {
+// New returns metrics in a registry of their own, beside those of the Go runtime and of the process.
+func New() *Metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "invoicer", Name: name, Help: help}, labels)
 	}
-	m := &metrics{
-		registry: prometheus.NewRegistry(),
+	m := &Metrics{
+		Registry: prometheus.NewRegistry(),
 		ended:    counter("jobs_ended_total", "Jobs whose end is committed.", "queue", "outcome", "reason"),
 		races:    counter("races_lost_total", "Attempts that found their transaction's lock held by another job.", "queue"),
 		putBack:  counter("jobs_put_back_total", "Attempts that went back to the queue without using up a retry.", "queue"),
@@ -35,12 +39,13 @@ func newMetrics() *metrics {
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
 		}, []string{"outcome"}),
 	}
-	m.registry.MustRegister(m.ended, m.races, m.putBack, m.retried, m.ledger, m.took,
+	m.Registry.MustRegister(m.ended, m.races, m.putBack, m.retried, m.ledger, m.took,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
-func (m *metrics) observe(e worker.Event) {
+// ObserveWorker counts an event of a worker.
+func (m *Metrics) ObserveWorker(e worker.Event) {
 	switch e.What {
 	case worker.Ended:
 		m.ended.WithLabelValues(e.Queue, string(e.Outcome), string(e.Reason)).Inc()
@@ -54,7 +59,8 @@ func (m *metrics) observe(e worker.Event) {
 	}
 }
 
-func (m *metrics) observeLedger(e dispatch.Event) {
+// ObserveDispatch counts an event of a relay or a reconciler.
+func (m *Metrics) ObserveDispatch(e dispatch.Event) {
 	switch e.What {
 	case dispatch.Relayed, dispatch.PutBack, dispatch.Requeued, dispatch.GivenUp:
 		m.ledger.WithLabelValues(e.What).Add(float64(e.Jobs))
