@@ -1,11 +1,14 @@
 package config
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"maps"
 	"net"
+	"net/url"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -22,8 +25,9 @@ import (
 //	redis-cluster://host1,host2:6379              a Cluster; rediss-cluster:// with TLS
 //
 // User and password are those of the Redis servers; credentials for the Sentinels are the parameters
-// sentinel_username and sentinel_password. The parameters of redis.ParseURL (pool_size, read_timeout, skip_verify …)
-// work in every form. Errors contain neither the URL nor any part of it that could be secret.
+// sentinel_username and sentinel_password. The other parameters (pool_size, route_by_latency …) are those of
+// redis.ParseURL, redis.ParseFailoverURL and redis.ParseClusterURL, and with TLS skip_verify. Errors contain neither the
+// URL nor any part of it that could be secret.
 func (r Redis) Options() (*redis.UniversalOptions, error) {
 	p, err := splitURL(string(r.URL))
 	if err != nil {
@@ -125,57 +129,84 @@ func tune(opts *redis.UniversalOptions, p urlParts, useTLS bool) error {
 	if query.Has("db") && (opts.DB != 0 || opts.IsClusterMode) {
 		return errors.New("names the database in its path and in its parameters, or is a Cluster; leave out db=")
 	}
-	base := "redis://host?"
 	if useTLS {
-		base = "rediss://host?"
-	}
-	o, err := redis.ParseURL(base + query.Encode())
-	if err != nil {
-		return errors.New("has a bad parameter" + p.discreet(strings.TrimPrefix(err.Error(), "redis: ")))
-	}
-	if query.Has("db") {
-		if opts.DB, err = database(strconv.Itoa(o.DB)); err != nil {
-			return err
+		// Not every parser knows skip_verify.
+		o, err := redis.ParseURL("rediss://host?" + url.Values{"skip_verify": query["skip_verify"]}.Encode())
+		if err != nil {
+			return badParameter(p, err)
 		}
-	}
-	opts.Protocol, opts.ClientName = o.Protocol, o.ClientName
-	opts.PoolSize, opts.PoolFIFO, opts.PoolTimeout = o.PoolSize, o.PoolFIFO, o.PoolTimeout
-	opts.MinIdleConns, opts.MaxIdleConns, opts.MaxActiveConns = o.MinIdleConns, o.MaxIdleConns, o.MaxActiveConns
-	opts.MaxConcurrentDials = o.MaxConcurrentDials
-	opts.PipelinePoolSize = o.PipelinePoolSize
-	opts.PipelineReadBufferSize, opts.PipelineWriteBufferSize = o.PipelineReadBufferSize, o.PipelineWriteBufferSize
-	opts.ConnMaxIdleTime, opts.ConnMaxLifetime = o.ConnMaxIdleTime, o.ConnMaxLifetime
-	opts.ConnMaxLifetimeJitter = o.ConnMaxLifetimeJitter
-
-	// Without MaxRetries go-redis sends a command up to 4 times to one server, and once per redirection to a Cluster.
-	opts.MaxRetries, opts.MinRetryBackoff, opts.MaxRetryBackoff = o.MaxRetries, o.MinRetryBackoff, o.MaxRetryBackoff
-	opts.DialTimeout = orDefault(o.DialTimeout, 3*time.Second)
-	opts.DialerRetries = 2 // with the default of 5 a command waits long for a host that doesn't answer at all
-	opts.ReadTimeout = orDefault(o.ReadTimeout, 3*time.Second)
-	opts.WriteTimeout = orDefault(o.WriteTimeout, 3*time.Second)
-	opts.ContextTimeoutEnabled = true
-
-	// Both features send commands that some servers answer with an error: Redis before 7.2, or any Redis but the
-	// hosted one.
-	opts.DisableIdentity = true
-	opts.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-
-	if useTLS {
+		query.Del("skip_verify")
 		// No ServerName: each connection verifies the host that it was made to.
 		opts.TLSConfig = &tls.Config{
 			MinVersion:         tls.VersionTLS12,
 			InsecureSkipVerify: o.TLSConfig.InsecureSkipVerify, //nolint:gosec // only if the URL says skip_verify=true
 		}
 	}
+	if err := adoptParameters(opts, query); err != nil {
+		return badParameter(p, err)
+	}
+	if opts.DB < 0 {
+		return errDatabase
+	}
+
+	// Without max_retries go-redis sends a command up to 4 times to one server, and once per redirection to a Cluster.
+	opts.DialTimeout = cmp.Or(opts.DialTimeout, 3*time.Second)
+	opts.DialerRetries = cmp.Or(opts.DialerRetries, 2) // with go-redis' 5 a command waits long for a host that doesn't answer at all
+	opts.ReadTimeout = cmp.Or(opts.ReadTimeout, 3*time.Second)
+	opts.WriteTimeout = cmp.Or(opts.WriteTimeout, 3*time.Second)
+	opts.ContextTimeoutEnabled = true
+
+	// Both features send commands that some servers answer with an error: Redis before 7.2, or any Redis but the
+	// hosted one.
+	opts.DisableIdentity = true
+	opts.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	return nil
 }
 
-func orDefault(d, otherwise time.Duration) time.Duration {
-	if d == 0 {
-		return otherwise
-	}
-	return d
+func badParameter(p urlParts, err error) error {
+	return errors.New("has a bad parameter" + p.discreet(strings.TrimPrefix(err.Error(), "redis: ")) +
+		"; correct it or leave it out; docs/configuration.md says which there are")
 }
+
+// adoptParameters lets go-redis' parser for this kind of client read the parameters. The parser gets nothing else of
+// the URL, since its errors repeat what it gets.
+func adoptParameters(opts *redis.UniversalOptions, query url.Values) error {
+	// What the URL says elsewhere, what this program needs otherwise, and a master that only serves reads.
+	for _, name := range []string{
+		"addr", "master_name", "username", "context_timeout_enabled", "disableIdentity", "replica_only", "use_disconnected_replicas",
+	} {
+		if query.Has(name) {
+			return errors.New("unexpected option: " + name)
+		}
+	}
+	var (
+		parsed     any
+		err        error
+		parameters = "redis://host?" + query.Encode()
+	)
+	switch {
+	case opts.MasterName != "":
+		parsed, err = redis.ParseFailoverURL(parameters)
+	case opts.IsClusterMode:
+		parsed, err = redis.ParseClusterURL(parameters)
+	default:
+		parsed, err = redis.ParseURL(parameters)
+	}
+	if err != nil {
+		return err
+	}
+	// The parsers' types share their fields' names with UniversalOptions, whose fields are set already if they come from
+	// before the parameters.
+	from, to := reflect.ValueOf(parsed).Elem(), reflect.ValueOf(opts).Elem()
+	for _, field := range reflect.VisibleFields(from.Type()) {
+		if place := to.FieldByName(field.Name); field.IsExported() && place.IsValid() && place.IsZero() {
+			place.Set(from.FieldByIndex(field.Index))
+		}
+	}
+	return nil
+}
+
+var errDatabase = errors.New("has no valid database number after the host: redis://host:6379/0")
 
 func database(text string) (int, error) {
 	if text == "" {
@@ -183,7 +214,7 @@ func database(text string) (int, error) {
 	}
 	db, err := strconv.Atoi(text)
 	if err != nil || db < 0 {
-		return 0, errors.New("has no valid database number after the host: redis://host:6379/0")
+		return 0, errDatabase
 	}
 	return db, nil
 }

@@ -2,6 +2,8 @@ package config_test
 
 import (
 	"fmt"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -131,6 +133,55 @@ func TestRedisClientKeepsOptions(t *testing.T) {
 	}
 }
 
+func TestRedisParametersOfEachForm(t *testing.T) {
+	t.Parallel()
+	client := func(url string) redis.UniversalClient {
+		t.Helper()
+		opts, err := config.Redis{URL: config.URL(url)}.Options()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := redis.NewUniversalClient(opts)
+		t.Cleanup(func() { _ = c.Close() })
+		return c
+	}
+	const shared = "?pool_size=5&read_timeout=7s&dial_timeout=&conn_max_idle_time=1m&route_by_latency=true&dialer_retries=4"
+	cluster, ok := client("rediss-cluster://c1" + shared + "&max_redirects=9&skip_verify=true").(*redis.ClusterClient)
+	if !ok {
+		t.Fatal("not a Cluster's client")
+	}
+	if got := cluster.Options(); !got.RouteByLatency || got.MaxRedirects != 9 || got.DialerRetries != 4 || got.PoolSize != 5 ||
+		got.ReadTimeout != 7*time.Second || got.DialTimeout != 3*time.Second || got.ConnMaxIdleTime != time.Minute ||
+		!got.TLSConfig.InsecureSkipVerify || got.Addrs[0] != "c1:6379" {
+		t.Errorf("of a Cluster: %+v", got)
+	}
+	replicas, ok := client("redis-sentinel://s1/m/3" + shared).(*redis.ClusterClient)
+	if !ok {
+		t.Fatal("the Sentinels' client doesn't ask replicas")
+	}
+	if got := replicas.Options(); !got.RouteByLatency || got.PoolSize != 5 || got.ReadTimeout != 7*time.Second {
+		t.Errorf("of Sentinels: %+v", got)
+	}
+}
+
+// A field that UniversalOptions lacks is lost between the URL and the client. If go-redis gets a new one of that kind
+// which its parsers set, refuse its parameter as adoptParameters does replica_only.
+func TestRedisParametersAreNotLost(t *testing.T) {
+	t.Parallel()
+	known := []string{ // no parser sets them, or the address stands in Addrs, or the parameter is refused
+		"Addr", "Network", "SentinelAddrs", "ReplicaOnly", "UseDisconnectedReplicas",
+		"ClusterSlots", "ClusterStateReloadInterval", "DialerRetryBackoff", "DisableRoutingPolicies", "Limiter", "NewClient", "NodeAddress", "ShardPicker",
+	}
+	for _, parsed := range []any{redis.Options{}, redis.FailoverOptions{}, redis.ClusterOptions{}} {
+		for _, field := range reflect.VisibleFields(reflect.TypeOf(parsed)) {
+			place, ok := reflect.TypeFor[redis.UniversalOptions]().FieldByName(field.Name)
+			if field.IsExported() && !slices.Contains(known, field.Name) && (!ok || place.Type != field.Type) {
+				t.Errorf("%T has %s %s, and UniversalOptions doesn't", parsed, field.Name, field.Type)
+			}
+		}
+	}
+}
+
 func TestBadRedisURLs(t *testing.T) {
 	t.Parallel()
 	for url, want := range map[string]string{
@@ -150,6 +201,13 @@ func TestBadRedisURLs(t *testing.T) {
 		"redis://cache/1/2":                 "has no valid database number",
 		"redis://cache/1?db=2":              "names the database in its path and in its parameters",
 		"redis://cache?colour=red":          "has a bad parameter: unexpected option: colour",
+		"redis-cluster://c1?colour=red":     "has a bad parameter: unexpected option: colour; correct it or leave it out; docs/configuration.md says which there are",
+		"redis-sentinel://s1/m?colour=red":  "has a bad parameter: unexpected option: colour; correct it or leave it out; docs/configuration.md says which there are",
+		"redis://cache?route_randomly=true": "has a bad parameter: unexpected option: route_randomly",
+		"redis-cluster://c1?addr=c2:1":      "has a bad parameter: unexpected option: addr",
+		"redis-sentinel://s1/m?username=u":  "has a bad parameter: unexpected option: username",
+		"rediss-cluster://c1?skip_verify=x": "has a bad parameter: invalid skip_verify boolean",
+		"redis-cluster://c1?skip_verify=1":  "has a bad parameter: unexpected option: skip_verify",
 		"redis://cache?pool_size=many":      "has a bad parameter: invalid pool_size number",
 		"redis://cache?sentinel_password=x": "has a bad parameter; the reason isn't shown",
 		"redis://cache?password=x":          "has a password among its parameters",
