@@ -8,17 +8,20 @@ package config
 import (
 	"log/slog"
 	"time"
+
+	"invoicer/invoice"
 )
 
 // A Config holds all settings. A Config that [Load] returned is valid: every value is in its range, and the rules
-// between keys hold. It prints and marshals without passwords.
+// between keys hold. It prints and marshals without passwords. The rules for series and number formats belong to
+// package invoice; they join by [Sources].Checks.
 type Config struct {
 	Redis       Redis
 	Database    Database
 	Worker      Worker
 	Lock        Lock
 	Idempotency Idempotency
-	Numbering   Numbering
+	Numbering   invoice.NumberingOptions
 	Retention   Retention
 	HTTP        HTTP
 	Log         Log
@@ -59,16 +62,6 @@ type Lock struct {
 // Idempotency says how long Redis remembers a transaction's invoice.
 type Idempotency struct {
 	CacheTTL time.Duration
-}
-
-// Numbering says how invoice numbers are made. This package checks only Period and Timezone. The rules for series and
-// formats belong to the package that prints numbers, which adds its check by [Sources].Checks.
-type Numbering struct {
-	InvoiceSeries    string
-	CreditNoteSeries string
-	Period           string // "none" or "year"
-	Format           string
-	Timezone         string // a name that time.LoadLocation knows, never "Local"
 }
 
 // Retention says how long data is kept before it may be pruned.

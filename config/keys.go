@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"invoicer/invoice"
 )
 
 const day = 24 * time.Hour
@@ -39,6 +41,7 @@ func (k Key) leaf() string { return strings.TrimPrefix(k.Name, k.Section()+".") 
 
 // Keys returns all keys, section by section.
 func Keys() []Key {
+	numbering := invoice.DefaultNumbering()
 	return []Key{
 		{
 			Name: "redis.url", Default: "redis://127.0.0.1:6379/0", Secret: true,
@@ -106,27 +109,27 @@ func Keys() []Key {
 			value: func(c *Config) value { return duration{&c.Idempotency.CacheTTL, time.Second, 365 * day} },
 		},
 		{
-			Name: "numbering.invoice_series", Default: "INV",
+			Name: "numbering.invoice_series", Default: numbering.InvoiceSeries,
 			Doc:   "the series of invoices whose job names none",
 			value: func(c *Config) value { return text{&c.Numbering.InvoiceSeries} },
 		},
 		{
-			Name: "numbering.credit_note_series", Default: "{series}-CN",
+			Name: "numbering.credit_note_series", Default: numbering.CreditNoteSeries,
 			Doc:   "the series of credit notes, made from the {series} that an invoice would have had",
 			value: func(c *Config) value { return text{&c.Numbering.CreditNoteSeries} },
 		},
 		{
-			Name: "numbering.period", Default: "none",
+			Name: "numbering.period", Default: numbering.Period,
 			Doc:   "when numbers start again at 1: never, or each year of issued_at",
-			value: func(c *Config) value { return choice{&c.Numbering.Period, []string{"none", "year"}} },
+			value: func(c *Config) value { return choice{&c.Numbering.Period, invoice.Periods()} },
 		},
 		{
-			Name: "numbering.format", Default: "{series}-{number:06}",
+			Name: "numbering.format", Default: numbering.Format,
 			Doc:   "an invoice number as printed, made of {series}, {number} or {number:06}, and with periods {period}",
 			value: func(c *Config) value { return text{&c.Numbering.Format} },
 		},
 		{
-			Name: "numbering.timezone", Default: "UTC",
+			Name: "numbering.timezone", Default: numbering.Timezone,
 			Doc:   "the time zone that decides which year issued_at lies in",
 			value: func(c *Config) value { return timezone{&c.Numbering.Timezone} },
 		},

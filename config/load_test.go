@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"invoicer/config"
+	"invoicer/invoice"
 )
 
 // sources is a directory of its own with an invoicer.yaml (none when yaml is ""), variables and flags.
@@ -63,7 +64,7 @@ func TestDefaults(t *testing.T) {
 		},
 		Lock:        config.Lock{TTL: 15 * time.Second, Wait: 200 * time.Millisecond},
 		Idempotency: config.Idempotency{CacheTTL: 24 * time.Hour},
-		Numbering: config.Numbering{
+		Numbering: invoice.NumberingOptions{
 			InvoiceSeries: "INV", CreditNoteSeries: "{series}-CN", Period: "none",
 			Format: "{series}-{number:06}", Timezone: "UTC",
 		},

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"invoicer/invoice"
 	"invoicer/worker/queue"
 )
 
@@ -213,9 +214,8 @@ func (v timezone) parse(text string) error {
 	if text == "" {
 		return errEmpty
 	}
-	// With Local, two machines in different time zones would number the same invoice differently.
-	if _, err := time.LoadLocation(text); err != nil || text == "Local" {
-		return errors.New("is not a time zone; use a name such as UTC or Europe/Berlin")
+	if _, err := invoice.LoadTimezone(text); err != nil {
+		return err
 	}
 	*v.p = text
 	return nil

@@ -71,7 +71,7 @@ func parseNumberFormat(format string, periods bool) (numberFormat, error) {
 	case periods && count[placeholderPeriod] != 1:
 		bad("must contain %s once, since numbers start again with each period", placeholderPeriod)
 	case !periods && count[placeholderPeriod] > 0:
-		bad("must not contain %s, since numbering.period is %s", placeholderPeriod, periodNone)
+		bad("must not contain %s, since period is %s", placeholderPeriod, periodNone)
 	}
 	if len(complaints) == 0 && !f.unambiguous() {
 		bad("must have a character that is not a digit between %s and %s: otherwise two documents could print the same number",

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -14,24 +15,45 @@ import (
 // period. But a new format can print a number that the old one has printed already; the database then refuses the
 // document. So change the series along with the format.
 type NumberingOptions struct {
-	// InvoiceSeries is the series of jobs that state none: 1 to 32 characters of A-Z 0-9 -. Default: INV.
+	// InvoiceSeries is the series of jobs that state none: 1 to 32 characters of A-Z 0-9 -.
 	InvoiceSeries string
 
 	// CreditNoteSeries makes a credit note's series from the series that an invoice would have. It consists of
-	// {series}, once, and 1 to 32 characters of A-Z 0-9 - around it. Default: {series}-CN.
+	// {series}, once, and 1 to 32 characters of A-Z 0-9 - around it.
 	CreditNoteSeries string
 
-	// Period is when numbers start again at 1: none for never, year for each year of issued_at. Default: none.
+	// Period is when numbers start again at 1, one of [Periods]: none for never, year for each year of issued_at.
 	Period string
 
 	// Format is how a number is printed. It holds {series} once; {number} once, or {number:06} for at least six
 	// digits (1 to 18); {period} once if there are periods; and any printable text. Between {series} and {number}
 	// there must be a character that is not a digit, since INV11 could be number 11 of INV and number 1 of INV1.
-	// Default: {series}-{number:06}.
 	Format string
 
-	// Timezone is the IANA name of the time zone whose years are the periods. Default: UTC.
+	// Timezone is the name of the time zone whose years are the periods, as [LoadTimezone] takes it.
 	Timezone string
+}
+
+// DefaultNumbering returns what an option that is empty stands for.
+func DefaultNumbering() NumberingOptions {
+	return NumberingOptions{
+		InvoiceSeries: "INV", CreditNoteSeries: "{series}-CN", Period: periodNone, Format: "{series}-{number:06}", Timezone: "UTC",
+	}
+}
+
+// A NumberingError names everything that is wrong with [NumberingOptions]. The fields of its problems are the options:
+// invoice_series, credit_note_series, period, format and timezone.
+type NumberingError struct {
+	Problems []Problem // at least one
+}
+
+// Error returns one line for each problem.
+func (e *NumberingError) Error() string {
+	lines := make([]string, len(e.Problems))
+	for i, p := range e.Problems {
+		lines[i] = p.Field + ": " + p.Message
+	}
+	return strings.Join(lines, "\n")
 }
 
 // A Numbering decides in which slot a document is counted and how its number is printed. It is immutable.
@@ -55,55 +77,58 @@ const (
 	periodYear = "year"
 )
 
-// NewNumbering checks the options. Its error names everything that is wrong, by the options' names in the configuration.
+// Periods returns what [NumberingOptions].Period may be.
+func Periods() []string { return []string{periodNone, periodYear} }
+
+// NewNumbering checks the options. Its error is a [*NumberingError].
 func NewNumbering(o NumberingOptions) (*Numbering, error) {
 	var (
-		n    Numbering
-		errs []error
-		err  error
+		n        Numbering
+		problems []Problem
+		err      error
+		standard = DefaultNumbering()
 	)
-	bad := func(key string, err error) {
+	bad := func(field string, err error) {
 		if err != nil {
-			errs = append(errs, fmt.Errorf("numbering.%s: %w", key, err))
+			problems = append(problems, Problem{Field: field, Message: err.Error()})
 		}
 	}
 
-	n.invoiceSeries = cmp.Or(o.InvoiceSeries, "INV")
-	n.creditNote, err = parseCreditNoteSeries(cmp.Or(o.CreditNoteSeries, "{series}-CN"))
+	n.invoiceSeries = cmp.Or(o.InvoiceSeries, standard.InvoiceSeries)
+	n.creditNote, err = parseCreditNoteSeries(cmp.Or(o.CreditNoteSeries, standard.CreditNoteSeries))
 	bad("credit_note_series", err)
 	switch {
 	case !isSeries(n.invoiceSeries):
 		bad("invoice_series", errors.New(mustBeSeries))
 	case err == nil && n.creditNote.match(n.invoiceSeries):
-		bad("invoice_series", errors.New("must not look like a series that numbering.credit_note_series makes"))
+		bad("invoice_series", errors.New("must not look like a series that credit_note_series makes"))
 	}
 
-	switch period := cmp.Or(o.Period, periodNone); period {
-	case periodNone, periodYear:
-		n.yearly = period == periodYear
-	default:
-		bad("period", fmt.Errorf("must be %s or %s; got %q", periodNone, periodYear, period))
+	period := cmp.Or(o.Period, standard.Period)
+	if !slices.Contains(Periods(), period) {
+		bad("period", fmt.Errorf("must be %s; got %q", strings.Join(Periods(), " or "), period))
 	}
-	n.format, err = parseNumberFormat(cmp.Or(o.Format, "{series}-{number:06}"), n.yearly)
+	n.yearly = period == periodYear
+	n.format, err = parseNumberFormat(cmp.Or(o.Format, standard.Format), n.yearly)
 	bad("format", err)
 
-	n.location, err = loadLocation(cmp.Or(o.Timezone, "UTC"))
-	bad("timezone", err)
+	timezone := cmp.Or(o.Timezone, standard.Timezone)
+	if n.location, err = LoadTimezone(timezone); err != nil {
+		bad("timezone", fmt.Errorf("%q %w", timezone, err))
+	}
 
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
+	if len(problems) > 0 {
+		return nil, &NumberingError{Problems: problems}
 	}
 	return &n, nil
 }
 
-// loadLocation refuses Local, which depends on the machine.
-func loadLocation(name string) (*time.Location, error) {
-	if name == "Local" {
-		return nil, errors.New("must be an IANA name such as Europe/Berlin, or UTC, and not Local")
-	}
+// LoadTimezone returns a time zone by its IANA name. It refuses Local, by which two machines in different time zones
+// would number the same invoice differently. Its error continues a sentence that begins with the name.
+func LoadTimezone(name string) (*time.Location, error) {
 	location, err := time.LoadLocation(name)
-	if err != nil {
-		return nil, fmt.Errorf("must be an IANA name such as Europe/Berlin, or UTC: %w", err)
+	if err != nil || name == "Local" {
+		return nil, errors.New("is not a time zone; use a name such as UTC or Europe/Berlin")
 	}
 	return location, nil
 }

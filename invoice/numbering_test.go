@@ -1,6 +1,7 @@
 package invoice_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -126,51 +127,55 @@ func TestNewNumberingRefuses(t *testing.T) {
 		o    invoice.NumberingOptions
 		want []string // in the error, in order
 	}{
-		{"series in small letters", invoice.NumberingOptions{InvoiceSeries: "inv"}, []string{"numbering.invoice_series"}},
-		{"long series", invoice.NumberingOptions{InvoiceSeries: strings.Repeat("A", 33)}, []string{"numbering.invoice_series"}},
-		{"series of credit notes", invoice.NumberingOptions{InvoiceSeries: "INV-CN"}, []string{"numbering.invoice_series", "numbering.credit_note_series"}},
-		{"template without series", invoice.NumberingOptions{CreditNoteSeries: "CN"}, []string{"numbering.credit_note_series", "{series}"}},
-		{"template of nothing but series", invoice.NumberingOptions{CreditNoteSeries: "{series}"}, []string{"numbering.credit_note_series", "one kind"}},
-		{"template with two series", invoice.NumberingOptions{CreditNoteSeries: "{series}{series}"}, []string{"numbering.credit_note_series"}},
-		{"template with a number", invoice.NumberingOptions{CreditNoteSeries: "{series}{number}"}, []string{"numbering.credit_note_series"}},
-		{"template in small letters", invoice.NumberingOptions{CreditNoteSeries: "{series}cn"}, []string{"numbering.credit_note_series"}},
-		{"long template", invoice.NumberingOptions{CreditNoteSeries: "{series}" + strings.Repeat("A", 33)}, []string{"numbering.credit_note_series"}},
-		{"unknown period", invoice.NumberingOptions{Period: "month"}, []string{"numbering.period", `"month"`}},
-		{"unknown zone", invoice.NumberingOptions{Timezone: "Europe/Atlantis"}, []string{"numbering.timezone", "Europe/Atlantis"}},
-		{"zone of the machine", invoice.NumberingOptions{Timezone: "Local"}, []string{"numbering.timezone"}},
-		{"zone out of a file", invoice.NumberingOptions{Timezone: "../etc/passwd"}, []string{"numbering.timezone"}},
-		{"no series", invoice.NumberingOptions{Format: "{number}"}, []string{"numbering.format", "{series}"}},
-		{"no number", invoice.NumberingOptions{Format: "{series}"}, []string{"numbering.format", "{number}"}},
-		{"neither", invoice.NumberingOptions{Format: "INV"}, []string{"numbering.format", "{series}", "{number}"}},
-		{"two numbers", invoice.NumberingOptions{Format: "{series}-{number}-{number:06}"}, []string{"numbering.format", "{number}"}},
-		{"two series", invoice.NumberingOptions{Format: "{series}-{number}-{series}"}, []string{"numbering.format", "{series}"}},
-		{"no period", invoice.NumberingOptions{Period: "year"}, []string{"numbering.format", "{period}"}},
-		{"a period without periods", invoice.NumberingOptions{Format: "{series}-{period}-{number}"}, []string{"numbering.format", "{period}", "numbering.period"}},
-		{"unknown placeholder", invoice.NumberingOptions{Format: "{series}-{Number}-{number}"}, []string{"numbering.format", "{Number}"}},
-		{"width without zero", invoice.NumberingOptions{Format: "{series}-{number:6}"}, []string{"numbering.format", "{number:6}"}},
-		{"width 0", invoice.NumberingOptions{Format: "{series}-{number:00}"}, []string{"numbering.format", "{number:00}"}},
-		{"width with two zeros", invoice.NumberingOptions{Format: "{series}-{number:006}"}, []string{"numbering.format", "{number:006}"}},
-		{"width 19", invoice.NumberingOptions{Format: "{series}-{number:019}"}, []string{"numbering.format", "{number:019}"}},
-		{"no width", invoice.NumberingOptions{Format: "{series}-{number:0}"}, []string{"numbering.format", "{number:0}"}},
-		{"signed width", invoice.NumberingOptions{Format: "{series}-{number:0+6}"}, []string{"numbering.format", "{number:0+6}"}},
-		{"open brace", invoice.NumberingOptions{Format: "{series}-{number}-{"}, []string{"numbering.format", "brace"}},
-		{"closing brace", invoice.NumberingOptions{Format: "{series}}-{number}"}, []string{"numbering.format", "brace"}},
-		{"line break", invoice.NumberingOptions{Format: "{series}\n{number}"}, []string{"numbering.format", "printable"}},
-		{"bad UTF-8", invoice.NumberingOptions{Format: "{series}\xff{number}"}, []string{"numbering.format", "printable"}},
-		{"too long", invoice.NumberingOptions{Format: "{series}" + strings.Repeat("-", 128) + "{number}"}, []string{"numbering.format", "128"}},
-		{"nothing between", invoice.NumberingOptions{Format: "{series}{number:06}"}, []string{"numbering.format", "not a digit"}},
-		{"a digit between", invoice.NumberingOptions{Format: "-{series}0{number:06}-"}, []string{"numbering.format", "not a digit"}},
-		{"a period between", invoice.NumberingOptions{Format: "{number}{period}{series}", Period: "year"}, []string{"numbering.format", "not a digit"}},
+		{"series in small letters", invoice.NumberingOptions{InvoiceSeries: "inv"}, []string{"invoice_series"}},
+		{"long series", invoice.NumberingOptions{InvoiceSeries: strings.Repeat("A", 33)}, []string{"invoice_series"}},
+		{"series of credit notes", invoice.NumberingOptions{InvoiceSeries: "INV-CN"}, []string{"invoice_series", "credit_note_series"}},
+		{"template without series", invoice.NumberingOptions{CreditNoteSeries: "CN"}, []string{"credit_note_series", "{series}"}},
+		{"template of nothing but series", invoice.NumberingOptions{CreditNoteSeries: "{series}"}, []string{"credit_note_series", "one kind"}},
+		{"template with two series", invoice.NumberingOptions{CreditNoteSeries: "{series}{series}"}, []string{"credit_note_series"}},
+		{"template with a number", invoice.NumberingOptions{CreditNoteSeries: "{series}{number}"}, []string{"credit_note_series"}},
+		{"template in small letters", invoice.NumberingOptions{CreditNoteSeries: "{series}cn"}, []string{"credit_note_series"}},
+		{"long template", invoice.NumberingOptions{CreditNoteSeries: "{series}" + strings.Repeat("A", 33)}, []string{"credit_note_series"}},
+		{"unknown period", invoice.NumberingOptions{Period: "month"}, []string{"period", `"month"`}},
+		{"unknown zone", invoice.NumberingOptions{Timezone: "Europe/Atlantis"}, []string{"timezone", "Europe/Atlantis"}},
+		{"zone of the machine", invoice.NumberingOptions{Timezone: "Local"}, []string{"timezone"}},
+		{"zone out of a file", invoice.NumberingOptions{Timezone: "../etc/passwd"}, []string{"timezone"}},
+		{"no series", invoice.NumberingOptions{Format: "{number}"}, []string{"format", "{series}"}},
+		{"no number", invoice.NumberingOptions{Format: "{series}"}, []string{"format", "{number}"}},
+		{"neither", invoice.NumberingOptions{Format: "INV"}, []string{"format", "{series}", "{number}"}},
+		{"two numbers", invoice.NumberingOptions{Format: "{series}-{number}-{number:06}"}, []string{"format", "{number}"}},
+		{"two series", invoice.NumberingOptions{Format: "{series}-{number}-{series}"}, []string{"format", "{series}"}},
+		{"no period", invoice.NumberingOptions{Period: "year"}, []string{"format", "{period}"}},
+		{"a period without periods", invoice.NumberingOptions{Format: "{series}-{period}-{number}"}, []string{"format", "{period}", "period"}},
+		{"unknown placeholder", invoice.NumberingOptions{Format: "{series}-{Number}-{number}"}, []string{"format", "{Number}"}},
+		{"width without zero", invoice.NumberingOptions{Format: "{series}-{number:6}"}, []string{"format", "{number:6}"}},
+		{"width 0", invoice.NumberingOptions{Format: "{series}-{number:00}"}, []string{"format", "{number:00}"}},
+		{"width with two zeros", invoice.NumberingOptions{Format: "{series}-{number:006}"}, []string{"format", "{number:006}"}},
+		{"width 19", invoice.NumberingOptions{Format: "{series}-{number:019}"}, []string{"format", "{number:019}"}},
+		{"no width", invoice.NumberingOptions{Format: "{series}-{number:0}"}, []string{"format", "{number:0}"}},
+		{"signed width", invoice.NumberingOptions{Format: "{series}-{number:0+6}"}, []string{"format", "{number:0+6}"}},
+		{"open brace", invoice.NumberingOptions{Format: "{series}-{number}-{"}, []string{"format", "brace"}},
+		{"closing brace", invoice.NumberingOptions{Format: "{series}}-{number}"}, []string{"format", "brace"}},
+		{"line break", invoice.NumberingOptions{Format: "{series}\n{number}"}, []string{"format", "printable"}},
+		{"bad UTF-8", invoice.NumberingOptions{Format: "{series}\xff{number}"}, []string{"format", "printable"}},
+		{"too long", invoice.NumberingOptions{Format: "{series}" + strings.Repeat("-", 128) + "{number}"}, []string{"format", "128"}},
+		{"nothing between", invoice.NumberingOptions{Format: "{series}{number:06}"}, []string{"format", "not a digit"}},
+		{"a digit between", invoice.NumberingOptions{Format: "-{series}0{number:06}-"}, []string{"format", "not a digit"}},
+		{"a period between", invoice.NumberingOptions{Format: "{number}{period}{series}", Period: "year"}, []string{"format", "not a digit"}},
 		{
 			"all at once",
 			invoice.NumberingOptions{InvoiceSeries: " ", CreditNoteSeries: "CN", Period: "month", Format: "{x}", Timezone: "X"},
-			[]string{"numbering.credit_note_series", "numbering.invoice_series", "numbering.period", "numbering.format", "{x}", "{series}", "{number}", "numbering.timezone"},
+			[]string{"credit_note_series", "invoice_series", "period", "format", "{x}", "{series}", "{number}", "timezone"},
 		},
 	} {
 		n, err := invoice.NewNumbering(tt.o)
 		if err == nil || n != nil {
 			t.Errorf("%s: accepted", tt.name)
 			continue
+		}
+		var wrong *invoice.NumberingError
+		if !errors.As(err, &wrong) || wrong.Problems[0].Field != tt.want[0] {
+			t.Errorf("%s: %#v, want a *NumberingError that is about %s", tt.name, err, tt.want[0])
 		}
 		rest := err.Error()
 		for _, want := range tt.want {

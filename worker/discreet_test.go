@@ -32,7 +32,7 @@ func TestLogsHoldNoPersonalData(t *testing.T) {
 	w := b.start(t, "w1", withGate(winner), func(p *parts) {
 		p.Logger = slog.New(slog.NewJSONHandler(said, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		p.generator = &panicking{p.generator}
-		p.MaxRetry, p.LockWait = -1, -1
+		p.MaxRetry, p.LockWait = 0, 0
 	})
 	var errs []string
 	end := func(want invoice.Outcome) {

@@ -157,7 +157,7 @@ func TestForeignRetryLimit(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.crashed(t, "T1", "crashed")
-	w := b.start(t, "w1", func(p *parts) { p.LockWait = -1 })
+	w := b.start(t, "w1", func(p *parts) { p.LockWait = 0 })
 	id := b.enqueueRaw(t, client.TaskType, payload(t, job("T1")), asynq.MaxRetry(0))
 	w.await(t, worker.PutBack)
 	w.await(t, worker.PutBack) // it is kept in hand, or it would be in the archive now
@@ -217,7 +217,7 @@ func TestCrashAfterTheCommitOfTheLastRetry(t *testing.T) {
 	crash := newGate(fault.Recorded)
 	crash.result = errors.New("planted")
 	crash.release()
-	w := b.start(t, "w1", withGate(crash), func(p *parts) { p.generator, p.MaxRetry = &forgetful{Generator: p.generator}, -1 })
+	w := b.start(t, "w1", withGate(crash), func(p *parts) { p.generator, p.MaxRetry = &forgetful{Generator: p.generator}, 0 })
 	id := b.enqueue(t, job("T1"))
 	for range 2 {
 		if e := w.ended(t); e.JobID != id || e.Outcome != invoice.Created {
@@ -275,7 +275,7 @@ func TestForeignTaskIDForTwoTransactions(t *testing.T) {
 	}
 
 	w.Shutdown()
-	failing := b.start(t, "w2", func(p *parts) { p.generator, p.MaxRetry = &errGenerator{Generator: p.generator}, -1 })
+	failing := b.start(t, "w2", func(p *parts) { p.generator, p.MaxRetry = &errGenerator{Generator: p.generator}, 0 })
 	b.enqueueRaw(t, client.TaskType, payload(t, job("T3")), asynq.TaskID("mine"))
 	if e := failing.ended(t); e.Outcome != invoice.Failed {
 		t.Errorf("ended as %s", e.Outcome)

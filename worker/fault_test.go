@@ -194,7 +194,7 @@ func TestPutBackComesBackSoon(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.crashed(t, "T1", "crashed")
-	w := b.start(t, "w1", func(p *parts) { p.LockWait = -1 })
+	w := b.start(t, "w1", func(p *parts) { p.LockWait = 0 })
 	id := b.enqueue(t, job("T1"))
 	w.await(t, worker.PutBack)
 	w.await(t, worker.PutBack)
@@ -224,7 +224,7 @@ func TestGivenUpWhileTheInvoiceIsBeingCommitted(t *testing.T) {
 	if n, err := b.rdb.ZAddArgs(t.Context(), "asynq:{"+b.queue+"}:lease", redis.ZAddArgs{XX: true, Ch: true, Members: []redis.Z{{Score: 1, Member: id}}}).Result(); err != nil || n != 1 {
 		t.Fatalf("%d leases changed, error %v", n, err)
 	}
-	two := b.start(t, "w2", func(p *parts) { p.generator, p.MaxRetry = &errGenerator{Generator: p.generator}, -1 })
+	two := b.start(t, "w2", func(p *parts) { p.generator, p.MaxRetry = &errGenerator{Generator: p.generator}, 0 })
 	b.awaitBlocked(t)
 	first.release()
 	for _, w := range []*running{one, two} {

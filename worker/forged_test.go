@@ -48,7 +48,7 @@ func TestDoneEntriesComeBack(t *testing.T) {
 			b := setup(t)
 			rdb := connect(t, b.redisURL)
 			rdb.AddHook(&forger{rdb: b.rdb, key: "invoicer:" + b.databaseID + ":done:{T1}", value: value})
-			w := b.start(t, "w1", func(p *parts) { p.redis, p.MaxRetry = rdb, -1 })
+			w := b.start(t, "w1", func(p *parts) { p.redis, p.MaxRetry = rdb, 0 })
 			for i, want := range []invoice.Outcome{invoice.Created, invoice.Duplicate} {
 				b.enqueue(t, job("T1"))
 				if e := w.ended(t); e.Outcome != want {

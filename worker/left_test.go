@@ -29,7 +29,7 @@ func TestADismissedJobIsNotDone(t *testing.T) {
 				if path == "invalid" {
 					asked = []byte(strings.Replace(string(asked), "GBP", "ZZZ", 1))
 				}
-				w := b.start(t, "w1", func(p *parts) { p.generator, p.MaxRetry = &errGenerator{Generator: p.generator}, -1 })
+				w := b.start(t, "w1", func(p *parts) { p.generator, p.MaxRetry = &errGenerator{Generator: p.generator}, 0 })
 				var jobID, taskID string
 				if ledgers {
 					if path == "invalid" { // what SQL can tell is invalid, it doesn't accept
@@ -70,7 +70,7 @@ func TestADismissedJobIsNotDone(t *testing.T) {
 				}
 				w = b.start(t, "w3", func(p *parts) {
 					if path == "failing" {
-						p.generator, p.MaxRetry = &errGenerator{Generator: p.generator}, -1
+						p.generator, p.MaxRetry = &errGenerator{Generator: p.generator}, 0
 					}
 				})
 				if _, err := b.inspector.RunAllArchivedTasks(b.queue); err != nil {

@@ -186,7 +186,7 @@ func TestFailedJobRunsAgain(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	failing := errGenerator{}
-	w := b.start(t, "w1", func(p *parts) { p.generator, p.MaxRetry = &failing, -1 })
+	w := b.start(t, "w1", func(p *parts) { p.generator, p.MaxRetry = &failing, 0 })
 	jobID := b.enqueue(t, job("T1"))
 	if e := w.ended(t); e.Outcome != invoice.Failed {
 		t.Fatalf("ended as %s", e.Outcome)

@@ -15,25 +15,25 @@ import (
 	"invoicer/worker/queue"
 )
 
-// Options of a worker. Zero values mean the defaults.
+// Options of a worker. What has no default must be set; the configuration's defaults are those of the program.
 type Options struct {
-	// Name identifies this worker in locks, records and logs. It must be unique. Required.
+	// Name identifies this worker in locks, records and logs. It must be unique.
 	Name string
-	// Concurrency is the number of jobs that are worked on at once. Default: 768.
+	// Concurrency is the number of jobs that are worked on at once, at least 1.
 	Concurrency int
-	// Queues are the queues to consume, with their weights. Default: critical 6, default 3, bulk 1.
+	// Queues are the queues to consume, with their weights, each at least 1.
 	Queues map[string]int
-	// JobTimeout bounds one attempt. It must be shorter than the lock's expiry. Default: 10s.
+	// JobTimeout bounds one attempt. It must be shorter than the lock's expiry.
 	JobTimeout time.Duration
-	// ShutdownTimeout is how long a draining worker waits for the jobs in hand. Default: 15s.
+	// ShutdownTimeout is how long a draining worker waits for the jobs in hand. It must be longer than JobTimeout.
 	ShutdownTimeout time.Duration
 	// MaxRetry is the largest number of failures after which a job is still tried again. Outages and contention don't
-	// count. Default: 25; negative: none, the first failure is final.
+	// count. 0: the first failure is final.
 	MaxRetry int
-	// LockWait is how long an attempt that found its lock held waits for the holder's commit. Default: 200ms;
-	// negative: it doesn't wait.
+	// LockWait is how long an attempt that found its lock held waits for the holder's commit. 0: it
+	// doesn't wait.
 	LockWait time.Duration
-	// CacheTTL is how long Redis remembers a transaction's invoice. Default: 24h.
+	// CacheTTL is how long Redis remembers a transaction's invoice.
 	CacheTTL time.Duration
 	// Installation is the identity of the database. A task that names another installation is removed from the queue
 	// without being worked on: the ledger of that installation has its job. Default: tasks of every installation are
@@ -58,29 +58,6 @@ type Options struct {
 
 // complete fills in the defaults. Its error names every problem.
 func (o *Options) complete() error {
-	if o.Concurrency == 0 {
-		o.Concurrency = 768
-	}
-	if o.Queues == nil {
-		o.Queues = map[string]int{"critical": 6, "default": 3, "bulk": 1}
-	}
-	if o.MaxRetry == 0 {
-		o.MaxRetry = 25
-	}
-	o.MaxRetry = max(o.MaxRetry, 0)
-	for _, d := range []struct {
-		value    *time.Duration
-		standard time.Duration
-	}{
-		{&o.JobTimeout, 10 * time.Second},
-		{&o.ShutdownTimeout, 15 * time.Second},
-		{&o.LockWait, 200 * time.Millisecond},
-		{&o.CacheTTL, 24 * time.Hour},
-	} {
-		if *d.value == 0 {
-			*d.value = d.standard
-		}
-	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -97,8 +74,12 @@ func (o *Options) complete() error {
 	if o.Name == "" {
 		problems = append(problems, errors.New("worker: Name is missing"))
 	}
-	if o.Concurrency < 0 {
-		problems = append(problems, fmt.Errorf("worker: Concurrency %d is negative", o.Concurrency))
+	if o.Concurrency < 1 {
+		problems = append(problems, fmt.Errorf("worker: Concurrency %d is less than 1", o.Concurrency))
+	}
+	if o.JobTimeout <= 0 || o.CacheTTL <= 0 || o.MaxRetry < 0 || o.LockWait < 0 {
+		problems = append(problems, fmt.Errorf("worker: JobTimeout %s and CacheTTL %s must be positive, MaxRetry %d and LockWait %s not negative",
+			o.JobTimeout, o.CacheTTL, o.MaxRetry, o.LockWait))
 	}
 	if o.ShutdownTimeout <= o.JobTimeout {
 		problems = append(problems, fmt.Errorf("worker: ShutdownTimeout %s must be longer than JobTimeout %s", o.ShutdownTimeout, o.JobTimeout))

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/redis/go-redis/v9"
 
+	"invoicer/config"
 	"invoicer/internal/fault"
 	"invoicer/internal/sandbox/sandboxtest"
 	"invoicer/internal/schematest"
@@ -127,9 +128,11 @@ func (b *bench) start(t *testing.T, name string, change ...func(*parts)) *runnin
 	if err != nil {
 		t.Fatal(err)
 	}
-	store := b.store(t)
+	store, standard := b.store(t), config.Default()
 	p := parts{redis: b.rdb, queue: b.rdb, generator: invoice.NewGenerator(store.Invoices, numbering), Options: worker.Options{
 		Name: name, Concurrency: 8, Queues: map[string]int{b.queue: 1},
+		JobTimeout: standard.Worker.JobTimeout, ShutdownTimeout: standard.Worker.ShutdownTimeout, MaxRetry: standard.Worker.MaxRetry,
+		LockWait: standard.Lock.Wait, CacheTTL: standard.Idempotency.CacheTTL,
 		Observe: func(e worker.Event) {
 			if e.What == worker.Waits {
 				r.waits <- e

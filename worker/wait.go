@@ -16,7 +16,7 @@ type waiter struct {
 // waiter returns nil if waiting is off, or if a quarter of the slots wait already: the others are better used for
 // other transactions.
 func (h *Handler) waiter() *waiter {
-	if h.options.LockWait < 0 {
+	if h.options.LockWait == 0 {
 		return nil
 	}
 	select {

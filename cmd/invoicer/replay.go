@@ -221,7 +221,7 @@ func notFailed(ctx context.Context, cfg *config.Config, store *postgres.DB, ids 
 }
 
 func (r *replayRun) run(cmd *cobra.Command, cfg *config.Config) error {
-	numbering, err := newNumbering(cfg.Numbering)
+	numbering, err := invoice.NewNumbering(cfg.Numbering)
 	if err != nil {
 		return err
 	}

@@ -2,13 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -71,27 +71,15 @@ func newStore(cfg *config.Config) (*postgres.DB, error) {
 	})
 }
 
-func newNumbering(n config.Numbering) (*invoice.Numbering, error) {
-	return invoice.NewNumbering(invoice.NumberingOptions{
-		InvoiceSeries: n.InvoiceSeries, CreditNoteSeries: n.CreditNoteSeries,
-		Period: n.Period, Format: n.Format, Timezone: n.Timezone,
-	})
-}
-
 // checkNumbering lets the rules of numbering, which belong to the domain, join those of the configuration.
 func checkNumbering(cfg *config.Config) []config.Problem {
-	_, err := newNumbering(cfg.Numbering)
-	if err == nil {
+	var wrong *invoice.NumberingError
+	if _, err := invoice.NewNumbering(cfg.Numbering); !errors.As(err, &wrong) {
 		return nil
 	}
-	all := []error{err}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		all = joined.Unwrap()
-	}
 	var problems []config.Problem
-	for _, one := range all {
-		key, message, _ := strings.Cut(one.Error(), ": ")
-		problems = append(problems, config.Problem{Key: key, Message: message})
+	for _, p := range wrong.Problems {
+		problems = append(problems, config.Problem{Key: "numbering." + p.Field, Message: p.Message})
 	}
 	return problems
 }
@@ -120,7 +108,7 @@ func openWorkplace(ctx context.Context, cfg *config.Config, queues int, log *slo
 			w.close()
 		}
 	}()
-	numbering, err := newNumbering(cfg.Numbering)
+	numbering, err := invoice.NewNumbering(cfg.Numbering)
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +178,7 @@ func (w *workplace) newWorker(name string, queues map[string]int, observe func(w
 		Name: name, Concurrency: w.cfg.Worker.Concurrency, Queues: queues,
 		JobTimeout: w.cfg.Worker.JobTimeout, ShutdownTimeout: w.cfg.Worker.ShutdownTimeout,
 		LedgerOnly: w.cfg.Worker.Direct == "refuse",
-		MaxRetry:   noneIfZero(w.cfg.Worker.MaxRetry), LockWait: noneIfZero(w.cfg.Lock.Wait), CacheTTL: w.cfg.Idempotency.CacheTTL,
+		MaxRetry:   w.cfg.Worker.MaxRetry, LockWait: w.cfg.Lock.Wait, CacheTTL: w.cfg.Idempotency.CacheTTL,
 		Installation: w.databaseID, Owns: w.keeper.Owns,
 		Logger: w.log, Observe: observe, DatabaseTime: w.store.Now, BaseContext: w.values,
 	})
@@ -203,7 +191,7 @@ func (w *workplace) newWorker(name string, queues map[string]int, observe func(w
 // newLedger returns what looks after the ledger beside workers, for the queues that are kept.
 func (w *workplace) newLedger(name string, queues map[string]int, observe func(dispatch.Event)) (lifecycle.Stage, error) {
 	relay := dispatch.NewRelay(w.store.Ledger, w.shared, dispatch.RelayOptions{
-		Retention: noneIfZero(w.cfg.Worker.Retention), Installation: w.databaseID, Owners: w.keeper, Logger: w.log, Observe: observe,
+		Retention: w.cfg.Worker.Retention, Installation: w.databaseID, Owners: w.keeper, Logger: w.log, Observe: observe,
 	})
 	reconciler, err := dispatch.NewReconciler(w.store.Ledger, w.redis, dispatch.ReconcilerOptions{
 		Name: name, Queues: slices.Sorted(maps.Keys(queues)), DatabaseID: w.databaseID, Logger: w.log, Observe: observe,

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
 
+	"invoicer/config"
 	"invoicer/internal/autopipeline"
 	"invoicer/invoice"
 	"invoicer/invoice/postgres"
@@ -60,9 +61,12 @@ func newWorkplace(ctx context.Context, b *bench, s setting, schema string, obser
 	}
 	log := slog.New(slog.NewJSONHandler(io.Discard, nil)) // a line for each job is part of the work; where it goes isn't
 	generator := invoice.NewGenerator(w.store.Invoices, numbering)
+	standard := config.Default()
 	name := "benchmark-" + uuid.NewString()
 	handler, err := worker.NewHandler(generator, locker, w.store.Ledger, worker.Options{
 		Name: name, Concurrency: s.Slots, Queues: map[string]int{queue: 1}, Installation: databaseID,
+		JobTimeout: standard.Worker.JobTimeout, ShutdownTimeout: standard.Worker.ShutdownTimeout, MaxRetry: standard.Worker.MaxRetry,
+		LockWait: standard.Lock.Wait, CacheTTL: standard.Idempotency.CacheTTL,
 		Logger: log, Observe: observe,
 	})
 	if err != nil {
@@ -71,7 +75,9 @@ func newWorkplace(ctx context.Context, b *bench, s setting, schema string, obser
 	if w.server, err = worker.NewServer(w.shared, handler); err != nil {
 		return nil, err
 	}
-	relay := dispatch.NewRelay(w.store.Ledger, w.shared, dispatch.RelayOptions{Installation: databaseID, Logger: log})
+	relay := dispatch.NewRelay(w.store.Ledger, w.shared, dispatch.RelayOptions{
+		Retention: standard.Worker.Retention, Installation: databaseID, Logger: log,
+	})
 	reconciler, err := dispatch.NewReconciler(w.store.Ledger, w.redis, dispatch.ReconcilerOptions{
 		Name: name, Queues: []string{queue}, DatabaseID: databaseID, Logger: log,
 	})

@@ -42,7 +42,7 @@ type RelayOptions struct {
 	Batch int
 	// InFlight is the number of jobs that are sent to Redis at once. Default: 32.
 	InFlight int
-	// Retention keeps a finished job and its result visible in the queue. Default: 10m; negative: not at all.
+	// Retention keeps a finished job and its result visible in the queue. 0: not at all.
 	Retention time.Duration
 	// Installation is the identity of the jobs' database, which the tasks name. Default: the tasks name none.
 	Installation string
@@ -78,9 +78,6 @@ func NewRelay(outbox Outbox, rdb redis.UniversalClient, o RelayOptions) *Relay {
 		if *n.value <= 0 {
 			*n.value = n.standard
 		}
-	}
-	if o.Retention == 0 {
-		o.Retention = 10 * time.Minute
 	}
 	o.Logger, o.Observe = orDiscard(o.Logger), orIgnore(o.Observe)
 	return &Relay{outbox: outbox, queue: asynq.NewClientFromRedisClient(rdb), options: o, foreign: foreignQueues{owners: o.Owners, log: o.Logger}}
@@ -243,7 +240,7 @@ func (r *Relay) send(ctx context.Context, d ledger.Dispatch) (err error) {
 	_, err = r.queue.EnqueueContext(ctx, asynq.NewTaskWithHeaders(client.TaskType, d.Payload, headers),
 		asynq.TaskID(taskID(d)),
 		asynq.Queue(d.Queue),
-		asynq.Retention(max(r.options.Retention, 0)),
+		asynq.Retention(r.options.Retention),
 		asynq.MaxRetry(math.MaxInt32), // the worker counts the retries
 	)
 	// No other process sends this dispatch. If its id is taken, this call's command was sent twice because its first

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/redis/go-redis/v9"
 
+	"invoicer/config"
 	"invoicer/internal/sandbox/sandboxtest"
 	"invoicer/internal/sandbox/servers"
 	"invoicer/internal/schematest"
@@ -208,7 +209,7 @@ type relayParts struct {
 func (b *bench) relay(t testing.TB, change ...func(*relayParts)) *ledgerEvents {
 	t.Helper()
 	told := newLedgerEvents("relay")
-	p := relayParts{outbox: b.store.Ledger, redis: b.rdb, RelayOptions: dispatch.RelayOptions{Observe: told.observe}}
+	p := relayParts{outbox: b.store.Ledger, redis: b.rdb, RelayOptions: dispatch.RelayOptions{Observe: told.observe, Retention: 10 * time.Minute}}
 	for _, f := range change {
 		f(&p)
 	}
@@ -284,7 +285,12 @@ func (b *bench) worker(t testing.TB, change ...func(*worker.Options)) *workerEve
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := worker.Options{Name: "w", Queues: map[string]int{b.queue: 1}, Observe: told.observe}
+	standard := config.Default()
+	o := worker.Options{
+		Name: "w", Concurrency: standard.Worker.Concurrency, Queues: map[string]int{b.queue: 1}, Observe: told.observe,
+		JobTimeout: standard.Worker.JobTimeout, ShutdownTimeout: standard.Worker.ShutdownTimeout, MaxRetry: standard.Worker.MaxRetry,
+		LockWait: standard.Lock.Wait, CacheTTL: standard.Idempotency.CacheTTL,
+	}
 	for _, f := range change {
 		f(&o)
 	}
