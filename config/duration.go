@@ -9,15 +9,9 @@ import (
 	"time"
 )
 
-// ParseDuration parses a duration in the configuration's format: that of [time.ParseDuration], with days in addition:
-// 90d.
-func ParseDuration(text string) (time.Duration, error) { return parseDuration(text) }
-
-// FormatDuration formats a duration in the configuration's format, as short as possible.
-func FormatDuration(d time.Duration) string { return formatDuration(d) }
-
-// parseDuration parses what time.ParseDuration does, with whole days in front: 90d, 1d12h.
-func parseDuration(text string) (time.Duration, error) {
+// ParseDuration parses a duration in the configuration's format: that of [time.ParseDuration], with whole days in front
+// in addition: 90d, 1d12h.
+func ParseDuration(text string) (time.Duration, error) {
 	errSyntax := errors.New("is not a duration; write a number with its unit, such as 200ms, 15s, 10m, 24h or 90d")
 
 	var days time.Duration
@@ -42,8 +36,8 @@ func parseDuration(text string) (time.Duration, error) {
 	return days + d, nil
 }
 
-// formatDuration returns the shortest text that parseDuration parses to d: 90d, 24h, 1m30s.
-func formatDuration(d time.Duration) string {
+// FormatDuration returns the shortest text that [ParseDuration] parses to d: 90d, 24h, 1m30s.
+func FormatDuration(d time.Duration) string {
 	if d >= 2*day && d%day == 0 {
 		return fmt.Sprintf("%dd", d/day)
 	}

@@ -27,17 +27,17 @@ func TestDurations(t *testing.T) {
 		{"-5s", -5 * time.Second, "-5s"},
 		{"106751d", 106751 * day, "106751d"},
 	} {
-		got, err := parseDuration(tt.text)
+		got, err := ParseDuration(tt.text)
 		if err != nil || got != tt.want {
-			t.Errorf("parseDuration(%q) = %s, %v; want %s", tt.text, got, err, tt.want)
+			t.Errorf("ParseDuration(%q) = %s, %v; want %s", tt.text, got, err, tt.want)
 		}
-		if text := formatDuration(got); text != tt.shortest {
-			t.Errorf("formatDuration(%s) = %q, want %q", got, text, tt.shortest)
+		if text := FormatDuration(got); text != tt.shortest {
+			t.Errorf("FormatDuration(%s) = %q, want %q", got, text, tt.shortest)
 		}
 	}
 	for _, text := range []string{"", "15", "d", "-1d", "1d-1h", "1.5d", "1h1d", "1dd", "106752d", "106751d24h", "9223372036854775807d", "soon", "1 d"} {
-		if got, err := parseDuration(text); err == nil {
-			t.Errorf("parseDuration(%q) = %s", text, got)
+		if got, err := ParseDuration(text); err == nil {
+			t.Errorf("ParseDuration(%q) = %s", text, got)
 		}
 	}
 }
@@ -47,8 +47,8 @@ func TestFormattedDurationsReadBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		unit := rapid.SampledFrom([]time.Duration{1, time.Millisecond, time.Second, time.Minute, time.Hour, day}).Draw(t, "unit")
 		d := unit * time.Duration(rapid.Int64Range(0, 100_000).Draw(t, "count"))
-		if got, err := parseDuration(formatDuration(d)); err != nil || got != d {
-			t.Fatalf("%d ns → %q → %d ns, %v", d, formatDuration(d), got, err)
+		if got, err := ParseDuration(FormatDuration(d)); err != nil || got != d {
+			t.Fatalf("%d ns → %q → %d ns, %v", d, FormatDuration(d), got, err)
 		}
 	})
 }

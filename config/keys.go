@@ -46,17 +46,17 @@ func Keys() []Key {
 		{
 			Name: "redis.url", Default: "redis://127.0.0.1:6379/0", Secret: true,
 			Doc:   "the Redis server, Sentinel group or Cluster that carries the queues and the locks",
-			value: func(c *Config) value { return redisURL{&c.Redis.URL} },
+			value: func(c *Config) value { return redisURL(&c.Redis.URL) },
 		},
 		{
 			Name: "database.url", Default: "postgres://127.0.0.1:5432/invoicer", Secret: true,
 			Doc:   "the Postgres database that keeps the invoices",
-			value: func(c *Config) value { return databaseURL{&c.Database.URL} },
+			value: func(c *Config) value { return databaseURL(&c.Database.URL) },
 		},
 		{
 			Name: "database.schema", Default: "invoicer",
 			Doc:   "the schema that holds all tables",
-			value: func(c *Config) value { return schemaName{&c.Database.Schema} },
+			value: func(c *Config) value { return schemaName(&c.Database.Schema) },
 		},
 		{
 			Name: "worker.concurrency", Default: "768",
@@ -91,7 +91,7 @@ func Keys() []Key {
 		{
 			Name: "worker.direct", Default: "allow",
 			Doc:   "jobs that were enqueued straight into Redis: refuse records them as invalid, and only what was accepted in the database is invoiced",
-			value: func(c *Config) value { return choice{&c.Worker.Direct, []string{"allow", "refuse"}} },
+			value: func(c *Config) value { return choice(&c.Worker.Direct, []string{"allow", "refuse"}) },
 		},
 		{
 			Name: "lock.ttl", Default: "15s",
@@ -111,27 +111,27 @@ func Keys() []Key {
 		{
 			Name: "numbering.invoice_series", Default: numbering.InvoiceSeries,
 			Doc:   "the series of invoices whose job names none",
-			value: func(c *Config) value { return text{&c.Numbering.InvoiceSeries} },
+			value: func(c *Config) value { return text(&c.Numbering.InvoiceSeries) },
 		},
 		{
 			Name: "numbering.credit_note_series", Default: numbering.CreditNoteSeries,
 			Doc:   "the series of credit notes, made from the {series} that an invoice would have had",
-			value: func(c *Config) value { return text{&c.Numbering.CreditNoteSeries} },
+			value: func(c *Config) value { return text(&c.Numbering.CreditNoteSeries) },
 		},
 		{
 			Name: "numbering.period", Default: numbering.Period,
 			Doc:   "when numbers start again at 1: never, or each year of issued_at",
-			value: func(c *Config) value { return choice{&c.Numbering.Period, invoice.Periods()} },
+			value: func(c *Config) value { return choice(&c.Numbering.Period, invoice.Periods()) },
 		},
 		{
 			Name: "numbering.format", Default: numbering.Format,
 			Doc:   "an invoice number as printed, made of {series}, {number} or {number:06}, and with periods {period}",
-			value: func(c *Config) value { return text{&c.Numbering.Format} },
+			value: func(c *Config) value { return text(&c.Numbering.Format) },
 		},
 		{
 			Name: "numbering.timezone", Default: numbering.Timezone,
 			Doc:   "the time zone that decides which year issued_at lies in",
-			value: func(c *Config) value { return timezone{&c.Numbering.Timezone} },
+			value: func(c *Config) value { return timezone(&c.Numbering.Timezone) },
 		},
 		{
 			Name: "retention.jobs", Default: "90d",
@@ -151,12 +151,12 @@ func Keys() []Key {
 		{
 			Name: "http.addr", Default: "127.0.0.1:8080",
 			Doc:   "where the worker answers health checks and shows its queues; empty turns it off",
-			value: func(c *Config) value { return listenAddr{&c.HTTP.Addr} },
+			value: func(c *Config) value { return listenAddr(&c.HTTP.Addr) },
 		},
 		{
 			Name: "http.pprof", Default: "off",
 			Doc:   "on: http.addr also answers profiles under /debug/pprof/, to this machine only",
-			value: func(c *Config) value { return choice{&c.HTTP.Pprof, []string{"off", "on"}} },
+			value: func(c *Config) value { return choice(&c.HTTP.Pprof, []string{"off", "on"}) },
 		},
 		{
 			Name: "log.level", Default: "info",
@@ -166,7 +166,7 @@ func Keys() []Key {
 		{
 			Name: "log.format", Default: "",
 			Doc:   "how messages are written; empty means text on a terminal, else json",
-			value: func(c *Config) value { return choice{&c.Log.Format, []string{"", "text", "json"}} },
+			value: func(c *Config) value { return choice(&c.Log.Format, []string{"", "text", "json"}) },
 		},
 	}
 }

@@ -44,7 +44,7 @@ func (r rule) message(c *Config) string {
 		comparison, cure = "shorter", "lower %s or raise %s"
 	}
 	return fmt.Sprintf("%s must be %s than %s (%s), %s; "+cure,
-		formatDuration(d), comparison, r.other, formatDuration(other), r.because, r.key, r.other)
+		FormatDuration(d), comparison, r.other, FormatDuration(other), r.because, r.key, r.other)
 }
 
 func (r rule) durations(c *Config) (d, other time.Duration) {

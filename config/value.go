@@ -59,13 +59,13 @@ type duration struct {
 }
 
 func (v duration) form() (kind, allowed string) {
-	return "duration", formatDuration(v.min) + " to " + formatDuration(v.max)
+	return "duration", FormatDuration(v.min) + " to " + FormatDuration(v.max)
 }
 
-func (v duration) native() any { return formatDuration(*v.p) }
+func (v duration) native() any { return FormatDuration(*v.p) }
 
 func (v duration) parse(text string) error {
-	d, err := parseDuration(text)
+	d, err := ParseDuration(text)
 	switch {
 	case err != nil:
 		return err
@@ -77,41 +77,108 @@ func (v duration) parse(text string) error {
 	return nil
 }
 
-type text struct{ p *string }
+// checked is a value that is stored as it is written, once check accepts it.
+type checked[T ~string] struct {
+	p             *T
+	kind, allowed string
+	check         func(text string) error
+}
 
-func (v text) form() (kind, allowed string) { return "text", "" }
-func (v text) native() any                  { return *v.p }
+func (v checked[T]) form() (kind, allowed string) { return v.kind, v.allowed }
 
-func (v text) parse(text string) error {
-	if text == "" {
-		return errEmpty
+// native leaves out a URL's password.
+func (v checked[T]) native() any {
+	if u, ok := any(*v.p).(URL); ok {
+		return u.String()
 	}
-	*v.p = text
+	return string(*v.p)
+}
+
+func (v checked[T]) parse(text string) error {
+	if err := v.check(text); err != nil {
+		return err
+	}
+	*v.p = T(text)
 	return nil
 }
 
-type choice struct {
-	p       *string
-	options []string
+// filled lets check judge a text that isn't empty.
+func filled(check func(text string) error) func(string) error {
+	return func(text string) error {
+		if text == "" {
+			return errEmpty
+		}
+		return check(text)
+	}
 }
 
-func (v choice) form() (kind, allowed string) {
-	words := slices.Clone(v.options)
+func text(p *string) value {
+	return checked[string]{p, "text", "", filled(func(string) error { return nil })}
+}
+
+func choice(p *string, words []string) value {
+	shown := make([]string, len(words))
 	for i, word := range words {
-		words[i] = cmp.Or(word, "empty")
+		shown[i] = cmp.Or(word, "empty")
 	}
-	return "word", strings.Join(words, ", ")
+	allowed := strings.Join(shown, ", ")
+	return checked[string]{p, "word", allowed, func(text string) error {
+		if !slices.Contains(words, text) {
+			return errors.New("is none of: " + allowed)
+		}
+		return nil
+	}}
 }
 
-func (v choice) native() any { return *v.p }
+func schemaName(p *string) value {
+	return checked[string]{p, "name", "a-z 0-9 _, at most 63 characters, not pg_…", filled(func(text string) error {
+		switch {
+		case !regexp.MustCompile(`^[a-z_][a-z0-9_]*$`).MatchString(text):
+			return errors.New("is not a plain name; it starts with a-z or _ and goes on with a-z, 0-9 and _")
+		case len(text) > 63:
+			return errors.New("is longer than 63 characters")
+		case strings.HasPrefix(text, "pg_") || text == "information_schema":
+			return errors.New("belongs to Postgres; choose another name")
+		}
+		return nil
+	})}
+}
 
-func (v choice) parse(text string) error {
-	if !slices.Contains(v.options, text) {
-		_, allowed := v.form()
-		return errors.New("is none of: " + allowed)
-	}
-	*v.p = text
-	return nil
+func timezone(p *string) value {
+	return checked[string]{p, "text", "a name such as UTC or Europe/Berlin", filled(func(text string) error {
+		_, err := invoice.LoadTimezone(text)
+		return err
+	})}
+}
+
+func listenAddr(p *string) value {
+	return checked[string]{p, "host:port", "host:port, empty", func(text string) error {
+		if text == "" {
+			return nil
+		}
+		_, port, err := net.SplitHostPort(text)
+		if err != nil {
+			return errors.New("is not host:port; write 127.0.0.1:8080, or :8080 for all interfaces, or nothing for off")
+		}
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			return errors.New("has no port from 0 to 65535")
+		}
+		return nil
+	}}
+}
+
+func redisURL(p *URL) value {
+	return checked[URL]{p, "url", "redis://, rediss://, unix://, redis-sentinel://, redis-cluster://", filled(func(text string) error {
+		_, err := Redis{URL: URL(text)}.Options()
+		return err
+	})}
+}
+
+func databaseURL(p *URL) value {
+	return checked[URL]{p, "url", "postgres://, postgresql://", filled(func(text string) error {
+		_, err := Database{URL: URL(text)}.parse()
+		return err
+	})}
 }
 
 type logLevel struct{ p *slog.Level }
@@ -120,14 +187,11 @@ func (v logLevel) form() (kind, allowed string) { return "word", "debug, info, w
 func (v logLevel) native() any                  { return strings.ToLower(v.p.String()) }
 
 func (v logLevel) parse(text string) error {
-	for _, level := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
-		if strings.EqualFold(text, level.String()) {
-			*v.p = level
-			return nil
-		}
-	}
 	_, allowed := v.form()
-	return errors.New("is none of: " + allowed)
+	if !slices.Contains(strings.Split(allowed, ", "), strings.ToLower(text)) {
+		return errors.New("is none of: " + allowed)
+	}
+	return v.p.UnmarshalText([]byte(text))
 }
 
 // weights is the value of queues: critical=6,default=3,bulk=1.
@@ -180,97 +244,5 @@ func (v weights) parse(text string) error {
 		queues[name] = n
 	}
 	*v.p = queues
-	return nil
-}
-
-type schemaName struct{ p *string }
-
-func (v schemaName) form() (kind, allowed string) {
-	return "name", "a-z 0-9 _, at most 63 characters, not pg_…"
-}
-func (v schemaName) native() any { return *v.p }
-
-func (v schemaName) parse(text string) error {
-	switch {
-	case text == "":
-		return errEmpty
-	case !regexp.MustCompile(`^[a-z_][a-z0-9_]*$`).MatchString(text):
-		return errors.New("is not a plain name; it starts with a-z or _ and goes on with a-z, 0-9 and _")
-	case len(text) > 63:
-		return errors.New("is longer than 63 characters")
-	case strings.HasPrefix(text, "pg_") || text == "information_schema":
-		return errors.New("belongs to Postgres; choose another name")
-	}
-	*v.p = text
-	return nil
-}
-
-type timezone struct{ p *string }
-
-func (v timezone) form() (kind, allowed string) { return "text", "a name such as UTC or Europe/Berlin" }
-func (v timezone) native() any                  { return *v.p }
-
-func (v timezone) parse(text string) error {
-	if text == "" {
-		return errEmpty
-	}
-	if _, err := invoice.LoadTimezone(text); err != nil {
-		return err
-	}
-	*v.p = text
-	return nil
-}
-
-type listenAddr struct{ p *string }
-
-func (v listenAddr) form() (kind, allowed string) { return "host:port", "host:port, empty" }
-func (v listenAddr) native() any                  { return *v.p }
-
-func (v listenAddr) parse(text string) error {
-	if text != "" {
-		_, port, err := net.SplitHostPort(text)
-		if err != nil {
-			return errors.New("is not host:port; write 127.0.0.1:8080, or :8080 for all interfaces, or nothing for off")
-		}
-		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-			return errors.New("has no port from 0 to 65535")
-		}
-	}
-	*v.p = text
-	return nil
-}
-
-type redisURL struct{ p *URL }
-
-func (v redisURL) form() (kind, allowed string) {
-	return "url", "redis://, rediss://, unix://, redis-sentinel://, redis-cluster://"
-}
-
-func (v redisURL) native() any { return v.p.String() }
-
-func (v redisURL) parse(text string) error {
-	if text == "" {
-		return errEmpty
-	}
-	if _, err := (Redis{URL: URL(text)}).Options(); err != nil {
-		return err
-	}
-	*v.p = URL(text)
-	return nil
-}
-
-type databaseURL struct{ p *URL }
-
-func (v databaseURL) form() (kind, allowed string) { return "url", "postgres://, postgresql://" }
-func (v databaseURL) native() any                  { return v.p.String() }
-
-func (v databaseURL) parse(text string) error {
-	if text == "" {
-		return errEmpty
-	}
-	if _, err := (Database{URL: URL(text)}).parse(); err != nil {
-		return err
-	}
-	*v.p = URL(text)
 	return nil
 }
