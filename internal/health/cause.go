@@ -14,6 +14,7 @@ import (
 	"invoicer/invoice"
 	"invoicer/invoice/postgres"
 	"invoicer/worker"
+	"invoicer/worker/queue"
 )
 
 // A cause is why jobs wait.
@@ -90,12 +91,7 @@ func tellsOfConnection(err error) bool {
 	if errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) {
 		return true
 	}
-	for _, sign := range []string{"dial ", "EOF", "connection re", "broken pipe", "i/o timeout", "connection pool"} {
-		if strings.Contains(err.Error(), sign) {
-			return true // asynq hands some errors on as text
-		}
-	}
-	return false
+	return queue.TellsOfConnection(err.Error()) // asynq hands some errors on as text
 }
 
 // ofSQLState tells what a SQLSTATE means for the jobs.
@@ -150,14 +146,8 @@ func fromWord(text, word string) string {
 
 // refusalIn finds the word with which Redis has refused something; asynq hands some of its errors on as text.
 func refusalIn(err error) string {
-	text := err.Error()
-	if strings.Contains(text, "executing the script can't") {
-		return "NOPERM"
-	}
-	for _, word := range []string{"NOPERM", "OOM", "MISCONF", "READONLY", "NOREPLICAS", "NOAUTH", "WRONGPASS", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN"} {
-		if strings.HasPrefix(text, word+" ") || strings.Contains(text, " "+word+" ") {
-			return word
-		}
+	if word := queue.RefusalIn(err.Error()); word != "" {
+		return word
 	}
 	var reply redis.Error
 	if errors.As(err, &reply) && !errors.Is(err, redis.Nil) {

@@ -22,7 +22,7 @@ func (l asynqLogger) Info(args ...any)  { l.write(slog.LevelDebug, args) }
 func (l asynqLogger) Warn(args ...any) {
 	// The recoverer finds what crashed workers left behind; what keeps it from that must be seen.
 	level := slog.LevelDebug
-	if strings.HasPrefix(fmt.Sprint(args...), "recoverer:") {
+	if isOfRecoverer(fmt.Sprint(args...)) {
 		level = slog.LevelWarn
 	}
 	l.write(level, args)
@@ -46,22 +46,4 @@ func (l asynqLogger) write(level slog.Level, args []any) {
 		l.outage(errors.New(message))
 	}
 	l.log.Log(context.Background(), level, message, "from", "asynq")
-}
-
-// tellsOfOutage tells whether asynq complains about a Redis that is away, or that refuses what every job needs; it hands
-// over text, not errors. That jobs can't be cancelled, which nobody here does, is no outage.
-func tellsOfOutage(message string) bool {
-	if strings.Contains(message, "subscribe") {
-		return false
-	}
-	for _, sign := range []string{
-		"dial ", "EOF", "connection re", "broken pipe", "i/o timeout", "deadline exceeded", "connection pool",
-		"LOADING ", "CLUSTERDOWN ", "MASTERDOWN ", "TRYAGAIN ", "READONLY ", "NOREPLICAS ", "MISCONF ", "OOM ", "NOPERM ", "NOAUTH ",
-		"executing the script can't",
-	} {
-		if strings.Contains(message, sign) {
-			return true
-		}
-	}
-	return false
 }
