@@ -36,7 +36,7 @@ type NumberingOptions struct {
 
 // DefaultNumbering returns what an option that is empty stands for.
 func DefaultNumbering() NumberingOptions {
-	return NumberingOptions{
+	return NumberingOptions{ //nolint:gosec // a series of credit notes is no credential
 		InvoiceSeries: "INV", CreditNoteSeries: "{series}-CN", Period: periodNone, Format: "{series}-{number:06}", Timezone: "UTC",
 	}
 }
