@@ -25,7 +25,7 @@ func TestNothingIsDoneBeforeTheCommit(t *testing.T) {
 	b := setup(t)
 	failing := newGate(fault.Written)
 	failing.result = errors.New("planted")
-	w := b.start(t, "w1", withGate(failing), func(p *parts) { p.MaxRetry = 0 })
+	w := b.startOn(t, b.faultyStore(t, failing.hook), "w1", withGate(failing), func(p *parts) { p.MaxRetry = 0 })
 	entries := func() int64 {
 		n, err := b.rdb.Exists(t.Context(), "invoicer:"+b.databaseID+":done:{T1}").Result()
 		if err != nil {

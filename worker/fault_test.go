@@ -217,7 +217,7 @@ func TestGivenUpWhileTheInvoiceIsBeingCommitted(t *testing.T) {
 	first := newGate(fault.Written)
 	rdb, cut := connect(t, b.redisURL), &cut{}
 	rdb.AddHook(cut)
-	one := b.start(t, "w1", withGate(first), func(p *parts) { p.queue = rdb })
+	one := b.startOn(t, b.faultyStore(t, first.hook), "w1", withGate(first), func(p *parts) { p.queue = rdb })
 	id := b.enqueue(t, job("T1"))
 	first.await(t)
 	cut.off.Store(true)

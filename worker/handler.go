@@ -140,7 +140,7 @@ func (h *Handler) process(ctx context.Context, a *attempt) error {
 		return err
 	}
 	h.ended(ctx, a, end)
-	if err := fault.Hit(ctx, fault.Recorded); err != nil {
+	if err := h.options.Fault.Hit(ctx, fault.Recorded); err != nil {
 		return err
 	}
 	return a.acknowledge(ctx, end)
@@ -297,7 +297,7 @@ func (h *Handler) race(ctx context.Context, a *attempt, r invoice.Request) (resu
 		if wait == nil {
 			reason = invoice.LostRace
 			h.lost(ctx, a, held)
-			if err := fault.Hit(ctx, fault.Held); err != nil {
+			if err := h.options.Fault.Hit(ctx, fault.Held); err != nil {
 				return invoice.Result{}, nil, err
 			}
 			if wait = h.waiter(); wait == nil {
@@ -335,10 +335,10 @@ func (h *Handler) generate(ctx context.Context, a *attempt, lock *locking.Lock, 
 			h.log.WarnContext(ctx, "lock not freed: it expires by itself", "transaction_id", r.Job.TransactionID, "job_id", a.jobID, "error", freed)
 		}
 		if err == nil {
-			err = fault.Hit(ctx, fault.Finished)
+			err = h.options.Fault.Hit(ctx, fault.Finished)
 		}
 	}()
-	if err := fault.Hit(ctx, fault.Locked); err != nil {
+	if err := h.options.Fault.Hit(ctx, fault.Locked); err != nil {
 		return result, err
 	}
 	result, err = h.generator.Generate(ctx, r)
@@ -353,7 +353,7 @@ func (h *Handler) generate(ctx context.Context, a *attempt, lock *locking.Lock, 
 		e.Invoice = result.Invoice
 		h.options.Observe(e)
 	}
-	if err := fault.Hit(ctx, fault.Committed); err != nil {
+	if err := h.options.Fault.Hit(ctx, fault.Committed); err != nil {
 		return result, err
 	}
 	if result.Invoice.TransactionID == r.Job.TransactionID {

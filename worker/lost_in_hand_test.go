@@ -40,12 +40,12 @@ func TestWhatRedisLosesOfAJobInHandIsNotLeftBehind(t *testing.T) {
 					}
 				}
 				w := b.start(t, "w1", func(p *parts) {
-					p.BaseContext = fault.With(context.Background(), func(ctx context.Context, at fault.Point) error {
+					p.Fault = func(ctx context.Context, at fault.Point) error {
 						if at == fault.Recorded {
 							lose(ctx)
 						}
 						return nil
-					})
+					}
 				})
 				if good {
 					b.enqueue(t, job("T1"))

@@ -12,6 +12,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"invoicer/internal/fault"
 	"invoicer/worker/queue"
 )
 
@@ -52,8 +53,8 @@ type Options struct {
 	// DatabaseTime returns the time by the database's clock, for a comparison with the other clocks. Default: the
 	// clocks aren't compared.
 	DatabaseTime func(context.Context) (time.Time, error)
-	// BaseContext is the parent of every attempt's context. Default: [context.Background].
-	BaseContext context.Context //nolint:containedctx // asynq asks for it through a function that has none
+	// Fault is called at the fault points on a job's way, for tests. Default: the points do nothing.
+	Fault fault.Hook
 }
 
 // complete fills in the defaults. Its error names every problem.
@@ -66,9 +67,6 @@ func (o *Options) complete() error {
 	}
 	if o.Owns == nil {
 		o.Owns = func() bool { return true }
-	}
-	if o.BaseContext == nil {
-		o.BaseContext = context.Background()
 	}
 	var problems []error
 	if o.Name == "" {
@@ -126,7 +124,6 @@ func NewServer(rdb redis.UniversalClient, h *Handler) (*Server, error) {
 		Outage:          func(err error) { o.Observe(Event{What: Waits, Err: redisError(err)}) },
 		DatabaseTime:    o.DatabaseTime,
 		Logger:          o.Logger,
-		BaseContext:     o.BaseContext,
 	})
 	if err != nil {
 		return nil, err

@@ -87,7 +87,13 @@ func (b *bench) newClient(t *testing.T, rdb redis.UniversalClient) *client.Clien
 
 func (b *bench) store(t *testing.T) *postgres.DB {
 	t.Helper()
-	store, err := postgres.Open(postgres.Options{URL: b.url + "&application_name=" + b.schema, Schema: b.schema})
+	return b.faultyStore(t, nil)
+}
+
+// faultyStore is a store in whose transactions a hook is planted.
+func (b *bench) faultyStore(t *testing.T, hook fault.Hook) *postgres.DB {
+	t.Helper()
+	store, err := postgres.Open(postgres.Options{URL: b.url + "&application_name=" + b.schema, Schema: b.schema, Fault: hook})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,12 +129,18 @@ type parts struct {
 // start runs a worker until the test ends.
 func (b *bench) start(t *testing.T, name string, change ...func(*parts)) *running {
 	t.Helper()
+	return b.startOn(t, b.store(t), name, change...)
+}
+
+// startOn is start, with a store that isn't the usual one.
+func (b *bench) startOn(t *testing.T, store *postgres.DB, name string, change ...func(*parts)) *running {
+	t.Helper()
 	r := &running{name: name, events: make(chan worker.Event, 20_000), waits: make(chan worker.Event, 20_000)}
 	numbering, err := invoice.NewNumbering(invoice.NumberingOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, standard := b.store(t), config.Default()
+	standard := config.Default()
 	p := parts{redis: b.rdb, queue: b.rdb, generator: invoice.NewGenerator(store.Invoices, numbering), Options: worker.Options{
 		Name: name, Concurrency: 8, Queues: map[string]int{b.queue: 1},
 		JobTimeout: standard.Worker.JobTimeout, ShutdownTimeout: standard.Worker.ShutdownTimeout, MaxRetry: standard.Worker.MaxRetry,
@@ -145,7 +157,7 @@ func (b *bench) start(t *testing.T, name string, change ...func(*parts)) *runnin
 		f(&p)
 	}
 	if p.gate != nil {
-		p.BaseContext = fault.With(context.Background(), p.gate.hook)
+		p.Fault = p.gate.hook
 	}
 	h, err := worker.NewHandler(p.generator, b.locker(t, p.redis), store.Ledger, p.Options)
 	if err != nil {

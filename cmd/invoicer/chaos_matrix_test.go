@@ -44,6 +44,9 @@ func matrix(full bool) []cell {
 // relays tells whether the relay passes the point, which has none to catch its panics.
 func (c cell) relays() bool { return c.point == fault.Claimed || c.point == fault.Relayed }
 
+// shared tells whether the jobs of all slots may pass the point together, as one.
+func (c cell) shared() bool { return c.point == fault.Numbered || c.point == fault.Written }
+
 func (c cell) dies() bool { return c.action == faultKill || c.action == faultPanic && c.relays() }
 
 func (c cell) String() string {

@@ -102,8 +102,11 @@ func newPlan(seed uint64, r *rand.Rand) plan {
 		}
 		if m.what == processFault {
 			m.order = order{faultPoints[r.IntN(len(faultPoints))], faultActions[r.IntN(len(faultActions))], 1 + r.IntN(40)}
-			if (cell{order: m.order}).relays() {
+			switch c := (cell{order: m.order}); {
+			case c.relays():
 				m.order.nth = 1 + r.IntN(2)
+			case c.shared():
+				m.order.nth = (m.order.nth + slots - 1) / slots
 			}
 			if m.order.action == faultStop {
 				m.after += time.Duration(r.IntN(8)) * time.Second

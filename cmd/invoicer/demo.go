@@ -104,7 +104,7 @@ func (a app) runDemo(cmd *cobra.Command, d *demo) error {
 	if err := d.prepare(ctx, cfg, newLogger(cfg.Log, cmd.ErrOrStderr())); err != nil {
 		return err
 	}
-	if d.workplace, err = openWorkplace(ctx, cfg, d.workers*(1+len(cfg.Worker.Queues)), log); err != nil {
+	if d.workplace, err = openWorkplace(ctx, cfg, d.workers*(1+len(cfg.Worker.Queues)), a.fault, log); err != nil {
 		return err
 	}
 	defer d.close()

@@ -88,7 +88,7 @@ func faultyMain() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(exitFailed)
 	}
-	os.Exit(run(fault.With(ctx, f.hit), os.Args[1:], environ, os.Stdin, os.Stdout, os.Stderr))
+	os.Exit(app{environ: environ, fault: f.hit}.run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
 // faults carries orders out.

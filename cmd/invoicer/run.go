@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"invoicer/internal/fault"
 )
 
 // Exit codes.
@@ -40,12 +42,17 @@ func usageErrorf(format string, args ...any) error {
 // app is what the commands share: the world outside.
 type app struct {
 	environ []string
+	fault   fault.Hook // nil, but for tests
 }
 
 // run is the program, and returns its exit code.
 func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	root := app{environ: environ}.rootCommand() //nolint:contextcheck // the commands get ctx when they run
-	root.SetArgs(append([]string{}, args...))   // nil would mean os.Args
+	return app{environ: environ}.run(ctx, args, stdin, stdout, stderr)
+}
+
+func (a app) run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	root := a.rootCommand()                   //nolint:contextcheck // the commands get ctx when they run
+	root.SetArgs(append([]string{}, args...)) // nil would mean os.Args
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

@@ -16,6 +16,7 @@ import (
 	"invoicer/config"
 	"invoicer/internal/autopipeline"
 	"invoicer/internal/await"
+	"invoicer/internal/fault"
 	"invoicer/internal/health"
 	"invoicer/internal/lifecycle"
 	"invoicer/invoice"
@@ -65,10 +66,14 @@ const mostDatabaseConnections = 20
 
 // newStore returns the store that the configuration asks for. It opens no connection.
 func newStore(cfg *config.Config) (*postgres.DB, error) {
-	return postgres.Open(postgres.Options{
+	return postgres.Open(storeOptions(cfg))
+}
+
+func storeOptions(cfg *config.Config) postgres.Options {
+	return postgres.Options{
 		URL: string(cfg.Database.URL), Schema: cfg.Database.Schema, MaxConns: min(cfg.Worker.Concurrency+4, mostDatabaseConnections),
 		Callers: cfg.Worker.Concurrency,
-	})
+	}
 }
 
 // checkNumbering lets the rules of numbering, which belong to the domain, join those of the configuration.
@@ -88,6 +93,7 @@ func checkNumbering(cfg *config.Config) []config.Problem {
 type workplace struct {
 	cfg       *config.Config
 	log       *slog.Logger
+	fault     fault.Hook // nil, but for tests
 	redis     redis.UniversalClient
 	shared    redis.UniversalClient // a view of redis, which it closes, by which what jobs ask at once shares round trips
 	store     *postgres.DB
@@ -96,13 +102,12 @@ type workplace struct {
 	keeper    *queue.Keeper // set by keep
 
 	databaseID string
-	values     context.Context //nolint:containedctx // what the command's context carries, without its end; attempts derive from it
 }
 
 // openWorkplace waits for the servers, a bounded time, and makes sure that they are fit for what is promised. Its workers
-// consume so many queues, counted once for each worker.
-func openWorkplace(ctx context.Context, cfg *config.Config, queues int, log *slog.Logger) (_ *workplace, err error) {
-	w := &workplace{cfg: cfg, log: log, values: context.WithoutCancel(ctx)}
+// consume so many queues, counted once for each worker. The hook is called at the fault points of all parts.
+func openWorkplace(ctx context.Context, cfg *config.Config, queues int, hook fault.Hook, log *slog.Logger) (_ *workplace, err error) {
+	w := &workplace{cfg: cfg, log: log, fault: hook}
 	defer func() {
 		if err != nil {
 			w.close()
@@ -112,7 +117,9 @@ func openWorkplace(ctx context.Context, cfg *config.Config, queues int, log *slo
 	if err != nil {
 		return nil, err
 	}
-	if w.store, err = newStore(cfg); err != nil {
+	o := storeOptions(cfg)
+	o.Fault = hook
+	if w.store, err = postgres.Open(o); err != nil {
 		return nil, err
 	}
 	if w.redis, err = newRedis(cfg, queues); err != nil {
@@ -180,7 +187,7 @@ func (w *workplace) newWorker(name string, queues map[string]int, observe func(w
 		LedgerOnly: w.cfg.Worker.Direct == "refuse",
 		MaxRetry:   w.cfg.Worker.MaxRetry, LockWait: w.cfg.Lock.Wait, CacheTTL: w.cfg.Idempotency.CacheTTL,
 		Installation: w.databaseID, Owns: w.keeper.Owns,
-		Logger: w.log, Observe: observe, DatabaseTime: w.store.Now, BaseContext: w.values,
+		Logger: w.log, Observe: observe, DatabaseTime: w.store.Now, Fault: w.fault,
 	})
 	if err != nil {
 		return nil, err
@@ -191,7 +198,7 @@ func (w *workplace) newWorker(name string, queues map[string]int, observe func(w
 // newLedger returns what looks after the ledger beside workers, for the queues that are kept.
 func (w *workplace) newLedger(name string, queues map[string]int, observe func(dispatch.Event)) (lifecycle.Stage, error) {
 	relay := dispatch.NewRelay(w.store.Ledger, w.shared, dispatch.RelayOptions{
-		Retention: w.cfg.Worker.Retention, Installation: w.databaseID, Owners: w.keeper, Logger: w.log, Observe: observe,
+		Retention: w.cfg.Worker.Retention, Installation: w.databaseID, Owners: w.keeper, Fault: w.fault, Logger: w.log, Observe: observe,
 	})
 	reconciler, err := dispatch.NewReconciler(w.store.Ledger, w.redis, dispatch.ReconcilerOptions{
 		Name: name, Queues: slices.Sorted(maps.Keys(queues)), DatabaseID: w.databaseID, Logger: w.log, Observe: observe,

@@ -50,7 +50,7 @@ func (a app) work(cmd *cobra.Command) error {
 	ctx, stop := untilSignal(cmd.Context(), func() { log.Info("draining: no more jobs are taken; a second signal ends at once") })
 	defer stop()
 
-	w, err := openWorkplace(ctx, cfg, len(cfg.Worker.Queues), log)
+	w, err := openWorkplace(ctx, cfg, len(cfg.Worker.Queues), a.fault, log)
 	if err != nil {
 		return err
 	}
@@ -125,7 +125,8 @@ func (o operation) run(ctx context.Context) error {
 
 // workerPart is a worker that takes jobs until it is to stop, and has finished those in hand when it has ended.
 func workerPart(name string, s *worker.Server) lifecycle.Part {
-	return lifecycle.Part{Name: name, Start: func(context.Context) error { return s.Start() }, Run: func(ctx context.Context) error {
+	start := func(context.Context) error { return s.Start() } //nolint:contextcheck // what it starts outlasts the start, until Shutdown
+	return lifecycle.Part{Name: name, Start: start, Run: func(ctx context.Context) error {
 		<-ctx.Done()
 		s.Shutdown() //nolint:contextcheck // it puts jobs back after its context has ended
 		return nil

@@ -1,6 +1,6 @@
 // Package fault names the points of a job's way at which something may go wrong, so that tests can make it go wrong
-// there: stop, fail, panic, kill the process. A hook travels in the context; where there is none, a point costs one
-// context lookup and does nothing.
+// there: stop, fail, panic, kill the process. The parts that have points take a hook as an option; in production there is
+// none, and a point costs a comparison and does nothing.
 package fault
 
 import "context"
@@ -35,26 +35,15 @@ const (
 	Held Point = "held"
 )
 
-// A Hook is called at every point that a job passes. What it returns, the point returns: an error takes the place of
-// the step that follows.
+// A Hook is called at every point that is passed, from many goroutines at once. What it returns, the point returns: an
+// error takes the place of the step that follows. The zero Hook is none.
 type Hook func(ctx context.Context, p Point) error
 
-type key struct{}
-
-// With returns a context in which h is called at every point.
-func With(ctx context.Context, h Hook) context.Context { return context.WithValue(ctx, key{}, h) }
-
-// Planted tells whether a hook is called at the points. Where none is, steps between which a point lies may be taken
-// together.
-func Planted(ctx context.Context) bool {
-	_, ok := ctx.Value(key{}).(Hook)
-	return ok
-}
-
-// Hit passes point p.
-func Hit(ctx context.Context, p Point) error {
-	if h, ok := ctx.Value(key{}).(Hook); ok {
-		return h(ctx, p)
+// Hit passes point p: it calls h and returns what h returns, or does nothing if h is nil. The context is that of the work
+// at the point. Where jobs share the work, they share one hit.
+func (h Hook) Hit(ctx context.Context, p Point) error {
+	if h == nil {
+		return nil
 	}
-	return nil
+	return h(ctx, p)
 }

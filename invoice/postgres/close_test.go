@@ -14,24 +14,19 @@ func (b *bench) abandoned(t *testing.T, jobID string) (goOn func()) {
 	t.Helper()
 	b.openSeries(t, "INV")
 	ctx, leave := context.WithCancel(t.Context())
-	written, mayCommit := make(chan struct{}), make(chan struct{})
+	before := newGate(fault.Written)
+	b.store.Invoices.Plant(before.hook)
 	returned := make(chan error)
 	go func() {
-		_, err := b.generator.Generate(fault.With(ctx, func(_ context.Context, p fault.Point) error {
-			if p == fault.Written {
-				close(written)
-				<-mayCommit
-			}
-			return nil
-		}), request(b.id(jobID), job(t, jobID)))
+		_, err := b.generator.Generate(ctx, request(b.id(jobID), job(t, jobID)))
 		returned <- err
 	}()
-	<-written
+	<-before.reached
 	leave()
 	if err := <-returned; !errors.Is(err, context.Canceled) {
 		t.Errorf("the caller that has gone got %v", err)
 	}
-	return func() { close(mayCommit) }
+	return func() { close(before.open) }
 }
 
 func TestCloseWaitsForATransactionUnderWay(t *testing.T) {

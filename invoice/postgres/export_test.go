@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"invoicer/internal/fault"
 	"invoicer/internal/owned"
 	"invoicer/invoice"
 	"invoicer/invoice/ledger"
@@ -15,6 +16,10 @@ func (s *Invoices) Waiting() int {
 	waiting, _ := s.lanes.free.Waits()
 	return waiting
 }
+
+// Plant has a hook called at the fault points from now on, nil none. No transaction may be under way but the one from whose
+// hook it is called.
+func (s *Invoices) Plant(h fault.Hook) { s.options.Fault = h }
 
 // RecordTogether records duplicates in one statement, and returns what became of each.
 func (s *Ledger) RecordTogether(ctx context.Context, ends []ledger.End) []error {

@@ -2,7 +2,6 @@ package postgres_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -103,19 +102,14 @@ func TestFindSeesWhatWasCommittedDuringTheWait(t *testing.T) {
 	t.Parallel()
 	eachMode(t, func(t *testing.T, b *bench, mode string) {
 		b.create(t, b.id("before"), job(t, "T0"))
-		written, mayCommit := make(chan struct{}), make(chan struct{})
+		before := newGate(fault.Written)
+		slow := generator(t, b.open(t, planted(before.hook)))
 		first := make(chan error, 1)
 		go func() {
-			_, err := b.generator.Generate(fault.With(t.Context(), func(_ context.Context, p fault.Point) error {
-				if p == fault.Written {
-					close(written)
-					<-mayCommit
-				}
-				return nil
-			}), request(b.id("first"), job(t, "T1")))
+			_, err := slow.Generate(t.Context(), request(b.id("first"), job(t, "T1")))
 			first <- err
 		}()
-		<-written
+		<-before.reached
 		second := make(chan invoice.Result, 1)
 		other := generator(t, b.open(t, func(o *postgres.Options) { o.URL += mode }))
 		go func() {
@@ -126,7 +120,7 @@ func TestFindSeesWhatWasCommittedDuringTheWait(t *testing.T) {
 			second <- r
 		}()
 		b.awaitBlocked(t)
-		close(mayCommit)
+		close(before.open)
 		if err := <-first; err != nil {
 			t.Errorf("the first: %v", err)
 		}

@@ -26,54 +26,47 @@ type asked struct {
 func (b *bench) id(jobID string) string { return jobID + "@" + b.schema }
 
 // together asks for all jobs while a first one, of the transaction "first", stands before its commit, so that they wait
-// for one transaction, and returns what became of them.
-func (b *bench) together(t *testing.T, jobs map[string]*invoice.Job, hook map[string]fault.Hook) map[string]asked {
+// for one transaction, and returns what became of them. In their transactions the hook is called, if there is one.
+func (b *bench) together(t *testing.T, jobs map[string]*invoice.Job, hook fault.Hook) map[string]asked {
 	t.Helper()
-	return b.togetherWith(t, jobs, func(ctx context.Context, id string) context.Context {
-		if h := hook[id]; h != nil {
-			return fault.With(ctx, h)
-		}
-		return ctx
-	})
+	return b.togetherIn(t, nil, jobs, hook)
 }
 
-// togetherWith is together, each job asked for in the context that is made for it.
-func (b *bench) togetherWith(t *testing.T, jobs map[string]*invoice.Job, in func(ctx context.Context, id string) context.Context) map[string]asked {
+// togetherIn is together, but some jobs are asked for in contexts of their own.
+func (b *bench) togetherIn(t *testing.T, contexts map[string]context.Context, jobs map[string]*invoice.Job, hook fault.Hook) map[string]asked {
 	t.Helper()
 	b.openSeries(t, "INV", "INV-CN")
-	written, mayCommit := make(chan struct{}), make(chan struct{})
+	before := newGate(fault.Written)
+	b.store.Invoices.Plant(func(ctx context.Context, p fault.Point) error {
+		if p == fault.Written {
+			b.store.Invoices.Plant(hook) // in the transactions after the first one's
+		}
+		return before.hook(ctx, p)
+	})
 	var once, running sync.WaitGroup
 	once.Go(func() {
-		_, err := b.generator.Generate(fault.With(t.Context(), func(_ context.Context, p fault.Point) error {
-			if p == fault.Written {
-				close(written)
-				<-mayCommit
-			}
-			return nil
-		}), request(b.id("first"), job(t, "first")))
-		if err != nil {
+		if _, err := b.generator.Generate(t.Context(), request(b.id("first"), job(t, "first"))); err != nil {
 			t.Errorf("the first: %v", err)
 		}
 	})
-	<-written
+	<-before.reached
 	var mu sync.Mutex
 	all := make(map[string]asked, len(jobs))
 	for jobID, j := range jobs {
 		running.Go(func() {
-			ctx := in(t.Context(), jobID)
-			a := asked{err: errors.New("panicked")}
-			defer func() {
-				_ = recover()
-				mu.Lock()
-				defer mu.Unlock()
-				all[jobID] = a
-			}()
-			a.result, a.err = b.generator.Generate(ctx, request(b.id(jobID), j))
+			ctx := t.Context()
+			if own := contexts[jobID]; own != nil {
+				ctx = own
+			}
+			r, err := b.generator.Generate(ctx, request(b.id(jobID), j))
+			mu.Lock()
+			defer mu.Unlock()
+			all[jobID] = asked{r, err}
 		})
 	}
 	for b.store.Invoices.Waiting() < len(jobs) {
 	}
-	close(mayCommit)
+	close(before.open)
 	once.Wait()
 	running.Wait()
 	return all
@@ -156,90 +149,6 @@ func TestGroupSortsItsMembersOut(t *testing.T) {
 	b.gapless(t)
 }
 
-// What the database refuses is found out by halves, and what a fault point does to one member, it does to that one.
-func TestGroupMemberFails(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		name string
-		hook fault.Hook
-		bad  func(*invoice.Job)
-	}{
-		{"an error", func(_ context.Context, p fault.Point) error {
-			if p == fault.Written {
-				return errors.New("planted")
-			}
-			return nil
-		}, func(*invoice.Job) {}},
-		{"a panic", func(_ context.Context, p fault.Point) error {
-			if p == fault.Numbered {
-				panic("planted")
-			}
-			return nil
-		}, func(*invoice.Job) {}},
-		{"a row that is refused", nil, func(j *invoice.Job) { j.TransactionID = "no id" }},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			b := setup(t)
-			jobs := map[string]*invoice.Job{"bad": job(t, "bad", c.bad)}
-			for i := range 10 {
-				jobs[fmt.Sprintf("job-%d", i)] = job(t, fmt.Sprintf("T%d", i))
-			}
-			for id, a := range b.together(t, jobs, map[string]fault.Hook{"bad": c.hook}) {
-				if id == "bad" {
-					if a.err == nil {
-						t.Error("the bad one: no error")
-					}
-				} else if a.err != nil || a.result.Outcome != invoice.Created {
-					t.Errorf("%s: %+v", id, a)
-				}
-			}
-			if n := b.count(t, "SELECT count(*) FROM invoices WHERE transaction_id NOT IN ('bad', 'no id')"); n != 11 {
-				t.Errorf("%d invoices of good ones, want 11", n)
-			}
-			if n := b.count(t, "SELECT count(*) FROM invoices"); n != 11 {
-				t.Errorf("%d invoices, want 11", n)
-			}
-			// The first one's, and of eleven that are halved until the bad one is alone, at most four groups without it.
-			if n := b.count(t, "SELECT count(DISTINCT created_at) FROM invoices"); n > 5 {
-				t.Errorf("the good ones took %d transactions, want 5 at most", n)
-			}
-			b.gapless(t)
-		})
-	}
-}
-
-// Who goes away while the group is refused is not written with its half.
-func TestRefusedGroupMemberGoesAway(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	jobs := map[string]*invoice.Job{"bad": job(t, "no id", func(j *invoice.Job) { j.TransactionID = "no id" })}
-	for _, id := range []string{"gone", "there", "also"} {
-		jobs[id] = job(t, id)
-	}
-	all := b.togetherWith(t, jobs, func(ctx context.Context, id string) context.Context {
-		if id != "gone" {
-			return ctx
-		}
-		ctx, cancel := context.WithCancel(ctx)
-		return fault.With(ctx, func(_ context.Context, p fault.Point) error {
-			if p == fault.Numbered {
-				cancel()
-			}
-			return nil
-		})
-	})
-	for id, want := range map[string]bool{"bad": false, "gone": false, "there": true, "also": true} {
-		if made := all[id].err == nil; made != want {
-			t.Errorf("%s: %+v", id, all[id])
-		}
-	}
-	if got := b.text(t, "SELECT string_agg(transaction_id, ' ' ORDER BY transaction_id) FROM invoices"); got != "also first there" {
-		t.Errorf("invoiced are %s", got)
-	}
-	b.gapless(t)
-}
-
 // The reply to a group's COMMIT is lost: each member finds out that its invoice is there.
 func TestGroupLostCommitReply(t *testing.T) {
 	t.Parallel()
@@ -247,11 +156,7 @@ func TestGroupLostCommitReply(t *testing.T) {
 	url, proxy := throughProxy(t, b.way, dropproxy.First("INV-000002")) // the first one of the group
 	b.store = b.open(t, func(o *postgres.Options) { o.URL = url })
 	b.generator = generator(t, b.store)
-	jobs := make(map[string]*invoice.Job)
-	for i := range 10 {
-		jobs[fmt.Sprintf("job-%d", i)] = job(t, fmt.Sprintf("T%d", i))
-	}
-	for id, a := range b.together(t, jobs, nil) {
+	for id, a := range b.together(t, ten(t), nil) {
 		if a.err != nil || a.result.Outcome != invoice.Created || a.result.Invoice.JobID != b.id(id) {
 			t.Errorf("%s: %+v", id, a)
 		}
@@ -268,21 +173,15 @@ func TestGroupLostCommitReply(t *testing.T) {
 // Who goes away while it waits for its turn is left out, and keeps nobody from theirs.
 func TestGroupMemberGoesAway(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
+	before := newGate(fault.Written)
+	b := setup(t, planted(before.hook))
 	b.openSeries(t, "INV")
-	written, mayCommit, gone := make(chan struct{}), make(chan struct{}), make(chan error)
-	done := make(chan error)
+	done, gone := make(chan error), make(chan error)
 	go func() {
-		_, err := b.generator.Generate(fault.With(t.Context(), func(_ context.Context, p fault.Point) error {
-			if p == fault.Written {
-				close(written)
-				<-mayCommit
-			}
-			return nil
-		}), request("first", job(t, "T1")))
+		_, err := b.generator.Generate(t.Context(), request("first", job(t, "T1")))
 		done <- err
 	}()
-	<-written
+	<-before.reached
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
 		_, err := b.generator.Generate(ctx, request("second", job(t, "T2")))
@@ -294,7 +193,7 @@ func TestGroupMemberGoesAway(t *testing.T) {
 	if err := <-gone; !errors.Is(err, invoice.ErrUnavailable) {
 		t.Errorf("who went away: %v, want ErrUnavailable", err)
 	}
-	close(mayCommit)
+	close(before.open)
 	if err := <-done; err != nil {
 		t.Error(err)
 	}

@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,7 +25,7 @@ func (e *commitError) Unwrap() error { return e.cause }
 
 // A write is a draft that is to be inserted, and the result.
 type write struct {
-	ctx   context.Context //nolint:containedctx // for the fault points, which are hit while the group's transaction runs
+	ctx   context.Context //nolint:containedctx // its caller may be gone by the time that it is tried, or tried again in a part of its group
 	draft *invoice.Draft
 	size  int // in bytes, estimated
 
@@ -91,10 +90,6 @@ func (s *Invoices) Insert(ctx context.Context, d *invoice.Draft) (invoice.Insert
 	case violates(err, "invoices_series_period_number_key"), violates(err, "invoices_invoice_number_key"):
 		return invoice.Insertion{}, fmt.Errorf("series %s: the next number is taken already, so invoice_series.last_number or numbering.format doesn't fit what is stored: run `invoicer audit`: %w", d.Slot.Series, err)
 	default:
-		var planted *faultError
-		if errors.As(err, &planted) && planted.panicked != nil {
-			panic(planted.panicked) //nolint:forbidigo // the panic belongs to the caller that planted the fault point
-		}
 		return invoice.Insertion{}, classify(err)
 	}
 }
@@ -134,7 +129,6 @@ func (s *Invoices) write(ctx context.Context, group []*write, m manner) {
 	for deadlocks := 0; len(group) > 0; {
 		err := s.writeTogether(ctx, group, m)
 		var lost *commitError
-		var planted *faultError
 		var held *heldError
 		switch {
 		case err == nil:
@@ -142,9 +136,6 @@ func (s *Invoices) write(ctx context.Context, group []*write, m manner) {
 		case errors.As(err, &lost):
 			s.settle(ctx, group, lost)
 			return
-		case errors.As(err, &planted): // one member's: the others go on without it
-			planted.of.err = planted
-			group = slices.DeleteFunc(slices.Clone(group), func(w *write) bool { return w == planted.of })
 		case isCode(err, "40P01") && deadlocks < maxDeadlocks:
 			deadlocks++
 		case errors.As(err, &held) && !m.final:
@@ -168,43 +159,6 @@ func (s *Invoices) halve(ctx context.Context, group []*write, m manner) {
 	s.write(ctx, group[len(group)/2:], m)
 }
 
-// A faultError is the error, or the panic, of one member's fault point.
-type faultError struct {
-	of       *write
-	cause    error
-	panicked any
-}
-
-func (e *faultError) Error() string {
-	return fmt.Sprintf("fault point: %v", cmp.Or[any](e.cause, e.panicked))
-}
-func (e *faultError) Unwrap() error { return e.cause }
-
-// hit hits a fault point once for every member.
-func hit(group []*write, p fault.Point) (err error) {
-	for _, w := range group {
-		func() {
-			defer func() {
-				if r := recover(); r != nil {
-					err = &faultError{of: w, panicked: r}
-				}
-			}()
-			if cause := fault.Hit(w.ctx, p); cause != nil {
-				err = &faultError{of: w, cause: cause}
-			}
-		}()
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// planted reports whether a member has a fault point between the statements, which then can't share a round trip.
-func planted(group []*write) bool {
-	return slices.ContainsFunc(group, func(w *write) bool { return fault.Planted(w.ctx) })
-}
-
 // writeTogether writes a group in one transaction, which takes two round trips whatever the group's size: one locks
 // and finds, one writes and commits. For each member, either its row is written, or it sets inserted to what exists,
 // or err to why the draft can't be written, or obstacle to what it has to wait for. If writeTogether returns an
@@ -216,7 +170,7 @@ func (s *Invoices) writeTogether(ctx context.Context, group []*write, m manner) 
 		w.reset()
 	}
 	return begin(ctx, s.db, m.wait, func(f *flight) error {
-		locked, err := lockAndFind(ctx, f, group, m)
+		locked, err := s.lockAndFind(ctx, f, group, m)
 		if err != nil {
 			return asHeld(err, false)
 		}
@@ -228,9 +182,9 @@ func (s *Invoices) writeTogether(ctx context.Context, group []*write, m manner) 
 	})
 }
 
-func lockAndFind(ctx context.Context, f *flight, group []*write, m manner) (counters, error) {
+func (s *Invoices) lockAndFind(ctx context.Context, f *flight, group []*write, m manner) (counters, error) {
 	found := make(counters)
-	together := !planted(group)
+	together := s.options.Fault == nil // else a fault point lies in between
 	lock := func() error {
 		addJobLocks(f, group, m.jobs)
 		addLock(f, group, m.patient, found)
@@ -264,9 +218,10 @@ func lockAndFind(ctx context.Context, f *flight, group []*write, m manner) (coun
 	if together {
 		return found, nil
 	}
-	free := slices.DeleteFunc(slices.Clone(group), func(w *write) bool { return w.obstacle != none })
-	if err := hit(free, fault.Numbered); err != nil {
-		return nil, err
+	if slices.ContainsFunc(group, func(w *write) bool { return w.obstacle == none }) {
+		if err := s.options.Fault.Hit(ctx, fault.Numbered); err != nil {
+			return nil, err
+		}
 	}
 	addFind(f, group)
 	return found, f.send(ctx)
@@ -280,11 +235,11 @@ func (s *Invoices) writeAndCommit(ctx context.Context, f *flight, rows []*write,
 	if err := s.addWrite(f, rows, locked, func() { written = true }); err != nil {
 		return err
 	}
-	if planted(rows) {
+	if s.options.Fault != nil {
 		if err := f.send(ctx); err != nil {
 			return err
 		}
-		if err := hit(rows, fault.Written); err != nil {
+		if err := s.options.Fault.Hit(ctx, fault.Written); err != nil {
 			return err
 		}
 	}

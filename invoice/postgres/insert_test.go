@@ -137,29 +137,23 @@ func TestUniqueViolationIsALostRace(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := setup(t)
+			before := newGate(fault.Written)
+			b := setup(t, planted(before.hook))
 			// The first stops before its commit until the second stands in front of its own insert.
 			first, second := make(chan invoice.Result, 1), make(chan invoice.Result, 1)
 			other := generator(t, b.open(t)) // one store would let the second wait for the first
-			generate := func(ctx context.Context, g *invoice.Generator, jobID string, j *invoice.Job, to chan<- invoice.Result) {
-				r, err := g.Generate(ctx, request(jobID, j))
+			generate := func(g *invoice.Generator, jobID string, j *invoice.Job, to chan<- invoice.Result) {
+				r, err := g.Generate(t.Context(), request(jobID, j))
 				if err != nil {
 					t.Errorf("the %s: %v", jobID, err)
 				}
 				to <- r
 			}
-			written, mayCommit := make(chan struct{}), make(chan struct{})
-			go generate(fault.With(t.Context(), func(_ context.Context, p fault.Point) error {
-				if p == fault.Written {
-					close(written)
-					<-mayCommit
-				}
-				return nil
-			}), b.generator, "first", job(t, "T1"), first)
-			<-written
-			go generate(t.Context(), other, "second", job(t, "T1", change), second)
+			go generate(b.generator, "first", job(t, "T1"), first)
+			<-before.reached
+			go generate(other, "second", job(t, "T1", change), second)
 			b.awaitBlocked(t)
-			close(mayCommit)
+			close(before.open)
 			if r := <-first; r.Outcome != invoice.Created {
 				t.Errorf("the first: outcome %q", r.Outcome)
 			}
@@ -178,15 +172,15 @@ func TestRollbackUsesNoNumber(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.create(t, "1", job(t, "T1"))
-	planted := errors.New("planted")
+	cause := errors.New("planted")
 	for _, at := range []fault.Point{fault.Numbered, fault.Written} {
-		ctx := fault.With(t.Context(), func(_ context.Context, p fault.Point) error {
+		failing := generator(t, b.open(t, planted(func(_ context.Context, p fault.Point) error {
 			if p == at {
-				return planted
+				return cause
 			}
 			return nil
-		})
-		if _, err := b.generator.Generate(ctx, request("2", job(t, "T2"))); !errors.Is(err, planted) {
+		})))
+		if _, err := failing.Generate(t.Context(), request("2", job(t, "T2"))); !errors.Is(err, cause) {
 			t.Fatalf("error %v", err)
 		}
 	}
@@ -217,14 +211,13 @@ func TestLostCommitReply(t *testing.T) {
 // The commit is sent, the connection breaks before the server gets it, and the database can't be asked any more.
 func TestUnknownCommitOutcomeIsNoFailure(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	ctx = fault.With(ctx, func(_ context.Context, p fault.Point) error {
+	b := setup(t, planted(func(_ context.Context, p fault.Point) error {
 		if p == fault.Written {
 			cancel()
 		}
 		return nil
-	})
+	}))
 	_, err := b.generator.Generate(ctx, request("job", job(t, "T1")))
 	if !errors.Is(err, invoice.ErrUnavailable) {
 		t.Fatalf("error %v, want ErrUnavailable", err)
@@ -240,32 +233,25 @@ func TestUnknownCommitOutcomeIsNoFailure(t *testing.T) {
 func TestPausedHolderOfTheCounter(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	slow := b.open(t, func(o *postgres.Options) { o.IdleInTransactionTimeout = time.Second })
-	holding, goOn := make(chan struct{}), make(chan struct{})
+	holding := newGate(fault.Numbered)
+	slow := b.open(t, planted(holding.hook), func(o *postgres.Options) { o.IdleInTransactionTimeout = time.Second })
 	paused := make(chan error, 1)
 	go func() {
-		ctx := fault.With(t.Context(), func(_ context.Context, p fault.Point) error {
-			if p == fault.Numbered {
-				close(holding)
-				<-goOn
-			}
-			return nil
-		})
 		for {
-			_, err := generator(t, slow).Generate(ctx, request("paused", job(t, "T1")))
+			_, err := generator(t, slow).Generate(t.Context(), request("paused", job(t, "T1")))
 			select {
-			case <-holding:
+			case <-holding.reached:
 				paused <- err
 				return
 			default: // a busy machine was too slow to come that far
 			}
 		}
 	}()
-	<-holding
+	<-holding.reached
 	if made := b.create(t, "next", job(t, "T2")); made.Number != "INV-000001" {
 		t.Errorf("number %s", made.Number)
 	}
-	close(goOn)
+	close(holding.open)
 	if err := <-paused; !errors.Is(err, invoice.ErrUnavailable) {
 		t.Errorf("the paused one: %v, want ErrUnavailable", err)
 	}

@@ -250,13 +250,12 @@ func TestProcessesShareSeries(t *testing.T) {
 // Fault points are hit in whichever lane a draft is written.
 func TestFaultPointsInALaneOfItsOwn(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
 	var hit []fault.Point
-	ctx := fault.With(t.Context(), func(_ context.Context, p fault.Point) error {
+	b := setup(t, planted(func(_ context.Context, p fault.Point) error {
 		hit = append(hit, p)
 		return nil
-	})
-	if _, err := b.generator.Generate(ctx, request(b.id("job"), job(t, "T1", inSeries("NEW")))); err != nil {
+	}))
+	if _, err := b.generator.Generate(t.Context(), request(b.id("job"), job(t, "T1", inSeries("NEW")))); err != nil {
 		t.Fatal(err)
 	}
 	if len(hit) != 2 || hit[0] != fault.Numbered || hit[1] != fault.Written {

@@ -1,7 +1,6 @@
 package postgres_test
 
 import (
-	"context"
 	"errors"
 	"testing"
 
@@ -13,21 +12,14 @@ import (
 // not run into.
 func TestWhoWaitedForTheCounterSeesWhatWasCommitted(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	written, mayCommit := make(chan struct{}), make(chan struct{})
+	before := newGate(fault.Written)
+	b := setup(t, planted(before.hook))
 	first := make(chan error, 1)
 	go func() {
-		ctx := fault.With(t.Context(), func(_ context.Context, p fault.Point) error {
-			if p == fault.Written {
-				close(written)
-				<-mayCommit
-			}
-			return nil
-		})
-		_, err := b.generator.Generate(ctx, request("first", job(t, "T1")))
+		_, err := b.generator.Generate(t.Context(), request("first", job(t, "T1")))
 		first <- err
 	}()
-	<-written
+	<-before.reached
 	second := make(chan invoice.Result, 1)
 	other := generator(t, b.open(t)) // in one store, the second would wait for the first before it came to the counter
 	go func() {
@@ -38,7 +30,7 @@ func TestWhoWaitedForTheCounterSeesWhatWasCommitted(t *testing.T) {
 		second <- r
 	}()
 	b.awaitBlocked(t)
-	close(mayCommit)
+	close(before.open)
 	if err := <-first; err != nil {
 		t.Errorf("the first: %v", err)
 	}

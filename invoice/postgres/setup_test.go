@@ -7,6 +7,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"invoicer/internal/dropproxy"
+	"invoicer/internal/fault"
 	"invoicer/internal/sandbox/sandboxtest"
 	"invoicer/internal/schematest"
 	"invoicer/invoice"
@@ -60,6 +62,31 @@ func (b *bench) open(t *testing.T, change ...func(*postgres.Options)) *postgres.
 		}
 	})
 	return store
+}
+
+// planted has a hook called at the store's fault points.
+func planted(h fault.Hook) func(*postgres.Options) {
+	return func(o *postgres.Options) { o.Fault = h }
+}
+
+// A gate stops the first transaction that comes to a point until it is opened, and lets all others pass.
+type gate struct {
+	at      fault.Point
+	taken   atomic.Bool
+	reached chan struct{}
+	open    chan struct{}
+}
+
+func newGate(at fault.Point) *gate {
+	return &gate{at: at, reached: make(chan struct{}), open: make(chan struct{})}
+}
+
+func (g *gate) hook(_ context.Context, p fault.Point) error {
+	if p == g.at && g.taken.CompareAndSwap(false, true) {
+		close(g.reached)
+		<-g.open
+	}
+	return nil
 }
 
 // named gives the sessions a name by which they are found in pg_stat_activity.

@@ -18,6 +18,7 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
 
+	"invoicer/internal/fault"
 	"invoicer/internal/owned"
 )
 
@@ -43,6 +44,9 @@ type Options struct {
 	ConnectTimeout time.Duration
 	// CommitCheckTimeout bounds the check whether a COMMIT whose reply was lost took effect. Default: 5s.
 	CommitCheckTimeout time.Duration
+	// Fault is called at the fault points of a transaction that writes invoices, once for all that share it, for tests.
+	// Such a transaction takes more round trips. Default: the points do nothing.
+	Fault fault.Hook
 }
 
 func (o *Options) setDefaults() {

@@ -49,6 +49,8 @@ type RelayOptions struct {
 	// Owners says which queues belong to other installations. Jobs for those stay accepted. Default: all queues
 	// belong to this installation.
 	Owners Owners
+	// Fault is called at the fault points of a batch, for tests. Default: the points do nothing.
+	Fault fault.Hook
 	// Observe is called for each event. Default: it isn't called.
 	Observe func(Event)
 	// Logger gets a line for each queue that belongs to another installation. A relay's failures aren't logged but
@@ -162,7 +164,7 @@ func (r *Relay) relay(ctx context.Context) (int, error) {
 	if err := r.putBack(ctx, foreign, nil); err != nil || len(claimed) == 0 {
 		return all, err
 	}
-	if err := fault.Hit(ctx, fault.Claimed); err != nil {
+	if err := r.options.Fault.Hit(ctx, fault.Claimed); err != nil {
 		return len(claimed), r.putBack(ctx, claimed, err)
 	}
 	failures := make([]error, len(claimed))
@@ -197,7 +199,7 @@ func (r *Relay) relay(ctx context.Context) (int, error) {
 	if cause != nil {
 		return len(claimed), r.putBack(ctx, lost, cause)
 	}
-	return len(claimed), fault.Hit(ctx, fault.Relayed)
+	return len(claimed), r.options.Fault.Hit(ctx, fault.Relayed)
 }
 
 func (r *Relay) claim(ctx context.Context) ([]ledger.Dispatch, error) {

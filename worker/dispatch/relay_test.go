@@ -153,14 +153,12 @@ func TestARelayThatDiesWithJobsInHand(t *testing.T) {
 	b.relay(t, func(p *relayParts) {
 		p.Batch = 2
 		p.outbox = forgetful{b.store.Ledger}
-		p.context = func(ctx context.Context) context.Context {
-			return fault.With(ctx, func(_ context.Context, at fault.Point) error {
-				if at != fault.Claimed {
-					return nil
-				}
-				died <- struct{}{}
-				return errors.New("died")
-			})
+		p.Fault = func(_ context.Context, at fault.Point) error {
+			if at != fault.Claimed {
+				return nil
+			}
+			died <- struct{}{}
+			return errors.New("died")
 		}
 	})
 	<-died // with two

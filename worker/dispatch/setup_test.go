@@ -201,9 +201,8 @@ func running(t testing.TB, run func(context.Context)) (stop func()) {
 
 type relayParts struct {
 	dispatch.RelayOptions
-	outbox  dispatch.Outbox
-	redis   redis.UniversalClient
-	context func(context.Context) context.Context
+	outbox dispatch.Outbox
+	redis  redis.UniversalClient
 }
 
 func (b *bench) relay(t testing.TB, change ...func(*relayParts)) *ledgerEvents {
@@ -213,13 +212,7 @@ func (b *bench) relay(t testing.TB, change ...func(*relayParts)) *ledgerEvents {
 	for _, f := range change {
 		f(&p)
 	}
-	r := dispatch.NewRelay(p.outbox, p.redis, p.RelayOptions)
-	running(t, func(ctx context.Context) {
-		if p.context != nil {
-			ctx = p.context(ctx)
-		}
-		r.Run(ctx)
-	})
+	running(t, dispatch.NewRelay(p.outbox, p.redis, p.RelayOptions).Run)
 	return told
 }
 

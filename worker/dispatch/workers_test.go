@@ -68,7 +68,7 @@ func (b *bench) hold(t *testing.T, change ...func(*worker.Options)) (*held, *wor
 	h.first <- struct{}{}
 	w := b.worker(t, append(change, func(o *worker.Options) {
 		o.JobTimeout, o.ShutdownTimeout = time.Minute, 2*time.Minute
-		o.BaseContext = fault.With(context.Background(), func(_ context.Context, at fault.Point) error {
+		o.Fault = func(_ context.Context, at fault.Point) error {
 			if at == fault.Locked {
 				select {
 				case <-h.first:
@@ -78,7 +78,7 @@ func (b *bench) hold(t *testing.T, change ...func(*worker.Options)) (*held, *wor
 				}
 			}
 			return nil
-		})
+		}
 	})...)
 	t.Cleanup(h.release)
 	return h, w

@@ -38,8 +38,6 @@ type ConsumerOptions struct {
 	DatabaseTime func(context.Context) (time.Time, error)
 	// Logger gets what asynq, the gate and the clocks have to say. Default: nothing is written.
 	Logger *slog.Logger
-	// BaseContext is what every task's context derives from. Default: the background.
-	BaseContext context.Context //nolint:containedctx // asynq asks for it through a function that has none
 }
 
 // complete fills in the defaults and reports what is missing.
@@ -63,9 +61,6 @@ func (o *ConsumerOptions) complete() error {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	if o.BaseContext == nil {
-		o.BaseContext = context.Background()
 	}
 	return nil
 }
@@ -103,7 +98,6 @@ func NewConsumer(rdb redis.UniversalClient, o ConsumerOptions) (*Consumer, error
 		asynq: asynq.NewServerFromRedisClient(clocks.correct(gate), asynq.Config{
 			Concurrency:              o.Concurrency,
 			Queues:                   o.Queues,
-			BaseContext:              func() context.Context { return o.BaseContext },
 			ShutdownTimeout:          o.ShutdownTimeout,
 			TaskCheckInterval:        taskCheckInterval,
 			DelayedTaskCheckInterval: delayedCheckInterval,
@@ -121,12 +115,12 @@ func (c *Consumer) Start(h asynq.Handler) error {
 	if err := c.asynq.Ping(); err != nil {
 		return err
 	}
-	c.clocks.open(c.options.BaseContext)
+	c.clocks.open(context.Background())
 	if err := c.asynq.Start(h); err != nil {
 		c.clocks.close()
 		return err
 	}
-	c.gate.open(c.options.BaseContext)
+	c.gate.open(context.Background())
 	return nil
 }
 
@@ -139,7 +133,7 @@ func (c *Consumer) Shutdown() {
 	case <-time.After(drainTimeout): // all slots are taken
 	}
 	c.asynq.Shutdown()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.options.BaseContext), putBackTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), putBackTimeout)
 	defer cancel()
 	if err := c.gate.ahead.putBack(ctx); err != nil {
 		c.options.Logger.Warn("fetched jobs can't be put back: they are found as a dead worker's", "worker", c.options.Worker, "error", err)
