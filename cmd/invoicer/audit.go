@@ -20,7 +20,7 @@ func (a app) auditCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "audit",
 		Short:   "Prove from the database alone that the promises were kept",
-		GroupID: groupAsk,
+		GroupID: groupLook,
 		Long: `Proves from the database alone, in one snapshot, that the promises were kept:
 
   1  one: no transaction and no key has a second invoice

@@ -50,7 +50,7 @@ func (a app) demoCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "demo",
 		Short:   "Show it: thousands of transactions, asked for several times over, one invoice each",
-		GroupID: groupWork,
+		GroupID: groupRun,
 		Args:    noArgs,
 		Long: `Shows on the configured servers what invoicer is for: migrates, runs workers, lets competing producers ask for
 every transaction several times over, shows the progress, and ends with what happened, one race in detail, and an audit.

@@ -20,10 +20,11 @@ func (a app) dismissCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "dismiss JOB_ID --reason TEXT",
 		Short:   "Mark a failed job as dealt with, so that nobody does it any more",
-		GroupID: groupWork,
+		GroupID: groupMend,
 		Long: `Marks a failed job as dealt with in another way. It stays on record with its outcome, who dismissed it and why. It is not
 replayed any more, nor done when somebody runs its task in the queue; 'invoicer restore' undoes that.`,
-		Example: `  invoicer dismiss 019e2c66-4f0c-7c1e-b9a2-5d3f0c6f1a77 --reason 'TICKET-18: credited by hand'`,
+		Example: `  invoicer dismiss 019e2c66-4f0c-7c1e-b9a2-5d3f0c6f1a77 \
+    --reason 'TICKET-18: credited by hand'`,
 		Args:    oneArg("the job's id"),
 	}
 	cmd.Flags().StringVar(&by.Note, "reason", "", "why, as a `text` that is kept on record; required")

@@ -38,7 +38,10 @@ type migrateFunc func(cmd *cobra.Command, m *migrations.Migrator, cfg *config.Co
 
 func (a app) migrateStep(use, short string, do migrateFunc) *cobra.Command {
 	var wait time.Duration
-	cmd := &cobra.Command{Use: use, Short: short, Args: noArgs}
+	cmd := &cobra.Command{
+		Use: use, Short: short, Args: noArgs,
+		Example: "  invoicer migrate " + use + "\n  INVOICER_DATABASE_SCHEMA=billing invoicer migrate " + use + " --json",
+	}
 	addWaitFlag(cmd, &wait)
 	addJSONFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

@@ -20,14 +20,14 @@ func (a app) pruneCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "prune",
 		Short:   "Delete what is older than it has to be kept: done jobs, duplicate attempts, payloads of failed jobs",
-		GroupID: groupSetup,
-		Long: `Deletes from the database, in small steps, beside working workers:
+		GroupID: groupMend,
+		Long: `Deletes what is older than its key says, in small steps, beside working workers:
 
-  done jobs of the ledger, with what people did about them, older than retention.jobs
-  duplicate attempts older than retention.duplicates, unless their job is still in the ledger
-  payloads of failed and dismissed jobs older than retention.failed_payloads; their rows stay
+  done jobs of the ledger, with what people did about them: retention.jobs
+  duplicate attempts whose job is not in the ledger any more: retention.duplicates
+  payloads of failed and dismissed jobs: retention.failed_payloads
 
-Never an invoice, and never a job that is waiting. It may be stopped at any point, and run again.`,
+The rows of failed jobs stay. It never deletes an invoice, or a job that is waiting. It may be stopped at any point, and run again.`,
 		Example: `  invoicer prune --dry-run
   invoicer prune --retention-jobs 30d`,
 		Args: noArgs,

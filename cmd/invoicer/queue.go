@@ -24,7 +24,7 @@ func (a app) queueCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "queue",
 		Short:   "Show whose the queues are, or take one over",
-		GroupID: groupWork,
+		GroupID: groupMend,
 		Long: `A queue of a Redis belongs to one installation, which is a database and a schema. Its workers say so every second. A worker
 of another installation refuses to consume the queue, as 'invoicer enqueue' refuses to put jobs there.`,
 	}

@@ -35,7 +35,7 @@ func (a app) replayCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "replay",
 		Short:   "Send failed jobs again, once what was wrong with them is mended",
-		GroupID: groupWork,
+		GroupID: groupMend,
 		Long: `Sends failed jobs again: each under its own job id, with the payload that is on record. A running worker takes them from
 there. What was invoiced meanwhile becomes a duplicate, never a second invoice.
 

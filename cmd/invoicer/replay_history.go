@@ -18,6 +18,8 @@ func (a app) replayHistoryCommand() *cobra.Command {
 		Short: "Show who replayed, dismissed or restored which jobs, and what came of it",
 		Long: `Shows who replayed, dismissed or restored which failed jobs and when, the latest first, and what came of it: the outcome before the
 next replay, or else how the job stands now.`,
+		Example: `  invoicer replay history
+  invoicer replay history --job 019e2c66-4f0c-7c1e-b9a2-5d3f0c6f1a77 --json`,
 		Args: noArgs,
 	}
 	cmd.Flags().StringVar(&jobID, "job", "", "only those of the job of this `id`")

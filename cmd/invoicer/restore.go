@@ -20,12 +20,13 @@ func (a app) restoreCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "restore JOB_ID...",
 		Short:   "Make dismissed jobs failed ones again, which can be replayed",
-		GroupID: groupWork,
+		GroupID: groupMend,
 		Long: `Takes dismissals back: each job is a failed one again, as it was before, and 'invoicer replay' sends it. Who restored it, and
 why, stays on record beside who dismissed it.
 
 The exit code is 1 if one of the jobs can't be restored; the others are.`,
-		Example: `  invoicer restore 019e2c66-4f0c-7c1e-b9a2-5d3f0c6f1a77 --note 'TICKET-18: not credited after all'`,
+		Example: `  invoicer restore 019e2c66-4f0c-7c1e-b9a2-5d3f0c6f1a77 \
+    --note 'TICKET-18: not credited after all'`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return oneArg("the job's id")(cmd, args)

@@ -13,8 +13,10 @@ import (
 
 // The groups that 'invoicer help' shows.
 const (
-	groupWork  = "work"
+	groupRun   = "run"
 	groupAsk   = "ask"
+	groupLook  = "look"
+	groupMend  = "mend"
 	groupSetup = "setup"
 )
 
@@ -23,15 +25,23 @@ func (a app) rootCommand() *cobra.Command {
 		Use:   "invoicer",
 		Short: "One invoice per transaction, numbered without a gap, however often it is asked for",
 		Long: `invoicer turns billing jobs into exactly one invoice for each transaction, numbered without a gap,
-however often and from however many processes it is asked for.`,
+however often and from however many processes it is asked for.
+
+Exit codes: 0 success, 1 failure, 2 wrong usage or configuration, 3 the audit found a broken promise.`,
+		Example: `  invoicer migrate up
+  invoicer worker
+  invoicer enqueue --durable jobs.jsonl
+  invoicer status TRANSACTION_ID`,
 		Version:       buildVersion().Version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
 	root.SetVersionTemplate("invoicer {{.Version}}\n")
 	root.AddGroup(
-		&cobra.Group{ID: groupWork, Title: "Make invoices:"},
-		&cobra.Group{ID: groupAsk, Title: "Ask about them:"},
+		&cobra.Group{ID: groupRun, Title: "Run:"},
+		&cobra.Group{ID: groupAsk, Title: "Ask for invoices:"},
+		&cobra.Group{ID: groupLook, Title: "Look:"},
+		&cobra.Group{ID: groupMend, Title: "Mend and tidy:"},
 		&cobra.Group{ID: groupSetup, Title: "Set up:"},
 	)
 	root.AddCommand(
@@ -47,11 +57,14 @@ however often and from however many processes it is asked for.`,
 		a.pruneCommand(),
 		a.migrateCommand(),
 		a.configCommand(),
+		keysCommand(),
 		versionCommand(),
 	)
+	root.SetHelpFunc(showHelp)
 	root.SetHelpCommand(helpCommand())
 	root.SetCompletionCommandGroupID(groupSetup)
 	root.InitDefaultCompletionCmd()
+	addCompletionExamples(root)
 
 	flags := root.PersistentFlags()
 	flags.String("config", "", "the configuration `file`; else INVOICER_CONFIG, else ./invoicer.yaml if there is one")
@@ -143,12 +156,26 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	return fmt.Errorf("'%s' takes no argument, but there is %q; '%[1]s --help' shows what it takes", cmd.CommandPath(), args[0])
 }
 
+// addCompletionExamples adds to cobra's own commands what all others have.
+func addCompletionExamples(root *cobra.Command) {
+	for _, cmd := range root.Commands() {
+		if cmd.Name() != "completion" {
+			continue
+		}
+		for _, shell := range cmd.Commands() {
+			shell.Example = "  " + shell.CommandPath() + " > invoicer." + shell.Name()
+		}
+	}
+}
+
 // helpCommand differs from cobra's in that help for what doesn't exist is an error.
 func helpCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "help [command]",
 		Short:   "Show what a command does",
 		GroupID: groupSetup,
+		Example: `  invoicer help worker
+  invoicer help replay history`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			about, rest, err := cmd.Root().Find(args)
 			if err == nil && about.HasSubCommands() {

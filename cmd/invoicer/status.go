@@ -27,7 +27,7 @@ func (a app) statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "status TRANSACTION_ID | --job JOB_ID",
 		Short:   "Show what became of a transaction: its invoice, duplicate attempts and jobs",
-		GroupID: groupAsk,
+		GroupID: groupLook,
 		Long: `Shows everything on record about a transaction: its invoice or credit note, the duplicate attempts at it, the jobs that
 were accepted or have failed, and what was done about those. The exit code is 1 when nothing is.
 

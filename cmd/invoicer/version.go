@@ -57,6 +57,8 @@ func versionCommand() *cobra.Command {
 		Short:   "Show which invoicer this is",
 		GroupID: groupSetup,
 		Args:    noArgs,
+		Example: `  invoicer version
+  invoicer version --json | jq -r .version`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if wantsJSON(cmd) {
 				return printJSON(cmd, buildVersion())

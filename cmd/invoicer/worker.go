@@ -21,7 +21,7 @@ func (a app) workerCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "worker",
 		Short:   "Take jobs from the queues and make their invoices, until SIGINT or SIGTERM",
-		GroupID: groupWork,
+		GroupID: groupRun,
 		Args:    noArgs,
 		Long: `Takes jobs from the queues and makes their invoices.
 
