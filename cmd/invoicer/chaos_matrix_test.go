@@ -77,8 +77,9 @@ func TestChaosMatrix(t *testing.T) {
 func (c cell) play(t *testing.T, seed uint64) {
 	x := newTrial(t, sharedSite(t))
 	all := askings(t, rand.New(rand.NewPCG(seed, 1)), 38, 1, 1)
+	release := func() {}
 	if c.point == fault.Held {
-		x.lockOthers(t, all[:8])
+		release = x.lockOthers(t, all[:8])
 	}
 	faulty := x.with(faultVariable+"="+c.order.String()).startProgram(t, faultyProgram, "worker")
 	faulty.await(t, "worker started")
@@ -93,6 +94,7 @@ func (c cell) play(t *testing.T, seed uint64) {
 	}
 	ask(all[:len(all)/2]) // the faulty one has these for itself, or a healthy one might do them all
 	faulty.await(t, c.done())
+	release()
 	workers = append(workers, x.start(t, "worker"))
 	ask(all[len(all)/2:])
 	switch {
@@ -122,12 +124,21 @@ func (c cell) play(t *testing.T, seed uint64) {
 	}
 }
 
-// lockOthers locks transactions for a job that isn't there, which the jobs find held.
-func (x *trial) lockOthers(t *testing.T, all []asking) {
+// lockOthers locks transactions for a job that isn't there, which the jobs find held until the function that it returns is
+// called.
+func (x *trial) lockOthers(t *testing.T, all []asking) (release func()) {
 	t.Helper()
 	prefix := x.keyPrefix(t)
+	var keys []string
 	for _, a := range all {
-		if err := x.rdb.Set(t.Context(), prefix+"lock:{"+a.transactionID+"}", `{"holder":"nobody","worker":"nowhere","token":"x"}`, 3*time.Second).Err(); err != nil {
+		key := prefix + "lock:{" + a.transactionID + "}"
+		keys = append(keys, key)
+		if err := x.rdb.Set(t.Context(), key, `{"holder":"nobody","worker":"nowhere","token":"x"}`, time.Minute).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return func() {
+		if err := x.rdb.Del(t.Context(), keys...).Err(); err != nil {
 			t.Fatal(err)
 		}
 	}
