@@ -25,7 +25,7 @@ func (a app) dismissCommand() *cobra.Command {
 replayed any more, nor done when somebody runs its task in the queue; 'invoicer restore' undoes that.`,
 		Example: `  invoicer dismiss 019e2c66-4f0c-7c1e-b9a2-5d3f0c6f1a77 \
     --reason 'TICKET-18: credited by hand'`,
-		Args:    oneArg("the job's id"),
+		Args: oneArg("the job's id"),
 	}
 	cmd.Flags().StringVar(&by.Note, "reason", "", "why, as a `text` that is kept on record; required")
 	addByFlag(cmd, &by.Name)

@@ -24,7 +24,7 @@ func (a app) pruneCommand() *cobra.Command {
 		Long: `Deletes what is older than its key says, in small steps, beside working workers:
 
   done jobs of the ledger, with what people did about them: retention.jobs
-  duplicate attempts whose job is not in the ledger any more: retention.duplicates
+  duplicate attempts whose job the ledger does not keep: retention.duplicates
   payloads of failed and dismissed jobs: retention.failed_payloads
 
 The rows of failed jobs stay. It never deletes an invoice, or a job that is waiting. It may be stopped at any point, and run again.`,
