@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"maps"
 	"regexp"
 	"slices"
@@ -11,6 +12,30 @@ const (
 	envPrefix = "INVOICER_"
 	envConfig = envPrefix + "CONFIG"
 )
+
+// Environ returns the variables by which another process of this program gets the same configuration, with its passwords.
+func (c *Config) Environ() []string {
+	var vars []string
+	for _, k := range Keys() {
+		vars = append(vars, k.Env()+"="+written(k.value(c)))
+	}
+	return vars
+}
+
+// written returns a value as it is written in a variable.
+func written(v value) string {
+	switch v := v.(type) {
+	case checked[URL]:
+		return string(*v.p)
+	case weights:
+		var pairs []string
+		for _, name := range v.names() {
+			pairs = append(pairs, fmt.Sprintf("%s=%d", name, (*v.p)[name]))
+		}
+		return strings.Join(pairs, ",")
+	}
+	return fmt.Sprint(v.native())
+}
 
 type environ struct {
 	file     string // INVOICER_CONFIG

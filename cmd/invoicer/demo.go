@@ -7,6 +7,9 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/exec"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -14,6 +17,7 @@ import (
 
 	"invoicer/config"
 	"invoicer/internal/await"
+	"invoicer/internal/demo"
 	"invoicer/internal/health"
 	"invoicer/internal/importer"
 	"invoicer/internal/metrics"
@@ -21,7 +25,6 @@ import (
 	"invoicer/invoice"
 	"invoicer/invoice/postgres/audit"
 	"invoicer/migrations"
-	"invoicer/web"
 	"invoicer/worker"
 )
 
@@ -30,10 +33,10 @@ import (
 const demoQueue = "demo"
 
 // queue is the demo's own in this database: those of two databases may share a Redis.
-func (d *demo) queue() string { return demoQueue + "-" + d.databaseID[:8] }
+func (d *demonstration) queue() string { return demoQueue + "-" + d.databaseID[:8] }
 
-// A demo is one run of `invoicer demo`.
-type demo struct {
+// A demonstration is one run of `invoicer demo`.
+type demonstration struct {
 	*workplace
 	out          io.Writer
 	input        string
@@ -46,17 +49,21 @@ type demo struct {
 }
 
 func (a app) demoCommand() *cobra.Command {
-	d := &demo{}
+	d := &demonstration{}
 	cmd := &cobra.Command{
 		Use:     "demo",
-		Short:   "Show it: thousands of transactions, asked for several times over, one invoice each",
+		Short:   "Show it: the same jobs through a naive lock and through invoicer",
 		GroupID: groupRun,
 		Args:    noArgs,
-		Long: `Shows on the configured servers what invoicer is for: migrates, runs workers, lets competing producers ask for
-every transaction several times over, shows the progress, and ends with what happened, one race in detail, and an audit.
+		Long: `Shows on the configured servers what invoicer is for. Competing producers ask for
+every transaction several times over. Workers with a naive lock and worker
+processes of invoicer get the same jobs; one of invoicer's is killed meanwhile.
+It ends with what both have stored, one race of each, and an audit.
 
-It writes into the configured schema, and the invoices it makes are as immutable as any. So it refuses a schema that
-holds invoices or recorded jobs already, and changes nothing in it then. It uses a queue of its own, whose name begins with ` + demoQueue + `.`,
+It writes into the configured schema, and the invoices that it makes are as
+immutable as any. So it refuses a schema that holds invoices or recorded jobs
+already, and changes nothing in it then. It uses queues of its own, whose names
+begin with ` + demoQueue + `. What the naive workers write is deleted at the end.`,
 		Example: `  invoicer demo
   invoicer demo --input transactions.jsonl.gz --copies 5
   INVOICER_DATABASE_SCHEMA=invoicer_demo invoicer demo --serve`,
@@ -65,7 +72,7 @@ holds invoices or recorded jobs already, and changes nothing in it then. It uses
 	flags.StringVar(&d.input, "input", "", "the transactions: a `file` of JSON Lines, .gz too; - is standard input (default: made up)")
 	flags.IntVar(&d.transactions, "transactions", 2000, "how many transactions to make up")
 	flags.IntVar(&d.copies, "copies", 3, "how many producers ask for each transaction")
-	flags.IntVar(&d.workers, "workers", 2, "how many workers compete")
+	flags.IntVar(&d.workers, "workers", 2, "how many workers of each kind compete")
 	flags.BoolVar(&d.serve, "serve", false, "keep running afterwards, with the pages and workers on all configured queues")
 	flags.BoolVar(&d.force, "force", false, "go on even if the schema holds invoices already")
 	addJSONFlag(cmd)
@@ -82,7 +89,7 @@ holds invoices or recorded jobs already, and changes nothing in it then. It uses
 	return cmd
 }
 
-func (a app) runDemo(cmd *cobra.Command, d *demo) error {
+func (a app) runDemo(cmd *cobra.Command, d *demonstration) error {
 	cfg, err := a.loadConfig(cmd)
 	if err != nil {
 		return err
@@ -110,32 +117,13 @@ func (a app) runDemo(cmd *cobra.Command, d *demo) error {
 	defer d.close()
 	m := metrics.New()
 	h := d.health(m)
-	var p *pages
-	if d.serve {
-		p, err = openPages(ctx, cfg, h, m, log)
-		if errors.Is(err, syscall.EADDRINUSE) && cfg.HTTP.Addr == config.Default().HTTP.Addr { // nobody asked for this one
-			elsewhere := *cfg
-			elsewhere.HTTP.Addr = "127.0.0.1:0"
-			p, err = openPages(ctx, &elsewhere, h, m, log)
-		}
-		if err != nil {
-			return err
-		}
-		defer p.close()
-	}
-	story, err := d.play(ctx, jobs, m)
+	p, err := d.openPages(ctx, h, m)
 	if err != nil {
 		return err
 	}
-	report, err := audit.Run(ctx, audit.Options{URL: string(cfg.Database.URL), Schema: cfg.Database.Schema})
-	if err != nil {
+	defer p.close()
+	if err := a.show(ctx, cmd, d, jobs); err != nil {
 		return err
-	}
-	if err := d.tell(cmd, story, report); err != nil {
-		return err
-	}
-	if !report.OK() {
-		return exitError{exitAudit, errors.New("the audit found a broken promise")}
 	}
 	if d.serve {
 		return d.keepServing(ctx, h, p, m)
@@ -143,9 +131,88 @@ func (a app) runDemo(cmd *cobra.Command, d *demo) error {
 	return nil
 }
 
+// openPages returns no pages where nothing is served.
+func (d *demonstration) openPages(ctx context.Context, h *health.Health, m *metrics.Metrics) (*pages, error) {
+	if !d.serve {
+		return nil, nil
+	}
+	p, err := openPages(ctx, d.cfg, h, m, d.log)
+	if errors.Is(err, syscall.EADDRINUSE) && d.cfg.HTTP.Addr == config.Default().HTTP.Addr { // nobody asked for this one
+		elsewhere := *d.cfg
+		elsewhere.HTTP.Addr = "127.0.0.1:0"
+		return openPages(ctx, &elsewhere, h, m, d.log)
+	}
+	return p, err
+}
+
+// show plays the demo and tells how it came out.
+func (a app) show(ctx context.Context, cmd *cobra.Command, d *demonstration, jobs []*invoice.Job) error {
+	options := demo.Options{
+		Redis: d.redis, DatabaseURL: string(d.cfg.Database.URL), Schema: d.cfg.Database.Schema,
+		Queue: d.queue(), Retention: noneIfZero(d.cfg.Worker.Retention),
+		Jobs: jobs, Copies: d.copies, Workers: d.workers,
+		Out: d.out,
+	}
+	if d.input == "" { // a given input has its own
+		options.Mistakes = demo.Mistakes(jobs)
+	}
+	var err error
+	if options.Command, err = a.demoWorker(d); err != nil {
+		return err
+	}
+	if d.json {
+		options.Out = io.Discard
+	} else {
+		demo.Announce(d.out, options)
+	}
+	story, err := demo.Play(ctx, options)
+	if errors.Is(err, demo.ErrStopped) {
+		return fmt.Errorf("%w; the workers' jobs are safe in the queue %s", err, d.queue())
+	}
+	if err != nil {
+		return err
+	}
+	report, err := audit.Run(ctx, audit.Options{URL: string(d.cfg.Database.URL), Schema: d.cfg.Database.Schema})
+	if err != nil {
+		return err
+	}
+	if err := a.tell(cmd, d, story, report); err != nil {
+		return err
+	}
+	if !report.OK() {
+		return exitError{exitAudit, errors.New("the audit found a broken promise")}
+	}
+	return nil
+}
+
+// demoSlots is how many jobs one worker of the demo works on at the same time, unless it is configured: few enough for what
+// the killed one had in hand to be told.
+const demoSlots = 50
+
+// demoWorker returns what makes the commands of the demo's workers: this program, configured as it is here.
+func (a app) demoWorker(d *demonstration) (func() *exec.Cmd, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("where this program is: %w", err)
+	}
+	cfg := *d.cfg
+	if cfg.Worker.Concurrency == config.Default().Worker.Concurrency {
+		cfg.Worker.Concurrency = demoSlots
+	}
+	cfg.Worker.Queues = map[string]int{d.queue(): 1}
+	cfg.Worker.Direct = "allow" // as the demo enqueues
+	cfg.HTTP.Addr = ""
+	cfg.Log = config.Log{Level: slog.LevelDebug, Format: "json"}
+	environ := slices.DeleteFunc(slices.Clone(a.environ), func(v string) bool { return strings.HasPrefix(v, "INVOICER_") })
+	environ = append(environ, cfg.Environ()...)
+	return func() *exec.Cmd {
+		return &exec.Cmd{Path: self, Args: []string{os.Args[0], "worker"}, Env: environ}
+	}, nil
+}
+
 // prepare migrates the schema. Before that it makes sure that both servers answer, and that there is nobody's real work in
 // it: nothing is touched that the demo then refuses.
-func (d *demo) prepare(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
+func (d *demonstration) prepare(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	store, err := newStore(cfg)
 	if err != nil {
 		return err
@@ -183,15 +250,15 @@ func (d *demo) prepare(ctx context.Context, cfg *config.Config, log *slog.Logger
 	return err
 }
 
-// load returns the payloads of the transactions to ask for.
-func (d *demo) load(stdin io.Reader) ([]demoJob, error) {
-	var jobs []demoJob
+// load returns the transactions to ask for.
+func (d *demonstration) load(stdin io.Reader) ([]*invoice.Job, error) {
+	var jobs []*invoice.Job
 	if d.input == "" {
 		// Ids of its own for each run, so that --force makes new invoices and not only duplicates.
 		g := sample.New(sample.Options{Prefix: "demo-" + time.Now().UTC().Format("20060102T150405") + "-", MaxLines: 40, Elaborate: true})
 		for range d.transactions {
 			job := g.Next()
-			jobs = append(jobs, demoJob{job: &job})
+			jobs = append(jobs, &job)
 		}
 		return jobs, nil
 	}
@@ -209,7 +276,7 @@ func (d *demo) load(stdin io.Reader) ([]demoJob, error) {
 		if err != nil {
 			return fmt.Errorf("%s line %d: %w", d.input, number, err)
 		}
-		jobs = append(jobs, demoJob{job: job})
+		jobs = append(jobs, job)
 		return nil
 	})
 	if err == nil && len(jobs) == 0 {
@@ -219,7 +286,7 @@ func (d *demo) load(stdin io.Reader) ([]demoJob, error) {
 }
 
 // keepServing runs the workers on all configured queues, and the pages, until a signal.
-func (d *demo) keepServing(ctx context.Context, h *health.Health, p *pages, m *metrics.Metrics) error {
+func (d *demonstration) keepServing(ctx context.Context, h *health.Health, p *pages, m *metrics.Metrics) error {
 	queues := map[string]int{d.queue(): 1}
 	for name, weight := range d.cfg.Worker.Queues {
 		queues[name] = weight
@@ -230,17 +297,7 @@ func (d *demo) keepServing(ctx context.Context, h *health.Health, p *pages, m *m
 	}.run(ctx)
 }
 
-// tellWhere says what there is to see and to do now.
-func (d *demo) tellWhere(p *pages) {
-	if p == nil || d.json {
-		return
-	}
-	_, _ = fmt.Fprintf(d.out, "\nServing until Ctrl-C: the queues at %s%s/, health at %s/readyz, metrics at %s/metrics.\n", p.URL(), web.MonitorPath, p.URL(), p.URL())
-	_, _ = fmt.Fprintf(d.out, "From another terminal: invoicer enqueue FILE, invoicer status TRANSACTION_ID, invoicer audit — with\n  export INVOICER_DATABASE_URL='%s' INVOICER_REDIS_URL='%s' INVOICER_DATABASE_SCHEMA='%s'\n",
-		d.cfg.Database.URL, d.cfg.Redis.URL, d.cfg.Database.Schema)
-}
-
-func (d *demo) workerNames() []string {
+func (d *demonstration) workerNames() []string {
 	names := make([]string, d.workers)
 	for i := range names {
 		names[i] = fmt.Sprintf("worker-%d", i+1)

@@ -2,170 +2,96 @@ package main
 
 import (
 	"fmt"
-	"io"
-	"time"
+	"slices"
+	"strings"
 
-	"github.com/jedib0t/go-pretty/v6/progress"
 	"github.com/spf13/cobra"
 
-	"invoicer/internal/term"
+	"invoicer/internal/demo"
 	"invoicer/invoice"
 	"invoicer/invoice/postgres/audit"
-	"invoicer/worker"
+	"invoicer/web"
 )
-
-// A demoView shows the progress: bars on a terminal, a line each second in a pipe, nothing for machines.
-type demoView struct {
-	out   io.Writer
-	quiet bool
-	total int64
-	next  time.Time
-
-	bars                     progress.Writer
-	asked, ended             *progress.Tracker
-	invoices, duplicateLines *progress.Tracker
-	end                      func() // of drawing them
-}
-
-func newDemoView(out io.Writer, total int64, quiet bool) *demoView {
-	v := &demoView{out: out, total: total, quiet: quiet, next: time.Now().Add(time.Second)}
-	if quiet || !term.IsTerminal(out) {
-		return v
-	}
-	v.bars = progress.NewWriter()
-	v.bars.SetOutputWriter(out)
-	v.bars.SetAutoStop(false)
-	v.bars.SetUpdateFrequency(100 * time.Millisecond)
-	v.bars.SetTrackerLength(30)
-	v.bars.SetMessageLength(28)
-	v.bars.Style().Visibility.TrackerOverall = false
-	v.bars.Style().Visibility.ETA = false
-	v.asked = &progress.Tracker{Message: "jobs asked for", Total: total}
-	v.ended = &progress.Tracker{Message: "jobs ended", Total: total}
-	v.invoices = &progress.Tracker{Message: "  as the one invoice", Total: total}
-	v.duplicateLines = &progress.Tracker{Message: "  as recorded duplicates", Total: total}
-	v.bars.AppendTrackers([]*progress.Tracker{v.asked, v.ended, v.invoices, v.duplicateLines})
-	v.end = term.Draw(v.bars)
-	return v
-}
-
-func (v *demoView) show(sent int64, s story) {
-	created, duplicates := int64(s.ended[invoice.Created]), int64(s.ended[invoice.Duplicate])
-	ended := int64(0)
-	for _, n := range s.ended {
-		ended += int64(n)
-	}
-	if v.bars != nil {
-		v.asked.SetValue(sent)
-		v.ended.SetValue(ended)
-		v.invoices.SetValue(created)
-		v.duplicateLines.SetValue(duplicates)
-		return
-	}
-	if v.quiet || time.Now().Before(v.next) {
-		return
-	}
-	v.next = time.Now().Add(time.Second)
-	_, _ = fmt.Fprintf(v.out, "%s of %s jobs ended: %s invoices, %s duplicates\n",
-		term.Thousands(int(ended)), term.Thousands(int(v.total)), term.Thousands(int(created)), term.Thousands(int(duplicates)))
-}
-
-func (v *demoView) stop() {
-	if v.bars == nil {
-		return
-	}
-	for _, t := range []*progress.Tracker{v.asked, v.ended, v.invoices, v.duplicateLines} {
-		t.MarkAsDone()
-	}
-	v.end()
-}
 
 // demoJSON is the story for machines.
 type demoJSON struct {
 	Jobs          int                     `json:"jobs"`
+	Transactions  int                     `json:"transactions"`
 	Seconds       float64                 `json:"seconds"`
 	JobsPerSecond float64                 `json:"jobs_per_second"`
 	Outcomes      map[invoice.Outcome]int `json:"outcomes"`
 	Reasons       map[invoice.Reason]int  `json:"duplicate_reasons"`
 	RacesLost     int                     `json:"races_lost"`
 	PutBack       int                     `json:"put_back"`
+	Naive         demo.Tally              `json:"naive"`
+	Invoicer      demo.Tally              `json:"invoicer"`
+	Killed        killedJSON              `json:"killed"`
 	Audit         *audit.Report           `json:"audit"`
 }
 
-// tell ends the demo: what happened, one race in detail, and the audit.
-func (d *demo) tell(cmd *cobra.Command, s *story, report *audit.Report) error {
-	rate := float64(s.asked) / s.took.Seconds()
+// killedJSON is what came of the worker that was killed.
+type killedJSON struct {
+	Worker  int     `json:"worker"`
+	PID     int     `json:"pid"`
+	InHand  int     `json:"jobs_in_hand"`
+	Seconds float64 `json:"ended_after_seconds"` // the last one of them
+}
+
+// tell ends the demo: what happened, a race of each kind, the audit, and what to try next.
+func (a app) tell(cmd *cobra.Command, d *demonstration, s *demo.Story, report *audit.Report) error {
 	if d.json {
 		return printJSON(cmd, demoJSON{
-			Jobs: s.asked, Seconds: s.took.Seconds(), JobsPerSecond: rate, Outcomes: s.ended, Reasons: s.reasons,
-			RacesLost: s.lost, PutBack: s.putBack, Audit: report,
+			Jobs: s.Asked, Transactions: s.Transactions,
+			Seconds: s.Took.Seconds(), JobsPerSecond: float64(s.Asked) / s.Took.Seconds(),
+			Outcomes: s.Outcomes, Reasons: s.Reasons, RacesLost: s.RacesLost, PutBack: s.PutBack,
+			Naive: s.Naive, Invoicer: s.Ours,
+			Killed: killedJSON{Worker: s.Killed.Worker, PID: s.Killed.PID, InHand: s.Killed.InHand, Seconds: s.Killed.BackAfter.Seconds()},
+			Audit:  report,
 		})
 	}
-	say := func(format string, values ...any) { _, _ = fmt.Fprintf(d.out, format+"\n", values...) }
-	say("\nWhat happened: %s jobs in %.1f s, %s a second, and each came to one end.", term.Thousands(s.asked), s.took.Seconds(), term.Thousands(int(rate)))
-	rows := [][]string{
-		{"created", term.Thousands(s.ended[invoice.Created]), "the transaction's one invoice or credit note"},
-		{"duplicate", term.Thousands(s.ended[invoice.Duplicate]), fmt.Sprintf("recorded against it; %s had lost a race, %s came later",
-			term.Thousands(s.reasons[invoice.LostRace]), term.Thousands(s.reasons[invoice.AlreadyInvoiced]))},
+	verdict := fmt.Sprintf("The audit of all that is stored: all %d checks passed.", len(report.Checks))
+	if !report.OK() {
+		verdict = "The audit of all that is stored has FAILED:"
 	}
-	for _, o := range []struct {
-		outcome invoice.Outcome
-		means   string
-	}{
-		{invoice.Conflict, "other content for the same transaction or key: nothing was overwritten"},
-		{invoice.Invalid, "recorded with the bad fields' names"},
-		{invoice.Failed, "recorded, to be replayed"},
-	} {
-		if n := s.ended[o.outcome]; n > 0 {
-			rows = append(rows, []string{string(o.outcome), term.Thousands(n), o.means})
-		}
+	s.Tell(d.out, verdict)
+	if !report.OK() {
+		return printAudit(cmd, report)
 	}
-	term.WriteTable(d.out, []string{"outcome", "jobs", ""}, rows)
-	if s.lost > 0 {
-		say("\n%s times a job found its transaction locked by another one. A plain lock would have thrown it away; here it waited\nfor the winner's commit, or went back to the queue (%s times): the winner may still fail.",
-			term.Thousands(s.lost), term.Thousands(s.putBack))
-	}
-	d.tellRace(say, s.race)
-	say("\nThe audit, from the database alone:")
-	if err := printAudit(cmd, report); err != nil {
-		return err
+	if !d.serve {
+		a.tellNext(d)
 	}
 	return nil
 }
 
-func (d *demo) tellRace(say func(string, ...any), race []moment) {
-	if len(race) == 0 {
-		return
+// tellNext says what to try. Where make has started the demo, its servers are gone soon, and make is what starts others.
+func (a app) tellNext(d *demonstration) {
+	serving, others := "invoicer demo --serve", "invoicer demo --copies 5"
+	if slices.ContainsFunc(a.environ, func(v string) bool { return strings.HasPrefix(v, "MAKELEVEL=") }) {
+		serving, others = "make demo DEMO_ARGS=--serve", "make demo DEMO_ARGS='--copies 5'"
 	}
-	say("\nOne race in detail: transaction %s", race[0].TransactionID)
-	begin := race[0].at
-	for _, m := range race {
-		begin = min(begin, m.at-m.Took)
-	}
-	for _, m := range race {
-		if m.What == worker.Invoiced {
-			say("  +%7.1f ms  job …%s of %s on %s begins, and takes the lock", float64(m.at-m.Took-begin)/float64(time.Millisecond), last(m.JobID, 6), m.Producer, m.Worker)
-		}
-	}
-	for _, m := range race {
-		what := ""
-		switch m.What {
-		case worker.Invoiced:
-			what = "commits " + m.Invoice.Number
-		case worker.LostRace:
-			what = fmt.Sprintf("finds the lock held by job …%s on %s", last(m.Holder.ID, 6), m.Holder.Worker)
-		case worker.PutBack:
-			what = "goes back to the queue"
-		case worker.Retried:
-			what = "fails and will be tried again"
-		case worker.Ended:
-			what = "ends as " + string(m.Outcome)
-			if m.Outcome == invoice.Duplicate {
-				what = "is recorded as a duplicate of " + m.Invoice.Number
-			}
-		}
-		say("  +%7.1f ms  job …%s of %s on %s %s", float64(m.at-begin)/float64(time.Millisecond), last(m.JobID, 6), m.Producer, m.Worker, what)
+	for _, next := range [][2]string{
+		{"Next: " + serving, "the queues in a browser, your own jobs"},
+		{"      " + others, "more producers that ask"},
+		{"      invoicer help", "for your own servers, see README"},
+	} {
+		_, _ = fmt.Fprintf(d.out, "%-39s %s\n", next[0], next[1])
 	}
 }
 
-func last(s string, n int) string { return s[max(0, len(s)-n):] }
+// tellWhere says what there is to see and to do now. Values stand on lines of their own, to be copied.
+func (d *demonstration) tellWhere(p *pages) {
+	if p == nil || d.json {
+		return
+	}
+	_, _ = fmt.Fprintf(d.out, `
+Serving until Ctrl-C:
+  the queues   %[1]s%[2]s/
+  health       %[1]s/readyz
+  metrics      %[1]s/metrics
+From another terminal: invoicer enqueue FILE, invoicer status TRANSACTION_ID,
+invoicer audit, after
+  export INVOICER_DATABASE_URL='%[3]s'
+  export INVOICER_REDIS_URL='%[4]s'
+  export INVOICER_DATABASE_SCHEMA='%[5]s'
+`, p.URL(), web.MonitorPath, d.cfg.Database.URL, d.cfg.Redis.URL, d.cfg.Database.Schema)
+}

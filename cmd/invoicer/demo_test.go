@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"encoding/json"
 	"io"
 	"net"
 	"net/http"
@@ -10,10 +11,77 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"invoicer/internal/sandbox/sandboxtest"
+	"invoicer/invoice"
 	"invoicer/migrations"
 )
+
+// The naive lock bills transactions twice, and invoicer doesn't, though one of its workers is killed with jobs in hand. Only
+// what invoicer has stored is left.
+func TestDemoKillsAWorker(t *testing.T) {
+	t.Parallel()
+	const transactions, copies = 300, 3
+	s := newSite(t, sandboxtest.Redis(t))
+	code, stdout, stderr := s.run(t, "", "demo", "--transactions", "300", "--json")
+	if code != exitOK {
+		t.Fatalf("exit code %d: %s", code, stderr)
+	}
+	var told demoJSON
+	must(t, json.Unmarshal([]byte(stdout), &told))
+	if n := told.Naive; n.Invoices <= transactions || n.BilledTwice == 0 {
+		t.Errorf("the naive lock: %+v", n)
+	}
+	stored := s.count(t, "SELECT count(*) FROM invoices")
+	if n := told.Invoicer; n.Invoices != transactions || n.Invoices != stored || n.BilledTwice+n.Missing != 0 || told.Transactions != transactions {
+		t.Errorf("invoicer: %+v of %d transactions, %d are stored", n, told.Transactions, stored)
+	}
+	if k := told.Killed; k.PID == 0 || k.InHand == 0 || k.Seconds <= 0 {
+		t.Errorf("killed: %+v", k)
+	}
+	ended := 0
+	for _, n := range told.Outcomes {
+		ended += n
+	}
+	if told.Jobs != transactions*copies+5 || ended != told.Jobs || told.Outcomes[invoice.Created] != transactions {
+		t.Errorf("%d jobs: %v", told.Jobs, told.Outcomes)
+	}
+	if !told.Audit.OK() {
+		t.Errorf("the audit: %+v", told.Audit)
+	}
+	if n := s.count(t, "SELECT count(*) FROM information_schema.tables WHERE table_schema = current_schema AND table_name LIKE 'demo%'"); n != 0 {
+		t.Errorf("%d tables of the demo are left", n)
+	}
+	queue := demoQueue + "-" + s.text(t, "SELECT id::text FROM database_identity")[:8] + "-naive"
+	if keys, err := s.rdb.Keys(t.Context(), "*"+queue+"*").Result(); err != nil || len(keys) > 0 {
+		t.Errorf("%d keys are left in Redis, such as %q, %v", len(keys), keys[:min(len(keys), 3)], err)
+	}
+}
+
+// What it tells fits a terminal of 80 columns and 24 lines from the counts on, and has no line that is drawn over.
+func TestDemoFitsAScreen(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, sandboxtest.Redis(t))
+	code, stdout, stderr := s.run(t, "", "demo", "--transactions", "300")
+	if code != exitOK || stderr != "" {
+		t.Fatalf("exit code %d: %s", code, stderr)
+	}
+	for line := range strings.Lines(stdout) {
+		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 80 || strings.ContainsAny(line, "\r\x1b") {
+			t.Errorf("%d columns: %q", n, line)
+		}
+	}
+	_, last, ok := strings.Cut(stdout, "Counted in Postgres")
+	if n := strings.Count(last, "\n"); !ok || n > 23 { // and a line for the prompt
+		t.Errorf("the last screen has %d lines:\n%s", n, stdout)
+	}
+	for _, want := range []string{"kill -9", "billed twice", " as well", "duplicate of INV", "checks passed", "Next: invoicer demo --serve"} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("%q isn't in\n%s", want, stdout)
+		}
+	}
+}
 
 // A schema of the release before, with somebody's work in it, is what it was after a demo that refuses it. So is one in
 // which there is nothing, if the demo can't run.
@@ -103,8 +171,8 @@ func TestDemoServesOnAFreePort(t *testing.T) {
 	t.Cleanup(func() { _ = d.Process.Kill() })
 	url := ""
 	for lines := bufio.NewScanner(stdout); url == "" && lines.Scan(); {
-		if _, after, ok := strings.Cut(lines.Text(), "health at "); ok {
-			url, _, _ = strings.Cut(after, ",")
+		if _, after, ok := strings.Cut(lines.Text(), "health "); ok {
+			url = strings.TrimSpace(after)
 		}
 	}
 	if url == "" || strings.Contains(url, usual) {
