@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"invoicer/internal/chaos"
 	"invoicer/internal/sandbox/servers"
 )
 
@@ -47,9 +48,9 @@ func TestChaosFailover(t *testing.T) {
 	})
 
 	const seed = 300
-	all := askings(t, newRand(seed), 300, 4, 3)
+	all := newAskings(t, chaos.NewRand(seed), 300, 4, 3)
 	x := newTrial(t, newSite(t, sentinel.URL))
-	accept := func(some []asking) {
+	accept := func(some []chaos.Asking) {
 		t.Helper()
 		for ; len(some) > 0; some = some[min(len(some), 50):] {
 			if err := x.accept(t.Context(), some[:min(len(some), 50)]); err != nil {

@@ -1,21 +1,18 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/hibiken/asynq"
 
+	"invoicer/internal/chaos"
 	"invoicer/internal/taskedit"
 	"invoicer/invoice"
 	"invoicer/invoice/invoicetest"
-	"invoicer/worker/client"
 )
 
 // How long Redis lies, and how long it rests in between.
@@ -27,7 +24,7 @@ const (
 // lie alters, for a second, what Redis says of jobs and invoices: waiting tasks, done entries, results. Where Redis is away, it
 // says nothing.
 func (x *seedRun) lie() error {
-	r := newRand(x.plan.seed ^ 0x11e5)
+	r := chaos.NewRand(x.plan.Seed ^ 0x11e5)
 	for range lieRounds {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		x.lieAboutTasks(ctx, r)
@@ -46,32 +43,8 @@ func (x *seedRun) lieAboutTasks(ctx context.Context, r *rand.Rand) {
 	for _, id := range waiting {
 		if r.IntN(2) == 0 {
 			other := x.all[r.IntN(len(x.all))]
-			_ = taskedit.Alter(ctx, x.rdb, x.queue, id, func(task *taskedit.Task) { tamper(r, task, other, waiting) })
+			_ = taskedit.Alter(ctx, x.rdb, x.queue, id, func(task *taskedit.Task) { chaos.Tamper(r, task, other, waiting) })
 		}
-	}
-}
-
-// tamper alters a task in one of the ways that there are.
-func tamper(r *rand.Rand, task *taskedit.Task, other asking, ids []string) {
-	switch r.IntN(9) {
-	case 0: // an amount
-		task.Payload = bytes.Replace(task.Payload, []byte(`"quantity":"`), []byte(`"quantity":"9`), 1)
-	case 1: // the content of another job
-		task.Payload = other.payload
-	case 2: // another transaction
-		task.Payload = bytes.Replace(task.Payload, []byte(`"transaction_id":"`), []byte(`"transaction_id":"x`), 1)
-	case 3:
-		task.Payload = []byte("garbage")
-	case 4:
-		task.Payload = []byte(`{"version":99}`)
-	case 5:
-		clear(task.Headers)
-	case 6: // another job's id
-		task.Headers[client.JobIDHeader], _, _ = strings.Cut(ids[r.IntN(len(ids))], ".")
-	case 7:
-		task.Headers[client.JobIDHeader] = uuid.NewString()
-	case 8:
-		task.Retried = r.Int64N(1000)
 	}
 }
 
@@ -80,10 +53,10 @@ func (x *seedRun) lieAboutInvoices(ctx context.Context, r *rand.Rand) {
 	for range 10 {
 		a := x.all[r.IntN(len(x.all))]
 		known := invoice.Ref{
-			ID: r.Int64N(400) + 1, Number: fmt.Sprintf("INV-%06d", r.Int64N(400)+1), TransactionID: a.transactionID, IdempotencyKey: a.transactionID,
-			JobID: "nobody", Fingerprint: a.fingerprint,
+			ID: r.Int64N(400) + 1, Number: fmt.Sprintf("INV-%06d", r.Int64N(400)+1), TransactionID: a.TransactionID, IdempotencyKey: a.TransactionID,
+			JobID: "nobody", Fingerprint: a.Fingerprint,
 		}
-		_ = x.rdb.Set(ctx, x.prefix+"done:{"+a.transactionID+"}", invoicetest.DoneEntry(known), time.Hour).Err()
+		_ = x.rdb.Set(ctx, x.prefix+"done:{"+a.TransactionID+"}", invoicetest.DoneEntry(known), time.Hour).Err()
 	}
 }
 
@@ -106,7 +79,7 @@ func TestChaosLies(t *testing.T) {
 	if *chaosSeed > 0 {
 		t.Skip("-chaos.seed asks for one seed alone")
 	}
-	p := newPlan(11, newRand(11))
-	p.mishaps = []mishap{{what: redisLies, at: 0.02}, {what: redisLies, at: 0.4}}
-	playPlan(t, p, newRand(11))
+	p := chaos.NewPlan(11, chaos.NewRand(11))
+	p.Mishaps = []chaos.Mishap{{What: chaos.RedisLies, At: 0.02}, {What: chaos.RedisLies, At: 0.4}}
+	playPlan(t, p, chaos.NewRand(11))
 }

@@ -9,12 +9,13 @@ import (
 	"testing"
 	"time"
 
+	"invoicer/internal/chaos"
 	"invoicer/internal/fault"
 )
 
 // A cell is one fault at one point.
 type cell struct {
-	order
+	chaos.Order
 	restarted bool // a process that died is started again; else the healthy one has to take over
 	long      bool // a process that stopped goes on only when all its work was done by others; else when its lock is gone
 }
@@ -22,18 +23,18 @@ type cell struct {
 // matrix returns every point with every action; or, of those, every point with a kill and a few of the others.
 func matrix(full bool) []cell {
 	var cells []cell
-	for i, p := range faultPoints {
-		for k, action := range faultActions {
-			c := cell{order: order{p, action, 1 + (i+k)%3}, restarted: i%2 == 0, long: i%2 == 0}
-			if c.relays() {
-				c.nth = 1 // a relay may take all there is at once
+	for i, p := range chaos.Points {
+		for k, action := range chaos.Actions {
+			c := cell{Order: chaos.Order{Point: p, Action: action, Nth: 1 + (i+k)%3}, restarted: i%2 == 0, long: i%2 == 0}
+			if c.Relays() {
+				c.Nth = 1 // a relay may take all there is at once
 			}
 			switch {
-			case full && (action == faultKill || action == faultStop):
+			case full && (action == chaos.Kill || action == chaos.Stop):
 				other := c
 				other.restarted, other.long = !c.restarted, !c.long
 				cells = append(cells, c, other)
-			case full || action == faultKill || i%len(faultActions) == k:
+			case full || action == chaos.Kill || i%len(chaos.Actions) == k:
 				cells = append(cells, c)
 			}
 		}
@@ -41,20 +42,12 @@ func matrix(full bool) []cell {
 	return cells
 }
 
-// relays tells whether the relay passes the point, which has none to catch its panics.
-func (c cell) relays() bool { return c.point == fault.Claimed || c.point == fault.Relayed }
-
-// shared tells whether the jobs of all slots may pass the point together, as one.
-func (c cell) shared() bool { return c.point == fault.Numbered || c.point == fault.Written }
-
-func (c cell) dies() bool { return c.action == faultKill || c.action == faultPanic && c.relays() }
-
 func (c cell) String() string {
-	s := c.order.String()
+	s := c.Order.String()
 	switch {
-	case c.dies() && c.restarted:
+	case c.Dies() && c.restarted:
 		s += " and restart"
-	case c.action == faultStop && c.long:
+	case c.Action == chaos.Stop && c.long:
 		s += " for long"
 	}
 	return s
@@ -76,15 +69,15 @@ func TestChaosMatrix(t *testing.T) {
 
 func (c cell) play(t *testing.T, seed uint64) {
 	x := newTrial(t, sharedSite(t))
-	all := askings(t, rand.New(rand.NewPCG(seed, 1)), 38, 1, 1)
+	all := newAskings(t, rand.New(rand.NewPCG(seed, 1)), 38, 1, 1)
 	release := func() {}
-	if c.point == fault.Held {
+	if c.Point == fault.Held {
 		release = x.lockOthers(t, all[:8])
 	}
-	faulty := x.with(faultVariable+"="+c.order.String()).startProgram(t, faultyProgram, "worker")
+	faulty := x.with(chaos.Variable+"="+c.Order.String()).startProgram(t, faultyProgram, "worker")
 	faulty.await(t, "worker started")
 	workers := []*process{faulty}
-	ask := func(part []asking) {
+	ask := func(part []chaos.Asking) {
 		for some := range slices.Chunk(part, 4) {
 			if err := x.accept(t.Context(), some[:len(some)/2]); err != nil {
 				t.Fatal(err)
@@ -93,28 +86,28 @@ func (c cell) play(t *testing.T, seed uint64) {
 		}
 	}
 	ask(all[:len(all)/2]) // the faulty one has these for itself, or a healthy one might do them all
-	faulty.await(t, c.done())
+	faulty.await(t, c.Done())
 	release()
 	workers = append(workers, x.start(t, "worker"))
 	ask(all[len(all)/2:])
 	switch {
-	case c.dies():
-		if code := faulty.exit(t); c.action == faultKill && code != -1 || code == 0 {
+	case c.Dies():
+		if code := faulty.exit(t); c.Action == chaos.Kill && code != -1 || code == 0 {
 			t.Errorf("it was to die, and exits with %d", code)
 		}
 		workers = workers[1:]
 		if c.restarted {
 			workers = append(workers, x.start(t, "worker"))
 		}
-	case c.action == faultStop:
+	case c.Action == chaos.Stop:
 		if c.long {
 			x.awaitAllEnds(t)
 		} else {
 			time.Sleep(3500 * time.Millisecond) // this is the fault: a pause that outlasts its lock, of 3s
 		}
 		faulty.signal(t, syscall.SIGCONT)
-	case c.action == faultLostReply:
-		faulty.await(t, c.dropped())
+	case c.Action == chaos.LostReply:
+		faulty.await(t, c.Dropped())
 	}
 	x.settle(t)
 	x.stopAll(t, workers)
@@ -126,12 +119,12 @@ func (c cell) play(t *testing.T, seed uint64) {
 
 // lockOthers locks transactions for a job that isn't there, which the jobs find held until the function that it returns is
 // called.
-func (x *trial) lockOthers(t *testing.T, all []asking) (release func()) {
+func (x *trial) lockOthers(t *testing.T, all []chaos.Asking) (release func()) {
 	t.Helper()
 	prefix := x.keyPrefix(t)
 	var keys []string
 	for _, a := range all {
-		key := prefix + "lock:{" + a.transactionID + "}"
+		key := prefix + "lock:{" + a.TransactionID + "}"
 		keys = append(keys, key)
 		if err := x.rdb.Set(t.Context(), key, `{"holder":"nobody","worker":"nowhere","token":"x"}`, time.Minute).Err(); err != nil {
 			t.Fatal(err)
@@ -167,12 +160,12 @@ func TestMatrixIsComplete(t *testing.T) {
 	t.Parallel()
 	names := map[string]int{}
 	for _, c := range matrix(true) {
-		names[fmt.Sprint(c.point, c.action)]++
+		names[fmt.Sprint(c.Point, c.Action)]++
 		if strings.Contains(c.String(), "/") {
 			t.Errorf("%s is no name of a test", c)
 		}
 	}
-	if want := len(faultPoints) * len(faultActions); len(names) != want {
+	if want := len(chaos.Points) * len(chaos.Actions); len(names) != want {
 		t.Errorf("%d cells of %d", len(names), want)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"invoicer/internal/chaos"
 	"invoicer/internal/checker"
 	"invoicer/internal/sandbox/sandboxtest"
 	"invoicer/internal/sandbox/servers"
@@ -74,8 +75,8 @@ func (s *tally) String() string {
 // An employee is a worker of a seed, which is started again when it is gone.
 type employee struct {
 	*process
-	fault *mishap // what is wrong with it; nil when nothing is, or not any more
-	leave *mishap // it is to end, and why
+	fault *chaos.Mishap // what is wrong with it; nil when nothing is, or not any more
+	leave *chaos.Mishap // it is to end, and why
 	acted bool    // its fault has been seen, and a stopped one has its date to go on
 	until time.Time
 }
@@ -84,34 +85,34 @@ type employee struct {
 type seedRun struct {
 	*trial
 	t               *testing.T
-	plan            plan
+	plan            chaos.Plan
 	rand            *rand.Rand
 	redis, postgres *servers.Server // nil when it is the shared one
 	workers         []*employee
 
-	all     []asking
-	batches [][]asking
+	all     []chaos.Asking
+	batches [][]chaos.Asking
 	sent    int
 	prefix  string    // of keys in Redis
 	lastly  time.Time // when a batch was sent
-	coming  []mishap
+	coming  []chaos.Mishap
 	repairs sync.WaitGroup
 	broken  int // servers that are not as they should be, under mu
 	mu      sync.Mutex
 }
 
 func playSeed(t *testing.T, seed uint64) *checker.Report {
-	r := newRand(seed)
-	return playPlan(t, newPlan(seed, r), r)
+	r := chaos.NewRand(seed)
+	return playPlan(t, chaos.NewPlan(seed, r), r)
 }
 
-func playPlan(t *testing.T, p plan, r *rand.Rand) *checker.Report {
+func playPlan(t *testing.T, p chaos.Plan, r *rand.Rand) *checker.Report {
 	t.Log(p)
-	seed := p.seed
+	seed := p.Seed
 	begun := time.Now()
 	x := &seedRun{t: t, plan: p, rand: r, redis: sandboxtest.PrivateRedis(t)}
 	var url, schema string
-	if p.has(postgresKill, postgresPause) {
+	if p.Has(chaos.PostgresKill, chaos.PostgresPause) {
 		x.postgres = sandboxtest.PrivatePostgres(t)
 		url, schema = schematest.On(t, x.postgres.URL)
 	} else {
@@ -119,18 +120,18 @@ func playPlan(t *testing.T, p plan, r *rand.Rand) *checker.Report {
 	}
 	x.trial = newTrial(t, newSiteOn(t, url, schema, x.redis.URL))
 	x.prefix = x.keyPrefix(t)
-	x.all = askings(t, r, seedJobs, seedConflicts, seedInvalid)
+	x.all = newAskings(t, r, chaos.Jobs, chaos.Conflicts, chaos.Invalid)
 	for rest := x.all; len(rest) > 0; {
-		n := p.batches[len(x.batches)]
+		n := p.Batches[len(x.batches)]
 		x.batches = append(x.batches, rest[:n])
 		rest = rest[n:]
 	}
 	t.Cleanup(x.repairs.Wait)
 
-	for range p.early {
+	for range p.Early {
 		x.send()
 	}
-	for i := range p.workers {
+	for i := range p.Workers {
 		x.workers = append(x.workers, x.hire(i))
 	}
 	x.work()
@@ -142,10 +143,10 @@ func playPlan(t *testing.T, p plan, r *rand.Rand) *checker.Report {
 
 // hire starts a worker, with the fault that it is to have.
 func (x *seedRun) hire(i int) *employee {
-	for k := range x.plan.mishaps {
-		m := &x.plan.mishaps[k]
-		if m.what == processFault && m.worker == i {
-			return &employee{fault: m, process: x.with(faultVariable+"="+m.order.String()).startProgram(x.t, faultyProgram, "worker")}
+	for k := range x.plan.Mishaps {
+		m := &x.plan.Mishaps[k]
+		if m.What == chaos.ProcessFault && m.Worker == i {
+			return &employee{fault: m, process: x.with(chaos.Variable+"="+m.Order.String()).startProgram(x.t, faultyProgram, "worker")}
 		}
 	}
 	return &employee{process: x.start(x.t, "worker")}
@@ -153,8 +154,8 @@ func (x *seedRun) hire(i int) *employee {
 
 // work lets everything happen that the plan has, and returns when nothing is left to do.
 func (x *seedRun) work() {
-	for _, m := range x.plan.mishaps {
-		if m.what != processFault {
+	for _, m := range x.plan.Mishaps {
+		if m.What != chaos.ProcessFault {
 			x.coming = append(x.coming, m)
 		}
 	}
@@ -164,16 +165,16 @@ func (x *seedRun) work() {
 		if n, err := x.ended(); err == nil {
 			ended = n
 		}
-		if x.sent < x.plan.jobs && (2*ended >= x.sent || time.Since(x.lastly) > 300*time.Millisecond) {
+		if x.sent < x.plan.Jobs && (2*ended >= x.sent || time.Since(x.lastly) > 300*time.Millisecond) {
 			x.send()
 		}
-		for len(x.coming) > 0 && float64(ended) >= x.coming[0].at*float64(x.plan.jobs) {
+		for len(x.coming) > 0 && float64(ended) >= x.coming[0].At*float64(x.plan.Jobs) {
 			if err := x.happen(x.coming[0]); err != nil {
 				break // it has to wait for another one to be over
 			}
 			x.coming = x.coming[1:]
 		}
-		calm := x.sent == x.plan.jobs && len(x.coming) == 0 && x.whole()
+		calm := x.sent == x.plan.Jobs && len(x.coming) == 0 && x.whole()
 		if !calm && time.Now().Before(deadline.Add(-trialPatience)) {
 			time.Sleep(20 * time.Millisecond) // a round
 			continue
@@ -209,13 +210,13 @@ func (x *seedRun) send() {
 // tend looks after the workers.
 func (x *seedRun) tend() {
 	for i, w := range x.workers {
-		if w.fault != nil && !w.acted && w.said(w.fault.order.done()) {
-			w.acted, w.until = true, time.Now().Add(w.fault.after)
-			if (cell{order: w.fault.order}).dies() {
+		if w.fault != nil && !w.acted && w.said(w.fault.Order.Done()) {
+			w.acted, w.until = true, time.Now().Add(w.fault.After)
+			if w.fault.Order.Dies() {
 				w.leave = w.fault
 			}
 		}
-		if w.fault != nil && w.acted && w.fault.order.action == faultStop && time.Now().After(w.until) {
+		if w.fault != nil && w.acted && w.fault.Order.Action == chaos.Stop && time.Now().After(w.until) {
 			w.signal(x.t, syscall.SIGCONT)
 			w.fault = nil
 		}
@@ -226,12 +227,12 @@ func (x *seedRun) tend() {
 		}
 		if w.leave == nil {
 			x.t.Errorf("worker %d has ended by itself, with exit code %d", i, w.exit(x.t))
-			w.leave = &mishap{}
+			w.leave = &chaos.Mishap{}
 		}
 		if w.until.IsZero() {
-			w.until = time.Now().Add(w.leave.after)
+			w.until = time.Now().Add(w.leave.After)
 		}
-		if code := w.exit(x.t); w.leave.what == termination && code != exitOK {
+		if code := w.exit(x.t); w.leave.What == chaos.Termination && code != exitOK {
 			x.t.Errorf("worker %d exits with %d after SIGTERM", i, code)
 		}
 		if time.Now().After(w.until) {
@@ -245,7 +246,7 @@ func (x *seedRun) whole() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, w := range x.workers {
-		if w.leave != nil || w.fault != nil && w.acted && w.fault.order.action == faultStop {
+		if w.leave != nil || w.fault != nil && w.acted && w.fault.Order.Action == chaos.Stop {
 			return false
 		}
 	}
@@ -253,47 +254,50 @@ func (x *seedRun) whole() bool {
 }
 
 // happen lets a mishap begin.
-func (x *seedRun) happen(m mishap) error {
+func (x *seedRun) happen(m chaos.Mishap) error {
 	ctx, cancel := context.WithTimeout(x.t.Context(), 2*time.Second)
 	defer cancel()
-	w := x.workers[m.worker]
-	switch m.what {
-	case termination, workerKill:
+	w := x.workers[m.Worker]
+	switch m.What {
+	case chaos.Termination, chaos.WorkerKill:
 		if w.leave != nil || !w.said("worker started") {
 			return errors.New("it isn't at work")
 		}
 		s := syscall.SIGTERM
-		if m.what == workerKill {
+		if m.What == chaos.WorkerKill {
 			s = syscall.SIGKILL
 		}
 		w.leave = &m
 		w.signal(x.t, s)
-	case flush:
+	case chaos.Flush:
 		return x.rdb.FlushAll(ctx).Err()
-	case redisEmpty:
-		x.breakDown(x.redis.Kill, m.after, func() error { return x.redis.Restart(context.Background()) })
-	case redisOlder:
+	case chaos.RedisEmpty:
+		x.breakDown(x.redis.Kill, m.After, func() error { return x.redis.Restart(context.Background()) })
+	case chaos.RedisOlder:
 		if err := x.rdb.Save(ctx).Err(); err != nil {
 			return err
 		}
 		x.breakDown(func() error {
 			time.Sleep(500 * time.Millisecond) // what happens meanwhile will be forgotten
 			return x.redis.Kill()
-		}, m.after, func() error { return x.redis.Restart(context.Background()) })
-	case redisPause:
-		x.breakDown(x.redis.Pause, pauseOfServers, x.redis.Resume)
-	case postgresKill:
-		x.breakDown(x.postgres.Kill, m.after, func() error { return x.postgres.Restart(context.Background()) })
-	case postgresPause:
-		x.breakDown(x.postgres.Pause, pauseOfServers, x.postgres.Resume)
-	case wrongDone:
+		}, m.After, func() error { return x.redis.Restart(context.Background()) })
+	case chaos.RedisPause:
+		x.breakDown(x.redis.Pause, chaos.PauseOfServers, x.redis.Resume)
+	case chaos.PostgresKill:
+		x.breakDown(x.postgres.Kill, m.After, func() error { return x.postgres.Restart(context.Background()) })
+	case chaos.PostgresPause:
+		x.breakDown(x.postgres.Pause, chaos.PauseOfServers, x.postgres.Resume)
+	case chaos.WrongDone:
 		return x.plantDone(ctx)
-	case redisLies:
+	case chaos.RedisLies:
 		x.breakDown(x.lie, 0, func() error { return nil })
-	case locksDeleted:
+	case chaos.LocksDeleted:
 		x.breakDown(func() error { return x.deleteLocks() }, 0, func() error { return nil })
-	case keysDeleted, keysMadeUp:
-		x.breakDown(func() error { return x.raidKeys(m) }, 0, func() error { return nil })
+	case chaos.KeysDeleted, chaos.KeysMadeUp:
+		x.breakDown(func() error {
+			chaos.RaidKeys(context.Background(), m, x.rdb, x.queue, x.prefix+"mark:{"+x.queue+"}")
+			return nil
+		}, 0, func() error { return nil })
 	}
 	return nil
 }
@@ -322,13 +326,13 @@ func (x *seedRun) plantDone(ctx context.Context) error {
 	for i := range 60 {
 		a := x.all[x.rand.IntN(len(x.all))]
 		known := invoice.Ref{
-			ID: int64(900_000 + i), Number: fmt.Sprintf("INV-%d", 900_000+i), TransactionID: a.transactionID, IdempotencyKey: a.transactionID,
-			JobID: "nobody", Fingerprint: a.fingerprint,
+			ID: int64(900_000 + i), Number: fmt.Sprintf("INV-%d", 900_000+i), TransactionID: a.TransactionID, IdempotencyKey: a.TransactionID,
+			JobID: "nobody", Fingerprint: a.Fingerprint,
 		}
 		if i%3 == 0 {
 			known.Fingerprint = "v1:other"
 		}
-		if err := x.rdb.Set(ctx, x.prefix+"done:{"+a.transactionID+"}", invoicetest.DoneEntry(known), time.Hour).Err(); err != nil {
+		if err := x.rdb.Set(ctx, x.prefix+"done:{"+a.TransactionID+"}", invoicetest.DoneEntry(known), time.Hour).Err(); err != nil {
 			return err
 		}
 	}
@@ -355,14 +359,14 @@ func (x *seedRun) judged() *checker.Report {
 	var workers []*process
 	for _, w := range x.workers {
 		if w.fault != nil && !w.acted {
-			x.t.Logf("%s was never reached", w.fault.order)
+			x.t.Logf("%s was never reached", w.fault.Order)
 		}
 		workers = append(workers, w.process)
 	}
 	x.stopAll(x.t, workers)
 	report := x.verdict(x.t)
-	if report.Ledger != x.plan.jobs || report.Invoices == 0 || report.Invalid < seedInvalid {
-		x.t.Errorf("%d of %d jobs are known, %d invoices, %d invalid", report.Ledger, x.plan.jobs, report.Invoices, report.Invalid)
+	if report.Ledger != x.plan.Jobs || report.Invoices == 0 || report.Invalid < chaos.Invalid {
+		x.t.Errorf("%d of %d jobs are known, %d invoices, %d invalid", report.Ledger, x.plan.Jobs, report.Invoices, report.Invalid)
 	}
 	return report
 }

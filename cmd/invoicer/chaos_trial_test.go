@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/hibiken/asynq"
 
+	"invoicer/internal/chaos"
 	"invoicer/internal/checker"
 	"invoicer/worker/client"
 )
@@ -28,9 +30,15 @@ type trial struct {
 	watch *checker.Watch
 }
 
-// slots is how many jobs a worker of a trial works on at once. A matrix's fault, which is due at the third passage of its
-// point at the latest, is so certain to come, although the jobs of all slots may pass it as one.
-const slots = 4
+// newAskings draws a trial's jobs.
+func newAskings(t *testing.T, r *rand.Rand, n, conflicts, invalid int) []chaos.Asking {
+	t.Helper()
+	all, err := chaos.Askings(r, n, conflicts, invalid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
 
 // newTrial shortens what would make the trial last, and watches from now on.
 func newTrial(t *testing.T, s *site) *trial {
@@ -50,7 +58,7 @@ func newTrial(t *testing.T, s *site) *trial {
 		<-ended
 	})
 	return &trial{watch: watch, site: s.with("INVOICER_LOCK_TTL=3s", "INVOICER_WORKER_JOB_TIMEOUT=2s", "INVOICER_WORKER_SHUTDOWN_TIMEOUT=4s",
-		fmt.Sprint("INVOICER_WORKER_CONCURRENCY=", slots))}
+		fmt.Sprint("INVOICER_WORKER_CONCURRENCY=", chaos.Slots))}
 }
 
 // A commitError says that nobody knows what became of a transaction.
@@ -58,7 +66,7 @@ type commitError struct{ error }
 
 // accept takes jobs into the ledger in one transaction, as a billing service does. When the reply to its COMMIT is lost,
 // it notes the jobs as unknown; as after every other error, the service then asks again, under other ids.
-func (x *trial) accept(ctx context.Context, all []asking) error {
+func (x *trial) accept(ctx context.Context, all []chaos.Asking) error {
 	jobs := make([]checker.Job, 0, len(all))
 	err := func() error {
 		tx, err := x.db.BeginTx(ctx, nil)
@@ -68,10 +76,10 @@ func (x *trial) accept(ctx context.Context, all []asking) error {
 		defer func() { _ = tx.Rollback() }()
 		for _, a := range all {
 			id := uuid.NewString()
-			if _, err := tx.ExecContext(ctx, `SELECT accept($1::text, $2::text, $3::uuid)`, string(a.payload), x.queue, id); err != nil {
+			if _, err := tx.ExecContext(ctx, `SELECT accept($1::text, $2::text, $3::uuid)`, string(a.Payload), x.queue, id); err != nil {
 				return err
 			}
-			jobs = append(jobs, checker.Job{ID: id, Ledger: true, Payload: a.payload})
+			jobs = append(jobs, checker.Job{ID: id, Ledger: true, Payload: a.Payload})
 		}
 		if err := tx.Commit(); err != nil {
 			return commitError{err}
@@ -91,17 +99,17 @@ func (x *trial) accept(ctx context.Context, all []asking) error {
 }
 
 // enqueueAll puts jobs straight into the queue.
-func (x *trial) enqueueAll(t *testing.T, all []asking) {
+func (x *trial) enqueueAll(t *testing.T, all []chaos.Asking) {
 	t.Helper()
 	queue := asynq.NewClientFromRedisClient(x.rdb)
 	for _, a := range all {
 		id := uuid.NewString()
-		_, err := queue.Enqueue(asynq.NewTask(client.TaskType, a.payload), asynq.TaskID(id), asynq.Queue(x.queue),
+		_, err := queue.Enqueue(asynq.NewTask(client.TaskType, a.Payload), asynq.TaskID(id), asynq.Queue(x.queue),
 			asynq.MaxRetry(math.MaxInt32), asynq.Retention(time.Hour))
 		if err != nil {
 			t.Fatal(err)
 		}
-		x.jobs = append(x.jobs, checker.Job{ID: id, Payload: a.payload})
+		x.jobs = append(x.jobs, checker.Job{ID: id, Payload: a.Payload})
 	}
 }
 

@@ -1,11 +1,10 @@
-package main
+package chaos
 
 import (
 	"context"
 	"fmt"
 	"math/rand/v2"
 	"strings"
-	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -13,16 +12,16 @@ import (
 
 // Somebody deletes keys of the queue in Redis at random, or parts of them, or makes some up.
 const (
-	keysDeleted = "keys deleted at random"
-	keysMadeUp  = "keys made up"
+	KeysDeleted = "keys deleted at random"
+	KeysMadeUp  = "keys made up"
 )
 
 // newKeyMishap draws what happens to the queue's keys in a seed; in every third, nothing. It has a source of its own, so
 // that the rest of a seed is as it would be without it.
-func newKeyMishap(seed uint64) (mishap, bool) {
+func newKeyMishap(seed uint64) (Mishap, bool) {
 	r := rand.New(rand.NewPCG(seed, 0x6b657973))
-	what := []string{keysDeleted, keysMadeUp, ""}[r.IntN(3)]
-	return mishap{what: what, at: 0.9 * r.Float64(), draw: r.Uint64()}, what != ""
+	what := []string{KeysDeleted, KeysMadeUp, ""}[r.IntN(3)]
+	return Mishap{What: what, At: 0.9 * r.Float64(), Draw: r.Uint64()}, what != ""
 }
 
 // A raid is what is done to the keys of a queue, a few times within a second or two.
@@ -34,8 +33,9 @@ type raid struct {
 	share         float64         // of these
 }
 
-func (x *seedRun) newRaid(m mishap) *raid {
-	r := &raid{Rand: rand.New(rand.NewPCG(m.draw, 1)), rdb: x.rdb, queue: "asynq:{" + x.queue + "}:", marker: x.prefix + "mark:{" + x.queue + "}", kinds: map[string]bool{}}
+// newRaid draws what a mishap does to the keys of a queue. The marker is the ledger's mark in Redis.
+func newRaid(m Mishap, rdb redis.UniversalClient, queue, marker string) *raid {
+	r := &raid{Rand: rand.New(rand.NewPCG(m.Draw, 1)), rdb: rdb, queue: "asynq:{" + queue + "}:", marker: marker, kinds: map[string]bool{}}
 	all := []string{"list", "zset", "hash", "string"}
 	for some := 1 + r.IntN(15); some > 0; some >>= 1 {
 		if some&1 == 1 {
@@ -47,20 +47,20 @@ func (x *seedRun) newRaid(m mishap) *raid {
 	return r
 }
 
-// raidKeys is what a mishap with keys does. Redis may be away meanwhile: then it has done worse.
-func (x *seedRun) raidKeys(m mishap) error {
-	r := x.newRaid(m)
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+// RaidKeys deletes or makes up keys of a queue, as the mishap says, a few times within a second or two. The marker is the
+// ledger's mark of the queue. Redis may be away meanwhile: then it has done worse.
+func RaidKeys(ctx context.Context, m Mishap, rdb redis.UniversalClient, queue, marker string) {
+	r := newRaid(m, rdb, queue, marker)
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	for range 1 + r.IntN(6) {
-		if m.what == keysDeleted {
+		if m.What == KeysDeleted {
 			r.deleteSome(ctx)
 		} else {
 			r.makeUp(ctx)
 		}
 		time.Sleep(time.Duration(r.IntN(400)) * time.Millisecond) // jobs go on meanwhile
 	}
-	return nil
 }
 
 // deleteSome deletes keys of some kinds, and of lists and sets perhaps only members. A share of none means one key.
@@ -133,26 +133,4 @@ func (r *raid) makeUp(ctx context.Context) {
 		}
 		return nil
 	})
-}
-
-func TestKeyMishaps(t *testing.T) {
-	t.Parallel()
-	seen := map[string]bool{}
-	for seed := range uint64(200) {
-		m, some := newKeyMishap(seed)
-		if again, _ := newKeyMishap(seed); again != m {
-			t.Fatalf("two of one seed: %v, %v", m, again)
-		}
-		if !some {
-			continue
-		}
-		r := (&seedRun{trial: &trial{site: &site{}}}).newRaid(m)
-		if len(r.kinds) == 0 {
-			t.Errorf("seed %d raids no kind of key", seed)
-		}
-		seen[fmt.Sprint(m.what, r.share > 0, r.share == 1)] = true
-	}
-	if len(seen) != 6 {
-		t.Errorf("200 seeds know %d raids: %v", len(seen), seen)
-	}
 }

@@ -1,0 +1,62 @@
+package chaos
+
+import (
+	"cmp"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+
+	"invoicer/internal/sample"
+	"invoicer/invoice"
+)
+
+// An Asking is a job to be sent.
+type Asking struct {
+	place         float64 // in the order of sending
+	TransactionID string
+	Fingerprint   string // "" of an invalid one
+	Payload       []byte
+}
+
+// Askings draws n jobs, of which a fifth ask again for what others ask for, and on top of those some that ask for
+// another content, and some that can never be an invoice but that only a worker can tell from a good one.
+func Askings(r *rand.Rand, n, conflicts, invalid int) ([]Asking, error) {
+	g := sample.New(sample.Options{Seed: r.Uint64(), MaxLines: 6, Elaborate: true, Currencies: []string{"GBP", "JPY", "BHD"}})
+	jobs := make([]invoice.Job, 0, n+conflicts)
+	for len(jobs) < n-n/5 {
+		jobs = append(jobs, g.Next())
+	}
+	first := len(jobs)
+	places := make([]float64, first, n+conflicts)
+	for i := range places {
+		places[i] = r.Float64()
+	}
+	for i := range n/5 + conflicts {
+		original := r.IntN(first)
+		j, place := jobs[original], places[original] // right beside it: they race
+		if r.IntN(2) == 0 {
+			place = r.Float64()
+		}
+		places = append(places, place)
+		j.Producer = fmt.Sprintf("again-%d", r.IntN(3))
+		if i >= n/5 {
+			j.CustomerName += " & Co"
+		}
+		jobs = append(jobs, j)
+	}
+	all := make([]Asking, 0, len(jobs)+invalid)
+	for i := range jobs {
+		payload, err := jobs[i].Encode()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, Asking{places[i], jobs[i].TransactionID, jobs[i].Fingerprint(), payload})
+	}
+	for i := range invalid {
+		id := fmt.Sprintf("bad-%d", i)
+		payload := fmt.Appendf(nil, `{"transaction_id":%q,"issued_at":"2010-12-01T08:26:00Z","currency":"ZZZ","lines":[{"quantity":1,"unit_price":"2.55"}]}`, id)
+		all = append(all, Asking{place: r.Float64(), TransactionID: id, Payload: payload})
+	}
+	slices.SortStableFunc(all, func(a, b Asking) int { return cmp.Compare(a.place, b.place) })
+	return all, nil
+}
