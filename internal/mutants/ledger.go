@@ -82,7 +82,7 @@ func ofLedger() []mutant {
 		},
 		{
 			name: "the queue isn't named again after Redis forgot it", promise: recovers, hazard: flushed,
-			changes: []change{{"worker/queue/misfits.go", "return rdb.SAdd(ctx, AllQueues, names...)", "return rdb.SAdd(ctx, \"other\", names...)"}},
+			changes: []change{{"worker/queue/wrong_type.go", "return rdb.SAdd(ctx, AllQueues, names...)", "return rdb.SAdd(ctx, \"other\", names...)"}},
 			in:      theLedger, tests: []string{"TestRedisForgetsEverything"},
 		},
 		{

@@ -3,7 +3,7 @@ package main
 // What Redis loses of a queue, and what it has there that nobody wrote.
 func ofQueue() []mutant {
 	const (
-		tasks, tidy, misfits = "worker/queue/tasks.go", "worker/queue/tidy.go", "worker/queue/misfits.go"
+		tasks, tidy, misfits = "worker/queue/tasks.go", "worker/queue/tidy.go", "worker/queue/wrong_type.go"
 		waiting, walk        = "worker/dispatch/waiting.go", "worker/dispatch/walk.go"
 		script, end          = "worker/queue/ahead.go", "worker/queue/finish.go"
 		theLedger, theQueue  = "./worker/dispatch", "./worker/queue"

@@ -17,10 +17,10 @@ import (
 // a round fail is checked at once.
 const roundsOfKinds = 5
 
-// removeMisfits deletes the queue's keys of a wrong type. Jobs that were lost with the right keys are found like any
+// removeWrongTypes deletes the queue's keys of a wrong type. Jobs that were lost with the right keys are found like any
 // lost job.
-func (w *watch) removeMisfits(ctx context.Context) error {
-	removed, err := w.keys.RemoveMisfits(ctx, w.rdb, w.marker)
+func (w *watch) removeWrongTypes(ctx context.Context) error {
+	removed, err := w.keys.RemoveWrongTypes(ctx, w.rdb, w.marker)
 	w.tellRemoved(ctx, removed)
 	return err
 }
@@ -52,7 +52,7 @@ func (r *Reconciler) keepRegisters(ctx context.Context, named *redis.IntCmd) err
 	if r.rounds++; r.rounds%roundsOfKinds != 1 && !queue.IsWrongType(err) {
 		return err
 	}
-	removed, removeErr := queue.RemoveMisfitRegisters(ctx, r.rdb)
+	removed, removeErr := queue.RemoveWrongTypeRegisters(ctx, r.rdb)
 	r.tellRemoved(ctx, removed)
 	if removeErr != nil {
 		return removeErr

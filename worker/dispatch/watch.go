@@ -72,7 +72,7 @@ func (w *watch) bringBack(ctx context.Context, look *redis.Cmd) error {
 	seen, err := queue.NewView(look)
 	var kept error // an error of tidying must not prevent the rest
 	if w.round%roundsOfKinds == 1 || queue.IsWrongType(err) {
-		kept = errors.Join(w.removeMisfits(ctx), w.tidy(ctx))
+		kept = errors.Join(w.removeWrongTypes(ctx), w.tidy(ctx))
 	}
 	if err != nil {
 		return errors.Join(err, kept)

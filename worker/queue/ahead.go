@@ -12,31 +12,30 @@ import (
 )
 
 const (
-	// mostAhead is how many jobs are fetched at once: they are in memory, and if this process dies, somebody else has to
-	// find them.
+	// mostAhead bounds the jobs that are fetched at once: they take memory, and if this process dies, another worker has
+	// to recover them.
 	mostAhead = 128
-	// mostBytesAhead is about how large they are together: all have to arrive within one read's timeout.
+	// mostBytesAhead bounds, roughly, their total size: all have to arrive within one read timeout.
 	mostBytesAhead = 1 << 20
 )
 
-// ahead fetches jobs, and keeps those that asynq hasn't asked for yet: to everybody else they are in the hands of this
-// worker.
+// ahead fetches jobs, and keeps those that asynq hasn't asked for yet. In Redis they count as active on this worker.
 type ahead struct {
 	rdb    redis.UniversalClient
 	log    *slog.Logger
-	holder string     // who fetches, for HolderField
-	free   func() int // how many jobs could be begun now
+	holder string     // this worker's name, for HolderField
+	free   func() int // how many more jobs could be begun now
 
 	mu   sync.Mutex
 	jobs map[*fetchQueue][]*redis.Cmd
-	all  int // how many these are
+	all  int // how many jobs the map holds
 }
 
 func newAhead(rdb redis.UniversalClient, o ConsumerOptions) *ahead {
 	return &ahead{rdb: rdb, log: o.Logger, holder: o.Worker, free: o.Free, jobs: make(map[*fetchQueue][]*redis.Cmd)}
 }
 
-// take returns the next job of the queue, nil if none is ahead.
+// take returns the queue's next job that was fetched ahead, nil if there is none.
 func (a *ahead) take(q *fetchQueue) *redis.Cmd {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -45,7 +44,7 @@ func (a *ahead) take(q *fetchQueue) *redis.Cmd {
 		return nil
 	}
 	next := jobs[0]
-	jobs[0] = nil // its payload is its job's alone now
+	jobs[0] = nil // lets the payload be freed with its job
 	a.all--
 	if a.jobs[q] = jobs[1:]; len(jobs) == 1 {
 		delete(a.jobs, q)
@@ -63,14 +62,14 @@ func (a *ahead) keep(q *fetchQueue, jobs []*redis.Cmd) {
 	a.all += len(jobs)
 }
 
-// some tells whether any job of any queue is ahead.
+// some reports whether any job of any queue is fetched ahead.
 func (a *ahead) some() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.all > 0
 }
 
-// room is about how many jobs more can be begun than are ahead.
+// room is about how many more jobs can be begun than are fetched ahead already.
 func (a *ahead) room() int {
 	free := a.free()
 	a.mu.Lock()
@@ -78,17 +77,16 @@ func (a *ahead) room() int {
 	return free - a.all
 }
 
-// fetchScript does what asynq's own script does (v0.26, internal/rdb, dequeueCmd), for up to ARGV[3] jobs, or as many as
-// make ARGV[4] bytes. An id of which Redis has no message, or whose job is in hand or has ended already, is no job: it is
-// dropped, and what is left of a task without a message is deleted. asynq would stop at it, and give it a hash that looks
-// like a task's.
+// fetchScript does what asynq's own script does (v0.26, internal/rdb, dequeueCmd), for up to ARGV[3] jobs or about ARGV[4]
+// bytes. It drops an id that has no message in Redis, or whose task is active or completed already, and deletes what is left
+// of a task without a message. asynq's script would stop at such an id and create a hash for it that looks like a task's.
 //
-// It answers whether there may be more, how many ids it has dropped, and then each job's id and message.
+// It returns whether there may be more jobs, how many ids it has dropped, and then each job's id and message.
 var fetchScript = redis.NewScript(`
 if redis.call("EXISTS", KEYS[2]) == 1 then
 	return {0, 0}
 end
-redis.call("LLEN", KEYS[3]) -- if these two are of another type, it fails before it has taken anything
+redis.call("LLEN", KEYS[3]) -- if this key or the next is of another type, the script fails before it has taken a job
 redis.call("ZCARD", KEYS[4])
 local completed = string.sub(ARGV[2], 1, -3) .. "completed"
 local reply, dropped, bytes = {1, 0}, 0, 0
@@ -123,18 +121,18 @@ end
 reply[2] = dropped
 return reply`)
 
-// A haul is what a fetch brought.
-type haul struct {
-	asked int // how many jobs it was to bring
+// A fetchResult is the result of a fetch.
+type fetchResult struct {
+	asked int // how many jobs were asked for
 	jobs  []*redis.Cmd
 	more  bool // there may be more
 	err   error
 }
 
-// fetch asks for a batch of jobs, but for no more than can be begun. args are asynq's: when the leases end, and the prefix
-// of the tasks' keys.
-func (a *ahead) fetch(ctx context.Context, q *fetchQueue, batch int, args []any) haul {
-	h := haul{asked: max(1, min(batch, a.room(), mostAhead))}
+// fetch asks for a batch of jobs, but for no more than can be begun. args are those of asynq's script: when the leases end,
+// and the prefix of the tasks' keys.
+func (a *ahead) fetch(ctx context.Context, q *fetchQueue, batch int, args []any) fetchResult {
+	h := fetchResult{asked: max(1, min(batch, a.room(), mostAhead))}
 	reply, err := fetchScript.Run(ctx, a.rdb, q.keys, args[0], args[1], h.asked, mostBytesAhead, a.holder).Slice()
 	if err != nil || len(reply) < 2 {
 		h.err = err
@@ -159,7 +157,7 @@ func (a *ahead) fetch(ctx context.Context, q *fetchQueue, batch int, args []any)
 	return h
 }
 
-// noJob answers asynq that there is none, or that asking failed.
+// noJob is the reply to asynq that there is no job, or that the fetch failed.
 func noJob(ctx context.Context, err error) *redis.Cmd {
 	if err == nil {
 		err = redis.Nil
@@ -169,17 +167,17 @@ func noJob(ctx context.Context, err error) *redis.Cmd {
 	return none
 }
 
-// discard deletes a task that was fetched, and that asynq couldn't read or would take for another one: in its hands it
-// would stop the recovery of all dead workers' jobs. If it was a job of the ledger, that one is dispatched anew.
+// discard deletes a fetched task that asynq couldn't read or would take for another one: an active task like that stops
+// asynq's recovery of all dead workers' jobs. If it was a job of the ledger, the job is dispatched anew.
 func (a *ahead) discard(ctx context.Context, q *fetchQueue, id, message string) {
 	err := discard.Run(ctx, a.rdb, q.keysWith(id), id, message).Err()
 	a.log.WarnContext(ctx, "a task that can't be read is deleted", "queue", q.name, "task_id", cut(id), "bytes", len(message), "error", err)
 }
 
-// longestID is how much of an id that may be anything is logged.
+// longestID is how many bytes of an unchecked id are logged.
 const longestID = 255
 
-// cut shortens an id that may be anything.
+// cut makes an unchecked id fit for a log line.
 func cut(id string) string { return strings.ToValidUTF8(id[:min(len(id), longestID)], "\uFFFD") }
 
 // keysWith are the keys of the queue's pending, active and leased tasks, and of one task.
@@ -196,8 +194,8 @@ if redis.call("HGET", KEYS[4], "msg") == ARGV[2] then
 end
 return 1`)
 
-// putBack puts all jobs that are ahead back to the front of their queues, in their order. Jobs that it can't put
-// back are found later, as those of a dead worker.
+// putBack returns all jobs that were fetched ahead to the front of their queues, in their order. Jobs that it can't put
+// back are recovered later, like a dead worker's.
 func (a *ahead) putBack(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -217,7 +215,7 @@ func (a *ahead) putBack(ctx context.Context) error {
 	return errors.Join(problems...)
 }
 
-// unfetch undoes a fetch, unless another process has done so, or Redis has lost the task meanwhile.
+// unfetch undoes the fetch of a task, unless another process has done so or Redis has lost the task meanwhile.
 var unfetch = redis.NewScript(`
 if redis.call("LREM", KEYS[2], 0, ARGV[1]) == 1 then
 	redis.call("ZREM", KEYS[3], ARGV[1])

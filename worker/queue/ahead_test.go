@@ -154,7 +154,7 @@ func TestAGateIsNotDrainedWhileItAsks(t *testing.T) {
 		t.Fatal("drained, and an answer is to come")
 	default:
 	}
-	l.learn(t.Context(), l.queues[0], wakes, haul{asked: 1})
+	l.learn(t.Context(), l.queues[0], wakes, fetchResult{asked: 1})
 	<-l.drained
 }
 

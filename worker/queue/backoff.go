@@ -12,8 +12,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// An OutageBackoff is a hook of a Redis client that slows every command down while Redis is away: asynq's loops ask again at once after an error, and
-// would keep a core busy with asking.
+// An OutageBackoff is a hook of a Redis client that delays the reply to every command while Redis can't be reached. asynq's
+// loops retry at once after an error, which would keep a core busy.
 type OutageBackoff struct{ failures atomic.Int64 }
 
 const (
@@ -35,7 +35,7 @@ func (b *OutageBackoff) ProcessPipelineHook(next redis.ProcessPipelineHook) redi
 	}
 }
 
-// slowDown returns err, later if it tells of an outage.
+// slowDown returns err, after a delay if it means that Redis can't be reached.
 func (b *OutageBackoff) slowDown(ctx context.Context, err error) error {
 	var network net.Error
 	if !errors.As(err, &network) && !errors.Is(err, io.EOF) {

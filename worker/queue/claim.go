@@ -10,22 +10,22 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// A vigil is what somebody who wants a queue has seen of its owner.
-type vigil struct {
+// An ownerWatch is what a process that wants a queue has observed of the queue's owner.
+type ownerWatch struct {
 	standing Standing
 	begun    time.Time
-	looked   time.Time // last
-	same     time.Time // since when it says the same
-	renewed  bool      // it has said something meanwhile
-	consumed bool      // some worker gave signs of life when the vigil began
+	looked   time.Time // the last observation
+	same     time.Time // since when the owner's signature is unchanged
+	renewed  bool      // the owner has renewed its claim since the watch began
+	consumed bool      // a worker may have been consuming the queue when the watch began
 }
 
-// watch takes in a look. Only what is seen without a break counts: an owner can't say anything either while Redis doesn't
-// answer.
-func (v *vigil) watch(s Standing, asked time.Time) {
+// observe adds an observation. A gap between observations starts the watch anew: while Redis doesn't answer, an owner can't
+// renew its claim either.
+func (v *ownerWatch) observe(s Standing, asked time.Time) {
 	now := time.Now()
 	if now.Sub(asked) > slowAnswer || now.Sub(v.looked) > longestBreak {
-		*v = vigil{standing: s, begun: asked, same: asked, consumed: v.consumed}
+		*v = ownerWatch{standing: s, begun: asked, same: asked, consumed: v.consumed}
 	} else if s.Owner.signature != v.standing.Owner.signature {
 		v.renewed = v.renewed || s.Owner.Exists()
 		v.same = now
@@ -33,23 +33,24 @@ func (v *vigil) watch(s Standing, asked time.Time) {
 	v.standing, v.looked = s, now
 }
 
-// silent tells whether nobody has said anything for as long as makes an owner dead.
-func (v *vigil) silent() bool { return v.looked.Sub(v.same) >= deadAfter }
+// silent reports whether the claim has gone without a renewal for so long that its owner counts as dead.
+func (v *ownerWatch) silent() bool { return v.looked.Sub(v.same) >= deadAfter }
 
-func (v *vigil) over() bool { return v.looked.Sub(v.begun) >= deadAfter }
+// over reports whether the watch has lasted as long as it has to.
+func (v *ownerWatch) over() bool { return v.looked.Sub(v.begun) >= deadAfter }
 
-// A verdict is what is to be done about a queue.
+// A verdict is how a claim proceeds with a queue.
 type verdict int
 
 const (
 	wait      verdict = iota
-	join              // it is the installation's already
-	take              // it is nobody's, or its owner is dead
-	takeEmpty         // as take, as long as there are no tasks in it
+	join              // the queue is the installation's already
+	take              // the queue has no owner, or a dead one
+	takeEmpty         // as take, if the queue has no tasks
 )
 
-// judge says whether a worker may have the queue.
-func (v *vigil) judge(known knowledge) (verdict, error) {
+// judge decides whether the installation may own the queue. An error refuses the claim.
+func (v *ownerWatch) judge(known knowledge) (verdict, error) {
 	o, mine := v.standing.Owner, v.standing.Owner.ID == known.DatabaseID
 	refusal := &TakenError{Queues: []string{v.standing.Queue}, Owner: o, Copy: mine, Tasks: v.standing.Tasks}
 	switch {
@@ -60,8 +61,8 @@ func (v *vigil) judge(known knowledge) (verdict, error) {
 	case !o.Exists():
 		return wait, nil
 
-	// A living owner shows nonces that this database has, and this database has been given one lately: its workers are
-	// ours. A copy that was made while the database stood still has the nonce, but isn't given any.
+	// The living owner shows a nonce that this database has, and this database was given a nonce lately: the owner is this
+	// installation. A copy that was made while the database stood still has the nonce, but is given no new ones.
 	case mine && knows(known.Nonces, o.Nonce) && (known.Age < deadAfter || !o.Alive()):
 		return join, nil
 	case mine && v.over() && v.renewed:
@@ -81,23 +82,22 @@ func (v *vigil) judge(known knowledge) (verdict, error) {
 	return takeEmpty, nil
 }
 
-// Claim makes the queues the installation's, and returns once they are. A [*TakenError] says that some belong to another
-// one that lives, or that has left tasks there; then nothing is claimed. It returns at once where the installation owns
-// the queues already, or nobody does and there is nothing in them, and otherwise when it has watched them for three
-// seconds.
+// Claim makes the installation the owner of the queues, and returns once it is. It returns a [*TakenError], and claims
+// nothing, if queues belong to another installation that lives or has left tasks there. It returns at once if the
+// installation owns the queues already, or if they have no owner and no tasks; otherwise it watches them for three seconds.
 func (k *Keeper) Claim(ctx context.Context) error {
-	vigils := make([]*vigil, len(k.claims))
+	watches := make([]*ownerWatch, len(k.claims))
 	for i, c := range k.claims {
-		vigils[i] = &vigil{consumed: k.consumed(ctx, c.queue)}
+		watches[i] = &ownerWatch{consumed: k.consumed(ctx, c.queue)}
 	}
 	for begun := time.Now(); ; {
-		done, err := k.tryClaim(ctx, vigils)
-		late := time.Since(begun) > claimPatience
+		done, err := k.tryClaim(ctx, watches)
+		late := time.Since(begun) > claimTimeout
 		switch {
 		case done:
 			return nil
 		case late && err == nil:
-			return errors.New("redis and the database answer too slowly to tell whose the queues are")
+			return errors.New("redis and the database answer too slowly to determine the queues' owner")
 		case err != nil && (late || !isUnanswered(err)):
 			return err
 		}
@@ -108,25 +108,25 @@ func (k *Keeper) Claim(ctx context.Context) error {
 }
 
 // tryClaim claims all queues if all may be claimed now.
-func (k *Keeper) tryClaim(ctx context.Context, vigils []*vigil) (done bool, err error) {
+func (k *Keeper) tryClaim(ctx context.Context, watches []*ownerWatch) (done bool, err error) {
 	for i, c := range k.claims {
 		asked := time.Now()
 		s, err := k.look(ctx, c.queue)
 		if err != nil {
 			return false, err
 		}
-		vigils[i].watch(s, asked)
+		watches[i].observe(s, asked)
 	}
-	mine := slices.ContainsFunc(vigils, func(v *vigil) bool { return v.standing.Owner.ID == k.options.Installation.ID })
-	if mine { // the database is asked after Redis: what stands there, it knows if it is the owner's
+	mine := slices.ContainsFunc(watches, func(v *ownerWatch) bool { return v.standing.Owner.ID == k.options.Installation.ID })
+	if mine { // the database is read after Redis: an owner writes its nonce to the database before it shows it in Redis
 		if err := k.ask(ctx, k.witness.Nonces); err != nil {
 			return false, err
 		}
 	}
 	known := k.knows()
-	verdicts, ready := make([]verdict, len(vigils)), true
+	verdicts, ready := make([]verdict, len(watches)), true
 	var refusals []*TakenError
-	for i, v := range vigils {
+	for i, v := range watches {
 		var refusal error
 		verdicts[i], refusal = v.judge(known)
 		if taken := new(TakenError); errors.As(refusal, &taken) {
@@ -135,7 +135,7 @@ func (k *Keeper) tryClaim(ctx context.Context, vigils []*vigil) (done bool, err 
 		ready = ready && verdicts[i] != wait
 	}
 	if len(refusals) > 0 {
-		for i, v := range vigils { // the same owner's, of which nothing has been heard yet
+		for i, v := range watches { // queues of the same owner that it hasn't renewed yet
 			if o := v.standing.Owner; verdicts[i] == wait && o.Exists() {
 				refusals = append(refusals, &TakenError{Queues: []string{v.standing.Queue}, Owner: o, Copy: o.ID == known.DatabaseID})
 			}
@@ -155,7 +155,7 @@ func (k *Keeper) tryClaim(ctx context.Context, vigils []*vigil) (done bool, err 
 		if !c.claimed.IsZero() {
 			continue // an earlier try got as far as this
 		}
-		ok, err := k.execute(ctx, c, verdicts[i], vigils[i])
+		ok, err := k.execute(ctx, c, verdicts[i], watches[i])
 		if err != nil || !ok {
 			return false, err
 		}
@@ -164,8 +164,8 @@ func (k *Keeper) tryClaim(ctx context.Context, vigils []*vigil) (done bool, err 
 	return true, nil
 }
 
-// execute does as was judged, and tells whether things were still as they were judged.
-func (k *Keeper) execute(ctx context.Context, c *ownership, what verdict, v *vigil) (bool, error) {
+// execute carries out a verdict. It returns false if the queue has changed since the verdict.
+func (k *Keeper) execute(ctx context.Context, c *ownership, what verdict, v *ownerWatch) (bool, error) {
 	asked := time.Now()
 	if what == join {
 		answer, err := k.renewOne(ctx, c)
@@ -185,7 +185,7 @@ func (k *Keeper) execute(ctx context.Context, c *ownership, what verdict, v *vig
 	return true, nil
 }
 
-// consumed tells whether somebody may be consuming a queue. What can't be read counts as such.
+// consumed reports whether a worker may be consuming a queue; it returns true if that can't be read.
 func (k *Keeper) consumed(ctx context.Context, queue string) bool {
 	ctx, cancel := context.WithTimeout(ctx, renewTimeout)
 	defer cancel()
@@ -203,16 +203,16 @@ func (k *Keeper) look(ctx context.Context, queue string) (Standing, error) {
 	return s, nil
 }
 
-// A claimant is on which conditions, and how, an installation becomes a queue's owner.
+// A claimant has the conditions on which an installation becomes a queue's owner, and the properties of its claim.
 type claimant struct {
-	signature string // the owner's that is to be followed
-	since     string // since when the queue is to be claimed; "" for now
-	onlyEmpty bool   // only if there are no tasks in the queue
-	newcomer  bool   // without having watched it first
-	released  bool   // to be given up at once
+	signature string // the signature of the owner that is replaced; the claim fails if Redis has another one
+	since     string // the claim's start, in milliseconds by Redis's clock; "" for now
+	onlyEmpty bool   // the claim fails if the queue has tasks
+	newcomer  bool   // the installation hasn't watched the queue before it claims it
+	released  bool   // the claim is given up at once
 }
 
-// assert makes the keeper's installation the owner. It returns since when it is; "" if things have changed.
+// assert makes the keeper's installation the owner. It returns the claim's start, "" if the owner or the queue has changed.
 func (k *Keeper) assert(ctx context.Context, queue string, c claimant) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, renewTimeout)
 	defer cancel()
@@ -234,7 +234,7 @@ func (c claimant) install(ctx context.Context, rdb redis.UniversalClient, queue 
 		flag(c.released, "released"), flag(c.newcomer, "1")).Text()
 }
 
-// together makes one refusal of those that name the same owner, the first of them.
+// together merges the refusals that name the same owner as the first one into one error.
 func together(refusals []*TakenError) *TakenError {
 	all := *refusals[0]
 	for _, r := range refusals[1:] {

@@ -5,11 +5,10 @@ import (
 	"time"
 )
 
-// A localClock is this machine's: what it says the time is, which somebody may set at any moment, and how long it has been
-// running, which nobody can.
+// A localClock is this machine's clock.
 type localClock struct {
-	now     func() time.Time
-	elapsed func() time.Duration
+	now     func() time.Time     // wall clock: it may be set at any moment
+	elapsed func() time.Duration // monotonic: it can't be set
 }
 
 func newLocalClock() localClock {
@@ -18,34 +17,34 @@ func newLocalClock() localClock {
 }
 
 const (
-	// drift is by how much less exact a reading becomes with time: clocks go wrong by less than a thousandth.
+	// drift bounds how fast a reading becomes inexact: clocks go wrong by less than a thousandth of the time that passes.
 	drift = 1000
 	// unsettledFor is how long a clock counts as unsettled after it was set: by then every worker has extended its leases.
 	unsettledFor = 10 * time.Second
-	// tolerance is by how much clocks may differ before anybody is told.
+	// tolerance is by how much clocks may differ before a warning is logged.
 	tolerance = 2 * time.Second
 )
 
-// A reading is what a server's clock said.
+// A reading is a time that a server's clock has shown.
 type reading struct {
-	taken time.Duration // by how long this machine's clock had been running
+	taken time.Duration // when it was read, by localClock.elapsed
 	said  time.Time
-	error time.Duration // at most that much earlier or later
+	error time.Duration // the bound of the reading's error, in both directions
 }
 
-// A serverClock is a server's clock, as far as it is known here. Between two readings it goes on with the time that has
-// passed, whatever is done to the local clock meanwhile.
+// A serverClock estimates a server's clock. Between two readings it advances by the monotonic time that has passed, so
+// setting the local clock doesn't change it.
 type serverClock struct {
 	local localClock
 
 	mu      sync.Mutex
 	last    reading
 	known   bool
-	settled time.Duration // when what followed from the clock's having been set is over
+	settled time.Duration // until when, by localClock.elapsed, the clock counts as unsettled
 }
 
-// read takes a reading of what the server answers when it is asked for the time. It returns by how much the server's clock
-// was set since the last one: ahead if that is positive, and 0 for what the answer's way can explain.
+// read takes a reading with ask, which returns the server's time. It returns by how much the server's clock was set since the
+// last reading: positive for forward, and 0 if the round trip's time can explain the difference.
 func (c *serverClock) read(ask func() (time.Time, error)) (set time.Duration, err error) {
 	asked := c.local.elapsed()
 	said, err := ask()
@@ -65,7 +64,7 @@ func (c *serverClock) read(ask func() (time.Time, error)) (set time.Duration, er
 	before := c.last.error + age/drift
 	off := now.said.Sub(c.last.said.Add(age))
 	if off.Abs() <= now.error+before && now.error > before {
-		return 0, nil // what is known already is as true, and more exact
+		return 0, nil // the last reading agrees, and is more exact
 	}
 	c.last = now
 	if off.Abs() <= tolerance+now.error+before {
@@ -75,7 +74,8 @@ func (c *serverClock) read(ask func() (time.Time, error)) (set time.Duration, er
 	return off, nil
 }
 
-// ahead is by how much the server's clock is ahead of the local one, 0 as long as that isn't known, and how exact that is.
+// ahead returns by how much the server's clock is ahead of the local one, and the bound of that figure's error; both are 0
+// before the first reading.
 func (c *serverClock) ahead() (d, exact time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -86,14 +86,14 @@ func (c *serverClock) ahead() (d, exact time.Duration) {
 	return c.last.said.Add(age).Sub(c.local.now()), c.last.error + age/drift
 }
 
-// isKnown tells whether the clock was ever read.
+// isKnown reports whether the clock was ever read.
 func (c *serverClock) isKnown() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.known
 }
 
-// unsettled tells that the server's clock was set a moment ago: what was written before is by another time.
+// unsettled reports whether the server's clock was set within unsettledFor: times that were written before don't fit it.
 func (c *serverClock) unsettled() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

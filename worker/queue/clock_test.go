@@ -158,13 +158,13 @@ func newClockBench(t *testing.T) *clockBench {
 	return b
 }
 
-// skewed is tellTime on a server whose clock is ahead by so many seconds.
+// skewed is timeScript on a server whose clock is ahead by so many seconds.
 func skewed(seconds int) *redis.Script {
 	const time = `local now = redis.call("TIME")`
-	if !strings.Contains(tellTime, time) {
-		panic("tellTime has changed")
+	if !strings.Contains(timeScript, time) {
+		panic("timeScript has changed")
 	}
-	return redis.NewScript(strings.Replace(tellTime, time, fmt.Sprintf(`%s now[1] = string.format("%%d", now[1] + %d)`, time, seconds), 1))
+	return redis.NewScript(strings.Replace(timeScript, time, fmt.Sprintf(`%s now[1] = string.format("%%d", now[1] + %d)`, time, seconds), 1))
 }
 
 // now is Redis's time.
@@ -246,7 +246,7 @@ func TestRedisIsSetBack(t *testing.T) {
 	b.add(t, "retry", "minute", now+60)
 	b.askRedis(t.Context(), b.prefix, b.clock)
 	b.wantAt(t, "retry", "minute", now+60)
-	b.tell = skewed(-300)
+	b.script = skewed(-300)
 	b.askRedis(t.Context(), b.prefix, b.clock)
 	b.wantAt(t, "retry", "minute", now-300)
 	wantAhead(t, b.clock, -300*time.Second, 30*time.Second)
@@ -274,7 +274,7 @@ func TestLivingLeasesAreNotTakenWhenAClockIsSet(t *testing.T) {
 	if n := expired(list); n != 0 {
 		t.Errorf("%d leases have expired, want none", n)
 	}
-	b.tell = skewed(3600)
+	b.script = skewed(3600)
 	b.askRedis(t.Context(), b.prefix, b.clock)
 	if n := expired(list); n != 0 {
 		t.Errorf("%d leases have expired just after Redis's clock was set", n)
@@ -349,7 +349,7 @@ func TestClocksApartAreToldOnce(t *testing.T) {
 	step("the database is behind", "level=WARN", "behind=postgres ahead=redis by=1h0m0s")
 	database = 0
 	step("together", "level=INFO", "level=INFO")
-	b.tell = skewed(-3600)
+	b.script = skewed(-3600)
 	step("Redis is behind", "behind=redis ahead=worker", "behind=redis ahead=postgres")
 }
 

@@ -17,29 +17,29 @@ import (
 const (
 	// clockInterval is how often each server is asked for the time.
 	clockInterval = time.Second
-	// clockTimeout bounds one question.
+	// clockTimeout bounds one such query.
 	clockTimeout = 3 * time.Second
-	// mostAtOnce is how many jobs are put right in one round trip.
+	// mostAtOnce is how many jobs' times are corrected in one round trip.
 	mostAtOnce = 1000
-	// late is how much later than it could be a time is before it counts as wrong.
+	// late is by how much a time may exceed the latest possible one before it counts as wrong.
 	late = 5 * time.Second
 )
 
-// clocks follows the servers' clocks. It tells when two clocks come apart, and puts right what was written by a wrong one.
+// clocks follows the servers' clocks. It logs when two clocks differ, and corrects times that a wrong clock has written.
 type clocks struct {
 	rdb      redis.UniversalClient
 	database func(context.Context) (time.Time, error) // may be nil
 	worker   string
 	log      *slog.Logger
 	local    localClock
-	tell     *redis.Script // tellTime
+	script   *redis.Script // timeScript
 
 	queues   map[string]*serverClock // by the prefix of their keys: in a cluster, queues are on several servers
 	postgres *serverClock
 
 	mu      sync.Mutex
-	apart   [pairs]bool // as told
-	refused bool        // that Redis doesn't tell the time was told
+	apart   [pairs]bool // the pairs of clocks that are logged as differing
+	refused bool        // it was logged that Redis refuses TIME
 
 	cancel  context.CancelFunc
 	running sync.WaitGroup
@@ -56,7 +56,7 @@ const (
 func newClocks(rdb redis.UniversalClient, o ConsumerOptions) *clocks {
 	local := newLocalClock()
 	c := &clocks{
-		rdb: rdb, database: o.DatabaseTime, worker: o.Worker, log: o.Logger, local: local, tell: redis.NewScript(tellTime),
+		rdb: rdb, database: o.DatabaseTime, worker: o.Worker, log: o.Logger, local: local, script: redis.NewScript(timeScript),
 		queues: make(map[string]*serverClock), postgres: &serverClock{local: local},
 		cancel: func() {},
 	}
@@ -72,7 +72,7 @@ func (c *clocks) correct(rdb redis.UniversalClient) *serverTime {
 	return &serverTime{UniversalClient: rdb, queues: c.queues, any: c.queues[first], commands: asynqCommands()}
 }
 
-// open reads the clocks of Redis, or tries to, and goes on doing so until close. Whether ctx ends makes no difference.
+// open tries to read Redis's clocks once, and then reads all clocks repeatedly until close, even after ctx ends.
 func (c *clocks) open(ctx context.Context) {
 	ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	for prefix, clock := range c.queues {
@@ -93,7 +93,7 @@ func (c *clocks) repeat(ctx context.Context, ask func()) {
 	})
 }
 
-// close returns when nothing is asked for any more.
+// close stops the reading of clocks, and returns when it has stopped.
 func (c *clocks) close() {
 	c.cancel()
 	c.running.Wait()
@@ -102,41 +102,42 @@ func (c *clocks) close() {
 func (c *clocks) askPostgres(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, clockTimeout)
 	defer cancel()
-	_, _ = c.postgres.read(func() (time.Time, error) { return c.database(ctx) }) // of an outage, others tell
+	_, _ = c.postgres.read(func() (time.Time, error) { return c.database(ctx) }) // outages are logged elsewhere
 }
 
-// askRedis reads the clock of the server that has the queue, and puts times right that the queue can't have been given by it.
+// askRedis reads the clock of the server that has the queue, and corrects times in the queue that this clock can't have
+// produced.
 func (c *clocks) askRedis(ctx context.Context, prefix string, clock *serverClock) {
 	ctx, cancel := context.WithTimeout(ctx, clockTimeout)
 	defer cancel()
 	set, err := clock.read(func() (time.Time, error) { return c.putRight(ctx, prefix, longestDelay+late) })
 	if err == nil && set < 0 {
-		// What was put back before Redis's clock was set back would wait for that much longer: it comes back now.
+		// Retries that were written before Redis's clock was set back would wait for that much longer: they are due now.
 		_, err = c.putRight(ctx, prefix, 0)
 	}
 	var refusal redis.Error
 	if !errors.As(err, &refusal) || !strings.HasPrefix(refusal.Error(), "NOPERM") && !strings.HasPrefix(refusal.Error(), "ERR") {
-		return // of an outage, others tell
+		return // outages are logged elsewhere
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.refused {
 		c.refused = true
-		c.log.WarnContext(ctx, "Redis doesn't tell the time: delays follow this machine's clock; allow TIME", "worker", c.worker, "error", err)
+		c.log.WarnContext(ctx, "Redis refuses TIME: delays follow this machine's clock; allow the command", "worker", c.worker, "error", err)
 	}
 }
 
-// putRight tells Redis's time. A job that waits for another try longer than any can is due, and a lease that lasts longer
-// than any can is cut: a clock that was wrong has written them.
+// putRight returns Redis's time. A wrong clock has written a retry that waits longer than any retry can, or a lease that
+// lasts longer than any lease can: such a retry becomes due, and such a lease is cut.
 func (c *clocks) putRight(ctx context.Context, prefix string, longestWait time.Duration) (time.Time, error) {
 	for {
-		answer, err := c.tell.Run(ctx, c.rdb, []string{prefix + "retry", prefix + "lease"},
+		answer, err := c.script.Run(ctx, c.rdb, []string{prefix + "retry", prefix + "lease"},
 			int64(longestWait/time.Second), int64((leaseDuration+late)/time.Second), int64(leaseDuration/time.Second), mostAtOnce).Int64Slice()
 		if err != nil {
 			return time.Time{}, err
 		}
 		if len(answer) != 3 {
-			return time.Time{}, errors.New("redis tells no time")
+			return time.Time{}, errors.New("redis returned no time")
 		}
 		if answer[2] < mostAtOnce {
 			return time.Unix(answer[0], answer[1]*int64(time.Microsecond)), nil
@@ -144,9 +145,9 @@ func (c *clocks) putRight(ctx context.Context, prefix string, longestWait time.D
 	}
 }
 
-// tellTime gets how long a job may wait for another try and how long a lease may last, what a longer lease is cut to, and
-// how many of each to put right at most. It tells the time also where it can't write, and where a key is of another type.
-const tellTime = `
+// timeScript's arguments are how long a retry may wait and how long a lease may last, what a longer lease is cut to, and
+// how many of each to correct at most. It returns the time even if it can't write, or if a key is of another type.
+const timeScript = `
 local now = redis.call("TIME")
 local most = 0
 local function cut(key, longest, to)
@@ -166,7 +167,7 @@ cut(KEYS[1], ARGV[1], 0)
 cut(KEYS[2], ARGV[2], ARGV[3])
 return {tonumber(now[1]), tonumber(now[2]), most}`
 
-// compare tells when clocks have come apart, and when they are together again.
+// compare logs when two clocks begin to differ, and when they agree again.
 func (c *clocks) compare(ctx context.Context) {
 	here := func() (time.Duration, time.Duration) { return 0, 0 }
 	c.mu.Lock()
@@ -179,10 +180,10 @@ func (c *clocks) compare(ctx context.Context) {
 	c.consider(ctx, redisAndPostgres, "postgres", "redis", c.farthest(c.postgres.ahead))
 }
 
-// A difference is by how much a clock is ahead of another one, and how exact that is.
+// A difference returns by how much a clock is ahead of another one, and the bound of that figure's error.
 type difference func() (ahead, exact time.Duration)
 
-// farthest is by how much that one of Redis's clocks is ahead of the other one that differs most from it.
+// farthest returns the difference of that Redis clock which differs most from the given one.
 func (c *clocks) farthest(from difference) difference {
 	var ahead, exact time.Duration
 	other, otherExact := from()
@@ -194,16 +195,16 @@ func (c *clocks) farthest(from difference) difference {
 	return func() (time.Duration, time.Duration) { return ahead, exact }
 }
 
-// consider tells of two clocks, the second of which is ahead by that much.
+// consider logs a change in whether two clocks agree; by is how far the second is ahead of the first.
 func (c *clocks) consider(ctx context.Context, pair int, first, second string, by difference) {
 	ahead, exact := by()
 	switch {
 	case !c.apart[pair] && ahead.Abs()-exact > tolerance:
 		c.apart[pair] = true
-		c.log.WarnContext(ctx, "two clocks are apart: delays follow Redis's, so nothing waits longer or ends otherwise; set the one that is wrong", c.figures(first, second, ahead)...)
+		c.log.WarnContext(ctx, "two clocks differ: delays follow Redis's clock, so no job waits longer or ends differently; set the wrong clock", c.figures(first, second, ahead)...)
 	case c.apart[pair] && ahead.Abs()+exact < tolerance/2:
 		c.apart[pair] = false
-		c.log.InfoContext(ctx, "two clocks are together again", c.figures(first, second, ahead)...)
+		c.log.InfoContext(ctx, "two clocks agree again", c.figures(first, second, ahead)...)
 	}
 }
 

@@ -1,12 +1,13 @@
 package queue
 
-// A shape tells asynq's scripts apart: how many keys they have, and what the first and the fourth (or the last) key are.
+// A shape identifies one of asynq's scripts: by how many keys it has, and of what kind the first and the fourth (or the
+// last) key are.
 type shape struct {
 	keys          int
 	first, fourth string
 }
 
-// shapeOf returns a script's shape, and what begins all keys of its queue: "" if it is of no queue.
+// shapeOf returns a script's shape, and the prefix of all keys of its queue: "" if it is about no queue.
 func shapeOf(keys []string) (prefix string, s shape) {
 	if len(keys) == 0 {
 		return "", shape{}
@@ -16,21 +17,21 @@ func shapeOf(keys []string) (prefix string, s shape) {
 	return prefix, shape{len(keys), first, fourth}
 }
 
-// A command is what is known of a script.
+// A command describes the arguments and keys of a script.
 type command struct {
-	// The places of the arguments that are times: Unix seconds, and Unix nanoseconds.
+	// The indexes of the arguments that are times: in Unix seconds, and in Unix nanoseconds.
 	seconds, nanoseconds []int
-	// ends are the places of the keys of the task that it ends, of the list of active ones and of the leases; nil for a script
-	// that ends none. What is to be retried or put back has no end.
+	// ends are the indexes of the keys of the task that the script ends, of the list of active tasks and of the leases; nil
+	// for a script that ends none. A script that retries a task or puts it back doesn't end it.
 	ends *[3]int
 }
 
-// asynqCommands lists asynq v0.26's scripts that get a time (internal/rdb); those that end a task are among them. The first
-// argument of these is the task's id.
+// asynqCommands lists asynq v0.26's scripts that have a time among their arguments (internal/rdb), as all scripts that end a
+// task do. The first argument of those is the task's id.
 func asynqCommands() map[shape]command {
 	var (
-		done     = command{seconds: []int{1}, ends: &[3]int{2, 0, 1}}    // when statistics are forgotten
-		complete = command{seconds: []int{1, 2}, ends: &[3]int{3, 0, 1}} // that, and when the task is
+		done     = command{seconds: []int{1}, ends: &[3]int{2, 0, 1}}    // when statistics expire
+		complete = command{seconds: []int{1, 2}, ends: &[3]int{3, 0, 1}} // when statistics and the task expire
 		forward  = command{seconds: []int{0}, nanoseconds: []int{2}}
 		now      = command{seconds: []int{0}}
 	)
@@ -50,7 +51,7 @@ func asynqCommands() map[shape]command {
 	}
 }
 
-// endOf returns the task that a script ends, and where it is in hand; "" for a script that ends none.
+// endOf returns the keys of the task that a script ends, of the active tasks and of the leases; "" for a script that ends none.
 func endOf(keys []string) (task, active, lease string) {
 	_, form := shapeOf(keys)
 	at := asynqCommands()[form].ends

@@ -11,32 +11,32 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// ConsumerOptions of a [Consumer]. What names no default is required.
+// ConsumerOptions are the options of a [Consumer]. An option without a default is required.
 type ConsumerOptions struct {
-	// Worker tells this worker from the others, in tasks and logs.
+	// Worker is this worker's unique name, in tasks and logs.
 	Worker string
 	// Concurrency is how many tasks are worked on at once.
 	Concurrency int
 	// Queues are the queues to consume, with their weights.
 	Queues map[string]int
-	// Free returns about how many tasks more could be begun now.
+	// Free returns about how many more tasks could be begun now.
 	Free func() int
-	// Owns tells whether the queues are ours to consume just now; while they aren't, nothing is fetched. It must return at
-	// once. Default: they always are.
+	// Owns reports whether this worker may consume the queues now; while it may not, no task is fetched. It must return at
+	// once. Default: it always may.
 	Owns func() bool
 	// ShutdownTimeout is how long the tasks in hand may take when the consumer is shut down. Default: asynq's, 8s.
 	ShutdownTimeout time.Duration
-	// RetryDelay says when a task that failed is due again. Default: asynq's.
+	// RetryDelay returns after which delay a failed task is tried again. Default: asynq's.
 	RetryDelay asynq.RetryDelayFunc
-	// IsFailure tells the errors that use up a retry from those that don't. Default: all do.
+	// IsFailure reports whether an error uses up a retry. Default: all do.
 	IsFailure func(error) bool
-	// HandleError is told of each task that failed. Default: nobody is told.
+	// HandleError is called for each failed task. Default: nothing is called.
 	HandleError asynq.ErrorHandlerFunc
-	// Outage is told when asynq complains of a Redis that is away. Default: nobody is told.
+	// Outage is called whenever asynq logs that Redis can't be reached or refuses commands. Default: nothing is called.
 	Outage func(error)
-	// DatabaseTime tells the time of the database's clock, which is compared with the others. Default: it isn't.
+	// DatabaseTime returns the time of the database's clock, which is compared with the other clocks. Default: it isn't.
 	DatabaseTime func(context.Context) (time.Time, error)
-	// Logger gets what asynq, the gate and the clocks have to say. Default: nothing is written.
+	// Logger gets the messages of asynq, the gate and the clocks. Default: nothing is logged.
 	Logger *slog.Logger
 }
 
@@ -66,7 +66,7 @@ func (o *ConsumerOptions) complete() error {
 }
 
 const (
-	// taskCheckInterval is how long asynq sleeps between fetches that found nothing: the fetch gate does the waiting.
+	// taskCheckInterval is how long asynq sleeps between fetches that found nothing: the fetch gate waits instead.
 	taskCheckInterval = 5 * time.Millisecond
 	// delayedCheckInterval is how often asynq looks for jobs whose delay is over.
 	delayedCheckInterval = 500 * time.Millisecond
@@ -84,8 +84,8 @@ type Consumer struct {
 	options ConsumerOptions
 }
 
-// NewConsumer returns a consumer. The Redis connection stays the caller's to close, after [Consumer.Shutdown]. Its pool
-// needs one connection for each queue beside those of the tasks.
+// NewConsumer returns a consumer. The caller closes the Redis client after [Consumer.Shutdown]. Its pool needs one
+// connection for each queue beside those of the tasks.
 func NewConsumer(rdb redis.UniversalClient, o ConsumerOptions) (*Consumer, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
@@ -124,19 +124,19 @@ func (c *Consumer) Start(h asynq.Handler) error {
 	return nil
 }
 
-// Shutdown fetches no more tasks, and returns when those in hand are done or, if their time ran out, back in their queue,
-// and when nothing of the consumer runs any more, unless Redis has stopped to answer.
+// Shutdown stops fetching, and waits until each active task is done or, after ShutdownTimeout, back in its queue. Nothing of
+// the consumer runs when it returns, unless Redis has stopped answering.
 func (c *Consumer) Shutdown() {
 	c.gate.close() // asynq waits for its fetch loop
 	select {
-	case <-c.gate.drained: // what is fetched is in asynq's hands, which puts back what it can't finish
+	case <-c.gate.drained: // asynq has all fetched tasks, and puts back those that it can't finish
 	case <-time.After(drainTimeout): // all slots are taken
 	}
 	c.asynq.Shutdown()
 	ctx, cancel := context.WithTimeout(context.Background(), putBackTimeout)
 	defer cancel()
 	if err := c.gate.ahead.putBack(ctx); err != nil {
-		c.options.Logger.Warn("fetched jobs can't be put back: they are found as a dead worker's", "worker", c.options.Worker, "error", err)
+		c.options.Logger.Warn("fetched jobs can't be put back: they will be recovered like a dead worker's", "worker", c.options.Worker, "error", err)
 	}
 	if !c.gate.awaitWatchers() {
 		c.options.Logger.Debug("a queue's watcher still waits for Redis's answer: it ends with its connection", "worker", c.options.Worker)

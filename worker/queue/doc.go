@@ -1,13 +1,13 @@
-// Package queue is all that the program knows of asynq's inside (v0.26): how its queues lie in Redis, how a worker fetches
-// from them, and whose they are.
+// Package queue holds all that the program knows of asynq's internals (v0.26): how queues are stored in Redis, how a worker
+// fetches from them, and which installation owns them.
 //
 // The central types are
 //
-//   - [Consumer], which runs a handler for each task: asynq's server behind a gate, which lets it wait for a task instead of
-//     asking for one again and again, and on Redis's time instead of this machine's.
-//   - [Keeper], which claims a worker's queues and keeps them. A queue of a Redis belongs to one installation, which is a
-//     database and a schema: its workers say so in Redis every second, and another installation's refuse to work there.
-//     [Look] returns whose a queue is, and [Take] takes it over from an installation that is gone.
+//   - [Consumer], which runs a handler for each task: asynq's server behind a gate, which waits for a task instead of
+//     polling for one, and on Redis's time instead of this machine's.
+//   - [Keeper], which claims a worker's queues and keeps them. A queue belongs to one installation, which is a database and
+//     a schema: its workers renew their claim in Redis every second, and other installations' workers refuse to work there.
+//     [Look] returns a queue's owner, and [Take] takes the queue over from an installation that is gone.
 //
-// Nobody else names a key of asynq's or a field of its messages.
+// No other package names asynq's keys or the fields of its messages.
 package queue

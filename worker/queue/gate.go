@@ -12,70 +12,70 @@ import (
 )
 
 const (
-	// longestHold is how long a fetch is held at most before Redis is asked all the same, should a peek ever miss a job.
+	// longestHold bounds how long a fetch is held before Redis is asked anyway, in case a peek has missed a job.
 	longestHold = time.Second
-	// peekTimeout is how long Redis lets a peek wait: the shortest that go-redis asks for. go-redis doesn't break off a read,
+	// peekTimeout is how long a peek blocks in Redis: the shortest timeout that go-redis sends. go-redis doesn't cancel a read,
 	// so a watcher may outlive its gate by that much, and a shutdown waits for it.
 	peekTimeout = time.Second
-	// watchTimeout bounds how long the gate's watchers are awaited: Redis may have stopped to answer.
+	// watchTimeout bounds how long the gate's watchers are awaited: Redis may have stopped answering.
 	watchTimeout = peekTimeout + 2*time.Second
-	// pollInterval is how often a queue is asked at which Redis can't be peeked.
+	// pollInterval is how often a queue is polled while peeks fail.
 	pollInterval = 50 * time.Millisecond
 	// shortestPause is the first pause between peeks; each one after it is twice as long.
 	shortestPause = 50 * time.Millisecond
-	// longestPause bounds the pause after peeks that led to no job, as at a paused queue.
+	// longestPause bounds the pause after peeks that were followed by no job, as on a paused queue.
 	longestPause = 500 * time.Millisecond
 	// longestPolled bounds the pause after peeks that failed; the queue is polled meanwhile.
 	longestPolled = 5 * time.Second
 )
 
 // A fetchGate is the Redis that asynq's fetch loop sees. asynq polls: it asks one queue after the other for one job, and
-// sleeps when none has one. The gate answers for queues that are known to be empty, and holds a fetch while all are; so
-// a job is fetched at once, and Redis isn't asked in vain. Where there are many jobs, several are fetched in one round trip.
+// sleeps when none has one. The gate answers for queues that it knows to be empty, and holds a fetch while all of them are:
+// so a job is fetched at once, and empty queues aren't polled. Of a full queue, it fetches several jobs in one round trip.
 //
-// It knows a fetch by its keys, as asynq v0.26 names them, and runs a script of its own in the place of asynq's: one that
-// isn't stopped by what is no job. Where no keys match, every command passes untouched, and asynq polls.
+// It recognizes a fetch by its keys, as asynq v0.26 names them, and runs its own script, which skips ids without a job,
+// instead of asynq's. If no keys match, every command passes unchanged, and asynq polls.
 type fetchGate struct {
-	redis.UniversalClient // also for the peeks: each has a connection of its own for as long as it waits
+	redis.UniversalClient // also for the peeks, each of which occupies a connection while it blocks
 
 	log      *slog.Logger
 	hold     time.Duration          // longestHold
-	owns     func() bool            // whether the queues are ours
+	owns     func() bool            // ConsumerOptions.Owns
 	queues   map[string]*fetchQueue // by the key of their pending jobs
 	ahead    *ahead
-	woken    chan struct{} // lets go of the held fetch
+	woken    chan struct{} // releases the held fetch
 	closed   chan struct{}
 	once     sync.Once
 	watchers sync.WaitGroup
 
-	mu      sync.Mutex // guards the queues' states, and what follows
+	mu      sync.Mutex // guards the queues' states and the fields below
 	cancel  context.CancelFunc
-	asking  int // questions that Redis hasn't answered yet
+	asking  int // fetches that Redis hasn't answered yet
 	closing bool
-	drained chan struct{} // closed when the gate is, and asynq has all jobs that were fetched
+	drained chan struct{} // closed once the gate is closed and asynq has all fetched jobs
 }
 
-// A state is what is known of whether a queue has jobs.
+// A state is what the gate knows about a queue's jobs.
 type state int
 
 const (
-	unknown  state = iota // it may have some: it is asked
-	empty                 // it had none: it is not asked before it is woken
-	yielding              // it has given some since it was woken, and may have more: it is asked
+	unknown  state = iota // it may have jobs: Redis is asked
+	empty                 // it had no jobs: Redis isn't asked until the queue is woken
+	yielding              // it has given jobs since it was woken, and may have more: Redis is asked
 )
 
 // A fetchQueue is a queue as the gate sees it.
 type fetchQueue struct {
 	name    string
 	keys    []string  // of the fetch
-	emptied chan bool // tells the queue's watcher, which alone receives, that it is empty, and whether it had given jobs
+	emptied chan bool // tells the queue's watcher, its only receiver, that the queue is empty, and whether it had given jobs
 
 	state state
-	wakes uint64 // how often it was woken: an answer to a question from before the last time says nothing of its state
+	wakes uint64 // how often it was woken: the reply to a fetch that began before the last wake doesn't change the state
 	batch int    // how many jobs to ask for
 }
 
-// newFetchGate returns a gate that knows nothing of its queues.
+// newFetchGate returns a gate whose queues are all unknown.
 func newFetchGate(rdb redis.UniversalClient, o ConsumerOptions) *fetchGate {
 	g := &fetchGate{
 		UniversalClient: rdb, log: o.Logger, hold: longestHold, owns: o.Owns, queues: make(map[string]*fetchQueue), ahead: newAhead(rdb, o),
@@ -88,7 +88,7 @@ func newFetchGate(rdb redis.UniversalClient, o ConsumerOptions) *fetchGate {
 	return g
 }
 
-// open begins to watch the queues, until the gate is closed; whether ctx ends makes no difference.
+// open begins to watch the queues until the gate is closed, even after ctx ends.
 func (g *fetchGate) open(ctx context.Context) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -101,8 +101,8 @@ func (g *fetchGate) open(ctx context.Context) {
 	}
 }
 
-// close lets go of the held fetch; from then on no fetch comes to Redis, and asynq only gets what was fetched before. The
-// watchers end with what Redis answers next.
+// close releases the held fetch. From then on no fetch is sent to Redis, and asynq only gets jobs that were fetched before.
+// Each watcher ends with Redis's next reply.
 func (g *fetchGate) close() {
 	g.once.Do(func() {
 		close(g.closed)
@@ -110,11 +110,11 @@ func (g *fetchGate) close() {
 		defer g.mu.Unlock()
 		g.closing = true
 		g.cancel()
-		g.tellDrained()
+		g.signalDrained()
 	})
 }
 
-// awaitWatchers returns when the watchers of a closed gate have ended, or doesn't wait any longer. It tells which.
+// awaitWatchers waits up to watchTimeout for the watchers of a closed gate, and reports whether they have ended.
 func (g *fetchGate) awaitWatchers() bool {
 	ended := make(chan struct{})
 	go func() {
@@ -129,8 +129,8 @@ func (g *fetchGate) awaitWatchers() bool {
 	}
 }
 
-// tellDrained is called, with the lock held, after whatever may have drained the gate.
-func (g *fetchGate) tellDrained() {
+// signalDrained closes the channel drained if the gate is drained. Its caller holds the lock.
+func (g *fetchGate) signalDrained() {
 	if !g.closing || g.asking > 0 || g.ahead.some() {
 		return
 	}
@@ -141,7 +141,7 @@ func (g *fetchGate) tellDrained() {
 	}
 }
 
-// EvalSha is what asynq fetches with.
+// EvalSha runs nearly all of asynq's scripts, the fetch among them.
 func (g *fetchGate) EvalSha(ctx context.Context, sha1 string, keys []string, args ...any) *redis.Cmd {
 	if q := g.queueOf(keys, args); q != nil {
 		return g.fetch(ctx, q, args)
@@ -149,7 +149,7 @@ func (g *fetchGate) EvalSha(ctx context.Context, sha1 string, keys []string, arg
 	return g.end(ctx, g.UniversalClient.EvalSha(ctx, sha1, keys, shortened(keys, args)...), keys, args)
 }
 
-// Eval is what asynq would fetch with if Redis didn't know its script.
+// Eval runs a script of asynq's that Redis doesn't know yet.
 func (g *fetchGate) Eval(ctx context.Context, script string, keys []string, args ...any) *redis.Cmd {
 	if q := g.queueOf(keys, args); q != nil {
 		return g.fetch(ctx, q, args)
@@ -157,7 +157,7 @@ func (g *fetchGate) Eval(ctx context.Context, script string, keys []string, args
 	return g.end(ctx, g.UniversalClient.Eval(ctx, script, keys, shortened(keys, args)...), keys, args)
 }
 
-// queueOf is the queue that a script with these keys and arguments fetches from, nil for any other script.
+// queueOf returns the queue that a script with these keys and arguments fetches from, nil for any other script.
 func (g *fetchGate) queueOf(keys []string, args []any) *fetchQueue {
 	if len(keys) == 0 || len(args) != 2 {
 		return nil
@@ -168,7 +168,7 @@ func (g *fetchGate) queueOf(keys []string, args []any) *fetchQueue {
 	return nil
 }
 
-// fetch answers with a job that was fetched before, or asks for as many as there may be use for.
+// fetch returns a job that was fetched ahead, or fetches as many as can be begun.
 func (g *fetchGate) fetch(ctx context.Context, q *fetchQueue, args []any) *redis.Cmd {
 	for {
 		if next := g.take(q); next != nil {
@@ -184,18 +184,18 @@ func (g *fetchGate) fetch(ctx context.Context, q *fetchQueue, args []any) *redis
 	}
 }
 
-// take returns the next of the jobs that were fetched ahead, if there are any.
+// take returns the next job that was fetched ahead, nil if there is none.
 func (g *fetchGate) take(q *fetchQueue) *redis.Cmd {
 	next := g.ahead.take(q)
 	if next != nil {
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		g.tellDrained()
+		g.signalDrained()
 	}
 	return next
 }
 
-// admit tells whether Redis is to be asked for jobs of the queue, for how many, and how often it had been woken by then. It
+// admit returns whether to ask Redis for jobs of the queue, for how many, and how often the queue had been woken by then. It
 // waits while all queues are empty.
 func (g *fetchGate) admit(ctx context.Context, q *fetchQueue) (wakes uint64, batch int, ok bool) {
 	var hold <-chan time.Time
@@ -229,7 +229,7 @@ func (g *fetchGate) admit(ctx context.Context, q *fetchQueue) (wakes uint64, bat
 	}
 }
 
-// look tells how many jobs to ask the queue for, which learn must follow; 0 to go on to another queue, or to wait.
+// look returns how many jobs to fetch from the queue; learn must follow. It returns 0 to try another queue, or to wait.
 func (g *fetchGate) look(q *fetchQueue) (wakes uint64, batch int, wait bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -248,13 +248,13 @@ func (g *fetchGate) look(q *fetchQueue) (wakes uint64, batch int, wait bool) {
 	return 0, 0, !g.ahead.some()
 }
 
-// learn draws a conclusion from how a fetch went, and returns the first job; again says that there is none only because
-// what was looked at were no jobs. A failed fetch counts as fruitless, or asynq would repeat it at once.
-func (g *fetchGate) learn(ctx context.Context, q *fetchQueue, wakes uint64, h haul) (answer *redis.Cmd, again bool) {
+// learn updates the queue's state with a fetch's result, and returns the first job; again is true if the fetch only met ids
+// without a job. A failed fetch counts as one of an empty queue: otherwise asynq would repeat it at once.
+func (g *fetchGate) learn(ctx context.Context, q *fetchQueue, wakes uint64, h fetchResult) (answer *redis.Cmd, again bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.asking--
-	defer g.tellDrained()
+	defer g.signalDrained()
 	if len(h.jobs) > 0 {
 		q.state = yielding
 	}
@@ -276,23 +276,23 @@ func (g *fetchGate) learn(ctx context.Context, q *fetchQueue, wakes uint64, h ha
 	return h.jobs[0], false
 }
 
-// wake has the queue asked, as it may have jobs.
+// wake makes the next fetch ask Redis for jobs of the queue.
 func (g *fetchGate) wake(q *fetchQueue) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	q.state = unknown
 	q.wakes++
 	select {
-	case <-q.emptied: // told while the watcher looked, and no longer true
+	case <-q.emptied: // sent while the watcher looked, and no longer true
 	default:
 	}
 	select {
 	case g.woken <- struct{}{}:
-	default: // it is being woken
+	default: // it is being released already
 	}
 }
 
-// forget has every queue asked again.
+// forget makes the next fetch of each queue ask Redis.
 func (g *fetchGate) forget() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -303,12 +303,12 @@ func (g *fetchGate) forget() {
 	}
 }
 
-// watch wakes the queue as soon as it has a job again after it was empty, until ctx ends. Peeks that soon follow each other
-// and lead to no job, as at a paused queue, come ever more seldom, and so do those that fail.
+// watch wakes the queue as soon as it has a job again after it was empty, until ctx ends. The pauses between peeks grow while
+// peeks follow each other closely without a job, as on a paused queue, or fail.
 func (g *fetchGate) watch(ctx context.Context, q *fetchQueue) {
-	var begun time.Time    // the last peek
+	var begun time.Time    // when the last peek began
 	var wait time.Duration // how long after that the next one may begin
-	var polled bool        // the last one failed
+	var polled bool        // the last peek failed
 	for {
 		var gave bool
 		select {
@@ -330,7 +330,7 @@ func (g *fetchGate) watch(ctx context.Context, q *fetchQueue) {
 		if failed := err != nil; failed != polled {
 			polled, wait = failed, 0
 			if failed {
-				g.tell(ctx, q, err)
+				g.logPolling(ctx, q, err)
 			}
 		}
 		if err == nil {
@@ -343,22 +343,22 @@ func (g *fetchGate) watch(ctx context.Context, q *fetchQueue) {
 	}
 }
 
-// longer is how long to wait after a wait that was in vain.
+// longer returns how long to wait after a wait of d that was in vain.
 func longer(d, longest time.Duration) time.Duration { return min(max(2*d, shortestPause), longest) }
 
-// peek returns nil once the queue has a job. It moves the job that is next onto its own place: that changes nothing, and
-// Redis answers as soon as there is one, also if it was there before.
+// peek returns nil once the queue has a job. It moves the next job onto its own place: that changes nothing, and Redis
+// answers as soon as there is a job, at once if there is one already.
 func (g *fetchGate) peek(ctx context.Context, q *fetchQueue) error {
 	for {
 		begun := time.Now()
 		err := g.BLMove(ctx, q.keys[0], q.keys[0], "RIGHT", "RIGHT", peekTimeout).Err()
-		if !errors.Is(err, redis.Nil) || ctx.Err() != nil || time.Since(begun) < peekTimeout/2 { // it doesn't wait, as behind some proxies
+		if !errors.Is(err, redis.Nil) || ctx.Err() != nil || time.Since(begun) < peekTimeout/2 { // BLMOVE doesn't block, as behind some proxies
 			return err
 		}
 	}
 }
 
-// poll wakes the queue in regular intervals for that long.
+// poll wakes the queue every pollInterval for that long.
 func (g *fetchGate) poll(ctx context.Context, q *fetchQueue, d time.Duration) {
 	for end := time.Now().Add(d); time.Now().Before(end); {
 		if !pause(ctx, pollInterval) {
@@ -368,9 +368,9 @@ func (g *fetchGate) poll(ctx context.Context, q *fetchQueue, d time.Duration) {
 	}
 }
 
-// tell logs why a queue is polled. What Redis refuses lasts until somebody does something about it; of an outage, others
-// tell.
-func (g *fetchGate) tell(ctx context.Context, q *fetchQueue, err error) {
+// logPolling logs why a queue is polled. Only a refusal is a warning, because it lasts until an operator acts; outages are
+// logged elsewhere.
+func (g *fetchGate) logPolling(ctx context.Context, q *fetchQueue, err error) {
 	level := slog.LevelDebug
 	if redis.HasErrorPrefix(err, "NOPERM") || redis.HasErrorPrefix(err, "ERR") {
 		level = slog.LevelWarn

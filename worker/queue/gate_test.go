@@ -188,7 +188,7 @@ func TestNoWakingIsLost(t *testing.T) {
 		defer close(done)
 		for range times {
 			wakes, _, _ := l.admit(context.Background(), q)
-			l.learn(context.Background(), q, wakes, haul{asked: 1})
+			l.learn(context.Background(), q, wakes, fetchResult{asked: 1})
 		}
 	}()
 	select {
@@ -269,12 +269,12 @@ func TestAnAnswerFromBeforeTheWakingIsNotBelieved(t *testing.T) {
 		t.Fatal("a new gate takes a queue for empty")
 	}
 	l.wake(q)
-	l.learn(t.Context(), q, wakes, haul{asked: 1})
+	l.learn(t.Context(), q, wakes, fetchResult{asked: 1})
 	wakes, batch, _ := l.look(q)
 	if batch == 0 {
 		t.Fatal("it takes the queue for empty")
 	}
-	l.learn(t.Context(), q, wakes, haul{asked: 1})
+	l.learn(t.Context(), q, wakes, fetchResult{asked: 1})
 	if _, _, wait := l.look(q); !wait {
 		t.Error("it doesn't take the queue for empty")
 	}
@@ -287,23 +287,23 @@ func TestAQueueIsKnownToHaveGivenJobs(t *testing.T) {
 	q := l.queues[0]
 	job := redis.NewCmd(t.Context())
 	for _, step := range []struct {
-		what  string
-		wake  bool
-		hauls []haul
-		gave  bool
-		state state
+		what    string
+		wake    bool
+		fetches []fetchResult
+		gave    bool
+		state   state
 	}{
-		{what: "nothing", hauls: []haul{{asked: 1}}, state: empty},
-		{what: "ids without a job", wake: true, hauls: []haul{{asked: 1, more: true}, {asked: 2}}, state: empty},
-		{what: "the only jobs", wake: true, hauls: []haul{{asked: 2, jobs: []*redis.Cmd{job}}}, gave: true, state: empty},
-		{what: "a job, and no other", wake: true, hauls: []haul{{asked: 1, jobs: []*redis.Cmd{job}, more: true}, {asked: 2}}, gave: true, state: empty},
-		{what: "an error", wake: true, hauls: []haul{{asked: 1, err: redis.ErrClosed}}, state: empty},
-		{what: "more jobs", wake: true, hauls: []haul{{asked: 1, jobs: []*redis.Cmd{job}, more: true}}, state: yielding},
+		{what: "nothing", fetches: []fetchResult{{asked: 1}}, state: empty},
+		{what: "ids without a job", wake: true, fetches: []fetchResult{{asked: 1, more: true}, {asked: 2}}, state: empty},
+		{what: "the only jobs", wake: true, fetches: []fetchResult{{asked: 2, jobs: []*redis.Cmd{job}}}, gave: true, state: empty},
+		{what: "a job, and no other", wake: true, fetches: []fetchResult{{asked: 1, jobs: []*redis.Cmd{job}, more: true}, {asked: 2}}, gave: true, state: empty},
+		{what: "an error", wake: true, fetches: []fetchResult{{asked: 1, err: redis.ErrClosed}}, state: empty},
+		{what: "more jobs", wake: true, fetches: []fetchResult{{asked: 1, jobs: []*redis.Cmd{job}, more: true}}, state: yielding},
 	} {
 		if step.wake {
 			l.wake(q)
 		}
-		for _, h := range step.hauls {
+		for _, h := range step.fetches {
 			wakes, batch, _ := l.look(q)
 			if batch == 0 {
 				t.Fatalf("%s: the queue isn't asked", step.what)

@@ -9,35 +9,35 @@ import (
 	"time"
 )
 
-// An ownership is what a keeper knows of one of its queues.
+// An ownership is the state of a keeper's claim on one queue.
 type ownership struct {
 	queue    string
 	since    string    // when it was claimed, in milliseconds by Redis's clock
-	claimed  time.Time // by this process
-	renewed  time.Time // when the last renewal began that was answered
-	newcomer bool      // it was claimed without watching it first
+	claimed  time.Time // when this process claimed it
+	renewed  time.Time // when the last renewal that was answered began
+	newcomer bool      // the queue was claimed without watching it first
 
-	stranger stranger
+	foreign foreignClaim
 }
 
-// A stranger is somebody else whose claim stands in Redis where the keeper's own should.
-type stranger struct {
-	seen      time.Time // last
-	signature string    // of another installation, the latest
-	nonce     string    // of our own installation, the latest that wasn't known
-	same      time.Time // since when it is that
-	said      int       // of another installation, how often it has said something new
-	strange   int       // how many nonces the database didn't know even when asked afterwards
+// A foreignClaim is the claim of another installation, or of a copy of the database, that Redis has in place of the keeper's.
+type foreignClaim struct {
+	seen      time.Time // when it was seen last
+	signature string    // another installation's latest signature
+	nonce     string    // this installation's latest nonce that the keeper didn't know
+	same      time.Time // since when that signature or nonce is unchanged
+	said      int       // how many different signatures of other installations were seen
+	strange   int       // how many nonces the database didn't have even when it was read afterwards
 }
 
-// enoughSaid is how often another installation must have said something new to be believed that it lives. Some garbage in
-// Redis ends no worker.
+// enoughSaid is how many different signatures prove that another installation lives. A few stray values in Redis must not
+// end a worker.
 const enoughSaid = 3
 
-// strangersStay is for how long somebody else's claim that was overwritten is remembered.
-const strangersStay = 10 * time.Second
+// foreignClaimTTL is how long a foreign claim is remembered after it was overwritten.
+const foreignClaimTTL = 10 * time.Second
 
-// What renew answers.
+// The results of the script renew.
 const (
 	answerRenewed = "renewed"
 	answerUnknown = "unknown"
@@ -49,14 +49,15 @@ type answer struct {
 	newcomer                      bool
 }
 
-// Run keeps the queues that were claimed until ctx ends, and gives them up then. It returns early with a [*TakenError] when
-// it has lost one to another living owner: then no more jobs may be taken. An outage of Redis or the database ends nothing.
+// Run keeps the claimed queues until ctx ends, and then gives them up. It returns early with a [*TakenError] when it has lost
+// a queue to another living owner, and with [ErrAnotherDatabase] when the database was replaced: then no more jobs may be
+// taken. It outlasts outages of Redis and of the database.
 func (k *Keeper) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var loops sync.WaitGroup
 	var databaseErr, redisErr error
-	// Two loops: neither server's outage may look like the other's.
+	// Two loops, so that an outage of one server doesn't stop the renewals on the other.
 	loops.Go(func() {
 		if databaseErr = k.repeat(ctx, func(ctx context.Context) error { return k.ask(ctx, k.witness.RenewNonce) }); databaseErr != nil {
 			cancel()
@@ -72,7 +73,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 	return errors.Join(databaseErr, redisErr)
 }
 
-// repeat does something every second until ctx ends or it fails for another reason than that a server doesn't answer.
+// repeat calls do every second until ctx ends or do fails. It retries sooner, and doesn't fail, if a server doesn't answer.
 func (k *Keeper) repeat(ctx context.Context, do func(context.Context) error) error {
 	for {
 		err := do(ctx)
@@ -89,7 +90,7 @@ func (k *Keeper) repeat(ctx context.Context, do func(context.Context) error) err
 	}
 }
 
-// leave gives the queues up, unless they aren't ours any more or workers of the installation are left.
+// leave ends this worker's claims. It gives the queues up if the installation still owns them and has no other workers.
 func (k *Keeper) leave(ctx context.Context, giveUp bool) {
 	ctx, cancel := context.WithTimeout(ctx, renewTimeout)
 	defer cancel()
@@ -101,12 +102,12 @@ func (k *Keeper) leave(ctx context.Context, giveUp bool) {
 	for _, c := range k.claims {
 		err := leave.Run(ctx, k.rdb, keys(c.queue), k.options.Installation.ID, k.options.Worker, milliseconds(deadAfter), state).Err()
 		if err != nil {
-			k.options.Logger.DebugContext(ctx, "a queue isn't given up: its owner counts as dead soon", "queue", c.queue, "error", err)
+			k.options.Logger.DebugContext(ctx, "a queue couldn't be given up: its owner will soon count as dead", "queue", c.queue, "error", err)
 		}
 	}
 }
 
-// refresh reckons until when all queues are known to be ours.
+// refresh computes until when all queues are known to be the installation's.
 func (k *Keeper) refresh() {
 	oldest := time.Now()
 	for _, c := range k.claims {
@@ -117,12 +118,12 @@ func (k *Keeper) refresh() {
 	k.fresh.Store(int64(oldest.Add(deadAfter).Sub(k.began)))
 }
 
-// renew says once of every queue that it is ours.
+// renew renews the claim of each queue once.
 func (k *Keeper) renew(ctx context.Context) error {
 	var problems []error
 	var lost []*TakenError
 	if err := k.rdb.SAdd(ctx, ownedQueues, k.names()...).Err(); err != nil {
-		problems = append(problems, err) // somebody has made something else of it: only lists suffer
+		problems = append(problems, err) // as when the key is of another type; only lists of queues need it
 	}
 	for _, c := range k.claims {
 		err := k.renewClaim(ctx, c)
@@ -164,7 +165,7 @@ func (k *Keeper) renewOne(ctx context.Context, c *ownership) (answer, error) {
 	}
 	all := texts(reply)
 	if len(all) != 5 {
-		return answer{}, &unansweredError{fmt.Errorf("redis answers a renewal with %d values", len(all))}
+		return answer{}, &unansweredError{fmt.Errorf("redis answered a renewal with %d values", len(all))}
 	}
 	return answer{all[0], all[1], all[2], all[3], all[4] != ""}, nil
 }
@@ -176,34 +177,34 @@ func (k *Keeper) renewClaim(ctx context.Context, c *ownership) error {
 		return err
 	}
 	c.newcomer = c.newcomer && asked.Sub(c.claimed) < deadAfter
-	if asked.Sub(c.stranger.seen) > strangersStay {
-		c.stranger = stranger{}
+	if asked.Sub(c.foreign.seen) > foreignClaimTTL {
+		c.foreign = foreignClaim{}
 	}
 	switch a.what {
 	case answerRenewed:
 		c.renewed, c.since = asked, a.since
-		c.stranger.nonce, c.stranger.strange = "", 0 // what another installation has said is kept for a while
+		c.foreign.nonce, c.foreign.strange = "", 0 // another installation's signatures are remembered for foreignClaimTTL
 		return nil
 	case answerUnknown:
-		return k.facePossibleCopy(ctx, c, a, asked)
+		return k.handlePossibleCopy(ctx, c, a, asked)
 	default:
-		return k.faceOther(ctx, c, a, asked)
+		return k.handleForeignClaim(ctx, c, a, asked)
 	}
 }
 
-// faceOther is about another installation's claim. Who has renewed without a break can't have lost the queue rightly, since
-// others wait for three seconds. So what stands there was made up, or is from before Redis failed over, or is of somebody
-// who came when Redis had just forgotten everything; it is overwritten. Only where it comes again and again, and says
-// something new each time, somebody lives there who believes the same of itself: then the one with the older claim stays.
-// Who had a break watches as a newcomer does.
-func (k *Keeper) faceOther(ctx context.Context, c *ownership, a answer, asked time.Time) error {
-	s := &c.stranger
+// handleForeignClaim handles another installation's claim. A keeper that has renewed without a break can't have lost the
+// queue by the rules, because other installations wait for three seconds. So the foreign claim was forged, or is from before
+// a failover of Redis, or was made when Redis had just lost its data: the keeper overwrites it. Only if the claim returns
+// again and again, renewed each time, another installation lives that considers itself the owner: then the older claim wins.
+// A keeper whose renewals had a break first watches, like a newcomer.
+func (k *Keeper) handleForeignClaim(ctx context.Context, c *ownership, a answer, asked time.Time) error {
+	s := &c.foreign
 	if s.signature != a.signature {
 		s.signature, s.same = a.signature, asked
 		s.said++
 	}
 	s.seen = asked
-	if c.newcomer { // it was to watch while it worked already, and takes no more jobs while it does
+	if c.newcomer { // it claimed without watching: it takes no more jobs while it watches now
 		c.renewed = time.Time{}
 	}
 	broken := asked.Sub(c.renewed) >= deadAfter
@@ -215,15 +216,15 @@ func (k *Keeper) faceOther(ctx context.Context, c *ownership, a answer, asked ti
 	case broken && asked.Sub(s.same) < deadAfter:
 		return nil
 	}
-	k.options.Logger.WarnContext(ctx, "somebody else's claim of a queue is overwritten: it isn't renewed, or is younger than ours", "queue", c.queue)
+	k.options.Logger.WarnContext(ctx, "another installation's claim of a queue is overwritten: it isn't renewed, or is younger than ours", "queue", c.queue)
 	return k.reassert(ctx, c, a.signature, asked)
 }
 
-// facePossibleCopy is about a nonce that isn't known here. If a sibling has just written it, the database has it by the next
-// look. If the database lost it in a failover, or somebody made it up, no others follow. But where unknown nonces follow
-// each other, somebody writes them to another database.
-func (k *Keeper) facePossibleCopy(ctx context.Context, c *ownership, a answer, asked time.Time) error {
-	s, known := &c.stranger, k.knows()
+// handlePossibleCopy handles a claim of this installation with a nonce that the keeper doesn't know. If another worker of the
+// installation has just written the nonce, the next read of the database returns it. If the database lost it in a failover,
+// or it was forged, no other unknown nonce follows. A sequence of unknown nonces is being written to another database.
+func (k *Keeper) handlePossibleCopy(ctx context.Context, c *ownership, a answer, asked time.Time) error {
+	s, known := &c.foreign, k.knows()
 	s.seen = asked
 	if s.nonce != a.nonce {
 		if s.nonce != "" && known.asked.After(s.same) && !knows(known.Nonces, s.nonce) {
@@ -236,7 +237,7 @@ func (k *Keeper) facePossibleCopy(ctx context.Context, c *ownership, a answer, a
 		return nil
 	}
 	if asked.Sub(s.same) < deadAfter || known.asked.Before(s.same) || asked.Sub(known.asked) > deadAfter {
-		return nil // not long enough, or the database is away
+		return nil // not watched long enough, or the database doesn't answer
 	}
 	return k.reassert(ctx, c, a.signature, asked)
 }
@@ -249,7 +250,7 @@ func (k *Keeper) reassert(ctx context.Context, c *ownership, signature string, a
 	return err
 }
 
-// lost is the error of a queue that another owner has now.
+// lost returns the error for a queue that another owner has now.
 func (k *Keeper) lost(ctx context.Context, queue string, isCopy bool) error {
 	s, err := k.look(ctx, queue)
 	if err != nil {

@@ -12,31 +12,31 @@ const (
 	AllWorkers = "asynq:workers" // likewise, of the tasks that servers have in hand
 )
 
-// KeyPattern and ChannelPattern match whatever asynq writes, as Redis's access lists want it.
+// KeyPattern and ChannelPattern match all keys and channels that asynq uses, in the syntax of Redis's access lists.
 const (
 	KeyPattern     = "asynq:*"
 	ChannelPattern = "asynq:*"
 )
 
-// A heartbeat's two keys begin with these, and go on with the server's host, process and id in braces.
+// A heartbeat's two keys begin with these; the server's host, process and id follow, in braces.
 const (
 	serverKeyBegin  = AllServers + ":{"
 	workersKeyBegin = AllWorkers + ":{"
 )
 
-// Keys names what Redis has of one queue. All of it is in one slot of a cluster.
+// Keys returns the names of one queue's keys in Redis, which are all in one slot of a cluster.
 type Keys struct{ queue, prefix string }
 
-// KeysOf names the keys of a queue.
+// KeysOf returns the keys of a queue.
 func KeysOf(queue string) Keys { return Keys{queue: queue, prefix: "asynq:{" + queue + "}:"} }
 
 // Pending is the list of the tasks that wait; the next is at its end.
 func (k Keys) Pending() string { return k.prefix + "pending" }
 
-// Active is the list of the tasks in workers' hands.
+// Active is the list of the tasks that workers have fetched and not ended.
 func (k Keys) Active() string { return k.prefix + "active" }
 
-// Lease is the sorted set of those, by when their workers' leases end.
+// Lease is the sorted set of the active tasks, by when their leases end.
 func (k Keys) Lease() string { return k.prefix + "lease" }
 
 // Retry is the sorted set of the tasks that failed, by when they are due again.
@@ -73,22 +73,22 @@ func (k Keys) Task(id string) string { return k.taskPrefix() + id }
 
 func (k Keys) taskPrefix() string { return k.prefix + "t:" }
 
-// Ours is a key that asynq doesn't know, beside those that it does.
+// Ours is a key of this program's, named like asynq's keys of the queue.
 func (k Keys) Ours(name string) string { return k.prefix + "invoicer:" + name }
 
-// InSlot is a key of our own that begins with the prefix, in the slot of the queue's keys.
+// InSlot is a key of this program's that begins with the prefix, in the slot of the queue's keys.
 func (k Keys) InSlot(prefix string) string { return prefix + "{" + k.queue + "}" }
 
 // The fields of a task's hash that are read or written here. The scripts name them as well.
 const (
 	messageField = "msg"
 	stateField   = "state"
-	// HolderField has the name of the worker that fetched the task last. It is ours: asynq forgets who had a task within
-	// seconds after that one's death.
+	// HolderField has the name of the worker that fetched the task last. asynq doesn't have this field: its own record of a
+	// task's worker expires within seconds after the worker's death.
 	HolderField = "invoicer_worker"
 )
 
-// tasks are the keys in which asynq keeps tasks, in the order in which the scripts about tasks have them.
+// tasks are the keys in which asynq keeps tasks, in the order of the task scripts' KEYS.
 func (k Keys) tasks() []string {
 	return []string{k.Pending(), k.Active(), k.Lease(), k.Retry(), k.Scheduled(), k.Archived(), k.Completed()}
 }
@@ -101,7 +101,7 @@ func (k Keys) unfinished() []string {
 	return []string{k.Pending(), k.Scheduled(), k.Retry(), k.Active(), k.Archived()}
 }
 
-// kindOf takes the key of a queue apart: what begins all of the queue's, and what this one is, as in "lease".
+// kindOf splits a queue's key into the prefix of all of the queue's keys and its kind, such as "lease".
 func kindOf(key string) (prefix, kind string) {
 	end := strings.Index(key, "}:")
 	if end < 0 {

@@ -5,22 +5,22 @@ import (
 	"time"
 )
 
-// What asynq does (v0.26, internal/rdb, heartbeat.go): a worker takes a lease of 30s with a task, and extends it to that
-// again every 5s.
+// In asynq (v0.26, internal/rdb, heartbeat.go), a worker gets a lease of 30s with each task, and extends it to 30s again
+// every 5s.
 const (
 	leaseDuration = 30 * time.Second
-	// SignOfLife is how often a living worker shows one.
+	// SignOfLife is how often a living worker extends its leases.
 	SignOfLife = 5 * time.Second
 )
 
-// A Lease is what was last seen of one, and since when it hasn't changed.
+// A Lease is the last observation of a task's lease.
 type Lease struct {
-	End   string // in Unix seconds, as Redis has it; "" for none
-	Since time.Time
+	End   string    // in Unix seconds, as Redis has it; "" for none
+	Since time.Time // since when End hasn't changed, by this process's clock
 }
 
-// Dead tells whether the lease shows no sign of life any more. Its own time is Redis's, as far as its worker knows that; so
-// it must also have been watched, by this process's clock, for longer than a living worker is silent.
+// Dead reports whether the lease's worker counts as dead: the lease wasn't extended for that long. Its end is in the worker's
+// estimate of Redis's time; so it must also have been watched, by this process's clock, for longer than SignOfLife.
 func (l Lease) Dead(now, byRedis time.Time, after time.Duration) bool {
 	silent := now.Sub(l.Since)
 	if silent >= after {

@@ -9,18 +9,18 @@ import (
 	"strings"
 )
 
-// asynqLogger is asynq's door to slog. What asynq calls information is of interest only when debugging it, and so is
-// nearly every warning: of a job's end and of an outage, this package's callers tell better, and once.
+// asynqLogger passes asynq's messages to slog. Its information, and nearly all of its warnings, are logged as debug messages:
+// this package's callers log each job's end and each outage once, and with more detail.
 type asynqLogger struct {
 	log    *slog.Logger
-	outage func(error) // is told of outages, which asynq complains about again and again
+	outage func(error) // is called for each message about an outage, which asynq repeats
 }
 
 func (l asynqLogger) Debug(args ...any) { l.write(slog.LevelDebug, args) }
 func (l asynqLogger) Info(args ...any)  { l.write(slog.LevelDebug, args) }
 
 func (l asynqLogger) Warn(args ...any) {
-	// The recoverer finds what crashed workers left behind; what keeps it from that must be seen.
+	// The recoverer finds the tasks of crashed workers: its failures must be visible.
 	level := slog.LevelDebug
 	if isOfRecoverer(fmt.Sprint(args...)) {
 		level = slog.LevelWarn
@@ -30,10 +30,10 @@ func (l asynqLogger) Warn(args ...any) {
 
 func (l asynqLogger) Error(args ...any) { l.write(slog.LevelWarn, args) }
 
-// Fatal is the one call after which asynq doesn't expect to go on.
+// Fatal ends the process, as asynq expects.
 func (l asynqLogger) Fatal(args ...any) {
 	l.write(slog.LevelError, args)
-	os.Exit(1) //nolint:forbidigo // what asynq calls fatal must not go on
+	os.Exit(1) //nolint:forbidigo // asynq relies on it after a fatal error
 }
 
 func (l asynqLogger) write(level slog.Level, args []any) {
@@ -41,7 +41,7 @@ func (l asynqLogger) write(level slog.Level, args []any) {
 		return
 	}
 	message := strings.TrimSpace(fmt.Sprint(args...))
-	if level == slog.LevelWarn && tellsOfOutage(message) {
+	if level == slog.LevelWarn && meansOutage(message) {
 		level = slog.LevelDebug
 		l.outage(errors.New(message))
 	}

@@ -8,15 +8,14 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// A message is what asynq keeps of a task (v0.26, internal/proto): its parts are those of the encoded message, which isn't
-// copied.
+// A message is asynq's record of a task (v0.26, internal/proto). Its strings share the encoded message's memory.
 type message struct {
 	kind, payload, id, queue, lastError string
 	maxRetry, retried                   int32
 	headers                             []string // encoded
 }
 
-// The numbers of the message's fields. The texts among them have to be valid UTF-8.
+// The numbers of the message's fields. Its strings must be valid UTF-8.
 const (
 	fieldKind, fieldPayload, fieldID, fieldQueue = 1, 2, 3, 4
 	fieldRetry, fieldRetried, fieldLastError     = 5, 6, 7
@@ -24,11 +23,11 @@ const (
 )
 
 var (
-	errNoText   = errors.New("the message has a text that is no UTF-8")
-	errBadField = errors.New("the message has a field that can't be")
+	errNoText   = errors.New("the message has a string that isn't valid UTF-8")
+	errBadField = errors.New("the message has an invalid field")
 )
 
-// parseMessage reads a message; it refuses what asynq couldn't read.
+// parseMessage decodes a message. It fails if asynq couldn't decode it either.
 func parseMessage(encoded string) (m message, err error) {
 	for left := encoded; left != ""; {
 		f, err := nextField(&left)
@@ -42,7 +41,7 @@ func parseMessage(encoded string) (m message, err error) {
 	return m, nil
 }
 
-// take keeps a field. One of another kind than it should be is an unknown one, as it is to asynq.
+// take stores a field. Like asynq, it ignores unknown fields and fields of a wrong wire type.
 func (m *message) take(f field) error {
 	if f.kind == protowire.VarintType {
 		switch int(f.number) {
@@ -87,7 +86,7 @@ func (m *message) take(f field) error {
 	return nil
 }
 
-// parseHeader reads one entry of the headers: field 1 is its key, and field 2 its value.
+// parseHeader decodes one entry of the headers: field 1 is its key, and field 2 its value.
 func parseHeader(encoded string) (key, value string, err error) {
 	for left := encoded; left != ""; {
 		f, err := nextField(&left)
@@ -116,7 +115,7 @@ type field struct {
 	bytes  string
 }
 
-// nextField takes the next field off a message.
+// nextField removes the first field from an encoded message and returns it.
 func nextField(left *string) (f field, err error) {
 	tag, n := consumeVarint(*left)
 	if n < 0 {
@@ -140,7 +139,7 @@ func nextField(left *string) (f field, err error) {
 			f.bytes = (*left)[n : n+int(size)]
 			n += int(size)
 		}
-	default: // asynq has none of them
+	default: // asynq's messages have no such field
 		n = protowire.ConsumeFieldValue(f.number, f.kind, []byte(*left))
 	}
 	if n < 0 {
@@ -150,14 +149,14 @@ func nextField(left *string) (f field, err error) {
 	return f, nil
 }
 
-// consumeVarint is [protowire.ConsumeVarint] for a string, which it doesn't copy.
+// consumeVarint is [protowire.ConsumeVarint] for a string, without copying the whole string.
 func consumeVarint(s string) (v uint64, n int) {
 	const longest = 10
 	var head [longest]byte
 	return protowire.ConsumeVarint(head[:copy(head[:], s)])
 }
 
-// ReadTask reads asynq's message of a task. What it refuses, asynq couldn't read.
+// ReadTask decodes asynq's message of a task. It fails if asynq couldn't decode it either.
 func ReadTask(encoded string) (*asynq.TaskInfo, error) {
 	m, err := parseMessage(encoded)
 	if err != nil {

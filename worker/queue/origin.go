@@ -6,16 +6,16 @@ import (
 	"invoicer/worker/client"
 )
 
-// An origin is what a task's message says of whose it is.
+// An origin is what a task's message says about where the task comes from.
 type origin struct {
-	jobID        string // of a ledger's job; "" for one that was enqueued directly
-	installation string // "" where an earlier release put it there
+	jobID        string // of the ledger's job; "" for a job that was enqueued directly
+	installation string // "" if an earlier release has enqueued the task
 }
 
-// readOrigin reads a task's message.
+// readOrigin decodes a task's message.
 func readOrigin(encoded string) (o origin, err error) {
 	if encoded == "" {
-		return o, errors.New("it is empty")
+		return o, errors.New("the message is empty")
 	}
 	m, err := parseMessage(encoded)
 	if err != nil {

@@ -7,27 +7,27 @@ import (
 	"time"
 )
 
-// An opinion is what was found about a queue that isn't the keeper's to claim.
-type opinion struct {
+// A cachedRefusal is the cached result of the check whether the installation may use a queue that the keeper doesn't claim.
+type cachedRefusal struct {
 	refusal *TakenError // nil if the installation may put jobs there
 	at      time.Time
 }
 
-// opinionHolds is for how long it isn't looked again.
-const opinionHolds = time.Second
+// refusalTTL is how long a cached result is used.
+const refusalTTL = time.Second
 
-// mostOpinions bounds the queues that are remembered: a job may name any.
-const mostOpinions = 1000
+// mostRefusals bounds the cache: a job may name any queue.
+const mostRefusals = 1000
 
-// Refuse returns those of the queues into which the installation may put nothing, with the [*TakenError] that says whose
-// they are: another installation's, alive or not. A queue that is nobody's isn't refused.
+// Refuse returns those of the queues into which the installation may not put jobs, each with the [*TakenError] that names its
+// owner: another installation, alive or dead. A queue without an owner isn't refused.
 func (k *Keeper) Refuse(ctx context.Context, queues []string) (map[string]error, error) {
 	refused := make(map[string]error)
 	for _, queue := range queues {
 		if slices.ContainsFunc(k.claims, func(c *ownership) bool { return c.queue == queue }) {
-			continue // Run ends when it is lost
+			continue // Run ends when the queue is lost
 		}
-		o, err := k.opinionOf(ctx, queue)
+		o, err := k.refusalOf(ctx, queue)
 		if err != nil {
 			return nil, err
 		}
@@ -38,29 +38,29 @@ func (k *Keeper) Refuse(ctx context.Context, queues []string) (map[string]error,
 	return refused, nil
 }
 
-func (k *Keeper) opinionOf(ctx context.Context, queue string) (opinion, error) {
+func (k *Keeper) refusalOf(ctx context.Context, queue string) (cachedRefusal, error) {
 	k.mu.Lock()
 	o, ok := k.others[queue]
 	k.mu.Unlock()
-	if ok && time.Since(o.at) < opinionHolds {
+	if ok && time.Since(o.at) < refusalTTL {
 		return o, nil
 	}
 	standing, err := k.look(ctx, queue)
 	if err != nil {
-		return opinion{}, err
+		return cachedRefusal{}, err
 	}
 	refusal := standing.Refuse(k.knows().Nonces)
-	if taken := new(TakenError); errors.As(refusal, &taken) && taken.Copy { // a sibling's nonce may be newer than what is known
+	if taken := new(TakenError); errors.As(refusal, &taken) && taken.Copy { // another worker of the installation may have written the nonce since
 		if err := k.ask(ctx, k.witness.Nonces); err != nil {
-			return opinion{}, err
+			return cachedRefusal{}, err
 		}
 		refusal = standing.Refuse(k.knows().Nonces)
 	}
-	o = opinion{at: time.Now()}
-	_ = errors.As(refusal, &o.refusal) // it stays nil where there is none
+	o = cachedRefusal{at: time.Now()}
+	_ = errors.As(refusal, &o.refusal) // it stays nil if there is no refusal
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if len(k.others) >= mostOpinions {
+	if len(k.others) >= mostRefusals {
 		clear(k.others)
 	}
 	k.others[queue] = o

@@ -10,54 +10,54 @@ import (
 	"invoicer/invoice/ledger"
 )
 
-// deadAfter is for how long an owner may say nothing before it counts as dead.
+// deadAfter is after how long without a renewal an owner counts as dead.
 const deadAfter = 3 * time.Second
 
 // An Installation is a database and a schema, with the workers on them.
 type Installation struct {
 	ID       string // the database's identity, which its copies have as well
-	Database string // where it is and what it is called, for people
+	Database string // the database's address and name, for people
 	Schema   string
 }
 
-// An Owner is what Redis says of the installation that a queue belongs to.
+// An Owner is Redis's record of the installation that a queue belongs to.
 type Owner struct {
 	Installation
-	Nonce    string // the newest of the owner's that has come to Redis
-	Worker   string // the process that has said so last
-	Since    int64  // when it claimed the queue, in milliseconds by the server's clock
-	LastSeen time.Duration
-	GivenUp  bool // its last worker has ended, and said so
-	Workers  int  // that have been seen lately
+	Nonce    string        // the owner's newest nonce in Redis
+	Worker   string        // the process that has renewed the claim last
+	Since    int64         // when the owner claimed the queue, in milliseconds by Redis's clock
+	LastSeen time.Duration // how long ago the claim was renewed, by Redis's clock
+	GivenUp  bool          // its last worker has given the queue up
+	Workers  int           // how many workers have renewed the claim lately
 
-	signature string // changes with everything that an owner says; "" where there is no owner
+	signature string // changes with every renewal; "" if there is no owner
 }
 
-// Exists tells whether there is an owner, be it alive or not.
+// Exists reports whether there is an owner, alive or dead.
 func (o Owner) Exists() bool { return o.signature != "" }
 
-// Alive tells whether the owner has said something lately, by the server's clock.
+// Alive reports whether the owner has renewed its claim within the last three seconds, by Redis's clock.
 func (o Owner) Alive() bool { return o.Exists() && !o.GivenUp && o.LastSeen < deadAfter }
 
 // Tasks are how many tasks a queue has.
 type Tasks struct {
-	Waiting  int64 // for a worker, or for their time
-	Active   int64 // in a worker's hands
+	Waiting  int64 // for a worker, or until they are due
+	Active   int64 // fetched by a worker
 	Archived int64
 }
 
-// None tells whether a queue has none, beside those that are done.
+// None reports whether a queue has no tasks other than completed ones.
 func (t Tasks) None() bool { return t == Tasks{} }
 
-// A Standing is how things stand with a queue.
+// A Standing is the ownership and the size of a queue.
 type Standing struct {
 	Queue string
 	Owner Owner
 	Tasks Tasks
 }
 
-// Refuse returns a [*TakenError] if the queue is another installation's than the one of these nonces, and nil if it is its
-// own or nobody's. An installation that has given a queue up, and left no task there, doesn't have it any more.
+// Refuse returns a [*TakenError] if the queue belongs to another installation than the one of these nonces. It returns nil if
+// the queue is that installation's own, has no owner, or was given up by its owner without any tasks left.
 func (s Standing) Refuse(mine ledger.Nonces) error {
 	o := s.Owner
 	switch {
@@ -74,12 +74,12 @@ func (s Standing) Refuse(mine ledger.Nonces) error {
 	return &TakenError{Queues: []string{s.Queue}, Owner: o, Tasks: s.Tasks}
 }
 
-// A TakenError says that queues belong to another installation.
+// A TakenError means that queues belong to another installation.
 type TakenError struct {
 	Queues []string
 	Owner  Owner
-	Copy   bool  // the owner's database has the same identity: this one is a copy of it, or it of this one
-	Tasks  Tasks // that are in the first of the queues
+	Copy   bool  // the owner's database has the same identity: one of the two databases is a copy of the other
+	Tasks  Tasks // of the first of the queues
 }
 
 func (e *TakenError) Error() string {
@@ -130,7 +130,7 @@ func ago(d time.Duration) string {
 	}
 }
 
-// printable keeps what stands in Redis, where anybody may have written it, to one short line.
+// printable makes one short line of a text from Redis, which may have any content.
 func printable(text string) string {
 	const longest = 128
 	text = strings.Map(func(r rune) rune {
@@ -157,7 +157,7 @@ func knows(mine ledger.Nonces, nonce string) bool {
 	return false
 }
 
-// number reads a number that anybody may have written; anything else is 0.
+// number parses a number from Redis; it returns 0 for any other text.
 func number(text string) int64 {
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {

@@ -8,15 +8,14 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// A Stored task is what a queue has under a task's id.
+// A Stored is what Redis has under a task's id.
 type Stored struct {
 	ID      string
 	Message string          // encoded
 	Info    *asynq.TaskInfo // nil if it isn't the message of this queue's task
 }
 
-// Read reads tasks. Of their states, the result has only whether they are archived. A key of a wrong type counts as a task
-// without a message.
+// Read reads tasks. Their Info has no other State than archived. A key of a wrong type counts as a task without a message.
 func (k Keys) Read(ctx context.Context, rdb redis.UniversalClient, ids []string) ([]Stored, error) {
 	if len(ids) == 0 {
 		return nil, nil
@@ -49,8 +48,8 @@ func (k Keys) Read(ctx context.Context, rdb redis.UniversalClient, ids []string)
 	return tasks, nil
 }
 
-// Holders returns, for each task, the name of the worker that fetched it last: "" if none is written down, or if the task
-// can't be read.
+// Holders returns, for each task, the name of the worker that fetched it last: "" if Redis has no name, or if the task can't
+// be read.
 func (k Keys) Holders(ctx context.Context, rdb redis.UniversalClient, ids []string) ([]string, error) {
 	names := make([]string, len(ids))
 	answers, err := rdb.Pipelined(ctx, func(p redis.Pipeliner) error {

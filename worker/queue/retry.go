@@ -8,17 +8,17 @@ import (
 // longestDelay is the longest that a job waits for another try.
 const longestDelay = 10 * time.Minute
 
-// RetryDelay is how long a task that has failed that often waits for another try: exponentially longer, up to ten minutes,
-// and jittered, so that what failed together doesn't come back together.
+// RetryDelay returns how long a task that was retried that often waits for its next try: it grows exponentially, up to ten
+// minutes, and is jittered, so that tasks that failed together don't come back together.
 func RetryDelay(retried int) time.Duration {
 	delay := longestDelay
 	if retried < 10 {
-		delay = min(longestDelay, time.Second<<max(retried, 0)) // what the queue has counted may have been altered
+		delay = min(longestDelay, time.Second<<max(retried, 0)) // the count in the queue may have been altered
 	}
 	return Between(delay/2, delay)
 }
 
-// Between returns a duration that is drawn at random, at least the one and less than the other.
+// Between returns a random duration that is at least the one and less than the other.
 func Between(least, most time.Duration) time.Duration {
 	return least + rand.N(most-least) //nolint:gosec // jitter needs no secrecy
 }

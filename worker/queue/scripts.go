@@ -15,15 +15,15 @@ import (
 // ownedQueues is the set of the queues that have had an owner.
 const ownedQueues = "invoicer:queues"
 
-// ownerKey is where Redis has a queue's owner. It lies in the slot of the queue's own keys. It doesn't expire.
+// ownerKey is the key of a queue's owner, in the slot of the queue's own keys. It doesn't expire.
 func ownerKey(queue string) string { return KeysOf(queue).InSlot("invoicer:owner:") }
 
-// keys are what the scripts are about: the owner, and all in which asynq keeps tasks that aren't done.
+// keys are the scripts' KEYS: the owner, and the keys in which asynq keeps tasks that aren't done.
 func keys(queue string) []string {
 	return append([]string{ownerKey(queue)}, KeysOf(queue).unfinished()...)
 }
 
-// common is what the scripts share. What isn't a hash with an installation is no owner: anybody may have written it.
+// common is what the scripts share. Anything but a hash with an installation counts as no owner.
 const common = `
 local function now()
 	local t = redis.call("TIME")
@@ -54,8 +54,8 @@ local function size(i)
 end
 `
 
-// look tells everything about a queue: the owner's signature, the time, the owner, how many tasks there are, and when its
-// workers were seen.
+// look returns the owner's signature, the time, the owner, how many tasks the queue has, and when the owner's workers renewed
+// the claim.
 var look = redis.NewScript(common + `
 local v = read()
 local workers = {}
@@ -69,8 +69,8 @@ if v then
 end
 return {signature(v), now(), v or {}, size(2) + size(3) + size(4), size(5), size(6), workers}`)
 
-// claim makes an installation a queue's owner if the owner is still the one of the signature, and, where that is asked for,
-// the queue has no tasks. It answers with the time, or "" where something has changed.
+// claim makes an installation a queue's owner if the owner's signature is still the given one and, where that is asked for,
+// the queue has no tasks. It returns the claim's start, "" if it has changed nothing.
 var claim = redis.NewScript(common + `
 if signature(read()) ~= ARGV[1] then
 	return ""
@@ -90,14 +90,14 @@ else
 end
 return since`)
 
-// renew says that the owner lives, and has the nonces that are known, of which the first is the newest. It answers with what
-// it found:
+// renew renews an installation's claim. Its arguments include the nonces that the worker knows, the newest first. It returns
+// what it found:
 //
-//	renewed     the queue is the installation's, or was nobody's and is now
-//	unknown     it is the installation's, but with a nonce that isn't known; this is left as it is
-//	other       it is another installation's; nothing is changed
+//	renewed     the queue is the installation's, or had no owner and is the installation's now
+//	unknown     the queue is the installation's, but with a nonce that the worker doesn't know; the nonce is left unchanged
+//	other       the queue is another installation's; nothing is changed
 //
-// and with the owner's signature, since when it has the queue, its nonce, and whether it came without watching first.
+// and the owner's signature, its claim's start, its nonce, and whether it claimed the queue without watching it first.
 var renew = redis.NewScript(common + `
 local v, at, since = read(), now(), ARGV[2]
 if v and v[1] ~= ARGV[3] then
@@ -125,7 +125,7 @@ end
 redis.call("HSET", KEYS[1], "nonce", string.sub(ARGV[1], 1, 36), "database", ARGV[5], "schema", ARGV[6])
 return {"renewed", "", since, "", ""}`)
 
-// leave says that a worker of the installation has ended. The last one gives the queue up.
+// leave removes a worker of the installation. The last worker that leaves gives the queue up.
 var leave = redis.NewScript(common + `
 local v = read()
 if not v or v[1] ~= ARGV[1] then
@@ -148,14 +148,14 @@ if others == 0 and ARGV[4] == "released" then
 end
 return others`)
 
-// Look tells whose a queue is, and what is in it.
+// Look returns a queue's owner, and how many tasks it has.
 func Look(ctx context.Context, rdb redis.UniversalClient, queue string) (Standing, error) {
 	reply, err := look.Run(ctx, rdb, keys(queue)).Slice()
 	if err != nil {
 		return Standing{}, err
 	}
 	if len(reply) != 7 {
-		return Standing{}, errors.New("redis answers a look at a queue with something else")
+		return Standing{}, errors.New("redis answered the query for a queue's owner with an unknown reply")
 	}
 	s := Standing{Queue: queue}
 	fields := texts(reply[2])
@@ -179,9 +179,9 @@ func Look(ctx context.Context, rdb redis.UniversalClient, queue string) (Standin
 	return s, nil
 }
 
-// since is how long ago something was, by the server's clock.
+// since returns how long before clock, in milliseconds by the server's clock, a time was.
 func since(clock, at string) time.Duration {
-	const longest = int64(365 * 24 * time.Hour / time.Millisecond) // of a time that somebody made up
+	const longest = int64(365 * 24 * time.Hour / time.Millisecond) // for times that can't be true
 	ms := min(max(number(clock)-number(at), -longest), longest)
 	return time.Duration(ms) * time.Millisecond
 }
@@ -195,7 +195,7 @@ func texts(reply any) []string {
 	return all
 }
 
-// Names are the queues that have had an owner or a task.
+// Names returns the queues that have had an owner or a task.
 func Names(ctx context.Context, rdb redis.UniversalClient) ([]string, error) {
 	var all []string
 	for _, set := range []string{ownedQueues, AllQueues} {
@@ -209,9 +209,9 @@ func Names(ctx context.Context, rdb redis.UniversalClient) ([]string, error) {
 	return slices.Compact(all), nil
 }
 
-// consumed tells whether some worker may be consuming the queue, whatever release it is of. Workers give signs of life in
-// Redis that name their queues; one that names something like it counts too. Where there is no sign at all, but somebody
-// waits for something, Redis may just have forgotten them.
+// consumed reports whether a worker of any release may be consuming the queue. Workers' heartbeats in Redis name their
+// queues; any heartbeat that contains the queue's name counts. If there is no heartbeat at all, but a client is blocked,
+// Redis may just have lost the heartbeats.
 func consumed(ctx context.Context, rdb redis.UniversalClient, queue string) (bool, error) {
 	servers, err := rdb.ZRange(ctx, AllServers, 0, -1).Result()
 	if err != nil {
@@ -232,7 +232,7 @@ func consumed(ctx context.Context, rdb redis.UniversalClient, queue string) (boo
 	return false, nil
 }
 
-// awaited tells whether some client waits in this Redis, as workers do for jobs.
+// awaited reports whether a client is blocked in this Redis, as a worker is while it waits for jobs.
 func awaited(ctx context.Context, rdb redis.UniversalClient) (bool, error) {
 	var blocked atomic.Bool
 	ask := func(ctx context.Context, node *redis.Client) error {

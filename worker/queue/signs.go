@@ -5,19 +5,19 @@ import (
 	"strings"
 )
 
-// asynq puts most errors of Redis into words: its log lines and many of its own errors keep nothing that errors.Is or
-// errors.As could find. Here alone its texts are read. TestSignsInWhatAsynqLogs notices a version that words them otherwise.
+// asynq turns most errors of Redis into text: its log lines and many of its own errors wrap no error that errors.Is or
+// errors.As could find. Only this file interprets its texts. TestSignsInWhatAsynqLogs fails if a version words them otherwise.
 
-// TellsOfConnection reports whether a text by asynq or go-redis says that a server wasn't reached, or has hung up.
+// TellsOfConnection reports whether a text by asynq or go-redis says that a server wasn't reached, or closed the connection.
 func TellsOfConnection(text string) bool {
 	return slices.ContainsFunc([]string{"dial ", "EOF", "connection re", "broken pipe", "i/o timeout", "connection pool"},
 		func(sign string) bool { return strings.Contains(text, sign) })
 }
 
-// RefusalIn returns the word with which Redis has refused something for now, or for want of a right: OOM, NOPERM. It is ""
-// if the text has none.
+// RefusalIn returns the code of Redis's error in a text by which Redis refuses a command temporarily or for want of a right,
+// such as OOM or NOPERM. It returns "" if the text has no such code.
 func RefusalIn(text string) string {
-	if strings.Contains(text, "executing the script can't") { // as Redis says inside a script, in place of NOPERM
+	if strings.Contains(text, "executing the script can't") { // Redis's words for NOPERM inside a script
 		return "NOPERM"
 	}
 	for _, word := range []string{
@@ -30,12 +30,12 @@ func RefusalIn(text string) string {
 	return ""
 }
 
-// isOfRecoverer reports whether a log line is of the part of asynq that looks for what crashed workers left behind.
+// isOfRecoverer reports whether a log line is from asynq's recoverer, which looks for crashed workers' tasks.
 func isOfRecoverer(line string) bool { return strings.HasPrefix(line, "recoverer:") }
 
-// tellsOfOutage reports whether a log line of asynq's complains about a Redis that is away, or that refuses what every job
-// needs. That jobs can't be cancelled, which nobody here does, is no outage.
-func tellsOfOutage(line string) bool {
+// meansOutage reports whether a log line of asynq's says that Redis can't be reached, or refuses a command that every job
+// needs. A failed subscription isn't an outage: it is only needed to cancel jobs, which this program never does.
+func meansOutage(line string) bool {
 	return !strings.Contains(line, "subscribe") &&
 		(TellsOfConnection(line) || RefusalIn(line) != "" || strings.Contains(line, "deadline exceeded"))
 }

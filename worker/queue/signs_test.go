@@ -88,9 +88,9 @@ func TestSignsInWhatAsynqLogs(t *testing.T) {
 				t.Fatal(err)
 			}
 			outage := tt.refusal != "none"
-			recoverer := func(line string) bool { return isOfRecoverer(line) && tellsOfOutage(line) == outage }
+			recoverer := func(line string) bool { return isOfRecoverer(line) && meansOutage(line) == outage }
 			fetching := func(line string) bool {
-				return strings.HasPrefix(line, "Dequeue error:") && tellsOfOutage(line) == outage &&
+				return strings.HasPrefix(line, "Dequeue error:") && meansOutage(line) == outage &&
 					(!outage || RefusalIn(line) == tt.refusal && TellsOfConnection(line) == (tt.refusal == ""))
 			}
 			for end := time.Now().Add(time.Minute); time.Now().Before(end) && (!said.find(recoverer) || !said.find(fetching)); {

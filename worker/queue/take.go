@@ -10,15 +10,15 @@ import (
 	"invoicer/invoice/ledger"
 )
 
-// Watch looks at a queue until it is clear whether its owner lives, which takes three seconds at most.
+// Watch looks at a queue until it has found out whether its owner lives, which takes three seconds at most.
 func Watch(ctx context.Context, rdb redis.UniversalClient, queue string) (s Standing, alive bool, err error) {
-	v := &vigil{}
+	v := &ownerWatch{}
 	for {
 		asked := time.Now()
 		if s, err = Look(ctx, rdb, queue); err != nil {
 			return s, false, err
 		}
-		v.watch(s, asked)
+		v.observe(s, asked)
 		switch {
 		case !s.Owner.Exists(), s.Owner.GivenUp, v.silent():
 			return s, false, nil
@@ -31,11 +31,11 @@ func Watch(ctx context.Context, rdb redis.UniversalClient, queue string) (s Stan
 	}
 }
 
-// ErrChanged says that somebody else has claimed the queue meanwhile.
-var ErrChanged = errors.New("somebody has claimed the queue meanwhile")
+// ErrChanged means that the queue's owner has renewed its claim, or another installation has claimed the queue, meanwhile.
+var ErrChanged = errors.New("the queue was claimed, or its claim renewed, meanwhile")
 
-// Take makes an installation the owner of a queue whose owner is the one that was seen. Its workers find the queue given
-// up to them, and nobody else's do.
+// Take makes an installation the owner of a queue, in a claim that is given up at once: only the installation's own workers
+// can join it. It returns [ErrChanged] if the queue's owner isn't the one that was seen any more.
 func Take(ctx context.Context, rdb redis.UniversalClient, seen Standing, i Installation, mine ledger.Nonces, worker string) error {
 	c := claimant{signature: seen.Owner.signature, released: true}
 	if len(mine.Latest) == 0 {
@@ -51,18 +51,19 @@ func Take(ctx context.Context, rdb redis.UniversalClient, seen Standing, i Insta
 	return err
 }
 
-// A Ledger knows which jobs are open. It is asked about tasks of an earlier release, which don't name their installation.
+// A Ledger knows which jobs are open. It decides whose the tasks of an earlier release are, which don't name their
+// installation.
 type Ledger interface {
-	// Open returns, of jobs by their ids, the latest dispatch of those that have no end yet; 0 for one that isn't known.
+	// Open returns, by id, the latest dispatch of those of the jobs that have no end yet; 0 for a job that it doesn't know.
 	Open(ctx context.Context, jobIDs []string) (map[string]int, error)
 }
 
-// A Census is whose the tasks of a queue are, as far as they aren't done.
+// A Census counts a queue's tasks that aren't done by the ledger that they belong to.
 type Census struct {
 	Own     int `json:"own_ledger"`      // of this installation's ledger
 	Foreign int `json:"other_ledgers"`   // of other installations' ledgers, where their jobs are safe
 	Direct  int `json:"direct"`          // enqueued straight into Redis
-	Settled int `json:"direct_archived"` // likewise, and archived: the former owner has recorded their end
+	Settled int `json:"direct_archived"` // enqueued straight into Redis, and archived: the former owner has recorded their end
 	Unknown int `json:"unreadable"`      // can't be read
 }
 
@@ -70,18 +71,18 @@ type Census struct {
 type Sweeper struct {
 	Redis        redis.UniversalClient
 	Ledger       Ledger
-	Installation string // whose the queue is
-	// Remove takes out what isn't this installation's to work on: the tasks of other installations' ledgers, and what was
-	// archived under a former owner.
+	Installation string // the queue's owner
+	// Remove makes Sweep delete tasks that aren't for this installation: those of other installations' ledgers, and direct
+	// tasks that were archived under a former owner.
 	Remove bool
-	// RemoveDirect also takes out what was enqueued straight into Redis.
+	// RemoveDirect makes Sweep also delete the other direct tasks: those that were enqueued straight into Redis.
 	RemoveDirect bool
 }
 
 // sweepPage is how many tasks are read at once.
 const sweepPage = 500
 
-// Sweep goes through a queue. While tasks are removed, nobody may be consuming it.
+// Sweep counts a queue's tasks, and deletes some if Remove is set. While it deletes tasks, no worker may consume the queue.
 func (s Sweeper) Sweep(ctx context.Context, queue string) (Census, error) {
 	var c Census
 	k := KeysOf(queue)
@@ -98,7 +99,7 @@ func (s Sweeper) Sweep(ctx context.Context, queue string) (Census, error) {
 	return c, nil
 }
 
-// sweepList goes through a list from its end, which is where its next task is: what comes meanwhile comes at its beginning.
+// sweepList goes through a list from its end, where the next task is: new tasks are added at its beginning.
 func (s Sweeper) sweepList(ctx context.Context, k Keys, list string, c *Census) error {
 	left, err := s.Redis.LLen(ctx, list).Result()
 	for kept := int64(0); err == nil && left > 0; {
@@ -144,7 +145,7 @@ func (s Sweeper) count(ctx context.Context, k Keys, ids []string, archived bool,
 		return nil
 	})
 	var reply redis.Error
-	if err != nil && !errors.As(err, &reply) { // each has its own: a task may be gone, or no hash
+	if err != nil && !errors.As(err, &reply) { // each reply has its own error: a task may be gone, or its key no hash
 		return nil, err
 	}
 	messages, unnamed := make([]origin, len(ids)), []string{}
@@ -172,10 +173,10 @@ func (s Sweeper) count(ctx context.Context, k Keys, ids []string, archived bool,
 	return remove, nil
 }
 
-// unreadable stands in the place of an installation's identity.
+// unreadable stands for the installation of a task whose message can't be read.
 const unreadable = "?"
 
-// file counts one task, and adds it to those that are to be removed.
+// file counts one task, and appends its id to remove if the task is to be deleted.
 func (s Sweeper) file(m origin, id string, archived, unknown bool, c *Census, remove []string) []string {
 	gone := s.Remove
 	switch {
@@ -199,7 +200,7 @@ func (s Sweeper) file(m origin, id string, archived, unknown bool, c *Census, re
 	return remove
 }
 
-// drop takes tasks out of a queue.
+// drop deletes tasks of a queue.
 var drop = redis.NewScript(`
 for i = 1, #ARGV do
 	if redis.call("TYPE", KEYS[1]).ok == "list" then
@@ -212,7 +213,7 @@ for i = 1, #ARGV do
 end
 return #ARGV`)
 
-// remove takes tasks out. Each key is named, as a cluster insists.
+// remove deletes tasks. It passes each key to the script, as a cluster requires.
 func (s Sweeper) remove(ctx context.Context, k Keys, from string, ids []string) error {
 	if len(ids) == 0 {
 		return nil

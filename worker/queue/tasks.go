@@ -9,9 +9,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// inQueue is how each script begins that is about tasks. It believes nothing that a task says of itself: place tells where
-// the queue has a task only after it has found it there. A task that says that it is pending is the exception: has looks
-// that up in a list, which it reads as a whole, so whether to ask is its caller's decision.
+// inQueue is the common beginning of the scripts about tasks. place returns where the queue has a task; it looks for the task
+// there, and doesn't rely on the state in the task's hash. The exception is the state pending: to check it, has must read a
+// whole list, so that is left to the caller.
 const inQueue = `
 local pending, active, lease, retry, scheduled, archived, completed = unpack(KEYS)
 local sets = {retry = retry, archived = archived, completed = completed}
@@ -28,7 +28,7 @@ local function has(list, id)
 	return read[list][id]
 end
 
--- gone: without a message there is no task; lost: it isn't where it says that it is
+-- gone: the task has no message; lost: it isn't where its state says
 local function place(id)
 	local task = redis.pcall("HMGET", prefix .. id, "state", "pending_since")
 	if task.err and string.find(task.err, "^WRONGTYPE") then
@@ -49,20 +49,20 @@ local function place(id)
 	return "lost"
 end
 
-local function leaveHands(id)
+local function deactivate(id)
 	return redis.call("LREM", active, 0, id) + redis.call("ZREM", lease, id)
 end
 
 local function purge(id)
 	redis.call("UNLINK", prefix .. id)
-	leaveHands(id)
+	deactivate(id)
 	for _, set in ipairs({retry, scheduled, archived, completed}) do
 		redis.call("ZREM", set, id)
 	end
 end
 `
 
-// Where [Keys.Places] finds a task. What begins with Waiting says that it is pending, and since when.
+// The places that [Keys.Places] returns. After Waiting follows since when the task is pending.
 const (
 	Waiting  = "pending:"
 	InHand   = "active"
@@ -77,8 +77,8 @@ for i, id in ipairs(ARGV) do
 end
 return answer`)
 
-// Places tells where the queue has each task. It believes nothing that a task says of itself but that it waits: whether the
-// list has it is for the caller to look up.
+// Places returns where the queue has each task. It doesn't check that the list of pending tasks has a task whose state is
+// pending: the caller does.
 func (k Keys) Places(ctx context.Context, rdb redis.UniversalClient, ids []string) ([]string, error) {
 	args := make([]any, len(ids))
 	for i, id := range ids {
@@ -91,8 +91,7 @@ func (k Keys) Places(ctx context.Context, rdb redis.UniversalClient, ids []strin
 	return found, err
 }
 
-// buryScript deletes what is left of tasks, but only of those that still are as they were seen, and of those that say that they
-// are pending only if the list doesn't have them. Where that is too long to be read at once, its caller has looked.
+// buryScript is [Keys.Bury]'s.
 var buryScript = redis.NewScript(inQueue + `
 local short = redis.call("LLEN", pending) <= tonumber(ARGV[1])
 local buried = {}
@@ -107,7 +106,7 @@ for i = 2, #ARGV, 2 do
 end
 return buried`)
 
-// A Sighting is where a task was seen, as [Keys.Places] tells it.
+// A Sighting is where [Keys.Places] has seen a task.
 type Sighting struct{ ID, Place string }
 
 // Bury deletes the remains of tasks that are still where they were seen, and returns for each task whether it was deleted.
@@ -129,7 +128,7 @@ func (k Keys) Bury(ctx context.Context, rdb redis.UniversalClient, seen []Sighti
 	return buried, nil
 }
 
-// purgeScript deletes a task whose message is still the one that was seen, "" if it had none.
+// purgeScript is [Keys.Purge]'s.
 var purgeScript = redis.NewScript(inQueue + `
 local message = redis.pcall("HGET", prefix .. ARGV[1], "msg") or ""
 if type(message) == "table" and string.find(message.err, "^WRONGTYPE") then
@@ -140,22 +139,22 @@ if message == ARGV[2] then
 end
 return 1`)
 
-// Purge deletes a task wherever it is, if its message is still the one that was seen, "" for none.
+// Purge deletes a task wherever it is, if its message is still the one that was seen; "" stands for no message.
 func (k Keys) Purge(ctx context.Context, rdb redis.UniversalClient, id, message string) error {
 	return purgeScript.Run(ctx, rdb, k.tasks(), id, message).Err()
 }
 
-// What [Keys.Requeue] answers.
+// The results of [Keys.Requeue].
 const (
 	Moved    = "moved"
-	Poisoned = "poisoned" // it has killed too many workers, and stays where it is
-	Changed  = "changed"  // its worker lives, or it isn't active any more
-	Dropped  = "dropped"  // it is no task, or is somewhere else as well, where it stays
+	Poisoned = "poisoned" // the task has killed too many workers, and stays where it is
+	Changed  = "changed"  // its worker lives, or the task isn't active any more
+	Dropped  = "dropped"  // the task has no message, or is in another place as well, where it stays
 )
 
-// requeueScript moves a task that nobody works on any more to the front of its queue, unless its lease has changed since it
-// was looked at. It counts in the task itself how often that has happened; one to which it has happened often comes back
-// later, at the queue's end. A task whose content is gone is forgotten: the ledger has it, if anybody does.
+// requeueScript moves a dead worker's task to the front of its queue, unless the task's lease has changed since it was read.
+// It counts in the task's hash how often that has happened; after apartAfter times the task comes back later, at the queue's
+// end. A task without a message is deleted: if it was a ledger's job, the ledger still has it.
 var requeueScript = redis.NewScript(inQueue + `
 local id = ARGV[1]
 if (redis.call("ZSCORE", lease, id) or "") ~= ARGV[2] then
@@ -166,14 +165,14 @@ if where == "gone" then
 	purge(id)
 	return "dropped"
 elseif sets[where] or string.sub(where, 1, 8) == "pending:" and redis.call("LPOS", pending, id) then
-	leaveHands(id)
+	deactivate(id)
 	return "dropped"
 end
 local crashes = tonumber(redis.call("HGET", key, "invoicer_crashes") or "") or 0
 if crashes >= tonumber(ARGV[3]) then
 	return "poisoned"
 end
-if leaveHands(id) == 0 then
+if deactivate(id) == 0 then
 	return "changed"
 end
 redis.call("HSET", key, "invoicer_crashes", string.format("%d", crashes + 1))
@@ -186,31 +185,31 @@ else
 end
 return "moved"`)
 
-// giveUpScript moves a task that nobody works on any more to the archive, where people see it.
+// giveUpScript moves a dead worker's task to the archive, where people see it.
 var giveUpScript = redis.NewScript(inQueue + `
-if (redis.call("ZSCORE", lease, ARGV[1]) or "") ~= ARGV[2] or leaveHands(ARGV[1]) == 0 then
+if (redis.call("ZSCORE", lease, ARGV[1]) or "") ~= ARGV[2] or deactivate(ARGV[1]) == 0 then
 	return "changed"
 end
 redis.call("HSET", prefix .. ARGV[1], "state", "archived")
 redis.call("ZADD", archived, redis.call("TIME")[1], ARGV[1])
 return "moved"`)
 
-// A job that has lost more than apartAfter workers comes back within apartWithin, at random. All jobs that a worker had in
-// hand lose it together, and one of them may be what killed it: if they came back together they would lose the next one as
-// well, and in the end all be taken for that one.
+// A job that has lost more than apartAfter workers comes back after a random delay below apartWithin. When a worker dies, all
+// its active jobs lose it together, and one of them may have killed it: if they came back together, that one would kill the
+// next worker as well, and in the end all of them would count as poisoned.
 const (
 	apartAfter  = 2
 	apartWithin = 10 * time.Second
 )
 
-// Requeue moves a task that nobody works on any more to the front of its queue, unless its lease isn't the one any more
-// that was seen. After more than maxCrashes times it is left where it is, poisoned.
+// Requeue moves a dead worker's task to the front of its queue, unless the task's lease isn't the given one any more. Once
+// that has happened maxCrashes times, it returns Poisoned and leaves the task where it is.
 func (k Keys) Requeue(ctx context.Context, rdb redis.UniversalClient, id, lease string, maxCrashes int) (string, error) {
 	apart := int(rand.N(apartWithin).Seconds()) //nolint:gosec // chance needs no secrecy
 	return requeueScript.Run(ctx, rdb, k.tasks(), id, lease, maxCrashes, apartAfter, apart).Text()
 }
 
-// GiveUp moves a task that nobody works on any more to the archive, unless its lease isn't the one any more that was seen.
+// GiveUp moves a dead worker's task to the archive, unless the task's lease isn't the given one any more.
 func (k Keys) GiveUp(ctx context.Context, rdb redis.UniversalClient, id, lease string) error {
 	return giveUpScript.Run(ctx, rdb, k.tasks(), id, lease).Err()
 }

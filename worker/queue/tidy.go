@@ -6,12 +6,12 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// tidyScript takes ids out of the queue's sets, and of the newest end of its list, that have no task: asynq can't tell a queue's
-// size while it has one there, and can't take up retries while one of those that are due is of a wrong type. It looks at
-// those that are next; the others come to that.
+// tidyScript removes ids without a task from the queue's sets, and from the newest end of its list: such an id makes asynq
+// fail to compute the queue's size, and a due retry whose key is of a wrong type stops all retries. Each call looks at the
+// first ids of each set; the others move up.
 //
-// And it goes, slowly, through all of Redis's keys: a task without a message is deleted, and one that has ended, and that
-// its set has lost, is put there again. asynq deletes it from there in its time, as nobody else ever would.
+// It also scans all of Redis's keys, some with each call: it deletes a task without a message, and puts an ended task that
+// its set has lost back there, from where asynq deletes it in time.
 var tidyScript = redis.NewScript(inQueue + `
 local removed = 0
 local function remove(id)
@@ -46,11 +46,11 @@ for _, key in ipairs(found[2]) do
 end
 return {found[1], tostring(removed)}`)
 
-// keysATime is how many of Redis's keys are gone through at once.
+// keysATime is about how many of Redis's keys a call scans.
 const keysATime = 1000
 
-// Tidy tidies up a queue, and goes on through Redis's keys where an earlier call has stopped: at "0", to begin with. It
-// returns where it has stopped, and how many ids it has removed.
+// Tidy deletes the remains of tasks in a queue, and continues the scan of Redis's keys at the cursor that the previous call
+// returned, "0" for the first. It returns the next cursor, and how many ids it has removed.
 func (k Keys) Tidy(ctx context.Context, rdb redis.UniversalClient, from string) (next, removed string, err error) {
 	answer, err := tidyScript.Run(ctx, rdb, k.tasks(), from, keysATime).StringSlice()
 	if err != nil || len(answer) != 2 {

@@ -9,20 +9,20 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// serverTime is the Redis that asynq sees: every time that asynq writes or asks for by this machine's clock becomes that of
-// the Redis that has the queue. So a job comes back when its delay is over, a lease ends when it should, and nobody takes a
-// living worker's job, whatever this machine's clock says, and when several machines' clocks say different things.
+// serverTime is the Redis client that asynq uses: it converts every time that asynq passes, which is by this machine's clock,
+// to the clock of the Redis that has the queue. So a delay and a lease last as long as they should, and no worker takes a
+// living worker's job, even if the machines' clocks are wrong or differ.
 //
-// It knows asynq v0.26's commands by their keys. What it doesn't know passes untouched.
+// It recognizes asynq v0.26's commands by their keys. It passes other commands on unchanged.
 type serverTime struct {
 	redis.UniversalClient
 
 	queues   map[string]*serverClock // by the prefix of their keys
-	any      *serverClock            // for what belongs to no queue
+	any      *serverClock            // for keys that belong to no queue
 	commands map[shape]command
 }
 
-// EvalSha is what asynq does nearly everything with.
+// EvalSha runs nearly all of asynq's commands.
 func (s *serverTime) EvalSha(ctx context.Context, sha1 string, keys []string, args ...any) *redis.Cmd {
 	if s.tooEarly(keys) {
 		return noneExpired(ctx)
@@ -30,7 +30,7 @@ func (s *serverTime) EvalSha(ctx context.Context, sha1 string, keys []string, ar
 	return s.UniversalClient.EvalSha(ctx, sha1, keys, s.corrected(keys, args)...)
 }
 
-// Eval is that when Redis doesn't know the script.
+// Eval runs a script of asynq's that Redis doesn't know yet.
 func (s *serverTime) Eval(ctx context.Context, script string, keys []string, args ...any) *redis.Cmd {
 	if s.tooEarly(keys) {
 		return noneExpired(ctx)
@@ -46,7 +46,7 @@ func (s *serverTime) ZAddXX(ctx context.Context, key string, members ...redis.Z)
 	return s.UniversalClient.ZAddXX(ctx, key, members...)
 }
 
-// ZAdd gives a sign of life.
+// ZAdd writes when a heartbeat expires.
 func (s *serverTime) ZAdd(ctx context.Context, key string, members ...redis.Z) *redis.IntCmd {
 	if key == AllServers || key == AllWorkers {
 		members = moved(members, s.any)
@@ -54,8 +54,8 @@ func (s *serverTime) ZAdd(ctx context.Context, key string, members ...redis.Z) *
 	return s.UniversalClient.ZAdd(ctx, key, members...)
 }
 
-// tooEarly tells that expired leases are asked for while all of them may seem so: Redis's clock was set, and their workers
-// haven't extended them since.
+// tooEarly reports whether a script asks for expired leases while living workers' leases may seem expired: Redis's clock was
+// set, and the workers may not have extended their leases since.
 func (s *serverTime) tooEarly(keys []string) bool {
 	if len(keys) != 1 {
 		return false
@@ -71,7 +71,7 @@ func noneExpired(ctx context.Context) *redis.Cmd {
 	return none
 }
 
-// corrected returns the arguments with Redis's time in the place of this machine's.
+// corrected returns the arguments with the times converted to Redis's clock.
 func (s *serverTime) corrected(keys []string, args []any) []any {
 	prefix, form := shapeOf(keys)
 	clock := s.queues[prefix]
@@ -93,7 +93,7 @@ func (s *serverTime) corrected(keys []string, args []any) []any {
 	return args
 }
 
-// add adds to those of the arguments that are what they are expected to be.
+// add adds n to the arguments at the given places that are integers.
 func add(args []any, places []int, n int64) {
 	for _, i := range places {
 		if i >= len(args) {
@@ -121,5 +121,5 @@ func moved(members []redis.Z, clock *serverClock) []redis.Z {
 	return members
 }
 
-// wholeSeconds is what to add to a time that is in whole seconds.
+// wholeSeconds rounds d to seconds.
 func wholeSeconds(d time.Duration) int64 { return int64(math.Round(d.Seconds())) }

@@ -98,7 +98,7 @@ func TestEveryTimeIsRedisTime(t *testing.T) {
 			t.Parallel()
 			b := newClockBench(t)
 			r := &timeRecorder{seen: make(map[string]int)}
-			b.tell = skewed(days * 86400)
+			b.script = skewed(days * 86400)
 			b.open(t.Context())
 			defer b.close()
 			rdb := redis.NewClient(b.rdb.Options())
@@ -201,7 +201,7 @@ func TestDelaysAreRedisDelays(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			server.clocks.tell = skewed(hours * 3600)
+			server.clocks.script = skewed(hours * 3600)
 			now := b.now(t) + float64(hours)*3600
 			b.add(t, "scheduled", "due", now-1)
 			if err := server.Start(asynq.HandlerFunc(handle)); err != nil {

@@ -10,9 +10,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// viewScript reads at one time whatever a look at a queue is about, and counts the mark up if Redis is as it was left: the same
-// process, with no older mark, and with none that can't have come from counting. A cluster has it from the node that has
-// the queue. A retry that is further ahead than anybody of us sets one is due at once.
+// viewScript reads a queue's [View] in one step. It increments the mark if Redis has lost no writes since the last look: it is
+// the same process, and its mark isn't older, nor so much newer that it can't come from increments. A retry that is further
+// ahead than any worker sets one becomes due at once.
 var viewScript = redis.NewScript(`
 local server = string.match(redis.call("INFO", "server"), "run_id:(%w+)") or ""
 local mark, marked = redis.call("GET", KEYS[8]) or "", 0
@@ -33,38 +33,38 @@ return {server, mark, marked, tonumber(now), redis.call("LLEN", KEYS[1]),
 	redis.call("ZRANGEBYSCORE", KEYS[6], ARGV[3], "+inf", "WITHSCORES", "LIMIT", 0, ARGV[4])}`)
 
 const (
-	// furthestRetry is how far ahead a retry may be: as far as the worker sets one, and as clocks may differ.
+	// furthestRetry is how far ahead a retry may be: the longest delay, and a margin for clocks that differ.
 	furthestRetry = longestDelay + time.Minute
-	// mostInHand bounds how many tasks in hand are looked at in one round.
+	// mostInHand bounds how many active tasks are read in one round.
 	mostInHand = 20_000
 )
 
-// A Mark is where a queue has the mark that is counted up, and which one it is as far as is known.
+// A Mark is a counter in Redis by which the loss of writes is noticed: it is then lower than its last known number.
 type Mark struct {
 	Key    string // in the queue's slot
-	Server string // the Redis process that has it
-	Number int64
+	Server string // the run id of the Redis process that had it
+	Number int64  // the last known
 }
 
-// See reads, in one script, what is to be seen in a queue; [NewView] takes its answer. The mark is counted up if Redis is as
-// it was left. Of the archive, up to limit tasks are read, from a time in Unix seconds on.
+// See reads a queue's state in one script; [NewView] decodes its reply. The script increments the mark if Redis has lost no
+// writes since. It reads up to limit archived tasks, from a time in Unix seconds on.
 func (k Keys) See(ctx context.Context, p redis.Pipeliner, m Mark, archivedSince float64, limit int) *redis.Cmd {
 	return viewScript.Eval(ctx, p, append(k.tasks(), m.Key),
 		m.Server, m.Number, strconv.FormatFloat(archivedSince, 'f', -1, 64), limit, int(furthestRetry.Seconds()), mostInHand)
 }
 
-// A View is what was to be seen in a queue.
+// A View is a queue's state at one time.
 type View struct {
-	Server   string            // the Redis process that has it
-	Mark     string            // as it was; "" if there was none
-	Marked   int64             // the mark as it is now; 0 if Redis isn't as it was left
-	Now      int64             // by Redis's clock, in Unix seconds
-	Pending  int64             // how many tasks wait
-	Active   map[string]string // the tasks that are being worked on, and their leases' ends in Unix seconds; "" for one that has no lease
-	Archived map[string]string // tasks in the archive, and since when they are, in Unix seconds
+	Server   string            // the run id of the Redis process that has the queue
+	Mark     string            // the mark before the look; "" if there was none
+	Marked   int64             // the mark after the look; 0 if Redis may have lost writes
+	Now      int64             // Redis's time, in Unix seconds
+	Pending  int64             // how many tasks are pending
+	Active   map[string]string // the active tasks, with their leases' ends in Unix seconds; "" for a task without a lease
+	Archived map[string]string // archived tasks, with when they were archived, in Unix seconds
 }
 
-// NewView reads what [Keys.See] was answered.
+// NewView decodes the reply to [Keys.See].
 func NewView(look *redis.Cmd) (View, error) {
 	reply, err := look.Slice()
 	if err != nil {
@@ -86,7 +86,7 @@ func NewView(look *redis.Cmd) (View, error) {
 		}
 	}
 	if v.Server == "" {
-		return View{}, errors.New("redis doesn't tell its run_id")
+		return View{}, errors.New("redis doesn't report its run_id")
 	}
 	return v, nil
 }

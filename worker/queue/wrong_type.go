@@ -8,9 +8,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// misfits deletes those keys that are of another type than asynq and we use: every command on such a key fails, and the
-// queue stands still. A count that can't be counted up is one as well. It returns the keys.
-var misfits = redis.NewScript(`
+// removeWrongTypes deletes keys that aren't of the type that asynq and this program use, and counters that can't be
+// incremented: commands on such a key fail, which stops the queue. It returns the deleted keys.
+var removeWrongTypes = redis.NewScript(`
 local removed = {}
 for i, key in ipairs(KEYS) do
 	local want, kind = ARGV[i], redis.call("TYPE", key).ok
@@ -26,13 +26,13 @@ for i, key in ipairs(KEYS) do
 end
 return removed`)
 
-// IsWrongType tells that a key is of another type than a command wants. It also knows the error of a script, which older
-// servers put into words of their own.
+// IsWrongType reports whether an error means that a command needs a key of another type. It also recognizes a script's
+// error, in whose text older servers quote the command's error.
 func IsWrongType(err error) bool { return err != nil && strings.Contains(err.Error(), "WRONGTYPE") }
 
-// RemoveMisfits deletes those of the queue's keys that are of a wrong type, and the mark's, which is in the queue's slot. It
-// returns the keys.
-func (k Keys) RemoveMisfits(ctx context.Context, rdb redis.UniversalClient, mark string) (removed []string, err error) {
+// RemoveWrongTypes deletes those of the queue's keys, and of the mark's key in the queue's slot, that are of a wrong type. It
+// returns the deleted keys.
+func (k Keys) RemoveWrongTypes(ctx context.Context, rdb redis.UniversalClient, mark string) (removed []string, err error) {
 	today := time.Now()
 	keys := k.tasks()
 	kinds := []any{"list", "list", "zset", "zset", "zset", "zset", "zset"}
@@ -46,14 +46,14 @@ func (k Keys) RemoveMisfits(ctx context.Context, rdb redis.UniversalClient, mark
 	} {
 		keys, kinds = append(keys, more.key), append(kinds, more.kind)
 	}
-	return misfits.Run(ctx, rdb, keys, kinds...).StringSlice()
+	return removeWrongTypes.Run(ctx, rdb, keys, kinds...).StringSlice()
 }
 
-// RemoveMisfitRegisters does so with the registers that are the same for all queues: without them nobody could enqueue, and
-// no worker could tell that it lives.
-func RemoveMisfitRegisters(ctx context.Context, rdb redis.UniversalClient) (removed []string, err error) {
+// RemoveWrongTypeRegisters does the same with the registers that all queues share: while they are of a wrong type, no job can
+// be enqueued, and no worker can write its heartbeat.
+func RemoveWrongTypeRegisters(ctx context.Context, rdb redis.UniversalClient) (removed []string, err error) {
 	for key, kind := range map[string]string{AllQueues: "set", AllServers: "zset", AllWorkers: "zset"} { // each in a slot of its own
-		some, err := misfits.Run(ctx, rdb, []string{key}, kind).StringSlice()
+		some, err := removeWrongTypes.Run(ctx, rdb, []string{key}, kind).StringSlice()
 		if removed = append(removed, some...); err != nil {
 			return removed, err
 		}
@@ -61,8 +61,8 @@ func RemoveMisfitRegisters(ctx context.Context, rdb redis.UniversalClient) (remo
 	return removed, nil
 }
 
-// Register has queues named where asynq lists them. asynq does so once for each client, and not again after Redis has
-// forgotten it.
+// Register adds queues to asynq's set of queues. asynq itself does so once for each client, and not again after Redis has
+// lost its data.
 func Register(ctx context.Context, rdb redis.Cmdable, queues ...string) *redis.IntCmd {
 	names := make([]any, len(queues))
 	for i, name := range queues {
