@@ -32,12 +32,12 @@ func (a *attempt) take(accepted []byte) {
 		return
 	}
 	a.payload, a.altered = accepted, true
-	a.identify(&invoice.Job{}) // forget what the altered payload said
+	a.identify(&invoice.Job{}) // clears the ids of the altered payload
 }
 
-// whose asks the ledger which job the task belongs to, if the task doesn't say so unambiguously. A task from the
-// ledger does, unless it was altered.
-func (h *Handler) whose(ctx context.Context, a *attempt) error {
+// resolve asks the ledger which job the task belongs to, if the task names several. A task from the ledger names one,
+// unless it was altered.
+func (h *Handler) resolve(ctx context.Context, a *attempt) error {
 	for len(a.others) > 0 {
 		payload, ok, err := h.recorder.Accepted(ctx, a.others[0])
 		if err != nil {

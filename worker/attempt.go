@@ -115,7 +115,7 @@ type resultJSON struct {
 	Worker        string          `json:"worker"`
 }
 
-// acknowledge tells the queue about a recorded end: nil completes the task, and [asynq.SkipRetry] archives it.
+// acknowledge returns what a recorded end means to the queue: nil completes the task, and [asynq.SkipRetry] archives it.
 func (a *attempt) acknowledge(ctx context.Context, end ledger.End) error {
 	switch end.Outcome {
 	case invoice.Created, invoice.Duplicate:

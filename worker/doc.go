@@ -35,12 +35,12 @@
 // # Which job a task is
 //
 // A task that was enqueued directly is a job under the task's own id. A task that the ledger's relay has sent names its job
-// in its id and in a header. Where the two disagree, somebody has altered the task, or its producer chose an id that looks
-// like the ledger's; the ledger is then asked which of the jobs it knows.
+// in its id and in a header. If the two disagree, the task was altered, or its producer chose an id that looks like the
+// ledger's; the handler then asks the ledger which of the jobs it knows.
 //
 // Of a job of the ledger, the ledger's payload counts and not the task's: recording an end compares the two, and if they
 // differ, the attempt starts again with the payload that was accepted. If that payload isn't kept any more, the job is left
-// as it is on record. So is a job that somebody has dismissed.
+// as it is on record. So is a dismissed job.
 //
 // # The lock
 //
@@ -67,7 +67,7 @@
 //
 // # Ends
 //
-// Every job ends once, with one outcome. The end is committed first, and the queue is told afterwards:
+// Every job ends once, with one outcome. The end is committed first, and the task is completed or archived afterwards:
 //
 //	created               committed together with the invoice; the task is completed
 //	duplicate             recorded with the invoice that it is a duplicate of; the task is completed

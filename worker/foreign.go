@@ -11,11 +11,11 @@ import (
 	"invoicer/worker/client"
 )
 
-// foreignTasks logs other installations' tasks once in a while, as there may be as many as a queue holds.
+// foreignTasks limits the log lines about other installations' tasks: a queue may be full of them.
 type foreignTasks struct {
 	mu    sync.Mutex
-	told  time.Time
-	since int // tasks since the last log line
+	last  time.Time // when the last line was logged
+	since int       // tasks since the last log line
 }
 
 // foreignInterval is the shortest time between two log lines about other installations' tasks.
@@ -34,13 +34,13 @@ func (h *Handler) isForeign(ctx context.Context, task *asynq.Task) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.since++
-	if time.Since(f.told) < foreignInterval {
+	if time.Since(f.last) < foreignInterval {
 		return true
 	}
 	id, _ := asynq.GetTaskID(ctx)
 	queue, _ := asynq.GetQueueName(ctx)
 	h.log.LogAttrs(ctx, slog.LevelWarn, "tasks of another installation's ledger are taken out of the queue: their jobs are safe there",
 		slog.String("queue", queue), slog.String("task_id", id), slog.String("installation", named[:min(len(named), maxJobID)]), slog.Int("tasks", f.since))
-	f.told, f.since = time.Now(), 0
+	f.last, f.since = time.Now(), 0
 	return true
 }

@@ -190,7 +190,7 @@ func (h *Handler) run(ctx context.Context, a *attempt) (end ledger.End, err erro
 			err = newPanicError(p)
 		}
 	}()
-	if err := h.whose(ctx, a); err != nil {
+	if err := h.resolve(ctx, a); err != nil {
 		return ledger.End{}, err
 	}
 	if ok, err := h.typed(ctx, a); err != nil {

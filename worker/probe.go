@@ -358,7 +358,7 @@ func (p *Probe) checkNode(ctx context.Context, node redis.Cmdable, where string)
 	defer p.mu.Unlock()
 	if (!known || !counted) && !p.blind {
 		p.blind = true
-		p.options.Logger.WarnContext(ctx, "redis doesn't tell whether it evicts keys: make sure that its maxmemory-policy is noeviction")
+		p.options.Logger.WarnContext(ctx, "redis doesn't report whether it evicts keys: make sure that its maxmemory-policy is noeviction")
 	}
 	before, looked := p.evicted[where]
 	p.evicted[where] = n

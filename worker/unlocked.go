@@ -10,7 +10,7 @@ import (
 // database however often they are deleted, because something keeps writing them. Working without the lock is safe: it
 // only saves the database useless work.
 func (h *Handler) generateUnlocked(ctx context.Context, a *attempt, r invoice.Request) (invoice.Result, error) {
-	h.log.WarnContext(ctx, "done entries without an invoice come back: the database decides alone; does somebody else write them?", "transaction_id", r.Job.TransactionID, "job_id", a.jobID)
+	h.log.WarnContext(ctx, "done entries without an invoice come back: the database decides alone; does another program write them?", "transaction_id", r.Job.TransactionID, "job_id", a.jobID)
 	result, err := h.generator.Generate(ctx, r)
 	if err != nil || result.Outcome == invoice.Conflict {
 		return result, err
