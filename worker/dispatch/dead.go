@@ -11,8 +11,8 @@ import (
 // A dead records the workers whose jobs go back to their queues. All jobs that a worker had in hand go back within
 // seconds, and are logged in one line.
 type dead struct {
-	told map[string]time.Time // by name of a logged worker: when its latest job went back; "" if the name is unknown
-	news map[string]*loss     // not logged yet
+	logged map[string]time.Time // by name of a logged worker: when its latest job went back; "" if the name is unknown
+	news   map[string]*loss     // not logged yet
 }
 
 // A loss is the queues and the number of jobs of a dead worker.
@@ -25,13 +25,13 @@ type loss struct {
 const forgetDead = time.Minute
 
 func newDead() *dead {
-	return &dead{told: make(map[string]time.Time), news: make(map[string]*loss)}
+	return &dead{logged: make(map[string]time.Time), news: make(map[string]*loss)}
 }
 
 // add notes a dead worker, with the number of jobs that it seems to have in hand.
 func (d *dead) add(name, queue string, jobs int) {
-	last, known := d.told[name]
-	d.told[name] = time.Now()
+	last, known := d.logged[name]
+	d.logged[name] = time.Now()
 	if known && name != "" && time.Since(last) < forgetDead {
 		return
 	}
@@ -43,8 +43,8 @@ func (d *dead) add(name, queue string, jobs int) {
 	}
 }
 
-// tellDead logs the workers that were noted in this round.
-func (r *Reconciler) tellDead(ctx context.Context) {
+// logDead logs the workers that were noted in this round.
+func (r *Reconciler) logDead(ctx context.Context) {
 	for _, name := range slices.Sorted(maps.Keys(r.dead.news)) {
 		n := r.dead.news[name]
 		if name == "" {
@@ -54,10 +54,10 @@ func (r *Reconciler) tellDead(ctx context.Context) {
 			"worker", name, "queues", strings.Join(n.queues, ","), "jobs", n.jobs)
 	}
 	clear(r.dead.news)
-	maps.DeleteFunc(r.dead.told, func(_ string, last time.Time) bool { return time.Since(last) > forgetDead })
+	maps.DeleteFunc(r.dead.logged, func(_ string, last time.Time) bool { return time.Since(last) > forgetDead })
 }
 
-// hands says which worker has which task, as the workers recorded when they fetched the tasks; "" if none did.
+// hands maps active tasks to their workers, as the workers recorded when they fetched the tasks; "" if none did.
 type hands struct {
 	worker map[string]string // by task
 	jobs   map[string]int    // by worker

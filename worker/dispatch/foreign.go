@@ -44,7 +44,7 @@ func (f *foreignQueues) names(ctx context.Context) ([]string, error) {
 	maps.DeleteFunc(f.found, func(queue string, _ error) bool {
 		_, still := refused[queue]
 		if !still {
-			f.log.InfoContext(ctx, "a queue is no other installation's any more: its accepted jobs are put into it", "queue", queue)
+			f.log.InfoContext(ctx, "a queue belongs to no other installation any more: its accepted jobs are put into it", "queue", queue)
 		}
 		return !still
 	})

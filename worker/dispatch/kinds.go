@@ -17,17 +17,17 @@ import (
 // a round fail is checked at once.
 const roundsOfKinds = 5
 
-// removeWrongTypes deletes the queue's keys of a wrong type. Jobs that were lost with the right keys are found like any
-// lost job.
+// removeWrongTypes deletes the queue's keys of a wrong type. Jobs that were lost with the original keys are
+// found like any lost job.
 func (w *watch) removeWrongTypes(ctx context.Context) error {
 	removed, err := w.keys.RemoveWrongTypes(ctx, w.rdb, w.marker)
-	w.tellRemoved(ctx, removed)
+	w.logRemoved(ctx, removed)
 	return err
 }
 
-func (r *Reconciler) tellRemoved(ctx context.Context, keys []string) {
+func (r *Reconciler) logRemoved(ctx context.Context, keys []string) {
 	for _, key := range keys {
-		r.options.Logger.ErrorContext(ctx, "a key of the queue was of a type that nobody of us gives it: it is deleted", "key", key)
+		r.options.Logger.ErrorContext(ctx, "a key of the queue had a wrong type: it is deleted", "key", key)
 	}
 }
 
@@ -53,7 +53,7 @@ func (r *Reconciler) keepRegisters(ctx context.Context, named *redis.IntCmd) err
 		return err
 	}
 	removed, removeErr := queue.RemoveWrongTypeRegisters(ctx, r.rdb)
-	r.tellRemoved(ctx, removed)
+	r.logRemoved(ctx, removed)
 	if removeErr != nil {
 		return removeErr
 	}

@@ -189,7 +189,7 @@ func (r *Reconciler) round(ctx context.Context) error {
 	for i, w := range watches {
 		problems = append(problems, w.bringBack(ctx, looks[i]))
 	}
-	r.tellDead(ctx)
+	r.logDead(ctx)
 	return errors.Join(problems...)
 }
 

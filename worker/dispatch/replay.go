@@ -45,7 +45,7 @@ type ReplayOptions struct {
 
 // A Replayed reports what was done about one failed job.
 type Replayed struct {
-	Failed ledger.FailedJob // the job as it was, without its payload
+	Failed ledger.FailedJob // the job before the replay, without its payload
 	// Forecast is the result that was predicted right before: Created (without an Invoice), Duplicate, Conflict or
 	// Invalid.
 	Forecast invoice.Result
@@ -98,7 +98,7 @@ const replayTimeout = 10 * time.Second
 func (r *Replayer) Run(ctx context.Context, o ReplayOptions) (ReplaySummary, error) {
 	run := &replayRun{Replayer: r, options: o, summary: ReplaySummary{Replayed: make(map[invoice.Outcome]int)}, batch: replayBatch}
 	if o.By.Name == "" && !o.DryRun {
-		return run.summary, errors.New("ledger: a replay needs the name of who does it")
+		return run.summary, errors.New("ledger: a replay needs the name of the person or program that runs it")
 	}
 	if o.Rate > 0 && !o.DryRun {
 		tick := time.NewTicker(max(time.Duration(float64(time.Second)/o.Rate), 1))

@@ -93,7 +93,7 @@ func (w *watch) considerRedis(ctx context.Context, seen queue.View) error {
 	case w.known.Server == "":
 		return w.beginSweep(ctx, seen.Server, "")
 	case strings.HasPrefix(seen.Mark, sweepMark):
-		return w.beginSweep(ctx, seen.Server, "another worker had begun to look for what it has forgotten")
+		return w.beginSweep(ctx, seen.Server, "another worker had begun a sweep")
 	case seen.Mark == "":
 		return w.beginSweep(ctx, seen.Server, "its mark is gone")
 	case seen.Server != w.known.Server:

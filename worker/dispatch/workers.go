@@ -22,7 +22,7 @@ func (w *watch) considerWorkers(ctx context.Context, seen queue.View) error {
 	maps.DeleteFunc(w.leases, func(id string, _ queue.Lease) bool { _, isActive := tasks[id]; return !isActive })
 	now := time.Now()
 	if now.Sub(w.looked) > queue.SignOfLife {
-		clear(w.leases) // while Redis was away, no worker could give a sign of life
+		clear(w.leases) // while Redis didn't answer, no worker could extend its leases
 	}
 	w.looked = now
 	var problems []error
