@@ -29,14 +29,14 @@ type HeldError struct {
 }
 
 func (e *HeldError) Error() string {
-	who := "somebody unknown"
+	holder := "an unknown holder"
 	if e.Holder.ID != "" {
-		who = fmt.Sprintf("%q", e.Holder.ID)
+		holder = fmt.Sprintf("%q", e.Holder.ID)
 	}
 	if e.Holder.Worker != "" {
-		who += fmt.Sprintf(" (worker %q)", e.Holder.Worker)
+		holder += fmt.Sprintf(" (worker %q)", e.Holder.Worker)
 	}
-	return fmt.Sprintf("locking: %q is held by %s for another %v", e.Key, who, e.Remaining)
+	return fmt.Sprintf("locking: %q is held by %s for another %v", e.Key, holder, e.Remaining)
 }
 
 // A DoneError says that the work is done.

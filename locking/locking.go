@@ -30,8 +30,8 @@
 // to save useless work, and let the store of the result refuse a second one, for example by a unique constraint in a
 // database.
 //
-// An Acquire that returns any other error than these two may have set the lock all the same, and a delayed command
-// may set it later. Such a lock ends with its expiry, or with the next Acquire by the same [Holder.ID].
+// An Acquire that returns any error other than a HeldError or a DoneError may still have set the lock, and a delayed
+// command may set it later. Such a lock ends with its expiry, or with the next Acquire by the same [Holder.ID].
 //
 // There is no waiting, no queue of waiters and no extension in the background. Build them, if needed, with
 // [HeldError.Remaining] and [Lock.Extend].
@@ -107,7 +107,7 @@ func New(client redis.Scripter, opts Options) (*Locker, error) {
 		return nil, errors.New("locking: no Redis client")
 	}
 	if strings.ContainsAny(opts.Prefix, "{}") {
-		return nil, fmt.Errorf("locking: prefix %q: braces would tear a key's entries apart in a cluster", opts.Prefix)
+		return nil, fmt.Errorf("locking: prefix %q: braces would put a key's entries into different slots of a cluster", opts.Prefix)
 	}
 	if opts.TTL == 0 {
 		opts.TTL = 15 * time.Second
@@ -155,7 +155,7 @@ func (l *Locker) Acquire(ctx context.Context, key string, h Holder) (*Lock, erro
 		by, left := decodeHolder(reply[1].(string)), remaining(reply[2].(int64))
 		return nil, &HeldError{Key: key, Holder: by, Remaining: left}
 	default:
-		return nil, fmt.Errorf("locking: acquire %q: unknown answer %v", key, answer)
+		return nil, fmt.Errorf("locking: acquire %q: unknown reply %v", key, answer)
 	}
 }
 
@@ -206,7 +206,7 @@ func hashTag(key string) string {
 // checkKey refuses an empty key, which makes no hash tag.
 func checkKey(key string) error {
 	if key == "" {
-		return errors.New("a key is not empty")
+		return errors.New("the key is empty")
 	}
 	return nil
 }

@@ -82,7 +82,7 @@ func TestErrorsRead(t *testing.T) {
 		},
 		{
 			&locking.HeldError{Key: "7", Remaining: time.Second},
-			`locking: "7" is held by somebody unknown for another 1s`,
+			`locking: "7" is held by an unknown holder for another 1s`,
 		},
 		{
 			&locking.DoneError{Key: "7\n", Value: "4111 1111"},
