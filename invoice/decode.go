@@ -95,8 +95,8 @@ func (d *decoder) refuse(message string) error {
 }
 
 func (d *decoder) readPayload(payload []byte) error {
-	// A tokenizer that refuses duplicate names and invalid UTF-8 stops at the first. So it is told to accept them,
-	// and the decoder finds them itself and names all.
+	// A tokenizer that refuses duplicate names and invalid UTF-8 stops at the first. So its options allow them, and the
+	// decoder finds them itself and names all.
 	d.tokens = jsontext.NewDecoder(bytes.NewBuffer(payload),
 		jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	if d.tokens.PeekKind() != '{' {

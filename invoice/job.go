@@ -56,7 +56,7 @@ type detail struct {
 }
 
 // details lists the details in the order in which they are encoded and fingerprinted.
-var details = [...]detail{ //nolint:gochecknoglobals // a table, which nobody changes
+var details = [...]detail{ //nolint:gochecknoglobals // a constant table
 	{name: "credits_transaction_id", identifier: maxTransactionID, at: func(d *Details) *string { return &d.CreditsTransactionID }},
 	{name: "customer_id", at: func(d *Details) *string { return &d.CustomerID }},
 	{name: "customer_name", at: func(d *Details) *string { return &d.CustomerName }},

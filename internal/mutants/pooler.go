@@ -28,7 +28,7 @@ func ofPooler() []mutant {
 		},
 		{
 			name: "a server that gives no session keeps everybody waiting", promise: recovers, hazard: pooler,
-			changes: []change{{session, "context.WithTimeout(ctx, patience)", "context.WithTimeout(ctx, 1000*patience)"}},
+			changes: []change{{session, "context.WithTimeout(ctx, limit)", "context.WithTimeout(ctx, 1000*limit)"}},
 			in:      theStore, tests: []string{"TestPoolerWithoutASession"}, hangs: true,
 		},
 		{

@@ -91,8 +91,8 @@ func failedWhere(f ledger.FailedFilter) (where string, values []any) {
 }
 
 // Replay makes failed jobs accepted again, so that a relay dispatches them anew. It updates each row from the job's
-// payload, and records the actor. It changes all jobs in one transaction, but each only if its row is still as it was
-// listed, and returns the ids of the jobs that it changed.
+// payload, and records the actor. It changes all jobs in one transaction, but skips a job whose row has changed since it was
+// listed. It returns the ids of the jobs that it changed.
 func (s *Ledger) Replay(ctx context.Context, jobs []ledger.Replay, by ledger.Actor) ([]string, error) {
 	ids, dispatches := make([]int64, len(jobs)), make([]int64, len(jobs))
 	transactions, keys, producers := make([]string, len(jobs)), make([]string, len(jobs)), make([]*string, len(jobs))

@@ -51,7 +51,7 @@ func (p Prunable) pruning(keep Retention) (pruning, error) {
 		old := "r.state IN ('failed', 'dismissed') AND r.updated_at < " + before + " AND (r.payload IS NOT NULL OR r.payload_raw IS NOT NULL)"
 		return pruning{"invoicer.invoice_jobs", "UPDATE invoicer.invoice_jobs r SET payload = NULL, payload_raw = NULL FROM page", old, old, []any{payloads}}, nil
 	}
-	return pruning{}, fmt.Errorf("prune %q: there is nothing of that name", string(p))
+	return pruning{}, fmt.Errorf("prune %q: unknown kind of record", string(p))
 }
 
 // A Pruned is the result of one batch.

@@ -36,7 +36,7 @@ func (s *Ledger) Record(ctx context.Context, e ledger.End) error {
 	case invoice.Conflict, invoice.Invalid, invoice.Failed:
 		return s.recordBad(ctx, e)
 	default:
-		return fmt.Errorf("record job %s: outcome %q is none", e.JobID, e.Outcome)
+		return fmt.Errorf("record job %s: outcome %q is unknown", e.JobID, e.Outcome)
 	}
 }
 

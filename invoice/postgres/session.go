@@ -60,7 +60,7 @@ func milliseconds(d time.Duration) string {
 // they weren't replicated.
 //
 // There may be a pooler in front of the server. It gives each transaction, or each session, one of the server's
-// sessions, which others have used before. It refuses or drops the settings that a session asks for, and a statement
+// sessions, which other clients have used before. It refuses or drops the settings that a session asks for, and a statement
 // prepared in one transaction may be missing in the next. The connector detects a pooler. Behind one, its connections
 // prepare no statement for longer than its execution, and settings hold for one transaction: set for longer, they
 // would affect other users of the session.
@@ -153,13 +153,13 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 // tryPooler checks that the pooler has a session of the server for this connection, and that it allows transactions,
 // which PgBouncer's statement mode doesn't.
 func (c *connector) tryPooler(ctx context.Context, pg *pgconn.PgConn) error {
-	patience := c.timeout * 4 / 5 // leaves the caller some of its time
-	limit, cancel := context.WithTimeout(ctx, patience)
+	limit := c.timeout * 4 / 5 // leaves the caller some of its time
+	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for _, statement := range []string{"BEGIN; " + localSettings(c.settings), "ROLLBACK"} {
-		if _, err := pg.Exec(limit, statement).ReadAll(); err != nil {
-			if limit.Err() != nil && ctx.Err() == nil {
-				return noSessionError{patience}
+		if _, err := pg.Exec(limited, statement).ReadAll(); err != nil {
+			if limited.Err() != nil && ctx.Err() == nil {
+				return noSessionError{limit}
 			}
 			return err
 		}
@@ -171,7 +171,7 @@ func (c *connector) tryPooler(ctx context.Context, pg *pgconn.PgConn) error {
 type noSessionError struct{ waited time.Duration }
 
 func (e noSessionError) Error() string {
-	return fmt.Sprintf("the pooler has had no session of the server's for us within %s: where the server is well, raise default_pool_size of PgBouncer, or set pool_mode = transaction", e.waited)
+	return fmt.Sprintf("the pooler has provided no session of the server within %s: if the server is healthy, raise default_pool_size of PgBouncer, or set pool_mode = transaction", e.waited)
 }
 
 func (e noSessionError) Is(target error) bool { return target == invoice.ErrUnavailable }
@@ -215,7 +215,7 @@ func (c *connector) has(ctx context.Context, pg *pgconn.PgConn) (bool, error) {
 		return false, err
 	}
 	if len(results) != 1 || len(results[0].Rows) != 1 {
-		return false, errors.New("the server doesn't tell its settings")
+		return false, errors.New("the server doesn't report its settings")
 	}
 	return slices.EqualFunc(results[0].Rows[0], want, func(value []byte, want string) bool { return string(value) == want }), nil
 }

@@ -12,7 +12,7 @@ import (
 
 // replicated makes a transaction's commit wait until the standbys have everything that the transaction could read. A
 // transaction that wrote nothing doesn't wait, and what it read may be on this server alone, if the backend that
-// committed it was cancelled while it waited. Any role may write such a message, which nobody receives.
+// committed it was cancelled while it waited. Any role may write such a message; it has no receiver.
 const replicated = "pg_logical_emit_message(true, 'invoicer', '')"
 
 // settle finds out whether a commit whose reply was lost took effect. While that is unknown, the members' error is
