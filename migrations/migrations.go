@@ -3,9 +3,10 @@
 // A migration only adds; what it replaces is removed a release later. So workers of two releases can run side by side
 // on the newer schema: [Migrator.Check] accepts any schema that is at least as new as the code.
 //
-// The lock that lets one process migrate at a time is our own. goose's session lock stays behind in a pooler's session.
-// Its table lock is a lease: a process that dies blocks the others until the lease is over, one that stalls for longer
-// goes on beside its successor, and its table must lie outside the schema that is only created under the lock.
+// The lock that lets one process migrate at a time is this package's own. goose's session lock stays behind in a pooler's
+// session. goose's table lock is a lease: a process that dies blocks the others until the lease is over, a process that
+// stalls for longer continues beside its successor, and the lock's table must lie outside the schema, which is only created
+// under the lock.
 package migrations
 
 import (

@@ -88,9 +88,9 @@ func (p placed) place(text []byte, name string) []byte {
 		placed = append(placed, line...)
 		switch strings.TrimSpace(string(line)) {
 		case "-- +goose Up":
-			placed = append(placed, p.guard("EXISTS", version, "has been applied by somebody else meanwhile")...)
+			placed = append(placed, p.guard("EXISTS", version, "has been applied by another process meanwhile")...)
 		case "-- +goose Down":
-			placed = append(placed, p.guard("NOT EXISTS", version, "has been taken back by somebody else meanwhile")...)
+			placed = append(placed, p.guard("NOT EXISTS", version, "has been reverted by another process meanwhile")...)
 		}
 	}
 	return placed

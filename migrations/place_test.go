@@ -149,7 +149,7 @@ func TestNothingIsAppliedTwice(t *testing.T) {
 		group.Go(func() error { return m.UpWithoutLock(t.Context()) })
 	}
 	if err := group.Wait(); err != nil {
-		oneLineAbout(t, errors.Unwrap(err), "has been applied by somebody else meanwhile")
+		oneLineAbout(t, errors.Unwrap(err), "has been applied by another process meanwhile")
 	}
 	var done, noted int
 	if err := b.db.QueryRowContext(t.Context(), "SELECT (SELECT count(*) FROM t), (SELECT count(*) FROM goose_db_version WHERE version_id = 1)").Scan(&done, &noted); err != nil || done != 1 || noted != 1 {
