@@ -11,17 +11,17 @@ import (
 	"github.com/jedib0t/go-pretty/v6/progress"
 )
 
-// A Progress shows how far a command is: a bar on a terminal, elsewhere a line every few seconds.
+// A Progress shows how far a command is: as a bar on a terminal, and elsewhere as a line every five seconds.
 type Progress struct {
-	// Read is how much of the whole is done, and Sent what is counted for people. Any goroutine may add to them.
+	// Read is how much of the size is done, and Sent the number that is shown. Any goroutine may add to them.
 	Read, Sent atomic.Int64
 
-	doing, did string // such as enqueueing, jobs enqueued
+	doing, did string // for example: enqueueing, jobs enqueued
 
-	mu   sync.Mutex // for whole lines
+	mu   sync.Mutex // keeps lines whole
 	out  io.Writer
 	bar  progress.Writer // nil without a terminal
-	well bool            // how it ended, once done is closed
+	well bool            // the command succeeded; set before done is closed
 	done chan struct{}
 	over sync.WaitGroup
 	once sync.Once
@@ -32,8 +32,8 @@ const (
 	barInterval  = 100 * time.Millisecond
 )
 
-// NewProgress begins to show, until [Progress.Stop]. What is done has a name, such as enqueueing, and so has what is
-// counted, such as jobs enqueued. The size of the whole is -1 when it isn't known.
+// NewProgress returns a Progress that shows itself on out until [Progress.Stop]. doing names the work, such as enqueueing, and did
+// what is counted, such as jobs enqueued. The size is that of the whole work, or -1 if it isn't known.
 func NewProgress(out io.Writer, size int64, doing, did string) *Progress {
 	p := &Progress{doing: doing, did: did, out: out, done: make(chan struct{})}
 	if IsTerminal(out) {
@@ -60,7 +60,7 @@ func (p *Progress) plain() {
 	}
 }
 
-// bars returns what draws the bar, once it is set up: from then on Say goes through it.
+// bars sets up the bar, through which Say prints from then on, and returns the function that draws it until Stop.
 func (p *Progress) bars(size int64) func() {
 	unit, _, _ := strings.Cut(p.did, " ")
 	tracker := &progress.Tracker{Message: p.doing, Total: max(size, 0), AutoStopDisabled: true, Units: progress.Units{
@@ -95,7 +95,7 @@ func (p *Progress) bars(size int64) func() {
 	}
 }
 
-// Draw has a writer draw on a goroutine of its own, and returns what ends that after one more picture.
+// Draw renders w on a goroutine of its own. The function that it returns renders once more, stops, and waits for the goroutine.
 func Draw(w progress.Writer) (end func()) {
 	drawn := make(chan struct{})
 	go func() {
@@ -106,7 +106,7 @@ func Draw(w progress.Writer) (end func()) {
 		again := time.NewTicker(time.Millisecond)
 		defer again.Stop()
 		for {
-			w.Stop() // without effect until the drawing has begun
+			w.Stop() // has no effect before the rendering has begun
 			select {
 			case <-drawn:
 				return
@@ -116,7 +116,7 @@ func Draw(w progress.Writer) (end func()) {
 	}
 }
 
-// Say prints a line among the progress. It may be called after [Progress.Stop].
+// Say prints a line without damaging the bar. It may be called after [Progress.Stop].
 func (p *Progress) Say(line string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -124,10 +124,11 @@ func (p *Progress) Say(line string) {
 		p.bar.Log("%s", "invoicer: "+line)
 		return
 	}
-	_, _ = fmt.Fprintln(p.out, "invoicer:", line) // nobody is left to tell
+	_, _ = fmt.Fprintln(p.out, "invoicer:", line) // an error can't be shown anywhere
 }
 
-// Stop ends the showing, and shows whether all went well. A second call does nothing.
+// Stop stops showing the progress. On a terminal it marks the bar as done, or as failed unless well is set. A second call does
+// nothing.
 func (p *Progress) Stop(well bool) {
 	p.once.Do(func() {
 		p.well = well
@@ -139,12 +140,12 @@ func (p *Progress) Stop(well bool) {
 	})
 }
 
-// Counting returns a reader of the source that adds to Read what it reads.
+// Counting returns a reader of the source that adds the number of bytes it reads to p.Read.
 func (p *Progress) Counting(source io.Reader) io.Reader {
 	return &countingReader{source, &p.Read}
 }
 
-// A countingReader counts what is read.
+// A countingReader counts the bytes that are read through it.
 type countingReader struct {
 	source io.Reader
 	count  *atomic.Int64

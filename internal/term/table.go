@@ -11,8 +11,8 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 )
 
-// WriteTable writes rows as a table on a terminal, and elsewhere as columns that are aligned with blanks. What could do
-// something to a terminal is taken out of the cells.
+// WriteTable writes rows as a table on a terminal, and elsewhere as columns that are aligned with blanks. Cells are made
+// [Printable].
 func WriteTable(out io.Writer, header []string, rows [][]string) {
 	rows = Printable(rows)
 	if IsTerminal(out) {
@@ -23,7 +23,7 @@ func WriteTable(out io.Writer, header []string, rows [][]string) {
 		for _, row := range rows {
 			t.AppendRow(tableRow(row))
 		}
-		_, _ = fmt.Fprintln(out, t.Render()) // as below
+		_, _ = fmt.Fprintln(out, t.Render()) // as below: the reader may have closed the pipe
 		return
 	}
 	rows = append([][]string{header}, rows...)
@@ -39,7 +39,7 @@ func WriteTable(out io.Writer, header []string, rows [][]string) {
 			line.WriteString(cell)
 			line.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+2))
 		}
-		_, _ = fmt.Fprintln(out, strings.TrimRight(line.String(), " ")) // whoever reads may have read enough
+		_, _ = fmt.Fprintln(out, strings.TrimRight(line.String(), " ")) // the reader may have closed the pipe
 	}
 }
 
@@ -51,7 +51,7 @@ func tableRow(cells []string) table.Row {
 	return row
 }
 
-// Printable returns the rows without what could do something to a terminal.
+// Printable returns the rows with a blank in place of each character that isn't printable, such as one that controls a terminal.
 func Printable(rows [][]string) [][]string {
 	clean := make([][]string, len(rows))
 	for i, row := range rows {

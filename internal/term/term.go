@@ -1,4 +1,4 @@
-// Package term prints for people, on a terminal and where the output is read by something else: tables, progress, numbers.
+// Package term prints tables, progress and numbers for people, in one form on a terminal and in another in a pipe or a file.
 package term
 
 import (
@@ -9,13 +9,13 @@ import (
 	"golang.org/x/term"
 )
 
-// IsTerminal tells whether a stream, such as [os.Stdout], is a terminal.
+// IsTerminal reports whether a stream, such as [os.Stdout], is a terminal.
 func IsTerminal(stream any) bool {
 	f, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// Thousands prints 12345 as 12,345.
+// Thousands returns n with commas: 12,345 for 12345.
 func Thousands(n int) string {
 	digits := strconv.Itoa(n)
 	var b strings.Builder
