@@ -1,18 +1,18 @@
-// Package fault names the points of a job's way at which something may go wrong, so that tests can make it go wrong
-// there: stop, fail, panic, kill the process. The parts that have points take a hook as an option; in production there is
-// none, and a point costs a comparison and does nothing.
+// Package fault names points in the processing of a job at which tests inject faults: they wait, fail, panic or kill the process
+// there. The parts that have such points take a [Hook] as an option. In production the hook is nil; passing a point then costs one
+// comparison.
 package fault
 
 import "context"
 
-// A Point is a place on the way of a job.
+// A Point is a place in the code that processes a job.
 type Point string
 
 // The points on the way from the ledger into a queue.
 const (
 	// Claimed: accepted jobs are committed as enqueued, none of them is in its queue.
 	Claimed Point = "claimed"
-	// Relayed: they are.
+	// Relayed: the jobs are in their queue, and committed as enqueued.
 	Relayed Point = "relayed"
 )
 
@@ -28,15 +28,15 @@ const (
 	Committed Point = "committed"
 	// Finished: the lock is released and the done entry stored, the outcome isn't recorded.
 	Finished Point = "finished"
-	// Recorded: the end is committed in the database, the queue hasn't been told.
+	// Recorded: the end is committed in the database, the task isn't acknowledged to the queue.
 	Recorded Point = "recorded"
 
 	// Held: the attempt found the lock held by another job, and hasn't begun to wait.
 	Held Point = "held"
 )
 
-// A Hook is called at every point that is passed, from many goroutines at once. What it returns, the point returns: an
-// error takes the place of the step that follows. The zero Hook is none.
+// A Hook is called at every point that is passed, from many goroutines at once. If it returns an error, the code at the point fails
+// with that error in place of the next step. A nil Hook does nothing.
 type Hook func(ctx context.Context, p Point) error
 
 // Hit passes point p: it calls h and returns what h returns, or does nothing if h is nil. The context is that of the work

@@ -1,8 +1,8 @@
-// Package lifecycle runs the parts of a process: it starts them in stages, waits until one fails or all are to end, and
+// Package lifecycle runs the parts of a process: it starts them in stages, waits until one fails or the process must stop, and
 // stops them stage by stage in reverse order.
 //
-// A part of a later stage may rely on all parts of the earlier ones from its start until its end. It never waits for
-// parts to be killed: each part bounds how long its own stopping takes, as only it knows what may be broken off.
+// A part of a later stage may rely on all parts of the earlier stages from its start until its end. The package sets no time limit
+// on stopping: each part bounds that itself, as only the part knows what it may abandon.
 package lifecycle
 
 import (
@@ -11,28 +11,27 @@ import (
 	"sync"
 )
 
-// A Part is something that works as long as the process does.
+// A Part is a part of a process that runs as long as the process does.
 type Part struct {
-	// Name tells the part from the others, in errors.
+	// Name identifies the part in errors.
 	Name string
-	// Start returns once others may rely on the part. Its context is the process's: it ends when all is to end, and then
-	// starting may be broken off with an error. Default: others may rely on the part at once.
+	// Start returns once others may rely on the part. Its context is that of the process: when it ends,
+	// Start may give up with an error. Default: others may rely on the part at once.
 	Start func(ctx context.Context) error
-	// Run works until ctx ends, and returns once nothing of the part is under way any more. The context has no other end
-	// than the part's turn to stop. An error ends the process, whenever it comes. Returning nil while the context hasn't
-	// ended is an error as well: the parts that rely on this one would wait in vain.
+	// Run works until ctx ends, and returns once nothing of the part is under way any more. The context ends only when it is
+	// the part's turn to stop. An error stops the process at any time. So does nil before the context has ended, because parts that
+	// rely on this one would wait in vain.
 	Run func(ctx context.Context) error
 }
 
-// A Stage is parts that don't rely on each other. They are started in their order and stopped all at once.
+// A Stage is a list of parts that don't rely on each other. They are started in their order, and stopped at the same time.
 type Stage []Part
 
-// Run starts the stages in their order, and stops them in the reverse order when ctx ends or a part fails. The parts of a
-// stage are told to stop once all parts of the later stages have ended, and so are those that were running when another
-// one failed to start. Run returns once all have ended.
+// Run starts the stages in their order, and stops them in the reverse order when ctx ends or a part fails, also if it fails to
+// start. It ends the contexts of a stage's parts once all parts of the later stages have returned, and returns after the last part.
 //
-// The error is the first of any part, as the part returned it; the end of ctx is none. The parts' contexts carry the values
-// of ctx.
+// Run returns the first error of a part, as the part returned it, or nil if ctx ended and no part failed. The parts' contexts carry
+// the values of ctx.
 func Run(ctx context.Context, stages ...Stage) error {
 	o := outcome{failed: make(chan struct{})}
 	var started []*running
@@ -53,7 +52,7 @@ func Run(ctx context.Context, stages ...Stage) error {
 	return o.err()
 }
 
-// running is a stage whose parts run, up to one that failed to start.
+// running is a stage whose parts run; if one failed to start, those before it.
 type running struct {
 	end   context.CancelFunc
 	parts sync.WaitGroup
@@ -64,7 +63,7 @@ func (r *running) stop() {
 	r.parts.Wait()
 }
 
-// An outcome is how the parts have done so far.
+// An outcome is the first error of the parts.
 type outcome struct {
 	failed chan struct{} // closed once a part has failed
 
@@ -86,7 +85,7 @@ func (o *outcome) start(process context.Context, stage Stage) *running {
 		r.parts.Go(func() {
 			err := p.Run(ctx)
 			if err == nil && ctx.Err() == nil {
-				err = fmt.Errorf("%s has ended before it was to stop", p.Name)
+				err = fmt.Errorf("%s ended before it was told to stop", p.Name)
 			}
 			o.fail(err)
 		})

@@ -1,7 +1,7 @@
-// Package owned has goroutines that somebody waits for, but not for ever.
+// Package owned keeps count of goroutines, so that their owner can wait for them with a time limit.
 //
-// It is for work that outlives the call which began it, such as a batch on its way for several callers. Where the one that
-// waits can bound the work itself, by its context, a [sync.WaitGroup] does.
+// It is for work that outlives the call which began it, such as a batch that is under way for several callers. If the owner can
+// end the work by a context, a [sync.WaitGroup] is enough.
 package owned
 
 import (
@@ -9,15 +9,15 @@ import (
 	"time"
 )
 
-// Goroutines are those that one owner has begun. The zero value has none. Unlike a [sync.WaitGroup], it allows that some
-// begin while the owner waits.
+// Goroutines counts the running goroutines of one owner. The zero value has none. It is safe for concurrent use; unlike with a
+// [sync.WaitGroup], goroutines may begin while the owner waits.
 type Goroutines struct {
 	mu      sync.Mutex
 	running int
-	none    chan struct{} // closed when none runs any more; nil while nobody waits
+	none    chan struct{} // closed when no goroutine runs any more; nil unless the owner waits
 }
 
-// Go calls f on a goroutine of its own.
+// Go calls f on a new goroutine.
 func (g *Goroutines) Go(f func()) {
 	g.mu.Lock()
 	g.running++
@@ -37,7 +37,7 @@ func (g *Goroutines) ended() {
 	}
 }
 
-// Wait returns once none of them runs, or after that time, and tells whether none did.
+// Wait returns true as soon as none of the goroutines runs, or false if some still run after atMost.
 func (g *Goroutines) Wait(atMost time.Duration) bool {
 	g.mu.Lock()
 	if g.running == 0 {
