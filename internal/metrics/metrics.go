@@ -1,4 +1,4 @@
-// Package metrics counts what happens to jobs, for Prometheus.
+// Package metrics counts the events of jobs, for Prometheus.
 package metrics
 
 import (
@@ -9,9 +9,9 @@ import (
 	"invoicer/worker/dispatch"
 )
 
-// Metrics count what happens to jobs. No label holds anything that a job holds.
+// Metrics count the events of jobs. No label contains data of a job's payload.
 type Metrics struct {
-	// Registry has the counters, and takes others beside them.
+	// Registry has the counters. Other metrics may be registered there too.
 	Registry *prometheus.Registry
 
 	ended   *prometheus.CounterVec
@@ -22,7 +22,7 @@ type Metrics struct {
 	took    *prometheus.HistogramVec
 }
 
-// New returns metrics in a registry of their own, beside those of the Go runtime and of the process.
+// New returns metrics in a new registry, which also has those of the Go runtime and of the process.
 func New() *Metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "invoicer", Name: name, Help: help}, labels)

@@ -1,5 +1,5 @@
-// Package report has what commands and pages show of invoices and jobs, as plain types with their JSON. Keys are named
-// like the database's columns; they are part of the program's interface, and stay.
+// Package report has the plain types that commands show and print as JSON: invoices, jobs, sums. JSON keys are named like the
+// database's columns. They are part of the program's interface and don't change.
 package report
 
 import (
@@ -55,7 +55,7 @@ type Duplicate struct {
 	AttemptedAt    time.Time `json:"attempted_at"`
 }
 
-// A Job is a job that the ledger has, with what people did to it.
+// A Job is a job of the ledger, with the actions on it.
 type Job struct {
 	LedgerRow
 	// InvoicedSince is set for a failed job whose transaction was invoiced after the failure: the invoice's number.
@@ -112,7 +112,7 @@ type Tally struct {
 	TotalMinor string `json:"total_minor"` // a sum of int64 may exceed int64
 }
 
-// Counts are the numbers of ended jobs, by how they ended.
+// Counts are the numbers of ended jobs, by outcome.
 type Counts struct {
 	Invoices   int64 `json:"invoices"`
 	Duplicates int64 `json:"duplicate_attempts"`

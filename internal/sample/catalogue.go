@@ -12,7 +12,7 @@ type product struct {
 	pence       int
 }
 
-// catalogue makes up what the shop sells: 2,000 products, and some of them a second time under a code in small letters.
+// catalogue returns 2,000 made-up products, and some of them a second time under a code in lower case.
 func catalogue(r *rand.Rand) []product {
 	products := make([]product, 0, 2100)
 	for i := range 2000 {
@@ -31,7 +31,7 @@ func catalogue(r *rand.Rand) []product {
 	return products
 }
 
-// describe spells as the shop's clerks did, with stray blanks and all.
+// describe returns a description as the shop's clerks typed them, some with stray blanks.
 func describe(r *rand.Rand) string {
 	words := []string{pick(r, qualities), pick(r, things)}
 	switch n := r.IntN(1000); {
@@ -57,11 +57,11 @@ func describe(r *rand.Rand) string {
 	return description
 }
 
-// longest is how many lines the real set's longest transaction has.
+// longest is the number of lines of the longest transaction in the real set.
 const longest = 1114
 
-// How many lines the real set's transactions have, in quantiles: of its sales but for the longest fortieth, of that
-// fortieth, and of its cancellations.
+// The numbers of lines of the real set's transactions, as quantiles: of the sales without the longest fortieth, of that fortieth,
+// and of the cancellations.
 //
 //nolint:gochecknoglobals // lists that nothing changes
 var (
@@ -73,13 +73,13 @@ var (
 	cancelledLengths = []int{1, 1, 1, 1, 1, 1, 1, 2, 3, 4, 18}
 )
 
-// prices are the real set's most frequent ones, in pence, and some dear ones.
+// prices are the most frequent prices of the real set, in pence, and some high ones.
 var prices = []int{ //nolint:gochecknoglobals // a list that nothing changes
 	125, 125, 125, 165, 165, 85, 85, 295, 295, 42, 42, 495, 375, 210, 246, 208, 83, 413, 195, 145, 255, 163, 329, 39, 595,
 	65, 55, 425, 795, 579, 415, 19, 29, 72, 106, 339, 765, 995, 1275, 1695, 2750, 4995, 16500,
 }
 
-// quantities come as often as they are listed.
+// quantities lists each quantity as often as it is to be picked.
 var quantities = []int{ //nolint:gochecknoglobals // a list that nothing changes
 	1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 12, 12, 12, 12, 12, 6, 6, 6, 6, 4, 4, 4, 3, 3, 3,
 	24, 24, 10, 10, 8, 5, 48, 25, 20, 16, 36, 7, 9, 72, 100, 96, 18, 30, 40,

@@ -6,7 +6,7 @@ import (
 	"invoicer/invoice"
 )
 
-// elaborate dresses a job up with what the format can say and the real set never says.
+// elaborate adds the fields and values to a job that the format allows and the real set never has.
 func (g *Generator) elaborate(j *invoice.Job) {
 	if j.CustomerID != "" {
 		j.CustomerName = "Müller & Söhne \"" + j.CustomerID + "\" Ltd."
@@ -31,8 +31,8 @@ func (g *Generator) elaborate(j *invoice.Job) {
 	}
 }
 
-// percents are what a job's lines choose their tax from: none at all, one rate, or a mixture with the difference between
-// a rate of 0 and no rate.
+// percents returns the tax rates from which a job's lines pick: no rate, one rate, or a mixture that includes both a rate of 0 and
+// no rate.
 func (g *Generator) percents() []*invoice.Decimal {
 	rate := func(millionths invoice.Decimal) *invoice.Decimal { return &millionths }
 	switch g.rand.IntN(3) {

@@ -3,8 +3,8 @@
 // The model is the Online Retail set (Chen, 2015, https://doi.org/10.24432/C5BW33): wholesale orders of one product or of
 // a thousand, cancellations whose ids begin with C, bad debt adjusted under ids that begin with A, stock written off at a
 // price of nothing, missing customers and descriptions, lines entered twice, product codes that differ only by case.
-// Shares are the real ones, but for what hardly ever happens there: adjustments and prices finer than a penny are
-// frequent enough to be met among a few thousand transactions.
+// The shares are those of the real set, with one exception: adjustments and prices finer than a penny, which are very rare there,
+// are frequent enough here to occur in a few thousand transactions.
 package sample
 
 import (
@@ -19,18 +19,18 @@ import (
 type Options struct {
 	// Seed chooses the transactions: equal options make equal jobs, in the same order. 0 is a seed like any other.
 	Seed uint64
-	// Prefix stands before the number in every transaction id, and so keeps two sets apart. Default: none.
+	// Prefix stands before the number in every transaction id, so that two sets don't share ids. Default: none.
 	Prefix string
 	// MaxLines cuts longer jobs short. Default: 1,114, the real set's longest; the median is 10 and the mean 21.
 	MaxLines int
 	// Currencies are ISO 4217 codes, from which each job takes one at random. Default: GBP.
 	Currencies []string
-	// Elaborate adds what that shop had no use for: several tax percentages beside none and 0, discounts, broken
+	// Elaborate adds what the real set doesn't have: several tax percentages beside none and 0, discounts, fractional
 	// quantities, customer names, metadata, and which transaction a cancellation credits.
 	Elaborate bool
 }
 
-// A Generator makes up one transaction after the other, without end. It is for one goroutine.
+// A Generator makes up one transaction after the other, without end. It isn't safe for concurrent use.
 type Generator struct {
 	options  Options
 	rand     *rand.Rand
@@ -40,7 +40,7 @@ type Generator struct {
 	sale     string    // the latest sale's transaction id
 }
 
-// New returns a generator at its first transaction.
+// New returns a generator that begins with its first transaction.
 func New(o Options) *Generator {
 	if o.MaxLines <= 0 {
 		o.MaxLines = longest
@@ -58,8 +58,8 @@ func New(o Options) *Generator {
 	return g
 }
 
-// Next makes up a transaction. The job is valid as long as the options' prefix and currencies are: it could come out of
-// [invoice.Decode].
+// Next returns the next made-up transaction. The job is valid, as if [invoice.Decode] had returned it, if the options' prefix and
+// currencies are.
 func (g *Generator) Next() invoice.Job {
 	g.number++
 	g.now = g.now.Add(time.Duration(g.rand.IntN(41)) * time.Minute)
@@ -96,7 +96,7 @@ func (g *Generator) sell(j *invoice.Job) {
 	g.sale = j.TransactionID
 }
 
-// cancel takes something back. Cancellations are credit notes: not one of their lines is positive.
+// cancel makes a cancellation, which becomes a credit note: none of its lines is positive.
 func (g *Generator) cancel(j *invoice.Job) {
 	g.name(j, "C")
 	g.customer(j, 48)
@@ -109,7 +109,7 @@ func (g *Generator) cancel(j *invoice.Job) {
 	}
 }
 
-// adjust books bad debt, as often away as back: negative prices are found nowhere else.
+// adjust makes an adjustment of bad debt, with a positive or a negative price. Only adjustments have negative prices.
 func (g *Generator) adjust(j *invoice.Job) {
 	g.name(j, "A")
 	g.customer(j, 1000)
@@ -120,7 +120,7 @@ func (g *Generator) adjust(j *invoice.Job) {
 	j.Lines = []invoice.Line{{SKU: "B", Description: "Adjust bad debt", Quantity: one, UnitPrice: price}}
 }
 
-// writeOff corrects the stock, for no money, in either direction and mostly without a word.
+// writeOff makes a correction of the stock at a price of 0, in either direction and mostly without a description.
 func (g *Generator) writeOff(j *invoice.Job) {
 	g.name(j, "")
 	g.customer(j, 998)
@@ -141,7 +141,8 @@ func (g *Generator) name(j *invoice.Job, kind string) {
 	j.TransactionID = kind + g.options.Prefix + strconv.Itoa(g.number)
 }
 
-// customer leaves both fields of so many jobs in a thousand as they would be for a sale over the counter.
+// customer sets the customer and the country. It leaves the customer out in so many jobs of a thousand, as for a sale over the
+// counter.
 func (g *Generator) customer(j *invoice.Job, missing int) {
 	j.Country = countries[0]
 	if g.rand.IntN(1000) < missing {
@@ -149,7 +150,7 @@ func (g *Generator) customer(j *invoice.Job, missing int) {
 	}
 	id := 12346 + g.rand.IntN(4400)
 	j.CustomerID = strconv.Itoa(id)
-	if id%11 == 0 { // a customer stays where it is
+	if id%11 == 0 { // a customer always has the same country
 		j.Country = countries[1+id%(len(countries)-1)]
 	}
 }
@@ -185,7 +186,7 @@ func (g *Generator) line(currency string) invoice.Line {
 	return line
 }
 
-// product prefers the front of the catalogue, as customers do.
+// product picks a product. Those at the front of the catalogue are more likely, since a few products sell best.
 func (g *Generator) product() product {
 	share := g.rand.Float64()
 	return g.products[int(share*share*float64(len(g.products)))]
@@ -199,15 +200,15 @@ func (g *Generator) quantity() invoice.Decimal {
 	return invoice.Decimal(quantity) * one
 }
 
-// length draws from quantiles: each stretch between two neighbours is as likely as every other.
+// length picks a random length from quantiles: each interval between two neighbours is equally likely.
 func (g *Generator) length(quantiles []int) int {
 	i := g.rand.IntN(len(quantiles) - 1)
 	from, to := quantiles[i], quantiles[i+1]
 	return min(from+g.rand.IntN(to-from+1), g.options.MaxLines)
 }
 
-// price is as many pence, or what looks like a price in a currency that counts otherwise: 255 is 255 in JPY and about
-// 2.55 in BHD, where the third decimal is used too.
+// price returns the pence as a price in the currency: 255 is 2.55 in GBP, 255 in JPY, and about 2.55 in BHD, whose third decimal is
+// random.
 func (g *Generator) price(pence int, currency string) invoice.Decimal {
 	minor := invoice.Decimal(pence)
 	exponent, _ := invoice.MinorUnits(currency)
@@ -219,7 +220,7 @@ func (g *Generator) price(pence int, currency string) invoice.Decimal {
 
 const one invoice.Decimal = 1_000_000
 
-// minorUnit is the smallest amount of the currency.
+// minorUnit returns the smallest amount of the currency.
 func minorUnit(currency string) invoice.Decimal {
 	exponent, _ := invoice.MinorUnits(currency)
 	unit := one
