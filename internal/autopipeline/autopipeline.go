@@ -31,8 +31,8 @@ const (
 	// largest is the most bytes of arguments that a batched command may have. A larger command, such as asynq's list
 	// of tasks in hand, is sent by itself, as it would hold up all others.
 	largest = 64 << 10
-	// patience bounds a batch if the client's timeouts don't: one connection that hangs must not stop all callers.
-	patience = 30 * time.Second
+	// batchTimeout bounds a batch if the client's timeouts don't: one connection that hangs must not stop all callers.
+	batchTimeout = 30 * time.Second
 	// overdue is the time after which a batch no longer holds up later ones: its connection is probably dead, which
 	// is noticed only after the client's timeout.
 	overdue = 100 * time.Millisecond
@@ -187,7 +187,7 @@ func (c *Client) alone(ctx context.Context, cmd redis.Cmder) {
 			c.flying--
 		}
 	}()
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, batchTimeout)
 	defer cancel()
 	c.timed(ctx, func() { _ = c.Process(ctx, cmd) }) // the command keeps the error
 }
@@ -249,7 +249,7 @@ func (c *Client) next() []*member {
 
 // send sends a batch, and returns once each command has its reply, a value or an error.
 func (c *Client) send(ctx context.Context, members []*member) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, batchTimeout)
 	defer cancel()
 	if len(members) == 1 {
 		_ = c.Process(ctx, members[0].cmd) // the command keeps the error
