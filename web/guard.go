@@ -1,5 +1,5 @@
-// Package web serves the pages of a process, behind a listener that no visitor can exhaust and a guard that lets nobody
-// read from elsewhere what is for those on the same machine.
+// Package web serves the HTTP pages of a process. Its listener bounds the number of connections, so that clients can't exhaust it,
+// and its guard shows payloads and profiles only to clients on the same machine.
 package web
 
 import (
@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// mostBody bounds what a request may bring along: asynqmon's longest list of tasks has less.
+// mostBody is the largest body of a request in bytes. asynqmon's longest list of tasks is smaller.
 const mostBody = 1 << 20
 
-// GuardHeaders are on every answer. What is shown here is for who asked, now, and for no other page.
+// GuardHeaders returns the headers of every answer. They forbid caches to store the answer, and other pages to embed it.
 func GuardHeaders() http.Header {
 	return http.Header{
 		"Cache-Control":                {"no-store"},
@@ -24,8 +24,9 @@ func GuardHeaders() http.Header {
 	}
 }
 
-// Guarded is in front of every page. On a loopback address all but health is answered under a loopback name only: a page
-// of somebody else's, whose name was made to lead here, could read it otherwise.
+// Guarded returns a handler that adds the [GuardHeaders] and bounds the body, for every page. A request to a loopback address must
+// also name a loopback host, except for health: otherwise another site could make its own name resolve to this address, and its
+// page in a local browser could read the answers (DNS rebinding).
 func Guarded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for name, values := range GuardHeaders() {
@@ -44,9 +45,9 @@ func isHealth(path string) bool {
 	return path == "/livez" || path == "/healthz" || path == "/readyz"
 }
 
-// LocalOnly serves asynqmon and profiles, which know no users and no rights, only to visitors on this machine, or with a port
-// forwarded to it. Another site's page in such a visitor's browser can change nothing here, and can't put these pages into a
-// frame.
+// LocalOnly returns a handler that serves next only to clients on this machine, or through a port forwarded to it. It is for
+// asynqmon and profiles, which have no users and no rights. A page of another site in such a client's browser can't send requests
+// that change something, and can't embed these pages in a frame.
 func LocalOnly(next http.Handler) http.Handler {
 	sameOrigin := http.NewCrossOriginProtection().Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -54,25 +55,25 @@ func LocalOnly(next http.Handler) http.Handler {
 			http.Error(w, "this is shown on loopback only: forward a port, or put a proxy with authentication beside it", http.StatusForbidden)
 			return
 		}
-		// Its page links a web font; nobody else needs to know who looks at it.
+		// asynqmon's page links a web font of another site. The policy blocks it, so that the other site isn't contacted.
 		w.Header().Set("Content-Security-Policy", "default-src 'self' 'unsafe-inline' data:; frame-ancestors 'none'")
 		sameOrigin.ServeHTTP(w, r)
 	})
 }
 
-// IsLocal tells whether who asks is on this machine, as far as that can be seen.
+// IsLocal reports whether the client is on this machine, as far as the addresses, the host name and the headers show.
 func IsLocal(r *http.Request) bool {
 	return onLoopback(r) && isLoopback(r.RemoteAddr) && isLoopback(r.Host) && !isForwarded(r.Header)
 }
 
-// onLoopback tells whether the request came to a loopback address.
+// onLoopback reports whether the request came to a loopback address.
 func onLoopback(r *http.Request) bool {
 	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	return local != nil && isLoopback(local.String())
 }
 
-// isForwarded tells whether a proxy on this machine has passed the request on for somebody elsewhere. Proxies say so in
-// many ways; what a header says, or whether it is empty, makes no difference.
+// isForwarded reports whether a proxy on this machine may have forwarded the request for a client elsewhere. Proxies add different
+// headers; only the name of a header counts, not its value, which may be empty.
 func isForwarded(h http.Header) bool {
 	for name := range h {
 		name = strings.ToLower(strings.ReplaceAll(name, "_", "-"))
@@ -94,7 +95,7 @@ func isForwarded(h http.Header) bool {
 	return false
 }
 
-// isLoopback tells whether an address with or without a port is this machine's own.
+// isLoopback reports whether an address, with or without a port, is a loopback address or localhost.
 func isLoopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {

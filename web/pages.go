@@ -13,31 +13,32 @@ import (
 	"invoicer/internal/lifecycle"
 )
 
-// MonitorPath is where the monitor of the queues is shown.
+// MonitorPath is the path of the queues' monitor.
 const MonitorPath = "/monitor"
 
-// Options say what the pages show, and to how many.
+// Options configure [Pages].
 type Options struct {
 	Addr string // host:port; port 0 takes a free one
-	Room int    // how many connections there are at once, at most
+	Room int    // most connections at the same time
 
 	Ready   http.Handler // /readyz
 	Metrics http.Handler // /metrics
-	Monitor http.Handler // everything below MonitorPath, for visitors on this machine alone
-	Pprof   bool         // whether profiles are served, for visitors on this machine alone
+	Monitor http.Handler // everything below MonitorPath, for clients on this machine only
+	Pprof   bool         // serve profiles, to clients on this machine only
 
 	Logger *slog.Logger
 }
 
-// Pages are what a process shows of itself: /livez, /healthz and /readyz to everybody, /metrics, and the monitor to those
-// on the same machine.
+// Pages are the HTTP pages of a process: /livez, /healthz, /readyz and /metrics for everybody, and the monitor and profiles for
+// clients on the same machine.
 type Pages struct {
 	server   *http.Server
 	listener net.Listener
 	log      *slog.Logger
 }
 
-// How long a visitor may take: for the headers, for the whole request, and to take the answer.
+// How long a client may take to send the headers, to send the whole request, and to read the answer, and how long a connection may
+// stay open without a request.
 const (
 	headerTimeout = 5 * time.Second
 	bodyTimeout   = 10 * time.Second
@@ -45,8 +46,8 @@ const (
 	idleTimeout   = time.Minute
 )
 
-// Open takes the address. Nothing is answered before the pages' [Pages.Part] runs. An address that can't be had is the
-// error of [net.ListenConfig.Listen].
+// Open listens on the address. The pages answer once [Pages.Part] runs. If it can't listen, Open returns the error of
+// [net.ListenConfig.Listen].
 func Open(ctx context.Context, o Options) (*Pages, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", o.Addr)
 	if err != nil {
@@ -58,7 +59,7 @@ func Open(ctx context.Context, o Options) (*Pages, error) {
 		ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout, WriteTimeout: answerTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes:               16 << 10,
 		ConnContext:                  bounded.Remember,
-		DisableGeneralOptionsHandler: true, // it answers without the headers that all have
+		DisableGeneralOptionsHandler: true, // it would answer without the GuardHeaders
 		ErrorLog:                     slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
 	}}, nil
 }
@@ -83,16 +84,16 @@ func (o Options) routes() http.Handler {
 	return mux
 }
 
-// withoutReadDeadline is for answers that take as long as they were asked to: a profile of half a minute ends when the time for
-// reading the request is over, and pprof itself sees to the time for writing.
+// withoutReadDeadline returns a handler without the deadline for reading the request, which would end a profile of half a minute
+// early. pprof extends the deadline for writing itself.
 func withoutReadDeadline(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // where it can't be set, there is none
+		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // an error means that there is no deadline
 		next.ServeHTTP(w, r)
 	})
 }
 
-// URL is where the pages are, for people.
+// URL returns the address of the pages for people: with 127.0.0.1 as its host if the pages listen on all addresses.
 func (p *Pages) URL() string {
 	host, port, err := net.SplitHostPort(p.listener.Addr().String())
 	if err != nil {
@@ -104,11 +105,10 @@ func (p *Pages) URL() string {
 	return "http://" + net.JoinHostPort(host, port)
 }
 
-// lastAnswers is how long questions that were asked before the pages close may go on being answered. All but profiles
-// take much less.
+// lastAnswers is how long requests under way may take after the pages have been stopped. All but profiles take much less.
 const lastAnswers = time.Second
 
-// Part is the pages as a part of a process. Visitors who have asked when it stops get their answers, for a second.
+// Part returns the part of a process that serves the pages. When it stops, requests under way have a second to finish.
 func (p *Pages) Part() lifecycle.Part {
 	return lifecycle.Part{Name: "the pages", Start: func(context.Context) error {
 		p.log.Info("pages are served", "url", p.URL(), "monitor", p.URL()+MonitorPath+"/")
@@ -127,7 +127,7 @@ func (p *Pages) serve(ctx context.Context) error {
 	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastAnswers)
 	defer cancel()
 	if p.server.Shutdown(limit) != nil {
-		_ = p.server.Close() // whoever is left has had the time
+		_ = p.server.Close() // closes the requests that took longer
 	}
 	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
 		return err
@@ -135,7 +135,7 @@ func (p *Pages) serve(ctx context.Context) error {
 	return nil
 }
 
-// Close gives up the address, also where the pages were never served.
+// Close stops listening. It is needed if the Part never ran, and harmless otherwise.
 func (p *Pages) Close() {
 	_ = p.server.Close()
 	_ = p.listener.Close()

@@ -8,19 +8,20 @@ import (
 	"sync"
 )
 
-// MostVisitors is how many connections the pages have at once, at most.
+// MostVisitors is the largest number of connections that a process allows its pages.
 const MostVisitors = 256
 
-// Visitors is the listener of the pages. It accepts everybody and keeps a bounded number of connections: when there are
-// too many, the one is closed that has been longest without a complete request. So whoever asks quickly is answered,
-// however many others hold connections open without asking, and the process keeps its descriptors for its work.
+// Visitors is a listener that bounds the number of open connections. It accepts every connection. If there are too many, it closes
+// the one whose latest event, its begin or a request, is the longest ago, and of those with a request under way only if all have
+// one. A client that sends its request quickly is therefore answered, however
+// many others hold connections open without a request, and the process keeps its descriptors for its work.
 type Visitors struct {
 	net.Listener
 	most int
 
 	mu   sync.Mutex
 	open map[*visitor]struct{}
-	turn uint64 // counts what happened to any of them
+	turn uint64 // counts the events of all connections
 }
 
 // A visitor is one connection to the pages.
@@ -29,11 +30,11 @@ type visitor struct {
 	of *Visitors
 
 	asking int    // requests that are being answered
-	last   uint64 // the turn at which it was accepted, or asked, or was answered
+	last   uint64 // the turn of its latest event: accepted, request begun, request answered
 }
 
-// NewVisitors returns a listener in front of l, with as many connections at most. Its handler has to be [Visitors.Counted],
-// and its connections [Visitors.Remember]ed.
+// NewVisitors returns a listener that accepts from l and keeps at most so many connections. Wrap the server's handler in
+// [Visitors.Counted], and set the server's ConnContext to [Visitors.Remember].
 func NewVisitors(l net.Listener, most int) *Visitors {
 	return &Visitors{Listener: l, most: most, open: make(map[*visitor]struct{})}
 }
@@ -46,12 +47,12 @@ func (l *Visitors) Accept() (net.Conn, error) {
 	}
 	v := &visitor{Conn: c, of: l}
 	if crowded := l.admit(v); crowded != nil {
-		_ = crowded.Close() // whoever it was didn't ask, or not as quickly as the others
+		_ = crowded.Close() // it has waited longest for a request
 	}
 	return v, nil
 }
 
-// admit returns the visitor that has to go, or nil while there is room.
+// admit adds a visitor. It returns the visitor to close in exchange, or nil if there is room.
 func (l *Visitors) admit(v *visitor) (crowded *visitor) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -69,7 +70,7 @@ func (l *Visitors) admit(v *visitor) (crowded *visitor) {
 	return crowded
 }
 
-// goesBefore tells which of two connections is closed first: one that is being answered only where all are.
+// goesBefore reports whether v is closed rather than other. A connection with a request under way is closed only if all have one.
 func (v *visitor) goesBefore(other *visitor) bool {
 	if (v.asking > 0) != (other.asking > 0) {
 		return other.asking > 0
@@ -84,7 +85,7 @@ func (v *visitor) Close() error {
 	return v.Conn.Close()
 }
 
-// CloseWrite is what net/http closes a connection with whose last answer is still under way.
+// CloseWrite closes the writing side. net/http calls it if the connection has it, so that the client gets the last answer.
 func (v *visitor) CloseWrite() error {
 	if half, ok := v.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
@@ -92,10 +93,10 @@ func (v *visitor) CloseWrite() error {
 	return nil
 }
 
-// bareError is what net/http writes, past every handler, below the status line of a request that it can't read.
+// bareError is the text after the status line with which net/http answers a request that it can't parse, without any handler.
 const bareError = "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
 
-// Write gives the answers that net/http makes by itself, past every handler, the headers that all others have.
+// Write adds the [GuardHeaders] to the answers that net/http makes by itself, without any handler.
 func (v *visitor) Write(p []byte) (int, error) {
 	if !bytes.HasPrefix(p, []byte("HTTP/1.1 ")) {
 		return v.Conn.Write(p)
@@ -118,12 +119,12 @@ func (v *visitor) Write(p []byte) (int, error) {
 // visitorKey is the key of a request's visitor in its context.
 type visitorKey struct{}
 
-// Remember puts the visitor into the contexts of its requests.
+// Remember returns the context of a connection's requests, in which [Visitors.Counted] finds the connection.
 func (*Visitors) Remember(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, visitorKey{}, c)
 }
 
-// Counted lets the listener know which visitors have asked.
+// Counted returns a handler that records when each connection's requests begin and end.
 func (l *Visitors) Counted(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if v, ok := r.Context().Value(visitorKey{}).(*visitor); ok {
