@@ -49,7 +49,7 @@ replayed any more, nor done when somebody runs its task in the queue; 'invoicer 
 		if err != nil {
 			return err
 		}
-		store, err := openStore(cmd.Context(), cfg, await.Patience{AtMost: wait, Tell: func(message string) { cmd.PrintErrln("invoicer:", message) }})
+		store, err := openStore(cmd.Context(), cfg, await.Waiter{AtMost: wait, Tell: func(message string) { cmd.PrintErrln("invoicer:", message) }})
 		if err != nil {
 			return err
 		}

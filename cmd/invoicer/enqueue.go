@@ -146,7 +146,7 @@ func (r *enqueueRun) run(cmd *cobra.Command, cfg *config.Config) (err error) {
 		progress.Say(fmt.Sprintf("no worker of this configuration takes jobs from the queue %s (worker.queues: %s): they will wait there",
 			r.queue, strings.Join(slices.Sorted(maps.Keys(cfg.Worker.Queues)), ", ")))
 	}
-	s.Patience, s.Progress = await.Patience{AtMost: r.wait, Tell: progress.Say}, progress
+	s.Waiter, s.Progress = await.Waiter{AtMost: r.wait, Tell: progress.Say}, progress
 	begun := time.Now()
 	sendErr := s.Run(ctx, progress.Counting(input), r.fromLine)
 	progress.Stop(sendErr == nil)

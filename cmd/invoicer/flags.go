@@ -22,7 +22,7 @@ func oneArg(what string) cobra.PositionalArgs {
 	}
 }
 
-// addWaitFlag adds --wait, for a [await.Patience].
+// addWaitFlag adds --wait, for a [await.Waiter].
 func addWaitFlag(cmd *cobra.Command, wait *time.Duration) {
-	cmd.Flags().DurationVar(wait, "wait", await.DefaultPatience, "how long to wait for a server that doesn't answer")
+	cmd.Flags().DurationVar(wait, "wait", await.DefaultTimeout, "how long to wait for a server that doesn't answer")
 }

@@ -53,7 +53,7 @@ func (a app) migrateStep(use, short string, do migrateFunc) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		p := await.Patience{AtMost: wait, Tell: func(message string) { cmd.PrintErrln("invoicer:", message) }}
+		p := await.Waiter{AtMost: wait, Tell: func(message string) { cmd.PrintErrln("invoicer:", message) }}
 		if err := p.Answer(cmd.Context(), "postgres at "+cfg.Database.Addr(), pingDatabase(cfg.Database)); err != nil {
 			return err
 		}

@@ -63,7 +63,7 @@ func prune(cmd *cobra.Command, cfg *config.Config, wait time.Duration, dryRun bo
 	defer progress.Stop(false)
 	ctx, stop := untilSignal(cmd.Context(), func() { progress.Say("stopping") })
 	defer stop()
-	store, err := openStore(ctx, cfg, await.Patience{AtMost: wait, Tell: progress.Say})
+	store, err := openStore(ctx, cfg, await.Waiter{AtMost: wait, Tell: progress.Say})
 	if err != nil {
 		return err
 	}

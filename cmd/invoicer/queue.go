@@ -82,7 +82,7 @@ func openRedis(cmd *cobra.Command, cfg *config.Config, wait time.Duration) (redi
 	if err != nil {
 		return nil, err
 	}
-	p := await.Patience{AtMost: wait, Tell: func(message string) { cmd.PrintErrln("invoicer:", message) }}
+	p := await.Waiter{AtMost: wait, Tell: func(message string) { cmd.PrintErrln("invoicer:", message) }}
 	ping := func(ctx context.Context) error { return rdb.Ping(ctx).Err() }
 	if err := p.Answer(cmd.Context(), "redis at "+cfg.Redis.Addr(), ping); err != nil {
 		return nil, errors.Join(err, rdb.Close())
@@ -144,7 +144,7 @@ func tellQueues(cmd *cobra.Command, list []queueListed) error {
 
 // askDatabase writes a new nonce to the configured database and returns what it knows.
 func askDatabase(cmd *cobra.Command, cfg *config.Config, wait time.Duration) (*takerDatabase, error) {
-	store, err := openStore(cmd.Context(), cfg, await.Patience{AtMost: wait, Tell: func(message string) { cmd.PrintErrln("invoicer:", message) }})
+	store, err := openStore(cmd.Context(), cfg, await.Waiter{AtMost: wait, Tell: func(message string) { cmd.PrintErrln("invoicer:", message) }})
 	if err != nil {
 		return nil, err
 	}

@@ -229,7 +229,7 @@ func (r *replayRun) run(cmd *cobra.Command, cfg *config.Config) error {
 	defer out.stop(false)
 	ctx, stop := untilSignal(cmd.Context(), func() { out.say("stopping") })
 	defer stop()
-	store, err := openStore(ctx, cfg, await.Patience{AtMost: r.wait, Tell: out.say})
+	store, err := openStore(ctx, cfg, await.Waiter{AtMost: r.wait, Tell: out.say})
 	if err != nil {
 		return err
 	}

@@ -55,7 +55,7 @@ The exit code is 1 if one of the jobs can't be restored; the others are.`,
 		if err != nil {
 			return err
 		}
-		store, err := openStore(cmd.Context(), cfg, await.Patience{AtMost: wait, Tell: func(message string) { cmd.PrintErrln("invoicer:", message) }})
+		store, err := openStore(cmd.Context(), cfg, await.Waiter{AtMost: wait, Tell: func(message string) { cmd.PrintErrln("invoicer:", message) }})
 		if err != nil {
 			return err
 		}

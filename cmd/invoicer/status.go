@@ -65,7 +65,7 @@ With --job it shows one job instead, also one whose payload names no transaction
 		if err != nil {
 			return err
 		}
-		store, err := openStore(cmd.Context(), cfg, await.Patience{AtMost: wait, Tell: func(message string) { cmd.PrintErrln("invoicer:", message) }})
+		store, err := openStore(cmd.Context(), cfg, await.Waiter{AtMost: wait, Tell: func(message string) { cmd.PrintErrln("invoicer:", message) }})
 		if err != nil {
 			return err
 		}
@@ -87,7 +87,7 @@ func checkJobID(cmd *cobra.Command, id string) error {
 }
 
 // openStore returns a store whose database answers.
-func openStore(ctx context.Context, cfg *config.Config, p await.Patience) (*postgres.DB, error) {
+func openStore(ctx context.Context, cfg *config.Config, p await.Waiter) (*postgres.DB, error) {
 	store, err := newStore(cfg)
 	if err != nil {
 		return nil, err

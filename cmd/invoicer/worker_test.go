@@ -210,7 +210,7 @@ func TestWorkerRefusesServersThatAreNotFit(t *testing.T) {
 		}
 		begun := time.Now()
 		code, _, stderr := s.run(t, "", "worker")
-		if code != 1 || !strings.Contains(stderr, "redis at") || time.Since(begun) > await.DefaultPatience {
+		if code != 1 || !strings.Contains(stderr, "redis at") || time.Since(begun) > await.DefaultTimeout {
 			t.Errorf("exit code %d after %s, %s", code, time.Since(begun), stderr)
 		}
 	})

@@ -1,4 +1,4 @@
-// Package await waits for servers that don't answer yet, and says in one line why they don't.
+// Package await waits for servers that don't answer yet, and shortens the errors of their drivers to one line.
 package await
 
 import (
@@ -21,38 +21,38 @@ import (
 )
 
 const (
-	// DefaultPatience is how long a command waits for a server that doesn't answer.
-	DefaultPatience = 30 * time.Second
-	// attemptTimeout bounds each try: a server that hangs is no better than one that refuses.
+	// DefaultTimeout is how long a command waits for a server that doesn't answer.
+	DefaultTimeout = 30 * time.Second
+	// attemptTimeout bounds each try, so that a server that hangs is tried again like one that refuses connections.
 	attemptTimeout = 5 * time.Second
 )
 
-// Answer calls the probe of a server until it succeeds, for half a minute at most. It logs once that it waits. Errors
-// that waiting doesn't help against come back at once.
+// Answer is [Waiter.Answer] with [DefaultTimeout]. It logs the messages as warnings.
 func Answer(ctx context.Context, log *slog.Logger, what string, probe func(context.Context) error) error {
-	p := Patience{AtMost: DefaultPatience, Tell: func(message string) { log.WarnContext(ctx, message) }}
-	return p.Answer(ctx, what, probe)
+	w := Waiter{AtMost: DefaultTimeout, Tell: func(message string) { log.WarnContext(ctx, message) }}
+	return w.Answer(ctx, what, probe)
 }
 
-// A Patience is how waiting is done.
-type Patience struct {
-	AtMost time.Duration
-	Tell   func(message string) // is called when it waits, and when this was worth it
+// A Waiter waits for servers.
+type Waiter struct {
+	AtMost time.Duration        // the limit of one wait
+	Tell   func(message string) // shows a message when a wait begins, and when the server answers after it
 }
 
-// Answer is as the function of the same name. Its error is one line, names what was waited for, and holds no secret as
-// long as what doesn't.
-func (p Patience) Answer(ctx context.Context, what string, probe func(context.Context) error) error {
+// Answer calls the probe of a server, which what names, until it succeeds, for AtMost. It returns errors that waiting doesn't
+// help against at once. The error is one line that begins with what, or with "stopped while waiting for" what if ctx ended the
+// wait; then it wraps the cause of ctx. It contains no password unless what does.
+func (w Waiter) Answer(ctx context.Context, what string, probe func(context.Context) error) error {
 	begun := time.Now()
-	limit, cancel := context.WithTimeout(ctx, p.AtMost)
+	limit, cancel := context.WithTimeout(ctx, w.AtMost)
 	defer cancel()
-	told := false
+	waits := false
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
 		err := Try(ctx, probe)
 		switch {
 		case err == nil:
-			if told {
-				p.Tell(fmt.Sprintf("%s answers after %s", what, time.Since(begun).Round(100*time.Millisecond)))
+			if waits {
+				w.Tell(fmt.Sprintf("%s answers after %s", what, time.Since(begun).Round(100*time.Millisecond)))
 			}
 			return nil
 		case ctx.Err() != nil:
@@ -60,28 +60,28 @@ func (p Patience) Answer(ctx context.Context, what string, probe func(context.Co
 		case isLasting(err):
 			return Briefly(what+": ", err)
 		case limit.Err() != nil:
-			return fmt.Errorf("%s does not answer (waited for %s): %s", what, p.AtMost, OneLine(err))
-		case !told:
-			p.Tell(fmt.Sprintf("waiting up to %s for %s: %s", p.AtMost, what, OneLine(err)))
-			told = true
+			return fmt.Errorf("%s does not answer (waited for %s): %s", what, w.AtMost, OneLine(err))
+		case !waits:
+			w.Tell(fmt.Sprintf("waiting up to %s for %s: %s", w.AtMost, what, OneLine(err)))
+			waits = true
 		}
 		next := time.NewTimer(pause/2 + rand.N(pause/2)) //nolint:gosec // jitter needs no secrecy
 		select {
 		case <-next.C:
-		case <-limit.Done(): // one last try
+		case <-limit.Done(): // one more try, the last
 		}
 		next.Stop()
 	}
 }
 
-// Try calls a probe once, and gives it five seconds.
+// Try calls a probe once, with a deadline five seconds ahead.
 func Try(ctx context.Context, probe func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
 	return probe(ctx)
 }
 
-// isLasting tells whether a server has answered, and would answer the same in half a minute.
+// isLasting reports whether waiting doesn't help against the error: the server has answered, and would give the same answer later.
 func isLasting(err error) bool {
 	if errors.As(err, new(*pgconn.PgError)) {
 		return postgres.Lasting(err)
@@ -100,7 +100,7 @@ func isLasting(err error) bool {
 	return errors.As(err, &unknown) || errors.As(err, &wrongName) || errors.As(err, &invalid)
 }
 
-// A briefError says in a line what its cause says at length.
+// A briefError has one line as its text, and wraps the error that the line is made of.
 type briefError struct {
 	line  string
 	cause error
@@ -109,13 +109,13 @@ type briefError struct {
 func (e *briefError) Error() string { return e.line }
 func (e *briefError) Unwrap() error { return e.cause }
 
-// Briefly returns an error that says what OneLine does, after the prefix.
+// Briefly returns an error that wraps err, and whose text is the prefix and [OneLine] of err.
 func Briefly(prefix string, err error) error {
 	return &briefError{line: prefix + OneLine(err), cause: err}
 }
 
-// OneLine keeps of an error what a person needs beside the server's name, which drivers repeat, some more than once and on
-// several lines.
+// OneLine returns an error's text in one line, without the address and the user name, which drivers repeat: callers put the
+// server's name before it.
 func OneLine(err error) string {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
@@ -129,7 +129,7 @@ func OneLine(err error) string {
 		return "no answer within " + attemptTimeout.String()
 	}
 	line, rest, _ := strings.Cut(err.Error(), "\n")
-	if strings.HasSuffix(line, ":") { // pgx names itself and the user first, and the cause below
+	if strings.HasSuffix(line, ":") { // pgx writes its own name and the user on the first line, and the cause on the next
 		line, _, _ = strings.Cut(rest, "\n")
 	}
 	return strings.TrimSpace(line)

@@ -63,7 +63,7 @@ func TestWaitingFor(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				begun := time.Now()
 				var told []string
-				p := Patience{30 * time.Second, func(message string) { told = append(told, message) }}
+				p := Waiter{30 * time.Second, func(message string) { told = append(told, message) }}
 				err := p.Answer(t.Context(), "redis at h:1", func(context.Context) error {
 					if time.Since(begun) >= test.answersAfter {
 						return nil
@@ -89,7 +89,7 @@ func TestWaitingBoundsEachTry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		begun := time.Now()
-		p := Patience{time.Second, func(string) {}}
+		p := Waiter{time.Second, func(string) {}}
 		err := p.Answer(t.Context(), "x", func(ctx context.Context) error {
 			<-ctx.Done()
 			return ctx.Err()
@@ -110,7 +110,7 @@ func TestWaitingEndsWithTheContext(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(3*time.Second, func() { cancel(errSignal) })
 		begun := time.Now()
-		p := Patience{time.Hour, func(string) {}}
+		p := Waiter{time.Hour, func(string) {}}
 		err := p.Answer(ctx, "x", func(context.Context) error { return errRefused })
 		if !errors.Is(err, errSignal) {
 			t.Errorf("error %v, want the context's cause", err)

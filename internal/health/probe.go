@@ -26,7 +26,7 @@ const (
 // Await returns once all probes succeed, so that jobs could be worked on, and waits as long for that as for servers that
 // don't answer. What doesn't heal by waiting it returns at once.
 func Await(ctx context.Context, servers Servers, probes []Probe, log *slog.Logger) error {
-	limit := time.Now().Add(await.DefaultPatience)
+	limit := time.Now().Add(await.DefaultTimeout)
 	for told := false; ; told = true {
 		var lasting, passing []error
 		for _, p := range probes {
@@ -47,10 +47,10 @@ func Await(ctx context.Context, servers Servers, probes []Probe, log *slog.Logge
 		case len(passing) == 0:
 			return nil
 		case time.Now().After(limit):
-			return fmt.Errorf("no job can be worked on (waited for %s): %w", await.DefaultPatience, errors.Join(passing...))
+			return fmt.Errorf("no job can be worked on (waited for %s): %w", await.DefaultTimeout, errors.Join(passing...))
 		case !told:
 			for _, err := range passing {
-				log.WarnContext(ctx, fmt.Sprintf("waiting up to %s until jobs can be worked on: %s", await.DefaultPatience, err))
+				log.WarnContext(ctx, fmt.Sprintf("waiting up to %s until jobs can be worked on: %s", await.DefaultTimeout, err))
 			}
 		}
 		select {

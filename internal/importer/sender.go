@@ -32,8 +32,8 @@ type Sender struct {
 	Producer string
 	// Copies is how often each job is sent.
 	Copies int
-	// Patience is how to wait for a server that doesn't answer.
-	Patience await.Patience
+	// Waiter waits for a server that doesn't answer.
+	Waiter await.Waiter
 	// Progress counts what has arrived, and shows which lines are bad.
 	Progress *term.Progress
 
@@ -72,7 +72,7 @@ const stopGrace = time.Second
 // then is awaited for a moment. It is the cause of ctx if that ended it, and a [*PastEndError] if there is no such line.
 func (s *Sender) Run(ctx context.Context, input io.Reader, fromLine int) error {
 	s.open, s.passed = make(map[int]int), fromLine-1
-	if err := s.Patience.Answer(ctx, s.Server, s.Ping); err != nil {
+	if err := s.Waiter.Answer(ctx, s.Server, s.Ping); err != nil {
 		return err
 	}
 	running, fail := context.WithCancelCause(ctx)
@@ -235,7 +235,7 @@ func (s *Sender) send(commands, running context.Context, p parcel) error {
 		if running.Err() != nil {
 			return nil
 		}
-		if err := s.Patience.Answer(running, s.Server, deliver); err != nil {
+		if err := s.Waiter.Answer(running, s.Server, deliver); err != nil {
 			return err
 		}
 	}
