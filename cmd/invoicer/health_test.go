@@ -293,7 +293,7 @@ func TestRelayTellsWhatIsInItsWay(t *testing.T) {
 	if line := w.await(t, "level=ERROR"); !strings.Contains(line, "an own trigger refuses") {
 		t.Errorf("the line is %s", line)
 	}
-	if body := w.awaitReadyz(t, http.StatusServiceUnavailable); !strings.Contains(body, "an own trigger refuses") || !strings.Contains(body, "(met by relay)") {
+	if body := w.awaitReadyz(t, http.StatusServiceUnavailable); !strings.Contains(body, "an own trigger refuses") || !strings.Contains(body, "(reported by relay)") {
 		t.Errorf("/readyz: %s", body)
 	}
 	s.execute(t, "DROP TRIGGER refuse ON invoice_jobs")

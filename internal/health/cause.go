@@ -17,35 +17,37 @@ import (
 	"invoicer/worker/queue"
 )
 
-// A cause is why jobs wait.
+// A cause is a reason why jobs wait. Its server and code identify it.
 type cause struct {
-	server  string // which server, with its address
-	code    string // a SQLSTATE, the first word of a refusal of Redis, or one of those below
-	text    string // one line: what is wrong and what to do
-	lasting bool   // it doesn't heal by waiting
-	apart   bool   // it is about some jobs, beside which others go on
+	server  string // the server's name with its address
+	code    string // a SQLSTATE, the first word of Redis's error, or one of the codes below
+	text    string // one line: what is wrong, and what to do
+	lasting bool   // waiting doesn't help: somebody must act
+	partial bool   // it concerns some jobs only; the others go on
 }
 
-// Codes of causes that servers have no word for.
+// Codes of the causes for which the servers have no code of their own.
 const (
-	away  = "away"  // it doesn't answer, or is about to go or to come
-	slow  = "slow"  // it doesn't answer in the time that a job has
-	other = "other" // something that isn't known here
+	away  = "away"  // the server can't be reached, is starting, or is shutting down
+	slow  = "slow"  // the server didn't answer before the job's deadline
+	other = "other" // an error that this package doesn't know
 )
 
-// vague tells whether the cause may be what another one looks like from the jobs.
-func (c cause) vague() bool { return c.code == away || c.code == slow }
+// unspecific reports whether the cause may be only a symptom of another one: to a job, a server that is out of memory can
+// look like one that doesn't answer.
+func (c cause) unspecific() bool { return c.code == away || c.code == slow }
 
-// kind is the server without its address.
+// kind returns the server's name without its address: postgres or redis.
 func (c cause) kind() string {
 	kind, _, _ := strings.Cut(c.server, " ")
 	return kind
 }
 
-// Servers are what the servers are called, with their addresses.
+// Servers are the names of the servers, with their addresses, for logs: "redis at 127.0.0.1:6379".
 type Servers struct{ Postgres, Redis string }
 
-// cause tells what an error says of the servers.
+// cause returns the cause of an error of a job, a part or a probe. It attributes an error that names no server to Redis, since
+// the store marks its own errors.
 func (a Servers) cause(err error) cause {
 	var pg *pgconn.PgError
 	var connect *pgconn.ConnectError
@@ -72,11 +74,11 @@ func (a Servers) cause(err error) cause {
 	unavailable := errors.Is(err, invoice.ErrUnavailable)
 	switch word := refusalIn(err); {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		c.code, c.text = slow, "no answer in the time that a job has"
+		c.code, c.text = slow, "no answer within a job's time limit"
 	case !unavailable && word != "":
 		c = ofRefusal(word)
 		c.server, c.text = a.Redis, fromWord(await.OneLine(err), word)
-	case unavailable, errors.As(err, &connect), tellsOfConnection(err):
+	case unavailable, errors.As(err, &connect), isConnectionError(err):
 		c.code = away
 	}
 	if unavailable || errors.As(err, &connect) {
@@ -85,29 +87,30 @@ func (a Servers) cause(err error) cause {
 	return c
 }
 
-// tellsOfConnection tells whether a server wasn't reached, or has hung up.
-func tellsOfConnection(err error) bool {
+// isConnectionError reports whether a server couldn't be reached, or closed the connection.
+func isConnectionError(err error) bool {
 	var network net.Error
 	if errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) {
 		return true
 	}
-	return queue.TellsOfConnection(err.Error()) // asynq hands some errors on as text
+	return queue.TellsOfConnection(err.Error()) // asynq passes some errors on as text only
 }
 
-// ofSQLState tells what a SQLSTATE means for the jobs.
+// ofSQLState returns the cause for a SQLSTATE, without its server and text.
 func ofSQLState(code string) cause {
 	c := cause{code: code}
 	switch {
 	case strings.HasPrefix(code, "08"), strings.HasPrefix(code, "57P"), code == "25P03":
 		c.code = away
 	case code == "55P03", code == "57014", strings.HasPrefix(code, "40"):
-		c.apart = true // whoever holds what these jobs need, and how long
+		c.partial = true // somebody else holds a lock that these jobs need
 	case strings.HasPrefix(code, "42"), strings.HasPrefix(code, "3D"), strings.HasPrefix(code, "3F"), strings.HasPrefix(code, "28"):
 		c.lasting = true
 	}
 	return c
 }
 
+// adviceFor returns what to do about a SQLSTATE, or "".
 func adviceFor(code string) string {
 	switch {
 	case code == "53100":
@@ -124,7 +127,7 @@ func adviceFor(code string) string {
 	return ""
 }
 
-// ofRefusal tells what the first word of a refusal of Redis means for the jobs.
+// ofRefusal returns the cause for the first word of an error of Redis, without its server and text.
 func ofRefusal(word string) cause {
 	switch word {
 	case "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK":
@@ -135,7 +138,7 @@ func ofRefusal(word string) cause {
 	return cause{code: word}
 }
 
-// fromWord leaves out what asynq puts before a refusal of Redis, and behind it.
+// fromWord returns an error of Redis, which begins with word, without the text that asynq puts around it.
 func fromWord(text, word string) string {
 	if i := strings.Index(text, word+" "); i > 0 {
 		text = text[i:]
@@ -144,7 +147,8 @@ func fromWord(text, word string) string {
 	return text
 }
 
-// refusalIn finds the word with which Redis has refused something; asynq hands some of its errors on as text.
+// refusalIn returns the first word of the error with which Redis refused a command, or "" if err isn't one. It also searches
+// the text, because asynq passes some errors on as text only.
 func refusalIn(err error) string {
 	if word := queue.RefusalIn(err.Error()); word != "" {
 		return word

@@ -15,178 +15,177 @@ import (
 )
 
 const (
-	// persistence is how long jobs must meet a cause before it is an outage: what is over at once is told of by nobody. A
-	// job that went back to its queue has waited for longer than that.
-	persistence = 4 * time.Second
-	// stillness is how long nobody may have met a cause when work of the same kind goes on. A job that was put back asks
-	// again within 5 s.
-	stillness = 8 * time.Second
-	// relapse is within what time an outage that comes back is believed over only after a longer while, up to this.
-	relapse = time.Minute
-	// firstRelapse is how long that while is at first.
-	firstRelapse = 4 * time.Second
+	// beginAfter is how long jobs must report a cause before it is an outage: a shorter trouble isn't worth a line in the
+	// log. A job that went back to its queue has waited longer than that.
+	beginAfter = 4 * time.Second
+	// successSilence is the time after which a report expires if its source has had a success since: a job that was put
+	// back, and whose cause persists, reports it again within 5 s.
+	successSilence = 8 * time.Second
+	// recurrence is the time after its end during which an outage that comes back gets a longer hold-down. It is also the
+	// longest hold-down.
+	recurrence = time.Minute
+	// firstHoldDown is the hold-down of an outage that came back once. It doubles with each recurrence.
+	firstHoldDown = 4 * time.Second
 )
 
-// outages are the causes for which jobs wait at present. They learn of them from probes and from who works, and log one
-// line when one begins and one when it ends, however many parts of the worker notice it and however many jobs it concerns.
+// outages holds the causes that sources report at present, and logs which of them begin and end as outages. The package
+// comment has the rules.
 type outages struct {
 	log     *slog.Logger
-	silence time.Duration // how long nobody may have met a cause when nothing goes on at all
+	silence time.Duration // Options.Silence
 	gauge   *prometheus.GaugeVec
 
-	mu    sync.Mutex
-	known map[key]*outage
-	went  map[string]time.Time // by who works: when it last went on
-
-	stalls map[string]*stall // by part
+	mu          sync.Mutex
+	known       map[key]*outage
+	lastSuccess map[string]time.Time // by source: jobs, relay, reconciler
+	stalls      map[string]*stall    // by part: relay, reconciler
 }
 
 type key struct{ server, code string }
 
-// An outage is a cause that something has met.
+// An outage is a cause that was reported, whether it has become an outage yet or not.
 type outage struct {
 	cause
-	failing map[string]bool // the probes that fail for it
-	met     map[string]met  // by who works
-	since   time.Time
-	told    bool // it is an outage now
+	failing map[string]bool    // the probes that fail for it
+	reports map[string]*report // by source
+	since   time.Time          // of the first report
+	active  bool               // it is an outage, and in the log
 
-	calm time.Time     // since when nothing has met it
-	hold time.Duration // how long that must last
-	over time.Time     // when it ended; the cause is remembered for a while
+	quietSince time.Time     // when the last report expired; zero while there are reports
+	holdDown   time.Duration // how long it must stay quiet before it ends
+	endedAt    time.Time     // zero unless it has ended; it is remembered for a while, in case it comes back
 }
 
-// met is when work met a cause.
-type met struct {
+// A report says when a source of work reported a cause.
+type report struct {
 	first, last time.Time
-	certain     bool
+	certain     bool // a job has waited in vain already
 }
 
 func newOutages(log *slog.Logger, silence time.Duration, gauge *prometheus.GaugeVec) *outages {
-	return &outages{log: log, silence: silence, gauge: gauge, known: make(map[key]*outage), went: make(map[string]time.Time), stalls: make(map[string]*stall)}
+	return &outages{log: log, silence: silence, gauge: gauge, known: make(map[key]*outage), lastSuccess: make(map[string]time.Time), stalls: make(map[string]*stall)}
 }
 
-// probed tells what a probe has found; nil is nothing.
+// probed takes the result of a probe: the cause for which it fails, or nil if it succeeds.
 func (o *outages) probed(ctx context.Context, probe string, found *cause) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for k, one := range o.known {
 		if one.failing[probe] && (found == nil || k != found.key()) {
 			delete(one.failing, probe)
-			o.forget(one)
+			o.dropReports(one)
 		}
 	}
 	if found != nil {
 		one := o.outage(*found)
-		one.cause = *found // a probe knows best
+		one.cause = *found // a probe's text is more precise than a job's
 		one.failing[probe] = true
 	}
-	o.settle(ctx)
+	o.update(ctx)
 }
 
-// forget has an outage, and whatever may have come from it, be met anew: who still meets it will say so. With the lock held.
-func (o *outages) forget(over *outage) {
+// dropReports drops the reports of an outage for which a probe doesn't fail any more, and of the causes that may have been its
+// symptoms. Sources whose cause persists report it again. The caller holds o.mu.
+func (o *outages) dropReports(over *outage) {
 	for _, one := range o.known {
-		if one == over || one.server == over.server && one.vague() || one.code == slow {
-			clear(one.met)
+		if one == over || one.server == over.server && one.unspecific() || one.code == slow {
+			clear(one.reports)
 		}
 	}
 }
 
-// meet tells that work has met a cause; for certain, if it has waited in vain already.
-func (o *outages) meet(who string, c cause, certain bool) {
+// report takes a report of a cause by a source. It is certain if a job has waited for the cause in vain already.
+func (o *outages) report(source string, c cause, certain bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	one := o.outage(c)
-	m, before := one.met[who]
 	now := time.Now()
-	if !before {
-		m.first = now
+	r := one.reports[source]
+	if r == nil {
+		r = &report{first: now}
+		one.reports[source] = r
 	}
-	m.last, m.certain = now, m.certain || certain
-	one.met[who] = m
+	r.last, r.certain = now, r.certain || certain
 }
 
-// goesOn tells that work of a kind goes on.
-func (o *outages) goesOn(who string) {
+// succeeded takes note that a source of work has had a success.
+func (o *outages) succeeded(source string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.went[who] = time.Now()
+	o.lastSuccess[source] = time.Now()
 }
 
 func (c cause) key() key { return key{c.server, c.code} }
 
-// outage returns the one with that cause. With the lock held.
+// outage returns the outage with that cause, and adds it if it is new. The caller holds o.mu.
 func (o *outages) outage(c cause) *outage {
 	one := o.known[c.key()]
 	if one == nil {
-		one = &outage{cause: c, failing: make(map[string]bool), met: make(map[string]met), since: time.Now()}
+		one = &outage{cause: c, failing: make(map[string]bool), reports: make(map[string]*report), since: time.Now()}
 		o.known[c.key()] = one
 	}
-	if !one.over.IsZero() { // it is back
-		if one.hold = max(2*one.hold, firstRelapse); one.hold > relapse {
-			one.hold = relapse
-		}
-		one.cause, one.since, one.over = c, time.Now(), time.Time{}
+	if !one.endedAt.IsZero() { // it is back
+		one.holdDown = min(max(2*one.holdDown, firstHoldDown), recurrence)
+		one.cause, one.since, one.endedAt = c, time.Now(), time.Time{}
 	}
 	return one
 }
 
-// settle tells of the outages that have begun or ended. With the lock held.
-func (o *outages) settle(ctx context.Context) {
+// update drops expired reports, and logs the outages and stalls that have begun or ended. The caller holds o.mu.
+func (o *outages) update(ctx context.Context) {
 	now := time.Now()
 	for k, one := range o.known {
-		for who, m := range one.met {
-			if quiet := now.Sub(m.last); quiet >= o.silence || quiet >= stillness && o.went[who].After(m.last) {
-				delete(one.met, who)
+		for source, r := range one.reports {
+			if quiet := now.Sub(r.last); quiet >= o.silence || quiet >= successSilence && o.lastSuccess[source].After(r.last) {
+				delete(one.reports, source)
 			}
 		}
 		switch {
-		case !one.over.IsZero():
-			if now.Sub(one.over) >= relapse {
+		case !one.endedAt.IsZero():
+			if now.Sub(one.endedAt) >= recurrence {
 				delete(o.known, k)
 			}
-		case len(one.failing)+len(one.met) > 0:
-			one.calm = time.Time{}
-			if !one.told && one.persists() && !o.explained(one) {
+		case len(one.failing)+len(one.reports) > 0:
+			one.quietSince = time.Time{}
+			if !one.active && one.confirmed() && !o.explained(one) {
 				o.begin(ctx, one)
 			}
-		case !one.told:
+		case !one.active:
 			delete(o.known, k)
 		default:
-			if one.calm.IsZero() {
-				one.calm = now
+			if one.quietSince.IsZero() {
+				one.quietSince = now
 			}
-			if now.Sub(one.calm) >= one.hold {
+			if now.Sub(one.quietSince) >= one.holdDown {
 				o.end(ctx, one, now)
 			}
 		}
 	}
-	o.settleStalls(ctx, now)
+	o.updateStalls(ctx, now)
 }
 
-// persists tells whether what was met is more than a moment's.
-func (one *outage) persists() bool {
+// confirmed reports whether the cause is more than a short trouble.
+func (one *outage) confirmed() bool {
 	if len(one.failing) > 0 {
 		return true
 	}
-	for _, m := range one.met {
-		// What was met at an outage's end may be told of after it.
-		if m.certain && one.hold == 0 && one.code != slow || m.last.Sub(m.first) >= persistence {
+	for _, r := range one.reports {
+		// A certain report isn't enough for an outage that ended a moment ago: the job may have waited before that end.
+		if r.certain && one.holdDown == 0 && one.code != slow || r.last.Sub(r.first) >= beginAfter {
 			return true
 		}
 	}
 	return false
 }
 
-// explained tells whether a probe has found what a vague cause comes from. The time of a job that waits for one server may
-// end while it asks the other.
-func (o *outages) explained(vague *outage) bool {
-	if !vague.vague() || len(vague.failing) > 0 {
+// explained reports whether an unspecific cause is a symptom of one for which a probe fails. That may be the other server's: the
+// deadline of a job that waits for one server may pass while it asks the other.
+func (o *outages) explained(symptom *outage) bool {
+	if !symptom.unspecific() || len(symptom.failing) > 0 {
 		return false
 	}
 	for _, one := range o.known {
-		if one != vague && (one.server == vague.server || vague.code == slow) && len(one.failing) > 0 {
+		if one != symptom && (one.server == symptom.server || symptom.code == slow) && len(one.failing) > 0 {
 			return true
 		}
 	}
@@ -194,7 +193,7 @@ func (o *outages) explained(vague *outage) bool {
 }
 
 func (o *outages) begin(ctx context.Context, one *outage) {
-	one.told = true
+	one.active = true
 	o.gauge.WithLabelValues(one.kind(), one.code).Set(1)
 	if one.code == away {
 		o.log.ErrorContext(ctx, one.server+" is away: jobs wait until it is back", "error", one.text)
@@ -211,28 +210,28 @@ func (o *outages) begin(ctx context.Context, one *outage) {
 }
 
 func (o *outages) end(ctx context.Context, one *outage, now time.Time) {
-	one.told, one.over, one.calm = false, now, time.Time{}
+	one.active, one.endedAt, one.quietSince = false, now, time.Time{}
 	o.gauge.WithLabelValues(one.kind(), one.code).Set(0)
 	after := now.Sub(one.since).Round(time.Second).String()
 	if one.code == away {
 		o.log.InfoContext(ctx, one.server+" is back", "after", after)
 		return
 	}
-	o.log.InfoContext(ctx, "jobs go on: "+one.server+": it is over that "+one.text, "cause", one.code, "after", after)
+	o.log.InfoContext(ctx, "jobs go on: "+one.server+": resolved: "+one.text, "cause", one.code, "after", after)
 }
 
-// obstacles lists why no job can be worked on, or a part of the process does nothing, a line for each cause.
+// obstacles returns the outages that concern all jobs, and the stalled parts, one line for each, sorted.
 func (o *outages) obstacles() []string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	lines := make(map[string]bool)
 	for _, one := range o.known {
 		switch {
-		case !one.told || one.apart:
+		case !one.active || one.partial:
 		case one.code == away:
-			lines[one.server+" is away"+o.metBy(one)] = true
+			lines[one.server+" is away"+o.reportedBy(one)] = true
 		default:
-			lines[one.server+": "+one.text+o.metBy(one)] = true
+			lines[one.server+": "+one.text+o.reportedBy(one)] = true
 		}
 	}
 	for _, line := range o.stalled() {

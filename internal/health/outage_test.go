@@ -60,7 +60,7 @@ func TestOutages(t *testing.T) {
 	oom := cause{server: "redis at r", code: "OOM", text: "no memory left"}
 	gone := cause{server: "redis at r", code: away, text: "connection refused"}
 	late := cause{server: "redis at r", code: slow, text: "no answer"}
-	held := cause{server: "postgres at p", code: "55P03", text: "lock timeout", apart: true}
+	held := cause{server: "postgres at p", code: "55P03", text: "lock timeout", partial: true}
 	full := cause{server: "postgres at p", code: "53100", text: "disk full"}
 	for name, c := range map[string]struct {
 		run  func(context.Context, *watchedOutages)
@@ -70,9 +70,9 @@ func TestOutages(t *testing.T) {
 			run: func(ctx context.Context, w *watchedOutages) {
 				for range 30 {
 					for range 100 {
-						w.meet("jobs", oom, true)
+						w.report("jobs", oom, true)
 					}
-					w.meet("relay", oom, false)
+					w.report("relay", oom, false)
 					w.pass(ctx, time.Second, &oom)
 				}
 				w.pass(ctx, time.Minute, nil)
@@ -81,15 +81,15 @@ func TestOutages(t *testing.T) {
 		},
 		"what is over at once is no outage": {
 			run: func(ctx context.Context, w *watchedOutages) {
-				w.meet("jobs", oom, false)
+				w.report("jobs", oom, false)
 				time.Sleep(time.Second)
-				w.meet("jobs", oom, false)
+				w.report("jobs", oom, false)
 				w.pass(ctx, time.Minute, nil)
 			},
 		},
 		"a job that was put back has waited": {
 			run: func(ctx context.Context, w *watchedOutages) {
-				w.meet("jobs", oom, true)
+				w.report("jobs", oom, true)
 				w.pass(ctx, time.Minute, nil)
 			},
 			want: []string{"level=ERROR", "jobs go on"},
@@ -98,7 +98,7 @@ func TestOutages(t *testing.T) {
 			run: func(ctx context.Context, w *watchedOutages) {
 				w.pass(ctx, 10*time.Second, &oom)
 				w.pass(ctx, 2*time.Second, nil)
-				w.meet("jobs", oom, true)
+				w.report("jobs", oom, true)
 				w.pass(ctx, time.Minute, nil)
 			},
 			want: []string{"level=ERROR", "jobs go on"},
@@ -106,7 +106,7 @@ func TestOutages(t *testing.T) {
 		"two causes at two servers are two": {
 			run: func(ctx context.Context, w *watchedOutages) {
 				for range 10 {
-					w.meet("jobs", full, false)
+					w.report("jobs", full, false)
 					w.pass(ctx, time.Second, &oom)
 				}
 				w.pass(ctx, time.Minute, nil)
@@ -116,9 +116,9 @@ func TestOutages(t *testing.T) {
 		"jobs that get no answer from a server in an outage tell nothing new": {
 			run: func(ctx context.Context, w *watchedOutages) {
 				for range 10 {
-					w.meet("jobs", late, true)
-					w.meet("jobs", cause{server: "postgres at p", code: slow, text: "no answer"}, true)
-					w.meet("jobs", gone, true)
+					w.report("jobs", late, true)
+					w.report("jobs", cause{server: "postgres at p", code: slow, text: "no answer"}, true)
+					w.report("jobs", gone, true)
 					w.pass(ctx, time.Second, &oom)
 				}
 				w.pass(ctx, time.Minute, nil)
@@ -146,8 +146,8 @@ func TestOutages(t *testing.T) {
 		"other jobs that go on end no cause that is still met": {
 			run: func(ctx context.Context, w *watchedOutages) {
 				for range 60 {
-					w.meet("jobs", full, true)
-					w.goesOn("jobs")
+					w.report("jobs", full, true)
+					w.succeeded("jobs")
 					w.pass(ctx, 5*time.Second, nil)
 				}
 				w.pass(ctx, time.Minute, nil)
@@ -157,7 +157,7 @@ func TestOutages(t *testing.T) {
 		"a lock that somebody holds is told of, and others go on": {
 			run: func(ctx context.Context, w *watchedOutages) {
 				for range 3 {
-					w.meet("jobs", held, true)
+					w.report("jobs", held, true)
 					w.pass(ctx, 3*time.Second, nil)
 				}
 				if list := w.obstacles(); len(list) != 0 {
@@ -170,49 +170,49 @@ func TestOutages(t *testing.T) {
 		"a relay that always fails for another reason is told of once": {
 			run: func(ctx context.Context, w *watchedOutages) {
 				for i := range 60 {
-					w.fails("relay", cause{server: "postgres at p", code: fmt.Sprint(i), text: "always something new"})
+					w.partFailed("relay", cause{server: "postgres at p", code: fmt.Sprint(i), text: "always something new"})
 					w.pass(ctx, 2*time.Second, nil)
 				}
 				if list := w.obstacles(); len(list) != 1 || list[0] != "relay: postgres at p: always something new" {
 					w.outages.log.Error("the obstacles", "list", list)
 				}
-				w.works(ctx, "relay")
+				w.partSucceeded(ctx, "relay")
 			},
 			want: []string{"level=WARN msg=\"relay fails each time", "relay works again"},
 		},
 		"a relay that fails now and then is not told of": {
 			run: func(ctx context.Context, w *watchedOutages) {
 				for i := range 60 {
-					w.fails("relay", cause{server: "postgres at p", code: fmt.Sprint(i), text: "always something new"})
+					w.partFailed("relay", cause{server: "postgres at p", code: fmt.Sprint(i), text: "always something new"})
 					w.pass(ctx, 20*time.Second, nil)
-					w.works(ctx, "relay")
+					w.partSucceeded(ctx, "relay")
 				}
 			},
 		},
 		"a relay that fails in an outage tells nothing new, also when it notices the end late": {
 			run: func(ctx context.Context, w *watchedOutages) {
 				for range 30 {
-					w.fails("relay", gone)
+					w.partFailed("relay", gone)
 					w.pass(ctx, 2*time.Second, &oom)
 				}
 				if list := w.obstacles(); len(list) != 1 || list[0] != "redis at r: no memory left" {
 					w.outages.log.Error("the obstacles", "list", list)
 				}
 				w.pass(ctx, 10*time.Second, nil)
-				w.works(ctx, "relay")
+				w.partSucceeded(ctx, "relay")
 			},
 			want: []string{"no memory left", "jobs go on"},
 		},
 		"a relay that waits for what others hold isn't ready, and jobs are": {
 			run: func(ctx context.Context, w *watchedOutages) {
 				for range 10 {
-					w.fails("relay", held)
+					w.partFailed("relay", held)
 					w.pass(ctx, 5*time.Second, nil)
 				}
 				if list := w.obstacles(); len(list) != 1 || list[0] != "relay: postgres at p: lock timeout" {
 					w.outages.log.Error("the obstacles", "list", list)
 				}
-				w.works(ctx, "relay")
+				w.partSucceeded(ctx, "relay")
 				w.pass(ctx, time.Minute, nil)
 			},
 			want: []string{"lock timeout", "jobs go on"},
@@ -269,7 +269,7 @@ func TestCauses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			got := Servers{Postgres: "pg", Redis: "redis"}.cause(c.err)
-			if got.server != c.server || got.code != c.code || got.lasting != c.lasting || got.text == "" || got.apart {
+			if got.server != c.server || got.code != c.code || got.lasting != c.lasting || got.text == "" || got.partial {
 				t.Errorf("got %+v", got)
 			}
 			if strings.HasPrefix(got.text, "UNKNOWN") && got.code != away || strings.Contains(got.text, "script: ") {
@@ -278,7 +278,7 @@ func TestCauses(t *testing.T) {
 		})
 	}
 	for _, code := range []string{"55P03", "57014", "40001"} { // others go on beside what is held
-		if got := (Servers{Postgres: "pg"}).cause(pg(code)); !got.apart || got.lasting || got.code != code {
+		if got := (Servers{Postgres: "pg"}).cause(pg(code)); !got.partial || got.lasting || got.code != code {
 			t.Errorf("%s: got %+v", code, got)
 		}
 	}

@@ -11,11 +11,11 @@ import (
 	"invoicer/internal/await"
 )
 
-// A Probe tries, again and again, something that the work needs. Its error names what fails.
+// A Probe tests something that every job needs.
 type Probe struct {
-	Name   string
-	Server string // of which its error speaks, unless it says otherwise
-	Try    func(context.Context) error
+	Name   string                      // identifies the probe; the cause's code if the error has none
+	Server string                      // the server that an error is about, unless the error shows another one
+	Try    func(context.Context) error // returns an error if jobs can't be processed; is never called concurrently
 }
 
 const (
@@ -23,11 +23,12 @@ const (
 	probeTimeout  = 2 * time.Second
 )
 
-// Await returns once all probes succeed, so that jobs could be worked on, and waits as long for that as for servers that
-// don't answer. What doesn't heal by waiting it returns at once.
+// Await returns nil once all probes succeed in one round. It waits for [await.DefaultTimeout] at most, and then returns the
+// errors of the probes that still fail. Errors that waiting doesn't help against, such as missing rights, it returns at once.
+// The error wraps the cause of ctx if that ended the wait.
 func Await(ctx context.Context, servers Servers, probes []Probe, log *slog.Logger) error {
 	limit := time.Now().Add(await.DefaultTimeout)
-	for told := false; ; told = true {
+	for logged := false; ; logged = true {
 		var lasting, passing []error
 		for _, p := range probes {
 			if err := await.Try(ctx, p.Try); err != nil {
@@ -48,7 +49,7 @@ func Await(ctx context.Context, servers Servers, probes []Probe, log *slog.Logge
 			return nil
 		case time.Now().After(limit):
 			return fmt.Errorf("no job can be worked on (waited for %s): %w", await.DefaultTimeout, errors.Join(passing...))
-		case !told:
+		case !logged:
 			for _, err := range passing {
 				log.WarnContext(ctx, fmt.Sprintf("waiting up to %s until jobs can be worked on: %s", await.DefaultTimeout, err))
 			}
@@ -60,19 +61,19 @@ func Await(ctx context.Context, servers Servers, probes []Probe, log *slog.Logge
 	}
 }
 
-// watch probes until ctx ends.
+// watch tries each probe once a second until ctx ends.
 func (h *Health) watch(ctx context.Context) {
 	var all sync.WaitGroup
 	for _, p := range h.probes {
 		all.Go(func() {
 			tick := time.NewTicker(probeInterval)
 			defer tick.Stop()
-			h.look(ctx, p)
-			h.looked.Add(1)
+			h.try(ctx, p)
+			h.tried.Add(1)
 			for {
 				select {
 				case <-tick.C:
-					h.look(ctx, p)
+					h.try(ctx, p)
 				case <-ctx.Done():
 					return
 				}
@@ -82,8 +83,8 @@ func (h *Health) watch(ctx context.Context) {
 	all.Wait()
 }
 
-// look tries a probe. One that doesn't come back in time has failed, whatever becomes of it.
-func (h *Health) look(ctx context.Context, p Probe) {
+// try tries a probe. A probe that doesn't return in time has failed, even if it succeeds later.
+func (h *Health) try(ctx context.Context, p Probe) {
 	limit, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	var err error
@@ -99,10 +100,11 @@ func (h *Health) look(ctx context.Context, p Probe) {
 		h.found(ctx, p, err)
 	case <-late.C:
 		h.found(ctx, p, context.DeadlineExceeded)
-		<-answered // the next one begins when this one has ended
+		<-answered // two tries of a probe never overlap
 	}
 }
 
+// found reports the result of a probe.
 func (h *Health) found(ctx context.Context, p Probe, err error) {
 	if ctx.Err() != nil {
 		return
@@ -115,7 +117,7 @@ func (h *Health) found(ctx context.Context, p Probe, err error) {
 	h.outages.probed(ctx, p.Name, &c)
 }
 
-// cause tells why the probe has failed.
+// cause returns the cause of the probe's error.
 func (p Probe) cause(a Servers, err error) cause {
 	c := a.cause(err)
 	switch c.code {

@@ -50,12 +50,12 @@ func ofReadiness() []mutant {
 		},
 		{
 			name: "what jobs meet is no outage", promise: recovers, hazard: postgresDown,
-			changes: []change{{"internal/health/outage.go", "one.code != slow || m.last.Sub(m.first) >= persistence {", "one.code == \"\" {"}},
+			changes: []change{{"internal/health/outage.go", "one.code != slow || r.last.Sub(r.first) >= beginAfter {", "one.code == \"\" {"}},
 			in:      program, tests: []string{"TestJobsTellWhatIsInTheWay"}, hangs: true,
 		},
 		{
 			name: "an outage is told of again and again", promise: recovers, hazard: redisRefuses,
-			changes: []change{{"internal/health/outage.go", "if !one.told && one.persists() && !o.explained(one) {", "if one.persists() && !o.explained(one) {"}},
+			changes: []change{{"internal/health/outage.go", "if !one.active && one.confirmed() && !o.explained(one) {", "if one.confirmed() && !o.explained(one) {"}},
 			in:      "./internal/health", tests: []string{"TestOutages/a_probe_and_many_jobs_tell_of_one"},
 		},
 		{
@@ -70,12 +70,12 @@ func ofReadiness() []mutant {
 		},
 		{
 			name: "a relay that fails for ever is told of in every second", promise: recovers, hazard: postgresRefuses,
-			changes: []change{{"internal/health/stall.go", "\t\t\ts.told = true\n", ""}},
+			changes: []change{{"internal/health/stall.go", "\t\t\ts.logged = true\n", ""}},
 			in:      "./internal/health", tests: []string{"TestOutages/a_relay_that_always_fails_for_another_reason_is_told_of_once"},
 		},
 		{
 			name: "a worker is ready before it has looked", promise: recovers, hazard: redisRefuses,
-			changes: []change{{"internal/health/health.go", "h.looked.Load() < int64(len(h.probes))", "h.looked.Load() < 0"}},
+			changes: []change{{"internal/health/health.go", "h.tried.Load() < int64(len(h.probes))", "h.tried.Load() < 0"}},
 			in:      program, tests: []string{"TestWhoIsShownWhat"},
 		},
 	}
