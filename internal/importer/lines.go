@@ -14,22 +14,22 @@ import (
 // An inputLine is one line of JSON Lines, without its end.
 type inputLine struct {
 	number int    // from 1; blank lines count
-	text   []byte // of a line longer than a job may be, one byte more than that
-	size   int    // of the whole line
+	text   []byte // of a line that is longer than invoice.MaxPayload, only the first MaxPayload+1 bytes
+	size   int    // of the whole line in bytes
 }
 
-// A lineReader reads JSON Lines, compressed or not, and never holds more than a job's worth of it. What it returns is
-// the caller's to keep.
+// A lineReader reads JSON Lines, compressed by gzip or not. It never holds more than one job in memory. Its callers may keep the
+// lines that it returns.
 type lineReader struct {
 	source io.Reader
-	in     *bufio.Reader // nil until the first line is asked for
+	in     *bufio.Reader // nil until the first line is read
 	number int           // of the latest line
 }
 
 const (
 	lineBuffer = 64 << 10
 	gzipMagic  = "\x1f\x8b"
-	byteOrder  = "\xef\xbb\xbf" // what some editors put before UTF-8
+	byteOrder  = "\xef\xbb\xbf" // the byte order mark that some editors put before UTF-8
 )
 
 // next returns the next line that isn't blank, and io.EOF after the last one.
@@ -59,7 +59,7 @@ func (r *lineReader) failed(err error) error {
 
 func (r *lineReader) open() error {
 	r.in = bufio.NewReaderSize(r.source, lineBuffer)
-	if start, _ := r.in.Peek(len(gzipMagic)); string(start) == gzipMagic { // a failure shows when the line is read
+	if start, _ := r.in.Peek(len(gzipMagic)); string(start) == gzipMagic { // an error of Peek comes again when the line is read
 		unzipped, err := gzip.NewReader(r.in)
 		if err != nil {
 			return err
@@ -73,7 +73,7 @@ func (r *lineReader) open() error {
 	return nil
 }
 
-// read returns the next line, blank or not. The last one comes with io.EOF if nothing ends it.
+// read returns the next line, blank or not. It returns the last line together with io.EOF if no newline ends that line.
 func (r *lineReader) read() (inputLine, error) {
 	r.number++
 	line := inputLine{number: r.number}
@@ -88,7 +88,7 @@ func (r *lineReader) read() (inputLine, error) {
 			continue
 		}
 		if line.size == 0 && errors.Is(err, io.EOF) || err != nil && !errors.Is(err, io.EOF) {
-			r.number-- // it isn't a line
+			r.number-- // there was no further line
 		}
 		if line.size == len(line.text) {
 			line.text = bytes.TrimSuffix(line.text, []byte("\r"))
@@ -98,7 +98,8 @@ func (r *lineReader) read() (inputLine, error) {
 	}
 }
 
-// EachLine calls do for every line that isn't blank, until one returns an error.
+// EachLine reads JSON Lines, compressed by gzip or not, and calls do for every line that isn't blank. The first line is number 1. It
+// returns the first error of do, or of reading.
 func EachLine(in io.Reader, do func(number int, line []byte) error) error {
 	lines := lineReader{source: in}
 	for {

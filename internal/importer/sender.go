@@ -1,5 +1,5 @@
-// Package importer reads jobs from JSON Lines and sends them to a server, several at the same time, so that sending can be
-// taken up again at a line after whatever ended it.
+// Package importer reads jobs from JSON Lines and sends them to a server, several at the same time. After an interruption, a
+// caller can go on with the first line that may not have arrived.
 package importer
 
 import (
@@ -19,37 +19,38 @@ import (
 	"invoicer/invoice"
 )
 
-// A Sender delivers the jobs of an input to a server, several at the same time, and knows at any time which lines are not
-// known to have arrived.
+// A Sender delivers the jobs of an input to a server, several at the same time, and keeps track of the lines whose arrival isn't
+// confirmed. Set the fields before Run, and call Run once.
 type Sender struct {
-	// Deliver sends one job. It is called again with the same id, where it isn't known whether the job has arrived.
+	// Deliver sends one job. It is called again with the same id if it returned an error, as the job may or may not have arrived.
 	Deliver func(ctx context.Context, jobID string, payload []byte) error
-	// Ping asks whether the server answers.
+	// Ping returns nil if the server answers and the jobs may be sent there.
 	Ping func(context.Context) error
-	// Server is its name, for messages.
+	// Server is the server's name, for messages.
 	Server string
-	// Producer is for jobs that name none. Default: they go on naming none.
+	// Producer is put into jobs that name none. Default: these jobs are sent as they are.
 	Producer string
 	// Copies is how often each job is sent.
 	Copies int
 	// Waiter waits for a server that doesn't answer.
 	Waiter await.Waiter
-	// Progress counts what has arrived, and shows which lines are bad.
+	// Progress shows the number of jobs that have arrived, and the bad lines.
 	Progress *term.Progress
 
-	// Lines is how many lines there were, and Bad how many of them are no jobs. Both are for after Run.
+	// Lines is the number of lines that were read, without blank ones and those before the first to send, and Bad the number of
+	// those that aren't valid jobs. Read both only after Run has returned.
 	Lines, Bad int
 
 	confirmed atomic.Int64
 
 	mu     sync.Mutex
-	open   map[int]int // by line: copies that aren't confirmed
-	passed int         // the latest line of which every copy was begun
+	open   map[int]int // by line: the number of copies that aren't confirmed
+	passed int         // the latest line whose copies have all been handed to a sender
 
-	outage sync.Mutex // is held by the one who waits for the server's return
+	outage sync.Mutex // held by the sender that waits until the server answers again
 }
 
-// A PastEndError says that the input ends before the line from which it was to be sent.
+// A PastEndError reports that the input ends before the first line to send.
 type PastEndError struct{ From, Last int }
 
 func (e *PastEndError) Error() string {
@@ -62,14 +63,15 @@ type parcel struct {
 	payload []byte
 }
 
-// AtOnce is how many jobs are on their way at the same time. More don't go faster.
+// AtOnce is the number of jobs that a Sender sends at the same time. A larger number isn't faster.
 const AtOnce = 32
 
-// stopGrace is how long commands under way may go on when everything stops, so that their answers are known.
+// stopGrace is how long commands under way may go on when Run stops, so that their answers still arrive.
 const stopGrace = time.Second
 
-// Run sends everything from the given line on. Its error says why it ended before the input's end; what is under way
-// then is awaited for a moment. It is the cause of ctx if that ended it, and a [*PastEndError] if there is no such line.
+// Run sends all jobs from the given line on, and returns nil at the input's end. It returns an error if it stopped earlier: the
+// cause of ctx if ctx ended, a [*PastEndError] if there is no such line, or else the error of the input or the server. Commands
+// that are under way then have a second to finish. [Sender.Resume] returns the line to go on from.
 func (s *Sender) Run(ctx context.Context, input io.Reader, fromLine int) error {
 	s.open, s.passed = make(map[int]int), fromLine-1
 	if err := s.Waiter.Answer(ctx, s.Server, s.Ping); err != nil {
@@ -101,9 +103,9 @@ func (s *Sender) Run(ctx context.Context, input io.Reader, fromLine int) error {
 	return err
 }
 
-// dispatch reads and checks the lines and hands their copies to the senders. Reading has a goroutine of its own: a pipe
-// that is silent must not keep anybody from stopping. So nobody waits for that goroutine: it ends with the next line, or
-// with the process.
+// dispatch reads and checks the lines and hands their copies to the senders. It reads on a goroutine of its own, because reading
+// from a silent pipe can't be interrupted. dispatch therefore doesn't wait for that goroutine: it ends with the next line, or with
+// the process.
 func (s *Sender) dispatch(ctx context.Context, input io.Reader, fromLine int, parcels chan<- parcel) error {
 	lines, ended := make(chan inputLine), make(chan error, 1)
 	reader := lineReader{source: input}
@@ -173,7 +175,8 @@ func (s *Sender) pass(line int) {
 	s.passed = line
 }
 
-// check returns what to send for a line: its own bytes, unless a producer is added. The problem is "" if there is none.
+// check returns the payload to send for a line: the line's own bytes, unless a producer is added. The problem is "" if the line is
+// a valid job.
 func (s *Sender) check(line inputLine) (payload []byte, problem string) {
 	if line.size > len(line.text) {
 		return nil, fmt.Sprintf("payload has %s bytes and must not have more than %s", term.Thousands(line.size), term.Thousands(invoice.MaxPayload))
@@ -198,7 +201,7 @@ func (s *Sender) check(line inputLine) (payload []byte, problem string) {
 	}
 }
 
-// Problems names every field, up to a number that a person still reads.
+// Problems returns the problems as one line for people: the first 20, each with its field, and the number of the others.
 func Problems(problems []invoice.Problem) string {
 	const atMost = 20
 	var parts []string
@@ -211,8 +214,8 @@ func Problems(problems []invoice.Problem) string {
 	return strings.Join(parts, "; ")
 }
 
-// send delivers one copy. Where it returns an error, everything should end; where the others end already, it may return
-// nil without having delivered: the line stays open.
+// send delivers one copy. An error means that Run must stop. Once running has ended, send may return nil without having delivered
+// the copy; the line then stays open.
 func (s *Sender) send(commands, running context.Context, p parcel) error {
 	jobID := uuid.Must(uuid.NewV7()).String()
 	deliver := func(ctx context.Context) error {
@@ -220,7 +223,7 @@ func (s *Sender) send(commands, running context.Context, p parcel) error {
 		if err == nil {
 			return nil
 		}
-		// The queue's library makes text of what the server said; the server's own words say whether waiting helps.
+		// asynq turns the server's error into text. Ping's error keeps its type, which decides whether waiting helps.
 		if pingErr := s.Ping(ctx); pingErr != nil {
 			return pingErr
 		}
@@ -243,7 +246,7 @@ func (s *Sender) send(commands, running context.Context, p parcel) error {
 	return nil
 }
 
-// Confirmed is how many copies are known to have arrived.
+// Confirmed returns the number of copies that the server has confirmed.
 func (s *Sender) Confirmed() int64 { return s.confirmed.Load() }
 
 func (s *Sender) confirm(line int) {
@@ -255,7 +258,7 @@ func (s *Sender) confirm(line int) {
 	}
 }
 
-// Resume returns the first line of which not every copy is known to have arrived.
+// Resume returns the first line of which not every copy is confirmed.
 func (s *Sender) Resume() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
