@@ -29,15 +29,15 @@ func (a app) auditCommand() *cobra.Command {
   4  classified: every end has its outcome, and a duplicate names its invoice
   7  immutable: every invoice adds up, and its content is what was invoiced
 
-It also checks that the constraints and triggers that keep it so are there, valid and switched on. It only reads, needs
-no Redis, and may run beside workers, and on a standby.
+It also checks that the constraints and triggers that enforce the promises exist, are valid and are enabled. It only reads,
+needs no Redis, and may run beside workers and on a standby.
 
 The exit code is 3 when a promise is broken; the offending rows are listed. Waiting jobs are listed too, and are no fault.`,
 		Example: `  invoicer audit
   invoicer audit --json | jq '.checks[] | select(.broken > 0)'`,
 		Args: noArgs,
 	}
-	cmd.Flags().IntVar(&limit, "limit", 20, "list so many offending rows of each check, and waiting jobs, at most; all are counted")
+	cmd.Flags().IntVar(&limit, "limit", 20, "list at most this many offending rows of each check, and as many waiting jobs; all are counted")
 	addWaitFlag(cmd, &wait)
 	addJSONFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -58,7 +58,7 @@ The exit code is 3 when a promise is broken; the offending rows are listed. Wait
 			err = printAudit(cmd, report)
 		}
 		if err == nil && !report.OK() {
-			err = exitError{exitAudit, nil} // the report has told which promise
+			err = exitError{exitAudit, nil} // the report has named the broken promise
 		}
 		return err
 	}
@@ -74,8 +74,8 @@ func runAudit(cmd *cobra.Command, cfg *config.Config, wait time.Duration, limit 
 	}
 	defer store.Close()
 	server := "postgres at " + cfg.Database.Addr()
-	p := await.Waiter{AtMost: wait, Tell: func(message string) { cmd.PrintErrln("invoicer:", message) }}
-	if err := p.Answer(ctx, server, store.Ping); err != nil {
+	w := await.Waiter{AtMost: wait, Tell: func(message string) { cmd.PrintErrln("invoicer:", message) }}
+	if err := w.Answer(ctx, server, store.Ping); err != nil {
 		return nil, err
 	}
 	migrator, err := migrations.New(string(cfg.Database.URL), cfg.Database.Schema)
@@ -103,7 +103,7 @@ func runAudit(cmd *cobra.Command, cfg *config.Config, wait time.Duration, limit 
 	return report, nil
 }
 
-// An auditProgress is one line on a terminal that goes when the audit is over. The report needs none in a pipe.
+// An auditProgress is a line on a terminal that shows the running check, until the audit is over. In a pipe or a file there is none.
 type auditProgress struct {
 	cmd     *cobra.Command
 	visible bool

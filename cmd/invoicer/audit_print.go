@@ -18,7 +18,7 @@ import (
 	"invoicer/invoice/postgres/audit"
 )
 
-// printAudit writes a report for people: the checks, what offends, what there is, and the verdict.
+// printAudit writes a report for people: the checks, the offending rows, the totals, the jobs, and the verdict.
 func printAudit(cmd *cobra.Command, report *audit.Report) error {
 	out := cmd.OutOrStdout()
 	passed, failed, colon := "ok", "BROKEN", ":"
@@ -60,7 +60,7 @@ func promises(check *audit.Check) string {
 	return strings.Join(list, " ")
 }
 
-// printFindings writes a line for each: the table, what is wrong, and the row as column=value.
+// printFindings writes a line for each finding: the table, the problem, and the row as column=value.
 func printFindings(out io.Writer, check *audit.Check) {
 	if check.OK() {
 		return
@@ -79,7 +79,7 @@ func printFindings(out io.Writer, check *audit.Check) {
 	}
 }
 
-// fieldValue quotes what could be taken for something else, or do something to a terminal.
+// fieldValue returns a value as text. It quotes a text that is empty, or has blanks, quotes or characters that aren't printable.
 func fieldValue(value any) string {
 	switch v := value.(type) {
 	case nil:
@@ -95,7 +95,7 @@ func fieldValue(value any) string {
 	}
 }
 
-// printTotals writes what is stored by kind and currency, and both kinds together.
+// printTotals writes the numbers and sums of documents by kind and currency, and those of both kinds together.
 func printTotals(out io.Writer, r *audit.Report) {
 	if len(r.Totals) == 0 {
 		_, _ = fmt.Fprintln(out, "\nno invoices")
@@ -135,7 +135,7 @@ func totalsRow(t report.Tally) []string {
 	return []string{t.Kind, t.Currency, term.Thousands(int(t.Documents)), majorUnits(t.TotalMinor, t.Currency)}
 }
 
-// majorUnits is [invoice.FormatMinor] for sums that needn't fit an int64.
+// majorUnits is [invoice.FormatMinor] for sums that may exceed an int64.
 func majorUnits(minor, currency string) string {
 	exponent, _ := invoice.MinorUnits(currency)
 	digits, negative := strings.CutPrefix(minor, "-")
@@ -150,7 +150,7 @@ func majorUnits(minor, currency string) string {
 	return whole + fraction
 }
 
-// printJobs writes how jobs ended, and lists those that have not.
+// printJobs writes the numbers of jobs by state and outcome, and lists the jobs that wait.
 func printJobs(out io.Writer, report *audit.Report) {
 	var waiting int64
 	var parts []string

@@ -43,7 +43,7 @@ func (a app) configCommand() *cobra.Command {
 	return cmd
 }
 
-// printJSON writes one value as indented JSON.
+// printJSON writes a value to the command's output as indented JSON.
 func printJSON(cmd *cobra.Command, v any) error {
 	encoder := json.NewEncoder(cmd.OutOrStdout())
 	encoder.SetIndent("", "  ")

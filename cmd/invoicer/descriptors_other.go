@@ -2,5 +2,5 @@
 
 package main
 
-// descriptors is how many files and connections this process may have open, or 0 if nobody knows.
+// descriptors returns the number of files and connections that this process may have open, or 0 if that isn't known.
 func descriptors() int { return 0 }

@@ -19,25 +19,25 @@ func (a app) dismissCommand() *cobra.Command {
 	var by ledger.Actor
 	cmd := &cobra.Command{
 		Use:     "dismiss JOB_ID --reason TEXT",
-		Short:   "Mark a failed job as dealt with, so that nobody does it any more",
+		Short:   "Mark a failed job as dealt with, so that it is never replayed",
 		GroupID: groupMend,
-		Long: `Marks a failed job as dealt with in another way. It stays on record with its outcome, who dismissed it and why. It is not
-replayed any more, nor done when somebody runs its task in the queue; 'invoicer restore' undoes that.`,
+		Long: `Marks a failed job as dealt with in another way. It stays on record, with its outcome, who dismissed it and why. 'invoicer replay'
+leaves it out, and a worker does nothing for it even if its task is run again. 'invoicer restore' makes it a failed job again.`,
 		Example: `  invoicer dismiss 019e2c66-4f0c-7c1e-b9a2-5d3f0c6f1a77 \
     --reason 'TICKET-18: credited by hand'`,
 		Args: oneArg("the job's id"),
 	}
-	cmd.Flags().StringVar(&by.Note, "reason", "", "why, as a `text` that is kept on record; required")
+	cmd.Flags().StringVar(&by.Note, "reason", "", "how the job was dealt with, as a `text` that is kept on record; required")
 	addByFlag(cmd, &by.Name)
 	addWaitFlag(cmd, &wait)
 	addJSONFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var problems []error
 		if args[0] == "" || !utf8.ValidString(args[0]) {
-			problems = append(problems, fmt.Errorf("%q is no job's id", args[0]))
+			problems = append(problems, fmt.Errorf("%q is not a job id", args[0]))
 		}
 		if strings.TrimSpace(by.Note) == "" {
-			problems = append(problems, errors.New("--reason is missing: say why nobody needs to see to this job any more"))
+			problems = append(problems, errors.New("--reason is missing: say how the job was dealt with"))
 		}
 		if err := checkActor(cmd, &by.Name); err != nil {
 			problems = append(problems, err)
@@ -66,19 +66,19 @@ replayed any more, nor done when somebody runs its task in the queue; 'invoicer 
 		case err != nil:
 			return withoutTables(cfg.Database.Schema, err)
 		}
-		return done.tell(cmd)
+		return done.print(cmd)
 	}
 	return cmd
 }
 
-// A dismissal is what --json prints.
+// A dismissal is the result that --json prints.
 type dismissal struct {
 	JobID   string `json:"job_id"`
 	State   string `json:"state"`
 	Changed bool   `json:"changed"` // false: it was dismissed already
 }
 
-func (d dismissal) tell(cmd *cobra.Command) error {
+func (d dismissal) print(cmd *cobra.Command) error {
 	if wantsJSON(cmd) {
 		return printJSON(cmd, d)
 	}

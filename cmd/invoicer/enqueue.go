@@ -43,16 +43,16 @@ func (a app) enqueueCommand() *cobra.Command {
 		Long: `Puts jobs into a queue: one from each line of JSON Lines, compressed by gzip or not, from a file or, with -, from
 standard input. Workers make their invoices. A file of any size takes little memory.
 
-Each line is checked before it is sent. A bad line is reported with its number and fields and leaves nothing behind; the
-rest goes on, and the exit code is 1 at the end.
+Each line is checked before it is sent. A bad line is reported with its number and fields and isn't sent; the other lines
+are, and the exit code is 1.
 
-With --durable the jobs are accepted in Postgres, from where workers take them into the queue: then no job is lost
-whatever becomes of Redis. Without it they go straight into Redis, which is faster, and are as safe as Redis keeps them.
+With --durable the jobs are accepted in Postgres, and a worker puts them into the queue from there: no job is lost, whatever
+Redis does. Without it the jobs go straight into Redis. That is faster, and the jobs are as safe as your Redis is.
 
-A queue that belongs to another installation, which is another database or schema that uses the same Redis, is refused.
+It refuses a queue that belongs to another installation: another database or schema that uses the same Redis.
 
-When the server goes away, that is waited for (--wait). After that, as after Ctrl-C, it names the line to go on from with
---from-line. To enqueue a line again is always safe: its transaction gets one invoice, and the rest are recorded as
+If the server stops answering, it waits for it (--wait). If it gives up, or at Ctrl-C, it names the line to go on from with
+--from-line. It is always safe to enqueue a line again: its transaction gets one invoice, and the other jobs are recorded as
 duplicates.`,
 		Example: `  invoicer enqueue transactions.jsonl.gz
   invoicer enqueue transactions.jsonl --durable
@@ -62,9 +62,9 @@ duplicates.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&r.queue, "queue", "default", "the `name` of the queue")
-	flags.StringVar(&r.producer, "producer", "", "the `name` of who asks, for jobs that name nobody")
-	flags.IntVar(&r.copies, "copies", 1, "enqueue each line so many times, each time as a job of its own")
-	flags.IntVar(&r.fromLine, "from-line", 1, "begin with this line, the first is 1")
+	flags.StringVar(&r.producer, "producer", "", "the `name` of the producer, for jobs that name none")
+	flags.IntVar(&r.copies, "copies", 1, "enqueue each line this many times, each time as a job of its own")
+	flags.IntVar(&r.fromLine, "from-line", 1, "begin with this line; the first line is 1")
 	flags.BoolVar(&r.durable, "durable", false, "accept the jobs in Postgres, so that Redis can't lose them")
 	addWaitFlag(cmd, &r.wait)
 	addJSONFlag(cmd)
@@ -107,7 +107,7 @@ func (r *enqueueRun) check() error {
 	return nil
 }
 
-// problemOf is what the job's rules say about one of its fields, "" if nothing.
+// problemOf returns what is wrong with a field of the job, or "".
 func problemOf(job *invoice.Job, field string) string {
 	_, err := job.Encode()
 	if invalid := new(invoice.InvalidError); errors.As(err, &invalid) {
@@ -156,13 +156,13 @@ func (r *enqueueRun) run(cmd *cobra.Command, cfg *config.Config) (err error) {
 	if errors.Is(sendErr, errSignal) {
 		sendErr = errors.New("stopped by a signal")
 	}
-	return r.tell(cmd, s, time.Since(begun), sendErr)
+	return r.print(cmd, s, time.Since(begun), sendErr)
 }
 
-// toRedis lets the sender put jobs straight into their queue.
+// toRedis sets up the sender to put jobs straight into their queue. Call disconnect after the last answer.
 func (r *enqueueRun) toRedis(cfg *config.Config, s *importer.Sender) (disconnect func(), err error) {
 	sized := *cfg
-	sized.Worker.Concurrency = importer.AtOnce // it decides how many connections there are
+	sized.Worker.Concurrency = importer.AtOnce // the number of connections depends on it
 	rdb, err := newRedis(&sized, 0)
 	if err != nil {
 		return nil, err
@@ -185,13 +185,13 @@ func (r *enqueueRun) toRedis(cfg *config.Config, s *importer.Sender) (disconnect
 		_, err := jobs.EnqueuePayload(ctx, payload)
 		return err
 	}
-	return func() { _ = rdb.Close() }, nil // every answer is in
+	return func() { _ = rdb.Close() }, nil // no command is under way any more
 }
 
-// acceptedAtOnce is how many connections to Postgres the jobs on their way share.
+// acceptedAtOnce is the number of connections to Postgres that the jobs under way share.
 const acceptedAtOnce = 16
 
-// toPostgres lets the sender have jobs accepted.
+// toPostgres sets up the sender to accept jobs in the ledger. Call disconnect after the last answer.
 func (r *enqueueRun) toPostgres(cfg *config.Config, s *importer.Sender) (disconnect func(), err error) {
 	sized := *cfg
 	sized.Worker.Concurrency = acceptedAtOnce
@@ -230,7 +230,7 @@ func (r *enqueueRun) toPostgres(cfg *config.Config, s *importer.Sender) (disconn
 	return func() { _ = errors.Join(store.Close(), rdb.Close()) }, nil // as above
 }
 
-// open returns the input and its size, -1 where that can't be known.
+// open returns the input and its size in bytes, or -1 if the size isn't known.
 func (r *enqueueRun) open(stdin io.Reader) (io.ReadCloser, int64, error) {
 	file, isFile := stdin.(*os.File)
 	if r.file == "-" {
@@ -254,7 +254,7 @@ func (r *enqueueRun) open(stdin io.Reader) (io.ReadCloser, int64, error) {
 	return file, size, nil
 }
 
-// An enqueueSummary is what --json prints.
+// An enqueueSummary is the result that --json prints.
 type enqueueSummary struct {
 	Lines    int     `json:"lines"` // good and bad ones, without blank ones and those before --from-line
 	Enqueued int64   `json:"enqueued"`
@@ -266,7 +266,7 @@ type enqueueSummary struct {
 	Resume   *int    `json:"resume_from_line"` // null when the input's end was reached
 }
 
-func (r *enqueueRun) tell(cmd *cobra.Command, s *importer.Sender, took time.Duration, sendErr error) error {
+func (r *enqueueRun) print(cmd *cobra.Command, s *importer.Sender, took time.Duration, sendErr error) error {
 	sum := enqueueSummary{
 		Lines: s.Lines, Enqueued: s.Confirmed(), Bad: s.Bad, Copies: r.copies, Queue: r.queue, Durable: r.durable, Seconds: took.Seconds(),
 	}
@@ -278,7 +278,7 @@ func (r *enqueueRun) tell(cmd *cobra.Command, s *importer.Sender, took time.Dura
 	}
 	if sendErr != nil && s.Lines > 0 {
 		problems = append(problems, fmt.Errorf(
-			"every good line before line %d is enqueued: go on with --from-line %[1]d; that is safe, what is enqueued twice is invoiced once",
+			"every good line before line %d is enqueued: go on with --from-line %[1]d; that is safe, because a line that is enqueued twice is invoiced once",
 			*sum.Resume))
 	}
 	if s.Bad > 0 {

@@ -14,11 +14,11 @@ import (
 	"invoicer/worker/queue"
 )
 
-// ownerTimeout bounds each of the two questions whose a queue is.
+// ownerTimeout bounds each of the two queries for the owner of a queue: to Redis, and to the database.
 const ownerTimeout = 2 * time.Second
 
-// refuseForeignQueue returns a [*queue.TakenError] if the queue is another installation's. Where the database can't be asked
-// whether it is the owner's, it warns.
+// refuseForeignQueue returns a [*queue.TakenError] if the queue belongs to another installation. If the queue has an owner and the
+// nonces of the configured database can't be read, it can't tell: then it calls warn and returns nil.
 func refuseForeignQueue(ctx context.Context, rdb redis.UniversalClient, name string, nonces func(context.Context) (ledger.Nonces, error), warn func(string)) error {
 	asking, cancel := context.WithTimeout(ctx, ownerTimeout)
 	defer cancel()
@@ -26,15 +26,15 @@ func refuseForeignQueue(ctx context.Context, rdb redis.UniversalClient, name str
 	if err != nil || !standing.Owner.Exists() {
 		return err
 	}
-	mine, err := nonces(ctx) // after Redis: it must know what the owner's database knew then
+	mine, err := nonces(ctx) // after Redis, so that the owner's own database has every nonce that was in Redis
 	if err != nil {
-		warn(fmt.Sprintf("queue %s belongs to %s; whether that is this configuration's own can't be found out: %s", name, standing.Owner, await.OneLine(err)))
+		warn(fmt.Sprintf("queue %s belongs to %s; can't find out whether that is the configured installation: %s", name, standing.Owner, await.OneLine(err)))
 		return nil
 	}
 	return standing.Refuse(mine)
 }
 
-// askOnce asks the configured database for its nonces, over a connection of its own.
+// askOnce returns a function that reads the nonces of the configured database over a new connection, and closes it.
 func askOnce(cfg *config.Config) func(context.Context) (ledger.Nonces, error) {
 	return func(ctx context.Context) (n ledger.Nonces, err error) {
 		ctx, cancel := context.WithTimeout(ctx, ownerTimeout)
@@ -48,7 +48,8 @@ func askOnce(cfg *config.Config) func(context.Context) (ledger.Nonces, error) {
 	}
 }
 
-// once lets the sender ask only before it begins: a check that has passed isn't repeated when a server comes back.
+// once returns a check that isn't repeated after it has passed. The sender pings the server again after each outage, but needs to
+// look for the owner of the queue only before it begins. The result isn't safe for concurrent use.
 func once(check func(context.Context) error) func(context.Context) error {
 	passed := false
 	return func(ctx context.Context) error {

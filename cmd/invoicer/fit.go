@@ -15,16 +15,16 @@ import (
 	"invoicer/worker"
 )
 
-// health returns what watches the workplace; its metrics join the others.
+// health returns the health checks of the workplace. Their metrics join those of m.
 func (w *workplace) health(m *metrics.Metrics) *health.Health {
 	return health.New(health.Options{
 		Servers: w.serverNames(), Probes: w.probes(), Logger: w.log, Registry: m.Registry,
-		// A job that waits asks again before its time is up and, once it was put back, within 5 s of that.
+		// A job that waits in hand reports again within its job_timeout; a job that was put back, within 5 s after that.
 		Silence: w.cfg.Worker.JobTimeout + 10*time.Second,
 	})
 }
 
-// probes are what /readyz answers for, one line for each.
+// probes returns the probes that decide whether /readyz answers 200.
 func (w *workplace) probes() []health.Probe {
 	names := w.serverNames()
 	database := &databaseProbe{store: w.store, id: w.databaseID}
@@ -37,29 +37,30 @@ func (w *workplace) probes() []health.Probe {
 	}
 }
 
-// A queueProbe asks whether the queues can be worked on, and are this installation's.
+// A queueProbe tests whether Redis fits the work, and whether the queues belong to this installation.
 type queueProbe struct {
 	*workplace
 	redis *worker.Probe
-	owned time.Time // when they were, the last time that Redis was looked at
+	owned time.Time // when the queues last belonged to this installation; zero if Redis failed the latest test
 }
 
-// claimPatience is how long the queues' owner may take to be renewed, as it does when Redis comes back.
-const claimPatience = 5 * time.Second
+// claimGrace is how long the queues may be without this installation's claim before the probe fails: after an outage of Redis the
+// keeper needs a moment to renew the claim.
+const claimGrace = 5 * time.Second
 
 func (p *queueProbe) try(ctx context.Context) error {
 	if err := p.redis.Check(ctx); err != nil {
 		p.owned = time.Time{}
 		return err
 	}
-	if p.keeper == nil { // they are claimed later
+	if p.keeper == nil { // the queues haven't been claimed yet
 		return nil
 	}
 	err := p.keeper.Check()
 	if err == nil || p.owned.IsZero() {
 		p.owned = time.Now()
 	}
-	if time.Since(p.owned) < claimPatience {
+	if time.Since(p.owned) < claimGrace {
 		return nil
 	}
 	return err
@@ -69,14 +70,14 @@ func (w *workplace) serverNames() health.Servers {
 	return health.Servers{Postgres: "postgres at " + w.cfg.Database.Addr(), Redis: "redis at " + w.cfg.Redis.Addr()}
 }
 
-// A databaseProbe asks Postgres whether it takes the work, and from time to time has it commit something.
+// A databaseProbe tests whether Postgres fits the work, and every few seconds whether it commits a transaction.
 type databaseProbe struct {
 	store     *postgres.DB
 	id        string // of the database that this process was started with
 	committed time.Time
 }
 
-// commitInterval is how often the database is to commit something for a probe.
+// commitInterval is the interval between two commits of the probe.
 const commitInterval = 5 * time.Second
 
 func (p *databaseProbe) try(ctx context.Context) error {
@@ -100,7 +101,8 @@ func (p *databaseProbe) try(ctx context.Context) error {
 	return nil
 }
 
-// refuseWithoutRights is for before anything else is read: it would say less clearly what is missing.
+// refuseWithoutRights returns an error that names the missing rights in the database. It is called before anything else is read,
+// because Postgres's own refusal names only the first missing right.
 func (w *workplace) refuseWithoutRights(ctx context.Context) error {
 	err := await.Try(ctx, w.store.Probe)
 	var unfit *postgres.UnfitError

@@ -9,7 +9,7 @@ import (
 	"invoicer/internal/await"
 )
 
-// oneArg is the Args of a command that takes one argument.
+// oneArg returns the Args of a command that takes one argument, which what describes.
 func oneArg(what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch len(args) {
@@ -22,7 +22,7 @@ func oneArg(what string) cobra.PositionalArgs {
 	}
 }
 
-// addWaitFlag adds --wait, for a [await.Waiter].
+// addWaitFlag adds --wait, the limit of an [await.Waiter].
 func addWaitFlag(cmd *cobra.Command, wait *time.Duration) {
 	cmd.Flags().DurationVar(wait, "wait", await.DefaultTimeout, "how long to wait for a server that doesn't answer")
 }

@@ -8,7 +8,7 @@ import (
 	"invoicer/internal/term"
 )
 
-// newLogger logs to w in the configured format. Without one it is text when w is a terminal, else JSON.
+// newLogger returns a logger to w in the configured format. Default: text if w is a terminal, else JSON.
 func newLogger(cfg config.Log, w io.Writer) *slog.Logger {
 	options := &slog.HandlerOptions{Level: cfg.Level}
 	if cfg.Format == "text" || cfg.Format == "" && term.IsTerminal(w) {

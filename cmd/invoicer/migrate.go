@@ -17,15 +17,15 @@ import (
 func (a app) migrateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "migrate",
-		Short:   "Bring the database's schema up to date, or take a step back",
+		Short:   "Bring the database's schema up to date, or undo the newest migration",
 		GroupID: groupSetup,
 	}
-	down := a.migrateStep("down", "Take the newest migration back; refused where that would delete invoices or recorded jobs", migrateDown)
-	down.Flags().Bool("force", false, "take it back although the schema is in use: a worker is alive, or there are invoices or jobs")
-	down.Long = `Takes the newest migration back, which is of use before the release before is installed again.
+	down := a.migrateStep("down", "Undo the newest migration; refused if that would delete invoices or recorded jobs", migrateDown)
+	down.Flags().Bool("force", false, "undo it although the schema is in use: a worker is alive, or there are invoices or jobs")
+	down.Long = `Undoes the newest migration, as you need before you install the previous release again.
 
-Where a worker is alive, or the schema holds invoices or jobs, it asks at a terminal first, and is refused elsewhere, unless
---force is given. What would delete an invoice or a recorded job is refused in any case.`
+If a worker is alive, or the schema holds invoices or jobs, the command asks first at a terminal, and elsewhere refuses unless
+--force is given. It always refuses to delete an invoice or a recorded job.`
 	cmd.AddCommand(
 		a.migrateStep("up", "Apply every migration that is missing; any number of processes may do so at once", migrateUp),
 		down,
@@ -53,8 +53,8 @@ func (a app) migrateStep(use, short string, do migrateFunc) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		p := await.Waiter{AtMost: wait, Tell: func(message string) { cmd.PrintErrln("invoicer:", message) }}
-		if err := p.Answer(cmd.Context(), "postgres at "+cfg.Database.Addr(), pingDatabase(cfg.Database)); err != nil {
+		w := await.Waiter{AtMost: wait, Tell: func(message string) { cmd.PrintErrln("invoicer:", message) }}
+		if err := w.Answer(cmd.Context(), "postgres at "+cfg.Database.Addr(), pingDatabase(cfg.Database)); err != nil {
 			return err
 		}
 		return do(cmd, m, cfg)
@@ -62,7 +62,7 @@ func (a app) migrateStep(use, short string, do migrateFunc) *cobra.Command {
 	return cmd
 }
 
-// pingDatabase needs no schema, and keeps no connection.
+// pingDatabase returns a probe that connects to the database and disconnects. It needs no schema.
 func pingDatabase(cfg config.Database) func(context.Context) error {
 	return func(ctx context.Context) error {
 		connection, err := pgx.Connect(ctx, string(cfg.URL))
@@ -75,14 +75,15 @@ func pingDatabase(cfg config.Database) func(context.Context) error {
 
 func migrateUp(cmd *cobra.Command, m *migrations.Migrator, cfg *config.Config) error {
 	applied, err := m.Up(cmd.Context())
-	if err := tellMigrations(cmd, "applied", applied, fmt.Sprintf("schema %s is up to date, nothing was applied", cfg.Database.Schema), err); err != nil {
+	if err := printMigrations(cmd, "applied", applied, fmt.Sprintf("schema %s is up to date, nothing was applied", cfg.Database.Schema), err); err != nil {
 		return err
 	}
 	return err
 }
 
-// tellMigrations prints what was done, also beside an error: what is done stays done.
-func tellMigrations(cmd *cobra.Command, verb string, list []migrations.Migration, nothing string, failed error) error {
+// printMigrations prints the migrations that were applied or undone, even if a later one failed. If the
+// list is empty and none failed, it prints the text in nothing.
+func printMigrations(cmd *cobra.Command, verb string, list []migrations.Migration, nothing string, failed error) error {
 	if wantsJSON(cmd) {
 		if list == nil {
 			list = []migrations.Migration{}
@@ -96,7 +97,7 @@ func tellMigrations(cmd *cobra.Command, verb string, list []migrations.Migration
 		}
 	}
 	if len(list) > 0 || failed != nil {
-		return nil //nolint:nilerr // the caller returns it
+		return nil //nolint:nilerr // the caller returns failed
 	}
 	_, err := fmt.Fprintln(out, nothing)
 	return err

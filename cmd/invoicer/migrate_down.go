@@ -25,7 +25,7 @@ func migrateDown(cmd *cobra.Command, m *migrations.Migrator, cfg *config.Config)
 		return err
 	}
 	applied := slices.DeleteFunc(list, func(one migrations.Migration) bool { return one.AppliedAt == nil })
-	// One that only a newer program knows can't be taken back in any case.
+	// A migration without a name is of a newer program, and Down refuses it anyway.
 	if len(applied) > 0 && applied[len(applied)-1].Name != "" {
 		if err := mayTakeBack(cmd, cfg, applied[len(applied)-1].Name); err != nil {
 			return err
@@ -36,13 +36,13 @@ func migrateDown(cmd *cobra.Command, m *migrations.Migrator, cfg *config.Config)
 	if undone != nil {
 		list = append(list, *undone)
 	}
-	if err := tellMigrations(cmd, "took back", list, fmt.Sprintf("schema %s has no migration to take back", cfg.Database.Schema), err); err != nil {
+	if err := printMigrations(cmd, "took back", list, fmt.Sprintf("schema %s has no migration to take back", cfg.Database.Schema), err); err != nil {
 		return err
 	}
 	return err
 }
 
-// mayTakeBack returns nil if the schema isn't in use, or somebody wants it all the same.
+// mayTakeBack returns nil if the schema isn't in use, if --force is given, or if the user answers yes.
 func mayTakeBack(cmd *cobra.Command, cfg *config.Config, migration string) error {
 	if force, err := cmd.Flags().GetBool("force"); err != nil || force {
 		return err
@@ -65,14 +65,14 @@ func mayTakeBack(cmd *cobra.Command, cfg *config.Config, migration string) error
 		return fmt.Errorf("%s\n%s was not taken back: stop the workers, and use --force if you mean it", inUse, migration)
 	}
 	cmd.PrintErrf("invoicer: %s\nTake %s back all the same? [y/N] ", inUse, migration)
-	answer, _ := bufio.NewReader(cmd.InOrStdin()).ReadString('\n') // without one it is no
+	answer, _ := bufio.NewReader(cmd.InOrStdin()).ReadString('\n') // no answer means no
 	if answer = strings.ToLower(strings.TrimSpace(answer)); answer != "y" && answer != "yes" {
 		return errors.New(migration + " was not taken back")
 	}
 	return nil
 }
 
-// holdings are what would be left to a release that may not know all of it.
+// holdings returns a text that counts the records of the schema, which the previous release may not understand, or none.
 func holdings(h postgres.Holdings) []string {
 	var parts []string
 	for _, one := range []struct {
@@ -89,8 +89,8 @@ func holdings(h postgres.Holdings) []string {
 	return []string{"it holds " + strings.Join(parts, ", ")}
 }
 
-// livingWorkers names those that the ledger knows of, and those that Redis does, if it can be asked: one that doesn't
-// answer says nothing about workers.
+// livingWorkers returns a text for each worker that is alive according to the ledger or, if the ledger has none, to Redis. It takes
+// a Redis that doesn't answer for one without workers.
 func livingWorkers(ctx context.Context, cfg *config.Config, h postgres.Holdings) []string {
 	queues := make(map[string][]string) // by worker
 	for _, w := range h.Watchers {
@@ -110,7 +110,7 @@ func livingWorkers(ctx context.Context, cfg *config.Config, h postgres.Holdings)
 	return reasons
 }
 
-// consumers are the processes that have told Redis lately that they take jobs from one of the queues.
+// consumers returns the processes that are registered in Redis as consumers of one of the queues, or none if Redis doesn't answer.
 func consumers(ctx context.Context, cfg *config.Config, queues []string) []*asynq.ServerInfo {
 	rdb, err := newRedis(cfg, 0)
 	if err != nil {

@@ -17,13 +17,13 @@ import (
 	"invoicer/worker/queue"
 )
 
-// pages are those of a worker, with the connections that their monitor has.
+// pages are the pages of a worker, with their monitor, whose connections to Redis must be closed.
 type pages struct {
 	*web.Pages
 	monitor *asynqmon.HTTPHandler
 }
 
-// openPages takes the configured address, and returns nil when there is none. Nothing is answered before their part runs.
+// openPages listens on the configured address. It returns nil if none is configured. The pages answer once their part runs.
 func openPages(ctx context.Context, cfg *config.Config, h *health.Health, m *metrics.Metrics, log *slog.Logger) (*pages, error) {
 	if cfg.HTTP.Addr == "" {
 		return nil, nil
@@ -36,7 +36,7 @@ func openPages(ctx context.Context, cfg *config.Config, h *health.Health, m *met
 	})
 	if err != nil {
 		_ = p.monitor.Close()
-		return nil, fmt.Errorf("http.addr %s can't be used (%w): give another one, or an empty one to have no pages", cfg.HTTP.Addr, errors.Unwrap(err))
+		return nil, fmt.Errorf("http.addr %s can't be used (%w): choose another one, or leave it empty to turn the pages off", cfg.HTTP.Addr, errors.Unwrap(err))
 	}
 	return p, nil
 }
@@ -49,7 +49,7 @@ func (p *pages) close() {
 	_ = p.monitor.Close()
 }
 
-// roomForVisitors is how many connections the pages may have, so that those of the work fit beside them.
+// roomForVisitors returns how many connections the pages may have, so that enough descriptors are left for the work.
 func roomForVisitors(cfg *config.Config) int {
 	const fewest, files = 8, 64
 	limit := descriptors()
@@ -60,10 +60,10 @@ func roomForVisitors(cfg *config.Config) int {
 	return max(fewest, min((limit-work)/2, web.MostVisitors))
 }
 
-// monitorConnections is how many connections to Redis asynqmon's two clients have, at most.
+// monitorConnections is the largest number of connections to Redis that asynqmon's two clients open.
 const monitorConnections = 2 * connectionsBeside
 
-// monitorRedis gives asynqmon connections of its own, which it closes itself: few, as it is visitors who use them.
+// monitorRedis gives asynqmon clients of its own, which asynqmon closes. They have few connections, because only visitors use them.
 type monitorRedis struct{ cfg *config.Config }
 
 func (r monitorRedis) MakeRedisClient() any {

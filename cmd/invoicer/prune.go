@@ -19,12 +19,12 @@ func (a app) pruneCommand() *cobra.Command {
 	var dryRun bool
 	cmd := &cobra.Command{
 		Use:     "prune",
-		Short:   "Delete what is older than it has to be kept: done jobs, duplicate attempts, payloads of failed jobs",
+		Short:   "Delete old records: done jobs, duplicate attempts, payloads of failed jobs",
 		GroupID: groupMend,
-		Long: `Deletes what is older than its key says, in small steps, beside working workers:
+		Long: `Deletes records that are older than their key says, in small steps, beside running workers:
 
-  done jobs of the ledger, with what people did about them: retention.jobs
-  duplicate attempts whose job the ledger does not keep: retention.duplicates
+  done jobs of the ledger, with the actions on them: retention.jobs
+  duplicate attempts whose job isn't in the ledger: retention.duplicates
   payloads of failed and dismissed jobs: retention.failed_payloads
 
 The rows of failed jobs stay. It never deletes an invoice, or a job that is waiting. It may be stopped at any point, and run again.`,
@@ -46,10 +46,10 @@ The rows of failed jobs stay. It never deletes an invoice, or a job that is wait
 	return cmd
 }
 
-// pruneBatch is how many rows are looked at in one step.
+// pruneBatch is the number of rows that one step examines.
 const pruneBatch = 5_000
 
-// A pruneSummary is what --json prints. Keys are named like the tables and columns.
+// A pruneSummary is the result that --json prints. Keys are named like the tables and columns.
 type pruneSummary struct {
 	DryRun         bool `json:"dry_run"`
 	DoneJobs       int  `json:"done_jobs"`
@@ -76,7 +76,7 @@ func prune(cmd *cobra.Command, cfg *config.Config, wait time.Duration, dryRun bo
 		what  postgres.Prunable
 		count *int
 	}{
-		// In this order: the attempts of jobs that are pruned just before go in the same run.
+		// In this order, so that one run deletes jobs, and then the duplicate attempts of these jobs.
 		{postgres.DoneJobs, &sum.DoneJobs},
 		{postgres.DuplicateAttempts, &sum.Duplicates},
 		{postgres.FailedPayloads, &sum.FailedPayloads},
@@ -94,7 +94,7 @@ func prune(cmd *cobra.Command, cfg *config.Config, wait time.Duration, dryRun bo
 	}
 	sum.Complete = pruneErr == nil
 	progress.Stop(sum.Complete)
-	if err := sum.tell(cmd, cfg); err != nil {
+	if err := sum.print(cmd, cfg); err != nil {
 		return err
 	}
 	switch {
@@ -107,7 +107,7 @@ func prune(cmd *cobra.Command, cfg *config.Config, wait time.Duration, dryRun bo
 	}
 }
 
-func (s pruneSummary) tell(cmd *cobra.Command, cfg *config.Config) error {
+func (s pruneSummary) print(cmd *cobra.Command, cfg *config.Config) error {
 	if wantsJSON(cmd) {
 		return printJSON(cmd, s)
 	}

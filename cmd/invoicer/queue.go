@@ -23,10 +23,10 @@ import (
 func (a app) queueCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "queue",
-		Short:   "Show whose the queues are, or take one over",
+		Short:   "Show the owners of the queues, or take a queue over",
 		GroupID: groupMend,
-		Long: `A queue of a Redis belongs to one installation, which is a database and a schema. Its workers say so every second. A worker
-of another installation refuses to consume the queue, as 'invoicer enqueue' refuses to put jobs there.`,
+		Long: `A queue of a Redis belongs to one installation, which is a database and a schema. Its workers renew the claim every second.
+Workers of another installation refuse to consume the queue, and its 'invoicer enqueue' refuses to put jobs there.`,
 	}
 	cmd.AddCommand(a.queueListCommand(), a.queueTakeCommand())
 	return cmd
@@ -36,10 +36,10 @@ func (a app) queueListCommand() *cobra.Command {
 	var wait time.Duration
 	cmd := &cobra.Command{
 		Use:   "list",
-		Short: "Show whose the queues of the configured Redis are",
+		Short: "Show the owners of the queues of the configured Redis",
 		Args:  noArgs,
-		Long: `Shows the queues of the configured Redis, those of worker.queues among them: whose each is, when its owner was last seen
-alive, and how many tasks wait there. It asks no database.`,
+		Long: `Shows the queues of the configured Redis, and those of worker.queues: the owner of each, when the owner was last seen alive, and
+how many tasks wait there. It needs no database.`,
 		Example: `  invoicer queue list
   invoicer queue list --json | jq '.[] | select(.state == "dead")'`,
 	}
@@ -70,35 +70,35 @@ alive, and how many tasks wait there. It asks no database.`,
 			}
 			list = append(list, listQueue(s, time.Now()))
 		}
-		return tellQueues(cmd, list)
+		return printQueues(cmd, list)
 	}
 	return cmd
 }
 
-// openRedis returns a connection to a Redis that answers.
+// openRedis returns a client of the configured Redis, once the server has answered.
 func openRedis(cmd *cobra.Command, cfg *config.Config, wait time.Duration) (redis.UniversalClient, error) {
 	quietRedis(newLogger(cfg.Log, cmd.ErrOrStderr()))
 	rdb, err := newRedis(cfg, 0)
 	if err != nil {
 		return nil, err
 	}
-	p := await.Waiter{AtMost: wait, Tell: func(message string) { cmd.PrintErrln("invoicer:", message) }}
+	w := await.Waiter{AtMost: wait, Tell: func(message string) { cmd.PrintErrln("invoicer:", message) }}
 	ping := func(ctx context.Context) error { return rdb.Ping(ctx).Err() }
-	if err := p.Answer(cmd.Context(), "redis at "+cfg.Redis.Addr(), ping); err != nil {
+	if err := w.Answer(cmd.Context(), "redis at "+cfg.Redis.Addr(), ping); err != nil {
 		return nil, errors.Join(err, rdb.Close())
 	}
 	return rdb, nil
 }
 
-// A queueListed is what --json prints of a queue.
+// A queueListed is what --json prints for a queue.
 type queueListed struct {
 	Queue        string     `json:"queue"`
-	State        string     `json:"state"`        // alive, dead, given_up; nobody: it has no owner
-	Installation *string    `json:"installation"` // the identity of the owner's database; null where there is no owner
+	State        string     `json:"state"`        // of the owner: alive, dead, given_up; nobody if there is none
+	Installation *string    `json:"installation"` // the identity of the owner's database; null if there is no owner
 	Database     *string    `json:"database"`
 	Schema       *string    `json:"schema"`
-	Worker       *string    `json:"worker"`  // the process that was heard of last
-	Workers      int        `json:"workers"` // that are alive
+	Worker       *string    `json:"worker"`  // the process that renewed the claim last
+	Workers      int        `json:"workers"` // number of workers that are alive
 	Since        *time.Time `json:"since"`
 	LastSeen     *time.Time `json:"last_seen"`
 	Waiting      int64      `json:"waiting"`
@@ -125,7 +125,7 @@ func listQueue(s queue.Standing, now time.Time) queueListed {
 	return l
 }
 
-func tellQueues(cmd *cobra.Command, list []queueListed) error {
+func printQueues(cmd *cobra.Command, list []queueListed) error {
 	if wantsJSON(cmd) {
 		return printJSON(cmd, list)
 	}
@@ -142,7 +142,7 @@ func tellQueues(cmd *cobra.Command, list []queueListed) error {
 	return nil
 }
 
-// askDatabase writes a new nonce to the configured database and returns what it knows.
+// askDatabase writes a new nonce to the configured database, and returns the open database with its nonces.
 func askDatabase(cmd *cobra.Command, cfg *config.Config, wait time.Duration) (*takerDatabase, error) {
 	store, err := openStore(cmd.Context(), cfg, await.Waiter{AtMost: wait, Tell: func(message string) { cmd.PrintErrln("invoicer:", message) }})
 	if err != nil {
@@ -155,7 +155,7 @@ func askDatabase(cmd *cobra.Command, cfg *config.Config, wait time.Duration) (*t
 	return &takerDatabase{DB: store, mine: mine}, nil
 }
 
-// A takerDatabase is the database of who takes a queue over.
+// A takerDatabase is the database of the installation that takes a queue over.
 type takerDatabase struct {
 	*postgres.DB
 	mine ledger.Nonces

@@ -29,15 +29,14 @@ func (a app) queueTakeCommand() *cobra.Command {
 		Use:   "take NAME",
 		Short: "Take a queue over from an installation that is gone",
 		Args:  oneArg("the queue's name"),
-		Long: `Makes a queue this installation's, which is the configured database and schema. It is refused while a worker of the owner
-lives.
+		Long: `Makes this installation, which is the configured database and schema, the owner of a queue. It refuses while a worker of the
+present owner is alive.
 
-It first says whose the queue is and what is in it. The tasks of another installation's ledger are taken out: their jobs
-are safe there, and stay accepted. Jobs that were enqueued straight into the queue become this installation's, unless
---discard-direct is given; those of them that are archived have their end on record with the former owner, and are taken
-out.
+It first shows the owner of the queue and the tasks in it. Tasks that come from another installation's ledger are removed: their
+jobs are safe there, and stay accepted. Jobs that were enqueued straight into the queue become this installation's, unless
+--discard-direct deletes them. Those that are archived are removed, because the former owner has recorded their end.
 
-At a terminal it asks before it does anything. Elsewhere it needs --yes.`,
+At a terminal the command asks before it changes anything. Elsewhere it needs --yes.`,
 		Example: `  invoicer queue take default
   invoicer queue take default --discard-direct --yes`,
 	}
@@ -71,25 +70,25 @@ func (r *takeRun) run(cmd *cobra.Command, cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	if ours.mine, err = ours.Nonces(cmd.Context()); err != nil { // after Redis: what a sibling has shown there, it knows
+	if ours.mine, err = ours.Nonces(cmd.Context()); err != nil { // after Redis, so that it has all nonces that are there
 		return err
 	}
 	owner := standing.Owner
 	mine := owner.ID == ours.mine.DatabaseID && (!alive || standing.Refuse(ours.mine) == nil)
 	if alive && !mine {
-		return fmt.Errorf("queue %s is in use: %s; stop its owner's workers first", r.queue, owner)
+		return fmt.Errorf("queue %s is in use: %s; stop the owner's workers first", r.queue, owner)
 	}
 	sweeper := queue.Sweeper{Redis: rdb, Ledger: ours.Ledger, Installation: ours.mine.DatabaseID}
 	found, err := sweeper.Sweep(cmd.Context(), r.queue)
 	if err != nil {
 		return err
 	}
-	told := takeSummary{Queue: r.queue, Former: listQueue(standing, time.Now()), Found: found, DiscardDirect: r.discard}
+	result := takeSummary{Queue: r.queue, Former: listQueue(standing, time.Now()), Found: found, DiscardDirect: r.discard}
 	if mine && found.Foreign == 0 && (found.Direct == 0 || !r.discard) {
-		return told.tell(cmd, "queue %s is this installation's already: nothing is changed")
+		return result.print(cmd, "queue %s belongs to this installation already: nothing is changed")
 	}
 	if alive && r.discard {
-		return fmt.Errorf("queue %s is this installation's, and its workers are at work there: stop them before jobs are deleted", r.queue)
+		return fmt.Errorf("queue %s belongs to this installation, and its workers consume it: stop them before you delete jobs", r.queue)
 	}
 	if err := r.confirm(cmd, owner, mine, found); err != nil {
 		return err
@@ -102,31 +101,31 @@ func (r *takeRun) run(cmd *cobra.Command, cfg *config.Config) error {
 		if err != nil {
 			return err
 		}
-		told.Taken = true
+		result.Taken = true
 	}
-	return r.sweep(cmd, rdb, sweeper, &told)
+	return r.sweep(cmd, rdb, sweeper, &result)
 }
 
-// sweep takes out of the queue what isn't this installation's to work on.
-func (r *takeRun) sweep(cmd *cobra.Command, rdb redis.UniversalClient, sweeper queue.Sweeper, told *takeSummary) (err error) {
+// sweep removes the tasks that this installation must not work on.
+func (r *takeRun) sweep(cmd *cobra.Command, rdb redis.UniversalClient, sweeper queue.Sweeper, result *takeSummary) (err error) {
 	sweeper.Remove, sweeper.RemoveDirect = true, r.discard
-	if told.Found, err = sweeper.Sweep(cmd.Context(), r.queue); err != nil {
-		return fmt.Errorf("queue %s is this installation's now, but not all of the former owner's tasks are taken out: run it again: %w", r.queue, err)
+	if result.Found, err = sweeper.Sweep(cmd.Context(), r.queue); err != nil {
+		return fmt.Errorf("queue %s belongs to this installation now, but not all of the former owner's tasks are removed: run the command again: %w", r.queue, err)
 	}
-	told.Swept = true
-	return told.tell(cmd, "queue %s is this installation's now")
+	result.Swept = true
+	return result.print(cmd, "queue %s belongs to this installation now")
 }
 
-// confirm says what was found, and asks whether to go on.
+// confirm shows what was found, and asks whether to go on. It returns an error if the answer is no.
 func (r *takeRun) confirm(cmd *cobra.Command, owner queue.Owner, mine bool, found queue.Census) error {
 	var lines []string
 	switch {
 	case mine:
-		lines = append(lines, fmt.Sprintf("queue %s is this installation's", r.queue))
+		lines = append(lines, fmt.Sprintf("queue %s belongs to this installation", r.queue))
 	case owner.Exists():
 		lines = append(lines, fmt.Sprintf("queue %s belongs to %s", r.queue, owner))
 	default:
-		lines = append(lines, fmt.Sprintf("queue %s belongs to nobody", r.queue))
+		lines = append(lines, fmt.Sprintf("queue %s has no owner", r.queue))
 	}
 	lines = append(lines, describe(found, r.discard)...)
 	for _, line := range lines {
@@ -136,17 +135,17 @@ func (r *takeRun) confirm(cmd *cobra.Command, owner queue.Owner, mine bool, foun
 		return nil
 	}
 	if !term.IsTerminal(cmd.ErrOrStderr()) {
-		return usageErrorf("nothing is changed: give --yes to take it over without being asked")
+		return usageErrorf("nothing is changed: give --yes to take the queue over without a question")
 	}
 	cmd.PrintErr("Take it over? [y/N] ")
-	answer, _ := bufio.NewReader(cmd.InOrStdin()).ReadString('\n') // none means no
+	answer, _ := bufio.NewReader(cmd.InOrStdin()).ReadString('\n') // no answer means no
 	if answer = strings.ToLower(strings.TrimSpace(answer)); answer != "y" && answer != "yes" {
 		return errors.New("nothing is changed")
 	}
 	return nil
 }
 
-// describe says what is in a queue, and what becomes of it.
+// describe returns lines about the tasks in a queue, and what happens to them.
 func describe(c queue.Census, discard bool) []string {
 	direct := "they become this installation's"
 	if discard {
@@ -157,10 +156,10 @@ func describe(c queue.Census, discard bool) []string {
 		n    int
 		what string
 	}{
-		{c.Foreign, "of another installation's ledger: they are taken out, and their jobs are safe there"},
+		{c.Foreign, "of another installation's ledger: they are removed, and their jobs are safe there"},
 		{c.Own, "of this installation's ledger: they stay"},
 		{c.Direct, "enqueued straight into the queue: " + direct},
-		{c.Settled, "enqueued straight into the queue, and archived: they are taken out; their end is on record with the former owner"},
+		{c.Settled, "enqueued straight into the queue, and archived: they are removed; the former owner has recorded their end"},
 		{c.Unknown, "that can't be read: they stay"},
 	} {
 		if kind.n > 0 {
@@ -168,22 +167,22 @@ func describe(c queue.Census, discard bool) []string {
 		}
 	}
 	if len(lines) == 0 {
-		lines = append(lines, "  no tasks are in it")
+		lines = append(lines, "  it has no tasks")
 	}
 	return lines
 }
 
-// A takeSummary is what --json prints.
+// A takeSummary is the result that --json prints.
 type takeSummary struct {
 	Queue         string       `json:"queue"`
-	Taken         bool         `json:"taken"` // false: it was this installation's already
-	Swept         bool         `json:"swept"` // what isn't this installation's to work on is taken out
+	Taken         bool         `json:"taken"` // false: the queue belonged to this installation already
+	Swept         bool         `json:"swept"` // the tasks that this installation must not work on are removed
 	Former        queueListed  `json:"former"`
 	Found         queue.Census `json:"found"`
 	DiscardDirect bool         `json:"discard_direct"`
 }
 
-func (s takeSummary) tell(cmd *cobra.Command, message string) error {
+func (s takeSummary) print(cmd *cobra.Command, message string) error {
 	if wantsJSON(cmd) {
 		return printJSON(cmd, s)
 	}

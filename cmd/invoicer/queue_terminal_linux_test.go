@@ -14,7 +14,7 @@ import (
 func TestQueueTakeAsksAtATerminal(t *testing.T) {
 	t.Parallel()
 	s := sharedSite(t)
-	for answer, want := range map[string]string{"n": "nothing is changed", "": "nothing is changed", "y": "is this installation's now"} {
+	for answer, want := range map[string]string{"n": "nothing is changed", "": "nothing is changed", "y": "belongs to this installation now"} {
 		queue := newQueue()
 		command := exec.Command("invoicer", "queue", "take", queue)
 		command.Env = slices.Concat(s.environ, []string{"TERM=xterm"})

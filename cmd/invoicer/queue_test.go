@@ -153,7 +153,7 @@ func TestQueueTake(t *testing.T) {
 		t.Errorf("the list is %s", stdout)
 	}
 	code, stdout, stderr = b.run(t, "", "queue", "take", a.queue, "--yes")
-	if code != 0 || !strings.Contains(stdout, "is this installation's now") {
+	if code != 0 || !strings.Contains(stdout, "belongs to this installation now") {
 		t.Fatalf("exit code %d, %s%s", code, stdout, stderr)
 	}
 	for _, want := range []string{"schema " + a.schema, "1 task of another installation's ledger", "1 task enqueued straight"} {

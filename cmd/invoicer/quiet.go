@@ -8,8 +8,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// quietRedis sends go-redis's own messages, which tell of every failed connection, to the debug level: the health
-// watch says the same once.
+// quietRedis logs go-redis's own messages at the debug level. There is one for every failed connection, while the health checks log
+// an outage once.
 func quietRedis(log *slog.Logger) { redis.SetLogger(redisLogger{log}) }
 
 type redisLogger struct{ log *slog.Logger }

@@ -34,20 +34,22 @@ func (a app) replayCommand() *cobra.Command {
 	var r replayRun
 	cmd := &cobra.Command{
 		Use:     "replay",
-		Short:   "Send failed jobs again, once what was wrong with them is mended",
+		Short:   "Send failed jobs again, after their cause is removed",
 		GroupID: groupMend,
-		Long: `Sends failed jobs again: each under its own job id, with the payload that is on record. A running worker takes them from
-there. What was invoiced meanwhile becomes a duplicate, never a second invoice.
+		Long: `Sends failed jobs again, each under its own job id and with the payload on record. Running workers process them. If a job's
+transaction was invoiced meanwhile, the job becomes a duplicate; there is never a second invoice.
 
-Say which failed jobs are meant: --all, or flags that they must fit, all of them; of a flag given several times, one. Jobs
-whose payload still can't be an invoice, or isn't kept any more, are listed and stay as they are, and dismissed jobs stay
-dismissed until 'invoicer restore' makes them failed ones again. A job that --job names must be a failed one: otherwise the
-exit code is 1, and what it is instead is said. To run it twice does no harm: what is still on its way is not sent again, and what has failed again is.
+Select the failed jobs with --all, or with other flags. A job is selected if it matches every flag that is given; of a flag that
+is repeated, it must match one value. A job whose payload still can't be an invoice, or isn't kept any more, is listed and stays
+as it is. Dismissed jobs are left out until 'invoicer restore' makes them failed jobs again. If a job that --job names isn't a
+failed job, the command prints its state and the exit code is 1. Running the command twice does no harm: jobs that are still under
+way are not sent again, and jobs that have failed again are.
 
-With --dry-run it says of each job what would become of it if it were sent now, and changes nothing. Each is looked at by
-itself: of two jobs for one transaction, both would create its invoice, and then the second becomes a duplicate.
+With --dry-run it prints for each job the outcome that it would have if it were sent now, and changes nothing. It looks at each
+job by itself: for two jobs of one transaction it prints that both would create the invoice, of which the second becomes a
+duplicate.
 
-'invoicer replay history' shows who replayed, dismissed or restored what, and what came of it.`,
+'invoicer replay history' shows who replayed, dismissed or restored which jobs, and with what result.`,
 		Example: `  invoicer replay --outcome failed --since 24h --dry-run
   invoicer replay --reason 'series' --rate 50 --note 'TICKET-17: series renamed'
   invoicer replay --job 019e2c66-4f0c-7c1e-b9a2-5d3f0c6f1a77
@@ -58,16 +60,16 @@ itself: of two jobs for one transaction, both would create its invoice, and then
 	flags.StringArrayVar(&f.JobIDs, "job", nil, "the job of this `id`; may be repeated")
 	flags.StringArrayVar(&f.TransactionIDs, "transaction", nil, "jobs of the transaction of this `id`; may be repeated")
 	flags.StringArrayVar(&r.outcomes, "outcome", nil, "jobs with this `outcome`: conflict, invalid or failed; may be repeated")
-	flags.StringVar(&f.Reason, "reason", "", "jobs whose reason contains this `text`, in whatever case")
+	flags.StringVar(&f.Reason, "reason", "", "jobs whose reason contains this `text`, in upper or lower case")
 	flags.StringVar(&r.since, "since", "", "jobs that failed at this `time` or later: 2026-01-31T12:00:00Z, or 24h or 7d ago")
 	flags.StringVar(&r.until, "until", "", "jobs that failed at this `time` or earlier, likewise")
 	flags.StringVar(&f.Queue, "queue", "", "jobs of the queue of this `name`")
 	flags.StringVar(&f.Producer, "producer", "", "jobs of the producer of this `name`")
 	flags.BoolVar(&r.all, "all", false, "every failed job")
-	flags.IntVar(&r.options.Limit, "limit", 0, "send so many at most, those that failed first (default all)")
-	flags.Float64Var(&r.options.Rate, "rate", 0, "send so many in a second at most (default as many as go)")
-	flags.StringVar(&r.options.By.Note, "note", "", "keep this `text` on record with each")
-	flags.BoolVar(&r.options.DryRun, "dry-run", false, "say what would become of each, and change nothing")
+	flags.IntVar(&r.options.Limit, "limit", 0, "send at most this many, those that failed first (default all)")
+	flags.Float64Var(&r.options.Rate, "rate", 0, "send at most this many in a second (default no limit)")
+	flags.StringVar(&r.options.By.Note, "note", "", "a `text` to keep on record with each job")
+	flags.BoolVar(&r.options.DryRun, "dry-run", false, "print the outcome that each job would have, and change nothing")
 	addByFlag(cmd, &r.options.By.Name)
 	addConfigFlags(cmd, "numbering")
 	addWaitFlag(cmd, &r.wait)
@@ -86,9 +88,9 @@ itself: of two jobs for one transaction, both would create its invoice, and then
 	return cmd
 }
 
-// addByFlag adds --by; checkActor fills in who that is by default.
+// addByFlag adds --by; checkActor fills in its default, and returns an error if its value is unusable.
 func addByFlag(cmd *cobra.Command, by *string) {
-	cmd.Flags().StringVar(by, "by", "", "the `name` of who does it (default user@host)")
+	cmd.Flags().StringVar(by, "by", "", "your `name`, to keep on record (default user@host)")
 }
 
 func checkActor(cmd *cobra.Command, by *string) error {
@@ -96,7 +98,7 @@ func checkActor(cmd *cobra.Command, by *string) error {
 	case !cmd.Flags().Changed("by"):
 		*by = userAtHost()
 	case *by == "" || !utf8.ValidString(*by):
-		return fmt.Errorf("--by %q: name who does it, or leave it out", *by)
+		return fmt.Errorf("--by %q: give a name, or leave the flag out", *by)
 	}
 	return nil
 }
@@ -113,7 +115,7 @@ func userAtHost() string {
 	return name + "@" + cmp.Or(host, "localhost")
 }
 
-// selecting are the flags that say which jobs are meant.
+// selecting returns the names of the flags that select jobs.
 func selecting() []string {
 	return []string{"job", "transaction", "outcome", "reason", "since", "until", "queue", "producer"}
 }
@@ -132,17 +134,17 @@ func (r *replayRun) check(cmd *cobra.Command) error {
 			values = list.GetSlice()
 		}
 		for _, value := range values {
-			// An empty one, as of a variable that isn't set, would mean all jobs.
+			// An empty value, as from an unset shell variable, would select all jobs.
 			if value == "" || !utf8.ValidString(value) {
-				problems = append(problems, fmt.Errorf("--%s %q: say which jobs are meant", name, value))
+				problems = append(problems, fmt.Errorf("--%s %q: must not be empty, and must be valid UTF-8", name, value))
 			}
 		}
 	}
 	switch {
 	case !selected && !r.all:
-		problems = append(problems, errors.New("which failed jobs are meant? give --all, or one or more of --job, --transaction, --outcome, --reason, --since, --until, --queue, --producer"))
+		problems = append(problems, errors.New("no failed jobs are selected: give --all, or one or more of --job, --transaction, --outcome, --reason, --since, --until, --queue, --producer"))
 	case selected && r.all:
-		problems = append(problems, errors.New("--all goes with no flag that says which jobs are meant: leave it out, or those"))
+		problems = append(problems, errors.New("--all and the flags that select some jobs don't go together: leave out either"))
 	}
 	for _, name := range r.outcomes {
 		switch outcome := invoice.Outcome(name); outcome {
@@ -166,7 +168,7 @@ func (r *replayRun) check(cmd *cobra.Command) error {
 		}
 	}
 	if f := r.options.Filter; !f.Since.IsZero() && !f.Until.IsZero() && f.Since.After(f.Until) {
-		problems = append(problems, errors.New("--since is later than --until: no job can be meant"))
+		problems = append(problems, errors.New("--since is later than --until: no job can match"))
 	}
 	if cmd.Flags().Changed("limit") && r.options.Limit < 1 {
 		problems = append(problems, fmt.Errorf("--limit %d: must be 1 or more", r.options.Limit))
@@ -183,7 +185,7 @@ func (r *replayRun) check(cmd *cobra.Command) error {
 	return nil
 }
 
-// parseMoment reads a time, or how long ago it was.
+// parseMoment parses a time, or a duration before now.
 func parseMoment(text string, now time.Time) (time.Time, error) {
 	if t, err := time.Parse(time.RFC3339Nano, text); err == nil {
 		return t, nil
@@ -195,7 +197,7 @@ func parseMoment(text string, now time.Time) (time.Time, error) {
 	return now.Add(-ago), nil
 }
 
-// notFailed says, of each job that isn't a failed one, what it is instead.
+// notFailed returns one problem for each of the jobs that isn't a failed job, which names the job's state.
 func notFailed(ctx context.Context, cfg *config.Config, store *postgres.DB, ids []string) (problems, err error) {
 	if len(ids) == 0 {
 		return nil, nil
@@ -212,7 +214,7 @@ func notFailed(ctx context.Context, cfg *config.Config, store *postgres.DB, ids 
 		case state == "dismissed":
 			all = append(all, fmt.Errorf("job %s is dismissed: `invoicer restore %[1]s` makes it a failed job again", id))
 		case state == "done":
-			all = append(all, fmt.Errorf("job %s has not failed, it is done: `invoicer status --job %[1]s` shows what came of it", id))
+			all = append(all, fmt.Errorf("job %s has not failed, it is done: `invoicer status --job %[1]s` shows its outcome", id))
 		case state != "failed":
 			all = append(all, fmt.Errorf("job %s has not failed, it is %s, and waits for a worker", id, state))
 		}
@@ -255,7 +257,7 @@ func (r *replayRun) run(cmd *cobra.Command, cfg *config.Config) error {
 		runErr = withoutTables(cfg.Database.Schema, runErr)
 	}
 	if sum.Total() > 0 && !r.options.DryRun {
-		runErr = fmt.Errorf("%w\nwhat was replayed stays so: the same command goes on with the rest", runErr)
+		runErr = fmt.Errorf("%w\nthe replayed jobs stay replayed: run the same command again for the rest", runErr)
 	}
 	return runErr
 }

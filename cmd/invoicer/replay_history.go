@@ -15,15 +15,15 @@ func (a app) replayHistoryCommand() *cobra.Command {
 	var jobID string
 	cmd := &cobra.Command{
 		Use:   "history",
-		Short: "Show who replayed, dismissed or restored which jobs, and what came of it",
-		Long: `Shows who replayed, dismissed or restored which failed jobs and when, the latest first, and what came of it: the outcome before the
-next replay, or else how the job stands now.`,
+		Short: "Show who replayed, dismissed or restored which jobs, and with what result",
+		Long: `Shows who replayed, dismissed or restored which failed jobs and when, the latest action first, with its result: the job's outcome
+before the next action or, after the last action, its outcome or state now.`,
 		Example: `  invoicer replay history
   invoicer replay history --job 019e2c66-4f0c-7c1e-b9a2-5d3f0c6f1a77 --json`,
 		Args: noArgs,
 	}
-	cmd.Flags().StringVar(&jobID, "job", "", "only those of the job of this `id`")
-	cmd.Flags().IntVar(&limit, "limit", 20, "show so many at most, the latest")
+	cmd.Flags().StringVar(&jobID, "job", "", "only the actions on the job of this `id`")
+	cmd.Flags().IntVar(&limit, "limit", 20, "show at most this many, the latest")
 	addWaitFlag(cmd, &wait)
 	addJSONFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -42,7 +42,7 @@ next replay, or else how the job stands now.`,
 			return err
 		}
 		defer store.Close()
-		past, err := store.Reports.History(cmd.Context(), jobID, limit+1) // one more tells that there are more
+		past, err := store.Reports.History(cmd.Context(), jobID, limit+1) // one more, to know whether there are more
 		if err != nil {
 			return withoutTables(cfg.Database.Schema, err)
 		}

@@ -11,23 +11,23 @@ import (
 func TestReplayMistakes(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ args, says string }{
-		{"replay", "which failed jobs are meant? give --all, or one or more of --job, --transaction, --outcome, --reason, --since, --until, --queue, --producer"},
-		{"replay --limit 5", "which failed jobs are meant?"},
-		{"replay --all --queue bulk", "--all goes with no flag that says which jobs are meant"},
-		{"replay --reason=", `--reason "": say which jobs are meant`},
-		{"replay --job= --job a", `--job "": say which jobs are meant`},
+		{"replay", "no failed jobs are selected: give --all, or one or more of --job, --transaction, --outcome, --reason, --since, --until, --queue, --producer"},
+		{"replay --limit 5", "no failed jobs are selected"},
+		{"replay --all --queue bulk", "--all and the flags that select some jobs don't go together"},
+		{"replay --reason=", `--reason "": must not be empty`},
+		{"replay --job= --job a", `--job "": must not be empty`},
 		{"replay --outcome created", `--outcome "created": must be conflict, invalid or failed`},
 		{"replay --since yesterday", `--since "yesterday": must be a time such as`},
 		{"replay --since 1h --until 2h", "--since is later than --until"},
 		{"replay --all --limit 0", "--limit 0: must be 1 or more"},
 		{"replay --all --rate 0", "--rate 0: must be more than 0"},
-		{"replay --all --by=", `--by "": name who does it, or leave it out`},
+		{"replay --all --by=", `--by "": give a name, or leave the flag out`},
 		{"replay histroy", "'invoicer replay' takes no argument"},
 		{"replay history --limit 0", "--limit 0: must be 1 to 1000000"},
 		{"dismiss a", "--reason is missing"},
 		{"dismiss --reason x", "'invoicer dismiss' lacks its argument: the job's id"},
 		{"status T1 --job a", "--job a and the transaction \"T1\" don't go together"},
-		{"status --job=", `--job "": is no job's id`},
+		{"status --job=", `--job "": is not a job id`},
 	} {
 		code, stdout, stderr := runCommand(t, nil, strings.Fields(test.args)...)
 		if code != exitUsage || stdout != "" || !strings.Contains(stderr, "invoicer: "+test.says) {
@@ -46,7 +46,7 @@ func TestReplayIsStopped(t *testing.T) {
 	p := s.start(t, "replay", "--all", "--rate", "0.001")
 	s.awaitCount(t, 1, "SELECT count(*) FROM invoice_jobs WHERE state = 'accepted'")
 	p.signal(t, 2)
-	if code := p.exit(t); code != exitFailed || !strings.Contains(p.stderr(), "stopped by a signal\ninvoicer: what was replayed stays so") || p.stdout.String() != "1 job was replayed (forecast: 1 would create)\n" {
+	if code := p.exit(t); code != exitFailed || !strings.Contains(p.stderr(), "stopped by a signal\ninvoicer: the replayed jobs stay so") || p.stdout.String() != "1 job was replayed (forecast: 1 would create)\n" {
 		t.Errorf("exit code %d, stdout %s, stderr %s", code, p.stdout.String(), p.stderr())
 	}
 	if n := s.count(t, "SELECT count(*) FROM invoice_jobs WHERE state = 'failed'"); n != 2 {

@@ -15,12 +15,12 @@ import (
 	"invoicer/worker/dispatch"
 )
 
-// A replayOutput tells of each job as it comes, as there may be more than fit into memory.
+// A replayOutput writes each job as soon as it is replayed, because all of them may not fit into memory.
 type replayOutput struct {
 	cmd      *cobra.Command
 	out      io.Writer
 	dryRun   bool
-	progress *term.Progress // nil before the first job, and where it would be in the way
+	progress *term.Progress // nil before the first job, and if the list is written to a terminal
 	listed   int            // jobs in the JSON so far
 }
 
@@ -65,13 +65,13 @@ func (o *replayOutput) replayed(r dispatch.Replayed) {
 	case wantsJSON(o.cmd):
 		o.list(r)
 	case o.dryRun:
-		_, _ = fmt.Fprintln(o.out, replayLine(r)) // whoever reads may have read enough
+		_, _ = fmt.Fprintln(o.out, replayLine(r)) // the reader may have closed the pipe
 	case len(r.Problems) > 0:
 		o.say(replayLine(r))
 	}
 }
 
-// replayLine is a job and its forecast, in a line without anything that could do something to a terminal.
+// replayLine returns a job and its forecast as a line of printable characters.
 func replayLine(r dispatch.Replayed) string {
 	cells := []string{r.Failed.JobID, r.Failed.TransactionID, forecastText(r)}
 	if cells[1] == "" {
@@ -93,7 +93,7 @@ func forecastText(r dispatch.Replayed) string {
 	}
 }
 
-// A replayedJSON is one job in what --json prints.
+// A replayedJSON is what --json prints for a job.
 type replayedJSON struct {
 	JobID         string            `json:"job_id"`
 	TransactionID *string           `json:"transaction_id"`
@@ -101,13 +101,13 @@ type replayedJSON struct {
 	Outcome       invoice.Outcome   `json:"outcome"` // of the failed dispatch
 	Reason        string            `json:"reason"`
 	Forecast      invoice.Outcome   `json:"forecast"`       // created, duplicate, conflict, invalid
-	InvoiceNumber *string           `json:"invoice_number"` // that it would be a duplicate of, or in conflict with
-	Differs       []string          `json:"differs"`        // of a conflict
-	Problems      []invoice.Problem `json:"problems"`       // of an invalid one
+	InvoiceNumber *string           `json:"invoice_number"` // the existing invoice, of a duplicate or a conflict
+	Differs       []string          `json:"differs"`        // the fields in conflict
+	Problems      []invoice.Problem `json:"problems"`       // if the payload still is invalid
 	Replayed      bool              `json:"replayed"`
 }
 
-// list writes one more job of the JSON.
+// list writes a job as the next element of the JSON's jobs.
 func (o *replayOutput) list(r dispatch.Replayed) {
 	one := replayedJSON{
 		JobID: r.Failed.JobID, Queue: r.Failed.Queue, Outcome: r.Failed.Outcome, Reason: r.Failed.Reason,
@@ -131,17 +131,17 @@ func (o *replayOutput) list(r dispatch.Replayed) {
 	_, _ = fmt.Fprint(o.out, separator, strings.TrimSuffix(text.String(), "\n")) // as above
 }
 
-// A replayTotals is the rest of what --json prints.
+// A replayTotals is what --json prints after the jobs.
 type replayTotals struct {
 	DryRun       bool                    `json:"dry_run"`
-	Replayed     int                     `json:"replayed"` // in a dry run those that would be
+	Replayed     int                     `json:"replayed"` // in a dry run, the number that would be replayed
 	Forecasts    map[invoice.Outcome]int `json:"forecasts"`
 	StillInvalid int                     `json:"still_invalid"`
 	Changed      int                     `json:"changed"`
 	Complete     bool                    `json:"complete"`
 }
 
-// summary writes what was done in the end.
+// summary writes the totals. The error is that of writing.
 func (o *replayOutput) summary(sum dispatch.ReplaySummary, failed error) error {
 	if wantsJSON(o.cmd) {
 		if o.listed == 0 {
@@ -171,7 +171,7 @@ func (o *replayOutput) summary(sum dispatch.ReplaySummary, failed error) error {
 func (o *replayOutput) inWords(sum dispatch.ReplaySummary, failed error) string {
 	n := sum.Total()
 	if failed == nil && n+sum.Invalid+sum.Changed == 0 {
-		return "no failed job is meant by these flags"
+		return "no failed job matches these flags"
 	}
 	verb := plural(n, "job was replayed", "jobs were replayed")
 	if o.dryRun {

@@ -230,7 +230,7 @@ FROM generate_series(1, $3) t, generate_series(1, $4) c`, s.queue, payloadOf("T0
 	if actions := s.count(t, "SELECT count(*) FROM invoice_job_actions"); total != transactions*copies || actions != total {
 		t.Errorf("%d replayed and %d on record, want %d", total, actions, transactions*copies)
 	}
-	if stdout := s.must(t, "replay", "--all"); stdout != "no failed job is meant by these flags\n" {
+	if stdout := s.must(t, "replay", "--all"); stdout != "no failed job matches these flags\n" {
 		t.Errorf("the third says %s", stdout)
 	}
 	s.start(t, "worker")

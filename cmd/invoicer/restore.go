@@ -19,12 +19,12 @@ func (a app) restoreCommand() *cobra.Command {
 	var by ledger.Actor
 	cmd := &cobra.Command{
 		Use:     "restore JOB_ID...",
-		Short:   "Make dismissed jobs failed ones again, which can be replayed",
+		Short:   "Make dismissed jobs failed jobs again, which can be replayed",
 		GroupID: groupMend,
-		Long: `Takes dismissals back: each job is a failed one again, as it was before, and 'invoicer replay' sends it. Who restored it, and
-why, stays on record beside who dismissed it.
+		Long: `Undoes dismissals: each job is a failed job again, as it was before, and 'invoicer replay' sends it. The dismissal stays on record,
+and so does the restoration, each with a name and a text.
 
-The exit code is 1 if one of the jobs can't be restored; the others are.`,
+The exit code is 1 if one of the jobs can't be restored; the others are restored all the same.`,
 		Example: `  invoicer restore 019e2c66-4f0c-7c1e-b9a2-5d3f0c6f1a77 \
     --note 'TICKET-18: not credited after all'`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -34,7 +34,7 @@ The exit code is 1 if one of the jobs can't be restored; the others are.`,
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&by.Note, "note", "", "keep this `text` on record with each")
+	cmd.Flags().StringVar(&by.Note, "note", "", "a `text` to keep on record with each job")
 	addByFlag(cmd, &by.Name)
 	addWaitFlag(cmd, &wait)
 	addJSONFlag(cmd)
@@ -42,7 +42,7 @@ The exit code is 1 if one of the jobs can't be restored; the others are.`,
 		var problems []error
 		for _, id := range args {
 			if id == "" || !utf8.ValidString(id) {
-				problems = append(problems, fmt.Errorf("%q is no job's id", id))
+				problems = append(problems, fmt.Errorf("%q is not a job id", id))
 			}
 		}
 		if err := checkActor(cmd, &by.Name); err != nil {
@@ -65,7 +65,7 @@ The exit code is 1 if one of the jobs can't be restored; the others are.`,
 	return cmd
 }
 
-// A restoration is what --json prints of a job that isn't dismissed any more.
+// A restoration is what --json prints for a job that isn't dismissed any more.
 type restoration struct {
 	JobID   string `json:"job_id"`
 	State   string `json:"state"`

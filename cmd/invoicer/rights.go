@@ -14,7 +14,7 @@ import (
 	"invoicer/invoice/postgres"
 )
 
-// insufficientPrivilege is Postgres's code of what a role isn't allowed to do.
+// insufficientPrivilege is the SQLSTATE of a missing right.
 const insufficientPrivilege = "42501"
 
 func forbidden(err error) bool {
@@ -22,7 +22,7 @@ func forbidden(err error) bool {
 	return errors.As(err, &pg) && pg.Code == insufficientPrivilege
 }
 
-// needs is what a command must be allowed to do in the database. What a worker needs, its probe knows.
+// needs returns the rights in the database that a command needs. Those of a worker are in the store's probe.
 func needs(cmd *cobra.Command) []postgres.Right {
 	rights := []postgres.Right{{Kind: "schema", Privileges: []string{"USAGE"}}}
 	on := func(privileges string, tables ...string) {
@@ -30,7 +30,7 @@ func needs(cmd *cobra.Command) []postgres.Right {
 			rights = append(rights, postgres.Right{Kind: "table", Name: table, Privileges: strings.Fields(privileges)})
 		}
 	}
-	dryRun, _ := cmd.Flags().GetBool("dry-run") // a command without it has none
+	dryRun, _ := cmd.Flags().GetBool("dry-run") // an error means that the command has no such flag
 	switch strings.TrimPrefix(cmd.CommandPath(), "invoicer ") {
 	case "status":
 		on("SELECT", "invoices", "invoice_lines", "duplicate_attempts", "invoice_jobs", "invoice_job_actions")
@@ -71,8 +71,8 @@ func needs(cmd *cobra.Command) []postgres.Right {
 	return rights
 }
 
-// explainRights turns Postgres's refusal for want of a right, which names the first thing that is missing, into the
-// statements that grant all that the command needs.
+// explainRights replaces an error of Postgres about a missing right, which names only the first one, by an error with the statements
+// that grant all rights that the command lacks. It returns the error itself if it can't find them out.
 func (a app) explainRights(cmd *cobra.Command, refused error) error {
 	cfg, err := a.loadConfig(cmd)
 	if err != nil {
@@ -99,12 +99,12 @@ func (a app) explainRights(cmd *cobra.Command, refused error) error {
 	if len(lacking.Grants) == 0 {
 		var pg *pgconn.PgError
 		errors.As(refused, &pg)
-		return fmt.Errorf("role %s is refused: %s: run it as %s, who owns schema %s", lacking.Role, pg.Message, lacking.Owner, schema)
+		return fmt.Errorf("role %s is refused: %s: run the command as %s, who owns schema %s", lacking.Role, pg.Message, lacking.Owner, schema)
 	}
 	who := "a superuser"
 	if lacking.Owner != "" {
 		who = lacking.Owner
 	}
-	return fmt.Errorf("role %s may not use all of schema %s that `%s` needs: as %s, run\n%s",
+	return fmt.Errorf("role %s lacks rights in schema %s that `%s` needs: as %s, run\n%s",
 		lacking.Role, schema, cmd.CommandPath(), who, strings.Join(lacking.Grants, " "))
 }

@@ -67,7 +67,7 @@ func TestRightsThatAreMissing(t *testing.T) {
 			limited, role := s.as(t)
 
 			code, _, stderr := limited.run(t, test.stdin, test.args...)
-			told := fmt.Sprintf("role %s may not use all of schema %s that `invoicer", role, s.schema)
+			told := fmt.Sprintf("role %s lacks rights in schema %s that `invoicer", role, s.schema)
 			if code != exitFailed || !strings.Contains(stderr, told) || strings.Contains(stderr, "SQLSTATE") || strings.Contains(stderr, "migrate up") {
 				t.Fatalf("exit code %d, %s; want %q", code, stderr, told)
 			}

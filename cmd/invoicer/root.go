@@ -68,7 +68,7 @@ Exit codes: 0 success, 1 failure, 2 wrong usage or configuration, 3 the audit fo
 
 	flags := root.PersistentFlags()
 	flags.String("config", "", "the configuration `file`; else INVOICER_CONFIG, else ./invoicer.yaml if there is one")
-	_ = root.MarkPersistentFlagFilename("config", "yaml", "yml", "json") // there is such a flag: the line above
+	_ = root.MarkPersistentFlagFilename("config", "yaml", "yml", "json") // can't fail: the flag is added in the line above
 	config.AddFlags(flags, "redis", "database", "log")
 
 	root.SetFlagErrorFunc(flagError)
@@ -76,8 +76,8 @@ Exit codes: 0 success, 1 failure, 2 wrong usage or configuration, 3 the audit fo
 	return root
 }
 
-// finish gives every command what none should have to remember: errors of its own end in exitFailed, one for want of a
-// right in the database says what to grant, and a word that is no subcommand is an error with a suggestion.
+// finish adds to every command what each would need otherwise: its errors end the program with exitFailed, an error about a missing
+// right in the database says what to grant, and an unknown subcommand is an error with a suggestion.
 func (a app) finish(cmd *cobra.Command) {
 	if cmd.HasSubCommands() && !cmd.Runnable() {
 		cmd.Args = noSuchCommand
@@ -113,11 +113,11 @@ func noSuchCommand(cmd *cobra.Command, args []string) error {
 	if similar := cmd.SuggestionsFor(args[0]); len(similar) > 0 {
 		message += "; did you mean " + strings.Join(similar, " or ") + "?"
 	}
-	return fmt.Errorf("%s; '%s --help' lists what there is", message, cmd.CommandPath())
+	return fmt.Errorf("%s; '%s --help' lists the commands", message, cmd.CommandPath())
 }
 
-// flagError blames the word before the flag where that is no command: of 'invoicer wroker --queue x' it isn't the flag
-// that is wrong.
+// flagError returns an error about the subcommand if that is unknown, and otherwise about the flag: in 'invoicer wroker --queue x'
+// the mistake is the word wroker.
 func flagError(cmd *cobra.Command, err error) error {
 	if cmd.HasSubCommands() {
 		if unknown := noSuchCommand(cmd, cmd.Flags().Args()); unknown != nil {
@@ -133,7 +133,7 @@ func flagError(cmd *cobra.Command, err error) error {
 	return fmt.Errorf("%w; '%s --help' lists the flags", err, cmd.CommandPath())
 }
 
-// valuesOf says what the values of a flag's type look like; "" where the flag itself says so.
+// valuesOf describes the values of a flag's type. It returns "" if the flag's own error does.
 func valuesOf(flagType string) string {
 	switch flagType {
 	case "bool":
@@ -153,10 +153,10 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	return fmt.Errorf("'%s' takes no argument, but there is %q; '%[1]s --help' shows what it takes", cmd.CommandPath(), args[0])
+	return fmt.Errorf("'%s' takes no argument, but there is %q; '%[1]s --help' shows its flags", cmd.CommandPath(), args[0])
 }
 
-// addCompletionExamples adds to cobra's own commands what all others have.
+// addCompletionExamples adds examples to cobra's own commands, as all others have them.
 func addCompletionExamples(root *cobra.Command) {
 	for _, cmd := range root.Commands() {
 		if cmd.Name() != "completion" {
@@ -168,7 +168,7 @@ func addCompletionExamples(root *cobra.Command) {
 	}
 }
 
-// helpCommand differs from cobra's in that help for what doesn't exist is an error.
+// helpCommand returns a help command that, unlike cobra's, returns an error for an unknown command.
 func helpCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "help [command]",
@@ -196,7 +196,7 @@ func addConfigFlags(cmd *cobra.Command, sections ...string) {
 	config.AddFlags(cmd.Flags(), sections...)
 }
 
-// addJSONFlag adds --json; wantsJSON tells whether it was given.
+// addJSONFlag adds --json; wantsJSON reports whether it was given.
 func addJSONFlag(cmd *cobra.Command) { cmd.Flags().Bool("json", false, "print JSON for machines") }
 
 func wantsJSON(cmd *cobra.Command) bool {

@@ -14,12 +14,12 @@ import (
 const (
 	exitOK     = 0
 	exitFailed = 1
-	exitUsage  = 2 // also: the configuration can't be used
+	exitUsage  = 2 // also if the configuration is invalid
 	exitAudit  = 3 // a promise is broken
 )
 
 // An exitError ends the program with its code. Every error that a command returns without one ends it with exitFailed.
-// A nil err says nothing more: the command has told everything already.
+// If err is nil, nothing is printed, because the command has printed its result already.
 type exitError struct {
 	code int
 	err  error
@@ -34,18 +34,18 @@ func (e exitError) Error() string {
 
 func (e exitError) Unwrap() error { return e.err }
 
-// usageErrorf is for arguments and flags that don't go together.
+// usageErrorf returns an error about arguments or flags, which ends the program with exitUsage.
 func usageErrorf(format string, args ...any) error {
 	return exitError{exitUsage, fmt.Errorf(format, args...)}
 }
 
-// app is what the commands share: the world outside.
+// app holds the environment that all commands share.
 type app struct {
 	environ []string
-	fault   fault.Hook // nil, but for tests
+	fault   fault.Hook // nil except in tests
 }
 
-// run is the program, and returns its exit code.
+// run runs the program, and returns its exit code.
 func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return app{environ: environ}.run(ctx, args, stdin, stdout, stderr)
 }
@@ -60,12 +60,12 @@ func (a app) run(ctx context.Context, args []string, stdin io.Reader, stdout, st
 	return printError(root.ExecuteContext(ctx), stderr)
 }
 
-// printError prints what cobra returned, each line marked as ours, and returns the exit code.
+// printError prints an error, each line with the program's name before it, and returns the exit code.
 func printError(err error, stderr io.Writer) int {
 	if err == nil {
 		return exitOK
 	}
-	exit := exitError{code: exitUsage, err: err} // from cobra itself: a flag, an argument or a command is wrong
+	exit := exitError{code: exitUsage, err: err} // an error without a code is cobra's: a flag, an argument or a command is wrong
 	errors.As(err, &exit)
 	if exit.err != nil {
 		for line := range strings.SplitSeq(exit.err.Error(), "\n") {

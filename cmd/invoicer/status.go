@@ -29,7 +29,7 @@ func (a app) statusCommand() *cobra.Command {
 		Short:   "Show what became of a transaction: its invoice, duplicate attempts and jobs",
 		GroupID: groupLook,
 		Long: `Shows everything on record about a transaction: its invoice or credit note, the duplicate attempts at it, the jobs that
-were accepted or have failed, and what was done about those. The exit code is 1 when nothing is.
+were accepted or have failed, and the actions on them. The exit code is 1 when nothing is on record.
 
 With --job it shows one job instead, also one whose payload names no transaction.`,
 		Example: `  invoicer status 536365
@@ -46,7 +46,7 @@ With --job it shows one job instead, also one whose payload names no transaction
 		},
 	}
 	cmd.Flags().StringVar(&jobID, "job", "", "show the job of this `id`")
-	cmd.Flags().IntVar(&limit, "limit", 20, "show so many duplicate attempts and jobs at most, the newest")
+	cmd.Flags().IntVar(&limit, "limit", 20, "show at most this many duplicate attempts and jobs, the newest")
 	addWaitFlag(cmd, &wait)
 	addJSONFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -55,7 +55,7 @@ With --job it shows one job instead, also one whose payload names no transaction
 		}
 		if len(args) > 0 {
 			if message := problemOf(&invoice.Job{TransactionID: args[0]}, "transaction_id"); message != "" {
-				return usageErrorf("%q is no transaction id: it %s", args[0], message)
+				return usageErrorf("%q is not a transaction id: it %s", args[0], message)
 			}
 		}
 		if limit < 1 || limit > 1_000_000 {
@@ -78,22 +78,22 @@ With --job it shows one job instead, also one whose payload names no transaction
 	return cmd
 }
 
-// checkJobID refuses what no job can be called, if --job is given.
+// checkJobID returns an error if --job is given and isn't a possible job id.
 func checkJobID(cmd *cobra.Command, id string) error {
 	if cmd.Flags().Changed("job") && (id == "" || !utf8.ValidString(id)) {
-		return usageErrorf("--job %q: is no job's id", id)
+		return usageErrorf("--job %q: is not a job id", id)
 	}
 	return nil
 }
 
-// openStore returns a store whose database answers.
-func openStore(ctx context.Context, cfg *config.Config, p await.Waiter) (*postgres.DB, error) {
+// openStore returns a store, once its database has answered.
+func openStore(ctx context.Context, cfg *config.Config, w await.Waiter) (*postgres.DB, error) {
 	store, err := newStore(cfg)
 	if err != nil {
 		return nil, err
 	}
-	if err := p.Answer(ctx, "postgres at "+cfg.Database.Addr(), store.Ping); err != nil {
-		_ = store.Close() // nothing was done
+	if err := w.Answer(ctx, "postgres at "+cfg.Database.Addr(), store.Ping); err != nil {
+		_ = store.Close() // the store hasn't been used
 		return nil, err
 	}
 	return store, nil
@@ -119,7 +119,7 @@ func jobStatus(cmd *cobra.Command, cfg *config.Config, store *postgres.DB, jobID
 }
 
 func status(cmd *cobra.Command, cfg *config.Config, store *postgres.DB, transactionID string, limit int) error {
-	// One more than is shown tells that there are more.
+	// One row more than is shown, to know whether there are more.
 	report, err := store.Reports.Lookup(cmd.Context(), transactionID, limit+1)
 	if err != nil {
 		return withoutTables(cfg.Database.Schema, err)
@@ -146,7 +146,7 @@ func status(cmd *cobra.Command, cfg *config.Config, store *postgres.DB, transact
 	return nil
 }
 
-// withoutTables says what to do where the tables are missing.
+// withoutTables returns the error in one line, or, if the schema's tables are missing, what to do about that.
 func withoutTables(schema string, err error) error {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code == "42P01" {
@@ -155,7 +155,7 @@ func withoutTables(schema string, err error) error {
 	return await.Briefly("", err)
 }
 
-// writeReport leaves out what says something about the customer, and what only machines compare.
+// writeReport writes the records as tables, without the customer's data and without the fingerprint, which only programs compare.
 func writeReport(out io.Writer, r *report.Records) {
 	numbers := make(map[int64]string) // of invoices, by id
 	if i := r.Invoice; i != nil {
@@ -174,7 +174,7 @@ func writeReport(out io.Writer, r *report.Records) {
 		}
 		section(out, "invoice", header, [][]string{row})
 	} else if r.TransactionID != nil {
-		_, _ = fmt.Fprintf(out, "transaction %s has no invoice\n\n", *r.TransactionID) // whoever reads may have read enough
+		_, _ = fmt.Fprintf(out, "transaction %s has no invoice\n\n", *r.TransactionID) // the reader may have closed the pipe
 	}
 	if len(r.DuplicateAttempts) > 0 {
 		var rows [][]string
@@ -212,7 +212,7 @@ func writeReport(out io.Writer, r *report.Records) {
 	}
 }
 
-// section sets tables apart from each other.
+// section writes a table under a title, with a blank line after it.
 func section(out io.Writer, title string, header []string, rows [][]string) {
 	_, _ = fmt.Fprintf(out, "%s\n", title)
 	term.WriteTable(out, header, rows)

@@ -120,8 +120,8 @@ func TestStatusMistakes(t *testing.T) {
 		says string
 	}{
 		{url, nil, exitUsage, "'invoicer status' lacks its argument: the transaction's id"},
-		{url, []string{"T 1"}, exitUsage, `"T 1" is no transaction id: it must be 1 to 128 characters of `},
-		{url, []string{"\xff"}, exitUsage, `"\xff" is no transaction id: it must be `},
+		{url, []string{"T 1"}, exitUsage, `"T 1" is not a transaction id: it must be 1 to 128 characters of `},
+		{url, []string{"\xff"}, exitUsage, `"\xff" is not a transaction id: it must be `},
 		{url, []string{"T1", "--limit", "0"}, exitUsage, "--limit 0: must be 1 to 1000000"},
 		{url, []string{"T1"}, exitFailed, `schema "` + schema + "\" is not migrated: run `invoicer migrate up`"},
 		{"postgres://u:sesame@127.0.0.1:1/x", []string{"T1", "--wait", "1ms"}, exitFailed, "postgres at 127.0.0.1:1/x does not answer"},

@@ -54,7 +54,7 @@ func (v versionInfo) String() string {
 func versionCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "version",
-		Short:   "Show which invoicer this is",
+		Short:   "Show the version of this program",
 		GroupID: groupSetup,
 		Args:    noArgs,
 		Example: `  invoicer version

@@ -28,13 +28,12 @@ import (
 	"invoicer/worker/queue"
 )
 
-// connectionsBeside is how many connections a process needs beside those of its slots: asynq's own loops, health checks, the
-// ledger's relay.
+// connectionsBeside is how many connections to Redis a process needs beside those of its job slots: for asynq's own loops, the
+// health checks and the relay.
 const connectionsBeside = 30
 
-// newRedis returns the client that the configuration asks for. It opens no connection. Those that are occupied all the
-// time, by workers that wait for a queue's next job, come on top of a pool_size in the URL, or they could leave none for
-// the jobs.
+// newRedis returns a client for the configured Redis. It opens no connection. A worker that waits for a queue's next job occupies a
+// connection all the time; occupied is the number of these. It is added to a pool_size in the URL, so that the jobs have the rest.
 func newRedis(cfg *config.Config, occupied int) (redis.UniversalClient, error) {
 	o, err := cfg.Redis.Options()
 	if err != nil {
@@ -56,15 +55,15 @@ func newRedis(cfg *config.Config, occupied int) (redis.UniversalClient, error) {
 	return client, nil
 }
 
-// clusterReload is how often a Cluster is asked which server has what. A master that refuses connections tells nothing, and
-// without this its replica isn't asked for a minute.
+// clusterReload is how often the client reads which server of a Cluster has which slots. Without it, the client tries a master that
+// refuses connections for a minute before it turns to the replica.
 const clusterReload = 2 * time.Second
 
-// mostDatabaseConnections is how many a process opens at most: its jobs are written together, so few do, and a server has
-// a hundred by default for all that use it.
+// mostDatabaseConnections is the largest number of connections to Postgres that a process opens. A few are enough because jobs are
+// written in batches, and a server allows a hundred by default for all its clients.
 const mostDatabaseConnections = 20
 
-// newStore returns the store that the configuration asks for. It opens no connection.
+// newStore returns a store for the configured database. It opens no connection.
 func newStore(cfg *config.Config) (*postgres.DB, error) {
 	return postgres.Open(storeOptions(cfg))
 }
@@ -76,7 +75,7 @@ func storeOptions(cfg *config.Config) postgres.Options {
 	}
 }
 
-// checkNumbering lets the rules of numbering, which belong to the domain, join those of the configuration.
+// checkNumbering checks the numbering with the domain's rules, and returns their violations as problems of the configuration.
 func checkNumbering(cfg *config.Config) []config.Problem {
 	var wrong *invoice.NumberingError
 	if _, err := invoice.NewNumbering(cfg.Numbering); !errors.As(err, &wrong) {
@@ -89,13 +88,13 @@ func checkNumbering(cfg *config.Config) []config.Problem {
 	return problems
 }
 
-// A workplace is what workers need: both servers, reachable and fit, and the parts that are built on them.
+// A workplace holds what the workers of a process share: the clients of both servers, and the parts that use them.
 type workplace struct {
 	cfg       *config.Config
 	log       *slog.Logger
-	fault     fault.Hook // nil, but for tests
+	fault     fault.Hook // nil except in tests
 	redis     redis.UniversalClient
-	shared    redis.UniversalClient // a view of redis, which it closes, by which what jobs ask at once shares round trips
+	shared    redis.UniversalClient // wraps redis: commands of concurrent jobs share round trips; closing it closes redis
 	store     *postgres.DB
 	generator *invoice.Generator
 	locker    *locking.Locker
@@ -104,8 +103,9 @@ type workplace struct {
 	databaseID string
 }
 
-// openWorkplace waits for the servers, a bounded time, and makes sure that they are fit for what is promised. Its workers
-// consume so many queues, counted once for each worker. The hook is called at the fault points of all parts.
+// openWorkplace waits for the servers for a bounded time, and checks that they fit the promises: rights, schema, settings. queues is
+// the number of queues that its workers consume, counted once for each worker. The hook is called at the fault points of all parts.
+// Call close on the workplace.
 func openWorkplace(ctx context.Context, cfg *config.Config, queues int, hook fault.Hook, log *slog.Logger) (_ *workplace, err error) {
 	w := &workplace{cfg: cfg, log: log, fault: hook}
 	defer func() {
@@ -156,14 +156,15 @@ func openWorkplace(ctx context.Context, cfg *config.Config, queues int, hook fau
 
 func (w *workplace) close() {
 	if w.shared != nil {
-		_ = w.shared.Close() // what it is a view of, too
+		_ = w.shared.Close() // closes w.redis as well
 	}
 	if w.store != nil {
 		_ = w.store.Close()
 	}
 }
 
-// keep returns the part that makes sure that the queues are this installation's, keeps them, and gives them up.
+// keep returns the part that claims the queues for this installation at its start, renews the claim, and gives the queues up at its
+// end. It sets w.keeper.
 func (w *workplace) keep(name string, queues map[string]int) (_ lifecycle.Part, err error) {
 	w.keeper, err = queue.NewKeeper(w.redis, w.store, queue.Options{
 		Installation: installation(w.cfg, w.databaseID), Worker: name, Queues: slices.Sorted(maps.Keys(queues)), Logger: w.log,
@@ -174,12 +175,12 @@ func (w *workplace) keep(name string, queues map[string]int) (_ lifecycle.Part, 
 	return lifecycle.Part{Name: "the keeper of the queues", Start: w.keeper.Claim, Run: w.keeper.Run}, nil
 }
 
-// installation is what others are told of this one where they meet it.
+// installation returns this installation's identity, which other installations read in Redis.
 func installation(cfg *config.Config, databaseID string) queue.Installation {
 	return queue.Installation{ID: databaseID, Database: cfg.Database.Addr(), Schema: cfg.Database.Schema}
 }
 
-// newWorker returns a worker on the queues that are kept.
+// newWorker returns a worker that consumes the queues. Call keep first.
 func (w *workplace) newWorker(name string, queues map[string]int, observe func(worker.Event)) (*worker.Server, error) {
 	handler, err := worker.NewHandler(w.generator, w.locker, w.store.Ledger, worker.Options{
 		Name: name, Concurrency: w.cfg.Worker.Concurrency, Queues: queues,
@@ -195,7 +196,7 @@ func (w *workplace) newWorker(name string, queues map[string]int, observe func(w
 	return worker.NewServer(w.shared, handler)
 }
 
-// newLedger returns what looks after the ledger beside workers, for the queues that are kept.
+// newLedger returns the relay and the reconciler of the queues. Call keep first.
 func (w *workplace) newLedger(name string, queues map[string]int, observe func(dispatch.Event)) (lifecycle.Stage, error) {
 	relay := dispatch.NewRelay(w.store.Ledger, w.shared, dispatch.RelayOptions{
 		Retention: w.cfg.Worker.Retention, Installation: w.databaseID, Owners: w.keeper, Fault: w.fault, Logger: w.log, Observe: observe,
@@ -209,7 +210,7 @@ func (w *workplace) newLedger(name string, queues map[string]int, observe func(d
 	return lifecycle.Stage{lasting(dispatch.ByRelay, relay.Run), lasting(dispatch.ByReconciler, reconciler.Run)}, nil
 }
 
-// lasting is a part that never fails for good: whatever is in its way, it tries again.
+// lasting returns a part that never fails: run retries after every error, and returns when its context ends.
 func lasting(name string, run func(context.Context)) lifecycle.Part {
 	return lifecycle.Part{Name: name, Run: func(ctx context.Context) error {
 		run(ctx)
@@ -217,7 +218,7 @@ func lasting(name string, run func(context.Context)) lifecycle.Part {
 	}}
 }
 
-// noneIfZero says "none" as options do in which zero means the default.
+// noneIfZero returns -1 for 0, for options in which 0 means the default and a negative number means none.
 func noneIfZero[T ~int | ~int64](n T) T {
 	if n == 0 {
 		return -1
@@ -225,7 +226,7 @@ func noneIfZero[T ~int | ~int64](n T) T {
 	return n
 }
 
-// workerName tells this process from all others, and people where it runs.
+// workerName returns a name that is unique to this process, and shows people on which host it runs.
 func workerName() string {
 	host, err := os.Hostname()
 	if err != nil || host == "" {

@@ -68,37 +68,36 @@ func (a app) work(cmd *cobra.Command) error {
 	}.run(ctx)
 }
 
-// garbagePercent is how much garbage a process with workers lets come together, in percent of what it has in use: that is
-// a few megabytes, and to collect whenever it has doubled would only cost time.
+// garbagePercent is the GOGC of a process with workers. Such a process has a few megabytes in use, and Go's default of 100 would
+// collect so often that it costs time for no benefit.
 const garbagePercent = 250
 
-// collectLessOften has garbage collected at garbagePercent, unless GOGC says otherwise. It is for the whole process, so
-// commands call it and nobody else.
+// collectLessOften sets GOGC to garbagePercent, unless the environment sets it. That concerns the whole process, so only commands
+// call it.
 func collectLessOften() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(garbagePercent)
 	}
 }
 
-// An operation is workers of one process, with everything that goes with them.
+// An operation is a set of workers in one process, with the parts that run beside them.
 type operation struct {
 	*workplace
-	name    string         // of the process, as owner of the queues and for the ledger
-	workers []string       // their names
-	queues  map[string]int // with their weights
+	name    string         // of the process, in its claim on the queues and in the ledger
+	workers []string       // the workers' names
+	queues  map[string]int // name → weight
 	health  *health.Health
 	metrics *metrics.Metrics
-	pages   *pages // nil: none
-	serving func() // is called once everything has started; nil: nothing is
+	pages   *pages // nil if there are none
+	serving func() // called once everything has started; may be nil
 }
 
-// run works until ctx ends, or a part fails for good, such as when a queue is lost to another installation.
+// run runs all parts until ctx ends, or a part fails for good, for example because another installation took a queue over.
 //
-// Each stage relies on those before it, so they stop like this: the process says that it isn't ready; its workers fetch no
-// more jobs and finish those in hand; relay and reconciler finish their batches, and until then accepted jobs go on to the
-// workers of other processes; the pages, which have answered /readyz with 503 all the while, answer the questions that they
-// have and close; and only when nobody works on jobs any more are the queues given up, as others may then take them. The
-// connections stay open longer than that: the caller closes them.
+// Each stage relies on those before it, so the stages stop in this order. First /readyz answers 503. Then the workers fetch no more
+// jobs, and finish those in hand. Then relay and reconciler finish their batches; until then, accepted jobs still reach the workers
+// of other processes. Then the pages finish the requests under way and close. Last, when no job is in hand any more, the queues are
+// given up, so that others may take them. The caller closes the connections after that.
 func (o operation) run(ctx context.Context) error {
 	ownership, err := o.keep(o.name, o.queues)
 	if err != nil {
@@ -123,9 +122,9 @@ func (o operation) run(ctx context.Context) error {
 	return lifecycle.Run(ctx, lifecycle.Stage{ownership}, watching, ledgers, workers, lifecycle.Stage{o.health.Readiness(o.serving)})
 }
 
-// workerPart is a worker that takes jobs until it is to stop, and has finished those in hand when it has ended.
+// workerPart returns a part that takes jobs until its context ends, and then finishes those in hand.
 func workerPart(name string, s *worker.Server) lifecycle.Part {
-	start := func(context.Context) error { return s.Start() } //nolint:contextcheck // what it starts outlasts the start, until Shutdown
+	start := func(context.Context) error { return s.Start() } //nolint:contextcheck // the server runs on after Start, until Shutdown
 	return lifecycle.Part{Name: name, Start: start, Run: func(ctx context.Context) error {
 		<-ctx.Done()
 		s.Shutdown() //nolint:contextcheck // it puts jobs back after its context has ended
@@ -133,7 +132,7 @@ func workerPart(name string, s *worker.Server) lifecycle.Part {
 	}}
 }
 
-// both tells two observers.
+// both returns an observer that calls both.
 func both[E any](first, second func(E)) func(E) {
 	return func(e E) {
 		first(e)
@@ -141,9 +140,9 @@ func both[E any](first, second func(E)) func(E) {
 	}
 }
 
-// untilSignal returns a context that the first SIGINT or SIGTERM ends, after announce. The second signal ends the
-// process at once. The function that it returns has signals do again what they do by default, and returns once announce
-// isn't called any more.
+// untilSignal returns a context that ends at the first SIGINT or SIGTERM, after a call of announce. The cause is then errSignal. The
+// second signal ends the process at once. The returned function restores the default effect of signals; after it has returned,
+// announce isn't called any more.
 func untilSignal(parent context.Context, announce func()) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	listening, stop := context.WithCancel(context.WithoutCancel(parent))
@@ -160,7 +159,7 @@ func untilSignal(parent context.Context, announce func()) (context.Context, func
 		cancel(errSignal)
 		select {
 		case <-signals:
-			os.Exit(exitFailed) //nolint:forbidigo // at once means that nothing is waited for
+			os.Exit(exitFailed) //nolint:forbidigo // at once: without waiting for anything
 		case <-listening.Done():
 		}
 	})
@@ -172,5 +171,5 @@ func untilSignal(parent context.Context, announce func()) (context.Context, func
 	}
 }
 
-// errSignal is why a context of untilSignal ended.
+// errSignal is the cause of a context that a signal ended.
 var errSignal = errors.New("ended by a signal")
