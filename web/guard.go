@@ -1,5 +1,5 @@
-// Package web serves the HTTP pages of a process. Its listener bounds the number of connections, so that clients can't exhaust it,
-// and its guard shows payloads and profiles only to clients on the same machine.
+// Package web serves the HTTP pages of a process, through a listener that bounds the connections, so that clients can't exhaust
+// it, and a guard that shows payloads and profiles only to clients on the same machine.
 package web
 
 import (
