@@ -49,7 +49,7 @@ type fileReader struct {
 	path     string
 	keys     map[string]Key
 	settings map[string]setting
-	lines    map[string]int // by name: the line where it was first seen
+	lines    map[string]int // by name: the line where the key first occurs
 	problems []Problem
 }
 
@@ -102,7 +102,7 @@ func (f *fileReader) value(k Key, line int, node *yaml.Node) {
 	case isQueues && node.Kind == yaml.MappingNode:
 		f.queues(k, line, node)
 	default:
-		f.refuse(k.Name, line, "wants a single value, not a list or a section")
+		f.refuse(k.Name, line, "must be a single value, not a list or a section")
 	}
 }
 
@@ -114,7 +114,7 @@ func (f *fileReader) queues(k Key, line int, node *yaml.Node) {
 		case !queue.IsName(name.Value):
 			f.refuse(k.Name+"."+name.Value, name.Line, queue.NameRule)
 		case weight.Kind != yaml.ScalarNode:
-			f.refuse(k.Name+"."+name.Value, name.Line, "wants a number, its weight")
+			f.refuse(k.Name+"."+name.Value, name.Line, "must be a number: the weight of the queue")
 		default:
 			pairs = append(pairs, name.Value+"="+weight.Value)
 		}

@@ -15,7 +15,7 @@ type Key struct {
 	Name    string // as in the file: lock.ttl
 	Default string // as written in a variable
 	Doc     string // one line
-	Secret  bool   // the value may hold a password
+	Secret  bool   // the value may contain a password
 
 	value func(*Config) value // the value's place in a Config
 }
@@ -65,7 +65,7 @@ func Keys() []Key {
 		},
 		{
 			Name: "worker.queues", Default: "critical=6,default=3,bulk=1",
-			Doc:   "the queues to consume, and how often each is asked compared with the others",
+			Doc:   "the queues to consume with their weights: a queue of weight 6 is asked for jobs twice as often as one of weight 3",
 			value: func(c *Config) value { return weights{&c.Worker.Queues} },
 		},
 		{
@@ -80,7 +80,7 @@ func Keys() []Key {
 		},
 		{
 			Name: "worker.max_retry", Default: "25",
-			Doc:   "how often a job is retried after real failures before it counts as failed; outages and contention use none up",
+			Doc:   "how often a job is retried after real failures before it counts as failed; outages and lock contention use up no retries",
 			value: func(c *Config) value { return integer{&c.Worker.MaxRetry, 0, 1_000} },
 		},
 		{
@@ -90,22 +90,22 @@ func Keys() []Key {
 		},
 		{
 			Name: "worker.direct", Default: "allow",
-			Doc:   "jobs that were enqueued straight into Redis: refuse records them as invalid, and only what was accepted in the database is invoiced",
+			Doc:   "whether jobs that were enqueued straight into Redis are invoiced; refuse records them as invalid, so that only jobs that were accepted in the database are invoiced",
 			value: func(c *Config) value { return choice(&c.Worker.Direct, []string{"allow", "refuse"}) },
 		},
 		{
 			Name: "lock.ttl", Default: "15s",
-			Doc:   "when the lock of a worker that vanished frees itself; longer than worker.job_timeout",
+			Doc:   "how long the lock of a worker that died lasts before it expires; longer than worker.job_timeout",
 			value: func(c *Config) value { return duration{&c.Lock.TTL, 10 * time.Millisecond, day} },
 		},
 		{
 			Name: "lock.wait", Default: "200ms",
-			Doc:   "how long a job waits for a lock that another one holds before it goes back to its queue; 0s never waits",
+			Doc:   "how long a job waits for a lock that another job holds before it goes back to its queue; 0s never waits",
 			value: func(c *Config) value { return duration{&c.Lock.Wait, 0, time.Hour} },
 		},
 		{
 			Name: "idempotency.cache_ttl", Default: "24h",
-			Doc:   "how long Redis remembers that a transaction is done, which spares Postgres the question",
+			Doc:   "how long Redis remembers the invoice of a transaction, which saves a query to Postgres",
 			value: func(c *Config) value { return duration{&c.Idempotency.CacheTTL, time.Second, 365 * day} },
 		},
 		{
@@ -155,7 +155,7 @@ func Keys() []Key {
 		},
 		{
 			Name: "http.pprof", Default: "off",
-			Doc:   "on: http.addr also answers profiles under /debug/pprof/, to this machine only",
+			Doc:   "whether http.addr also serves profiles under /debug/pprof/, to clients on this machine only",
 			value: func(c *Config) value { return choice(&c.HTTP.Pprof, []string{"off", "on"}) },
 		},
 		{

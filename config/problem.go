@@ -62,7 +62,7 @@ func hint(name, section string, known []string) string {
 	if section != "" && len(neighbours) > 0 {
 		return "; known here: " + strings.Join(neighbours, ", ")
 	}
-	return "; 'invoicer config --example' shows what there is"
+	return "; 'invoicer config --example' prints all keys"
 }
 
 // editDistance returns the number of letters to insert, delete or replace to turn a into b.

@@ -49,8 +49,8 @@ func TestProblems(t *testing.T) {
 				"concurrency (invoicer.yaml line 3): unknown key; did you mean worker.concurrency?",
 				"redis.password (invoicer.yaml line 5): unknown key; known here: redis.url",
 				"worker.retry (invoicer.yaml line 7): unknown key; known here: worker.concurrency, worker.direct, worker.job_timeout, worker.max_retry, worker.queues, worker.retention, worker.shutdown_timeout",
-				"nonsense (invoicer.yaml line 9): unknown key; 'invoicer config --example' shows what there is",
-				"(no name) (invoicer.yaml line 10): unknown key; 'invoicer config --example' shows what there is",
+				"nonsense (invoicer.yaml line 9): unknown key; 'invoicer config --example' prints all keys",
+				"(no name) (invoicer.yaml line 10): unknown key; 'invoicer config --example' prints all keys",
 			},
 		},
 		"unknown variables": {
@@ -67,7 +67,7 @@ func TestProblems(t *testing.T) {
 			want: []string{
 				"worker.queues.Critical (invoicer.yaml line 3): a queue's name consists of a-z, 0-9, _ and -",
 				"worker.queues.a,b (invoicer.yaml line 4): a queue's name consists of a-z, 0-9, _ and -",
-				"worker.queues.ok (invoicer.yaml line 5): wants a number, its weight",
+				"worker.queues.ok (invoicer.yaml line 5): must be a number: the weight of the queue",
 			},
 		},
 		"weights in the file": {
@@ -87,8 +87,8 @@ func TestProblems(t *testing.T) {
 			want: []string{
 				"lock (invoicer.yaml line 1): is a section; write its keys below it, indented",
 				`http.addr (invoicer.yaml line 3): has no value; write "" for an empty one, or remove the line for the default`,
-				"log.level (invoicer.yaml line 5): wants a single value, not a list or a section",
-				"worker.max_retry (invoicer.yaml line 7): wants a single value, not a list or a section",
+				"log.level (invoicer.yaml line 5): must be a single value, not a list or a section",
+				"worker.max_retry (invoicer.yaml line 7): must be a single value, not a list or a section",
 				"log.level (invoicer.yaml line 8): stands in line 5 already; remove one of the two",
 			},
 		},
@@ -99,7 +99,7 @@ func TestProblems(t *testing.T) {
 		"no YAML":        {yaml: "lock: {ttl", want: []string{"invoicer.yaml: is not valid YAML: line 1: did not find expected ',' or '}'"}},
 		"a list":         {yaml: "- lock", want: []string{"invoicer.yaml: holds no keys; 'invoicer config --example' prints a file to start from"}},
 		"two documents":  {yaml: "lock: {ttl: 20s}\n---\nlock: {ttl: 30s}\n", want: []string{"invoicer.yaml: is not valid YAML: there is a second document after ---"}},
-		"an alias cycle": {yaml: "lock: &a\n  ttl: *a\n", want: []string{"lock.ttl (invoicer.yaml line 2): wants a single value, not a list or a section"}},
+		"an alias cycle": {yaml: "lock: &a\n  ttl: *a\n", want: []string{"lock.ttl (invoicer.yaml line 2): must be a single value, not a list or a section"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

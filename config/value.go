@@ -86,7 +86,7 @@ type checked[T ~string] struct {
 
 func (v checked[T]) form() (kind, allowed string) { return v.kind, v.allowed }
 
-// native leaves out a URL's password.
+// native returns the text, without the password if it is a URL.
 func (v checked[T]) native() any {
 	if u, ok := any(*v.p).(URL); ok {
 		return u.String()
@@ -102,7 +102,7 @@ func (v checked[T]) parse(text string) error {
 	return nil
 }
 
-// filled lets check judge a text that isn't empty.
+// filled returns a check that returns errEmpty for an empty text, and calls check for any other.
 func filled(check func(text string) error) func(string) error {
 	return func(text string) error {
 		if text == "" {
