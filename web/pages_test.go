@@ -43,7 +43,7 @@ func TestPagesAnswerWhatWasAskedBeforeTheyClose(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	reply, err := http.Get(url) //nolint:noctx // the test has a time limit
+	reply, err := http.Get(url)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,8 +23,8 @@ type cell struct {
 // matrix returns every point with every action; or, of those, every point with a kill and a few of the others.
 func matrix(full bool) []cell {
 	var cells []cell
-	for i, p := range chaos.Points {
-		for k, action := range chaos.Actions {
+	for i, p := range chaos.Points() {
+		for k, action := range chaos.Actions() {
 			c := cell{Order: chaos.Order{Point: p, Action: action, Nth: 1 + (i+k)%3}, restarted: i%2 == 0, long: i%2 == 0}
 			if c.Relays() {
 				c.Nth = 1 // a relay may take all there is at once
@@ -34,7 +34,7 @@ func matrix(full bool) []cell {
 				other := c
 				other.restarted, other.long = !c.restarted, !c.long
 				cells = append(cells, c, other)
-			case full || action == chaos.Kill || i%len(chaos.Actions) == k:
+			case full || action == chaos.Kill || i%len(chaos.Actions()) == k:
 				cells = append(cells, c)
 			}
 		}
@@ -165,7 +165,7 @@ func TestMatrixIsComplete(t *testing.T) {
 			t.Errorf("%s is no name of a test", c)
 		}
 	}
-	if want := len(chaos.Points) * len(chaos.Actions); len(names) != want {
+	if want := len(chaos.Points()) * len(chaos.Actions()); len(names) != want {
 		t.Errorf("%d cells of %d", len(names), want)
 	}
 }

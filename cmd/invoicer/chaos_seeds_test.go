@@ -77,7 +77,7 @@ type employee struct {
 	*process
 	fault *chaos.Mishap // what is wrong with it; nil when nothing is, or not any more
 	leave *chaos.Mishap // it is to end, and why
-	acted bool    // its fault has been seen, and a stopped one has its date to go on
+	acted bool          // its fault has been seen, and a stopped one has its date to go on
 	until time.Time
 }
 

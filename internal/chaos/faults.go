@@ -61,7 +61,7 @@ func (f *Faults) act(o Order) error {
 	case Error:
 		return errOrdered
 	case Panic:
-		panic(errOrdered)
+		panic(errOrdered) //nolint:forbidigo // that is the fault
 	case Kill:
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL) // nobody is left to be told
 		select {}

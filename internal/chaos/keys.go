@@ -19,7 +19,7 @@ const (
 // newKeyMishap draws what happens to the queue's keys in a seed; in every third, nothing. It has a source of its own, so
 // that the rest of a seed is as it would be without it.
 func newKeyMishap(seed uint64) (Mishap, bool) {
-	r := rand.New(rand.NewPCG(seed, 0x6b657973))
+	r := rand.New(rand.NewPCG(seed, 0x6b657973)) //nolint:gosec // a seed is to be played again
 	what := []string{KeysDeleted, KeysMadeUp, ""}[r.IntN(3)]
 	return Mishap{What: what, At: 0.9 * r.Float64(), Draw: r.Uint64()}, what != ""
 }
@@ -35,7 +35,8 @@ type raid struct {
 
 // newRaid draws what a mishap does to the keys of a queue. The marker is the ledger's mark in Redis.
 func newRaid(m Mishap, rdb redis.UniversalClient, queue, marker string) *raid {
-	r := &raid{Rand: rand.New(rand.NewPCG(m.Draw, 1)), rdb: rdb, queue: "asynq:{" + queue + "}:", marker: marker, kinds: map[string]bool{}}
+	drawn := rand.New(rand.NewPCG(m.Draw, 1)) //nolint:gosec // a seed is to be played again
+	r := &raid{Rand: drawn, rdb: rdb, queue: "asynq:{" + queue + "}:", marker: marker, kinds: map[string]bool{}}
 	all := []string{"list", "zset", "hash", "string"}
 	for some := 1 + r.IntN(15); some > 0; some >>= 1 {
 		if some&1 == 1 {

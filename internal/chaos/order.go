@@ -23,12 +23,15 @@ const (
 	LostReply = "lostreply" // the next reply that matters is lost, and its connection
 )
 
-var (
-	Points = []fault.Point{
+// Points returns the points at which something may go wrong, in a job's order.
+func Points() []fault.Point {
+	return []fault.Point{
 		fault.Claimed, fault.Relayed, fault.Held, fault.Locked, fault.Numbered, fault.Written, fault.Committed, fault.Finished, fault.Recorded,
 	}
-	Actions = []string{Error, Panic, Kill, Stop, LostReply}
-)
+}
+
+// Actions returns what a fault may do.
+func Actions() []string { return []string{Error, Panic, Kill, Stop, LostReply} }
 
 // An Order says what goes wrong, where, and at which passage of the process.
 type Order struct {

@@ -26,9 +26,12 @@ const (
 	PauseOfServers = 3 * time.Second
 )
 
-var mishapKinds = []string{
-	ProcessFault, ProcessFault, ProcessFault, ProcessFault, Termination, WorkerKill, Flush, RedisEmpty, RedisOlder, RedisPause, PostgresKill, PostgresPause, WrongDone, LocksDeleted,
-	RedisLies,
+// mishapKinds has a kind as often as it is to be drawn.
+func mishapKinds() []string {
+	return []string{
+		ProcessFault, ProcessFault, ProcessFault, ProcessFault, Termination, WorkerKill, Flush, RedisEmpty, RedisOlder, RedisPause, PostgresKill, PostgresPause, WrongDone, LocksDeleted,
+		RedisLies,
+	}
 }
 
 // A Mishap is one thing that goes wrong.
@@ -94,13 +97,14 @@ func NewPlan(seed uint64, r *rand.Rand) Plan {
 		left -= n
 	}
 	p.Early = 1 + r.IntN(len(p.Batches)/2)
+	kinds, points, actions := mishapKinds(), Points(), Actions()
 	for i := range 2 {
 		m := Mishap{
-			What: mishapKinds[r.IntN(len(mishapKinds))], At: 0.1 + 0.35*float64(i) + 0.3*r.Float64(),
+			What: kinds[r.IntN(len(kinds))], At: 0.1 + 0.35*float64(i) + 0.3*r.Float64(),
 			After: time.Duration(r.IntN(1500)) * time.Millisecond, Worker: i % p.Workers,
 		}
 		if m.What == ProcessFault {
-			m.Order = Order{Points[r.IntN(len(Points))], Actions[r.IntN(len(Actions))], 1 + r.IntN(40)}
+			m.Order = Order{points[r.IntN(len(points))], actions[r.IntN(len(actions))], 1 + r.IntN(40)}
 			switch {
 			case m.Order.Relays():
 				m.Order.Nth = 1 + r.IntN(2)
@@ -125,4 +129,6 @@ func NewPlan(seed uint64, r *rand.Rand) Plan {
 const Slots = 4
 
 // NewRand returns the source of a seed.
-func NewRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0x1e55)) }
+func NewRand(seed uint64) *rand.Rand {
+	return rand.New(rand.NewPCG(seed, 0x1e55)) //nolint:gosec // a seed is to be played again
+}

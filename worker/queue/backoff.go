@@ -21,14 +21,17 @@ const (
 	mostBackoff  = time.Second
 )
 
+// DialHook changes nothing.
 func (b *OutageBackoff) DialHook(next redis.DialHook) redis.DialHook { return next }
 
+// ProcessHook slows a command down.
 func (b *OutageBackoff) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		return b.slowDown(ctx, next(ctx, cmd))
 	}
 }
 
+// ProcessPipelineHook slows a pipeline down.
 func (b *OutageBackoff) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		return b.slowDown(ctx, next(ctx, cmds))
