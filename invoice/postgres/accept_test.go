@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"invoicer/internal/rig"
 	"invoicer/invoice"
 	"invoicer/invoice/invoicetest"
 )
@@ -21,7 +22,7 @@ const good = `{"transaction_id":"T1","issued_at":"2010-12-01T08:26:00Z","currenc
 // accept calls the database's function as a producer in any language would.
 func (b *bench) accept(t *testing.T, payload string) (string, error) {
 	t.Helper()
-	return accept(b.db, payload, "default", nil)
+	return accept(b.DB, payload, "default", nil)
 }
 
 func accept(on interface {
@@ -50,11 +51,11 @@ func TestAcceptWritesTheJob(t *testing.T) {
 		good: "T1 T1 -",
 		full: "T1 K1 checkout",
 	} {
-		id, err := accept(b.db, payload, "bulk", nil)
+		id, err := accept(b.DB, payload, "bulk", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := b.text(t, `SELECT concat_ws(' ', transaction_id, idempotency_key, coalesce(producer, '-'), queue, state, dispatch, attempts, payload = $2)
+		got := b.Text(t, `SELECT concat_ws(' ', transaction_id, idempotency_key, coalesce(producer, '-'), queue, state, dispatch, attempts, payload = $2)
 			FROM invoice_jobs WHERE job_id = $1`, id, payload)
 		if want += " bulk accepted 0 0 t"; got != want {
 			t.Errorf("accepted as %s, want %s", got, want)
@@ -150,7 +151,7 @@ func TestAcceptNamesWhatIsWrongAndQuotesNothing(t *testing.T) {
 		if payload == "" {
 			payload, queue = good, "secret queue"
 		}
-		_, err := accept(b.db, payload, queue, nil)
+		_, err := accept(b.DB, payload, queue, nil)
 		pg := refused(t, err, name)
 		for _, told := range []string{pg.Message, pg.Detail, pg.Hint, pg.Where, pg.ColumnName} {
 			if told = strings.ReplaceAll(told, long[:64], "…"); strings.Contains(told, "secret") || len(told) > 3000 {
@@ -167,7 +168,7 @@ func TestAcceptChecksTheQueue(t *testing.T) {
 		"default": true, "a-z_0": true, strings.Repeat("q", 255): true,
 		"": false, "Default": false, "a b": false, "ä": false, "a:b": false, "{a}": false, "a\n": false, strings.Repeat("q", 256): false,
 	} {
-		_, err := accept(b.db, good, queue, nil)
+		_, err := accept(b.DB, good, queue, nil)
 		if ok && err != nil {
 			t.Errorf("queue %q: %v", queue, err)
 		} else if !ok && !strings.Contains(refused(t, err, queue).Message, "queue must be ") {
@@ -175,7 +176,7 @@ func TestAcceptChecksTheQueue(t *testing.T) {
 		}
 	}
 	for _, null := range []string{"payload := NULL", "payload := '{}', queue := NULL"} {
-		_, err := b.db.ExecContext(t.Context(), "SELECT accept("+null+")")
+		_, err := b.DB.ExecContext(t.Context(), "SELECT accept("+null+")")
 		_ = refused(t, err, null)
 	}
 }
@@ -185,7 +186,7 @@ func TestAcceptTwiceUnderOneID(t *testing.T) {
 	b := setup(t)
 	id := "0189f7a0-0000-7000-8000-000000000001"
 	for range 2 {
-		if got, err := accept(b.db, good, "default", &id); err != nil || got != id {
+		if got, err := accept(b.DB, good, "default", &id); err != nil || got != id {
 			t.Fatalf("job %q, error %v", got, err)
 		}
 	}
@@ -193,21 +194,21 @@ func TestAcceptTwiceUnderOneID(t *testing.T) {
 		"another transaction": strings.Replace(good, "T1", "T2", 1),
 		"another amount":      strings.Replace(good, `"unit_price":2`, `"unit_price":3`, 1),
 	} {
-		_, err := accept(b.db, other, "default", &id)
+		_, err := accept(b.DB, other, "default", &id)
 		var pg *pgconn.PgError
 		if !errors.As(err, &pg) || pg.Code != "23505" || pg.ConstraintName != "invoice_jobs_job_id_key" || !strings.Contains(pg.Message, id) {
 			t.Errorf("%s under the same id: %v", name, err)
 		}
 	}
-	if n := b.count(t, "SELECT count(*) FROM invoice_jobs WHERE payload = $1", good); n != 1 {
+	if n := b.Count(t, "SELECT count(*) FROM invoice_jobs WHERE payload = $1", good); n != 1 {
 		t.Errorf("%d rows", n)
 	}
 	// Whatever has become of it, and when its payload is pruned.
-	b.exec(t, "UPDATE invoice_jobs SET state = 'failed', outcome = 'failed', reason = 'r', payload = NULL")
-	if _, err := accept(b.db, good, "default", &id); err != nil {
+	b.Exec(t, "UPDATE invoice_jobs SET state = 'failed', outcome = 'failed', reason = 'r', payload = NULL")
+	if _, err := accept(b.DB, good, "default", &id); err != nil {
 		t.Error(err)
 	}
-	if got := b.text(t, "SELECT state FROM invoice_jobs"); got != "failed" {
+	if got := b.Text(t, "SELECT state FROM invoice_jobs"); got != "failed" {
 		t.Errorf("the ended job is %s", got)
 	}
 }
@@ -217,7 +218,7 @@ func TestAcceptTwiceAtOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	id := "0189f7a0-0000-7000-8000-000000000001"
-	first, err := b.db.BeginTx(t.Context(), nil)
+	first, err := b.DB.BeginTx(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,17 +228,17 @@ func TestAcceptTwiceAtOnce(t *testing.T) {
 	}
 	second := make(chan error, 1)
 	go func() {
-		_, err := accept(open(t, named(b.url, b.schema), b.schema), good, "default", &id)
+		_, err := accept(rig.OpenDatabase(t, b.Named(t), b.Schema).DB, good, "default", &id)
 		second <- err
 	}()
-	b.awaitBlocked(t)
+	b.AwaitBlocked(t)
 	if err := first.Commit(); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-second; err != nil {
 		t.Error(err)
 	}
-	if n := b.count(t, "SELECT count(*) FROM invoice_jobs"); n != 1 {
+	if n := b.Count(t, "SELECT count(*) FROM invoice_jobs"); n != 1 {
 		t.Errorf("%d rows", n)
 	}
 }
@@ -245,20 +246,20 @@ func TestAcceptTwiceAtOnce(t *testing.T) {
 func TestAcceptGoesWithItsTransaction(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	tx, err := b.db.BeginTx(t.Context(), nil)
+	tx, err := b.DB.BeginTx(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := accept(tx, good, "default", nil); err != nil {
 		t.Fatal(err)
 	}
-	if n := b.count(t, "SELECT count(*) FROM invoice_jobs"); n != 0 {
+	if n := b.Count(t, "SELECT count(*) FROM invoice_jobs"); n != 0 {
 		t.Errorf("%d jobs before the commit", n)
 	}
 	if err := tx.Rollback(); err != nil {
 		t.Fatal(err)
 	}
-	if n := b.count(t, "SELECT count(*) FROM invoice_jobs"); n != 0 {
+	if n := b.Count(t, "SELECT count(*) FROM invoice_jobs"); n != 0 {
 		t.Errorf("%d jobs after a rollback", n)
 	}
 }
@@ -267,14 +268,14 @@ func TestAcceptGoesWithItsTransaction(t *testing.T) {
 func TestAcceptForARoleThatMayDoNothingElse(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	role := b.schema + "_producer"
-	b.exec(t, "CREATE ROLE "+role+"; GRANT USAGE ON SCHEMA "+b.schema+" TO "+role)
+	role := b.Schema + "_producer"
+	b.Exec(t, "CREATE ROLE "+role+"; GRANT USAGE ON SCHEMA "+b.Schema+" TO "+role)
 	t.Cleanup(func() {
-		if _, err := b.db.ExecContext(context.WithoutCancel(t.Context()), "DROP OWNED BY "+role+"; DROP ROLE "+role); err != nil {
+		if _, err := b.DB.ExecContext(context.WithoutCancel(t.Context()), "DROP OWNED BY "+role+"; DROP ROLE "+role); err != nil {
 			t.Error(err)
 		}
 	})
-	session, err := b.db.Conn(t.Context())
+	session, err := b.DB.Conn(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -295,7 +296,7 @@ func TestAcceptForARoleThatMayDoNothingElse(t *testing.T) {
 	}
 	_, err = accept(session, good, "default", nil)
 	denied("accept without a grant", err)
-	b.exec(t, "GRANT EXECUTE ON FUNCTION accept(text, text, uuid) TO "+role)
+	b.Exec(t, "GRANT EXECUTE ON FUNCTION accept(text, text, uuid) TO "+role)
 	for _, statement := range []string{
 		"SELECT count(*) FROM invoice_jobs", "SELECT * FROM ledger_queues", "SELECT * FROM invoice_job_actions",
 		"INSERT INTO invoice_jobs (job_id, queue, state, outcome, reason) VALUES ('j', 'q', 'failed', 'invalid', 'r')",
@@ -312,7 +313,7 @@ func TestAcceptForARoleThatMayDoNothingElse(t *testing.T) {
 		}
 	}
 	denied("a trigger of one's own", run(onBait))
-	b.exec(t, "GRANT EXECUTE ON FUNCTION refuse_unknown_invoice() TO "+role) // as after a restore without privileges
+	b.Exec(t, "GRANT EXECUTE ON FUNCTION refuse_unknown_invoice() TO "+role) // as after a restore without privileges
 	if err := run(onBait); err != nil {
 		t.Fatal(err)
 	}
@@ -332,13 +333,13 @@ func TestAcceptForARoleThatMayDoNothingElse(t *testing.T) {
 		}
 	}
 	var id string
-	if err := session.QueryRowContext(t.Context(), "SELECT "+b.schema+".accept($1)", good).Scan(&id); err != nil {
+	if err := session.QueryRowContext(t.Context(), "SELECT "+b.Schema+".accept($1)", good).Scan(&id); err != nil {
 		t.Fatal(err)
 	}
-	if n := b.count(t, "SELECT count(*) FROM "+b.schema+".invoice_jobs WHERE job_id = $1 AND state = 'accepted'", id); n != 1 {
+	if n := b.Count(t, "SELECT count(*) FROM "+b.Schema+".invoice_jobs WHERE job_id = $1 AND state = 'accepted'", id); n != 1 {
 		t.Error("the job isn't in the ledger")
 	}
-	_, err = session.ExecContext(t.Context(), "SELECT "+b.schema+".accept('{}')")
+	_, err = session.ExecContext(t.Context(), "SELECT "+b.Schema+".accept('{}')")
 	_ = refused(t, err, "an empty job")
 	if err := run("RESET ROLE"); err != nil {
 		t.Error(err)
@@ -349,12 +350,12 @@ func TestAcceptForARoleThatMayDoNothingElse(t *testing.T) {
 func TestAcceptKnowsTheDetails(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	names := append([]string{"credits_transaction_id"}, strings.Split(b.text(t, "SELECT array_to_string(accept_details(), ',')"), ",")...)
+	names := append([]string{"credits_transaction_id"}, strings.Split(b.Text(t, "SELECT array_to_string(accept_details(), ',')"), ",")...)
 	if diff := cmp.Diff(invoice.DetailNames(), names); diff != "" {
 		t.Errorf("details (-in Go +in SQL):\n%s", diff)
 	}
 	for _, name := range invoice.DetailNames() {
-		if n := b.count(t, "SELECT count(*) FROM information_schema.columns WHERE table_schema = $1 AND table_name = 'invoices' AND column_name = $2 AND data_type = 'text' AND is_nullable = 'YES'", b.schema, name); n != 1 {
+		if n := b.Count(t, "SELECT count(*) FROM information_schema.columns WHERE table_schema = $1 AND table_name = 'invoices' AND column_name = $2 AND data_type = 'text' AND is_nullable = 'YES'", b.Schema, name); n != 1 {
 			t.Errorf("invoices has no column %s for a text or NULL", name)
 		}
 	}

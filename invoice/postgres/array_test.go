@@ -16,7 +16,7 @@ func TestArraysKeepTheirElements(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	back := func(t *rapid.T, statement, literal string) (all []*string) {
-		rows, err := b.db.Query(statement, literal)
+		rows, err := b.DB.Query(statement, literal)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -74,7 +74,7 @@ func TestArraysKeepTheirElements(t *testing.T) {
 		for _, n := range numbers {
 			sum ^= n
 		}
-		if err := b.db.QueryRow("SELECT coalesce(bit_xor(n), 0) FROM unnest($1::bigint[]) AS n", postgres.IntegerArray(numbers)).Scan(&stored); err != nil || stored != sum {
+		if err := b.DB.QueryRow("SELECT coalesce(bit_xor(n), 0) FROM unnest($1::bigint[]) AS n", postgres.IntegerArray(numbers)).Scan(&stored); err != nil || stored != sum {
 			t.Fatalf("numbers %v: %v", numbers, err)
 		}
 	})

@@ -17,7 +17,7 @@ func TestNow(t *testing.T) {
 	b := setup(t)
 	clock := func() (now time.Time) {
 		t.Helper()
-		if err := b.db.QueryRow("SELECT clock_timestamp()").Scan(&now); err != nil {
+		if err := b.DB.QueryRow("SELECT clock_timestamp()").Scan(&now); err != nil {
 			t.Fatal(err)
 		}
 		return now
@@ -27,7 +27,7 @@ func TestNow(t *testing.T) {
 	if after := clock(); err != nil || now.Before(before) || now.After(after) {
 		t.Errorf("it is %s, %v; want a time from %s to %s", now, err, before, after)
 	}
-	closed, err := postgres.Open(postgres.Options{URL: b.way, Schema: b.schema})
+	closed, err := postgres.Open(postgres.Options{URL: b.way, Schema: b.Schema})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func TestRightsEndWhenTheClockIsSetBack(t *testing.T) {
 	if watch("one") != 1 || watch("two") != 0 {
 		t.Fatal("the first one has no right, or the second one has it")
 	}
-	b.exec(t, "UPDATE ledger_queues SET expires_at = now() + interval '1 hour'")
+	b.Exec(t, "UPDATE ledger_queues SET expires_at = now() + interval '1 hour'")
 	if watch("two") != 1 {
 		t.Error("a right that lasts for an hour is nobody else's")
 	}
@@ -79,7 +79,7 @@ func TestEnqueuedAheadOfTheClock(t *testing.T) {
 		t.Fatalf("%d claimed, error %v", len(claimed), err)
 	}
 	// Three are long in their queue, three were dispatched just now, and three an hour ahead.
-	b.exec(t, "UPDATE invoice_jobs SET updated_at = now() + make_interval(hours => (id % 3)::int - 1)")
+	b.Exec(t, "UPDATE invoice_jobs SET updated_at = now() + make_interval(hours => (id % 3)::int - 1)")
 	var after ledger.Dispatch
 	var hours []float64
 	for {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"invoicer/internal/fault"
+	"invoicer/internal/rig"
 )
 
 // abandoned has a transaction stand before its commit whose caller has gone, and returns what lets it go on.
@@ -14,19 +15,19 @@ func (b *bench) abandoned(t *testing.T, jobID string) (goOn func()) {
 	t.Helper()
 	b.openSeries(t, "INV")
 	ctx, leave := context.WithCancel(t.Context())
-	before := newGate(fault.Written)
-	b.store.Invoices.Plant(before.hook)
+	before := rig.NewGate(fault.Written)
+	b.store.Invoices.Plant(before.Hook)
 	returned := make(chan error)
 	go func() {
 		_, err := b.generator.Generate(ctx, request(b.id(jobID), job(t, jobID)))
 		returned <- err
 	}()
-	<-before.reached
+	<-before.Reached
 	leave()
 	if err := <-returned; !errors.Is(err, context.Canceled) {
 		t.Errorf("the caller that has gone got %v", err)
 	}
-	return func() { close(before.open) }
+	return before.Open
 }
 
 func TestCloseWaitsForATransactionUnderWay(t *testing.T) {
@@ -46,7 +47,7 @@ func TestCloseWaitsForATransactionUnderWay(t *testing.T) {
 		t.Error(err)
 	}
 	var n int
-	if err := b.db.QueryRowContext(t.Context(), "SELECT count(*) FROM invoices").Scan(&n); err != nil || n != 1 {
+	if err := b.DB.QueryRowContext(t.Context(), "SELECT count(*) FROM invoices").Scan(&n); err != nil || n != 1 {
 		t.Errorf("%d invoices, %v", n, err)
 	}
 }

@@ -36,9 +36,9 @@ func TestJobsOfTheLedgerAreCompared(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
 			b.create(t, b.id("before"), job(t, "before"))
-			b.exec(t, "INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, queue, payload, state) VALUES ($1, 'T1', 'T1', 'q', $2, 'enqueued')", b.id("job"), accepted)
+			b.Exec(t, "INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, queue, payload, state) VALUES ($1, 'T1', 'T1', 'q', $2, 'enqueued')", b.id("job"), accepted)
 			if c.row != "" {
-				b.exec(t, "UPDATE invoice_jobs SET "+c.row)
+				b.Exec(t, "UPDATE invoice_jobs SET "+c.row)
 			}
 			r := request(b.id("job"), job(t, c.ask))
 			r.Payload = []byte(c.queued)
@@ -61,7 +61,7 @@ func TestJobsOfTheLedgerAreCompared(t *testing.T) {
 			if c.altered || c.dismissed {
 				wantRows = 1
 			}
-			if n := b.count(t, "SELECT count(*) FROM invoices"); n != wantRows {
+			if n := b.Count(t, "SELECT count(*) FROM invoices"); n != wantRows {
 				t.Errorf("%d invoices, want %d", n, wantRows)
 			}
 			b.create(t, b.id("after"), job(t, "after"))
@@ -74,7 +74,7 @@ func TestJobsOfTheLedgerAreCompared(t *testing.T) {
 func TestComparedJobIsDone(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.exec(t, "INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, queue, payload, state) VALUES ($1, 'T1', 'T1', 'q', '{}', 'enqueued'), ($2, 'T1', 'T1', 'q', '{}', 'enqueued')", b.id("job"), b.id("other"))
+	b.Exec(t, "INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, queue, payload, state) VALUES ($1, 'T1', 'T1', 'q', '{}', 'enqueued'), ($2, 'T1', 'T1', 'q', '{}', 'enqueued')", b.id("job"), b.id("other"))
 	good, altered := request(b.id("job"), job(t, "T1")), request(b.id("other"), job(t, "T3"))
 	good.Payload = []byte("{}")
 	altered.Payload = []byte("{ }")
@@ -84,7 +84,7 @@ func TestComparedJobIsDone(t *testing.T) {
 	if _, err := b.generator.Generate(t.Context(), altered); !errors.As(err, new(*ledger.AlteredError)) {
 		t.Errorf("error %v", err)
 	}
-	if got := b.text(t, "SELECT string_agg(state, ' ' ORDER BY job_id) FROM invoice_jobs"); got != "done enqueued" {
+	if got := b.Text(t, "SELECT string_agg(state, ' ' ORDER BY job_id) FROM invoice_jobs"); got != "done enqueued" {
 		t.Errorf("the rows are %s", got)
 	}
 }

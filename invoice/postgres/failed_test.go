@@ -43,7 +43,7 @@ func TestForecast(t *testing.T) {
 	if _, err := forecaster.Forecast(t.Context(), request("second", job(t, "T2", func(j *invoice.Job) { j.Series = "INV-CN" }))); !errors.As(err, &invalid) {
 		t.Errorf("the form of a series of the other kind: error %v", err)
 	}
-	b.exec(t, "INSERT INTO invoice_series (series, period, kind) VALUES ('CREDITS', '', 'credit_note'), ('YEARLY', '2010', 'credit_note')")
+	b.Exec(t, "INSERT INTO invoice_series (series, period, kind) VALUES ('CREDITS', '', 'credit_note'), ('YEARLY', '2010', 'credit_note')")
 	for _, series := range []string{"CREDITS", "YEARLY"} {
 		wrong := request("second", job(t, "T2", func(j *invoice.Job) { j.Series = series }))
 		_, err := forecaster.Forecast(t.Context(), wrong)
@@ -52,7 +52,7 @@ func TestForecast(t *testing.T) {
 			t.Errorf("%s, which holds the other kind: forecast %v, then %v", series, err, made)
 		}
 	}
-	if n := b.count(t, "SELECT count(*) FROM invoices") + b.count(t, "SELECT sum(last_number) FROM invoice_series"); n != 2 {
+	if n := b.Count(t, "SELECT count(*) FROM invoices") + b.Count(t, "SELECT sum(last_number) FROM invoice_series"); n != 2 {
 		t.Errorf("a forecast has written something: %d", n)
 	}
 }
@@ -62,7 +62,7 @@ func TestFailedInPages(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	const jobs = 40
-	if _, err := b.db.ExecContext(t.Context(), `
+	if _, err := b.DB.ExecContext(t.Context(), `
 INSERT INTO invoice_jobs (job_id, queue, payload, payload_raw, state, outcome, reason, updated_at)
 SELECT 'job-' || n, 'default', CASE WHEN n % 2 = 0 THEN repeat('x', 2000000) END, CASE WHEN n % 2 = 1 AND n % 5 = 1 THEN 'x'::bytea END, 'failed', 'invalid', 'x',
     '2020-01-01'::timestamptz + n / 4 * interval '1 microsecond'
@@ -121,7 +121,7 @@ func TestReplayOfWhatHasChanged(t *testing.T) {
 		"UPDATE invoice_jobs SET dispatch = 2 WHERE job_id = 'again'",
 		"UPDATE invoice_jobs SET payload = NULL WHERE job_id = 'pruned'",
 	} {
-		if _, err := b.db.ExecContext(t.Context(), change); err != nil {
+		if _, err := b.DB.ExecContext(t.Context(), change); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -135,10 +135,10 @@ func TestReplayOfWhatHasChanged(t *testing.T) {
 			t.Errorf("sent %v, error %v; want %v", sent, err, want)
 		}
 	}
-	if got := b.text(t, "SELECT concat_ws(' ', state, dispatch, transaction_id, idempotency_key, producer) FROM invoice_jobs WHERE job_id = 'same'"); got != "accepted 1 T7 K7 cron" {
+	if got := b.Text(t, "SELECT concat_ws(' ', state, dispatch, transaction_id, idempotency_key, producer) FROM invoice_jobs WHERE job_id = 'same'"); got != "accepted 1 T7 K7 cron" {
 		t.Errorf("the job: %s", got)
 	}
-	if got := b.text(t, "SELECT string_agg(concat_ws(' ', job_id, actor, note, dispatch, outcome, reason), ',') FROM invoice_job_actions"); got != "same a\uFFFDda\uFFFD 0 failed currency: XYZ is not known" {
+	if got := b.Text(t, "SELECT string_agg(concat_ws(' ', job_id, actor, note, dispatch, outcome, reason), ',') FROM invoice_job_actions"); got != "same a\uFFFDda\uFFFD 0 failed currency: XYZ is not known" {
 		t.Errorf("on record: %s", got)
 	}
 	past, err := b.store.Reports.History(t.Context(), "", 10)
@@ -164,7 +164,7 @@ func TestDismiss(t *testing.T) {
 	if err := b.store.Ledger.Dismiss(t.Context(), "a", by); !errors.As(err, &other) || other.State != "dismissed" {
 		t.Errorf("a dismissed job: error %v", err)
 	}
-	if n := b.count(t, "SELECT count(*) FROM invoice_job_actions"); n != 1 {
+	if n := b.Count(t, "SELECT count(*) FROM invoice_job_actions"); n != 1 {
 		t.Errorf("%d actions on record", n)
 	}
 }
@@ -179,7 +179,7 @@ func TestPruneGoesOn(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := b.db.ExecContext(t.Context(), "UPDATE duplicate_attempts SET attempted_at = now() - interval '2 hours' WHERE job_id <> 'b'"); err != nil {
+	if _, err := b.DB.ExecContext(t.Context(), "UPDATE duplicate_attempts SET attempted_at = now() - interval '2 hours' WHERE job_id <> 'b'"); err != nil {
 		t.Fatal(err)
 	}
 	keep := postgres.Retention{Jobs: time.Hour, Duplicates: time.Hour, FailedPayloads: time.Hour}
@@ -199,7 +199,7 @@ func TestPruneGoesOn(t *testing.T) {
 			t.Errorf("dry run %t: removed %v", dryRun, removed)
 		}
 	}
-	if n := b.count(t, "SELECT count(*) FROM duplicate_attempts"); n != 1 {
+	if n := b.Count(t, "SELECT count(*) FROM duplicate_attempts"); n != 1 {
 		t.Errorf("%d attempts are left", n)
 	}
 	if _, err := b.store.Ledger.Prune(t.Context(), "invoices", keep, 0, 1, false); err == nil {

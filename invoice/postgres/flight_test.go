@@ -12,6 +12,7 @@ import (
 
 	"invoicer/internal/dropproxy"
 	"invoicer/internal/fault"
+	"invoicer/internal/rig"
 	"invoicer/invoice"
 	"invoicer/invoice/postgres"
 )
@@ -32,7 +33,7 @@ func eachMode(t *testing.T, test func(t *testing.T, b *bench, way string)) {
 func TestLostReplyToTheLastFlight(t *testing.T) {
 	t.Parallel()
 	eachMode(t, func(t *testing.T, b *bench, mode string) {
-		url, proxy := throughProxy(t, b.url, dropproxy.First("INV-000001"))
+		url, proxy := throughProxy(t, b.URL, dropproxy.First("INV-000001"))
 		store := b.open(t, func(o *postgres.Options) { o.URL = url + mode })
 		got, err := generator(t, store).Generate(t.Context(), request(b.id("job"), job(t, "T1")))
 		if err != nil || got.Outcome != invoice.Created || proxy.Dropped() != 1 {
@@ -46,7 +47,7 @@ func TestLostReplyToTheLastFlight(t *testing.T) {
 func TestLastFlightBreaksOff(t *testing.T) {
 	t.Parallel()
 	eachMode(t, func(t *testing.T, b *bench, mode string) {
-		url, proxy := cutting(t, b.url, func(request []byte) int {
+		url, proxy := cutting(t, b.URL, func(request []byte) int {
 			if !bytes.Contains(request, []byte("INV-000001")) {
 				return -1
 			}
@@ -57,7 +58,7 @@ func TestLastFlightBreaksOff(t *testing.T) {
 		if !errors.Is(err, invoice.ErrUnavailable) || proxy.Dropped() != 1 {
 			t.Errorf("error %v, with %d requests broken off; want ErrUnavailable", err, proxy.Dropped())
 		}
-		if n := b.count(t, "SELECT count(*) FROM invoices"); n != 0 {
+		if n := b.Count(t, "SELECT count(*) FROM invoices"); n != 0 {
 			t.Errorf("%d invoices", n)
 		}
 		if made := b.create(t, b.id("next"), job(t, "T2")); made.Number != "INV-000001" {
@@ -102,14 +103,14 @@ func TestFindSeesWhatWasCommittedDuringTheWait(t *testing.T) {
 	t.Parallel()
 	eachMode(t, func(t *testing.T, b *bench, mode string) {
 		b.create(t, b.id("before"), job(t, "T0"))
-		before := newGate(fault.Written)
-		slow := generator(t, b.open(t, planted(before.hook)))
+		before := rig.NewGate(fault.Written)
+		slow := generator(t, b.open(t, planted(before.Hook)))
 		first := make(chan error, 1)
 		go func() {
 			_, err := slow.Generate(t.Context(), request(b.id("first"), job(t, "T1")))
 			first <- err
 		}()
-		<-before.reached
+		<-before.Reached
 		second := make(chan invoice.Result, 1)
 		other := generator(t, b.open(t, func(o *postgres.Options) { o.URL += mode }))
 		go func() {
@@ -119,8 +120,8 @@ func TestFindSeesWhatWasCommittedDuringTheWait(t *testing.T) {
 			}
 			second <- r
 		}()
-		b.awaitBlocked(t)
-		close(before.open)
+		b.AwaitBlocked(t)
+		before.Open()
 		if err := <-first; err != nil {
 			t.Errorf("the first: %v", err)
 		}
@@ -140,14 +141,14 @@ func TestRefusedFlightIsNotCommitted(t *testing.T) {
 		if _, err := g.Generate(t.Context(), request(b.id("bad"), job(t, "no id", func(j *invoice.Job) { j.IdempotencyKey = "K" }))); err == nil || errors.Is(err, invoice.ErrUnavailable) {
 			t.Errorf("error %v, want a refusal", err)
 		}
-		if n := b.count(t, "SELECT coalesce(sum(last_number), 0) FROM invoice_series"); n != 0 {
+		if n := b.Count(t, "SELECT coalesce(sum(last_number), 0) FROM invoice_series"); n != 0 {
 			t.Errorf("the refused one used up %d numbers", n)
 		}
 		r, err := g.Generate(t.Context(), request(b.id("good"), job(t, "T1")))
 		if err != nil || r.Invoice.Number != "INV-000001" {
 			t.Errorf("%+v, error %v", r, err)
 		}
-		if n := b.count(t, "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND state LIKE 'idle in%'", b.schema); n != 0 {
+		if n := b.Count(t, "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND state LIKE 'idle in%'", b.Schema); n != 0 {
 			t.Errorf("%d transactions were left open", n)
 		}
 	})

@@ -8,8 +8,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
-	"invoicer/internal/schematest"
 	"invoicer/invoice"
 	"invoicer/invoice/ledger"
 )
@@ -18,10 +18,7 @@ import (
 func TestWhatIsFoundIsReplicatedBeforeItIsToldOf(t *testing.T) {
 	t.Parallel()
 	r := sandboxtest.Replicated(t)
-	url, schema := schematest.On(t, r.Primary.URL)
-	b := &bench{url: url, schema: schema, way: url, db: open(t, url, schema)}
-	b.store = b.open(t)
-	b.generator = generator(t, b.store)
+	b := newBench(t, rig.DatabaseOn(t, r.Primary.URL), r.Primary.URL)
 
 	asked := job(t, "T1")
 	payload := encoded(t, asked)
@@ -35,7 +32,7 @@ func TestWhatIsFoundIsReplicatedBeforeItIsToldOf(t *testing.T) {
 	direct := b.create(t, "direct", job(t, "T2"))
 	dismissed := b.accepted(t, string(payload), "dismissed")
 	replayed := b.accepted(t, string(payload), "failed")
-	b.exec(t, "UPDATE invoice_jobs SET state = 'accepted', outcome = NULL, reason = NULL WHERE job_id = $1", replayed)
+	b.Exec(t, "UPDATE invoice_jobs SET state = 'accepted', outcome = NULL, reason = NULL WHERE job_id = $1", replayed)
 	of := func(jobID string, o invoice.Outcome, i *invoice.Ref) ledger.End {
 		e := end(jobID, o, i)
 		e.Payload = payload
@@ -62,7 +59,7 @@ func TestWhatIsFoundIsReplicatedBeforeItIsToldOf(t *testing.T) {
 		{"an accepted job, at first", accept, nil},
 		{"an accepted job", accept, nil},
 		{"an accepted job, in a caller's transaction", func(ctx context.Context) error {
-			tx, err := b.db.BeginTx(ctx, nil)
+			tx, err := b.DB.BeginTx(ctx, nil)
 			if err != nil {
 				return err
 			}
@@ -96,10 +93,9 @@ func TestWhatIsFoundIsReplicatedBeforeItIsToldOf(t *testing.T) {
 	if err := b.store.Ledger.Record(ctx, of(dismissed, invoice.Failed, nil)); !errors.As(err, &gone) {
 		t.Errorf("once the standbys are back: %v", err)
 	}
-	promoted := open(t, r.Promote(t), schema)
-	var n int
-	if err := promoted.QueryRowContext(ctx, "SELECT count(*) FROM invoice_jobs WHERE job_id = $1", known.String()).Scan(&n); err != nil || n != 1 {
-		t.Errorf("the promoted standby has %d of it, error %v", n, err)
+	promoted := rig.OpenDatabase(t, r.Promote(t), b.Schema)
+	if n := promoted.Count(t, "SELECT count(*) FROM invoice_jobs WHERE job_id = $1", known.String()); n != 1 {
+		t.Errorf("the promoted standby has %d of it", n)
 	}
 }
 
@@ -116,7 +112,7 @@ func (b *bench) whileItWaits(t *testing.T, name string, do func(context.Context)
 			t.Fatalf("%s: it was told at once, with error %v", name, err)
 		default:
 		}
-		waiting = b.count(t, `SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity
+		waiting = b.Count(t, `SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity
 WHERE datname = current_database() AND wait_event = 'SyncRep' AND pid <> pg_backend_pid()`)
 	}
 	return <-ended

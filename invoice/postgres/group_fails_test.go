@@ -26,14 +26,14 @@ func TestGroupMemberFails(t *testing.T) {
 			t.Errorf("%s: %+v", id, a)
 		}
 	}
-	if n := b.count(t, "SELECT count(*) FROM invoices WHERE transaction_id <> 'no id'"); n != 11 {
+	if n := b.Count(t, "SELECT count(*) FROM invoices WHERE transaction_id <> 'no id'"); n != 11 {
 		t.Errorf("%d invoices of good ones, want 11", n)
 	}
-	if n := b.count(t, "SELECT count(*) FROM invoices"); n != 11 {
+	if n := b.Count(t, "SELECT count(*) FROM invoices"); n != 11 {
 		t.Errorf("%d invoices, want 11", n)
 	}
 	// The first one's, and of eleven that are halved until the bad one is alone, at most four groups without it.
-	if n := b.count(t, "SELECT count(DISTINCT created_at) FROM invoices"); n > 5 {
+	if n := b.Count(t, "SELECT count(DISTINCT created_at) FROM invoices"); n > 5 {
 		t.Errorf("the good ones took %d transactions, want 5 at most", n)
 	}
 	b.gapless(t)
@@ -58,7 +58,7 @@ func TestGroupFailsOnce(t *testing.T) {
 					t.Errorf("%s: %+v", id, a)
 				}
 			}
-			if n := b.count(t, "SELECT count(DISTINCT created_at) FROM invoices"); n != 3 || failed != 1 {
+			if n := b.Count(t, "SELECT count(DISTINCT created_at) FROM invoices"); n != 3 || failed != 1 {
 				t.Errorf("%d transactions, and %d failed; want 3, the first one's and one of each half, and 1", n, failed)
 			}
 			b.gapless(t)
@@ -94,11 +94,11 @@ func TestGroupFails(t *testing.T) {
 						t.Errorf("%s: %+v", id, a)
 					}
 				}
-				if n := b.count(t, "SELECT count(*) FROM invoices"); n != 1 {
+				if n := b.Count(t, "SELECT count(*) FROM invoices"); n != 1 {
 					t.Errorf("%d invoices, want the first one's", n)
 				}
 				b.gapless(t)
-				if n := b.count(t, "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND state LIKE 'idle in%'", b.schema); n != 0 {
+				if n := b.Count(t, "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND state LIKE 'idle in%'", b.Schema); n != 0 {
 					t.Errorf("%d transactions were left open", n)
 				}
 				b.store.Invoices.Plant(nil)
@@ -141,7 +141,7 @@ func TestRefusedGroupMemberGoesAway(t *testing.T) {
 			t.Errorf("%s: %+v", id, all[id])
 		}
 	}
-	if got := b.text(t, "SELECT string_agg(transaction_id, ' ' ORDER BY transaction_id) FROM invoices"); got != "also first there" {
+	if got := b.Text(t, "SELECT string_agg(transaction_id, ' ' ORDER BY transaction_id) FROM invoices"); got != "also first there" {
 		t.Errorf("invoiced are %s", got)
 	}
 	b.gapless(t)

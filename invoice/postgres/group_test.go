@@ -11,6 +11,7 @@ import (
 
 	"invoicer/internal/dropproxy"
 	"invoicer/internal/fault"
+	"invoicer/internal/rig"
 	"invoicer/invoice"
 	"invoicer/invoice/ledger"
 	"invoicer/invoice/postgres"
@@ -23,7 +24,7 @@ type asked struct {
 }
 
 // id is a job's id that no other test's job has: the locks of their ends are the whole database's.
-func (b *bench) id(jobID string) string { return jobID + "@" + b.schema }
+func (b *bench) id(jobID string) string { return jobID + "@" + b.Schema }
 
 // together asks for all jobs while a first one, of the transaction "first", stands before its commit, so that they wait
 // for one transaction, and returns what became of them. In their transactions the hook is called, if there is one.
@@ -36,12 +37,12 @@ func (b *bench) together(t *testing.T, jobs map[string]*invoice.Job, hook fault.
 func (b *bench) togetherIn(t *testing.T, contexts map[string]context.Context, jobs map[string]*invoice.Job, hook fault.Hook) map[string]asked {
 	t.Helper()
 	b.openSeries(t, "INV", "INV-CN")
-	before := newGate(fault.Written)
+	before := rig.NewGate(fault.Written)
 	b.store.Invoices.Plant(func(ctx context.Context, p fault.Point) error {
 		if p == fault.Written {
 			b.store.Invoices.Plant(hook) // in the transactions after the first one's
 		}
-		return before.hook(ctx, p)
+		return before.Hook(ctx, p)
 	})
 	var once, running sync.WaitGroup
 	once.Go(func() {
@@ -49,7 +50,7 @@ func (b *bench) togetherIn(t *testing.T, contexts map[string]context.Context, jo
 			t.Errorf("the first: %v", err)
 		}
 	})
-	<-before.reached
+	<-before.Reached
 	var mu sync.Mutex
 	all := make(map[string]asked, len(jobs))
 	for jobID, j := range jobs {
@@ -66,7 +67,7 @@ func (b *bench) togetherIn(t *testing.T, contexts map[string]context.Context, jo
 	}
 	for b.store.Invoices.Waiting() < len(jobs) {
 	}
-	close(before.open)
+	before.Open()
 	once.Wait()
 	running.Wait()
 	return all
@@ -95,7 +96,7 @@ func TestGroupSharesATransaction(t *testing.T) {
 		}
 	}
 	// created_at is the beginning of the transaction.
-	if n := b.count(t, "SELECT count(DISTINCT created_at) FROM invoices"); n != 2 {
+	if n := b.Count(t, "SELECT count(DISTINCT created_at) FROM invoices"); n != 2 {
 		t.Errorf("%d transactions wrote them, want 2: the first one's, and one for all others", n)
 	}
 	b.gapless(t)
@@ -106,7 +107,7 @@ func TestGroupSortsItsMembersOut(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.create(t, "before", job(t, "known"))
-	if _, err := b.db.ExecContext(t.Context(), "INSERT INTO invoice_series (series, period, kind) VALUES ('X-CN', '', 'invoice')"); err != nil {
+	if _, err := b.DB.ExecContext(t.Context(), "INSERT INTO invoice_series (series, period, kind) VALUES ('X-CN', '', 'invoice')"); err != nil {
 		t.Fatal(err)
 	}
 	jobs := map[string]*invoice.Job{
@@ -143,7 +144,7 @@ func TestGroupSortsItsMembersOut(t *testing.T) {
 	if !errors.As(all["wrong kind"].err, new(*invoice.InvalidError)) {
 		t.Errorf("wrong kind: %v, want an InvalidError", all["wrong kind"].err)
 	}
-	if n := b.count(t, "SELECT count(*) FROM invoices"); n != 5 {
+	if n := b.Count(t, "SELECT count(*) FROM invoices"); n != 5 {
 		t.Errorf("%d invoices, want 5", n)
 	}
 	b.gapless(t)
@@ -164,7 +165,7 @@ func TestGroupLostCommitReply(t *testing.T) {
 	if proxy.Dropped() != 1 {
 		t.Errorf("%d replies were dropped, want 1", proxy.Dropped())
 	}
-	if n := b.count(t, "SELECT count(*) FROM invoices"); n != 11 {
+	if n := b.Count(t, "SELECT count(*) FROM invoices"); n != 11 {
 		t.Errorf("%d invoices, want 11", n)
 	}
 	b.gapless(t)
@@ -173,15 +174,15 @@ func TestGroupLostCommitReply(t *testing.T) {
 // Who goes away while it waits for its turn is left out, and keeps nobody from theirs.
 func TestGroupMemberGoesAway(t *testing.T) {
 	t.Parallel()
-	before := newGate(fault.Written)
-	b := setup(t, planted(before.hook))
+	before := rig.NewGate(fault.Written)
+	b := setup(t, planted(before.Hook))
 	b.openSeries(t, "INV")
 	done, gone := make(chan error), make(chan error)
 	go func() {
 		_, err := b.generator.Generate(t.Context(), request("first", job(t, "T1")))
 		done <- err
 	}()
-	<-before.reached
+	<-before.Reached
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
 		_, err := b.generator.Generate(ctx, request("second", job(t, "T2")))
@@ -193,12 +194,12 @@ func TestGroupMemberGoesAway(t *testing.T) {
 	if err := <-gone; !errors.Is(err, invoice.ErrUnavailable) {
 		t.Errorf("who went away: %v, want ErrUnavailable", err)
 	}
-	close(before.open)
+	before.Open()
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
 	b.create(t, "third", job(t, "T3"))
-	if n := b.count(t, "SELECT count(*) FROM invoices WHERE transaction_id = 'T2'"); n != 0 {
+	if n := b.Count(t, "SELECT count(*) FROM invoices WHERE transaction_id = 'T2'"); n != 0 {
 		t.Error("its invoice was made although nobody waited for it")
 	}
 }
@@ -225,10 +226,10 @@ func TestDuplicatesTogether(t *testing.T) {
 			t.Errorf("%s: %v, want %v", ends[i].JobID, err, want[i])
 		}
 	}
-	if got := b.text(t, "SELECT string_agg(job_id || ' ' || transaction_id, ', ' ORDER BY job_id) FROM duplicate_attempts"); got != "a T1, b T2, c T1, foreign T2" {
+	if got := b.Text(t, "SELECT string_agg(job_id || ' ' || transaction_id, ', ' ORDER BY job_id) FROM duplicate_attempts"); got != "a T1, b T2, c T1, foreign T2" {
 		t.Errorf("recorded: %s", got)
 	}
-	if n := b.count(t, "SELECT count(DISTINCT attempted_at) FROM duplicate_attempts WHERE job_id <> 'foreign'"); n != 1 {
+	if n := b.Count(t, "SELECT count(DISTINCT attempted_at) FROM duplicate_attempts WHERE job_id <> 'foreign'"); n != 1 {
 		t.Errorf("three duplicates took %d transactions", n)
 	}
 }
@@ -248,7 +249,7 @@ func TestGroupHasSoManyLinesAtMost(t *testing.T) {
 			t.Errorf("%s: %+v", id, a)
 		}
 	}
-	if n := b.count(t, "SELECT count(DISTINCT created_at) FROM invoices"); n != 3 {
+	if n := b.Count(t, "SELECT count(DISTINCT created_at) FROM invoices"); n != 3 {
 		t.Errorf("%d transactions, want the first one's, one of 20,000 lines, and one of the rest", n)
 	}
 	b.gapless(t)

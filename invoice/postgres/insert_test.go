@@ -12,6 +12,7 @@ import (
 
 	"invoicer/internal/dropproxy"
 	"invoicer/internal/fault"
+	"invoicer/internal/rig"
 	"invoicer/invoice"
 	"invoicer/invoice/postgres"
 )
@@ -51,10 +52,10 @@ func TestInsertStoresWhatWasAsked(t *testing.T) {
 		t.Errorf("the invoice that is read (-want +got):\n%s", diff)
 	}
 	// 6 × 2.55 = 15.30 at 20 %, and 1.5 × 3.391 × 0.95 = 4.832175 ≈ 4.83 without a rate.
-	if got := b.text(t, "SELECT subtotal_minor || ' ' || tax_minor || ' ' || total_minor FROM invoices"); got != "2013 306 2319" {
+	if got := b.Text(t, "SELECT subtotal_minor || ' ' || tax_minor || ' ' || total_minor FROM invoices"); got != "2013 306 2319" {
 		t.Errorf("subtotal, tax, total: %s", got)
 	}
-	if got := b.text(t, "SELECT string_agg(tax_percent || ':' || net_minor || ':' || tax_minor, ',') FROM invoice_taxes"); got != "20:1530:306" {
+	if got := b.Text(t, "SELECT string_agg(tax_percent || ':' || net_minor || ':' || tax_minor, ',') FROM invoice_taxes"); got != "20:1530:306" {
 		t.Errorf("taxes: %s", got)
 	}
 }
@@ -92,7 +93,7 @@ func TestInsertDecidesByWhatIsThere(t *testing.T) {
 			if diff := cmp.Diff(c.differs, got.Differs); diff != "" {
 				t.Errorf("differing fields (-want +got):\n%s", diff)
 			}
-			if n := b.count(t, "SELECT count(*) FROM invoices"); n != 2 {
+			if n := b.Count(t, "SELECT count(*) FROM invoices"); n != 2 {
 				t.Errorf("%d invoices, want 2", n)
 			}
 			b.gapless(t)
@@ -122,7 +123,7 @@ func TestConcurrentInsertsNumberWithoutAGap(t *testing.T) {
 		})
 	}
 	running.Wait()
-	if n := b.count(t, "SELECT count(*) FROM invoices"); n != transactions {
+	if n := b.Count(t, "SELECT count(*) FROM invoices"); n != transactions {
 		t.Errorf("%d invoices, want %d", n, transactions)
 	}
 	b.gapless(t)
@@ -137,8 +138,8 @@ func TestUniqueViolationIsALostRace(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			before := newGate(fault.Written)
-			b := setup(t, planted(before.hook))
+			before := rig.NewGate(fault.Written)
+			b := setup(t, planted(before.Hook))
 			// The first stops before its commit until the second stands in front of its own insert.
 			first, second := make(chan invoice.Result, 1), make(chan invoice.Result, 1)
 			other := generator(t, b.open(t)) // one store would let the second wait for the first
@@ -150,17 +151,17 @@ func TestUniqueViolationIsALostRace(t *testing.T) {
 				to <- r
 			}
 			go generate(b.generator, "first", job(t, "T1"), first)
-			<-before.reached
+			<-before.Reached
 			go generate(other, "second", job(t, "T1", change), second)
-			b.awaitBlocked(t)
-			close(before.open)
+			b.AwaitBlocked(t)
+			before.Open()
 			if r := <-first; r.Outcome != invoice.Created {
 				t.Errorf("the first: outcome %q", r.Outcome)
 			}
 			if r := <-second; r.Outcome != invoice.Conflict {
 				t.Errorf("the second: outcome %q", r.Outcome)
 			}
-			if n := b.count(t, "SELECT count(*) FROM invoices"); n != 1 {
+			if n := b.Count(t, "SELECT count(*) FROM invoices"); n != 1 {
 				t.Errorf("%d invoices", n)
 			}
 			b.gapless(t)
@@ -202,7 +203,7 @@ func TestLostCommitReply(t *testing.T) {
 	if proxy.Dropped() != 1 {
 		t.Fatalf("%d replies dropped: the fault didn't happen", proxy.Dropped())
 	}
-	if n := b.count(t, "SELECT count(*) FROM invoices"); n != 1 {
+	if n := b.Count(t, "SELECT count(*) FROM invoices"); n != 1 {
 		t.Errorf("%d invoices", n)
 	}
 	b.gapless(t)
@@ -233,25 +234,25 @@ func TestUnknownCommitOutcomeIsNoFailure(t *testing.T) {
 func TestPausedHolderOfTheCounter(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	holding := newGate(fault.Numbered)
-	slow := b.open(t, planted(holding.hook), func(o *postgres.Options) { o.IdleInTransactionTimeout = time.Second })
+	holding := rig.NewGate(fault.Numbered)
+	slow := b.open(t, planted(holding.Hook), func(o *postgres.Options) { o.IdleInTransactionTimeout = time.Second })
 	paused := make(chan error, 1)
 	go func() {
 		for {
 			_, err := generator(t, slow).Generate(t.Context(), request("paused", job(t, "T1")))
 			select {
-			case <-holding.reached:
+			case <-holding.Reached:
 				paused <- err
 				return
 			default: // a busy machine was too slow to come that far
 			}
 		}
 	}()
-	<-holding.reached
+	<-holding.Reached
 	if made := b.create(t, "next", job(t, "T2")); made.Number != "INV-000001" {
 		t.Errorf("number %s", made.Number)
 	}
-	close(holding.open)
+	holding.Open()
 	if err := <-paused; !errors.Is(err, invoice.ErrUnavailable) {
 		t.Errorf("the paused one: %v, want ErrUnavailable", err)
 	}
@@ -262,7 +263,7 @@ func TestWaitForTheCounterIsBounded(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(o *postgres.Options) { o.LockTimeout = 50 * time.Millisecond })
 	b.create(t, "1", job(t, "T1"))
-	tx, err := b.db.BeginTx(t.Context(), nil)
+	tx, err := b.DB.BeginTx(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -279,7 +280,7 @@ func TestSeriesHoldsOneKind(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	// The series of credit notes is taken by hand, as an older configuration may have done.
-	if _, err := b.db.ExecContext(t.Context(), "INSERT INTO invoice_series (series, period, kind) VALUES ('X-CN', '', 'invoice')"); err != nil {
+	if _, err := b.DB.ExecContext(t.Context(), "INSERT INTO invoice_series (series, period, kind) VALUES ('X-CN', '', 'invoice')"); err != nil {
 		t.Fatal(err)
 	}
 	credit := job(t, "C1", func(j *invoice.Job) { j.Series, j.Lines[0].Quantity = "X", -j.Lines[0].Quantity })
@@ -298,7 +299,7 @@ func TestCorruptedCounterIsAnErrorNotASilence(t *testing.T) {
 		"ALTER TABLE invoice_series DISABLE TRIGGER invoice_series_guard",
 		"UPDATE invoice_series SET last_number = 0",
 	} {
-		if _, err := b.db.ExecContext(t.Context(), statement); err != nil {
+		if _, err := b.DB.ExecContext(t.Context(), statement); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -306,7 +307,7 @@ func TestCorruptedCounterIsAnErrorNotASilence(t *testing.T) {
 	if err == nil || errors.Is(err, invoice.ErrUnavailable) {
 		t.Errorf("error %v, want one that isn't taken for an outage", err)
 	}
-	if n := b.count(t, "SELECT count(*) FROM invoices"); n != 1 {
+	if n := b.Count(t, "SELECT count(*) FROM invoices"); n != 1 {
 		t.Errorf("%d invoices", n)
 	}
 }

@@ -17,7 +17,7 @@ import (
 // hold runs statements in a transaction that stays open until it is released.
 func (b *bench) hold(t *testing.T, statements ...string) *sql.Tx {
 	t.Helper()
-	tx, err := b.db.BeginTx(t.Context(), nil)
+	tx, err := b.DB.BeginTx(t.Context(), nil)
 	for _, statement := range statements {
 		if err == nil {
 			_, err = tx.ExecContext(t.Context(), statement)
@@ -107,7 +107,7 @@ func TestWhatIsHeldStopsOnlyThoseWhoNeedIt(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
 			b.openSeries(t, "A", "B", "INV", "OTHER")
-			b.exec(t, "INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, queue, payload, state) VALUES ($1, 'held', 'held', 'q', '{}', 'enqueued')", b.id("held"))
+			b.Exec(t, "INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, queue, payload, state) VALUES ($1, 'held', 'held', 'q', '{}', 'enqueued')", b.id("held"))
 			tx := b.hold(t, c.hold...)
 			held := b.ask(t, "held", c.needs)
 			for round := range 5 {
@@ -119,7 +119,7 @@ func TestWhatIsHeldStopsOnlyThoseWhoNeedIt(t *testing.T) {
 				t.Fatal(err)
 			}
 			held.ends(t)
-			if n := b.count(t, "SELECT count(*) FROM invoices"); n != 116 {
+			if n := b.Count(t, "SELECT count(*) FROM invoices"); n != 116 {
 				t.Errorf("%d invoices, want 116", n)
 			}
 			b.gapless(t)
@@ -142,7 +142,7 @@ func TestManyHeldSeries(t *testing.T) {
 		all = append(all, b.ask(t, name, inSeries(name)))
 	}
 	const waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND wait_event_type = 'Lock'"
-	for b.count(t, waiting, b.schema) < min(b.store.Invoices.MostWaiting(), 20) { // as many as there may be connections
+	for b.Count(t, waiting, b.Schema) < min(b.store.Invoices.MostWaiting(), 20) { // as many as there may be connections
 	}
 	for round := range 5 {
 		b.createAll(t, fmt.Sprintf("B%d", round), 20, inSeries("B"))
@@ -151,7 +151,7 @@ func TestManyHeldSeries(t *testing.T) {
 	for _, a := range all {
 		a.waits(t)
 	}
-	if n := b.count(t, "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1", b.schema); n > 15 {
+	if n := b.Count(t, "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1", b.Schema); n > 15 {
 		t.Errorf("%d connections of 20 are taken", n)
 	}
 	if err := tx.Rollback(); err != nil {
@@ -193,7 +193,7 @@ func TestNotAllWaitForWhatIsHeld(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if n := b.count(t, "SELECT count(*) FROM invoices WHERE series = 'A'"); n != 10 {
+	if n := b.Count(t, "SELECT count(*) FROM invoices WHERE series = 'A'"); n != 10 {
 		t.Errorf("%d of ten that waited were written", n)
 	}
 	b.gapless(t)
@@ -241,7 +241,7 @@ func TestProcessesShareSeries(t *testing.T) {
 		}
 		running.Wait()
 	}
-	if n := b.count(t, "SELECT count(*) FROM invoices"); n != 600 {
+	if n := b.Count(t, "SELECT count(*) FROM invoices"); n != 600 {
 		t.Errorf("%d invoices, want 600", n)
 	}
 	b.gapless(t)

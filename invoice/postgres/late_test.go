@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"invoicer/internal/fault"
+	"invoicer/internal/rig"
 	"invoicer/invoice"
 )
 
@@ -12,14 +13,14 @@ import (
 // not run into.
 func TestWhoWaitedForTheCounterSeesWhatWasCommitted(t *testing.T) {
 	t.Parallel()
-	before := newGate(fault.Written)
-	b := setup(t, planted(before.hook))
+	before := rig.NewGate(fault.Written)
+	b := setup(t, planted(before.Hook))
 	first := make(chan error, 1)
 	go func() {
 		_, err := b.generator.Generate(t.Context(), request("first", job(t, "T1")))
 		first <- err
 	}()
-	<-before.reached
+	<-before.Reached
 	second := make(chan invoice.Result, 1)
 	other := generator(t, b.open(t)) // in one store, the second would wait for the first before it came to the counter
 	go func() {
@@ -29,8 +30,8 @@ func TestWhoWaitedForTheCounterSeesWhatWasCommitted(t *testing.T) {
 		}
 		second <- r
 	}()
-	b.awaitBlocked(t)
-	close(before.open)
+	b.AwaitBlocked(t)
+	before.Open()
 	if err := <-first; err != nil {
 		t.Errorf("the first: %v", err)
 	}
@@ -55,7 +56,7 @@ func TestDoneStaysDone(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := b.db.ExecContext(t.Context(), "DELETE FROM duplicate_attempts"); err != nil {
+	if _, err := b.DB.ExecContext(t.Context(), "DELETE FROM duplicate_attempts"); err != nil {
 		t.Fatal(err)
 	}
 	for _, o := range []invoice.Outcome{invoice.Failed, invoice.Conflict, invoice.Invalid} {
@@ -63,7 +64,7 @@ func TestDoneStaysDone(t *testing.T) {
 			t.Errorf("%s: error %v, want ErrEnded", o, err)
 		}
 	}
-	if got := b.text(t, "SELECT concat_ws(' ', state, outcome, invoice_id IS NOT NULL) FROM invoice_jobs WHERE job_id = 'other'"); got != "done duplicate t" {
+	if got := b.Text(t, "SELECT concat_ws(' ', state, outcome, invoice_id IS NOT NULL) FROM invoice_jobs WHERE job_id = 'other'"); got != "done duplicate t" {
 		t.Errorf("its row is %s", got)
 	}
 }
@@ -74,7 +75,7 @@ func TestDuplicateWaitsForAFailureOfTheSameJob(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	made := b.create(t, "maker", job(t, "T1"))
-	failing, err := b.db.BeginTx(t.Context(), nil)
+	failing, err := b.DB.BeginTx(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,14 +90,14 @@ func TestDuplicateWaitsForAFailureOfTheSameJob(t *testing.T) {
 	}
 	recorded := make(chan error, 1)
 	go func() { recorded <- b.store.Ledger.Record(t.Context(), end("other", invoice.Duplicate, made)) }()
-	b.awaitBlocked(t)
+	b.AwaitBlocked(t)
 	if err := failing.Commit(); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-recorded; err != nil {
 		t.Error(err)
 	}
-	if got := b.text(t, "SELECT string_agg(state || ' ' || outcome, ',') FROM invoice_jobs"); got != "done duplicate" {
+	if got := b.Text(t, "SELECT string_agg(state || ' ' || outcome, ',') FROM invoice_jobs"); got != "done duplicate" {
 		t.Errorf("the ledger says %s beside the duplicate attempt", got)
 	}
 }

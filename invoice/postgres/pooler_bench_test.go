@@ -6,21 +6,21 @@ import (
 	"testing"
 	"time"
 
+	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
 	"invoicer/internal/sandbox/servers"
-	"invoicer/internal/schematest"
 	"invoicer/invoice"
 	"invoicer/invoice/postgres"
 )
 
 // BenchmarkPooler makes invoices straight and behind PgBouncer, as the jobs of one worker do.
 func BenchmarkPooler(b *testing.B) {
-	url, schema := schematest.New(b)
-	pooler := sandboxtest.PgBouncer(b, url, servers.PgBouncerOptions{Mode: "transaction"})
+	d := rig.NewDatabase(b)
+	pooler := sandboxtest.PgBouncer(b, d.URL, servers.PgBouncerOptions{Mode: "transaction"})
 	var n atomic.Int64
-	for _, way := range []struct{ name, url string }{{"straight", url}, {"transaction mode", pooler.URL}} {
+	for _, way := range []struct{ name, url string }{{"straight", d.URL}, {"transaction mode", pooler.URL}} {
 		b.Run(way.name, func(b *testing.B) {
-			store, err := postgres.Open(postgres.Options{URL: way.url, Schema: schema})
+			store, err := postgres.Open(postgres.Options{URL: way.url, Schema: d.Schema})
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
 	"invoicer/internal/sandbox/servers"
 	"invoicer/invoice"
@@ -71,7 +72,7 @@ func TestNothingStaysBehindInAPooler(t *testing.T) {
 	const shown = `SELECT string_agg(name || '=' || setting, ' ' ORDER BY name) FROM pg_settings WHERE name IN ('search_path', 'statement_timeout',
 		'lock_timeout', 'idle_in_transaction_session_timeout', 'default_transaction_isolation', 'enable_seqscan', 'plan_cache_mode', 'jit')`
 	const held = "SELECT count(*) FROM pg_prepared_statements"
-	pooler := sandboxtest.PgBouncer(t, b.url, servers.PgBouncerOptions{Mode: "transaction", Settings: map[string]string{"default_pool_size": "1"}})
+	pooler := sandboxtest.PgBouncer(t, b.URL, servers.PgBouncerOptions{Mode: "transaction", Settings: map[string]string{"default_pool_size": "1"}})
 	other, err := pgx.Connect(t.Context(), pooler.URL+"&default_query_exec_mode=simple_protocol")
 	if err != nil {
 		t.Fatal(err)
@@ -109,7 +110,7 @@ func TestWithoutAPooler(t *testing.T) {
 		"drops parameters": {"ignore_startup_parameters": "search_path, statement_timeout, lock_timeout, idle_in_transaction_session_timeout, " +
 			"default_transaction_isolation, enable_seqscan, enable_hashjoin, enable_mergejoin, plan_cache_mode, jit"},
 	} {
-		pooler := sandboxtest.PgBouncer(t, b.url, servers.PgBouncerOptions{Settings: settings})
+		pooler := sandboxtest.PgBouncer(t, b.URL, servers.PgBouncerOptions{Settings: settings})
 		pooled := b.open(t, func(o *postgres.Options) { o.URL = pooler.URL })
 		if statement := pooled.LocalSettings(t); !strings.Contains(statement, "set_config('lock_timeout', '5s', true)") {
 			t.Errorf("behind a pooler that %s a transaction begins with %q", name, statement)
@@ -121,10 +122,12 @@ func TestWithoutAPooler(t *testing.T) {
 func TestWritesDontTrustASession(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.exec(t, "INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, queue, payload, state) VALUES ('j', 'T1', 'T1', 'default', '{}', 'enqueued')")
+	b.Exec(t, "INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, queue, payload, state) VALUES ('j', 'T1', 'T1', 'default', '{}', 'enqueued')")
 	made := b.create(t, "first", job(t, "T1"))
-	store := b.open(t, func(o *postgres.Options) { o.URL = named(throughPooler(t, b.url, "transaction"), b.schema) })
-	holder, err := b.db.BeginTx(t.Context(), nil)
+	store := b.open(t, func(o *postgres.Options) {
+		o.URL = rig.With(t, throughPooler(t, b.URL, "transaction"), "application_name", b.Schema)
+	})
+	holder, err := b.DB.BeginTx(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +160,7 @@ func TestWritesDontTrustASession(t *testing.T) {
 func TestPreparedStatementsBehindAPooler(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	pooler := sandboxtest.PgBouncer(t, b.url, servers.PgBouncerOptions{Mode: "transaction", Settings: map[string]string{"default_pool_size": "1"}})
+	pooler := sandboxtest.PgBouncer(t, b.URL, servers.PgBouncerOptions{Mode: "transaction", Settings: map[string]string{"default_pool_size": "1"}})
 	var err error
 	for range 2 {
 		store := b.open(t, func(o *postgres.Options) { o.URL = pooler.URL + "&default_query_exec_mode=cache_statement" })
@@ -172,7 +175,7 @@ func TestPreparedStatementsBehindAPooler(t *testing.T) {
 func TestPoolerWithoutASession(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	pooler := sandboxtest.PgBouncer(t, b.url, servers.PgBouncerOptions{Settings: map[string]string{"default_pool_size": "1"}})
+	pooler := sandboxtest.PgBouncer(t, b.URL, servers.PgBouncerOptions{Settings: map[string]string{"default_pool_size": "1"}})
 	holder, err := pgx.Connect(t.Context(), pooler.URL)
 	if err != nil {
 		t.Fatal(err)

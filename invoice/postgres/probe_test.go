@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
-	"invoicer/internal/schematest"
 	"invoicer/invoice/postgres"
 )
 
@@ -28,15 +28,11 @@ func TestProbe(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			url, schema := schematest.On(t, sandboxtest.PrivatePostgres(t).URL)
-			db := open(t, url, schema)
+			d := rig.DatabaseOn(t, sandboxtest.PrivatePostgres(t).URL)
 			if c.fault != "" {
-				fault := strings.NewReplacer("%[1]s", schema, "%s", schema).Replace(c.fault)
-				if _, err := db.ExecContext(t.Context(), fault); err != nil {
-					t.Fatal(err)
-				}
+				d.Exec(t, strings.NewReplacer("%[1]s", d.Schema, "%s", d.Schema).Replace(c.fault))
 			}
-			store := openStore(t, url)
+			store := openStore(t, d.URL)
 			expectUnfit(t, store.Probe(t.Context()), c.code, c.words...)
 			if c.code == "" {
 				expectUnfit(t, store.ProbeCommit(t.Context()), "")
@@ -75,26 +71,18 @@ func expectUnfit(t *testing.T, err error, code string, words ...string) {
 // server answers with success.
 func TestProbeOfACommitThatIsNotConfirmed(t *testing.T) {
 	t.Parallel()
-	url, schema := schematest.On(t, sandboxtest.PrivatePostgres(t).URL)
-	db, store := open(t, url, schema), openStore(t, url)
-	for _, statement := range []string{"ALTER SYSTEM SET synchronous_standby_names = 'gone'", "SELECT pg_reload_conf()"} {
-		if _, err := db.ExecContext(t.Context(), statement); err != nil {
-			t.Fatal(err)
-		}
-	}
-	deadline := time.Now().Add(time.Minute)
-	for { // until the server has read its settings
+	d := rig.DatabaseOn(t, sandboxtest.PrivatePostgres(t).URL)
+	store := openStore(t, d.URL)
+	d.Exec(t, "ALTER SYSTEM SET synchronous_standby_names = 'gone'")
+	d.Exec(t, "SELECT pg_reload_conf()")
+	var err error
+	rig.Eventually(t, "a server that has read its settings and waits for a standby", func() bool {
 		brief, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
-		err := store.ProbeCommit(brief)
-		cancel()
-		if err != nil {
-			expectUnfit(t, err, postgres.Unconfirmed, "synchronous_standby_names")
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the server doesn't wait for a standby")
-		}
-	}
+		defer cancel()
+		err = store.ProbeCommit(brief)
+		return err != nil
+	})
+	expectUnfit(t, err, postgres.Unconfirmed, "synchronous_standby_names")
 	cancelled := make(chan error, 1)
 	go func() { cancelled <- store.ProbeCommit(t.Context()) }()
 	for waits := true; waits; {
@@ -103,9 +91,7 @@ func TestProbeOfACommitThatIsNotConfirmed(t *testing.T) {
 			expectUnfit(t, err, postgres.Unconfirmed)
 			waits = false
 		default:
-			if _, err := db.ExecContext(t.Context(), "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"); err != nil {
-				t.Fatal(err)
-			}
+			d.Exec(t, "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
 		}
 	}
 }

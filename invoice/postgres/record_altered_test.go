@@ -20,9 +20,9 @@ func (b *bench) accepted(t *testing.T, payload, state string) string {
 	}
 	switch state {
 	case "failed", "dismissed":
-		b.exec(t, "UPDATE invoice_jobs SET state = $1, outcome = 'failed', reason = 'x', dispatch = 1 WHERE job_id = $2", state, id)
+		b.Exec(t, "UPDATE invoice_jobs SET state = $1, outcome = 'failed', reason = 'x', dispatch = 1 WHERE job_id = $2", state, id)
 	default:
-		b.exec(t, "UPDATE invoice_jobs SET state = 'enqueued', dispatch = 1 WHERE job_id = $1", id)
+		b.Exec(t, "UPDATE invoice_jobs SET state = 'enqueued', dispatch = 1 WHERE job_id = $1", id)
 	}
 	return id
 }
@@ -39,7 +39,7 @@ func encoded(t *testing.T, j *invoice.Job) []byte {
 // ledger is all of the ledger, and of the attempts.
 func (b *bench) ledger(t *testing.T) string {
 	t.Helper()
-	return b.text(t, `SELECT coalesce((SELECT jsonb_agg(to_jsonb(j) ORDER BY id) FROM invoice_jobs j), '[]')::text
+	return b.Text(t, `SELECT coalesce((SELECT jsonb_agg(to_jsonb(j) ORDER BY id) FROM invoice_jobs j), '[]')::text
 || coalesce((SELECT jsonb_agg(to_jsonb(d) ORDER BY id) FROM duplicate_attempts d), '[]')::text`)
 }
 
@@ -57,11 +57,11 @@ func TestNoEndIsRecordedOfAnAlteredJob(t *testing.T) {
 				if o == invoice.Created {
 					other = jobID
 				}
-				b.exec(t, "ALTER TABLE invoice_jobs RENAME TO away") // so that the invoice doesn't end the row
-				b.exec(t, "CREATE TABLE invoice_jobs (LIKE away INCLUDING ALL)")
+				b.Exec(t, "ALTER TABLE invoice_jobs RENAME TO away") // so that the invoice doesn't end the row
+				b.Exec(t, "CREATE TABLE invoice_jobs (LIKE away INCLUDING ALL)")
 				made := b.create(t, other, job(t, "T2"))
-				b.exec(t, "DROP TABLE invoice_jobs")
-				b.exec(t, "ALTER TABLE away RENAME TO invoice_jobs")
+				b.Exec(t, "DROP TABLE invoice_jobs")
+				b.Exec(t, "ALTER TABLE away RENAME TO invoice_jobs")
 				before := b.ledger(t)
 				e := end(jobID, o, made)
 				e.TransactionID, e.Payload = "T2", encoded(t, job(t, "T2"))
@@ -88,7 +88,7 @@ func TestAFailureLeavesWhatWasAccepted(t *testing.T) {
 	if err := b.store.Ledger.Record(t.Context(), e); err != nil {
 		t.Fatal(err)
 	}
-	if got := b.text(t, "SELECT concat_ws(' ', state, outcome, idempotency_key, producer, queue, attempts) FROM invoice_jobs WHERE payload = $1", payload); got != "failed failed T1 shop default 3" {
+	if got := b.Text(t, "SELECT concat_ws(' ', state, outcome, idempotency_key, producer, queue, attempts) FROM invoice_jobs WHERE payload = $1", payload); got != "failed failed T1 shop default 3" {
 		t.Errorf("the row is %s", got)
 	}
 }
@@ -104,7 +104,7 @@ func TestABadEndNeedsNoTransaction(t *testing.T) {
 	if err := b.store.Ledger.Record(t.Context(), e); err != nil {
 		t.Fatal(err)
 	}
-	if got := b.text(t, "SELECT concat_ws(' ', job_id, state, transaction_id) FROM invoice_jobs"); got != jobID+" failed T1" {
+	if got := b.Text(t, "SELECT concat_ws(' ', job_id, state, transaction_id) FROM invoice_jobs"); got != jobID+" failed T1" {
 		t.Errorf("the row is %s", got)
 	}
 }
@@ -133,7 +133,7 @@ func TestAGoodEndNamesItsInvoice(t *testing.T) {
 			t.Errorf("%s: error %v, want ErrNotInvoiced", name, err)
 		}
 	}
-	if n := b.count(t, "SELECT count(*) FROM duplicate_attempts"); n != 0 {
+	if n := b.Count(t, "SELECT count(*) FROM duplicate_attempts"); n != 0 {
 		t.Errorf("%d duplicates were recorded", n)
 	}
 }
@@ -162,10 +162,10 @@ func TestGoodEndsTogether(t *testing.T) {
 	if errs[0] != nil || !errors.As(errs[1], &altered) || !errors.As(errs[2], &dismissed) || errs[3] != nil || !errors.Is(errs[4], invoice.ErrNotAccepted) || errs[5] != nil {
 		t.Errorf("errors %v", errs)
 	}
-	if n := b.count(t, "SELECT count(*) FROM duplicate_attempts WHERE job_id IN ('direct', $1)", right); n != 2 || b.count(t, "SELECT count(*) FROM duplicate_attempts") != 2 {
+	if n := b.Count(t, "SELECT count(*) FROM duplicate_attempts WHERE job_id IN ('direct', $1)", right); n != 2 || b.Count(t, "SELECT count(*) FROM duplicate_attempts") != 2 {
 		t.Errorf("%d of the right ones are recorded", n)
 	}
-	if got := b.text(t, "SELECT string_agg(state, ' ' ORDER BY id) FROM invoice_jobs"); got != "done enqueued dismissed" {
+	if got := b.Text(t, "SELECT string_agg(state, ' ' ORDER BY id) FROM invoice_jobs"); got != "done enqueued dismissed" {
 		t.Errorf("the ledger: %s", got)
 	}
 }
@@ -226,7 +226,7 @@ func TestADismissalWaitsForARunUnderWay(t *testing.T) {
 	b := setup(t)
 	asked := job(t, "T1")
 	jobID := b.accepted(t, string(encoded(t, asked)), "failed")
-	tx, err := b.db.BeginTx(t.Context(), nil)
+	tx, err := b.DB.BeginTx(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +236,7 @@ func TestADismissalWaitsForARunUnderWay(t *testing.T) {
 	}
 	dismissed := make(chan error, 1)
 	go func() { dismissed <- b.store.Ledger.Dismiss(t.Context(), jobID, ledger.Actor{Name: "ada", Note: "n"}) }()
-	b.awaitBlocked(t)
+	b.AwaitBlocked(t)
 	if _, err := tx.ExecContext(t.Context(), "UPDATE invoice_jobs SET state = 'enqueued', outcome = NULL, reason = NULL"); err != nil {
 		t.Fatal(err)
 	}

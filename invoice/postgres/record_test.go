@@ -36,10 +36,10 @@ func TestRecordDuplicateOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := b.count(t, "SELECT count(*) FROM duplicate_attempts WHERE job_id = 'second' AND invoice_id = $1 AND reason = 'lost_race' AND producer = 'checkout' AND worker = 'w1'", made.ID); n != 1 {
+	if n := b.Count(t, "SELECT count(*) FROM duplicate_attempts WHERE job_id = 'second' AND invoice_id = $1 AND reason = 'lost_race' AND producer = 'checkout' AND worker = 'w1'", made.ID); n != 1 {
 		t.Errorf("%d rows, want 1", n)
 	}
-	if n := b.count(t, "SELECT count(*) FROM invoice_jobs"); n != 0 {
+	if n := b.Count(t, "SELECT count(*) FROM invoice_jobs"); n != 0 {
 		t.Errorf("%d ledger rows for a job that was never accepted there", n)
 	}
 }
@@ -60,7 +60,7 @@ func TestRecordAgainstAnInvoiceThatIsNotThere(t *testing.T) {
 			}
 		}
 	}
-	if n := b.count(t, "SELECT count(*) FROM duplicate_attempts"); n != 0 {
+	if n := b.Count(t, "SELECT count(*) FROM duplicate_attempts"); n != 0 {
 		t.Errorf("%d duplicates of nothing", n)
 	}
 }
@@ -82,7 +82,7 @@ func TestRecordFailed(t *testing.T) {
 			}
 			var state, outcome, reason string
 			var stored []byte
-			row := b.db.QueryRowContext(t.Context(), "SELECT state, outcome, reason, coalesce(convert_to(payload, 'UTF8'), payload_raw) FROM invoice_jobs WHERE job_id = 'job' AND attempts = 3")
+			row := b.DB.QueryRowContext(t.Context(), "SELECT state, outcome, reason, coalesce(convert_to(payload, 'UTF8'), payload_raw) FROM invoice_jobs WHERE job_id = 'job' AND attempts = 3")
 			if err := row.Scan(&state, &outcome, &reason, &stored); err != nil {
 				t.Fatal(err)
 			}
@@ -98,7 +98,7 @@ func TestRecordFollowsTheJob(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	state := func(jobID string) string {
-		return b.text(t, "SELECT concat_ws(' ', state, outcome, invoice_id IS NOT NULL) FROM invoice_jobs WHERE job_id = $1", jobID)
+		return b.Text(t, "SELECT concat_ws(' ', state, outcome, invoice_id IS NOT NULL) FROM invoice_jobs WHERE job_id = $1", jobID)
 	}
 	record := func(jobID string, o invoice.Outcome, made *invoice.Ref) {
 		t.Helper()
@@ -142,14 +142,14 @@ func TestLateFailureOfAnOlderDispatch(t *testing.T) {
 			if state == "accepted" {
 				change = "UPDATE invoice_jobs SET state = 'accepted', outcome = NULL, reason = NULL, dispatch = dispatch + 1"
 			}
-			if _, err := b.db.ExecContext(t.Context(), change); err != nil {
+			if _, err := b.DB.ExecContext(t.Context(), change); err != nil {
 				t.Fatal(err)
 			}
 			err := b.store.Ledger.Record(t.Context(), end("late", invoice.Failed, nil))
 			if dismissed := new(ledger.DismissedError); errors.As(err, &dismissed) != (state == "dismissed") || err != nil && state == "accepted" {
 				t.Errorf("a late report: %v", err)
 			}
-			if got := b.text(t, "SELECT string_agg(state, ' ') FROM invoice_jobs"); got != state {
+			if got := b.Text(t, "SELECT string_agg(state, ' ') FROM invoice_jobs"); got != state {
 				t.Errorf("the ledger holds %s, want %s", got, state)
 			}
 		})
@@ -171,7 +171,7 @@ func TestNoBadEndAfterAGoodOne(t *testing.T) {
 			}
 		}
 	}
-	if n := b.count(t, "SELECT count(*) FROM invoice_jobs"); n != 0 {
+	if n := b.Count(t, "SELECT count(*) FROM invoice_jobs"); n != 0 {
 		t.Errorf("%d jobs have a second end", n)
 	}
 }
@@ -181,7 +181,7 @@ func TestMissingTablesAreAnOutage(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for _, statement := range []string{"ALTER TABLE invoice_series RENAME TO restoring", "ALTER TABLE duplicate_attempts RENAME TO restoring_too"} {
-		if _, err := b.db.ExecContext(t.Context(), statement); err != nil {
+		if _, err := b.DB.ExecContext(t.Context(), statement); err != nil {
 			t.Fatal(err)
 		}
 	}

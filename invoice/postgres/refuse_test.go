@@ -37,7 +37,7 @@ func TestDatabaseRefuses(t *testing.T) {
 		"INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, queue, state) VALUES ('waiting', 'T', 'K', 'q', 'enqueued'), ('waiting too', 'T', 'K', 'q', 'enqueued')",
 		"INSERT INTO duplicate_attempts (job_id, transaction_id, idempotency_key, invoice_id, reason, worker) SELECT 'again', 'T1', 'K', min(id), 'lost_race', 'w' FROM invoices",
 	} {
-		if _, err := b.db.ExecContext(t.Context(), statement); err != nil {
+		if _, err := b.DB.ExecContext(t.Context(), statement); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -91,7 +91,7 @@ func TestDatabaseRefuses(t *testing.T) {
 
 func (b *bench) refuses(t *testing.T, statement, code, constraint string) {
 	t.Helper()
-	tx, err := b.db.BeginTx(t.Context(), nil)
+	tx, err := b.DB.BeginTx(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,11 +151,11 @@ func TestDatabaseTakes(t *testing.T) {
 INSERT INTO invoice_lines (invoice_id, position, quantity, unit_price, net_minor) SELECT id, position, 1, 1, 100 FROM written, generate_series(1, 3) AS position)
 INSERT INTO invoice_taxes SELECT id, 7, 1, 1 FROM written`,
 	} {
-		if _, err := b.db.ExecContext(t.Context(), statement); err != nil {
+		if _, err := b.DB.ExecContext(t.Context(), statement); err != nil {
 			t.Errorf("%s: %v", statement, err)
 		}
 	}
-	if n := b.count(t, "SELECT count(*) FROM invoices"); n != 10 {
+	if n := b.Count(t, "SELECT count(*) FROM invoices"); n != 10 {
 		t.Errorf("%d invoices, want 10", n)
 	}
 }

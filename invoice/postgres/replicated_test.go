@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
-	"invoicer/internal/schematest"
 	"invoicer/invoice"
 	"invoicer/invoice/postgres"
 )
@@ -15,11 +15,7 @@ import (
 func replicated(t *testing.T, change ...func(*postgres.Options)) (*bench, *sandboxtest.Replication) {
 	t.Helper()
 	r := sandboxtest.Replicated(t)
-	url, schema := schematest.On(t, r.Primary.URL)
-	b := &bench{url: url, schema: schema, way: url, db: open(t, url, schema)}
-	b.store = b.open(t, change...)
-	b.generator = generator(t, b.store)
-	return b, r
+	return newBench(t, rig.DatabaseOn(t, r.Primary.URL), r.Primary.URL, change...), r
 }
 
 // awaitUnreplicated returns once one of the store's sessions waits for a standby.
@@ -31,7 +27,7 @@ func (b *bench) awaitUnreplicated(t *testing.T) {
 
 func (b *bench) isUnreplicated(t *testing.T) bool {
 	t.Helper()
-	return b.count(t, "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND wait_event = 'SyncRep'", b.schema) > 0
+	return b.Count(t, "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND wait_event = 'SyncRep'", b.Schema) > 0
 }
 
 // A commit whose wait for a standby is broken off is on the primary alone: nothing is acknowledged before a standby has it.
@@ -59,7 +55,7 @@ func TestBrokenOffWaitForTheStandby(t *testing.T) {
 			}()
 			b.awaitUnreplicated(t)
 			if breakOff != "" {
-				b.exec(t, breakOff, b.schema)
+				b.Exec(t, breakOff, b.Schema)
 			}
 			if err := <-answered; !errors.Is(err, invoice.ErrUnavailable) {
 				t.Errorf("error %v, while no standby has the invoice; want ErrUnavailable", err)
@@ -76,8 +72,8 @@ func TestBrokenOffWaitForTheStandby(t *testing.T) {
 				break
 			}
 			b.create(t, b.id("after"), job(t, "T3"))
-			promoted := &bench{schema: b.schema, db: open(t, r.Promote(t), b.schema)}
-			if n := promoted.count(t, "SELECT count(*) FROM invoices"); n != 3 {
+			promoted := &bench{Database: rig.OpenDatabase(t, r.Promote(t), b.Schema)}
+			if n := promoted.Count(t, "SELECT count(*) FROM invoices"); n != 3 {
 				t.Errorf("%d invoices after the promotion, want 3", n)
 			}
 			promoted.gapless(t)
@@ -102,8 +98,8 @@ func TestStandbyComesBackInTime(t *testing.T) {
 		answered <- answer{result, err}
 	}()
 	b.awaitUnreplicated(t)
-	b.exec(t, "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = $1 AND wait_event = 'SyncRep'", b.schema)
-	for b.count(t, "SELECT count(*) FROM invoices WHERE transaction_id = 'T2'") == 0 {
+	b.Exec(t, "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = $1 AND wait_event = 'SyncRep'", b.Schema)
+	for b.Count(t, "SELECT count(*) FROM invoices WHERE transaction_id = 'T2'") == 0 {
 	}
 	for waits := false; !waits; waits = b.isUnreplicated(t) { // once it has found the invoice
 		select {
@@ -116,8 +112,8 @@ func TestStandbyComesBackInTime(t *testing.T) {
 	if a := <-answered; a.err != nil || a.Outcome != invoice.Created || !a.Recorded {
 		t.Errorf("%+v", a)
 	}
-	promoted := &bench{schema: b.schema, db: open(t, r.Promote(t), b.schema)}
-	if n := promoted.count(t, "SELECT count(*) FROM invoices"); n != 2 {
+	promoted := &bench{Database: rig.OpenDatabase(t, r.Promote(t), b.Schema)}
+	if n := promoted.Count(t, "SELECT count(*) FROM invoices"); n != 2 {
 		t.Errorf("%d invoices after the promotion, want 2", n)
 	}
 }

@@ -40,10 +40,10 @@ func TestStoredSums(t *testing.T) {
 			if made.Number != c.number {
 				t.Errorf("number %s, want %s", made.Number, c.number)
 			}
-			if got := b.text(t, "SELECT subtotal_minor || ' ' || tax_minor || ' ' || total_minor FROM invoices"); got != c.sums {
+			if got := b.Text(t, "SELECT subtotal_minor || ' ' || tax_minor || ' ' || total_minor FROM invoices"); got != c.sums {
 				t.Errorf("subtotal, tax, total: %s, want %s", got, c.sums)
 			}
-			if got := b.text(t, "SELECT coalesce(string_agg(tax_percent || ':' || net_minor || ':' || tax_minor, ',' ORDER BY tax_percent), '') FROM invoice_taxes"); got != c.taxes {
+			if got := b.Text(t, "SELECT coalesce(string_agg(tax_percent || ':' || net_minor || ':' || tax_minor, ',' ORDER BY tax_percent), '') FROM invoice_taxes"); got != c.taxes {
 				t.Errorf("taxes: %s, want %s", got, c.taxes)
 			}
 			stored, err := b.store.Invoices.Read(t.Context(), made.ID)

@@ -144,7 +144,7 @@ func TestStormOfDuplicates(t *testing.T) {
 	}
 	// Whoever ends the job waits until it is released.
 	hold := func(id string) (release func()) {
-		tx, err := b.db.BeginTx(t.Context(), nil)
+		tx, err := b.DB.BeginTx(t.Context(), nil)
 		if err == nil {
 			_, err = tx.ExecContext(t.Context(), "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", id)
 		}
@@ -178,7 +178,7 @@ func TestStormOfDuplicates(t *testing.T) {
 	more := record(18, 37) // 20 are expected after 16
 	more.Wait()
 	few.Wait()
-	if n := b.count(t, "SELECT count(DISTINCT attempted_at) FROM duplicate_attempts"); n != 3 {
+	if n := b.Count(t, "SELECT count(DISTINCT attempted_at) FROM duplicate_attempts"); n != 3 {
 		t.Errorf("37 duplicates took %d transactions, want 3: of 1, 16 and 20", n)
 	}
 }
