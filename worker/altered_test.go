@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/hibiken/asynq"
 
+	"invoicer/internal/rig"
 	"invoicer/internal/taskedit"
 	"invoicer/invoice"
 	"invoicer/invoice/invoicetest"
@@ -20,8 +21,8 @@ import (
 func (b *bench) accepted(t *testing.T, payload []byte) (jobID, taskID string) {
 	t.Helper()
 	jobID = uuid.NewString()
-	b.exec(t, "SELECT accept($1, $2, $3::uuid)", string(payload), b.queue, jobID)
-	b.exec(t, "UPDATE invoice_jobs SET state = 'enqueued', dispatch = 1 WHERE job_id = $1", jobID)
+	b.Exec(t, "SELECT accept($1, $2, $3::uuid)", string(payload), b.Queue, jobID)
+	b.Exec(t, "UPDATE invoice_jobs SET state = 'enqueued', dispatch = 1 WHERE job_id = $1", jobID)
 	taskID = jobID + ".1"
 	b.dispatch(t, jobID, taskID, payload)
 	return jobID, taskID
@@ -30,17 +31,10 @@ func (b *bench) accepted(t *testing.T, payload []byte) (jobID, taskID string) {
 func (b *bench) dispatch(t *testing.T, jobID, taskID string, payload []byte) {
 	t.Helper()
 	task := asynq.NewTaskWithHeaders(client.TaskType, payload, map[string]string{client.JobIDHeader: jobID})
-	_, err := asynq.NewClientFromRedisClient(b.rdb).EnqueueContext(t.Context(), task, asynq.Queue(b.queue), asynq.TaskID(taskID),
+	_, err := asynq.NewClientFromRedisClient(b.Redis).EnqueueContext(t.Context(), task, asynq.Queue(b.Queue), asynq.TaskID(taskID),
 		asynq.MaxRetry(math.MaxInt32), asynq.Retention(time.Hour))
 	if err != nil {
 		t.Fatal(err)
-	}
-}
-
-func (b *bench) exec(t *testing.T, statement string, values ...any) {
-	t.Helper()
-	if _, err := b.db.ExecContext(t.Context(), statement, values...); err != nil {
-		t.Fatalf("%s: %v", statement, err)
 	}
 }
 
@@ -106,7 +100,7 @@ func TestAnAlteredTaskIsDoneAsAccepted(t *testing.T) {
 				w.Shutdown()
 			}
 			jobID, taskID := b.accepted(t, c.accepted)
-			if err := taskedit.Alter(t.Context(), b.rdb, b.queue, taskID, c.alter); err != nil {
+			if err := taskedit.Alter(t.Context(), b.Redis, b.Queue, taskID, c.alter); err != nil {
 				t.Fatal(err)
 			}
 			log := newBook()
@@ -115,10 +109,10 @@ func TestAnAlteredTaskIsDoneAsAccepted(t *testing.T) {
 				t.Errorf("job %s ended, altered: %t", e.JobID, e.Altered)
 			}
 			b.is(t, jobID, c.want, c.accepted)
-			if n := b.count(t, "SELECT count(*) FROM invoices") - len(c.before); (n == 1) != (c.want == "done created") {
+			if n := b.Count(t, "SELECT count(*) FROM invoices") - len(c.before); (n == 1) != (c.want == "done created") {
 				t.Errorf("%d invoices more", n)
 			}
-			if n := b.count(t, "SELECT count(*) FROM invoice_jobs"); n != 1 {
+			if n := b.Count(t, "SELECT count(*) FROM invoice_jobs"); n != 1 {
 				t.Errorf("%d rows in the ledger", n)
 			}
 			if n := strings.Count(log.text(), "altered in the queue"); (n == 1) == c.quiet || n > 1 {
@@ -134,10 +128,10 @@ func TestAnAlteredTaskIsDoneAsAccepted(t *testing.T) {
 // is fails the test unless the job's row stands so, with the payload that was accepted, and its invoice says the same.
 func (b *bench) is(t *testing.T, jobID, want string, accepted []byte) {
 	t.Helper()
-	if got := b.row(t, "SELECT state || ' ' || coalesce(outcome, '-') FROM invoice_jobs WHERE job_id = $1", jobID); got != want {
+	if got := b.Text(t, "SELECT state || ' ' || coalesce(outcome, '-') FROM invoice_jobs WHERE job_id = $1", jobID); got != want {
 		t.Errorf("job %s is %s, want %s", jobID, got, want)
 	}
-	if got := b.row(t, "SELECT payload FROM invoice_jobs WHERE job_id = $1", jobID); got != string(accepted) {
+	if got := b.Text(t, "SELECT payload FROM invoice_jobs WHERE job_id = $1", jobID); got != string(accepted) {
 		t.Errorf("its payload is %s now", got)
 	}
 	if !strings.HasPrefix(want, "done") {
@@ -147,7 +141,7 @@ func (b *bench) is(t *testing.T, jobID, want string, accepted []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := b.row(t, "SELECT fingerprint FROM invoices JOIN invoice_jobs ON invoice_id = invoices.id WHERE invoice_jobs.job_id = $1", jobID); got != asked.Fingerprint() {
+	if got := b.Text(t, "SELECT fingerprint FROM invoices JOIN invoice_jobs ON invoice_id = invoices.id WHERE invoice_jobs.job_id = $1", jobID); got != asked.Fingerprint() {
 		t.Error("its invoice is not what was accepted")
 	}
 }
@@ -163,7 +157,7 @@ func TestTasksThatChangePlaces(t *testing.T) {
 		oneTask: func(task *taskedit.Task) { task.Payload, task.Headers[client.JobIDHeader] = second, two },
 		twoTask: func(task *taskedit.Task) { task.Payload, task.Headers[client.JobIDHeader] = first, one },
 	} {
-		if err := taskedit.Alter(t.Context(), b.rdb, b.queue, task, other); err != nil {
+		if err := taskedit.Alter(t.Context(), b.Redis, b.Queue, task, other); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -199,13 +193,13 @@ func TestATaskThatPassesForAnAcceptedJob(t *testing.T) {
 			b := setup(t)
 			accepted := payload(t, job("T1"))
 			jobID, taskID := b.accepted(t, accepted)
-			if err := b.inspector.DeleteTask(b.queue, taskID); err != nil {
+			if err := b.Inspector.DeleteTask(b.Queue, taskID); err != nil {
 				t.Fatal(err)
 			}
 			forgedID, headers := change(jobID)
 			for _, forged := range []*invoice.Job{job("T1", dearer), job("T2")} {
 				task := asynq.NewTaskWithHeaders(client.TaskType, payload(t, forged), headers)
-				if _, err := asynq.NewClientFromRedisClient(b.rdb).EnqueueContext(t.Context(), task, asynq.Queue(b.queue), asynq.TaskID(forgedID)); err != nil {
+				if _, err := asynq.NewClientFromRedisClient(b.Redis).EnqueueContext(t.Context(), task, asynq.Queue(b.Queue), asynq.TaskID(forgedID)); err != nil {
 					t.Fatal(err)
 				}
 				w := b.start(t, "w1")
@@ -233,8 +227,8 @@ func TestATaskIDWithADotAndANumber(t *testing.T) {
 	}
 	// A failed one that was replayed is the ledger's from then on, whatever its id.
 	accepted := payload(t, job("T3"))
-	b.exec(t, `INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, queue, payload, state, dispatch)
-VALUES ('order.6', 'T3', 'T3', $1, $2, 'enqueued', 2)`, b.queue, string(accepted))
+	b.Exec(t, `INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, queue, payload, state, dispatch)
+VALUES ('order.6', 'T3', 'T3', $1, $2, 'enqueued', 2)`, b.Queue, string(accepted))
 	b.enqueueRaw(t, client.TaskType, payload(t, job("T3", dearer)), asynq.TaskID("order.6.2"))
 	if e := w.ended(t); e.JobID != "order.6" || e.Outcome != invoice.Created || !e.Altered {
 		t.Errorf("job %s ended as %s, altered: %t", e.JobID, e.Outcome, e.Altered)
@@ -248,8 +242,8 @@ func TestAnAlteredTaskWhosePayloadWasPruned(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	jobID, taskID := b.accepted(t, payload(t, job("T1")))
-	b.exec(t, "UPDATE invoice_jobs SET state = 'failed', outcome = 'failed', reason = 'x', payload = NULL")
-	if err := taskedit.Alter(t.Context(), b.rdb, b.queue, taskID, as(t, job("T2"))); err != nil {
+	b.Exec(t, "UPDATE invoice_jobs SET state = 'failed', outcome = 'failed', reason = 'x', payload = NULL")
+	if err := taskedit.Alter(t.Context(), b.Redis, b.Queue, taskID, as(t, job("T2"))); err != nil {
 		t.Fatal(err)
 	}
 	w := b.start(t, "w1")
@@ -283,7 +277,7 @@ func TestAForgedDoneEntry(t *testing.T) {
 				w.ended(t)
 				b.awaitState(t, task, asynq.TaskStateCompleted)
 				key := "invoicer:" + b.databaseID + ":done:{T1}"
-				original := b.rdb.Get(t.Context(), key).Val()
+				original := b.Redis.Get(t.Context(), key).Val()
 				known, err := invoicetest.ReadDoneEntry(original)
 				if err != nil || known.TransactionID != "T1" {
 					t.Fatal(known, err)
@@ -294,11 +288,11 @@ func TestAForgedDoneEntry(t *testing.T) {
 				}
 				forge(&known, jobID)
 				forged := invoicetest.DoneEntry(known)
-				if err := b.rdb.Set(t.Context(), key, forged, time.Hour).Err(); err != nil {
+				if err := b.Redis.Set(t.Context(), key, forged, time.Hour).Err(); err != nil {
 					t.Fatal(err)
 				}
 				if rerun {
-					if err := b.inspector.RunTask(b.queue, task); err != nil {
+					if err := b.Inspector.RunTask(b.Queue, task); err != nil {
 						t.Fatal(err)
 					}
 				} else {
@@ -308,7 +302,7 @@ func TestAForgedDoneEntry(t *testing.T) {
 					t.Errorf("job %s ended as %s of %s", e.JobID, e.Outcome, e.Invoice.Number)
 				}
 				b.tally(t, 2, map[bool]int{false: 1, true: 0}[rerun], 0)
-				if now := b.rdb.Get(t.Context(), key).Val(); forged != original && (rerun || name != "another maker") && now == forged {
+				if now := b.Redis.Get(t.Context(), key).Val(); forged != original && (rerun || name != "another maker") && now == forged {
 					t.Errorf("the entry is still %s", now)
 				}
 			}
@@ -325,14 +319,14 @@ func TestForgedRetriesEndNothing(t *testing.T) {
 	jobID, taskID := b.accepted(t, payload(t, job("T1")))
 	for _, retried := range []int64{900, math.MinInt32, 900} {
 		w.await(t, "retried")
-		poll(t, "the task to wait", func() bool {
-			info, err := b.inspector.GetTaskInfo(b.queue, taskID)
+		rig.Eventually(t, "the task to wait", func() bool {
+			info, err := b.Inspector.GetTaskInfo(b.Queue, taskID)
 			return err == nil && info.State == asynq.TaskStateRetry
 		})
-		if err := taskedit.Alter(t.Context(), b.rdb, b.queue, taskID, func(task *taskedit.Task) { task.Retried = retried }); err != nil {
+		if err := taskedit.Alter(t.Context(), b.Redis, b.Queue, taskID, func(task *taskedit.Task) { task.Retried = retried }); err != nil {
 			t.Fatal(err)
 		}
-		if err := b.inspector.RunTask(b.queue, taskID); err != nil {
+		if err := b.Inspector.RunTask(b.Queue, taskID); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
+	"invoicer/internal/rig"
 	"invoicer/worker/client"
 )
 
@@ -18,11 +19,11 @@ func TestMoreFailuresThanTheArchiveHolds(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	const failures, holds = 100, 10_000
-	archive := "asynq:{" + b.queue + "}:archived"
-	_, err := b.rdb.Pipelined(t.Context(), func(p redis.Pipeliner) error {
+	archive := b.Key("archived")
+	_, err := b.Redis.Pipelined(t.Context(), func(p redis.Pipeliner) error {
 		for n := range holds {
 			id := fmt.Sprint("other-", n)
-			p.HSet(t.Context(), "asynq:{"+b.queue+"}:t:"+id, "msg", "…")
+			p.HSet(t.Context(), b.Key("t:"+id), "msg", "…")
 			p.ZAdd(t.Context(), archive, redis.Z{Score: float64(time.Now().Add(time.Hour).Unix()), Member: id}) // the oldest are trimmed
 		}
 		return nil
@@ -30,10 +31,10 @@ func TestMoreFailuresThanTheArchiveHolds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	queue := asynq.NewClientFromRedisClient(b.rdb)
+	queue := asynq.NewClientFromRedisClient(b.Redis)
 	for n := range failures {
 		task := asynq.NewTask(client.TaskType, fmt.Appendf(nil, `{"transaction_id":"T%d"}`, n))
-		if _, err := queue.EnqueueContext(t.Context(), task, asynq.TaskID(fmt.Sprint("job-", n)), asynq.Queue(b.queue), asynq.MaxRetry(math.MaxInt32)); err != nil {
+		if _, err := queue.EnqueueContext(t.Context(), task, asynq.TaskID(fmt.Sprint("job-", n)), asynq.Queue(b.Queue), asynq.MaxRetry(math.MaxInt32)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -41,18 +42,18 @@ func TestMoreFailuresThanTheArchiveHolds(t *testing.T) {
 	for range failures {
 		w.ended(t)
 	}
-	if n := b.count(t, "SELECT count(DISTINCT transaction_id) FROM invoice_jobs WHERE state = 'failed' AND outcome = 'invalid' AND payload IS NOT NULL"); n != failures {
+	if n := b.Count(t, "SELECT count(DISTINCT transaction_id) FROM invoice_jobs WHERE state = 'failed' AND outcome = 'invalid' AND payload IS NOT NULL"); n != failures {
 		t.Errorf("%d failures are on record, want %d", n, failures)
 	}
-	poll(t, "an empty queue", func() bool {
-		info, err := b.inspector.GetQueueInfo(b.queue)
+	rig.Eventually(t, "an empty queue", func() bool {
+		info, err := b.Inspector.GetQueueInfo(b.Queue)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return info.Active+info.Pending+info.Retry == 0
 	})
 	for n := range failures {
-		switch err := b.rdb.ZScore(t.Context(), archive, fmt.Sprint("job-", n)).Err(); {
+		switch err := b.Redis.ZScore(t.Context(), archive, fmt.Sprint("job-", n)).Err(); {
 		case err == nil:
 			t.Errorf("job-%d is in the archive: it wasn't trimmed, and this test shows nothing", n)
 		case !errors.Is(err, redis.Nil):

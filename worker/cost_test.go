@@ -8,6 +8,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"invoicer/internal/rig"
 	"invoicer/invoice"
 )
 
@@ -34,7 +35,7 @@ func (c *counter) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 func TestRoundTrips(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	rdb := connect(t, b.redisURL)
+	rdb := rig.Connect(t, b.RedisURL)
 	count := &counter{}
 	rdb.AddHook(count)
 	w := b.start(t, "w1", func(p *parts) { p.redis, p.Concurrency = rdb, 1 })

@@ -3,6 +3,7 @@ package worker_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"invoicer/internal/fault"
+	"invoicer/internal/rig"
 	"invoicer/invoice"
 	"invoicer/worker"
 	"invoicer/worker/client"
@@ -23,22 +25,22 @@ import (
 func TestNothingIsDoneBeforeTheCommit(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	failing := newGate(fault.Written)
-	failing.result = errors.New("planted")
-	w := b.startOn(t, b.faultyStore(t, failing.hook), "w1", withGate(failing), func(p *parts) { p.MaxRetry = 0 })
+	failing := rig.NewGate(fault.Written)
+	failing.Result = errors.New("planted")
+	w := b.startOn(t, b.faultyStore(t, failing.Hook), "w1", withGate(failing), func(p *parts) { p.MaxRetry = 0 })
 	entries := func() int64 {
-		n, err := b.rdb.Exists(t.Context(), "invoicer:"+b.databaseID+":done:{T1}").Result()
+		n, err := b.Redis.Exists(t.Context(), "invoicer:"+b.databaseID+":done:{T1}").Result()
 		if err != nil {
 			t.Fatal(err)
 		}
 		return n
 	}
 	b.enqueue(t, job("T1"))
-	<-failing.reached
+	<-failing.Reached
 	if n := entries(); n != 0 {
 		t.Error("there is a done entry before the commit")
 	}
-	failing.release()
+	failing.Open()
 	if e := w.ended(t); e.Outcome != invoice.Failed {
 		t.Errorf("ended as %s", e.Outcome)
 	}
@@ -61,14 +63,14 @@ func TestJobThatKillsItsWorkers(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	id := b.enqueue(t, job("T1"))
-	task := "asynq:{" + b.queue + "}:t:" + id
-	message, err := b.rdb.HGet(t.Context(), task, "msg").Bytes()
+	task := b.Key("t:" + id)
+	message, err := b.Redis.HGet(t.Context(), task, "msg").Bytes()
 	if err != nil {
 		t.Fatal(err)
 	}
 	// Of a field that a Protocol Buffers message has twice the last one counts, and number 6 is how often it was retried.
 	const crashes = 40
-	if err := b.rdb.HSet(t.Context(), task, "msg", append(message, 6<<3, crashes)).Err(); err != nil {
+	if err := b.Redis.HSet(t.Context(), task, "msg", append(message, 6<<3, crashes)).Err(); err != nil {
 		t.Fatal(err)
 	}
 	w := b.start(t, "w1")
@@ -83,10 +85,10 @@ func TestJobThatKillsItsWorkers(t *testing.T) {
 func TestShutdownWaitsForWhatTheQueueHasGivenUpOn(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	inHand := newGate(fault.Locked)
+	inHand := rig.NewGate(fault.Locked)
 	w := b.start(t, "w1", withGate(inHand), func(p *parts) { p.JobTimeout, p.ShutdownTimeout = 50*time.Millisecond, 100*time.Millisecond })
 	id := b.enqueue(t, job("T1"))
-	<-inHand.reached
+	<-inHand.Reached
 	var goesOn atomic.Bool
 	stopped := make(chan struct{})
 	go func() {
@@ -98,12 +100,12 @@ func TestShutdownWaitsForWhatTheQueueHasGivenUpOn(t *testing.T) {
 	}()
 	b.awaitState(t, id, asynq.TaskStatePending) // the queue waits no longer
 	for range 500 {                             // a Shutdown that doesn't wait either returns meanwhile
-		if err := b.rdb.Ping(t.Context()).Err(); err != nil {
+		if err := b.Redis.Ping(t.Context()).Err(); err != nil {
 			t.Fatal(err)
 		}
 	}
 	goesOn.Store(true)
-	inHand.release()
+	inHand.Open()
 	<-stopped
 	b.start(t, "w2").ended(t)
 	b.tally(t, 1, 0, 0)
@@ -115,14 +117,14 @@ func TestJobOfTheLedger(t *testing.T) {
 	b := setup(t)
 	const jobID = "0198c0de-0000-7000-8000-000000000001"
 	encoded := payload(t, job("T1"))
-	if _, err := b.db.ExecContext(t.Context(), `INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, queue, payload, state, dispatch)
-VALUES ($1, 'T1', 'T1', $2, $3, 'enqueued', 2)`, jobID, b.queue, string(encoded)); err != nil {
+	if _, err := b.DB.ExecContext(t.Context(), `INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, queue, payload, state, dispatch)
+VALUES ($1, 'T1', 'T1', $2, $3, 'enqueued', 2)`, jobID, b.Queue, string(encoded)); err != nil {
 		t.Fatal(err)
 	}
 	w := b.start(t, "w1")
 	for _, dispatch := range []string{".1", ".2"} {
 		task := asynq.NewTaskWithHeaders(client.TaskType, encoded, map[string]string{client.JobIDHeader: jobID})
-		if _, err := asynq.NewClientFromRedisClient(b.rdb).EnqueueContext(t.Context(), task, asynq.Queue(b.queue), asynq.TaskID(jobID+dispatch)); err != nil {
+		if _, err := asynq.NewClientFromRedisClient(b.Redis).EnqueueContext(t.Context(), task, asynq.Queue(b.Queue), asynq.TaskID(jobID+dispatch)); err != nil {
 			t.Fatal(err)
 		}
 		if e := w.ended(t); e.JobID != jobID || e.Outcome != invoice.Created {
@@ -130,7 +132,7 @@ VALUES ($1, 'T1', 'T1', $2, $3, 'enqueued', 2)`, jobID, b.queue, string(encoded)
 		}
 	}
 	b.tally(t, 1, 0, 0)
-	if got := b.row(t, "SELECT j.state || ' ' || j.outcome || ' ' || (i.job_id = j.job_id) FROM invoice_jobs j JOIN invoices i ON i.id = j.invoice_id"); got != "done created true" {
+	if got := b.Text(t, "SELECT j.state || ' ' || j.outcome || ' ' || (i.job_id = j.job_id) FROM invoice_jobs j JOIN invoices i ON i.id = j.invoice_id"); got != "done created true" {
 		t.Errorf("its row: %s", got)
 	}
 }
@@ -162,12 +164,13 @@ func (b *book) text() string {
 
 func (b *book) await(t *testing.T, want string) {
 	t.Helper()
-	for deadline := time.After(30 * time.Second); !strings.Contains(b.text(), want); {
-		select {
-		case <-b.grown:
-		case <-deadline:
-			t.Fatalf("not a word of %q in:\n%s", want, b.text())
+	defer func() {
+		if t.Failed() {
+			t.Logf("it said:\n%s", b.text())
 		}
+	}()
+	for !strings.Contains(b.text(), want) {
+		rig.Receive(t, b.grown, fmt.Sprintf("a word of %q", want))
 	}
 }
 
@@ -175,11 +178,10 @@ func (b *book) await(t *testing.T, want string) {
 func TestUndecodableMessageIsSeen(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	prefix := "asynq:{" + b.queue + "}:"
-	_, err := b.rdb.Pipelined(t.Context(), func(p redis.Pipeliner) error {
-		p.HSet(t.Context(), prefix+"t:garbage", "msg", "garbage", "state", "active")
-		p.LPush(t.Context(), prefix+"active", "garbage")
-		p.ZAdd(t.Context(), prefix+"lease", redis.Z{Score: 1, Member: "garbage"})
+	_, err := b.Redis.Pipelined(t.Context(), func(p redis.Pipeliner) error {
+		p.HSet(t.Context(), b.Key("t:garbage"), "msg", "garbage", "state", "active")
+		p.LPush(t.Context(), b.Key("active"), "garbage")
+		p.ZAdd(t.Context(), b.Key("lease"), redis.Z{Score: 1, Member: "garbage"})
 		return nil
 	})
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"invoicer/internal/fault"
+	"invoicer/internal/rig"
 	"invoicer/invoice"
 	"invoicer/worker"
 	"invoicer/worker/client"
@@ -24,11 +25,11 @@ func TestLogsHoldNoPersonalData(t *testing.T) {
 		j.Metadata = map[string]string{"Secret-6": "Secret-7"}
 	}
 	// The server's own words for a refusal quote the row.
-	if _, err := b.db.ExecContext(t.Context(), "ALTER TABLE invoices ADD CONSTRAINT planted CHECK (transaction_id <> 'refused')"); err != nil {
+	if _, err := b.DB.ExecContext(t.Context(), "ALTER TABLE invoices ADD CONSTRAINT planted CHECK (transaction_id <> 'refused')"); err != nil {
 		t.Fatal(err)
 	}
 	said := newBook()
-	winner := newGate(fault.Locked)
+	winner := rig.NewGate(fault.Locked)
 	w := b.start(t, "w1", withGate(winner), func(p *parts) {
 		p.Logger = slog.New(slog.NewJSONHandler(said, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		p.generator = &panicking{p.generator}
@@ -51,14 +52,14 @@ func TestLogsHoldNoPersonalData(t *testing.T) {
 		}
 	}
 	b.enqueue(t, job("T1", secrets))
-	<-winner.reached
+	<-winner.Reached
 	loser := b.enqueue(t, job("T1", secrets))
 	if e := w.await(t, worker.PutBack); e.JobID != loser {
 		t.Errorf("job %s is put back", e.JobID)
 	} else {
 		errs = append(errs, e.Err.Error())
 	}
-	winner.release()
+	winner.Open()
 	end(invoice.Created)
 	for e := w.first(t); ; e = w.first(t) { // it may have been put back more than once
 		if e.What == worker.Ended {
@@ -95,7 +96,7 @@ func TestLogsHoldNoPersonalData(t *testing.T) {
 	told := map[string]string{
 		"the log":              log,
 		"an error":             strings.Join(errs, "\n"),
-		"a reason":             b.row(t, "SELECT string_agg(reason, ' ') FROM invoice_jobs"),
+		"a reason":             b.Text(t, "SELECT string_agg(reason, ' ') FROM invoice_jobs"),
 		"what the queue shows": b.lastErrors(t),
 	}
 	for where, text := range told {
@@ -120,7 +121,7 @@ func (g *panicking) Generate(ctx context.Context, r invoice.Request) (invoice.Re
 // lastErrors is what the queue keeps about the tasks in its archive.
 func (b *bench) lastErrors(t *testing.T) string {
 	t.Helper()
-	tasks, err := b.inspector.ListArchivedTasks(b.queue)
+	tasks, err := b.Inspector.ListArchivedTasks(b.Queue)
 	if err != nil || len(tasks) == 0 {
 		t.Fatalf("%d archived tasks, error %v", len(tasks), err)
 	}

@@ -10,8 +10,8 @@ import (
 	"github.com/hibiken/asynq"
 
 	"invoicer/internal/fault"
+	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
-	"invoicer/internal/schematest"
 	"invoicer/invoice"
 	"invoicer/invoice/invoicetest"
 	"invoicer/worker"
@@ -69,7 +69,7 @@ func TestBadInputIsRecordedAndNotRetried(t *testing.T) {
 		if e.Outcome != invoice.Invalid || e.Attempt != 1 {
 			t.Errorf("%s: ended as %s at attempt %d", p.Name, e.Outcome, e.Attempt)
 		}
-		reason := b.row(t, "SELECT reason FROM invoice_jobs WHERE state = 'failed' AND outcome = 'invalid' AND job_id = $1 AND coalesce(convert_to(payload, 'UTF8'), payload_raw) = $2", e.JobID, append([]byte{}, p.Payload...))
+		reason := b.Text(t, "SELECT reason FROM invoice_jobs WHERE state = 'failed' AND outcome = 'invalid' AND job_id = $1 AND coalesce(convert_to(payload, 'UTF8'), payload_raw) = $2", e.JobID, append([]byte{}, p.Payload...))
 		for _, field := range p.Fields {
 			if !strings.Contains(reason, field) {
 				t.Errorf("%s: the reason %q doesn't name %s", p.Name, reason, field)
@@ -89,13 +89,13 @@ func TestUnknownTaskTypeIsRecorded(t *testing.T) {
 		t.Errorf("ended as %s", e.Outcome)
 	}
 	// What it is stays known, or a replay would take it for an invoice's job.
-	if reason := b.row(t, "SELECT reason FROM invoice_jobs WHERE job_id = $1 AND payload = 'hello' AND task_type = 'email:send'", id); !strings.Contains(reason, "email:send") {
+	if reason := b.Text(t, "SELECT reason FROM invoice_jobs WHERE job_id = $1 AND payload = 'hello' AND task_type = 'email:send'", id); !strings.Contains(reason, "email:send") {
 		t.Errorf("reason %q", reason)
 	}
 	b.awaitArchived(t, id, "email:send")
 	b.enqueueRaw(t, client.TaskType, []byte("hello"))
 	w.ended(t)
-	if n := b.row(t, "SELECT count(*) FROM invoice_jobs WHERE task_type IS NULL"); n != "1" {
+	if n := b.Text(t, "SELECT count(*) FROM invoice_jobs WHERE task_type IS NULL"); n != "1" {
 		t.Errorf("%s jobs are invoices' by their type, want 1", n)
 	}
 }
@@ -143,7 +143,7 @@ func TestRetriesUsedUp(t *testing.T) {
 			if e := w.ended(t); e.Outcome != invoice.Failed || e.Attempt != 2 {
 				t.Errorf("ended as %s at attempt %d", e.Outcome, e.Attempt)
 			}
-			if n := b.count(t, "SELECT attempts FROM invoice_jobs WHERE state = 'failed' AND outcome = 'failed' AND transaction_id = 'T1' AND producer = 'checkout' AND payload LIKE '{%' AND job_id = $1", id); n != 2 {
+			if n := b.Count(t, "SELECT attempts FROM invoice_jobs WHERE state = 'failed' AND outcome = 'failed' AND transaction_id = 'T1' AND producer = 'checkout' AND payload LIKE '{%' AND job_id = $1", id); n != 2 {
 				t.Errorf("%d attempts on record", n)
 			}
 			b.awaitState(t, id, asynq.TaskStateArchived)
@@ -178,8 +178,7 @@ func TestForeignRetryLimit(t *testing.T) {
 func TestForeignRetryLimitInAnOutage(t *testing.T) {
 	t.Parallel()
 	server := sandboxtest.PrivatePostgres(t)
-	dsn, schema := schematest.On(t, server.URL)
-	b := newBench(t, dsn, schema, sandboxtest.Redis(t))
+	b := newBench(t, rig.On(t, rig.DatabaseOn(t, server.URL), sandboxtest.Redis(t)))
 	w := b.start(t, "w1")
 	if err := server.Kill(); err != nil {
 		t.Fatal(err)
@@ -214,9 +213,9 @@ func TestForeignDeadline(t *testing.T) {
 func TestCrashAfterTheCommitOfTheLastRetry(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	crash := newGate(fault.Recorded)
-	crash.result = errors.New("planted")
-	crash.release()
+	crash := rig.NewGate(fault.Recorded)
+	crash.Result = errors.New("planted")
+	crash.Open()
 	w := b.start(t, "w1", withGate(crash), func(p *parts) { p.generator, p.MaxRetry = &forgetful{Generator: p.generator}, 0 })
 	id := b.enqueue(t, job("T1"))
 	for range 2 {
@@ -232,9 +231,9 @@ func TestCrashAfterTheCommitOfTheLastRetry(t *testing.T) {
 func TestForeignTaskIDTwice(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	w := b.start(t, "w1", func(p *parts) { p.Queues = map[string]int{b.queue: 1, b.queue + "_2": 1} })
+	w := b.start(t, "w1", func(p *parts) { p.Queues = map[string]int{b.Queue: 1, b.Queue + "_2": 1} })
 	for i, change := range []func(*invoice.Job){func(*invoice.Job) {}, func(j *invoice.Job) { j.Currency = "EUR" }} {
-		queue := b.queue
+		queue := b.Queue
 		if i == 1 {
 			queue += "_2"
 		}
@@ -242,7 +241,7 @@ func TestForeignTaskIDTwice(t *testing.T) {
 		w.ended(t)
 	}
 	b.tally(t, 1, 0, 1)
-	if got := b.row(t, "SELECT job_id FROM invoice_jobs WHERE outcome = 'conflict'"); !strings.HasPrefix(got, "mine#") {
+	if got := b.Text(t, "SELECT job_id FROM invoice_jobs WHERE outcome = 'conflict'"); !strings.HasPrefix(got, "mine#") {
 		t.Errorf("the conflict is on record under %s, the invoice's own job", got)
 	}
 }
@@ -265,12 +264,12 @@ func TestForeignTaskIDForTwoTransactions(t *testing.T) {
 			t.Errorf("%s ended as %s", transactionID, e.Outcome)
 		}
 		b.awaitState(t, id, asynq.TaskStateCompleted)
-		if err := b.inspector.DeleteTask(b.queue, id); err != nil {
+		if err := b.Inspector.DeleteTask(b.Queue, id); err != nil {
 			t.Fatal(err)
 		}
 	}
 	b.tally(t, 2, 4, 0)
-	if n := b.count(t, "SELECT count(DISTINCT transaction_id) FROM duplicate_attempts WHERE job_id LIKE 'mine%'"); n != 2 {
+	if n := b.Count(t, "SELECT count(DISTINCT transaction_id) FROM duplicate_attempts WHERE job_id LIKE 'mine%'"); n != 2 {
 		t.Errorf("the id stands for %d of 2 duplicates", n)
 	}
 

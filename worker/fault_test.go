@@ -1,63 +1,23 @@
 package worker_test
 
 import (
-	"context"
-	"io"
-	"net/url"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/hibiken/asynq"
-	"github.com/redis/go-redis/v9"
 
 	"invoicer/internal/dropproxy"
 	"invoicer/internal/fault"
+	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
-	"invoicer/internal/schematest"
 	"invoicer/invoice"
 	"invoicer/worker"
 )
 
-// through connects to the same Redis by way of a proxy that drops the reply to one request.
-func (b *bench) through(t *testing.T, match func([]byte) bool) (redis.UniversalClient, *dropproxy.Proxy) {
-	t.Helper()
-	o, err := redis.ParseURL(b.redisURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	proxy := dropproxy.Start(t, o.Network, o.Addr, match)
-	return connect(t, (&url.URL{Scheme: "redis", Host: proxy.Addr()}).String()), proxy
-}
-
-// A cut keeps every command from its server from the moment it is told to.
-type cut struct{ off atomic.Bool }
-
-func (c *cut) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (c *cut) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		if c.off.Load() {
-			cmd.SetErr(io.ErrUnexpectedEOF)
-			return io.ErrUnexpectedEOF
-		}
-		return next(ctx, cmd)
-	}
-}
-
-func (c *cut) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
-		if c.off.Load() {
-			return io.ErrUnexpectedEOF
-		}
-		return next(ctx, cmds)
-	}
-}
-
 func TestLostReplyToSet(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	rdb, proxy := b.through(t, dropproxy.First("lock:{T1}"))
+	rdb, proxy := b.Through(t, dropproxy.First("lock:{T1}"))
 	w := b.start(t, "w1", func(p *parts) { p.redis = rdb })
 	// Or the first request would be one for a script that Redis doesn't know yet, and nothing would be set.
 	b.enqueue(t, job("warm"))
@@ -76,10 +36,10 @@ func TestLostReplyToEnqueue(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	warm := b.enqueue(t, job("warm")) // or the first request would be one for a script that Redis doesn't know yet
-	if err := b.inspector.DeleteTask(b.queue, warm); err != nil {
+	if err := b.Inspector.DeleteTask(b.Queue, warm); err != nil {
 		t.Fatal(err)
 	}
-	rdb, proxy := b.through(t, dropproxy.First("invoice:generate"))
+	rdb, proxy := b.Through(t, dropproxy.First("invoice:generate"))
 	receipt, err := b.newClient(t, rdb).Enqueue(t.Context(), job("T1"))
 	if err != nil {
 		t.Fatalf("refused although it was accepted: %v", err)
@@ -87,7 +47,7 @@ func TestLostReplyToEnqueue(t *testing.T) {
 	if proxy.Dropped() != 1 {
 		t.Errorf("%d replies dropped", proxy.Dropped())
 	}
-	tasks, err := b.inspector.ListPendingTasks(b.queue)
+	tasks, err := b.Inspector.ListPendingTasks(b.Queue)
 	if err != nil || len(tasks) != 1 || tasks[0].ID != receipt.JobID {
 		t.Errorf("%d tasks, error %v", len(tasks), err)
 	}
@@ -98,41 +58,38 @@ func TestLostReplyToEnqueue(t *testing.T) {
 func TestLostAcknowledgement(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	first := newGate(fault.Recorded)
-	rdb, cut := connect(t, b.redisURL), &cut{}
+	first := rig.NewGate(fault.Recorded)
+	rdb, cut := rig.Connect(t, b.RedisURL), &rig.Cut{}
 	rdb.AddHook(cut)
 	one := b.start(t, "w1", withGate(first), func(p *parts) { p.queue = rdb })
 	id := b.enqueue(t, job("T1"))
-	first.await(t)
+	first.Await(t)
 	if e := one.ended(t); e.Outcome != invoice.Created {
 		t.Errorf("ended as %s", e.Outcome)
 	}
-	cut.off.Store(true) // no heartbeat renews the lease any more, and no acknowledgement gets through
-	// asynq's recoverer looks at start-up for leases that ran out long ago.
-	if n, err := b.rdb.ZAddArgs(t.Context(), "asynq:{"+b.queue+"}:lease", redis.ZAddArgs{XX: true, Ch: true, Members: []redis.Z{{Score: 1, Member: id}}}).Result(); err != nil || n != 1 {
-		t.Fatalf("%d leases changed, error %v", n, err)
-	}
+	cut.On.Store(true) // no heartbeat renews the lease any more, and no acknowledgement gets through
+	b.ExpireLease(t, id)
 	two := b.start(t, "w2")
 	if e := two.ended(t); e.JobID != id || e.Outcome != invoice.Created || e.Attempt != 2 {
 		t.Errorf("the second run ended as %s at attempt %d", e.Outcome, e.Attempt)
 	}
-	first.release()
+	first.Open()
 	b.tally(t, 1, 0, 0)
 }
 
 func TestShutdownLosesNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	inHand := newGate(fault.Locked)
+	inHand := rig.NewGate(fault.Locked)
 	w := b.start(t, "w1", withGate(inHand))
 	b.enqueue(t, job("T1"))
-	inHand.await(t)
+	inHand.Await(t)
 	stopped := make(chan struct{})
 	go func() {
 		w.Shutdown()
 		close(stopped)
 	}()
-	inHand.release()
+	inHand.Open()
 	<-stopped
 	// No handler runs any more, so whatever was in hand has ended or is back in the queue.
 	b.enqueue(t, job("T2"))
@@ -145,16 +102,15 @@ func TestShutdownLosesNothing(t *testing.T) {
 func TestPostgresRestarts(t *testing.T) {
 	t.Parallel()
 	server := sandboxtest.PrivatePostgres(t)
-	dsn, schema := schematest.On(t, server.URL)
-	b := newBench(t, dsn, schema, sandboxtest.Redis(t))
-	inHand := newGate(fault.Locked)
+	b := newBench(t, rig.On(t, rig.DatabaseOn(t, server.URL), sandboxtest.Redis(t)))
+	inHand := rig.NewGate(fault.Locked)
 	w := b.start(t, "w1", withGate(inHand))
 	b.enqueue(t, job("T1"))
-	inHand.await(t)
+	inHand.Await(t)
 	if err := server.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	inHand.release()
+	inHand.Open()
 	w.await(t, worker.PutBack)
 	if err := server.Restart(t.Context()); err != nil {
 		t.Fatal(err)
@@ -169,16 +125,15 @@ func TestPostgresRestarts(t *testing.T) {
 func TestRedisForgets(t *testing.T) {
 	t.Parallel()
 	server := sandboxtest.PrivateRedis(t)
-	dsn, schema := schematest.New(t)
-	b := newBench(t, dsn, schema, server.URL)
-	inHand := newGate(fault.Committed)
+	b := newBench(t, rig.On(t, rig.NewDatabase(t), server.URL))
+	inHand := rig.NewGate(fault.Committed)
 	w := b.start(t, "w1", withGate(inHand))
 	b.enqueue(t, job("T1"))
-	inHand.await(t)
-	if err := b.rdb.FlushAll(t.Context()).Err(); err != nil {
+	inHand.Await(t)
+	if err := b.Redis.FlushAll(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
-	inHand.release()
+	inHand.Open()
 	if e := w.ended(t); e.Outcome != invoice.Created {
 		t.Errorf("ended as %s", e.Outcome)
 	}
@@ -198,7 +153,7 @@ func TestPutBackComesBackSoon(t *testing.T) {
 	id := b.enqueue(t, job("T1"))
 	w.await(t, worker.PutBack)
 	w.await(t, worker.PutBack)
-	info, err := b.inspector.GetTaskInfo(b.queue, id)
+	info, err := b.Inspector.GetTaskInfo(b.Queue, id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,19 +169,17 @@ func TestPutBackComesBackSoon(t *testing.T) {
 func TestGivenUpWhileTheInvoiceIsBeingCommitted(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	first := newGate(fault.Written)
-	rdb, cut := connect(t, b.redisURL), &cut{}
+	first := rig.NewGate(fault.Written)
+	rdb, cut := rig.Connect(t, b.RedisURL), &rig.Cut{}
 	rdb.AddHook(cut)
-	one := b.startOn(t, b.faultyStore(t, first.hook), "w1", withGate(first), func(p *parts) { p.queue = rdb })
+	one := b.startOn(t, b.faultyStore(t, first.Hook), "w1", withGate(first), func(p *parts) { p.queue = rdb })
 	id := b.enqueue(t, job("T1"))
-	first.await(t)
-	cut.off.Store(true)
-	if n, err := b.rdb.ZAddArgs(t.Context(), "asynq:{"+b.queue+"}:lease", redis.ZAddArgs{XX: true, Ch: true, Members: []redis.Z{{Score: 1, Member: id}}}).Result(); err != nil || n != 1 {
-		t.Fatalf("%d leases changed, error %v", n, err)
-	}
+	first.Await(t)
+	cut.On.Store(true)
+	b.ExpireLease(t, id)
 	two := b.start(t, "w2", func(p *parts) { p.generator, p.MaxRetry = &errGenerator{Generator: p.generator}, 0 })
-	b.awaitBlocked(t)
-	first.release()
+	b.AwaitBlocked(t)
+	first.Open()
 	for _, w := range []*running{one, two} {
 		if e := w.ended(t); e.JobID != id || e.Outcome != invoice.Created {
 			t.Errorf("%s: ended as %s", w.name, e.Outcome)

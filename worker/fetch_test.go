@@ -12,8 +12,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
-	"invoicer/internal/schematest"
 	"invoicer/worker"
 	"invoicer/worker/client"
 )
@@ -41,7 +41,7 @@ func (c *fetchCounter) ProcessPipelineHook(next redis.ProcessPipelineHook) redis
 
 func counted(t *testing.T, b *bench) (*fetchCounter, func(*parts)) {
 	t.Helper()
-	c, rdb := &fetchCounter{}, connect(t, b.redisURL)
+	c, rdb := &fetchCounter{}, rig.Connect(t, b.RedisURL)
 	rdb.AddHook(c)
 	return c, func(p *parts) { p.queue = rdb }
 }
@@ -58,9 +58,9 @@ func TestAnIdleWorkerAsksSeldom(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	c, count := counted(t, b)
-	queues := map[string]int{b.queue: 6, b.queue + "_2": 3, b.queue + "_3": 1}
+	queues := map[string]int{b.Queue: 6, b.Queue + "_2": 3, b.Queue + "_3": 1}
 	b.start(t, "w1", count, func(p *parts) { p.Queues = queues })
-	poll(t, "a peek at each queue", func() bool { return c.peeked.Load() >= int64(len(queues)) })
+	rig.Eventually(t, "a peek at each queue", func() bool { return c.peeked.Load() >= int64(len(queues)) })
 	if n := inTwoSeconds(func() int64 { return c.asked.Load() + c.peeked.Load() }); n > 60 {
 		t.Errorf("asked %d times in two seconds", n)
 	}
@@ -73,7 +73,7 @@ func TestAPausedQueueIsAskedSeldom(t *testing.T) {
 	w := b.start(t, "w1", count)
 	b.enqueue(t, job("T1"))
 	w.ended(t)
-	if err := b.inspector.PauseQueue(b.queue); err != nil {
+	if err := b.Inspector.PauseQueue(b.Queue); err != nil {
 		t.Fatal(err)
 	}
 	b.enqueue(t, job("T2"))
@@ -81,7 +81,7 @@ func TestAPausedQueueIsAskedSeldom(t *testing.T) {
 		t.Errorf("asked %d times in two seconds", n)
 	}
 	b.tally(t, 1, 0, 0)
-	if err := b.inspector.UnpauseQueue(b.queue); err != nil {
+	if err := b.Inspector.UnpauseQueue(b.Queue); err != nil {
 		t.Fatal(err)
 	}
 	w.ended(t)
@@ -91,9 +91,8 @@ func TestAPausedQueueIsAskedSeldom(t *testing.T) {
 func TestARedisThatRefusesPeeksIsPolled(t *testing.T) {
 	t.Parallel()
 	server := sandboxtest.PrivateRedis(t)
-	dsn, schema := schematest.New(t)
-	b := newBench(t, dsn, schema, server.URL)
-	if err := b.rdb.Do(t.Context(), "ACL", "SETUSER", "worker", "on", ">secret", "~*", "&*", "+@all", "-blmove").Err(); err != nil {
+	b := newBench(t, rig.On(t, rig.NewDatabase(t), server.URL))
+	if err := b.Redis.Do(t.Context(), "ACL", "SETUSER", "worker", "on", ">secret", "~*", "&*", "+@all", "-blmove").Err(); err != nil {
 		t.Fatal(err)
 	}
 	u, err := url.Parse(server.URL)
@@ -101,11 +100,11 @@ func TestARedisThatRefusesPeeksIsPolled(t *testing.T) {
 		t.Fatal(err)
 	}
 	u.User = url.UserPassword("worker", "secret")
-	b.redisURL = u.String()
+	b.RedisURL = u.String()
 	c, count := counted(t, b)
 	log := newBook()
 	w := b.start(t, "w1", count, func(p *parts) { p.Logger = slog.New(slog.NewTextHandler(log, nil)) })
-	poll(t, "two refusals", func() bool { return c.peeked.Load() >= 2 })
+	rig.Eventually(t, "two refusals", func() bool { return c.peeked.Load() >= 2 })
 	for i := range 5 {
 		b.enqueue(t, job(fmt.Sprint(i)))
 		w.ended(t)
@@ -122,8 +121,7 @@ func TestARedisThatRefusesPeeksIsPolled(t *testing.T) {
 func TestRedisRestarts(t *testing.T) {
 	t.Parallel()
 	server := sandboxtest.PrivateRedis(t)
-	dsn, schema := schematest.New(t)
-	b := newBench(t, dsn, schema, server.URL)
+	b := newBench(t, rig.On(t, rig.NewDatabase(t), server.URL))
 	w := b.start(t, "w1")
 	for i := range 2 {
 		b.enqueue(t, job(fmt.Sprint(i)))
@@ -144,16 +142,16 @@ func TestRedisRestarts(t *testing.T) {
 func TestNoQueueStarves(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	rare := b.queue + "_rare"
+	rare := b.Queue + "_rare"
 	w := b.start(t, "w1", func(p *parts) {
-		p.Queues, p.Concurrency = map[string]int{b.queue: 6, rare: 1}, 2
+		p.Queues, p.Concurrency = map[string]int{b.Queue: 6, rare: 1}, 2
 	})
 	const many, few = 300, 5
 	for i := range many {
 		b.enqueue(t, job(fmt.Sprint("often", i)))
 	}
 	w.ended(t)
-	c, err := client.New(b.rdb, client.Options{Queue: rare})
+	c, err := client.New(b.Redis, client.Options{Queue: rare})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +188,7 @@ func TestTwoWorkersShareAQueue(t *testing.T) {
 		for j := range jobs {
 			b.enqueue(t, job(fmt.Sprintf("%d.%d", i, j)))
 		}
-		poll(t, "the ends of a round", func() bool { return ended.Load() == int64((i+1)*jobs) })
+		rig.Eventually(t, "the ends of a round", func() bool { return ended.Load() == int64((i+1)*jobs) })
 	}
 	b.tally(t, rounds*jobs, 0, 0)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"invoicer/internal/rig"
 	"invoicer/invoice"
 	"invoicer/invoice/invoicetest"
 )
@@ -46,8 +47,8 @@ func TestDoneEntriesComeBack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
-			rdb := connect(t, b.redisURL)
-			rdb.AddHook(&forger{rdb: b.rdb, key: "invoicer:" + b.databaseID + ":done:{T1}", value: value})
+			rdb := rig.Connect(t, b.RedisURL)
+			rdb.AddHook(&forger{rdb: b.Redis, key: "invoicer:" + b.databaseID + ":done:{T1}", value: value})
 			w := b.start(t, "w1", func(p *parts) { p.redis, p.MaxRetry = rdb, 0 })
 			for i, want := range []invoice.Outcome{invoice.Created, invoice.Duplicate} {
 				b.enqueue(t, job("T1"))
@@ -72,8 +73,8 @@ func TestForeignKeysOfATransaction(t *testing.T) {
 		return "invoicer:" + b.databaseID + ":" + kind + ":{" + transactionID + "}"
 	}
 	for i, kind := range []string{"lock", "done"} {
-		must(t, b.rdb.RPush(t.Context(), key(kind, fmt.Sprint("list", i)), "a").Err())
-		must(t, b.rdb.HSet(t.Context(), key(kind, fmt.Sprint("hash", i)), "a", "b").Err())
+		must(t, b.Redis.RPush(t.Context(), key(kind, fmt.Sprint("list", i)), "a").Err())
+		must(t, b.Redis.HSet(t.Context(), key(kind, fmt.Sprint("hash", i)), "a", "b").Err())
 	}
 	w := b.start(t, "w1")
 	for _, id := range []string{"list0", "list1", "hash0", "hash1"} {
@@ -83,13 +84,13 @@ func TestForeignKeysOfATransaction(t *testing.T) {
 		}
 	}
 
-	must(t, b.rdb.Set(t.Context(), key("lock", "T1"), "garbage", 0).Err())
+	must(t, b.Redis.Set(t.Context(), key("lock", "T1"), "garbage", 0).Err())
 	b.enqueue(t, job("T1"))
-	poll(t, "an expiry", func() bool {
-		left, err := b.rdb.PTTL(t.Context(), key("lock", "T1")).Result()
+	rig.Eventually(t, "an expiry", func() bool {
+		left, err := b.Redis.PTTL(t.Context(), key("lock", "T1")).Result()
 		return err == nil && left > 0 && left <= time.Minute
 	})
-	must(t, b.rdb.PExpire(t.Context(), key("lock", "T1"), time.Millisecond).Err())
+	must(t, b.Redis.PExpire(t.Context(), key("lock", "T1"), time.Millisecond).Err())
 	if e := w.ended(t); e.Outcome != invoice.Created {
 		t.Errorf("T1: ended as %s", e.Outcome)
 	}

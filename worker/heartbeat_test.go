@@ -8,6 +8,7 @@ import (
 	"github.com/hibiken/asynq"
 
 	"invoicer/internal/fault"
+	"invoicer/internal/rig"
 	"invoicer/invoice"
 )
 
@@ -16,17 +17,17 @@ func TestHeartbeatsAreSmall(t *testing.T) {
 	t.Parallel()
 	const size = 500_000
 	b := setup(t)
-	inHand := newGate(fault.Locked)
+	inHand := rig.NewGate(fault.Locked)
 	w := b.start(t, "w1", withGate(inHand))
 	id := b.enqueue(t, job("T1", func(j *invoice.Job) { j.Metadata = map[string]string{"note": strings.Repeat("é", size/2)} }))
-	inHand.await(t)
-	whole, err := b.inspector.GetTaskInfo(b.queue, id)
+	inHand.Await(t)
+	whole, err := b.Inspector.GetTaskInfo(b.Queue, id)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var said *asynq.WorkerInfo
-	poll(t, "the heartbeat that names the job", func() bool {
-		servers, err := b.inspector.Servers()
+	rig.Eventually(t, "the heartbeat that names the job", func() bool {
+		servers, err := b.Inspector.Servers()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -39,14 +40,14 @@ func TestHeartbeatsAreSmall(t *testing.T) {
 		}
 		return said != nil
 	})
-	if said.Queue != b.queue || said.TaskType != whole.Type || said.Started.IsZero() || said.Deadline.IsZero() {
+	if said.Queue != b.Queue || said.TaskType != whole.Type || said.Started.IsZero() || said.Deadline.IsZero() {
 		t.Errorf("the heartbeat says %+v", said)
 	}
 	begin, _ := bytes.CutSuffix(said.TaskPayload, []byte("…"))
 	if len(whole.Payload) < size || len(begin) == 0 || len(begin) > 256 || !bytes.HasPrefix(whole.Payload, begin) {
 		t.Errorf("the heartbeat has %d bytes of a payload of %d: %.300q", len(said.TaskPayload), len(whole.Payload), said.TaskPayload)
 	}
-	inHand.release()
+	inHand.Open()
 	if e := w.ended(t); e.Outcome != invoice.Created {
 		t.Errorf("ended as %s", e.Outcome)
 	}

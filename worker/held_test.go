@@ -14,11 +14,11 @@ func TestHeldSeriesLeavesSlotsToOthers(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for _, series := range []string{"A", "B"} {
-		if _, err := b.db.ExecContext(t.Context(), "INSERT INTO invoice_series (series, period, kind) VALUES ($1, '', 'invoice')", series); err != nil {
+		if _, err := b.DB.ExecContext(t.Context(), "INSERT INTO invoice_series (series, period, kind) VALUES ($1, '', 'invoice')", series); err != nil {
 			t.Fatal(err)
 		}
 	}
-	tx, err := b.db.BeginTx(t.Context(), nil)
+	tx, err := b.DB.BeginTx(t.Context(), nil)
 	if err == nil {
 		_, err = tx.ExecContext(t.Context(), "SELECT FROM invoice_series WHERE series = 'A' FOR UPDATE")
 	}
@@ -33,7 +33,7 @@ func TestHeldSeriesLeavesSlotsToOthers(t *testing.T) {
 		j.Series = "A"
 		b.enqueue(t, j)
 	}
-	store, err := postgres.Open(postgres.Options{URL: b.url + "&application_name=" + b.schema, Schema: b.schema, Callers: 8})
+	store, err := postgres.Open(postgres.Options{URL: b.URL + "&application_name=" + b.Schema, Schema: b.Schema, Callers: 8})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
 	"invoicer/internal/sandbox/servers"
-	"invoicer/internal/schematest"
 	"invoicer/invoice"
 	"invoicer/worker"
 )
@@ -17,11 +17,7 @@ import (
 func outage(t *testing.T) (*bench, *servers.Server) {
 	t.Helper()
 	server := sandboxtest.PrivatePostgres(t)
-	url, schema := schematest.On(t, server.URL)
-	b := newBench(t, url, schema, sandboxtest.Redis(t))
-	b.queue = "q_" + b.databaseID // the schema is called like everybody's
-	b.client = b.newClient(t, b.rdb)
-	return b, server
+	return newBench(t, rig.On(t, rig.DatabaseOn(t, server.URL), sandboxtest.Redis(t))), server
 }
 
 // failing tells of each time that the database is away.
@@ -80,8 +76,8 @@ func TestAJobInHandOutlastsAPause(t *testing.T) {
 		t.Fatal(err)
 	}
 	id := b.enqueue(t, job("T1"))
-	poll(t, "a worker that has the job", func() bool {
-		info, err := b.inspector.GetTaskInfo(b.queue, id)
+	rig.Eventually(t, "a worker that has the job", func() bool {
+		info, err := b.Inspector.GetTaskInfo(b.Queue, id)
 		return err == nil && info.State.String() == "active"
 	})
 	if err := server.Resume(); err != nil {
@@ -105,7 +101,7 @@ func TestAJobThatOutlivesItsTimeGoesBack(t *testing.T) {
 	if e := w.first(t); e.What != worker.PutBack || e.Attempt != 1 {
 		t.Errorf("%s at attempt %d: %v", e.What, e.Attempt, e.Err)
 	}
-	if info, err := b.inspector.GetTaskInfo(b.queue, id); err != nil || info.Retried != 0 {
+	if info, err := b.Inspector.GetTaskInfo(b.Queue, id); err != nil || info.Retried != 0 {
 		t.Errorf("task %+v, error %v", info, err)
 	}
 	if err := server.Restart(t.Context()); err != nil {
@@ -132,11 +128,7 @@ func TestShutdownDoesNotWaitForAnOutagesEnd(t *testing.T) {
 		w.Shutdown()
 		close(stopped)
 	}()
-	select {
-	case <-stopped:
-	case <-time.After(time.Minute): // the job has ten
-		t.Fatal("it waits for the job's time to run out")
-	}
+	rig.Receive(t, stopped, "its end, and not the ten minutes that the job has")
 	if e := w.first(t); e.What != worker.PutBack {
 		t.Errorf("%s: %v", e.What, e.Err)
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/hibiken/asynq"
 
+	"invoicer/internal/rig"
 	"invoicer/invoice"
 	"invoicer/invoice/ledger"
 	"invoicer/worker"
@@ -58,13 +59,13 @@ func TestADismissedJobIsNotDone(t *testing.T) {
 				key := "invoicer:" + b.databaseID + ":done:{T1}"
 				switch path {
 				case "invoiced", "held":
-					if err := b.rdb.Del(t.Context(), key).Err(); err != nil {
+					if err := b.Redis.Del(t.Context(), key).Err(); err != nil {
 						t.Fatal(err)
 					}
 				}
 				if path == "held" {
 					lock := strings.Replace(key, ":done:", ":lock:", 1)
-					if err := b.rdb.Set(t.Context(), lock, `{"holder":"nobody","worker":"nowhere","token":"x"}`, 1<<40).Err(); err != nil {
+					if err := b.Redis.Set(t.Context(), lock, `{"holder":"nobody","worker":"nowhere","token":"x"}`, 1<<40).Err(); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -73,7 +74,7 @@ func TestADismissedJobIsNotDone(t *testing.T) {
 						p.generator, p.MaxRetry = &errGenerator{Generator: p.generator}, 0
 					}
 				})
-				if _, err := b.inspector.RunAllArchivedTasks(b.queue); err != nil {
+				if _, err := b.Inspector.RunAllArchivedTasks(b.Queue); err != nil {
 					t.Fatal(err)
 				}
 				if e := w.first(t); e.What != worker.Left && path != "held" || e.JobID != jobID {
@@ -82,11 +83,11 @@ func TestADismissedJobIsNotDone(t *testing.T) {
 					w.await(t, worker.Left)
 				}
 				b.awaitState(t, taskID, asynq.TaskStateArchived)
-				if info, err := b.inspector.GetTaskInfo(b.queue, taskID); err != nil || !strings.Contains(info.LastErr, "invoicer restore "+jobID) {
+				if info, err := b.Inspector.GetTaskInfo(b.Queue, taskID); err != nil || !strings.Contains(info.LastErr, "invoicer restore "+jobID) {
 					t.Errorf("the queue says %q, error %v", info.LastErr, err)
 				}
 				b.tally(t, others, 0, 0)
-				if got := b.row(t, "SELECT string_agg(concat_ws(' ', job_id, state), ', ') FROM invoice_jobs"); got != jobID+" dismissed" {
+				if got := b.Text(t, "SELECT string_agg(concat_ws(' ', job_id, state), ', ') FROM invoice_jobs"); got != jobID+" dismissed" {
 					t.Errorf("the ledger: %s", got)
 				}
 				if path != "free" {
@@ -95,7 +96,7 @@ func TestADismissedJobIsNotDone(t *testing.T) {
 				if err := store.Ledger.Restore(t.Context(), jobID, ledger.Actor{Name: "ada"}); err != nil {
 					t.Fatal(err)
 				}
-				if err := b.inspector.RunTask(b.queue, taskID); err != nil {
+				if err := b.Inspector.RunTask(b.Queue, taskID); err != nil {
 					t.Fatal(err)
 				}
 				if e := w.ended(t); e.Outcome != invoice.Created {
@@ -112,14 +113,14 @@ func TestADismissalInMidWork(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	jobID, taskID := b.accepted(t, payload(t, job("T1")))
-	b.exec(t, "UPDATE invoice_jobs SET state = 'failed', outcome = 'failed', reason = 'x'")
-	g := newGate("locked")
+	b.Exec(t, "UPDATE invoice_jobs SET state = 'failed', outcome = 'failed', reason = 'x'")
+	g := rig.NewGate("locked")
 	w := b.start(t, "w1", withGate(g))
-	g.await(t)
+	g.Await(t)
 	if err := b.store(t).Ledger.Dismiss(t.Context(), jobID, ledger.Actor{Name: "ada", Note: "credited by hand"}); err != nil {
 		t.Fatal(err)
 	}
-	g.release()
+	g.Open()
 	w.await(t, worker.Left)
 	b.awaitState(t, taskID, asynq.TaskStateArchived)
 	b.tally(t, 0, 0, 0)
@@ -143,14 +144,14 @@ func TestOnlyJobsOfTheLedger(t *testing.T) {
 	} {
 		asked := payload(t, job("T"+string(rune('1'+i))))
 		task := asynq.NewTaskWithHeaders(client.TaskType, asked, c.headers)
-		if _, err := asynq.NewClientFromRedisClient(b.rdb).EnqueueContext(t.Context(), task, asynq.Queue(b.queue), asynq.TaskID(c.id)); err != nil {
+		if _, err := asynq.NewClientFromRedisClient(b.Redis).EnqueueContext(t.Context(), task, asynq.Queue(b.Queue), asynq.TaskID(c.id)); err != nil {
 			t.Fatal(err)
 		}
 		if e := w.ended(t); e.JobID != c.jobID || e.Outcome != invoice.Invalid {
 			t.Errorf("%s ended as %s", e.JobID, e.Outcome)
 		}
 		b.awaitArchived(t, c.id, "worker.direct")
-		if n := b.count(t, "SELECT count(*) FROM invoice_jobs WHERE job_id = $1 AND payload = $2 AND reason LIKE '%worker.direct%'", c.jobID, string(asked)); n != 1 {
+		if n := b.Count(t, "SELECT count(*) FROM invoice_jobs WHERE job_id = $1 AND payload = $2 AND reason LIKE '%worker.direct%'", c.jobID, string(asked)); n != 1 {
 			t.Errorf("%s: %d rows", c.jobID, n)
 		}
 	}
@@ -161,7 +162,7 @@ func TestOnlyJobsOfTheLedger(t *testing.T) {
 	if e := w.ended(t); e.JobID != accepted || e.Outcome != invoice.Created {
 		t.Errorf("%s ended as %s", e.JobID, e.Outcome)
 	}
-	b.exec(t, "UPDATE invoice_jobs SET state = 'enqueued', outcome = NULL, reason = NULL, dispatch = 2 WHERE job_id = 'mine'")
+	b.Exec(t, "UPDATE invoice_jobs SET state = 'enqueued', outcome = NULL, reason = NULL, dispatch = 2 WHERE job_id = 'mine'")
 	b.dispatch(t, "mine", "mine.2", payload(t, job("T1")))
 	if e := w.ended(t); e.JobID != "mine" || e.Outcome != invoice.Created {
 		t.Errorf("%s ended as %s", e.JobID, e.Outcome)
@@ -185,7 +186,7 @@ func TestADirectJobThatWasDoneBefore(t *testing.T) {
 	b.awaitState(t, jobID, asynq.TaskStateCompleted)
 	w.Shutdown()
 	strict := b.start(t, "w2", func(p *parts) { p.LedgerOnly = true })
-	if err := b.inspector.RunTask(b.queue, jobID); err != nil {
+	if err := b.Inspector.RunTask(b.Queue, jobID); err != nil {
 		t.Fatal(err)
 	}
 	if e := strict.ended(t); e.JobID != jobID || e.Outcome != invoice.Created {

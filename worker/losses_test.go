@@ -43,7 +43,7 @@ func TestALostRaceIsLoggedOnce(t *testing.T) {
 	}
 
 	// Another worker that has taken the holder's job over is news.
-	if _, err := b.locker(t, b.rdb).Acquire(t.Context(), "T1", locking.Holder{ID: "holder", Worker: "next"}); err != nil {
+	if _, err := b.locker(t, b.Redis).Acquire(t.Context(), "T1", locking.Holder{ID: "holder", Worker: "next"}); err != nil {
 		t.Fatal(err)
 	}
 	lose(max(lost[first], lost[second]) + 2) // of which one may have asked before

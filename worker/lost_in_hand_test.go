@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"invoicer/internal/fault"
+	"invoicer/internal/rig"
 	"invoicer/worker/client"
 )
 
@@ -25,16 +26,16 @@ func TestWhatRedisLosesOfAJobInHandIsNotLeftBehind(t *testing.T) {
 				b := setup(t)
 				lose := func(ctx context.Context) {
 					for _, part := range lost {
-						key := "asynq:{" + b.queue + "}:" + part
+						key := b.Key(part)
 						if part == "t:" {
-							keys, err := b.rdb.Keys(ctx, key+"*").Result()
+							keys, err := b.Redis.Keys(ctx, key+"*").Result()
 							if err != nil || len(keys) != 1 {
 								t.Errorf("tasks %q, error %v", keys, err)
 								continue
 							}
 							key = keys[0]
 						}
-						if n, err := b.rdb.Del(ctx, key).Result(); err != nil || n != 1 {
+						if n, err := b.Redis.Del(ctx, key).Result(); err != nil || n != 1 {
 							t.Errorf("%s: %d deleted, error %v", key, n, err)
 						}
 					}
@@ -53,7 +54,7 @@ func TestWhatRedisLosesOfAJobInHandIsNotLeftBehind(t *testing.T) {
 					b.enqueueRaw(t, client.TaskType, []byte("{"))
 				}
 				w.ended(t)
-				poll(t, "nothing to be left", func() bool { return len(b.leftOver(t)) == 0 })
+				rig.Eventually(t, "nothing to be left", func() bool { return len(b.leftOver(t)) == 0 })
 			})
 		}
 	}
@@ -62,14 +63,14 @@ func TestWhatRedisLosesOfAJobInHandIsNotLeftBehind(t *testing.T) {
 // leftOver are the queue's keys that no end of a task has left, and the tasks that never expire.
 func (b *bench) leftOver(t *testing.T) []string {
 	t.Helper()
-	prefix := "asynq:{" + b.queue + "}:"
-	keys, err := b.rdb.Keys(t.Context(), prefix+"*").Result()
+	prefix := b.Key("")
+	keys, err := b.Redis.Keys(t.Context(), prefix+"*").Result()
 	if err != nil {
 		t.Fatal(err)
 	}
 	var kept []string
 	for _, set := range []string{"completed", "archived"} {
-		ids, err := b.rdb.ZRange(t.Context(), prefix+set, 0, -1).Result()
+		ids, err := b.Redis.ZRange(t.Context(), prefix+set, 0, -1).Result()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hibiken/asynq"
 
+	"invoicer/internal/rig"
 	"invoicer/invoice"
 	"invoicer/invoice/invoicetest"
 	"invoicer/locking"
@@ -33,12 +34,12 @@ func TestConflicts(t *testing.T) {
 			w := b.start(t, "w1")
 			b.enqueue(t, job("T1"))
 			w.ended(t)
-			before := b.row(t, "SELECT row_to_json(invoices)::text FROM invoices")
+			before := b.Text(t, "SELECT row_to_json(invoices)::text FROM invoices")
 			jobID := b.enqueue(t, c.second)
 			if e := w.ended(t); e.JobID != jobID || e.Outcome != c.want {
 				t.Fatalf("ended as %s, want %s", e.Outcome, c.want)
 			}
-			if after := b.row(t, "SELECT row_to_json(invoices)::text FROM invoices"); after != before {
+			if after := b.Text(t, "SELECT row_to_json(invoices)::text FROM invoices"); after != before {
 				t.Errorf("the invoice was %s and is %s", before, after)
 			}
 			if c.want == invoice.Duplicate {
@@ -46,7 +47,7 @@ func TestConflicts(t *testing.T) {
 				return
 			}
 			b.tally(t, 1, 0, 1)
-			reason := b.row(t, "SELECT reason FROM invoice_jobs WHERE outcome = 'conflict' AND transaction_id = $1 AND payload LIKE '{%'", c.second.TransactionID)
+			reason := b.Text(t, "SELECT reason FROM invoice_jobs WHERE outcome = 'conflict' AND transaction_id = $1 AND payload LIKE '{%'", c.second.TransactionID)
 			for _, name := range c.names {
 				if !strings.Contains(reason, name) {
 					t.Errorf("the reason %q doesn't name %s", reason, name)
@@ -69,23 +70,14 @@ func (b *bench) awaitArchived(t *testing.T, taskID, why string) {
 func (b *bench) awaitState(t *testing.T, taskID string, want asynq.TaskState) *asynq.TaskInfo {
 	t.Helper()
 	var info *asynq.TaskInfo
-	poll(t, "the task to be "+want.String(), func() bool {
+	rig.Eventually(t, "the task to be "+want.String(), func() bool {
 		var err error
-		if info, err = b.inspector.GetTaskInfo(b.queue, taskID); err != nil {
+		if info, err = b.Inspector.GetTaskInfo(b.Queue, taskID); err != nil {
 			t.Fatal(err)
 		}
 		return info.State == want
 	})
 	return info
-}
-
-func (b *bench) row(t *testing.T, query string, args ...any) string {
-	t.Helper()
-	var s string
-	if err := b.db.QueryRowContext(t.Context(), query, args...).Scan(&s); err != nil {
-		t.Fatalf("%s: %v", query, err)
-	}
-	return s
 }
 
 // After a restore, Redis remembers invoices that the database doesn't hold: the invoice is made, and the entry replaced.
@@ -112,7 +104,7 @@ func TestDoneEntryWithoutAnInvoice(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
 			jobID := b.enqueue(t, job("T1"))
-			locker := b.locker(t, b.rdb)
+			locker := b.locker(t, b.Redis)
 			lock, err := locker.Acquire(t.Context(), "T1", locking.Holder{ID: "before the restore", Worker: "w0"})
 			if err != nil {
 				t.Fatal(err)
@@ -126,7 +118,7 @@ func TestDoneEntryWithoutAnInvoice(t *testing.T) {
 				t.Errorf("ended as %s", e.Outcome)
 			}
 			b.tally(t, 1, 0, 0)
-			if n, err := b.rdb.Get(t.Context(), "invoicer:"+b.databaseID+":done:{T1}").Result(); err != nil || n == stale || !strings.Contains(n, "INV-000001") {
+			if n, err := b.Redis.Get(t.Context(), "invoicer:"+b.databaseID+":done:{T1}").Result(); err != nil || n == stale || !strings.Contains(n, "INV-000001") {
 				t.Errorf("done entry %s, error %v", n, err)
 			}
 		})
@@ -147,12 +139,12 @@ func TestSameTaskTwice(t *testing.T) {
 	}
 	for _, forget := range []bool{false, true} {
 		if forget { // the second rerun finds no done entry
-			if err := b.rdb.Del(t.Context(), "invoicer:"+b.databaseID+":done:{T1}").Err(); err != nil {
+			if err := b.Redis.Del(t.Context(), "invoicer:"+b.databaseID+":done:{T1}").Err(); err != nil {
 				t.Fatal(err)
 			}
 		}
 		b.awaitState(t, jobID, asynq.TaskStateCompleted)
-		if err := b.inspector.RunTask(b.queue, jobID); err != nil {
+		if err := b.Inspector.RunTask(b.Queue, jobID); err != nil {
 			t.Fatal(err)
 		}
 		if e := w.ended(t); e.JobID != jobID || e.Outcome != invoice.Created {
@@ -172,7 +164,7 @@ func TestDuplicateRunsTwice(t *testing.T) {
 	jobID := b.enqueue(t, job("T1"))
 	w.ended(t)
 	b.awaitState(t, jobID, asynq.TaskStateCompleted)
-	if err := b.inspector.RunTask(b.queue, jobID); err != nil {
+	if err := b.Inspector.RunTask(b.Queue, jobID); err != nil {
 		t.Fatal(err)
 	}
 	if e := w.ended(t); e.Outcome != invoice.Duplicate {
@@ -195,14 +187,14 @@ func TestFailedJobRunsAgain(t *testing.T) {
 	b.tally(t, 0, 0, 1)
 	w.Shutdown()
 	repaired := b.start(t, "w2")
-	if err := b.inspector.RunTask(b.queue, jobID); err != nil {
+	if err := b.Inspector.RunTask(b.Queue, jobID); err != nil {
 		t.Fatal(err)
 	}
 	if e := repaired.ended(t); e.JobID != jobID || e.Outcome != invoice.Created {
 		t.Errorf("ended as %s", e.Outcome)
 	}
 	b.tally(t, 1, 0, 0)
-	if got := b.row(t, "SELECT state || ' ' || outcome FROM invoice_jobs WHERE job_id = $1", jobID); got != "done created" {
+	if got := b.Text(t, "SELECT state || ' ' || outcome FROM invoice_jobs WHERE job_id = $1", jobID); got != "done created" {
 		t.Errorf("its row: %s", got)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
 
+	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
 	"invoicer/internal/sandbox/servers"
 	"invoicer/worker"
@@ -60,7 +61,7 @@ func masters(t *testing.T) ([]*redis.Client, *redis.ClusterClient) {
 		}
 	}
 	for _, node := range nodes {
-		poll(t, "the cluster to be whole", func() bool {
+		rig.Eventually(t, "the cluster to be whole", func() bool {
 			info, err := node.ClusterInfo(t.Context()).Result()
 			return err == nil && strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_known_nodes:3")
 		})
@@ -131,7 +132,7 @@ func queueAt(t *testing.T, cluster *redis.ClusterClient, key string) string {
 // What was evicted while nobody looked is noticed by its number.
 func TestProbeCountsWhatWasEvicted(t *testing.T) {
 	t.Parallel()
-	rdb := redisOn(t, sandboxtest.PrivateRedis(t).URL)
+	rdb := rig.Connect(t, sandboxtest.PrivateRedis(t).URL)
 	p := worker.NewProbe(rdb, worker.ProbeOptions{Queues: []string{"q"}, Prefix: "invoicer:id:"})
 	finds(t, p, "")
 	for i := range 100 {
@@ -141,7 +142,7 @@ func TestProbeCountsWhatWasEvicted(t *testing.T) {
 	}
 	set(t, rdb, "maxmemory-policy", "allkeys-random")
 	set(t, rdb, "maxmemory", "1mb")
-	poll(t, "an eviction", func() bool {
+	rig.Eventually(t, "an eviction", func() bool {
 		info, err := rdb.Info(t.Context(), "stats").Result()
 		return err == nil && !strings.Contains(info, "evicted_keys:0\r\n")
 	})
@@ -154,7 +155,7 @@ func TestProbeCountsWhatWasEvicted(t *testing.T) {
 // A probe needs no script to be known, changes nothing, and leaves nothing for long.
 func TestProbeLeavesNothing(t *testing.T) {
 	t.Parallel()
-	rdb := redisOn(t, sandboxtest.PrivateRedis(t).URL)
+	rdb := rig.Connect(t, sandboxtest.PrivateRedis(t).URL)
 	p := worker.NewProbe(rdb, worker.ProbeOptions{Queues: []string{"a", "b"}, Prefix: "invoicer:id:" + uuid.NewString() + ":"})
 	for range 3 {
 		if err := rdb.ScriptFlush(t.Context()).Err(); err != nil {
@@ -171,15 +172,4 @@ func TestProbeLeavesNothing(t *testing.T) {
 			t.Errorf("%s stays for %s, error %v", key, ttl, err)
 		}
 	}
-}
-
-func redisOn(t *testing.T, address string) *redis.Client {
-	t.Helper()
-	options, err := redis.ParseURL(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rdb := redis.NewClient(options)
-	t.Cleanup(func() { rdb.Close() })
-	return rdb
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"invoicer/internal/fault"
+	"invoicer/internal/rig"
 	"invoicer/invoice"
 	"invoicer/locking"
 	"invoicer/worker"
@@ -37,7 +38,7 @@ func TestOneTransactionAThousandJobs(t *testing.T) {
 		t.Errorf("outcomes %v", outcomes)
 	}
 	b.tally(t, 1, jobs-1, 0)
-	if n := b.count(t, "SELECT count(DISTINCT worker) FROM duplicate_attempts"); n != 2 {
+	if n := b.Count(t, "SELECT count(DISTINCT worker) FROM duplicate_attempts"); n != 2 {
 		t.Errorf("%d workers took part, want 2", n)
 	}
 }
@@ -47,12 +48,12 @@ func TestOneTransactionAThousandJobs(t *testing.T) {
 func TestLockExpiresInMidWork(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	first, second := newGate(fault.Locked), newGate(fault.Committed)
+	first, second := rig.NewGate(fault.Locked), rig.NewGate(fault.Committed)
 	// Its only slot is taken, so the second job is the other worker's.
 	one := b.start(t, "w1", withGate(first), func(p *parts) { p.Concurrency = 1 })
 	firstID := b.enqueue(t, job("T1"))
-	first.await(t)
-	locker := b.locker(t, b.rdb)
+	first.Await(t)
+	locker := b.locker(t, b.Redis)
 	if h, _, err := locker.Holder(t.Context(), "T1"); err != nil || h.ID != firstID {
 		t.Fatalf("holder %+v, error %v", h, err)
 	}
@@ -60,15 +61,15 @@ func TestLockExpiresInMidWork(t *testing.T) {
 
 	two := b.start(t, "w2", withGate(second))
 	secondID := b.enqueue(t, job("T1"))
-	second.await(t) // committed, and still holding
-	first.release()
+	second.Await(t) // committed, and still holding
+	first.Open()
 	if e := one.ended(t); e.JobID != firstID || e.Outcome != invoice.Duplicate {
 		t.Errorf("the first ended as %s", e.Outcome)
 	}
 	if h, _, err := locker.Holder(t.Context(), "T1"); err != nil || h.ID != secondID {
 		t.Errorf("after the first, the lock is held by %+v (%v), want job %s", h, err, secondID)
 	}
-	second.release()
+	second.Open()
 	if e := two.ended(t); e.JobID != secondID || e.Outcome != invoice.Created {
 		t.Errorf("the second ended as %s", e.Outcome)
 	}
@@ -78,7 +79,7 @@ func TestLockExpiresInMidWork(t *testing.T) {
 // expire makes Redis forget a transaction's lock, as it does when the time is up.
 func (b *bench) expire(t *testing.T, transactionID string) {
 	t.Helper()
-	if n, err := b.rdb.Del(t.Context(), "invoicer:"+b.databaseID+":lock:{"+transactionID+"}").Result(); err != nil || n != 1 {
+	if n, err := b.Redis.Del(t.Context(), "invoicer:"+b.databaseID+":lock:{"+transactionID+"}").Result(); err != nil || n != 1 {
 		t.Fatalf("%d locks expired, error %v", n, err)
 	}
 }
@@ -86,7 +87,7 @@ func (b *bench) expire(t *testing.T, transactionID string) {
 // crashed takes a lock as a worker does that dies right afterwards.
 func (b *bench) crashed(t *testing.T, transactionID, jobID string) {
 	t.Helper()
-	if _, err := b.locker(t, b.rdb).Acquire(t.Context(), transactionID, locking.Holder{ID: jobID, Worker: "dead"}); err != nil {
+	if _, err := b.locker(t, b.Redis).Acquire(t.Context(), transactionID, locking.Holder{ID: jobID, Worker: "dead"}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -127,17 +128,17 @@ func TestCrashedHolder(t *testing.T) {
 func TestWinnerFailsAfterTheLoserWaited(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	winner := newGate(fault.Locked)
-	winner.result = errors.New("planted")
+	winner := rig.NewGate(fault.Locked)
+	winner.Result = errors.New("planted")
 	w := b.start(t, "w1", withGate(winner), func(p *parts) { p.LockWait = 9 * time.Second })
 	winnerID := b.enqueue(t, job("T1"))
-	winner.await(t)
+	winner.Await(t)
 	loserID := b.enqueue(t, job("T1"))
 	if e := w.await(t, worker.LostRace); e.JobID != loserID || e.Holder.ID != winnerID {
 		t.Errorf("%s lost to %s", e.JobID, e.Holder.ID)
 	}
 	b.tally(t, 0, 0, 0)
-	winner.release()
+	winner.Open()
 	outcomes := map[string]invoice.Outcome{}
 	for range 2 {
 		e := w.ended(t)
@@ -153,13 +154,13 @@ func TestWinnerFailsAfterTheLoserWaited(t *testing.T) {
 func TestLoserWaitsForTheWinnersCommit(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	winner := newGate(fault.Locked)
+	winner := rig.NewGate(fault.Locked)
 	w := b.start(t, "w1", withGate(winner), func(p *parts) { p.LockWait = 9 * time.Second })
 	b.enqueue(t, job("T1"))
-	winner.await(t)
+	winner.Await(t)
 	loserID := b.enqueue(t, job("T1"))
 	w.await(t, worker.LostRace)
-	winner.release()
+	winner.Open()
 	reasons := map[string]invoice.Reason{}
 	for range 2 {
 		e := w.ended(t)
@@ -168,7 +169,7 @@ func TestLoserWaitsForTheWinnersCommit(t *testing.T) {
 	if reasons[loserID] != invoice.LostRace {
 		t.Errorf("reason %q, want lost_race", reasons[loserID])
 	}
-	if n := b.count(t, "SELECT count(*) FROM duplicate_attempts WHERE reason = 'lost_race' AND job_id = $1", loserID); n != 1 {
+	if n := b.Count(t, "SELECT count(*) FROM duplicate_attempts WHERE reason = 'lost_race' AND job_id = $1", loserID); n != 1 {
 		t.Errorf("%d rows with the reason", n)
 	}
 }

@@ -1,24 +1,17 @@
 package worker_test
 
 import (
-	"context"
-	"database/sql"
 	"fmt"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/hibiken/asynq"
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/redis/go-redis/v9"
 
 	"invoicer/config"
 	"invoicer/internal/fault"
+	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
-	"invoicer/internal/schematest"
 	"invoicer/invoice"
 	"invoicer/invoice/postgres"
 	"invoicer/locking"
@@ -30,55 +23,26 @@ func TestMain(m *testing.M) { sandboxtest.Main(m) }
 
 // bench is a schema and a queue of a test's own, and the worker's parts on them.
 type bench struct {
-	url, schema, queue string
-	db                 *sql.DB
-	redisURL           string
-	rdb                redis.UniversalClient
-	client             *client.Client
-	inspector          *asynq.Inspector
-	databaseID         string
+	*rig.Rig
+	client     *client.Client
+	databaseID string
 }
 
 func setup(t *testing.T) *bench {
 	t.Helper()
-	url, schema := schematest.New(t)
-	return newBench(t, url, schema, sandboxtest.Redis(t))
+	return newBench(t, rig.New(t))
 }
 
-func newBench(t *testing.T, url, schema, redisURL string) *bench {
+func newBench(t *testing.T, r *rig.Rig) *bench {
 	t.Helper()
-	b := &bench{url: url, schema: schema, queue: "q_" + uuid.NewString(), redisURL: redisURL, rdb: connect(t, redisURL)}
-	config, err := pgx.ParseConfig(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config.RuntimeParams["search_path"] = schema
-	b.db = stdlib.OpenDB(*config)
-	t.Cleanup(func() { b.db.Close() })
-	b.client = b.newClient(t, b.rdb)
-	b.inspector = asynq.NewInspectorFromRedisClient(b.rdb)
-	if b.databaseID, err = b.store(t).DatabaseID(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	b := &bench{Rig: r, databaseID: r.Text(t, "SELECT id FROM database_identity")}
+	b.client = b.newClient(t, b.Redis)
 	return b
-}
-
-func connect(t *testing.T, url string) redis.UniversalClient {
-	t.Helper()
-	o, err := redis.ParseURL(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	o.ContextTimeoutEnabled = true
-	o.PoolSize = 60
-	rdb := redis.NewClient(o)
-	t.Cleanup(func() { rdb.Close() })
-	return rdb
 }
 
 func (b *bench) newClient(t *testing.T, rdb redis.UniversalClient) *client.Client {
 	t.Helper()
-	c, err := client.New(rdb, client.Options{Queue: b.queue, Producer: "checkout"})
+	c, err := client.New(rdb, client.Options{Queue: b.Queue, Producer: "checkout"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +57,7 @@ func (b *bench) store(t *testing.T) *postgres.DB {
 // faultyStore is a store in whose transactions a hook is planted.
 func (b *bench) faultyStore(t *testing.T, hook fault.Hook) *postgres.DB {
 	t.Helper()
-	store, err := postgres.Open(postgres.Options{URL: b.url + "&application_name=" + b.schema, Schema: b.schema, Fault: hook})
+	store, err := postgres.Open(postgres.Options{URL: b.Named(t), Schema: b.Schema, Fault: hook})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +87,7 @@ type parts struct {
 	redis     redis.UniversalClient // of the lock
 	generator worker.Generator
 	queue     redis.UniversalClient // of the server
-	gate      *gate
+	gate      *rig.Gate
 }
 
 // start runs a worker until the test ends.
@@ -141,8 +105,8 @@ func (b *bench) startOn(t *testing.T, store *postgres.DB, name string, change ..
 		t.Fatal(err)
 	}
 	standard := config.Default()
-	p := parts{redis: b.rdb, queue: b.rdb, generator: invoice.NewGenerator(store.Invoices, numbering), Options: worker.Options{
-		Name: name, Concurrency: 8, Queues: map[string]int{b.queue: 1},
+	p := parts{redis: b.Redis, queue: b.Redis, generator: invoice.NewGenerator(store.Invoices, numbering), Options: worker.Options{
+		Name: name, Concurrency: 8, Queues: map[string]int{b.Queue: 1},
 		JobTimeout: standard.Worker.JobTimeout, ShutdownTimeout: standard.Worker.ShutdownTimeout, MaxRetry: standard.Worker.MaxRetry,
 		LockWait: standard.Lock.Wait, CacheTTL: standard.Idempotency.CacheTTL,
 		Observe: func(e worker.Event) {
@@ -157,7 +121,7 @@ func (b *bench) startOn(t *testing.T, store *postgres.DB, name string, change ..
 		f(&p)
 	}
 	if p.gate != nil {
-		p.Fault = p.gate.hook
+		p.Fault = p.gate.Hook
 	}
 	h, err := worker.NewHandler(p.generator, b.locker(t, p.redis), store.Ledger, p.Options)
 	if err != nil {
@@ -171,7 +135,7 @@ func (b *bench) startOn(t *testing.T, store *postgres.DB, name string, change ..
 	}
 	t.Cleanup(func() {
 		if p.gate != nil {
-			p.gate.release() // or a test that fails early would wait for its own job
+			p.gate.Open() // or a test that fails early would wait for its own job
 		}
 		r.Shutdown()
 	})
@@ -181,50 +145,18 @@ func (b *bench) startOn(t *testing.T, store *postgres.DB, name string, change ..
 // await returns the next event of the kind; the others are passed over.
 func (r *running) await(t *testing.T, what string) worker.Event {
 	t.Helper()
-	for {
-		select {
-		case e := <-r.events:
-			if e.What == what {
-				return e
-			}
+	return rig.Find(t, r.events, fmt.Sprintf("an event %q of %s", what, r.name), func(e worker.Event) bool {
+		if e.What != what {
 			t.Logf("%s: %s of job %s: %s %v", r.name, e.What, e.JobID, e.Outcome, e.Err)
-		case <-time.After(30 * time.Second):
-			t.Fatalf("%s: no event %q", r.name, what)
 		}
-	}
+		return e.What == what
+	})
 }
 
 // first returns the first thing that happened but a commit, to which no job comes in any other way.
 func (r *running) first(t *testing.T) worker.Event {
 	t.Helper()
-	for {
-		select {
-		case e := <-r.events:
-			if e.What != worker.Invoiced {
-				return e
-			}
-		case <-time.After(30 * time.Second):
-			t.Fatalf("%s: nothing happened", r.name)
-		}
-	}
-}
-
-// poll asks until the answer is yes, where nothing tells of itself.
-func poll(t *testing.T, what string, yes func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !yes(); {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain for %s", what)
-		}
-	}
-}
-
-// awaitBlocked returns once one of the workers' sessions waits for another one's lock.
-func (b *bench) awaitBlocked(t *testing.T) {
-	t.Helper()
-	poll(t, "a session that waits", func() bool {
-		return b.count(t, "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND wait_event_type = 'Lock'", b.schema) > 0
-	})
+	return rig.Find(t, r.events, "anything of "+r.name, func(e worker.Event) bool { return e.What != worker.Invoiced })
 }
 
 // ended waits for the next job's end.
@@ -257,72 +189,28 @@ func (b *bench) enqueue(t *testing.T, j *invoice.Job) string {
 // enqueueRaw sends bytes past every check of ours, as a foreign producer may.
 func (b *bench) enqueueRaw(t *testing.T, taskType string, payload []byte, o ...asynq.Option) string {
 	t.Helper()
-	info, err := asynq.NewClientFromRedisClient(b.rdb).EnqueueContext(t.Context(), asynq.NewTask(taskType, payload),
-		append([]asynq.Option{asynq.Queue(b.queue), asynq.MaxRetry(1000), asynq.Retention(time.Hour)}, o...)...)
+	info, err := asynq.NewClientFromRedisClient(b.Redis).EnqueueContext(t.Context(), asynq.NewTask(taskType, payload),
+		append([]asynq.Option{asynq.Queue(b.Queue), asynq.MaxRetry(1000), asynq.Retention(time.Hour)}, o...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return info.ID
 }
 
-func (b *bench) count(t *testing.T, query string, args ...any) int {
-	t.Helper()
-	var n int
-	if err := b.db.QueryRowContext(context.Background(), query, args...).Scan(&n); err != nil {
-		t.Fatalf("%s: %v", query, err)
-	}
-	return n
-}
-
 // tally fails the test unless that many invoices, duplicates and failed jobs are on record, numbered without a gap.
 func (b *bench) tally(t *testing.T, invoices, duplicates, failed int) {
 	t.Helper()
 	got := fmt.Sprintf("%d invoices, %d duplicates, %d failed, %d numbers",
-		b.count(t, "SELECT count(*) FROM invoices"), b.count(t, "SELECT count(*) FROM duplicate_attempts"),
-		b.count(t, "SELECT count(*) FROM invoice_jobs WHERE state = 'failed'"),
-		b.count(t, "SELECT coalesce(sum(last_number), 0) FROM invoice_series"))
+		b.Count(t, "SELECT count(*) FROM invoices"), b.Count(t, "SELECT count(*) FROM duplicate_attempts"),
+		b.Count(t, "SELECT count(*) FROM invoice_jobs WHERE state = 'failed'"),
+		b.Count(t, "SELECT coalesce(sum(last_number), 0) FROM invoice_series"))
 	want := fmt.Sprintf("%d invoices, %d duplicates, %d failed, %d numbers", invoices, duplicates, failed, invoices)
 	if got != want {
 		t.Errorf("%s; want %s", got, want)
 	}
-	if n := b.count(t, "SELECT count(*) FROM duplicate_attempts d LEFT JOIN invoices i ON i.id = d.invoice_id AND i.transaction_id = d.transaction_id WHERE i.id IS NULL"); n != 0 {
+	if n := b.Count(t, "SELECT count(*) FROM duplicate_attempts d LEFT JOIN invoices i ON i.id = d.invoice_id AND i.transaction_id = d.transaction_id WHERE i.id IS NULL"); n != 0 {
 		t.Errorf("%d duplicates name no invoice of their transaction", n)
 	}
 }
 
-// A gate stops the first job that comes to a point until it is opened, and lets all others pass.
-type gate struct {
-	at      fault.Point
-	taken   atomic.Bool
-	reached chan struct{}
-	open    chan struct{}
-	once    sync.Once
-	result  error // what the point returns to the stopped job
-}
-
-func newGate(at fault.Point) *gate {
-	return &gate{at: at, reached: make(chan struct{}), open: make(chan struct{})}
-}
-
-func (g *gate) hook(_ context.Context, p fault.Point) error {
-	if p != g.at || !g.taken.CompareAndSwap(false, true) {
-		return nil
-	}
-	close(g.reached)
-	<-g.open
-	return g.result
-}
-
-// await returns once a job stands at the gate.
-func (g *gate) await(t *testing.T) {
-	t.Helper()
-	select {
-	case <-g.reached:
-	case <-time.After(30 * time.Second):
-		t.Fatalf("no job came to %s", g.at)
-	}
-}
-
-func (g *gate) release() { g.once.Do(func() { close(g.open) }) }
-
-func withGate(g *gate) func(*parts) { return func(p *parts) { p.gate = g } }
+func withGate(g *rig.Gate) func(*parts) { return func(p *parts) { p.gate = g } }

@@ -70,6 +70,12 @@ func (d *Database) Text(t testing.TB, query string, args ...any) string {
 	return ask[string](t, d, query, args)
 }
 
+// Is runs a query of yes or no.
+func (d *Database) Is(t testing.TB, query string, args ...any) bool {
+	t.Helper()
+	return ask[bool](t, d, query, args)
+}
+
 // ask works also where a test cleans up, when its context has ended.
 func ask[T any](t testing.TB, d *Database, query string, args []any) (answer T) {
 	t.Helper()

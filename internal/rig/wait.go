@@ -24,14 +24,20 @@ func Eventually(t testing.TB, what string, yes func() bool) {
 // Await is as [Eventually], for a question whose error says how far it is.
 func Await(t testing.TB, missing func() error) {
 	t.Helper()
-	deadline := time.Now().Add(Patience)
+	Within(t, Patience, missing)
+}
+
+// Within is as [Await], for what may take longer, or has to be there sooner.
+func Within(t testing.TB, patience time.Duration, missing func() error) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
 	for pause := time.Millisecond; ; pause = min(2*pause, 10*time.Millisecond) {
 		err := missing()
 		if err == nil {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("waited %v in vain for: %v", Patience, err)
+			t.Fatalf("waited %v in vain for: %v", patience, err)
 		}
 		time.Sleep(pause)
 	}

@@ -8,14 +8,12 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/stdlib"
 	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
 
-	"invoicer/internal/schematest"
+	"invoicer/internal/rig"
 	"invoicer/invoice"
 	"invoicer/worker/client"
 )
@@ -23,45 +21,23 @@ import (
 // bench is a ledger, and a client that only accepts.
 type bench struct {
 	*client.Client
-	schema string
-	db     *sql.DB
+	*rig.Database
 }
 
 func setup(t *testing.T) *bench {
 	t.Helper()
-	url, schema := schematest.New(t)
-	config, err := pgx.ParseConfig(url)
+	d := rig.NewDatabase(t)
+	c, err := client.New(nil, client.Options{Schema: d.Schema, Producer: "checkout"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	config.RuntimeParams["search_path"] = schema
-	b := &bench{schema: schema, db: stdlib.OpenDB(*config)}
-	t.Cleanup(func() { b.db.Close() })
-	if b.Client, err = client.New(nil, client.Options{Schema: schema, Producer: "checkout"}); err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
-func (b *bench) text(t *testing.T, query string, args ...any) (s string) {
-	t.Helper()
-	if err := b.db.QueryRowContext(t.Context(), query, args...).Scan(&s); err != nil {
-		t.Fatalf("%s: %v", query, err)
-	}
-	return s
-}
-
-func (b *bench) exec(t *testing.T, statement string) {
-	t.Helper()
-	if _, err := b.db.ExecContext(context.WithoutCancel(t.Context()), statement); err != nil {
-		t.Fatalf("%s: %v", statement, err)
-	}
+	return &bench{Client: c, Database: d}
 }
 
 // accepted is what the ledger has.
 func (b *bench) accepted(t *testing.T, want string) {
 	t.Helper()
-	got := b.text(t, "SELECT coalesce(string_agg(concat_ws(' ', transaction_id, idempotency_key, producer, queue, state), ', '), 'nothing') FROM invoice_jobs")
+	got := b.Text(t, "SELECT coalesce(string_agg(concat_ws(' ', transaction_id, idempotency_key, producer, queue, state), ', '), 'nothing') FROM invoice_jobs")
 	if got != want {
 		t.Errorf("the ledger has %s, want %s", got, want)
 	}
@@ -70,7 +46,7 @@ func (b *bench) accepted(t *testing.T, want string) {
 func TestAcceptGoesWithTheCallersTransaction(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.exec(t, "CREATE TABLE orders (id int)")
+	b.Exec(t, "CREATE TABLE orders (id int)")
 	for _, end := range []struct {
 		do   func(*sql.Tx) error
 		want string
@@ -78,7 +54,7 @@ func TestAcceptGoesWithTheCallersTransaction(t *testing.T) {
 		{(*sql.Tx).Rollback, "nothing"},
 		{(*sql.Tx).Commit, "T1 T1 checkout bulk accepted"},
 	} {
-		tx, err := b.db.BeginTx(t.Context(), nil)
+		tx, err := b.DB.BeginTx(t.Context(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -104,7 +80,7 @@ func TestAcceptGoesWithTheCallersTransaction(t *testing.T) {
 func TestAcceptOnAConnection(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	connection, err := b.db.Conn(t.Context())
+	connection, err := b.DB.Conn(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +89,7 @@ func TestAcceptOnAConnection(t *testing.T) {
 	if err != nil || receipt.Queue != "default" {
 		t.Fatalf("receipt %+v, error %v", receipt, err)
 	}
-	if got := b.text(t, "SELECT job_id FROM invoice_jobs"); got != receipt.JobID {
+	if got := b.Text(t, "SELECT job_id FROM invoice_jobs"); got != receipt.JobID {
 		t.Errorf("job %s, the receipt says %s", got, receipt.JobID)
 	}
 }
@@ -124,7 +100,7 @@ func TestAcceptWithinGORM(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
-			db, err := gorm.Open(postgres.New(postgres.Config{Conn: b.db}), &gorm.Config{Logger: logger.Discard, PrepareStmt: prepared})
+			db, err := gorm.Open(postgres.New(postgres.Config{Conn: b.DB}), &gorm.Config{Logger: logger.Discard, PrepareStmt: prepared})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -180,11 +156,11 @@ func TestAClientWithoutRedisOnlyAccepts(t *testing.T) {
 	if _, err := b.Enqueue(t.Context(), job()); err == nil {
 		t.Error("enqueued without Redis")
 	}
-	if _, err := b.Accept(t.Context(), b.db, job()); err != nil {
+	if _, err := b.Accept(t.Context(), b.DB, job()); err != nil {
 		t.Error(err)
 	}
 	var pg *pgconn.PgError
-	if _, err := b.Accept(t.Context(), b.db, job(), "No Queue"); !errors.As(err, &pg) || pg.Code != "22023" {
+	if _, err := b.Accept(t.Context(), b.DB, job(), "No Queue"); !errors.As(err, &pg) || pg.Code != "22023" {
 		t.Errorf("a bad queue: %v", err)
 	}
 }
@@ -198,11 +174,11 @@ VALUES ('INV', '', 1, 'INV-000001', 'invoice', 'T1', 'T1', 'job', 'v1:' || repea
 func TestLookup(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	role := b.schema + "_role"
-	b.exec(t, "CREATE ROLE "+role+"; GRANT USAGE ON SCHEMA "+b.schema+" TO "+role+"; GRANT SELECT ON invoices, invoice_jobs TO "+role+
+	role := b.Schema + "_role"
+	b.Exec(t, "CREATE ROLE "+role+"; GRANT USAGE ON SCHEMA "+b.Schema+" TO "+role+"; GRANT SELECT ON invoices, invoice_jobs TO "+role+
 		"; GRANT EXECUTE ON FUNCTION accept(text, text, uuid) TO "+role)
-	t.Cleanup(func() { b.exec(t, "DROP OWNED BY "+role+"; DROP ROLE "+role) })
-	session, err := b.db.Conn(t.Context())
+	t.Cleanup(func() { b.Exec(t, "DROP OWNED BY "+role+"; DROP ROLE "+role) })
+	session, err := b.DB.Conn(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,18 +208,18 @@ func TestLookup(t *testing.T) {
 		t.Fatal(err)
 	}
 	stands(client.Standing{Waiting: 1})
-	b.exec(t, "UPDATE invoice_jobs SET state = 'enqueued'")
+	b.Exec(t, "UPDATE invoice_jobs SET state = 'enqueued'")
 	stands(client.Standing{Waiting: 1})
-	b.exec(t, "UPDATE invoice_jobs SET state = 'failed', outcome = 'conflict', reason = 'total_minor differs'")
+	b.Exec(t, "UPDATE invoice_jobs SET state = 'failed', outcome = 'conflict', reason = 'total_minor differs'")
 	stands(client.Standing{Failed: "conflict: total_minor differs"})
-	b.exec(t, invoiced)
+	b.Exec(t, invoiced)
 	got := stands(client.Standing{
 		InvoiceNumber: "INV-000001", Kind: "invoice", Currency: "GBP", TotalMinor: 1836, Failed: "conflict: total_minor differs",
 	})
 	if age := time.Since(got.InvoicedAt).Abs(); age > time.Hour {
 		t.Errorf("invoiced at %s", got.InvoicedAt)
 	}
-	if _, err := b.Lookup(t.Context(), b.db, "T2' OR true --"); err != nil {
+	if _, err := b.Lookup(t.Context(), b.DB, "T2' OR true --"); err != nil {
 		t.Error(err)
 	}
 }

@@ -12,9 +12,9 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/hibiken/asynq"
-	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
+	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
 	"invoicer/invoice"
 	"invoicer/worker/client"
@@ -23,17 +23,6 @@ import (
 func TestMain(m *testing.M) {
 	// GORM never ends what sweeps its cache of prepared statements, which a caller may have on.
 	sandboxtest.Main(m, goleak.IgnoreAnyFunction("gorm.io/gorm/internal/lru.NewLRU[...].func1"))
-}
-
-func connect(t *testing.T) *redis.Client {
-	t.Helper()
-	o, err := redis.ParseURL(sandboxtest.Redis(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	rdb := redis.NewClient(o)
-	t.Cleanup(func() { rdb.Close() })
-	return rdb
 }
 
 func job() *invoice.Job {
@@ -45,7 +34,7 @@ func job() *invoice.Job {
 
 func TestEnqueue(t *testing.T) {
 	t.Parallel()
-	rdb, queue := connect(t), uuid.NewString()
+	rdb, queue := rig.Connect(t, sandboxtest.Redis(t)), uuid.NewString()
 	c, err := client.New(rdb, client.Options{Producer: "checkout", Retention: time.Hour})
 	if err != nil {
 		t.Fatal(err)
@@ -76,7 +65,7 @@ func TestEnqueue(t *testing.T) {
 
 func TestEnqueueRefusesWhatCanNeverBeAnInvoice(t *testing.T) {
 	t.Parallel()
-	c, err := client.New(connect(t), client.Options{})
+	c, err := client.New(rig.Connect(t, sandboxtest.Redis(t)), client.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +122,7 @@ func TestServiceOfItsOwnModule(t *testing.T) {
 		}
 	}
 	id := run(filepath.Join(dir, "billing"), queue)
-	info, err := asynq.NewInspectorFromRedisClient(connect(t)).GetTaskInfo(queue, id)
+	info, err := asynq.NewInspectorFromRedisClient(rig.Connect(t, sandboxtest.Redis(t))).GetTaskInfo(queue, id)
 	if err != nil || info.State != asynq.TaskStatePending {
 		t.Errorf("task %+v, error %v", info, err)
 	}
@@ -144,11 +133,9 @@ func TestServiceOfItsOwnModule(t *testing.T) {
 	if err := json.Unmarshal([]byte(run(filepath.Join(dir, "billing"), "bulk", "accept")), &statement); err != nil {
 		t.Fatal(err)
 	}
-	query := strings.Replace(statement[0].(string), `"invoicer"`, `"`+b.schema+`"`, 1)
-	if _, err := b.db.ExecContext(t.Context(), query, statement[1:]...); err != nil {
-		t.Fatal(err)
-	}
-	if got := b.text(t, "SELECT concat_ws(' ', transaction_id, producer, queue, state) FROM invoice_jobs"); got != "536365 checkout bulk accepted" {
+	query := strings.Replace(statement[0].(string), `"invoicer"`, `"`+b.Schema+`"`, 1)
+	b.Exec(t, query, statement[1:]...)
+	if got := b.Text(t, "SELECT concat_ws(' ', transaction_id, producer, queue, state) FROM invoice_jobs"); got != "536365 checkout bulk accepted" {
 		t.Errorf("accepted as %s", got)
 	}
 }
