@@ -89,11 +89,11 @@ func TestWaitingJobsAreListedOldestFirst(t *testing.T) {
 		t.Errorf("with a worker on its queue, job-11 waits because %q", why)
 	}
 
-	limited, err := audit.Run(t.Context(), audit.Options{URL: b.url, Schema: b.schema, Limit: 1})
+	limited, err := audit.Run(t.Context(), audit.Options{URL: b.URL, Schema: b.Schema, Limit: 1})
 	if err != nil || len(limited.Waiting) != 1 || limited.Waiting[0].JobID != "job-11" {
 		t.Errorf("waiting with limit 1: %+v, %v", limited, err)
 	}
-	none, err := audit.Run(t.Context(), audit.Options{URL: b.url, Schema: b.schema, Limit: -1})
+	none, err := audit.Run(t.Context(), audit.Options{URL: b.URL, Schema: b.Schema, Limit: -1})
 	if err != nil || len(none.Waiting) != 0 {
 		t.Errorf("waiting with limit -1: %+v, %v", none, err)
 	}
@@ -106,7 +106,7 @@ func TestOneSnapshot(t *testing.T) {
 	b := setup(t)
 	before := b.audit(t)
 	written := 0
-	report, err := audit.Run(t.Context(), audit.Options{URL: b.url, Schema: b.schema, Progress: func(check string, done, total int64) {
+	report, err := audit.Run(t.Context(), audit.Options{URL: b.URL, Schema: b.Schema, Progress: func(check string, done, total int64) {
 		id := "during-" + check
 		payload := `{"transaction_id":"` + id + `","issued_at":"2011-01-02T03:04:05Z","currency":"GBP","lines":[{"quantity":1,"unit_price":5,"tax_percent":"20"}]}`
 		b.create(t, id, payload)
@@ -146,7 +146,7 @@ func TestStructureStandsStill(t *testing.T) {
 	b := setup(t)
 	b.exec(t, "SET lock_timeout = '1ms'")
 	var once sync.Once
-	report, err := audit.Run(t.Context(), audit.Options{URL: b.url, Schema: b.schema, Progress: func(string, int64, int64) {
+	report, err := audit.Run(t.Context(), audit.Options{URL: b.URL, Schema: b.Schema, Progress: func(string, int64, int64) {
 		once.Do(func() {
 			_, err := b.conn.Exec(t.Context(), "ALTER TABLE invoices DROP CONSTRAINT invoices_transaction_id_key")
 			if err == nil {
@@ -166,9 +166,9 @@ func TestNewerSchema(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.exec(t, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, true)")
-	_, err := audit.Run(t.Context(), audit.Options{URL: b.url, Schema: b.schema})
+	_, err := audit.Run(t.Context(), audit.Options{URL: b.URL, Schema: b.Schema})
 	var newer *audit.NewerSchemaError
-	if !errors.As(err, &newer) || newer.Current != 99999 || newer.Schema != b.schema {
+	if !errors.As(err, &newer) || newer.Current != 99999 || newer.Schema != b.Schema {
 		t.Errorf("error %v, want a NewerSchemaError", err)
 	}
 }
@@ -178,7 +178,7 @@ func TestCancelled(t *testing.T) {
 	b := setup(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	_, err := audit.Run(ctx, audit.Options{URL: b.url, Schema: b.schema, Progress: func(string, int64, int64) { cancel() }})
+	_, err := audit.Run(ctx, audit.Options{URL: b.URL, Schema: b.Schema, Progress: func(string, int64, int64) { cancel() }})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want %v", err, context.Canceled)
 	}

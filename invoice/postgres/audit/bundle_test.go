@@ -8,7 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"invoicer/internal/schematest"
+	"invoicer/internal/rig"
 	"invoicer/invoice"
 	"invoicer/invoice/ledger"
 	"invoicer/invoice/postgres"
@@ -27,16 +27,16 @@ import (
 //	job-8  a conflict, job-9 invalid, job-10 invalid and dismissed
 //	job-11 waiting since an hour ago, job-12 enqueued
 type bundle struct {
-	url, schema string
-	store       *postgres.DB
-	generator   *invoice.Generator
-	conn        *pgx.Conn
+	*rig.Database
+	store     *postgres.DB
+	generator *invoice.Generator
+	conn      *pgx.Conn // one session, whose settings last
 }
 
 func setup(t *testing.T) *bundle {
 	t.Helper()
-	url, schema := schematest.New(t)
-	store, err := postgres.Open(postgres.Options{URL: url, Schema: schema, MaxConns: 2})
+	d := rig.NewDatabase(t)
+	store, err := postgres.Open(postgres.Options{URL: d.URL, Schema: d.Schema, MaxConns: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func setup(t *testing.T) *bundle {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := pgx.Connect(t.Context(), url)
+	conn, err := pgx.Connect(t.Context(), d.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,8 +58,8 @@ func setup(t *testing.T) *bundle {
 			t.Error(err)
 		}
 	})
-	b := &bundle{url: url, schema: schema, store: store, generator: invoice.NewGenerator(store.Invoices, numbering), conn: conn}
-	b.exec(t, "SET search_path = "+schema)
+	b := &bundle{Database: d, store: store, generator: invoice.NewGenerator(store.Invoices, numbering), conn: conn}
+	b.exec(t, "SET search_path = "+d.Schema)
 	b.fill(t)
 	return b
 }
@@ -149,7 +149,7 @@ func (b *bundle) exec(t *testing.T, sql string) {
 
 func (b *bundle) audit(t *testing.T) *audit.Report {
 	t.Helper()
-	report, err := audit.Run(t.Context(), audit.Options{URL: b.url, Schema: b.schema})
+	report, err := audit.Run(t.Context(), audit.Options{URL: b.URL, Schema: b.Schema})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"invoicer/internal/schematest"
+	"invoicer/internal/rig"
 	"invoicer/migrations"
 )
 
@@ -20,8 +20,8 @@ var update = flag.Bool("update", false, "write expected.tsv from a freshly migra
 // audit about it.
 func TestExpected(t *testing.T) {
 	t.Parallel()
-	url, schema := schematest.New(t)
-	conn, err := pgx.Connect(t.Context(), url)
+	d := rig.NewDatabase(t)
+	conn, err := pgx.Connect(t.Context(), d.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,14 +30,14 @@ func TestExpected(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tx.Exec(t.Context(), "SET LOCAL search_path = "+schema); err != nil {
+	if _, err := tx.Exec(t.Context(), "SET LOCAL search_path = "+d.Schema); err != nil {
 		t.Fatal(err)
 	}
-	guards, err := readGuards(t.Context(), tx, schema)
+	guards, err := readGuards(t.Context(), tx, d.Schema)
 	if err != nil {
 		t.Fatal(err)
 	}
-	migrator, err := migrations.New(url, schema)
+	migrator, err := migrations.New(d.URL, d.Schema)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -88,7 +88,7 @@ func TestEveryConstraint(t *testing.T) {
         EXECUTE format('DROP FUNCTION %s', one.routine);
     END LOOP;
 END $$`)
-	report, err := audit.Run(t.Context(), audit.Options{URL: b.url, Schema: b.schema, Limit: 1000})
+	report, err := audit.Run(t.Context(), audit.Options{URL: b.URL, Schema: b.Schema, Limit: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +195,7 @@ func TestLimit(t *testing.T) {
 	b := setup(t)
 	b.unguarded(t, `UPDATE invoice_lines SET net_minor = net_minor + 1; UPDATE duplicate_attempts SET invoice_id = 2`)
 	for _, limit := range []int{-1, 1, 2} {
-		report, err := audit.Run(t.Context(), audit.Options{URL: b.url, Schema: b.schema, Limit: limit})
+		report, err := audit.Run(t.Context(), audit.Options{URL: b.URL, Schema: b.Schema, Limit: limit})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -2,26 +2,17 @@ package audit
 
 import (
 	"context"
-	"net/url"
-	"strings"
 	"testing"
 
-	"invoicer/internal/schematest"
+	"invoicer/internal/rig"
 )
 
 // TestSession: the limits that the server, the database or the role sets are for those who write.
 func TestSession(t *testing.T) {
 	t.Parallel()
-	address, schema := schematest.New(t)
-	u, err := url.Parse(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	q := u.Query()
-	q.Set("options", "-c statement_timeout=1min -c idle_in_transaction_session_timeout=1min -c default_transaction_isolation=serializable")
-	u.RawQuery = strings.ReplaceAll(q.Encode(), "+", "%20")
-
-	s, err := begin(t.Context(), Options{URL: u.String(), Schema: schema})
+	d := rig.NewDatabase(t)
+	limited := rig.With(t, d.URL, "options", "-c statement_timeout=1min -c idle_in_transaction_session_timeout=1min -c default_transaction_isolation=serializable")
+	s, err := begin(t.Context(), Options{URL: limited, Schema: d.Schema})
 	if err != nil {
 		t.Fatal(err)
 	}
