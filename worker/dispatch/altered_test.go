@@ -36,16 +36,16 @@ func TestWhatTheQueueGaveUpIsRecordedAsAccepted(t *testing.T) {
 				b.accept(t, 1, 1)
 				relayed(t, 1, b.relay(t))
 				id := b.pending(t)[0]
-				before := b.text(t, "SELECT concat_ws(' ', job_id, transaction_id, idempotency_key, producer, queue, payload) FROM invoice_jobs")
+				before := b.Text(t, "SELECT concat_ws(' ', job_id, transaction_id, idempotency_key, producer, queue, payload) FROM invoice_jobs")
 				want := "failed"
 				if ended {
 					want = "dismissed"
-					b.exec(t, "UPDATE invoice_jobs SET state = 'dismissed', outcome = 'failed', reason = 'seen'")
+					b.Exec(t, "UPDATE invoice_jobs SET state = 'dismissed', outcome = 'failed', reason = 'seen'")
 				}
-				if err := taskedit.Alter(t.Context(), b.rdb, b.queue, id, alter); err != nil {
+				if err := taskedit.Alter(t.Context(), b.Redis, b.Queue, id, alter); err != nil {
 					t.Fatal(err)
 				}
-				if err := b.inspector.ArchiveTask(b.queue, id); err != nil {
+				if err := b.Inspector.ArchiveTask(b.Queue, id); err != nil {
 					t.Fatal(err)
 				}
 				r, told := b.newReconciler(t, "r", func(p *reconcilerParts) { p.Settled = time.Hour })
@@ -54,13 +54,13 @@ func TestWhatTheQueueGaveUpIsRecordedAsAccepted(t *testing.T) {
 					told.await(t, dispatch.GivenUp)
 				}
 				told.none(t, dispatch.GivenUp)
-				if n := b.count(t, "SELECT count(*) FROM invoice_jobs"); n != 1 {
+				if n := b.Count(t, "SELECT count(*) FROM invoice_jobs"); n != 1 {
 					t.Errorf("%d rows in the ledger", n)
 				}
-				if got := b.text(t, "SELECT state FROM invoice_jobs"); got != want {
+				if got := b.Text(t, "SELECT state FROM invoice_jobs"); got != want {
 					t.Errorf("the job is %s, want %s", got, want)
 				}
-				if after := b.text(t, "SELECT concat_ws(' ', job_id, transaction_id, idempotency_key, producer, queue, payload) FROM invoice_jobs"); after != before {
+				if after := b.Text(t, "SELECT concat_ws(' ', job_id, transaction_id, idempotency_key, producer, queue, payload) FROM invoice_jobs"); after != before {
 					t.Errorf("it was %s and is %s", before, after)
 				}
 			})

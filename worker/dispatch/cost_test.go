@@ -25,7 +25,7 @@ func (c cost) String() string {
 
 func (b *bench) redisCost(t testing.TB) cost {
 	t.Helper()
-	info, err := b.rdb.Info(t.Context(), "stats", "cpu").Result()
+	info, err := b.Redis.Info(t.Context(), "stats", "cpu").Result()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,9 +24,9 @@ func TestADeadWorkerIsOneLine(t *testing.T) {
 			transactions++
 			id := b.enqueue(t, fmt.Sprintf("T%d", transactions))
 			b.takenByTheDead(t, id)
-			b.rdb.ZAdd(t.Context(), b.key("lease"), redis.Z{Score: float64(time.Now().Add(30*time.Second - extended).Unix()), Member: id})
+			b.Redis.ZAdd(t.Context(), b.Key("lease"), redis.Z{Score: float64(time.Now().Add(30*time.Second - extended).Unix()), Member: id})
 			if holder != "" {
-				b.rdb.HSet(t.Context(), b.key("t:")+id, queue.HolderField, holder)
+				b.Redis.HSet(t.Context(), b.Key("t:")+id, queue.HolderField, holder)
 			}
 		}
 	}
@@ -53,7 +53,7 @@ func TestADeadWorkerIsOneLine(t *testing.T) {
 	}
 	slices.Sort(lines)
 	want := []string{
-		fmt.Sprintf("unknown queues=%s jobs=3", b.queue), fmt.Sprintf("vm-1-dead queues=%s jobs=100", b.queue), fmt.Sprintf("vm-2-dead queues=%s jobs=1", b.queue),
+		fmt.Sprintf("unknown queues=%s jobs=3", b.Queue), fmt.Sprintf("vm-1-dead queues=%s jobs=100", b.Queue), fmt.Sprintf("vm-2-dead queues=%s jobs=1", b.Queue),
 	}
 	if !slices.Equal(lines, want) {
 		t.Errorf("the log tells of %q, want %q", lines, want)
@@ -67,7 +67,7 @@ func TestATaskNamesWhoHasIt(t *testing.T) {
 	job, w := b.hold(t)
 	id := b.enqueue(t, "T1")
 	<-job.reached
-	if name, err := b.rdb.HGet(t.Context(), b.key("t:")+id, queue.HolderField).Result(); err != nil || name != "w" {
+	if name, err := b.Redis.HGet(t.Context(), b.Key("t:")+id, queue.HolderField).Result(); err != nil || name != "w" {
 		t.Errorf("it is in the hands of %q, error %v", name, err)
 	}
 	job.release()

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/hibiken/asynq"
 
+	"invoicer/internal/rig"
 	"invoicer/invoice"
 	"invoicer/invoice/ledger"
 	"invoicer/worker"
@@ -53,34 +54,34 @@ func (c *claiming) Claim(ctx context.Context, limit int, except ...string) ([]le
 func TestNothingIsRelayedIntoOthersQueues(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	theirs := b.queue + "_theirs"
+	theirs := b.Queue + "_theirs"
 	b.accept(t, 1, 300)
-	b.exec(t, "UPDATE invoice_jobs SET queue = $1", theirs)
+	b.Exec(t, "UPDATE invoice_jobs SET queue = $1", theirs)
 	b.accept(t, 301, 310)
 	owners, outbox := &ownedElsewhere{queue: theirs}, &claiming{Outbox: b.store.Ledger, vain: make(chan struct{})}
 	told := b.relay(t, func(p *relayParts) { p.outbox, p.Owners, p.Installation = outbox, owners, b.databaseID })
 	relayed(t, 10, told)
-	if n := b.rdb.Exists(t.Context(), "asynq:{"+theirs+"}:pending").Val(); n != 0 {
+	if n := b.Redis.Exists(t.Context(), "asynq:{"+theirs+"}:pending").Val(); n != 0 {
 		t.Error("jobs are in another installation's queue")
 	}
-	if n := b.count(t, "SELECT count(*) FROM invoice_jobs WHERE queue = $1 AND state = 'accepted'", theirs); n != 300 {
+	if n := b.Count(t, "SELECT count(*) FROM invoice_jobs WHERE queue = $1 AND state = 'accepted'", theirs); n != 300 {
 		t.Errorf("%d of 300 jobs are accepted", n)
 	}
-	dispatched, begun := b.count(t, "SELECT sum(dispatch) FROM invoice_jobs WHERE queue = $1", theirs), time.Now()
+	dispatched, begun := b.Count(t, "SELECT sum(dispatch) FROM invoice_jobs WHERE queue = $1", theirs), time.Now()
 	for range 8 {
 		<-outbox.vain
 	}
 	if took := time.Since(begun); took < 2*time.Second { // the server's wait alone would be over in half a second
 		t.Errorf("8 claims in vain in %s", took)
 	}
-	if n := b.count(t, "SELECT sum(dispatch) FROM invoice_jobs WHERE queue = $1", theirs); n != dispatched {
+	if n := b.Count(t, "SELECT sum(dispatch) FROM invoice_jobs WHERE queue = $1", theirs); n != dispatched {
 		t.Errorf("rows are written in vain: %d dispatches, then %d", dispatched, n)
 	}
 	b.accept(t, 311, 320)
 	relayed(t, 10, told)
 	owners.over.Store(true)
 	relayed(t, 300, told)
-	info, err := b.inspector.ListPendingTasks(theirs, asynq.PageSize(1))
+	info, err := b.Inspector.ListPendingTasks(theirs, asynq.PageSize(1))
 	if err != nil || len(info) != 1 || info[0].Headers[client.InstallationHeader] != b.databaseID {
 		t.Errorf("the first task is %+v, %v", info, err)
 	}
@@ -92,14 +93,14 @@ func TestOthersTasksAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	const payload = `{"transaction_id":"T1","issued_at":"2010-12-01T08:26:00Z","currency":"GBP","lines":[{"quantity":6,"unit_price":"2.55"}]}`
-	queue := asynq.NewClientFromRedisClient(b.rdb)
+	queue := asynq.NewClientFromRedisClient(b.Redis)
 	put := func(payload, installation string, more ...asynq.Option) string {
 		t.Helper()
 		headers := map[string]string{client.JobIDHeader: uuid.NewString()}
 		if installation != "" {
 			headers[client.InstallationHeader] = installation
 		}
-		info, err := queue.EnqueueContext(t.Context(), asynq.NewTaskWithHeaders(client.TaskType, []byte(payload), headers), append(more, asynq.Queue(b.queue))...)
+		info, err := queue.EnqueueContext(t.Context(), asynq.NewTaskWithHeaders(client.TaskType, []byte(payload), headers), append(more, asynq.Queue(b.Queue))...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -111,7 +112,7 @@ func TestOthersTasksAreLeftAlone(t *testing.T) {
 		put(payload, theirs, asynq.Deadline(time.Now().Add(-time.Hour))),
 	}
 	archived := put(payload, theirs)
-	if err := b.inspector.ArchiveTask(b.queue, archived); err != nil {
+	if err := b.Inspector.ArchiveTask(b.Queue, archived); err != nil {
 		t.Fatal(err)
 	}
 	told := b.worker(t, func(o *worker.Options) { o.Installation = b.databaseID })
@@ -120,18 +121,14 @@ func TestOthersTasksAreLeftAlone(t *testing.T) {
 		t.Errorf("ended as %+v", e)
 	}
 	for _, id := range ids[:3] { // the queue itself ends what has a deadline that has passed
-		for deadline := time.Now().Add(patience); b.rdb.Exists(t.Context(), b.key("t:")+id).Val() > 0; time.Sleep(10 * time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatalf("task %s is still there", id)
-			}
-		}
+		rig.Eventually(t, "the end of task "+id, func() bool { return b.Redis.Exists(t.Context(), b.Key("t:")+id).Val() == 0 })
 	}
 	r, seen := b.newReconciler(t, "r")
 	round(t, r)
 	round(t, r)
 	seen.none(t, dispatch.GivenUp)
 	told.none(t, worker.Ended)
-	if n := b.count(t, "SELECT (SELECT count(*) FROM invoices) * 1000 + count(*) FROM invoice_jobs"); n != 1000 {
+	if n := b.Count(t, "SELECT (SELECT count(*) FROM invoices) * 1000 + count(*) FROM invoice_jobs"); n != 1000 {
 		t.Errorf("invoices and jobs on record: %d, want one invoice and no job", n)
 	}
 }

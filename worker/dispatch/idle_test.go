@@ -32,10 +32,10 @@ func (c *counted) Enqueued(ctx context.Context, queue string, after ledger.Dispa
 func TestAnIdleReconcilerAsksLittle(t *testing.T) {
 	t.Parallel()
 	b, _ := private(t)
-	queues := []string{b.queue, b.queue + "_2", b.queue + "_3"}
+	queues := []string{b.Queue, b.Queue + "_2", b.Queue + "_3"}
 	store := &counted{Database: b.store.Ledger}
 	r, told := b.newReconciler(t, "r", func(p *reconcilerParts) {
-		p.database, p.Queues, p.Settled, p.Lease = store, queues, 1, patience
+		p.database, p.Queues, p.Settled, p.Lease = store, queues, 1, time.Minute
 	})
 	round(t, r)
 	round(t, r)
@@ -44,7 +44,7 @@ func TestAnIdleReconcilerAsksLittle(t *testing.T) {
 	}
 	const rounds = 10
 	store.statements.Store(0)
-	if err := b.rdb.ConfigResetStat(t.Context()).Err(); err != nil {
+	if err := b.Redis.ConfigResetStat(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
 	for range rounds {
@@ -53,7 +53,7 @@ func TestAnIdleReconcilerAsksLittle(t *testing.T) {
 	if n := store.statements.Load(); n != rounds {
 		t.Errorf("%d statements in %d rounds", n, rounds)
 	}
-	stats, err := b.rdb.Info(t.Context(), "commandstats").Result()
+	stats, err := b.Redis.Info(t.Context(), "commandstats").Result()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,12 +99,12 @@ func TestAnIdleRelayWaits(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	outbox := &waiting{Outbox: b.store.Ledger, often: 4, end: cancel}
-	began := b.text(t, "SELECT clock_timestamp()::text")
-	dispatch.NewRelay(outbox, b.rdb, dispatch.RelayOptions{}).Run(ctx)
+	began := b.Text(t, "SELECT clock_timestamp()::text")
+	dispatch.NewRelay(outbox, b.Redis, dispatch.RelayOptions{}).Run(ctx)
 	if outbox.claims != outbox.waits {
 		t.Errorf("%d claims beside %d waits", outbox.claims, outbox.waits)
 	}
-	looks := b.count(t, "SELECT (1000 * extract(epoch FROM clock_timestamp() - $1::timestamptz))::int / 70", began)
+	looks := b.Count(t, "SELECT (1000 * extract(epoch FROM clock_timestamp() - $1::timestamptz))::int / 70", began)
 	if asked := outbox.claims + outbox.waits; looks < 2*asked {
 		t.Errorf("it asked %d times, and would have looked %d times", asked, looks)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
 	"invoicer/worker/dispatch"
 )
@@ -27,10 +28,10 @@ func (b *bench) backlog(t testing.TB, jobs int) {
 		}
 		left -= len(claimed)
 		for page := range slices.Chunk(claimed, 1000) {
-			_, err := b.rdb.Pipelined(t.Context(), func(p redis.Pipeliner) error {
+			_, err := b.Redis.Pipelined(t.Context(), func(p redis.Pipeliner) error {
 				for _, d := range page {
-					p.HSet(t.Context(), b.key("t:")+d.JobID+".1", "msg", "…", "state", "pending", "pending_since", d.At.UnixNano())
-					p.LPush(t.Context(), b.key("pending"), d.JobID+".1")
+					p.HSet(t.Context(), b.Key("t:")+d.JobID+".1", "msg", "…", "state", "pending", "pending_since", d.At.UnixNano())
+					p.LPush(t.Context(), b.Key("pending"), d.JobID+".1")
 				}
 				return nil
 			})
@@ -61,11 +62,11 @@ func TestJobsThatALongListHasLostComeBack(t *testing.T) {
 	ids := b.pending(t)
 	lost := []string{ids[0], ids[jobs/2], ids[jobs-1]}
 	for _, id := range lost {
-		b.rdb.LRem(t.Context(), b.key("pending"), 1, id)
+		b.Redis.LRem(t.Context(), b.Key("pending"), 1, id)
 	}
 	lost = append(lost, ids[1], ids[jobs/3])
-	b.rdb.Del(t.Context(), b.key("t:")+ids[1], b.key("t:")+ids[jobs/3])
-	found, late := 0, time.Now().Add(patience)
+	b.Redis.Del(t.Context(), b.Key("t:")+ids[1], b.Key("t:")+ids[jobs/3])
+	found, late := 0, time.Now().Add(rig.Patience)
 	for i := 0; found < len(lost); i++ {
 		if time.Now().After(late) {
 			t.Fatalf("%d of %d jobs are back", found, len(lost))
@@ -74,9 +75,9 @@ func TestJobsThatALongListHasLostComeBack(t *testing.T) {
 			b.enqueue(t, fmt.Sprint("D", i)) // and the pages move
 		}
 		if id := ids[2+i%100]; i%3 == 0 { // a retry comes back to the list's head
-			b.rdb.LRem(t.Context(), b.key("pending"), 1, id)
-			b.rdb.HSet(t.Context(), b.key("t:")+id, "pending_since", time.Now().UnixNano())
-			b.rdb.LPush(t.Context(), b.key("pending"), id)
+			b.Redis.LRem(t.Context(), b.Key("pending"), 1, id)
+			b.Redis.HSet(t.Context(), b.Key("t:")+id, "pending_since", time.Now().UnixNano())
+			b.Redis.LPush(t.Context(), b.Key("pending"), id)
 		}
 		round(t, r)
 		for len(told.c) > 0 {
@@ -92,10 +93,10 @@ func TestJobsThatALongListHasLostComeBack(t *testing.T) {
 	for i, id := range lost {
 		lost[i], _, _ = strings.Cut(id, ".")
 	}
-	if n := b.count(t, "SELECT count(*) FROM invoice_jobs WHERE state = 'accepted' AND job_id = ANY($1)", lost); n != len(lost) {
+	if n := b.Count(t, "SELECT count(*) FROM invoice_jobs WHERE state = 'accepted' AND job_id = ANY($1)", lost); n != len(lost) {
 		t.Errorf("%d of %d lost jobs are accepted again", n, len(lost))
 	}
-	if n := b.count(t, "SELECT count(*) FROM invoice_jobs WHERE state = 'accepted'"); n != len(lost) {
+	if n := b.Count(t, "SELECT count(*) FROM invoice_jobs WHERE state = 'accepted'"); n != len(lost) {
 		t.Errorf("%d jobs are accepted again, want %d", n, len(lost))
 	}
 }
@@ -104,7 +105,7 @@ func TestJobsThatALongListHasLostComeBack(t *testing.T) {
 func BenchmarkRound(bench *testing.B) {
 	b := newBench(bench, sandboxtest.PrivateRedis(bench).URL)
 	b.backlog(bench, *backlogged)
-	b.exec(bench, "UPDATE invoice_jobs SET updated_at = updated_at - interval '1 hour'") // what is young is looked for apart
+	b.Exec(bench, "UPDATE invoice_jobs SET updated_at = updated_at - interval '1 hour'") // what is young is looked for apart
 	r, told := b.newReconciler(bench, "r", func(p *reconcilerParts) {
 		p.Settled, p.Lease = time.Millisecond, time.Minute
 	})

@@ -12,11 +12,12 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"invoicer/internal/rig"
 	"invoicer/invoice/ledger"
 	"invoicer/worker/dispatch"
 )
 
-func (b *bench) mark() string { return "invoicer:" + b.databaseID + ":mark:{" + b.queue + "}" }
+func (b *bench) mark() string { return "invoicer:" + b.databaseID + ":mark:{" + b.Queue + "}" }
 
 // Whatever becomes of the keys of a queue, every accepted job has its invoice, no other one is on record, and nothing is
 // left behind.
@@ -32,7 +33,7 @@ func TestEveryJobOutlastsWhatBecomesOfItsQueue(t *testing.T) {
 			relayed(t, jobs, relay)
 			told, _ := b.reconciler(t, "r")
 			told.await(t, dispatch.Swept)
-			if _, err := b.rdb.Pipelined(t.Context(), func(p redis.Pipeliner) error {
+			if _, err := b.Redis.Pipelined(t.Context(), func(p redis.Pipeliner) error {
 				do(t.Context(), b, p, b.pending(t))
 				return nil
 			}); err != nil {
@@ -42,7 +43,7 @@ func TestEveryJobOutlastsWhatBecomesOfItsQueue(t *testing.T) {
 			b.invoiced(t, jobs)
 			told.none(t, dispatch.GivenUp)
 			b.leftNothing(t)
-			if _, err := b.inspector.GetQueueInfo(b.queue); err != nil {
+			if _, err := b.Inspector.GetQueueInfo(b.Queue); err != nil {
 				t.Errorf("asynq can't tell about the queue any more: %v", err)
 			}
 		})
@@ -52,26 +53,24 @@ func TestEveryJobOutlastsWhatBecomesOfItsQueue(t *testing.T) {
 // leftNothing fails the test unless, soon, the queue's keys are those of completed tasks.
 func (b *bench) leftNothing(t testing.TB) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
-		keys, err := b.rdb.Keys(t.Context(), "asynq:{"+b.queue+"}:*").Result()
+	rig.Await(t, func() error {
+		keys, err := b.Redis.Keys(t.Context(), b.Key("*")).Result()
 		if err != nil {
 			t.Fatal(err)
 		}
-		completed, err := b.rdb.ZRange(t.Context(), b.key("completed"), 0, -1).Result()
+		completed, err := b.Redis.ZRange(t.Context(), b.Key("completed"), 0, -1).Result()
 		if err != nil {
 			t.Fatal(err)
 		}
 		keys = slices.DeleteFunc(keys, func(key string) bool {
-			id, isTask := strings.CutPrefix(key, b.key("t:"))
-			return isTask && slices.Contains(completed, id) || key == b.key("completed") || strings.Contains(key, ":processed")
+			id, isTask := strings.CutPrefix(key, b.Key("t:"))
+			return isTask && slices.Contains(completed, id) || key == b.Key("completed") || strings.Contains(key, ":processed")
 		})
-		if len(keys) == 0 {
-			return
+		if len(keys) > 0 {
+			return fmt.Errorf("an end of %q", keys)
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("left are %q", keys)
-		}
-	}
+		return nil
+	})
 }
 
 // What is where it says that it is stays there, as the same dispatch.
@@ -82,13 +81,13 @@ func TestWhatIsInTheQueueIsNotPutBack(t *testing.T) {
 	b.accept(t, 1, jobs)
 	relayed(t, jobs, b.relay(t))
 	ids := b.pending(t)
-	lives := func(ctx context.Context, b *bench, p redis.Pipeliner, id string) { p.LPush(ctx, b.key("active"), id) }
-	_, err := b.rdb.Pipelined(t.Context(), func(p redis.Pipeliner) error {
+	lives := func(ctx context.Context, b *bench, p redis.Pipeliner, id string) { p.LPush(ctx, b.Key("active"), id) }
+	_, err := b.Redis.Pipelined(t.Context(), func(p redis.Pipeliner) error {
 		says("retry", inSet("retry", 9*time.Minute))(t.Context(), b, p, ids[:2])
 		says("active", inSet("lease", 30*time.Second), lives)(t.Context(), b, p, ids[2:4])
 		says("active", lives)(t.Context(), b, p, ids[4:6])
 		says("active", inSet("lease", 30*time.Second))(t.Context(), b, p, ids[6:8])
-		p.HDel(t.Context(), b.key("t:")+ids[9], "pending_since") // as one that a worker has put back
+		p.HDel(t.Context(), b.Key("t:")+ids[9], "pending_since") // as one that a worker has put back
 		return nil
 	})
 	if err != nil {
@@ -127,8 +126,8 @@ func TestWhatEndsMeanwhileIsNotDeleted(t *testing.T) {
 	r, _ := b.newReconciler(t, "r", func(p *reconcilerParts) {
 		p.Settled = 1
 		p.database = &ending{b.store.Ledger, func(job ledger.Dispatch) {
-			b.exec(t, "UPDATE invoice_jobs SET state = 'failed', outcome = 'failed', reason = 'seen' WHERE job_id = $1", job.JobID)
-			if _, err := b.rdb.Pipelined(t.Context(), func(p redis.Pipeliner) error {
+			b.Exec(t, "UPDATE invoice_jobs SET state = 'failed', outcome = 'failed', reason = 'seen' WHERE job_id = $1", job.JobID)
+			if _, err := b.Redis.Pipelined(t.Context(), func(p redis.Pipeliner) error {
 				says("completed", inSet("completed", time.Hour))(t.Context(), b, p, []string{id})
 				return nil
 			}); err != nil {
@@ -139,7 +138,7 @@ func TestWhatEndsMeanwhileIsNotDeleted(t *testing.T) {
 	for range 5 {
 		round(t, r)
 	}
-	if n, err := b.rdb.Exists(t.Context(), b.key("t:")+id).Result(); err != nil || n != 1 {
+	if n, err := b.Redis.Exists(t.Context(), b.Key("t:")+id).Result(); err != nil || n != 1 {
 		t.Errorf("%d tasks are left, error %v", n, err)
 	}
 }
@@ -177,12 +176,12 @@ func TestKeysOfAWrongTypeAreDeleted(t *testing.T) {
 	log := &said{}
 	r, _ := b.newReconciler(t, "r", func(p *reconcilerParts) { p.Settled, p.Logger = 1, log.log() })
 	round(t, r)
-	keys := []string{"asynq:queues", "asynq:servers", "asynq:workers", b.mark(), b.key("processed"), b.key("failed")}
+	keys := []string{"asynq:queues", "asynq:servers", "asynq:workers", b.mark(), b.Key("processed"), b.Key("failed")}
 	for _, name := range []string{"pending", "active", "lease", "retry", "scheduled", "archived", "completed", "paused"} {
-		keys = append(keys, b.key(name))
+		keys = append(keys, b.Key(name))
 	}
 	for _, key := range keys {
-		if _, err := b.rdb.Pipelined(t.Context(), func(p redis.Pipeliner) error {
+		if _, err := b.Redis.Pipelined(t.Context(), func(p redis.Pipeliner) error {
 			p.Del(t.Context(), key)
 			p.HSet(t.Context(), key, "a", "hash")
 			return nil
@@ -190,8 +189,8 @@ func TestKeysOfAWrongTypeAreDeleted(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	today := b.key("processed:") + time.Now().UTC().Format(time.DateOnly)
-	b.rdb.Set(t.Context(), today, "nonsense", 0)
+	today := b.Key("processed:") + time.Now().UTC().Format(time.DateOnly)
+	b.Redis.Set(t.Context(), today, "nonsense", 0)
 	for range 6 {
 		_ = r.Round(t.Context()) // which fails for them
 	}
@@ -199,14 +198,14 @@ func TestKeysOfAWrongTypeAreDeleted(t *testing.T) {
 		round(t, r)
 	}
 	for _, key := range append(keys, today) {
-		if kind, err := b.rdb.Type(t.Context(), key).Result(); err != nil || kind == "hash" || key == today && kind != "none" {
+		if kind, err := b.Redis.Type(t.Context(), key).Result(); err != nil || kind == "hash" || key == today && kind != "none" {
 			t.Errorf("%s is a %s, error %v", key, kind, err)
 		}
 		if n := log.count("key=" + key + "\n"); n != 1 {
 			t.Errorf("%s is named %d times", key, n)
 		}
 	}
-	if queues, err := b.inspector.Queues(); err != nil || !slices.Equal(queues, []string{b.queue}) {
+	if queues, err := b.Inspector.Queues(); err != nil || !slices.Equal(queues, []string{b.Queue}) {
 		t.Errorf("queues %q, error %v", queues, err)
 	}
 }
@@ -216,7 +215,7 @@ func TestARetryThatIsTooFarAheadIsDue(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	far, near := b.enqueue(t, "T1"), b.enqueue(t, "T2")
-	if _, err := b.rdb.Pipelined(t.Context(), func(p redis.Pipeliner) error {
+	if _, err := b.Redis.Pipelined(t.Context(), func(p redis.Pipeliner) error {
 		says("retry", inSet("retry", time.Hour))(t.Context(), b, p, []string{far})
 		says("retry", inSet("retry", 9*time.Minute))(t.Context(), b, p, []string{near})
 		return nil
@@ -226,10 +225,10 @@ func TestARetryThatIsTooFarAheadIsDue(t *testing.T) {
 	r, _ := b.newReconciler(t, "r")
 	round(t, r)
 	now := float64(time.Now().Unix())
-	if at, err := b.rdb.ZScore(t.Context(), b.key("retry"), far).Result(); err != nil || at > now+1 {
+	if at, err := b.Redis.ZScore(t.Context(), b.Key("retry"), far).Result(); err != nil || at > now+1 {
 		t.Errorf("it is due in %v s, error %v", at-now, err)
 	}
-	if at, err := b.rdb.ZScore(t.Context(), b.key("retry"), near).Result(); err != nil || at < now+60 {
+	if at, err := b.Redis.ZScore(t.Context(), b.Key("retry"), near).Result(); err != nil || at < now+60 {
 		t.Errorf("the other one is due in %v s, error %v", at-now, err)
 	}
 }
@@ -238,20 +237,20 @@ func TestARetryThatIsTooFarAheadIsDue(t *testing.T) {
 func TestWhatIsNoJobIsNotRecorded(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	_, err := b.rdb.Pipelined(t.Context(), func(p redis.Pipeliner) error {
+	_, err := b.Redis.Pipelined(t.Context(), func(p redis.Pipeliner) error {
 		ctx := t.Context()
 		for i, fields := range [][]any{nil, {"state", "active"}, {"msg", "", "state", "active"}, {"msg", "\xff", "state", "active"}, {"msg", "\x1a\x05other", "state", "active"}} {
 			for _, in := range []string{"active", "archived"} {
 				id := fmt.Sprint(in, i)
 				if fields != nil {
-					p.HSet(ctx, b.key("t:")+id, append(fields, "invoicer_crashes", 10)...)
+					p.HSet(ctx, b.Key("t:")+id, append(fields, "invoicer_crashes", 10)...)
 				}
 				if in == "archived" {
-					p.HSet(ctx, b.key("t:")+id, "state", "archived")
+					p.HSet(ctx, b.Key("t:")+id, "state", "archived")
 					inSet(in, 0)(ctx, b, p, id)
 					continue
 				}
-				p.LPush(ctx, b.key("active"), id)
+				p.LPush(ctx, b.Key("active"), id)
 				if i%2 == 0 {
 					inSet("lease", -time.Minute)(ctx, b, p, id)
 				}
@@ -266,8 +265,8 @@ func TestWhatIsNoJobIsNotRecorded(t *testing.T) {
 	told.await(t, dispatch.Swept)
 	b.leftNothing(t)
 	told.none(t, dispatch.GivenUp)
-	if n := b.count(t, "SELECT count(*) FROM invoice_jobs"); n != 0 {
-		t.Errorf("%d jobs are on record: %s", n, b.text(t, "SELECT json_agg(j) FROM invoice_jobs j"))
+	if n := b.Count(t, "SELECT count(*) FROM invoice_jobs"); n != 0 {
+		t.Errorf("%d jobs are on record: %s", n, b.Text(t, "SELECT json_agg(j) FROM invoice_jobs j"))
 	}
 }
 
@@ -276,16 +275,16 @@ func TestAnArchivedTaskOfTheFutureHidesNone(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	future, now := b.enqueue(t, "T1"), b.enqueue(t, "T2")
-	if err := b.inspector.ArchiveTask(b.queue, future); err != nil {
+	if err := b.Inspector.ArchiveTask(b.Queue, future); err != nil {
 		t.Fatal(err)
 	}
-	b.rdb.ZAdd(t.Context(), b.key("archived"), redis.Z{Score: float64(time.Now().Add(year).Unix()), Member: future})
+	b.Redis.ZAdd(t.Context(), b.Key("archived"), redis.Z{Score: float64(time.Now().Add(year).Unix()), Member: future})
 	r, told := b.newReconciler(t, "r", func(p *reconcilerParts) { p.Settled = time.Hour })
 	round(t, r)
 	if e := told.await(t, dispatch.GivenUp); e.JobID != future {
 		t.Errorf("%+v", e)
 	}
-	if err := b.inspector.ArchiveTask(b.queue, now); err != nil {
+	if err := b.Inspector.ArchiveTask(b.Queue, now); err != nil {
 		t.Fatal(err)
 	}
 	round(t, r)
@@ -304,11 +303,11 @@ func TestWhatIsLeftOfEndedTasksGoesAway(t *testing.T) {
 	for i := range 6 {
 		ids = append(ids, b.enqueue(t, fmt.Sprint("T", i)))
 	}
-	_, err := b.rdb.Pipelined(t.Context(), func(p redis.Pipeliner) error {
+	_, err := b.Redis.Pipelined(t.Context(), func(p redis.Pipeliner) error {
 		says("completed")(t.Context(), b, p, ids[:1])
 		says("archived")(t.Context(), b, p, ids[2:3])
-		p.LRem(t.Context(), b.key("pending"), 0, ids[4])
-		p.HDel(t.Context(), b.key("t:")+ids[4], "msg")
+		p.LRem(t.Context(), b.Key("pending"), 0, ids[4])
+		p.HDel(t.Context(), b.Key("t:")+ids[4], "msg")
 		return nil
 	})
 	if err != nil {
@@ -316,7 +315,7 @@ func TestWhatIsLeftOfEndedTasksGoesAway(t *testing.T) {
 	}
 	r, told := b.newReconciler(t, "r")
 	givenUp := false
-	for late := time.Now().Add(patience); ; {
+	for late := time.Now().Add(rig.Patience); ; {
 		round(t, r)
 		for len(told.c) > 0 {
 			if e := <-told.c; e.What == dispatch.GivenUp {
@@ -326,11 +325,11 @@ func TestWhatIsLeftOfEndedTasksGoesAway(t *testing.T) {
 				}
 			}
 		}
-		gone, err := b.rdb.Exists(t.Context(), b.key("t:")+ids[4]).Result()
+		gone, err := b.Redis.Exists(t.Context(), b.Key("t:")+ids[4]).Result()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := b.rdb.ZScore(t.Context(), b.key("completed"), ids[0]).Result(); givenUp && err == nil && gone == 0 {
+		if _, err := b.Redis.ZScore(t.Context(), b.Key("completed"), ids[0]).Result(); givenUp && err == nil && gone == 0 {
 			break
 		}
 		if time.Now().After(late) {

@@ -2,6 +2,7 @@ package dispatch_test
 
 import (
 	"testing"
+	"time"
 
 	"invoicer/worker/dispatch"
 )
@@ -11,12 +12,12 @@ import (
 func TestRedisComesBackAsItWasAtTheLastMark(t *testing.T) {
 	t.Parallel()
 	b, server := private(t)
-	r, told := b.newReconciler(t, "r", func(p *reconcilerParts) { p.Settled, p.Lease = 1, patience })
+	r, told := b.newReconciler(t, "r", func(p *reconcilerParts) { p.Settled, p.Lease = 1, time.Minute })
 	for range 3 {
 		round(t, r)
 	}
 	told.await(t, dispatch.Swept)
-	if err := b.rdb.Save(t.Context()).Err(); err != nil {
+	if err := b.Redis.Save(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
 	const jobs = 10
@@ -40,15 +41,15 @@ func TestRedisComesBackAsItWasAtTheLastMark(t *testing.T) {
 func TestMarkIsGoneOrOlder(t *testing.T) {
 	t.Parallel()
 	for name, forget := range map[string]func(*bench) error{
-		"gone": func(b *bench) error { return b.rdb.FlushAll(t.Context()).Err() },
+		"gone": func(b *bench) error { return b.Redis.FlushAll(t.Context()).Err() },
 		"older": func(b *bench) error {
-			return b.rdb.Set(t.Context(), "invoicer:"+b.databaseID+":mark:{"+b.queue+"}", 0, 0).Err()
+			return b.Redis.Set(t.Context(), "invoicer:"+b.databaseID+":mark:{"+b.Queue+"}", 0, 0).Err()
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b, _ := private(t)
-			r, told := b.newReconciler(t, "r", func(p *reconcilerParts) { p.Settled, p.Lease = 1, patience })
+			r, told := b.newReconciler(t, "r", func(p *reconcilerParts) { p.Settled, p.Lease = 1, time.Minute })
 			for range 3 {
 				round(t, r)
 			}

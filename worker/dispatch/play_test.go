@@ -2,13 +2,13 @@ package dispatch_test
 
 import (
 	"context"
-	"io"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/servers"
 	"invoicer/invoice"
 	"invoicer/worker/client"
@@ -21,20 +21,13 @@ func (b *bench) restart(t testing.TB, server *servers.Server) {
 	if err := server.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(patience); b.rdb.Ping(t.Context()).Err() != nil; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("Redis doesn't answer")
-		}
-	}
+	rig.Await(t, func() error { return b.Redis.Ping(t.Context()).Err() })
 }
-
-// key is one of the queue's keys in Redis.
-func (b *bench) key(name string) string { return "asynq:{" + b.queue + "}:" + name }
 
 // enqueue puts a job straight into Redis, and returns its id.
 func (b *bench) enqueue(t testing.TB, transactionID string) string {
 	t.Helper()
-	c, err := client.New(b.rdb, client.Options{Queue: b.queue})
+	c, err := client.New(b.Redis, client.Options{Queue: b.Queue})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,11 +44,11 @@ func (b *bench) enqueue(t testing.TB, transactionID string) string {
 // takenByTheDead makes a waiting task look as if a worker had taken it, and died a minute ago.
 func (b *bench) takenByTheDead(t testing.TB, id string) {
 	t.Helper()
-	_, err := b.rdb.TxPipelined(t.Context(), func(p redis.Pipeliner) error {
-		p.LRem(t.Context(), b.key("pending"), 0, id)
-		p.LPush(t.Context(), b.key("active"), id)
-		p.HSet(t.Context(), b.key("t:")+id, "state", "active")
-		p.ZAdd(t.Context(), b.key("lease"), redis.Z{Score: float64(time.Now().Add(-time.Minute).Unix()), Member: id})
+	_, err := b.Redis.TxPipelined(t.Context(), func(p redis.Pipeliner) error {
+		p.LRem(t.Context(), b.Key("pending"), 0, id)
+		p.LPush(t.Context(), b.Key("active"), id)
+		p.HSet(t.Context(), b.Key("t:")+id, "state", "active")
+		p.ZAdd(t.Context(), b.Key("lease"), redis.Z{Score: float64(time.Now().Add(-time.Minute).Unix()), Member: id})
 		return nil
 	})
 	if err != nil {
@@ -72,28 +65,17 @@ func round(t testing.TB, r *dispatch.Reconciler) {
 }
 
 // cutAfterLook keeps every command from Redis, once a look got through.
-type cutAfterLook struct{ armed, off atomic.Bool }
-
-func (*cutAfterLook) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (c *cutAfterLook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		if c.off.Load() {
-			cmd.SetErr(io.ErrUnexpectedEOF)
-			return io.ErrUnexpectedEOF
-		}
-		return next(ctx, cmd)
-	}
+type cutAfterLook struct {
+	rig.Cut
+	armed atomic.Bool
 }
 
 func (c *cutAfterLook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	send := c.Cut.ProcessPipelineHook(next)
 	return func(ctx context.Context, cmds []redis.Cmder) error {
-		if c.off.Load() {
-			return io.ErrUnexpectedEOF
-		}
-		err := next(ctx, cmds)
+		err := send(ctx, cmds)
 		if c.armed.CompareAndSwap(true, false) {
-			c.off.Store(true)
+			c.On.Store(true)
 		}
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"invoicer/internal/rig"
 	"invoicer/invoice/ledger"
 	"invoicer/worker/dispatch"
 )
@@ -37,12 +38,12 @@ func TestRedisForgetsEverything(t *testing.T) {
 	told.await(t, dispatch.Swept) // of what was there before it came
 	b.accept(t, 1, jobs)
 	relayed(t, jobs, b.relay(t))
-	if err := b.rdb.FlushAll(t.Context()).Err(); err != nil {
+	if err := b.Redis.FlushAll(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
 	forgot := time.Now()
 	told.await(t, dispatch.Suspected)
-	if queues, err := b.inspector.Queues(); err != nil || !slices.Contains(queues, b.queue) {
+	if queues, err := b.Inspector.Queues(); err != nil || !slices.Contains(queues, b.Queue) {
 		t.Errorf("asynq knows the queues %q, error %v", queues, err)
 	}
 	told.await(t, dispatch.Swept)
@@ -78,7 +79,7 @@ func TestRedisComesBackOlder(t *testing.T) {
 	r := b.relay(t)
 	b.accept(t, 1, jobs/2)
 	relayed(t, jobs/2, r)
-	if err := b.rdb.Save(t.Context()).Err(); err != nil {
+	if err := b.Redis.Save(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
 	b.accept(t, jobs/2+1, jobs)
@@ -105,7 +106,7 @@ func TestRedisForgetsInTheMiddleOfASweep(t *testing.T) {
 	relayed(t, jobs, relay)
 	book := &hooked{Database: b.store.Ledger, hook: func(n int64) {
 		if n == 3 { // the first page is found to be there, and passed
-			b.rdb.FlushAll(context.WithoutCancel(t.Context()))
+			b.Redis.FlushAll(context.WithoutCancel(t.Context()))
 		}
 	}}
 	told, _ := b.reconciler(t, "r", func(p *reconcilerParts) { p.database = book })
@@ -120,12 +121,12 @@ func TestRedisForgetsRightAfterALook(t *testing.T) {
 	t.Parallel()
 	b, _ := private(t)
 	forget := &afterLook{}
-	rdb := connect(t, b.redisURL)
+	rdb := rig.Connect(t, b.RedisURL)
 	rdb.AddHook(forget)
 	r, told := b.newReconciler(t, "r", func(p *reconcilerParts) { p.redis, p.Settled = rdb, 1 })
 	round(t, r)
 	told.await(t, dispatch.Suspected)
-	forget.do = func() { b.rdb.FlushAll(context.WithoutCancel(t.Context())) }
+	forget.do = func() { b.Redis.FlushAll(context.WithoutCancel(t.Context())) }
 	round(t, r) // which would have ended the sweep
 	if e := <-told.c; e.What != dispatch.Suspected {
 		t.Errorf("%+v", e)
@@ -177,7 +178,7 @@ func TestANewLeaderEndsADeadOnesSweep(t *testing.T) {
 	}()
 	stop()
 	first.none(t, dispatch.Swept)
-	left := b.count(t, "SELECT count(*) FROM invoice_jobs WHERE state = 'enqueued'")
+	left := b.Count(t, "SELECT count(*) FROM invoice_jobs WHERE state = 'enqueued'")
 	if left == 0 || left == jobs {
 		t.Errorf("%d of %d jobs are left for the next one", left, jobs)
 	}
@@ -186,7 +187,7 @@ func TestANewLeaderEndsADeadOnesSweep(t *testing.T) {
 	if e := second.await(t, dispatch.Swept); e.Jobs != left {
 		t.Errorf("it found %d jobs, want the other %d", e.Jobs, left)
 	}
-	if n := b.count(t, "SELECT count(*) FROM invoice_jobs WHERE state = 'accepted' AND dispatch = 1"); n != jobs {
+	if n := b.Count(t, "SELECT count(*) FROM invoice_jobs WHERE state = 'accepted' AND dispatch = 1"); n != jobs {
 		t.Errorf("%d jobs are back, want %d", n, jobs)
 	}
 }
@@ -203,7 +204,7 @@ func TestALongSweepKeepsItsLease(t *testing.T) {
 		})
 		all = append(all, told)
 	}
-	for late := time.After(patience); ; {
+	for late := time.After(rig.Patience); ; {
 		var e dispatch.Event
 		select {
 		case e = <-all[0].c:
@@ -271,13 +272,13 @@ func TestWhoLooksAfterAQueue(t *testing.T) {
 	}
 	marker = 7
 	watch("one")
-	if n := b.count(t, "SELECT sum(marker) FROM ledger_queues"); n != 0 {
+	if n := b.Count(t, "SELECT sum(marker) FROM ledger_queues"); n != 0 {
 		t.Errorf("who lost the queue has marked it with %d", n)
 	}
 	watch("two")
 	marker = 6 // and an older one comes late
 	watch("two")
-	if got := b.text(t, "SELECT string_agg(concat_ws(' ', queue, marker, server), ', ' ORDER BY queue) FROM ledger_queues"); got != "q1 7 s, q2 0 " {
+	if got := b.Text(t, "SELECT string_agg(concat_ws(' ', queue, marker, server), ', ' ORDER BY queue) FROM ledger_queues"); got != "q1 7 s, q2 0 " {
 		t.Errorf("who has the queues has marked them: %s", got)
 	}
 	if err := b.store.Ledger.Unwatch(t.Context(), "two"); err != nil {
@@ -343,7 +344,7 @@ func TestATaskThatWasDeletedComesBack(t *testing.T) {
 	relayed(t, 3, b.relay(t))
 	told, _ := b.reconciler(t, "r")
 	told.await(t, dispatch.Swept)
-	if err := b.inspector.DeleteTask(b.queue, b.pending(t)[0]); err != nil {
+	if err := b.Inspector.DeleteTask(b.Queue, b.pending(t)[0]); err != nil {
 		t.Fatal(err)
 	}
 	if e := told.await(t, dispatch.PutBack); e.Jobs != 1 {
@@ -375,9 +376,9 @@ func TestABacklogIsLeftAlone(t *testing.T) {
 		case <-enough:
 			moves = false
 		default:
-			_, err := b.rdb.TxPipelined(t.Context(), func(p redis.Pipeliner) error {
-				p.LRem(t.Context(), b.key("pending"), 0, moving)
-				p.RPush(t.Context(), b.key("pending"), moving)
+			_, err := b.Redis.TxPipelined(t.Context(), func(p redis.Pipeliner) error {
+				p.LRem(t.Context(), b.Key("pending"), 0, moving)
+				p.RPush(t.Context(), b.Key("pending"), moving)
 				return nil
 			})
 			if err != nil {

@@ -3,13 +3,11 @@ package dispatch_test
 import (
 	"context"
 	"errors"
-	"net/url"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/hibiken/asynq"
-	"github.com/redis/go-redis/v9"
 
 	"invoicer/internal/dropproxy"
 	"invoicer/internal/fault"
@@ -25,11 +23,11 @@ func TestAnAcceptedJobBecomesAnInvoice(t *testing.T) {
 	b := setup(t)
 	b.relay(t)
 	w := b.worker(t)
-	c, err := client.New(nil, client.Options{Queue: b.queue, Schema: b.schema, Producer: "checkout"})
+	c, err := client.New(nil, client.Options{Queue: b.Queue, Schema: b.Schema, Producer: "checkout"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	tx, err := b.db.BeginTx(t.Context(), nil)
+	tx, err := b.DB.BeginTx(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +44,7 @@ func TestAnAcceptedJobBecomesAnInvoice(t *testing.T) {
 	if e := w.await(t, worker.Ended); e.JobID != receipt.JobID || e.Outcome != invoice.Created || e.Producer != "checkout" || e.Attempt != 1 {
 		t.Errorf("%+v", e)
 	}
-	got := b.text(t, `SELECT concat_ws(' ', state, outcome, dispatch, attempts, i.transaction_id, i.job_id = j.job_id)
+	got := b.Text(t, `SELECT concat_ws(' ', state, outcome, dispatch, attempts, i.transaction_id, i.job_id = j.job_id)
 		FROM invoice_jobs j JOIN invoices i ON i.id = j.invoice_id WHERE j.job_id = $1`, receipt.JobID)
 	if got != "done created 1 1 T1 t" {
 		t.Error(got)
@@ -83,7 +81,7 @@ func TestRelayOutlastsADeadRedis(t *testing.T) {
 	if e := r.await(t, dispatch.PutBack); e.Jobs != 100 {
 		t.Errorf("%d of a batch of 100 put back", e.Jobs)
 	}
-	if n := b.count(t, "SELECT count(*) FROM invoice_jobs WHERE state = 'accepted'"); n != jobs {
+	if n := b.Count(t, "SELECT count(*) FROM invoice_jobs WHERE state = 'accepted'"); n != jobs {
 		t.Errorf("%d jobs are accepted while Redis is away, want %d", n, jobs)
 	}
 	b.restart(t, server)
@@ -116,17 +114,11 @@ func TestRelayOutlastsAPausedRedis(t *testing.T) {
 func TestALostReplyToTheRelayIsNoSecondDispatch(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	if err := b.inspector.DeleteTask(b.queue, b.enqueue(t, "warm")); err != nil { // or Redis wouldn't know the script yet
+	if err := b.Inspector.DeleteTask(b.Queue, b.enqueue(t, "warm")); err != nil { // or Redis wouldn't know the script yet
 		t.Fatal(err)
 	}
-	o, err := redis.ParseURL(b.redisURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	proxy := dropproxy.Start(t, o.Network, o.Addr, dropproxy.First(client.TaskType))
-	r := b.relay(t, func(p *relayParts) {
-		p.redis = connect(t, (&url.URL{Scheme: "redis", Host: proxy.Addr()}).String())
-	})
+	rdb, proxy := b.Through(t, dropproxy.First(client.TaskType))
+	r := b.relay(t, func(p *relayParts) { p.redis = rdb })
 	b.accept(t, 1, 1)
 	relayed(t, 1, r)
 	if proxy.Dropped() != 1 {
@@ -163,7 +155,7 @@ func TestARelayThatDiesWithJobsInHand(t *testing.T) {
 	})
 	<-died // with two
 	<-died // with the third
-	if n := b.count(t, "SELECT count(*) FROM invoice_jobs WHERE state = 'enqueued' AND dispatch = 1"); n != 3 {
+	if n := b.Count(t, "SELECT count(*) FROM invoice_jobs WHERE state = 'enqueued' AND dispatch = 1"); n != 3 {
 		t.Fatalf("%d jobs are thought to be in the queue", n)
 	}
 	told, _ := b.reconciler(t, "r")
@@ -190,7 +182,7 @@ func TestPutBackComesTooLate(t *testing.T) {
 		if n, err := b.store.Ledger.PutBack(t.Context(), d); err != nil || n != want {
 			t.Errorf("%d put back, error %v; want %d", n, err, want)
 		}
-		if got := b.text(t, "SELECT state FROM invoice_jobs"); got != state {
+		if got := b.Text(t, "SELECT state FROM invoice_jobs"); got != state {
 			t.Errorf("state %s, want %s", got, state)
 		}
 	}
@@ -203,8 +195,8 @@ func TestPutBackComesTooLate(t *testing.T) {
 		t.Errorf("dispatched as %+v after %+v", second, first)
 	}
 	for _, end := range []string{"'failed', outcome = 'failed', reason = 'r'", "'dismissed', outcome = 'failed', reason = 'r'"} {
-		b.exec(t, "UPDATE invoice_jobs SET state = "+end)
-		putBack(second, 0, b.text(t, "SELECT state FROM invoice_jobs"))
+		b.Exec(t, "UPDATE invoice_jobs SET state = "+end)
+		putBack(second, 0, b.Text(t, "SELECT state FROM invoice_jobs"))
 	}
 }
 
@@ -220,7 +212,7 @@ func TestClaimKeepsItsLimit(t *testing.T) {
 			t.Errorf("%d jobs claimed, error %v, want 7, with %q", len(claimed), err, plan)
 		}
 	}
-	if n := b.count(t, "SELECT count(*) FROM invoice_jobs WHERE state = 'enqueued' AND id > 14"); n != 0 {
+	if n := b.Count(t, "SELECT count(*) FROM invoice_jobs WHERE state = 'enqueued' AND id > 14"); n != 0 {
 		t.Errorf("%d younger jobs were claimed before the oldest ones", n)
 	}
 }
@@ -229,8 +221,8 @@ func TestAJobInAQueueThatNobodyConsumesWaits(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.accept(t, 1, 1)
-	other := b.queue + "_other"
-	b.exec(t, "UPDATE invoice_jobs SET queue = $1", other)
+	other := b.Queue + "_other"
+	b.Exec(t, "UPDATE invoice_jobs SET queue = $1", other)
 	b.accept(t, 2, 2)
 	b.worker(t)
 	relayed(t, 2, b.relay(t))
@@ -238,10 +230,10 @@ func TestAJobInAQueueThatNobodyConsumesWaits(t *testing.T) {
 	for range 5 {
 		round(t, r)
 	}
-	if n := b.count(t, "SELECT count(*) FROM invoice_jobs WHERE queue = $1 AND state = 'enqueued' AND dispatch = 1", other); n != 1 {
+	if n := b.Count(t, "SELECT count(*) FROM invoice_jobs WHERE queue = $1 AND state = 'enqueued' AND dispatch = 1", other); n != 1 {
 		t.Error("the job doesn't wait")
 	}
-	tasks, err := b.inspector.ListPendingTasks(other)
+	tasks, err := b.Inspector.ListPendingTasks(other)
 	if err != nil || len(tasks) != 1 || tasks[0].Type != client.TaskType {
 		t.Errorf("tasks %v, error %v", tasks, err)
 	}
@@ -252,16 +244,16 @@ func TestADispatchThatRedisHasCompletedAlready(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.accept(t, 1, 1)
-	id := b.text(t, "SELECT job_id FROM invoice_jobs")
-	_, err := asynq.NewClientFromRedisClient(b.rdb).EnqueueContext(t.Context(), asynq.NewTask(client.TaskType, nil),
-		asynq.Queue(b.queue), asynq.TaskID(id+".1"))
+	id := b.Text(t, "SELECT job_id FROM invoice_jobs")
+	_, err := asynq.NewClientFromRedisClient(b.Redis).EnqueueContext(t.Context(), asynq.NewTask(client.TaskType, nil),
+		asynq.Queue(b.Queue), asynq.TaskID(id+".1"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.rdb.HSet(t.Context(), b.key("t:")+id+".1", "state", "completed").Err(); err != nil {
+	if err := b.Redis.HSet(t.Context(), b.Key("t:")+id+".1", "state", "completed").Err(); err != nil {
 		t.Fatal(err)
 	}
-	b.rdb.Del(t.Context(), b.key("pending"))
+	b.Redis.Del(t.Context(), b.Key("pending"))
 	b.relay(t)
 	b.reconciler(t, "r")
 	b.worker(t)

@@ -2,23 +2,17 @@ package dispatch_test
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
-	"net/url"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/hibiken/asynq"
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/redis/go-redis/v9"
 
 	"invoicer/config"
+	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
 	"invoicer/internal/sandbox/servers"
-	"invoicer/internal/schematest"
 	"invoicer/invoice"
 	"invoicer/invoice/postgres"
 	"invoicer/locking"
@@ -30,13 +24,9 @@ func TestMain(m *testing.M) { sandboxtest.Main(m) }
 
 // bench is a schema and a queue of a test's own, and the ledger's parts on them.
 type bench struct {
-	url, schema, queue string
-	db                 *sql.DB
-	redisURL           string
-	rdb                redis.UniversalClient
-	store              *postgres.DB
-	inspector          *asynq.Inspector
-	databaseID         string
+	*rig.Rig
+	store      *postgres.DB
+	databaseID string
 }
 
 func setup(t testing.TB) *bench {
@@ -53,38 +43,20 @@ func private(t *testing.T) (*bench, *servers.Server) {
 
 func newBench(t testing.TB, redisURL string) *bench {
 	t.Helper()
-	b := &bench{redisURL: redisURL, rdb: connect(t, redisURL)}
-	b.url, b.schema = schematest.New(t)
-	b.queue = "q_" + b.schema
-	config, err := pgx.ParseConfig(b.url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config.RuntimeParams["search_path"] = b.schema
-	b.db = stdlib.OpenDB(*config)
-	t.Cleanup(func() { b.db.Close() })
-	if b.store, err = postgres.Open(postgres.Options{URL: b.url, Schema: b.schema}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { b.store.Close() })
-	b.inspector = asynq.NewInspectorFromRedisClient(b.rdb)
-	if b.databaseID, err = b.store.DatabaseID(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	b := &bench{Rig: rig.On(t, rig.NewDatabase(t), redisURL)}
+	b.store = b.open(t, "")
+	b.databaseID = b.Text(t, "SELECT id FROM database_identity")
 	return b
 }
 
-// open opens one more store, with settings of its own.
+// open opens one more store, with settings of its own if any.
 func (b *bench) open(t testing.TB, settings string) *postgres.DB {
 	t.Helper()
-	address, err := url.Parse(b.url)
-	if err != nil {
-		t.Fatal(err)
+	address := b.URL
+	if settings != "" {
+		address = rig.With(t, address, "options", settings)
 	}
-	query := address.Query()
-	query.Set("options", settings)
-	address.RawQuery = strings.ReplaceAll(query.Encode(), "+", "%20")
-	store, err := postgres.Open(postgres.Options{URL: address.String(), Schema: b.schema})
+	store, err := postgres.Open(postgres.Options{URL: address, Schema: b.Schema})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,52 +64,13 @@ func (b *bench) open(t testing.TB, settings string) *postgres.DB {
 	return store
 }
 
-func connect(t testing.TB, url string) redis.UniversalClient {
-	t.Helper()
-	o, err := redis.ParseURL(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	o.ContextTimeoutEnabled = true
-	o.PoolSize = 60
-	rdb := redis.NewClient(o)
-	t.Cleanup(func() { rdb.Close() })
-	return rdb
-}
-
 // accept has the ledger accept jobs for the transactions T<from> to T<to>.
 func (b *bench) accept(t testing.TB, from, to int) {
 	t.Helper()
-	b.exec(t, `INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, queue, payload, state)
+	b.Exec(t, `INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, queue, payload, state)
 SELECT gen_random_uuid(), t, t, $1, format('{"transaction_id":"%s","issued_at":"2010-12-01T08:26:00Z","currency":"GBP","lines":[{"quantity":6,"unit_price":"2.55"}]}', t), 'accepted'
-FROM (SELECT 'T' || n AS t FROM generate_series($2::int, $3::int) AS n) AS transactions`, b.queue, from, to)
+FROM (SELECT 'T' || n AS t FROM generate_series($2::int, $3::int) AS n) AS transactions`, b.Queue, from, to)
 }
-
-func (b *bench) exec(t testing.TB, statement string, args ...any) {
-	t.Helper()
-	if _, err := b.db.ExecContext(context.WithoutCancel(t.Context()), statement, args...); err != nil {
-		t.Fatalf("%s: %v", statement, err)
-	}
-}
-
-func (b *bench) count(t testing.TB, query string, args ...any) (n int) {
-	t.Helper()
-	if err := b.db.QueryRowContext(context.WithoutCancel(t.Context()), query, args...).Scan(&n); err != nil {
-		t.Fatalf("%s: %v", query, err)
-	}
-	return n
-}
-
-func (b *bench) text(t testing.TB, query string, args ...any) (s string) {
-	t.Helper()
-	if err := b.db.QueryRowContext(context.WithoutCancel(t.Context()), query, args...).Scan(&s); err != nil {
-		t.Fatalf("%s: %v", query, err)
-	}
-	return s
-}
-
-// patience bounds every wait for what must happen.
-const patience = time.Minute
 
 // events are what a part tells.
 type events[E any] struct {
@@ -151,17 +84,7 @@ func (e *events[E]) observe(one E) { e.c <- one }
 // await returns the next event of the kind; the others are passed over.
 func (e *events[E]) await(t testing.TB, what string) E {
 	t.Helper()
-	late := time.After(patience)
-	for {
-		select {
-		case one := <-e.c:
-			if e.what(one) == what {
-				return one
-			}
-		case <-late:
-			t.Fatalf("%s: no event %q", e.name, what)
-		}
-	}
+	return rig.Find(t, e.c, fmt.Sprintf("an event %q of %s", what, e.name), func(one E) bool { return e.what(one) == what })
 }
 
 // none fails the test if anything of the kind was told so far.
@@ -208,7 +131,7 @@ type relayParts struct {
 func (b *bench) relay(t testing.TB, change ...func(*relayParts)) *ledgerEvents {
 	t.Helper()
 	told := newLedgerEvents("relay")
-	p := relayParts{outbox: b.store.Ledger, redis: b.rdb, RelayOptions: dispatch.RelayOptions{Observe: told.observe, Retention: 10 * time.Minute}}
+	p := relayParts{outbox: b.store.Ledger, redis: b.Redis, RelayOptions: dispatch.RelayOptions{Observe: told.observe, Retention: 10 * time.Minute}}
 	for _, f := range change {
 		f(&p)
 	}
@@ -219,7 +142,7 @@ func (b *bench) relay(t testing.TB, change ...func(*relayParts)) *ledgerEvents {
 // relayed waits until the relays have put so many jobs into queues.
 func relayed(t testing.TB, jobs int, relays ...*ledgerEvents) {
 	t.Helper()
-	late := time.After(patience)
+	late := time.After(rig.Patience)
 	for i := 0; jobs > 0; i++ {
 		select {
 		case e := <-relays[i%len(relays)].c:
@@ -243,8 +166,8 @@ type reconcilerParts struct {
 func (b *bench) newReconciler(t testing.TB, name string, change ...func(*reconcilerParts)) (*dispatch.Reconciler, *ledgerEvents) {
 	t.Helper()
 	told := newLedgerEvents(name)
-	p := reconcilerParts{database: b.store.Ledger, redis: b.rdb, ReconcilerOptions: dispatch.ReconcilerOptions{
-		Name: name, Queues: []string{b.queue}, DatabaseID: b.databaseID, Observe: told.observe,
+	p := reconcilerParts{database: b.store.Ledger, redis: b.Redis, ReconcilerOptions: dispatch.ReconcilerOptions{
+		Name: name, Queues: []string{b.Queue}, DatabaseID: b.databaseID, Observe: told.observe,
 		Lease: 2 * time.Second, DeadAfter: 6 * time.Second, Settled: 500 * time.Millisecond,
 	}}
 	for _, f := range change {
@@ -274,13 +197,13 @@ func (b *bench) worker(t testing.TB, change ...func(*worker.Options)) *workerEve
 	if err != nil {
 		t.Fatal(err)
 	}
-	locker, err := locking.New(b.rdb, locking.Options{Prefix: "invoicer:" + b.databaseID + ":", TTL: time.Minute})
+	locker, err := locking.New(b.Redis, locking.Options{Prefix: "invoicer:" + b.databaseID + ":", TTL: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
 	standard := config.Default()
 	o := worker.Options{
-		Name: "w", Concurrency: standard.Worker.Concurrency, Queues: map[string]int{b.queue: 1}, Observe: told.observe,
+		Name: "w", Concurrency: standard.Worker.Concurrency, Queues: map[string]int{b.Queue: 1}, Observe: told.observe,
 		JobTimeout: standard.Worker.JobTimeout, ShutdownTimeout: standard.Worker.ShutdownTimeout, MaxRetry: standard.Worker.MaxRetry,
 		LockWait: standard.Lock.Wait, CacheTTL: standard.Idempotency.CacheTTL,
 	}
@@ -291,7 +214,7 @@ func (b *bench) worker(t testing.TB, change ...func(*worker.Options)) *workerEve
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := worker.NewServer(b.rdb, h)
+	s, err := worker.NewServer(b.Redis, h)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -305,20 +228,20 @@ func (b *bench) worker(t testing.TB, change ...func(*worker.Options)) *workerEve
 // invoiced waits until every accepted job has its invoice, each exactly one, numbered without a gap.
 func (b *bench) invoiced(t testing.TB, jobs int) {
 	t.Helper()
-	for deadline, done := time.Now().Add(patience), 0; ; {
-		n := b.count(t, "SELECT count(*) FROM invoice_jobs WHERE state = 'done'")
+	for deadline, done := time.Now().Add(rig.Patience), 0; ; { // which begins anew with each job that is done
+		n := b.Count(t, "SELECT count(*) FROM invoice_jobs WHERE state = 'done'")
 		if n == jobs {
 			break
 		}
 		if n > done {
-			deadline, done = time.Now().Add(patience), n
+			deadline, done = time.Now().Add(rig.Patience), n
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("jobs: %s", b.text(t, "SELECT json_object_agg(state, n) FROM (SELECT state, count(*) AS n FROM invoice_jobs GROUP BY state) AS x"))
+			t.Fatalf("jobs: %s", b.Text(t, "SELECT json_object_agg(state, n) FROM (SELECT state, count(*) AS n FROM invoice_jobs GROUP BY state) AS x"))
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	got := b.text(t, `SELECT format('%s invoices of %s transactions and %s jobs, %s numbers, %s duplicates',
+	got := b.Text(t, `SELECT format('%s invoices of %s transactions and %s jobs, %s numbers, %s duplicates',
 		count(*), count(DISTINCT transaction_id), count(DISTINCT job_id), (SELECT sum(last_number) FROM invoice_series), (SELECT count(*) FROM duplicate_attempts)) FROM invoices`)
 	if want := fmt.Sprintf("%[1]d invoices of %[1]d transactions and %[1]d jobs, %[1]d numbers, 0 duplicates", jobs); got != want {
 		t.Errorf("%s; want %s", got, want)
@@ -328,16 +251,16 @@ func (b *bench) invoiced(t testing.TB, jobs int) {
 // dispatches fails the test unless so many jobs were dispatched so often.
 func (b *bench) dispatches(t testing.TB, jobs, often int) {
 	t.Helper()
-	if n := b.count(t, "SELECT count(*) FROM invoice_jobs WHERE dispatch = $1", often); n != jobs {
+	if n := b.Count(t, "SELECT count(*) FROM invoice_jobs WHERE dispatch = $1", often); n != jobs {
 		t.Errorf("%d jobs were dispatched %d times, want %d: %s", n, often, jobs,
-			b.text(t, "SELECT json_object_agg(dispatch, n) FROM (SELECT dispatch, count(*) AS n FROM invoice_jobs GROUP BY dispatch) AS x"))
+			b.Text(t, "SELECT json_object_agg(dispatch, n) FROM (SELECT dispatch, count(*) AS n FROM invoice_jobs GROUP BY dispatch) AS x"))
 	}
 }
 
 // pending are the tasks that wait in the queue.
 func (b *bench) pending(t testing.TB) []string {
 	t.Helper()
-	ids, err := b.rdb.LRange(t.Context(), b.key("pending"), 0, -1).Result()
+	ids, err := b.Redis.LRange(t.Context(), b.Key("pending"), 0, -1).Result()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"invoicer/internal/fault"
+	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/servers"
 	"invoicer/invoice"
 	"invoicer/worker"
@@ -100,13 +101,14 @@ func TestAJobThatIsWorkedOnForLongIsLeftAlone(t *testing.T) {
 	<-job.reached
 	told, _ := b.reconciler(t, "r", func(p *reconcilerParts) { p.DeadAfter = 10 * time.Second })
 	leases := map[float64]bool{}
-	for late := time.Now().Add(patience); len(leases) < 4; time.Sleep(50 * time.Millisecond) { // three signs of life: 15s
-		score, err := b.rdb.ZScore(t.Context(), b.key("lease"), id).Result()
-		if err != nil || time.Now().After(late) {
-			t.Fatalf("leases %v, error %v", leases, err)
+	rig.Eventually(t, "three signs of life", func() bool { // in 15s
+		score, err := b.Redis.ZScore(t.Context(), b.Key("lease"), id).Result()
+		if err != nil {
+			t.Fatal(err)
 		}
 		leases[score] = true
-	}
+		return len(leases) == 4
+	})
 	told.none(t, dispatch.Requeued)
 	job.release()
 	if e := w.await(t, worker.Ended); e.Attempt != 1 {
@@ -122,23 +124,23 @@ func TestJobsOfDeadWorkersComeBack(t *testing.T) {
 	dispatched := b.pending(t)[0]
 	direct, poison, garbage := b.enqueue(t, "T2"), b.enqueue(t, "T3"), "garbage"
 	orphan := b.enqueue(t, "T4")
-	if err := b.rdb.HSet(t.Context(), b.key("t:")+poison, "invoicer_crashes", 10).Err(); err != nil {
+	if err := b.Redis.HSet(t.Context(), b.Key("t:")+poison, "invoicer_crashes", 10).Err(); err != nil {
 		t.Fatal(err)
 	}
 	// What asynq can't decode stops its own recovery. In the archive and in hand it must not stop ours.
 	for list, id := range map[string]string{"active": garbage, "archived": garbage + "2", "poison": garbage + "3"} {
-		b.rdb.HSet(t.Context(), b.key("t:")+id, "msg", "\xff\xfe", "state", list)
+		b.Redis.HSet(t.Context(), b.Key("t:")+id, "msg", "\xff\xfe", "state", list)
 		if list == "archived" {
-			b.rdb.ZAdd(t.Context(), b.key("archived"), redis.Z{Score: 1, Member: id})
+			b.Redis.ZAdd(t.Context(), b.Key("archived"), redis.Z{Score: 1, Member: id})
 			continue
 		}
-		b.rdb.HSet(t.Context(), b.key("t:")+id, "invoicer_crashes", 10)
+		b.Redis.HSet(t.Context(), b.Key("t:")+id, "invoicer_crashes", 10)
 		b.takenByTheDead(t, id)
 	}
 	for _, id := range []string{dispatched, direct, poison, orphan} {
 		b.takenByTheDead(t, id)
 	}
-	b.rdb.ZRem(t.Context(), b.key("lease"), orphan)
+	b.Redis.ZRem(t.Context(), b.Key("lease"), orphan)
 
 	told, _ := b.reconciler(t, "r")
 	back := map[string]bool{}
@@ -149,26 +151,19 @@ func TestJobsOfDeadWorkersComeBack(t *testing.T) {
 		if !back[id] {
 			t.Errorf("task %s isn't back: %v", id, back)
 		}
-		if n, err := b.rdb.HGet(t.Context(), b.key("t:")+id, "invoicer_crashes").Int(); err != nil || n != 1 {
+		if n, err := b.Redis.HGet(t.Context(), b.Key("t:")+id, "invoicer_crashes").Int(); err != nil || n != 1 {
 			t.Errorf("task %s: %d crashes, error %v", id, n, err)
 		}
 	}
-	for deadline := time.Now().Add(patience); b.count(t, "SELECT count(*) FROM invoice_jobs WHERE state = 'failed'") == 0; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the poison job isn't recorded")
-		}
-	}
-	got := b.text(t, "SELECT concat_ws(' ', job_id, transaction_id, outcome, reason) FROM invoice_jobs WHERE state = 'failed'")
+	rig.Eventually(t, "the record of the poison job", func() bool { return b.Count(t, "SELECT count(*) FROM invoice_jobs WHERE state = 'failed'") > 0 })
+	got := b.Text(t, "SELECT concat_ws(' ', job_id, transaction_id, outcome, reason) FROM invoice_jobs WHERE state = 'failed'")
 	if want := poison + " T3 failed given up: 11 workers died or lost touch with Redis while they worked on it"; got != want {
 		t.Errorf("recorded as %s, want %s", got, want)
 	}
-	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
-		if info, err := b.inspector.GetTaskInfo(b.queue, poison); err == nil && info.State == asynq.TaskStateArchived {
-			break
-		} else if time.Now().After(deadline) {
-			t.Fatalf("the poison task is %+v, error %v", info, err)
-		}
-	}
+	rig.Eventually(t, "the poison task in the archive", func() bool {
+		info, err := b.Inspector.GetTaskInfo(b.Queue, poison)
+		return err == nil && info.State == asynq.TaskStateArchived
+	})
 	w := b.worker(t)
 	for range 3 {
 		if e := w.await(t, worker.Ended); e.Outcome != invoice.Created {
@@ -183,7 +178,7 @@ func TestADirectJobThatOnlyHasALeaseComesBack(t *testing.T) {
 	b := setup(t)
 	id := b.enqueue(t, "T1")
 	b.takenByTheDead(t, id)
-	b.rdb.Del(t.Context(), b.key("active"))
+	b.Redis.Del(t.Context(), b.Key("active"))
 	told, _ := b.reconciler(t, "r")
 	if e := told.await(t, dispatch.Requeued); e.JobID != id {
 		t.Errorf("%+v", e)
@@ -203,9 +198,9 @@ func TestJobsThatLoseWorkersComeBackApart(t *testing.T) {
 		id := b.enqueue(t, "T"+strconv.Itoa(i))
 		if i%2 == 0 {
 			apart[id] = true
-			b.rdb.HSet(t.Context(), b.key("t:")+id, "invoicer_crashes", 2)
+			b.Redis.HSet(t.Context(), b.Key("t:")+id, "invoicer_crashes", 2)
 		} else {
-			b.rdb.HSet(t.Context(), b.key("t:")+id, "invoicer_crashes", 1)
+			b.Redis.HSet(t.Context(), b.Key("t:")+id, "invoicer_crashes", 1)
 		}
 		b.takenByTheDead(t, id)
 	}
@@ -218,7 +213,7 @@ func TestJobsThatLoseWorkersComeBackApart(t *testing.T) {
 			t.Errorf("%s came back at once", id)
 		}
 	}
-	back, err := b.rdb.ZRangeWithScores(t.Context(), b.key("retry"), 0, -1).Result()
+	back, err := b.Redis.ZRangeWithScores(t.Context(), b.Key("retry"), 0, -1).Result()
 	if err != nil || len(back) != len(apart) {
 		t.Fatalf("%d jobs come back later, want %d; error %v", len(back), len(apart), err)
 	}
@@ -254,7 +249,7 @@ func TestWorkersOutlastAnOutageOfRedis(t *testing.T) {
 	<-job.reached
 	told, _ := b.reconciler(t, "r")
 	told.await(t, dispatch.Swept)
-	lease, err := b.rdb.ZScore(t.Context(), b.key("lease"), id).Result()
+	lease, err := b.Redis.ZScore(t.Context(), b.Key("lease"), id).Result()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,8 +259,8 @@ func TestWorkersOutlastAnOutageOfRedis(t *testing.T) {
 	}
 	time.Sleep(8 * time.Second) // longer than what makes a worker dead
 	b.restart(t, server)
-	for late := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
-		if now, err := b.rdb.ZScore(t.Context(), b.key("lease"), id).Result(); err == nil && now > lease+8 {
+	for late := time.Now().Add(rig.Patience); ; time.Sleep(10 * time.Millisecond) {
+		if now, err := b.Redis.ZScore(t.Context(), b.Key("lease"), id).Result(); err == nil && now > lease+8 {
 			break
 		}
 		if time.Now().After(late) {
@@ -284,21 +279,21 @@ func TestWhatTheQueueGaveUpIsRecorded(t *testing.T) {
 	relayed(t, 2, b.relay(t))
 	tasks := b.pending(t)
 	// A foreign task whose worker dies at its last try: asynq's recoverer archives it without calling anybody.
-	foreign, err := asynq.NewClientFromRedisClient(b.rdb).EnqueueContext(t.Context(),
-		asynq.NewTask("invoice:generate", []byte(`{"transaction_id":"T3"}`)), asynq.Queue(b.queue), asynq.MaxRetry(0))
+	foreign, err := asynq.NewClientFromRedisClient(b.Redis).EnqueueContext(t.Context(),
+		asynq.NewTask("invoice:generate", []byte(`{"transaction_id":"T3"}`)), asynq.Queue(b.Queue), asynq.MaxRetry(0))
 	if err != nil {
 		t.Fatal(err)
 	}
 	recorded := b.enqueue(t, "T4")
-	b.exec(t, `INSERT INTO invoice_jobs (job_id, transaction_id, queue, state, outcome, reason) VALUES ($1, 'T4', $2, 'dismissed', 'failed', 'seen')`, recorded, b.queue)
+	b.Exec(t, `INSERT INTO invoice_jobs (job_id, transaction_id, queue, state, outcome, reason) VALUES ($1, 'T4', $2, 'dismissed', 'failed', 'seen')`, recorded, b.Queue)
 	for _, id := range append(tasks, foreign.ID, recorded) {
-		if err := b.inspector.ArchiveTask(b.queue, id); err != nil {
+		if err := b.Inspector.ArchiveTask(b.Queue, id); err != nil {
 			t.Fatal(err)
 		}
 	}
 	jobID := func(task string) string { id, _, _ := strings.Cut(task, "."); return id }
 	replayed := jobID(tasks[1])
-	b.exec(t, "UPDATE invoice_jobs SET dispatch = 2 WHERE job_id = $1", replayed)
+	b.Exec(t, "UPDATE invoice_jobs SET dispatch = 2 WHERE job_id = $1", replayed)
 
 	r, told := b.newReconciler(t, "r", func(p *reconcilerParts) { p.Settled = time.Hour })
 	round(t, r)
@@ -308,7 +303,7 @@ func TestWhatTheQueueGaveUpIsRecorded(t *testing.T) {
 		replayed:        "enqueued",
 		recorded:        "dismissed failed seen",
 	} {
-		if got := b.text(t, "SELECT coalesce(string_agg(concat_ws(' ', state, outcome, reason), '; '), 'nothing') FROM invoice_jobs WHERE job_id = $1", id); got != want {
+		if got := b.Text(t, "SELECT coalesce(string_agg(concat_ws(' ', state, outcome, reason), '; '), 'nothing') FROM invoice_jobs WHERE job_id = $1", id); got != want {
 			t.Errorf("job %s: %s; want %s", id, got, want)
 		}
 	}
@@ -318,10 +313,10 @@ func TestWhatTheQueueGaveUpIsRecorded(t *testing.T) {
 
 	// One that was archived by a machine whose clock is late.
 	late := b.enqueue(t, "T5")
-	if err := b.inspector.ArchiveTask(b.queue, late); err != nil {
+	if err := b.Inspector.ArchiveTask(b.Queue, late); err != nil {
 		t.Fatal(err)
 	}
-	b.rdb.ZAdd(t.Context(), b.key("archived"), redis.Z{Score: float64(time.Now().Add(-30 * time.Second).Unix()), Member: late})
+	b.Redis.ZAdd(t.Context(), b.Key("archived"), redis.Z{Score: float64(time.Now().Add(-30 * time.Second).Unix()), Member: late})
 	round(t, r)
 	round(t, r)
 	if e := told.await(t, dispatch.GivenUp); e.JobID != late {
@@ -335,16 +330,16 @@ func TestAnOutageWhileTheArchiveIsRead(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	id := b.enqueue(t, "T1")
-	if err := b.inspector.ArchiveTask(b.queue, id); err != nil {
+	if err := b.Inspector.ArchiveTask(b.Queue, id); err != nil {
 		t.Fatal(err)
 	}
-	rdb := connect(t, b.redisURL)
+	rdb := rig.Connect(t, b.RedisURL)
 	cut := &cutAfterLook{}
 	rdb.AddHook(cut)
 	r, told := b.newReconciler(t, "r", func(p *reconcilerParts) { p.redis, p.Settled = rdb, time.Hour })
 	cut.armed.Store(true)
 	_ = r.Round(t.Context())
-	cut.off.Store(false)
+	cut.On.Store(false)
 	round(t, r)
 	if e := told.await(t, dispatch.GivenUp); e.JobID != id {
 		t.Errorf("%+v", e)
