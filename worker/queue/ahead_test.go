@@ -11,6 +11,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
+	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
 )
 
@@ -161,12 +162,7 @@ func TestAGateIsNotDrainedWhileItAsks(t *testing.T) {
 // asynq's own messages, and its own server, which doesn't get to begin them.
 func TestWhatIsAheadIsPutBackWhenTheWorkerStops(t *testing.T) {
 	t.Parallel()
-	o, err := redis.ParseURL(sandboxtest.Redis(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	rdb := redis.NewClient(o)
-	t.Cleanup(func() { rdb.Close() })
+	rdb := rig.Connect(t, sandboxtest.Redis(t))
 	queue := "q_" + uuid.NewString()
 	c, inspector := asynq.NewClientFromRedisClient(rdb), asynq.NewInspectorFromRedisClient(rdb)
 	const jobs = 20

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
+	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
 )
 
@@ -77,14 +78,9 @@ type upstream struct {
 
 func newUpstream(t *testing.T) *upstream {
 	t.Helper()
-	o, err := redis.ParseURL(sandboxtest.Redis(t))
-	if err != nil {
-		t.Fatal(err)
-	}
 	name := "q_" + uuid.NewString()
-	u := &upstream{name: name, keys: KeysOf(name), rdb: redis.NewClient(o), held: make(chan struct{}), scriptRecorder: &scriptRecorder{}}
+	u := &upstream{name: name, keys: KeysOf(name), rdb: rig.Connect(t, sandboxtest.Redis(t)), held: make(chan struct{}), scriptRecorder: &scriptRecorder{}}
 	u.rdb.AddHook(u)
-	t.Cleanup(func() { u.rdb.Close() })
 	u.client = asynq.NewClientFromRedisClient(u.rdb)
 	return u
 }
@@ -144,11 +140,7 @@ func (u *upstream) await(t *testing.T, key, kind, member string) {
 		}
 		return err == nil
 	}
-	for deadline := time.Now().Add(30 * time.Second); !has(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("asynq doesn't write %q into the %s %s", member, kind, key)
-		}
-	}
+	rig.Eventually(t, fmt.Sprintf("asynq to write %q into the %s %s", member, kind, key), has)
 	if got := u.rdb.Type(t.Context(), key).Val(); got != kind {
 		t.Errorf("%s is a %s, want a %s", key, got, kind)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
 	"invoicer/worker/queue"
 )
@@ -16,7 +17,7 @@ import (
 func TestAQueueHasOneInstallation(t *testing.T) {
 	t.Parallel()
 	for name, server := range map[string]func(*testing.T) redis.UniversalClient{
-		"one server": func(t *testing.T) redis.UniversalClient { return connect(t, sandboxtest.Redis(t)) },
+		"one server": func(t *testing.T) redis.UniversalClient { return rig.Connect(t, sandboxtest.Redis(t)) },
 		"a cluster":  func(t *testing.T) redis.UniversalClient { return clusterOfOne(t) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -55,7 +56,7 @@ func TestAQueueHasOneInstallation(t *testing.T) {
 // A first start waits for nobody.
 func TestAFirstStartIsMadeAtOnce(t *testing.T) {
 	t.Parallel()
-	rdb, a := connect(t, sandboxtest.Redis(t)), newInstallation(t)
+	rdb, a := rig.Connect(t, sandboxtest.Redis(t)), newInstallation(t)
 	name := newQueue(a)
 	looks := &scriptHook{}
 	rdb.AddHook(looks)
@@ -92,7 +93,7 @@ func TestAForgottenOwnerIsGivenTime(t *testing.T) {
 		"tasks": func(t *testing.T, rdb redis.UniversalClient, name string) { put(t, rdb, name, "", "") },
 		"somebody who waits": func(t *testing.T, rdb redis.UniversalClient, name string) {
 			go rdb.BLPop(context.WithoutCancel(t.Context()), 0, name) // until the server ends
-			eventually(t, "somebody waits", func() bool {
+			rig.Eventually(t, "somebody waits", func() bool {
 				return !strings.Contains(rdb.Info(t.Context(), "clients").Val(), "blocked_clients:0")
 			})
 		},
@@ -103,7 +104,7 @@ func TestAForgottenOwnerIsGivenTime(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			rdb, a := connect(t, sandboxtest.PrivateRedis(t).URL), newInstallation(t)
+			rdb, a := rig.Connect(t, sandboxtest.PrivateRedis(t).URL), newInstallation(t)
 			name := newQueue(a)
 			sign(t, rdb, name)
 			looks := &scriptHook{}
@@ -118,7 +119,7 @@ func TestAForgottenOwnerIsGivenTime(t *testing.T) {
 
 func TestADeadOwnersQueue(t *testing.T) {
 	t.Parallel()
-	rdb, a, b := connect(t, sandboxtest.Redis(t)), newInstallation(t), newInstallation(t)
+	rdb, a, b := rig.Connect(t, sandboxtest.Redis(t)), newInstallation(t), newInstallation(t)
 	empty, full := newQueue(a), newQueue(a)+"_full"
 	must(t, a.keeper(t, rdb, nil, empty, full).Claim(t.Context())) // and never a word again
 	put(t, rdb, full, "job", a.ID)
@@ -133,7 +134,7 @@ func TestADeadOwnersQueue(t *testing.T) {
 		t.Errorf("refused by %+v: %v", taken, taken.Error())
 	}
 	// Its own workers are let in at once, whatever is in the queue.
-	looks, again := &scriptHook{}, connect(t, sandboxtest.Redis(t))
+	looks, again := &scriptHook{}, rig.Connect(t, sandboxtest.Redis(t))
 	again.AddHook(looks)
 	must(t, a.keeper(t, again, nil, full).Claim(t.Context()))
 	if n := looks.scripts.Load(); n > 2 {
@@ -143,7 +144,7 @@ func TestADeadOwnersQueue(t *testing.T) {
 
 func TestAnOwnerThatLeftTasksBehind(t *testing.T) {
 	t.Parallel()
-	rdb, a, b := connect(t, sandboxtest.Redis(t)), newInstallation(t), newInstallation(t)
+	rdb, a, b := rig.Connect(t, sandboxtest.Redis(t)), newInstallation(t), newInstallation(t)
 	name := newQueue(a)
 	r := start(t, a.keeper(t, rdb, nil, name))
 	put(t, rdb, name, "", "")
@@ -156,10 +157,10 @@ func TestAnOwnerThatLeftTasksBehind(t *testing.T) {
 
 func TestSiblingsOwnTogether(t *testing.T) {
 	t.Parallel()
-	rdb, a, b := connect(t, sandboxtest.Redis(t)), newInstallation(t), newInstallation(t)
+	rdb, a, b := rig.Connect(t, sandboxtest.Redis(t)), newInstallation(t), newInstallation(t)
 	name := newQueue(a)
 	first, second := start(t, a.keeper(t, rdb, nil, name)), start(t, a.keeper(t, rdb, nil, name))
-	eventually(t, "both are seen", func() bool { return owner(t, rdb, name).Workers == 2 })
+	rig.Eventually(t, "both are seen", func() bool { return owner(t, rdb, name).Workers == 2 })
 	must(t, first.stop())
 	if o := owner(t, rdb, name); o.GivenUp || o.Workers != 1 {
 		t.Errorf("after the first has ended: %+v", o)
@@ -174,13 +175,13 @@ func TestSiblingsOwnTogether(t *testing.T) {
 
 func TestACopyOfTheDatabase(t *testing.T) {
 	t.Parallel()
-	rdb, a := connect(t, sandboxtest.Redis(t)), newInstallation(t)
+	rdb, a := rig.Connect(t, sandboxtest.Redis(t)), newInstallation(t)
 	name := newQueue(a)
 	r := start(t, a.keeper(t, rdb, nil, name))
 	c := a.copied(t)
 	old, err := c.store.Nonces(t.Context())
 	must(t, err)
-	eventually(t, "the owner has a newer nonce", func() bool { return !slices.Contains(old.Latest, owner(t, rdb, name).Nonce) })
+	rig.Eventually(t, "the owner has a newer nonce", func() bool { return !slices.Contains(old.Latest, owner(t, rdb, name).Nonce) })
 	taken := refusal(t, c.keeper(t, rdb, nil, name).Claim(t.Context()))
 	if !taken.Copy || !strings.Contains(taken.Error(), "another copy of this database") {
 		t.Errorf("refused by %v", taken.Error())
@@ -193,13 +194,13 @@ func TestACopyOfTheDatabase(t *testing.T) {
 // A copy that is started while the original's database stands still has its latest nonce.
 func TestACopyWhoseOriginalStandsStill(t *testing.T) {
 	t.Parallel()
-	rdb, a := connect(t, sandboxtest.Redis(t)), newInstallation(t)
+	rdb, a := rig.Connect(t, sandboxtest.Redis(t)), newInstallation(t)
 	name := newQueue(a)
 	database := &switched{Witness: a.store}
 	r := start(t, a.keeper(t, rdb, database, name))
 	database.off.Store(true)
 	shown := owner(t, rdb, name).Nonce
-	eventually(t, "the database stands still", func() bool {
+	rig.Eventually(t, "the database stands still", func() bool {
 		n, err := a.store.Nonces(t.Context())
 		must(t, err)
 		return n.Age > queue.DeadAfter
@@ -221,18 +222,19 @@ func TestACopyWhoseOriginalStandsStill(t *testing.T) {
 // Redis is named as what it is asked for in vain.
 func TestClaimingWaitsForServers(t *testing.T) {
 	t.Parallel()
-	rdb, a := connect(t, sandboxtest.Redis(t)), newInstallation(t)
-	c := &cut{on: true}
+	rdb, a := rig.Connect(t, sandboxtest.Redis(t)), newInstallation(t)
+	c := &rig.Cut{}
+	c.On.Store(true)
 	rdb.AddHook(c)
 	database := &switched{Witness: a.store}
 	claimed := make(chan error, 1)
 	k := a.keeper(t, rdb, database, newQueue(a))
 	go func() { claimed <- k.Claim(t.Context()) }()
-	c.set(false)
+	c.On.Store(false)
 	must(t, <-claimed)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	c.set(true)
+	c.On.Store(true)
 	if err := a.keeper(t, rdb, nil, newQueue(a)).Claim(ctx); err == nil || !strings.Contains(err.Error(), "stopped") {
 		t.Errorf("ended with %v", err)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
 
+	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
 )
 
@@ -146,12 +147,7 @@ type clockBench struct {
 
 func newClockBench(t *testing.T) *clockBench {
 	t.Helper()
-	o, err := redis.ParseURL(sandboxtest.Redis(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := &clockBench{rdb: redis.NewClient(o), queue: "q_" + uuid.NewString(), log: &lockedBuffer{}}
-	t.Cleanup(func() { b.rdb.Close() })
+	b := &clockBench{rdb: rig.Connect(t, sandboxtest.Redis(t)), queue: "q_" + uuid.NewString(), log: &lockedBuffer{}}
 	b.prefix = KeysOf(b.queue).prefix
 	b.clocks = newClocks(b.rdb, ConsumerOptions{Worker: "w1", Queues: map[string]int{b.queue: 1}, Logger: slog.New(slog.NewTextHandler(b.log, nil))})
 	b.clock = b.queues[b.prefix]

@@ -15,6 +15,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
 )
 
@@ -31,12 +32,7 @@ type loopTest struct {
 
 func newLoopTest(t *testing.T, queues int) *loopTest {
 	t.Helper()
-	at, err := redis.ParseURL(sandboxtest.Redis(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	rdb := redis.NewClient(at)
-	t.Cleanup(func() { rdb.Close() })
+	rdb := rig.Connect(t, sandboxtest.Redis(t))
 	weights := make(map[string]int)
 	for range queues {
 		weights["q_"+uuid.NewString()] = 1
@@ -147,13 +143,7 @@ func (l *loopTest) pushMessage(t *testing.T, q *fetchQueue, id, message string) 
 
 func (l *loopTest) await(t *testing.T) string {
 	t.Helper()
-	select {
-	case job := <-l.fetched:
-		return job
-	case <-time.After(30 * time.Second):
-		t.Fatal("a job isn't fetched")
-		return ""
-	}
+	return rig.Receive(t, l.fetched, "a job that is fetched")
 }
 
 func TestNoWakeUpIsLost(t *testing.T) {
@@ -191,11 +181,7 @@ func TestNoWakingIsLost(t *testing.T) {
 			l.learn(context.Background(), q, wakes, fetchResult{asked: 1})
 		}
 	}()
-	select {
-	case <-done:
-	case <-time.After(30 * time.Second):
-		t.Error("a fetch is held although the queue was woken")
-	}
+	rig.Receive(t, done, "every fetch, as the queue was woken")
 }
 
 func TestAQueueThatCantBePeekedIsPolled(t *testing.T) {
@@ -324,12 +310,7 @@ func TestAQueueIsKnownToHaveGivenJobs(t *testing.T) {
 
 func TestShutdownLetsGoOfHeldFetches(t *testing.T) {
 	t.Parallel()
-	o, err := redis.ParseURL(sandboxtest.Redis(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	rdb := redis.NewClient(o)
-	defer rdb.Close()
+	rdb := rig.Connect(t, sandboxtest.Redis(t))
 	s, err := NewConsumer(rdb, ConsumerOptions{
 		Worker: "w", Concurrency: 2, Queues: map[string]int{"q_" + uuid.NewString(): 1}, Free: func() int { return 2 }, ShutdownTimeout: 15 * time.Second,
 	})
@@ -350,9 +331,5 @@ func TestShutdownLetsGoOfHeldFetches(t *testing.T) {
 		s.Shutdown()
 		close(stopped)
 	}()
-	select {
-	case <-stopped:
-	case <-time.After(30 * time.Second):
-		t.Error("it waits for a held fetch")
-	}
+	rig.Receive(t, stopped, "its end, in spite of a held fetch")
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"testing"
 
+	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
 	"invoicer/worker/queue"
 )
@@ -12,7 +13,7 @@ import (
 // Where two databases with one identity both take writes, one of them has the queue.
 func TestOfTwoCopiesOneStays(t *testing.T) {
 	t.Parallel()
-	rdb, a := connect(t, sandboxtest.Redis(t)), newInstallation(t)
+	rdb, a := rig.Connect(t, sandboxtest.Redis(t)), newInstallation(t)
 	name := newQueue(a)
 	k := a.keeper(t, rdb, nil, name)
 	must(t, k.Claim(t.Context()))
@@ -35,11 +36,10 @@ func TestOfTwoCopiesOneStays(t *testing.T) {
 // The database is dropped and made anew under a running worker.
 func TestADatabaseThatIsAnotherOne(t *testing.T) {
 	t.Parallel()
-	rdb, a := connect(t, sandboxtest.Redis(t)), newInstallation(t)
+	rdb, a := rig.Connect(t, sandboxtest.Redis(t)), newInstallation(t)
 	name := newQueue(a)
 	r := start(t, a.keeper(t, rdb, nil, name))
-	_, err := a.db.ExecContext(t.Context(), "UPDATE database_identity SET id = gen_random_uuid()")
-	must(t, err)
+	a.database.Exec(t, "UPDATE database_identity SET id = gen_random_uuid()")
 	<-r.done
 	if r.err == nil || !errors.Is(r.err, queue.ErrAnotherDatabase) {
 		t.Errorf("ended with %v", r.err)
@@ -52,7 +52,7 @@ func TestADatabaseThatIsAnotherOne(t *testing.T) {
 // Of many workers that start at once, one installation's have the queue, all of them.
 func TestManyStartAtOnce(t *testing.T) {
 	t.Parallel()
-	rdb, all := connect(t, sandboxtest.Redis(t)), []*installation{newInstallation(t), newInstallation(t)}
+	rdb, all := rig.Connect(t, sandboxtest.Redis(t)), []*installation{newInstallation(t), newInstallation(t)}
 	name := newQueue(all[0])
 	const each = 4
 	results := make([]chan error, len(all)*each)

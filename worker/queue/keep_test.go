@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
 
+	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
 	"invoicer/invoice/ledger"
 	"invoicer/worker/queue"
@@ -44,7 +45,7 @@ func renewals(t *testing.T, rdb redis.UniversalClient, name, id string, times in
 	t.Helper()
 	last := ""
 	for range times + 1 {
-		eventually(t, "the owner is renewed", func() bool {
+		rig.Eventually(t, "the owner is renewed", func() bool {
 			o := owner(t, rdb, name)
 			beats, err := rdb.HGet(t.Context(), "invoicer:owner:{"+name+"}", "beats").Result()
 			if o.ID != id || err != nil || beats == last {
@@ -90,7 +91,7 @@ func TestARunningOwnerOutlastsWhateverStandsInRedis(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
-			rdb, a, b := connect(t, sandboxtest.PrivateRedis(t).URL), newInstallation(t), newInstallation(t)
+			rdb, a, b := rig.Connect(t, sandboxtest.PrivateRedis(t).URL), newInstallation(t), newInstallation(t)
 			name := newQueue(a)
 			r := start(t, a.keeper(t, rdb, nil, name))
 			renewals(t, rdb, name, a.ID, 1)
@@ -100,7 +101,7 @@ func TestARunningOwnerOutlastsWhateverStandsInRedis(t *testing.T) {
 				refusal(t, b.keeper(t, rdb, nil, name).Claim(t.Context()))
 			}
 			renewals(t, rdb, name, a.ID, 1)
-			eventually(t, "a nonce of its own stands there", func() bool {
+			rig.Eventually(t, "a nonce of its own stands there", func() bool {
 				n, err := a.store.Nonces(t.Context())
 				must(t, err)
 				o := owner(t, rdb, name)
@@ -116,10 +117,10 @@ func TestARunningOwnerOutlastsWhateverStandsInRedis(t *testing.T) {
 func TestANewcomerGivesWay(t *testing.T) {
 	t.Parallel()
 	for range 3 {
-		rdb, a, b := connect(t, sandboxtest.PrivateRedis(t).URL), newInstallation(t), newInstallation(t)
+		rdb, a, b := rig.Connect(t, sandboxtest.PrivateRedis(t).URL), newInstallation(t), newInstallation(t)
 		name := newQueue(a)
 		r := start(t, a.keeper(t, rdb, nil, name))
-		eventually(t, "it is no newcomer itself", func() bool {
+		rig.Eventually(t, "it is no newcomer itself", func() bool {
 			return rdb.HGet(t.Context(), "invoicer:owner:{"+name+"}", "newcomer").Val() == ""
 		})
 		must(t, rdb.FlushAll(t.Context()).Err())
@@ -129,7 +130,7 @@ func TestANewcomerGivesWay(t *testing.T) {
 			continue
 		}
 		newcomer := keep(t, k)
-		eventually(t, "it takes no more jobs", func() bool {
+		rig.Eventually(t, "it takes no more jobs", func() bool {
 			r.keeps(t)
 			newcomer.keeps(t) // it doesn't take them until it ends
 			return !newcomer.Owns()
@@ -146,15 +147,15 @@ func TestANewcomerGivesWay(t *testing.T) {
 func TestANewcomerGivesWayToWhoComesBack(t *testing.T) {
 	t.Parallel()
 	server, a, b := sandboxtest.PrivateRedis(t), newInstallation(t), newInstallation(t)
-	rdb, theirs, name, c := connect(t, server.URL), connect(t, server.URL), newQueue(a), &cut{}
+	rdb, theirs, name, c := rig.Connect(t, server.URL), rig.Connect(t, server.URL), newQueue(a), &rig.Cut{}
 	theirs.AddHook(c)
 	r := start(t, a.keeper(t, theirs, nil, name))
 	renewals(t, rdb, name, a.ID, 4) // it is no newcomer itself
-	c.set(true)
-	eventually(t, "it says that it doesn't own its queue", func() bool { return !r.Owns() })
+	c.On.Store(true)
+	rig.Eventually(t, "it says that it doesn't own its queue", func() bool { return !r.Owns() })
 	must(t, rdb.FlushAll(t.Context()).Err())
 	newcomer := start(t, b.keeper(t, rdb, nil, name))
-	c.set(false)
+	c.On.Store(false)
 	select {
 	case <-newcomer.done:
 	case <-r.done:
@@ -170,8 +171,8 @@ func TestANewcomerGivesWayToWhoComesBack(t *testing.T) {
 // Where two live that both believe they own a queue, as after two halves of a Redis have worked apart, the older one stays.
 func TestOfTwoOwnersTheOlderStays(t *testing.T) {
 	t.Parallel()
-	rdb, a, b := connect(t, sandboxtest.Redis(t)), newInstallation(t), newInstallation(t)
-	name, elsewhere := newQueue(a), connect(t, sandboxtest.PrivateRedis(t).URL)
+	rdb, a, b := rig.Connect(t, sandboxtest.Redis(t)), newInstallation(t), newInstallation(t)
+	name, elsewhere := newQueue(a), rig.Connect(t, sandboxtest.PrivateRedis(t).URL)
 	older := start(t, a.keeper(t, rdb, nil, name))
 	renewals(t, rdb, name, a.ID, 1)
 	put(t, elsewhere, name, "", "") // it watches first, and is no newcomer
@@ -217,17 +218,17 @@ func (m *moved) Eval(ctx context.Context, script string, keys []string, args ...
 func TestAnOwnerThatComesBackTooLate(t *testing.T) {
 	t.Parallel()
 	server, a, b := sandboxtest.Redis(t), newInstallation(t), newInstallation(t)
-	rdb, name := connect(t, server), newQueue(a)
-	c, theirs := &cut{}, connect(t, server)
+	rdb, name := rig.Connect(t, server), newQueue(a)
+	c, theirs := &rig.Cut{}, rig.Connect(t, server)
 	theirs.AddHook(c)
 	r := start(t, a.keeper(t, theirs, nil, name))
 	renewals(t, rdb, name, a.ID, 1)
-	c.set(true)
+	c.On.Store(true)
 	successor := start(t, b.keeper(t, rdb, nil, name))
 	if r.Owns() || r.Check() == nil {
 		t.Error("it owns the queue that another one has taken")
 	}
-	c.set(false)
+	c.On.Store(false)
 	if taken := r.lost(t); taken.Owner.ID != b.ID {
 		t.Errorf("lost to %v", taken.Error())
 	}
@@ -239,7 +240,7 @@ func TestAnOutageEndsNoOwnership(t *testing.T) {
 	t.Parallel()
 	t.Run("of Postgres", func(t *testing.T) {
 		t.Parallel()
-		rdb, a, b := connect(t, sandboxtest.Redis(t)), newInstallation(t), newInstallation(t)
+		rdb, a, b := rig.Connect(t, sandboxtest.Redis(t)), newInstallation(t), newInstallation(t)
 		name, database := newQueue(a), &switched{Witness: a.store}
 		r := start(t, a.keeper(t, rdb, database, name))
 		database.off.Store(true)
@@ -253,12 +254,12 @@ func TestAnOutageEndsNoOwnership(t *testing.T) {
 	t.Run("of Redis", func(t *testing.T) {
 		t.Parallel()
 		server := sandboxtest.PrivateRedis(t)
-		rdb, a, b := connect(t, server.URL), newInstallation(t), newInstallation(t)
+		rdb, a, b := rig.Connect(t, server.URL), newInstallation(t), newInstallation(t)
 		name, database := newQueue(a), &switched{Witness: a.store}
 		r := start(t, a.keeper(t, rdb, database, name))
 		must(t, server.Kill())
 		asked := database.asked.Load()
-		eventually(t, "it says that it doesn't own its queue", func() bool { return r.Check() != nil })
+		rig.Eventually(t, "it says that it doesn't own its queue", func() bool { return r.Check() != nil })
 		if database.asked.Load() == asked {
 			t.Error("no nonce was written meanwhile")
 		}
@@ -271,19 +272,19 @@ func TestAnOutageEndsNoOwnership(t *testing.T) {
 			refusal(t, err)
 		}
 		r.keeps(t)
-		eventually(t, "it owns its queue", r.Owns)
+		rig.Eventually(t, "it owns its queue", r.Owns)
 	})
 	t.Run("of a Redis that hangs", func(t *testing.T) {
 		t.Parallel()
 		server := sandboxtest.PrivateRedis(t)
-		rdb, a, b := connect(t, server.URL), newInstallation(t), newInstallation(t)
+		rdb, a, b := rig.Connect(t, server.URL), newInstallation(t), newInstallation(t)
 		name := newQueue(a)
 		r := start(t, a.keeper(t, rdb, nil, name))
 		put(t, rdb, name, "", "")
 		claimed := make(chan error, 1)
 		go func() { claimed <- b.keeper(t, rdb, nil, name).Claim(t.Context()) }()
 		must(t, server.Pause())
-		eventually(t, "it says that it doesn't own its queue", func() bool { return !r.Owns() })
+		rig.Eventually(t, "it says that it doesn't own its queue", func() bool { return !r.Owns() })
 		must(t, server.Resume())
 		refusal(t, <-claimed)
 		r.keeps(t)
@@ -293,14 +294,13 @@ func TestAnOutageEndsNoOwnership(t *testing.T) {
 // A database that fails over to a standby, or is restored under its workers, forgets its latest nonces.
 func TestADatabaseThatForgets(t *testing.T) {
 	t.Parallel()
-	rdb, a := connect(t, sandboxtest.Redis(t)), newInstallation(t)
+	rdb, a := rig.Connect(t, sandboxtest.Redis(t)), newInstallation(t)
 	name := newQueue(a)
 	late := &switched{Witness: a.store}
 	first, second := start(t, a.keeper(t, rdb, nil, name)), start(t, a.keeper(t, rdb, late, name))
 	renewals(t, rdb, name, a.ID, 2)
 	late.off.Store(true) // it finds the new primary later
-	_, err := a.db.ExecContext(t.Context(), "UPDATE queue_nonces SET nonces = ARRAY[gen_random_uuid()]")
-	must(t, err)
+	a.database.Exec(t, "UPDATE queue_nonces SET nonces = ARRAY[gen_random_uuid()]")
 	must(t, rdb.HSet(t.Context(), "invoicer:owner:{"+name+"}", "nonce", uuid.NewString()).Err()) // that neither has read in time
 	// Both renew it each second, and the first one's nonces stand there after three.
 	renewals(t, rdb, name, a.ID, 20)
@@ -308,7 +308,7 @@ func TestADatabaseThatForgets(t *testing.T) {
 	renewals(t, rdb, name, a.ID, 4)
 	first.keeps(t)
 	second.keeps(t)
-	eventually(t, "the nonce is known", func() bool {
+	rig.Eventually(t, "the nonce is known", func() bool {
 		n, err := a.store.Nonces(t.Context())
 		must(t, err)
 		return n.Latest[0] == owner(t, rdb, name).Nonce
@@ -318,13 +318,12 @@ func TestADatabaseThatForgets(t *testing.T) {
 // What a database has forgotten, its workers know, and go on as if nothing had happened.
 func TestANonceThatTheDatabaseForgot(t *testing.T) {
 	t.Parallel()
-	rdb, a := connect(t, sandboxtest.Redis(t)), newInstallation(t)
+	rdb, a := rig.Connect(t, sandboxtest.Redis(t)), newInstallation(t)
 	name := newQueue(a)
 	r := start(t, a.keeper(t, rdb, nil, name))
 	renewals(t, rdb, name, a.ID, 2)
-	_, err := a.db.ExecContext(t.Context(), "UPDATE queue_nonces SET nonces = ARRAY[gen_random_uuid()]")
-	must(t, err)
-	eventually(t, "the nonce is known", func() bool {
+	a.database.Exec(t, "UPDATE queue_nonces SET nonces = ARRAY[gen_random_uuid()]")
+	rig.Eventually(t, "the nonce is known", func() bool {
 		n, err := a.store.Nonces(t.Context())
 		must(t, err)
 		return slices.Contains(n.Latest, owner(t, rdb, name).Nonce)

@@ -2,26 +2,20 @@ package queue_test
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/url"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/hibiken/asynq"
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/redis/go-redis/v9"
 
+	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
 	"invoicer/internal/sandbox/servers"
-	"invoicer/internal/schematest"
 	"invoicer/invoice/postgres"
 	"invoicer/worker/client"
 	"invoicer/worker/queue"
@@ -29,31 +23,22 @@ import (
 
 func TestMain(m *testing.M) { sandboxtest.Main(m) }
 
-// patience bounds every wait for what must happen.
-const patience = time.Minute
-
 // An installation is a schema of a test's own.
 type installation struct {
 	queue.Installation
-	db      *sql.DB
-	store   *postgres.DB
-	workers atomic.Int32
+	database *rig.Database
+	store    *postgres.DB
+	workers  atomic.Int32
 }
 
 func newInstallation(t testing.TB) *installation {
 	t.Helper()
-	url, schema := schematest.New(t)
-	config, err := pgx.ParseConfig(url)
+	d := rig.NewDatabase(t)
+	store, err := postgres.Open(postgres.Options{URL: d.URL, Schema: d.Schema})
 	must(t, err)
-	config.RuntimeParams["search_path"] = schema
-	i := &installation{db: stdlib.OpenDB(*config)}
-	t.Cleanup(func() { i.db.Close() })
-	i.store, err = postgres.Open(postgres.Options{URL: url, Schema: schema})
-	must(t, err)
-	t.Cleanup(func() { i.store.Close() })
-	id, err := i.store.DatabaseID(t.Context())
-	must(t, err)
-	i.Installation = queue.Installation{ID: id, Database: "somewhere/" + schema, Schema: schema}
+	t.Cleanup(func() { store.Close() })
+	i := &installation{database: d, store: store}
+	i.Installation = queue.Installation{ID: d.Text(t, "SELECT id FROM database_identity"), Database: "somewhere/" + d.Schema, Schema: d.Schema}
 	return i
 }
 
@@ -65,21 +50,10 @@ func (i *installation) copied(t testing.TB) *installation {
 		"UPDATE %[1]s.database_identity SET id = (SELECT id FROM %[2]s.database_identity)",
 		"UPDATE %[1]s.queue_nonces SET (nonces, renewed_at) = (SELECT nonces, renewed_at FROM %[2]s.queue_nonces)",
 	} {
-		_, err := c.db.ExecContext(t.Context(), fmt.Sprintf(statement, c.Schema, i.Schema))
-		must(t, err)
+		c.database.Exec(t, fmt.Sprintf(statement, c.Schema, i.Schema))
 	}
 	c.ID = i.ID
 	return c
-}
-
-func connect(t testing.TB, url string) redis.UniversalClient {
-	t.Helper()
-	o, err := redis.ParseURL(url)
-	must(t, err)
-	o.ContextTimeoutEnabled = true
-	rdb := redis.NewClient(o)
-	t.Cleanup(func() { rdb.Close() })
-	return rdb
 }
 
 // clusterOfOne is one server that insists, as a cluster does, that a script's keys lie in one slot.
@@ -104,9 +78,9 @@ func clusterOfOne(t testing.TB) redis.UniversalClient {
 	must(t, err)
 	rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{where.Host}, ContextTimeoutEnabled: true})
 	t.Cleanup(func() { rdb.Close() })
-	node := connect(t, server.URL)
+	node := rig.Connect(t, server.URL)
 	must(t, node.ClusterAddSlotsRange(t.Context(), 0, 16383).Err())
-	eventually(t, "the cluster is whole", func() bool {
+	rig.Eventually(t, "the cluster is whole", func() bool {
 		info, err := node.ClusterInfo(t.Context()).Result()
 		return err == nil && strings.Contains(info, "cluster_state:ok")
 	})
@@ -172,11 +146,7 @@ func (r *run) stop() error {
 // lost waits until a keeper has lost a queue.
 func (r *run) lost(t testing.TB) queue.TakenError {
 	t.Helper()
-	select {
-	case <-r.done:
-	case <-time.After(patience):
-		t.Fatal("it keeps its queue")
-	}
+	rig.Receive(t, r.done, "the loss of its queue")
 	return refusal(t, r.err)
 }
 
@@ -212,15 +182,6 @@ func owner(t testing.TB, rdb redis.UniversalClient, name string) queue.Owner {
 	return look(t, rdb, name).Owner
 }
 
-func eventually(t testing.TB, what string, is func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !is(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("it never came about that %s", what)
-		}
-	}
-}
-
 // put puts a task into a queue, as a ledger's or as a direct one.
 func put(t testing.TB, rdb redis.UniversalClient, name, jobID, installation string) {
 	t.Helper()
@@ -240,41 +201,4 @@ func must(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-// A cut keeps every command from Redis while it is on.
-type cut struct {
-	mu sync.Mutex
-	on bool
-}
-
-func (c *cut) set(on bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.on = on
-}
-
-func (c *cut) err() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.on {
-		return io.ErrUnexpectedEOF
-	}
-	return nil
-}
-
-func (*cut) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (c *cut) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		if err := c.err(); err != nil {
-			cmd.SetErr(err)
-			return err
-		}
-		return next(ctx, cmd)
-	}
-}
-
-func (*cut) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
 }

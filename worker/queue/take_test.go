@@ -10,6 +10,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
+	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
 	"invoicer/worker/queue"
 )
@@ -18,7 +19,7 @@ import (
 func TestTakingAQueueOver(t *testing.T) {
 	t.Parallel()
 	for name, rdb := range map[string]redis.UniversalClient{
-		"one server": connect(t, sandboxtest.Redis(t)),
+		"one server": rig.Connect(t, sandboxtest.Redis(t)),
 		"a cluster":  clusterOfOne(t),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -27,7 +28,7 @@ func TestTakingAQueueOver(t *testing.T) {
 			name := newQueue(a)
 			must(t, a.keeper(t, rdb, nil, name).Claim(t.Context()))
 			ours := uuid.NewString()
-			_, err := b.db.ExecContext(t.Context(), `INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, queue, payload, state, dispatch)
+			_, err := b.database.DB.ExecContext(t.Context(), `INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, queue, payload, state, dispatch)
 				VALUES ($1, 'T1', 'T1', $2, '{}', 'enqueued', 1)`, ours, name)
 			must(t, err)
 			const each = 300 // more than a page, altogether
@@ -112,7 +113,7 @@ func directOrder(t *testing.T, inspector *asynq.Inspector, name string) []string
 
 func TestASweepCanDiscardAll(t *testing.T) {
 	t.Parallel()
-	rdb, a := connect(t, sandboxtest.Redis(t)), newInstallation(t)
+	rdb, a := rig.Connect(t, sandboxtest.Redis(t)), newInstallation(t)
 	name := newQueue(a)
 	for range 3 {
 		put(t, rdb, name, "", "")
@@ -131,7 +132,7 @@ func TestASweepCanDiscardAll(t *testing.T) {
 
 func TestWatchingALivingOwner(t *testing.T) {
 	t.Parallel()
-	rdb, a := connect(t, sandboxtest.Redis(t)), newInstallation(t)
+	rdb, a := rig.Connect(t, sandboxtest.Redis(t)), newInstallation(t)
 	name := newQueue(a)
 	if s, alive, err := queue.Watch(t.Context(), rdb, name); err != nil || alive || s.Owner.Exists() {
 		t.Errorf("nobody: %+v, %t, %v", s, alive, err)
@@ -153,7 +154,7 @@ func TestWatchingALivingOwner(t *testing.T) {
 
 func TestIntoWhichQueuesNothingIsPut(t *testing.T) {
 	t.Parallel()
-	rdb, a, b := connect(t, sandboxtest.Redis(t)), newInstallation(t), newInstallation(t)
+	rdb, a, b := rig.Connect(t, sandboxtest.Redis(t)), newInstallation(t), newInstallation(t)
 	name, nobodys, gone := newQueue(a), newQueue(a)+"_nobodys", newQueue(a)+"_gone"
 	own, siblings := newQueue(b), newQueue(b)+"_siblings"
 	r := start(t, a.keeper(t, rdb, nil, name))
@@ -171,5 +172,5 @@ func TestIntoWhichQueuesNothingIsPut(t *testing.T) {
 		t.Errorf("refused: %v", refused)
 	}
 	must(t, r.stop())
-	eventually(t, "it is given up", func() bool { return len(ask(name)) == 0 })
+	rig.Eventually(t, "it is given up", func() bool { return len(ask(name)) == 0 })
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
+	"invoicer/internal/rig"
 	"invoicer/worker/client"
 )
 
@@ -208,7 +209,7 @@ func TestDelaysAreRedisDelays(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer server.Shutdown()
-			b.await(t, "the job that was due", func() bool {
+			rig.Eventually(t, "the job that was due", func() bool {
 				n, err := b.rdb.ZCard(t.Context(), b.prefix+"scheduled").Result()
 				return err == nil && n == 0
 			})
@@ -222,12 +223,12 @@ func TestDelaysAreRedisDelays(t *testing.T) {
 				t.Fatal(err)
 			}
 			<-asked
-			b.await(t, "the job's return", func() bool {
+			rig.Eventually(t, "the job's return", func() bool {
 				n, err := b.rdb.ZCard(t.Context(), b.prefix+"retry").Result()
 				return err == nil && n == 1
 			})
 			b.wantAt(t, "retry", receipt.JobID, now)
-			b.await(t, "the next attempt", func() bool {
+			rig.Eventually(t, "the next attempt", func() bool {
 				b.wantLeasesAt(t, now)
 				return inHand.Load() > 0
 			})
@@ -245,15 +246,6 @@ func (b *clockBench) wantLeasesAt(t *testing.T, now float64) {
 	for _, lease := range leases {
 		if math.Abs(lease.Score-now) > 100 {
 			t.Errorf("the lease of %s ends at %.0f, want about %.0f", lease.Member, lease.Score, now)
-		}
-	}
-}
-
-func (b *clockBench) await(t *testing.T, what string, yes func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !yes(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain for %s", what)
 		}
 	}
 }
