@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"golang.org/x/sync/errgroup"
 
+	"invoicer/internal/rig"
 	"invoicer/migrations"
 )
 
@@ -30,7 +31,7 @@ func TestUpDownUp(t *testing.T) {
 		if !errors.As(b.Check(t.Context()), &err) {
 			t.Fatalf("Check: %v, want a MissingError", b.Check(t.Context()))
 		}
-		if want := (migrations.MissingError{Schema: b.schema, Current: current, Needed: newest}); *err != want {
+		if want := (migrations.MissingError{Schema: b.Schema, Current: current, Needed: newest}); *err != want {
 			t.Errorf("Check: %+v, want %+v", *err, want)
 		}
 		if !strings.Contains(err.Error(), "`invoicer migrate up`") {
@@ -76,7 +77,7 @@ func TestUpDownUp(t *testing.T) {
 			t.Errorf("left over after %s round: %v", round, tables)
 		}
 		var functions int
-		err := b.db.QueryRowContext(t.Context(), `SELECT count(*) FROM pg_proc WHERE pronamespace = current_schema()::regnamespace`).Scan(&functions)
+		err := b.DB.QueryRowContext(t.Context(), `SELECT count(*) FROM pg_proc WHERE pronamespace = current_schema()::regnamespace`).Scan(&functions)
 		if err != nil || functions > 0 {
 			t.Errorf("%d functions left over after %s round: %v", functions, round, err)
 		}
@@ -126,7 +127,7 @@ func TestStatusTellsWhatIsApplied(t *testing.T) {
 func TestUpCreatesTheSchema(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.exec(t, "DROP SCHEMA "+b.schema)
+	b.Exec(t, "DROP SCHEMA "+b.Schema)
 	if err := b.Check(t.Context()); !errors.As(err, new(*migrations.MissingError)) {
 		t.Errorf("Check without a schema: %v, want a MissingError", err)
 	}
@@ -141,7 +142,7 @@ func TestUpCreatesTheSchema(t *testing.T) {
 func TestUpFromMany(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.exec(t, "DROP SCHEMA "+b.schema)
+	b.Exec(t, "DROP SCHEMA "+b.Schema)
 	applied := make([][]migrations.Migration, 8)
 	group, ctx := errgroup.WithContext(t.Context())
 	for i := range applied {
@@ -166,7 +167,7 @@ func TestWaitingHoldsNoSnapshot(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.up(t)
-	worker, err := b.db.Conn(t.Context())
+	worker, err := b.DB.Conn(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +180,7 @@ func TestWaitingHoldsNoSnapshot(t *testing.T) {
 	}
 	run("SELECT pg_advisory_lock($1)", b.LockID())
 
-	waiter, err := migrations.New(with(t, b.url, "application_name", b.schema), b.schema)
+	waiter, err := migrations.New(rig.With(t, b.URL, "application_name", b.Schema), b.Schema)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +204,7 @@ func TestNewerSchemaIsGoodEnough(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.up(t)
-	b.exec(t, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, true)")
+	b.Exec(t, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, true)")
 
 	if applied := b.up(t); len(applied) > 0 {
 		t.Errorf("Up applied %v", applied)
@@ -224,7 +225,7 @@ func TestNewerSchemaIsGoodEnough(t *testing.T) {
 		t.Errorf("Down: %v, %v; want a NewerError about version 99", undone, err)
 	}
 
-	b.exec(t, "DELETE FROM goose_db_version WHERE version_id = 2")
+	b.Exec(t, "DELETE FROM goose_db_version WHERE version_id = 2")
 	var missing *migrations.MissingError
 	if err := b.Check(t.Context()); !errors.As(err, &missing) || missing.Current != 1 || missing.Needed != newest {
 		t.Errorf("Check without version 2: %v, want a MissingError about it", err)
@@ -234,13 +235,13 @@ func TestNewerSchemaIsGoodEnough(t *testing.T) {
 func TestUpKeepsWhatWorked(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.exec(t, "CREATE TABLE invoice_jobs ()") // stands in the second one's way
+	b.Exec(t, "CREATE TABLE invoice_jobs ()") // stands in the second one's way
 	applied, err := b.Up(t.Context())
 	if !slices.Equal(versions(applied), []int64{1}) {
 		t.Errorf("Up applied %v", applied)
 	}
 	oneLineAbout(t, err, "migration 00002_ledger.sql: ", "already exists")
-	b.exec(t, "DROP TABLE invoice_jobs")
+	b.Exec(t, "DROP TABLE invoice_jobs")
 	if applied := b.up(t); !slices.Equal(applied, known[1:]) {
 		t.Errorf("the second Up applied %v", applied)
 	}
@@ -270,7 +271,7 @@ SELECT 'other', 'T-1', 'T-1', id, 'lost_race', 'w' FROM invoices`
 			t.Parallel()
 			b := setup(t)
 			b.up(t)
-			b.exec(t, test.stored)
+			b.Exec(t, test.stored)
 			b.downTo(t, test.version)
 			undone, err := b.Down(t.Context())
 			var pg *pgconn.PgError
@@ -302,7 +303,7 @@ func TestDownWaitsForWhoIsWriting(t *testing.T) {
 			b := setup(t)
 			b.up(t)
 			b.downTo(t, test.version)
-			writer, err := b.db.BeginTx(t.Context(), nil)
+			writer, err := b.DB.BeginTx(t.Context(), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -330,14 +331,14 @@ func TestDownWaitsForWhoIsWriting(t *testing.T) {
 func TestUpSaysThatARoleMayNot(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	role := b.schema + "_role"
-	b.exec(t, "CREATE ROLE "+role)
+	role := b.Schema + "_role"
+	b.Exec(t, "CREATE ROLE "+role)
 	t.Cleanup(func() {
-		if _, err := b.db.ExecContext(context.WithoutCancel(t.Context()), "DROP ROLE "+role); err != nil {
+		if _, err := b.DB.ExecContext(context.WithoutCancel(t.Context()), "DROP ROLE "+role); err != nil {
 			t.Error(err)
 		}
 	})
-	m, err := migrations.New(with(t, b.url, "role", role), b.schema+"_other")
+	m, err := migrations.New(rig.With(t, b.URL, "role", role), b.Schema+"_other")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,20 +1,14 @@
 package migrations_test
 
 import (
-	"context"
-	"database/sql"
 	"fmt"
-	"net/url"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
-
+	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
 	"invoicer/migrations"
 )
@@ -50,8 +44,7 @@ func versionsOf(names []string) (versions []int64) {
 
 type bundle struct {
 	*migrations.Migrator
-	url, schema string
-	db          *sql.DB
+	*rig.Database
 }
 
 func setup(t *testing.T) bundle {
@@ -61,37 +54,14 @@ func setup(t *testing.T) bundle {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config, err := pgx.ParseConfig(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config.RuntimeParams["search_path"] = schema
-	db := stdlib.OpenDB(*config)
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return bundle{Migrator: m, url: url, schema: schema, db: db}
-}
-
-func (b bundle) exec(t *testing.T, statement string) {
-	t.Helper()
-	if _, err := b.db.ExecContext(t.Context(), statement); err != nil {
-		t.Fatalf("%s: %v", statement, err)
-	}
+	return bundle{Migrator: m, Database: rig.OpenDatabase(t, url, schema)}
 }
 
 // tables are those that the schema has, but for goose's own.
 func (b bundle) tables(t *testing.T) []string {
 	t.Helper()
-	var list string
-	err := b.db.QueryRowContext(t.Context(), `SELECT coalesce(string_agg(tablename, ' ' ORDER BY tablename), '') FROM pg_tables
-WHERE schemaname = current_schema() AND tablename <> 'goose_db_version'`).Scan(&list)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.Fields(list)
+	return strings.Fields(b.Text(t, `SELECT coalesce(string_agg(tablename, ' ' ORDER BY tablename), '') FROM pg_tables
+WHERE schemaname = current_schema() AND tablename <> 'goose_db_version'`))
 }
 
 func (b bundle) up(t *testing.T) []int64 {
@@ -106,26 +76,7 @@ func (b bundle) up(t *testing.T) []int64 {
 // eventually asks until the answer is yes.
 func (b bundle) eventually(t *testing.T, what, question string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	for yes := false; !yes; {
-		if err := b.db.QueryRowContext(ctx, question).Scan(&yes); err != nil {
-			t.Fatalf("%s: %v", what, err)
-		}
-	}
-}
-
-// with adds a parameter to the URL.
-func with(t *testing.T, address, name, value string) string {
-	t.Helper()
-	u, err := url.Parse(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	query := u.Query()
-	query.Set(name, value)
-	u.RawQuery = query.Encode()
-	return u.String()
+	rig.Eventually(t, what, func() bool { return b.Is(t, question) })
 }
 
 func versions(list []migrations.Migration) []int64 {

@@ -29,7 +29,7 @@ func (b bundle) upTo(t *testing.T, version int64) {
 // validated, and pg_temp at the end of a search path.
 func (b bundle) catalogue(t *testing.T) map[string]bool {
 	t.Helper()
-	rows, err := b.db.QueryContext(t.Context(), `
+	rows, err := b.DB.QueryContext(t.Context(), `
 SELECT concat_ws(' ', 'relation', relname, relkind, reloptions) FROM pg_class WHERE relnamespace = current_schema()::regnamespace
 UNION ALL SELECT concat_ws(' ', 'column', attrelid::regclass, attname, format_type(atttypid, atttypmod), attnotnull, attidentity, pg_get_expr(adbin, adrelid))
 FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid LEFT JOIN pg_attrdef ON (adrelid, adnum) = (attrelid, attnum)
@@ -67,7 +67,7 @@ func TestDownLeavesWhatWasThereBefore(t *testing.T) {
 		b.upTo(t, version)
 		before[version] = b.catalogue(t)
 	}
-	b.exec(t, anInvoice+itsRows)
+	b.Exec(t, anInvoice+itsRows)
 	for _, version := range slices.Backward(known[:len(known)-1]) {
 		b.down(t)
 		after := b.catalogue(t)
@@ -116,7 +116,7 @@ func TestForeignKeysGiveWayToTriggers(t *testing.T) {
 			if version > 3 {
 				want = c.then
 			}
-			_, err := b.db.ExecContext(t.Context(), c.statement)
+			_, err := b.DB.ExecContext(t.Context(), c.statement)
 			pg := new(pgconn.PgError)
 			if !errors.As(err, &pg) || pg.Code != want.code || pg.ConstraintName != want.constraint {
 				t.Errorf("version %d: %s: %v, want %v", version, c.statement, err, want)
@@ -124,7 +124,7 @@ func TestForeignKeysGiveWayToTriggers(t *testing.T) {
 		}
 	}
 	b.upTo(t, 3)
-	b.exec(t, anInvoice+itsRows)
+	b.Exec(t, anInvoice+itsRows)
 	refuses(3)
 	b.upTo(t, 4) // between the two, nothing is let in either
 	refuses(4)
@@ -135,7 +135,7 @@ func TestForeignKeysGiveWayToTriggers(t *testing.T) {
 	b.up(t)
 	refuses(newest)
 	var stored, unchecked int
-	err := b.db.QueryRowContext(t.Context(), `SELECT (SELECT count(*) FROM invoices JOIN invoice_lines ON invoice_lines.invoice_id = id JOIN invoice_taxes ON invoice_taxes.invoice_id = id),
+	err := b.DB.QueryRowContext(t.Context(), `SELECT (SELECT count(*) FROM invoices JOIN invoice_lines ON invoice_lines.invoice_id = id JOIN invoice_taxes ON invoice_taxes.invoice_id = id),
 (SELECT count(*) FROM pg_constraint WHERE connamespace = current_schema()::regnamespace AND NOT convalidated)`).Scan(&stored, &unchecked)
 	if err != nil || stored != 1 || unchecked != 0 {
 		t.Errorf("%d invoices with their line and tax, %d constraints that weren't validated: %v", stored, unchecked, err)
@@ -154,7 +154,7 @@ func TestStepsLetEndsBeRecorded(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
 			b.upTo(t, map[string]int64{"up": 11, "down": 12}[name])
-			recorder, err := b.db.BeginTx(t.Context(), nil)
+			recorder, err := b.DB.BeginTx(t.Context(), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -195,8 +195,8 @@ func TestStepsLetWritersFinish(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
 			b.upTo(t, test.from)
-			b.exec(t, anInvoice+itsRows)
-			writer, err := b.db.BeginTx(t.Context(), nil)
+			b.Exec(t, anInvoice+itsRows)
+			writer, err := b.DB.BeginTx(t.Context(), nil)
 			if err != nil {
 				t.Fatal(err)
 			}

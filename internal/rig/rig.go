@@ -1,5 +1,5 @@
-// Package rig gives every test an installation of its own: a schema with all migrations and a queue, on real servers, with
-// what tests ask of both, and with ways to wait for what must happen and to have go wrong what may.
+// Package rig gives every test an installation of its own, a schema with all migrations and a queue on real servers, and
+// ways to ask it, to wait for what must happen, and to make faults.
 package rig
 
 import (
