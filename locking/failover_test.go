@@ -8,6 +8,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"invoicer/internal/rig"
 	"invoicer/locking"
 )
 
@@ -21,13 +22,13 @@ func TestFailover(t *testing.T) {
 	replica := connect(t, redis.UniversalOptions{Addrs: []string{replicaAddr}})
 	host, port, _ := net.SplitHostPort(masterAddr)
 	must(t, replica.SlaveOf(t.Context(), host, port).Err())
-	eventually(t, "the replica follows", func() bool {
+	rig.Eventually(t, "the replica follows", func() bool {
 		return strings.Contains(replica.Info(t.Context(), "replication").Val(), "master_link_status:up")
 	})
 	sentinelAddr := startSentinel(t, masterAddr)
 	watch := redis.NewSentinelClient(&redis.Options{Addr: sentinelAddr})
 	t.Cleanup(func() { must(t, watch.Close()) })
-	eventually(t, "the sentinel knows the replica", func() bool {
+	rig.Eventually(t, "the sentinel knows the replica", func() bool {
 		replicas, err := watch.Replicas(t.Context(), masterName).Result()
 		return err == nil && len(replicas) == 1 && replicas[0]["master-link-status"] == "ok"
 	})
@@ -39,9 +40,9 @@ func TestFailover(t *testing.T) {
 	lock := b.acquire(t, anna)
 	b.wantHeld(t, anna)
 
-	eventually(t, "the failover begins", func() bool { return watch.Failover(t.Context(), masterName).Err() == nil })
+	rig.Eventually(t, "the failover begins", func() bool { return watch.Failover(t.Context(), masterName).Err() == nil })
 	var next *locking.Lock
-	eventually(t, "somebody else gets the lock", func() bool {
+	rig.Eventually(t, "somebody else gets the lock", func() bool {
 		var err error
 		next, err = b.locker.Acquire(t.Context(), b.key, bert)
 		return err == nil

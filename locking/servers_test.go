@@ -2,7 +2,6 @@ package locking_test
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"io"
 	"net"
@@ -17,6 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"pgregory.net/rapid"
 
+	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/programs"
 	"invoicer/internal/sandbox/servers"
 )
@@ -64,7 +64,7 @@ func cluster(t *testing.T) redis.UniversalClient {
 		must(t, nodes[0].Do(t.Context(), "CLUSTER", "MEET", host, port, bus).Err())
 	}
 	for _, node := range nodes {
-		eventually(t, "the cluster is whole", func() bool {
+		rig.Eventually(t, "the cluster is whole", func() bool {
 			info, err := node.ClusterInfo(t.Context()).Result()
 			return err == nil && strings.Contains(info, "cluster_state:ok") &&
 				strings.Contains(info, "cluster_known_nodes:3")
@@ -150,22 +150,6 @@ func freePort(t *testing.T) string {
 	defer listener.Close()
 	_, port, _ := net.SplitHostPort(listener.Addr().String())
 	return port
-}
-
-// eventually asks until the answer is yes.
-func eventually(t *testing.T, what string, ask func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	again := time.NewTicker(5 * time.Millisecond)
-	defer again.Stop()
-	for !ask() {
-		select {
-		case <-ctx.Done():
-			t.Fatalf("in vain waited %v for: %s", patience, what)
-		case <-again.C:
-		}
-	}
 }
 
 func must(t rapid.TB, err error) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"invoicer/internal/rig"
 	"invoicer/locking"
 )
 
@@ -87,7 +88,7 @@ func testExpiry(t *testing.T, b *bundle) {
 	lock, err := b.newLocker(t, b.prefix, brief).Acquire(t.Context(), b.key, anna)
 	must(t, err)
 	var next *locking.Lock
-	eventually(t, "the lock's expiry", func() bool {
+	rig.Eventually(t, "the lock's expiry", func() bool {
 		next, err = b.locker.Acquire(t.Context(), b.key, bert)
 		if _, held := errors.AsType[*locking.HeldError](err); !held {
 			must(t, err)
@@ -248,7 +249,7 @@ func testAllExpires(t *testing.T, b *bundle) {
 	lock := b.acquire(t, anna)
 	wantWithin(t, "lock's expiry", b.pttl(t, b.lockKey()), ttl/2, ttl)
 	must(t, lock.Finish(t.Context(), "x", time.Millisecond))
-	eventually(t, "the done entry's expiry", func() bool {
+	rig.Eventually(t, "the done entry's expiry", func() bool {
 		n, err := b.client.Exists(t.Context(), b.doneKey()).Result()
 		return err == nil && n == 0
 	})

@@ -15,6 +15,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"invoicer/internal/autopipeline"
+	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
 )
 
@@ -178,7 +179,7 @@ func TestAnOverdueBatchHoldsUpNobody(t *testing.T) {
 	}
 	wantTrip(t, first, 1, false)
 	b.asking.Wait()
-	eventually(t, "one batch at a time again", func() bool { return b.view.Most() == 1 })
+	rig.Eventually(t, "one batch at a time again", func() bool { return b.view.Most() == 1 })
 }
 
 // wantTrip lets the trip go. Whatever it is, its end must be certain.

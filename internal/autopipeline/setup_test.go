@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"invoicer/internal/autopipeline"
+	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
 )
 
@@ -46,9 +47,6 @@ func must(t testing.TB, err error) {
 		t.Fatal(err)
 	}
 }
-
-// patience is how long a test waits for what must happen before it calls it a failure.
-const patience = 30 * time.Second
 
 // A trip is on its way to Redis once it was let go.
 type trip struct {
@@ -98,13 +96,7 @@ func shares(cmd redis.Cmder) bool { return cmd.Name() == "evalsha" || cmd.Name()
 
 func (g *gate) next(t *testing.T) *trip {
 	t.Helper()
-	select {
-	case r := <-g.trips:
-		return r
-	case <-time.After(patience):
-		t.Fatal("nothing is on its way")
-		return nil
-	}
+	return rig.Receive(t, g.trips, "a trip on its way")
 }
 
 // A bundle is a view whose trips a test lets go one by one.
@@ -138,7 +130,7 @@ func (b *bundle) queue(t *testing.T, n int, ask func(i int) error) <-chan error 
 	before := b.view.Waiting()
 	for i := range n {
 		b.asking.Go(func() { ends <- ask(i) })
-		eventually(t, "a command waits for its turn", func() bool { return b.view.Waiting() == before+i+1 })
+		rig.Eventually(t, "a command waits for its turn", func() bool { return b.view.Waiting() == before+i+1 })
 	}
 	return ends
 }
@@ -146,27 +138,5 @@ func (b *bundle) queue(t *testing.T, n int, ask func(i int) error) <-chan error 
 // end is the next of the ends.
 func end(t *testing.T, ends <-chan error) error {
 	t.Helper()
-	select {
-	case err := <-ends:
-		return err
-	case <-time.After(patience):
-		t.Fatal("a command hangs")
-		return nil
-	}
-}
-
-// eventually asks until the answer is yes.
-func eventually(t *testing.T, what string, ask func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	again := time.NewTicker(time.Millisecond)
-	defer again.Stop()
-	for !ask() {
-		select {
-		case <-ctx.Done():
-			t.Fatalf("in vain waited %v for: %s", patience, what)
-		case <-again.C:
-		}
-	}
+	return rig.Receive(t, ends, "the end of a command")
 }
