@@ -9,8 +9,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"invoicer/internal/checker"
+	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
-	"invoicer/internal/schematest"
 )
 
 func TestMain(m *testing.M) { sandboxtest.Main(m) }
@@ -95,8 +95,8 @@ func with(j checker.Job) func([]checker.Job) []checker.Job {
 //nolint:paralleltest // the rows share one schema, as making one takes longer than all the rest
 func TestCheck(t *testing.T) {
 	t.Parallel()
-	url, schema := schematest.New(t)
-	store := prepare(t, url, schema)
+	d := rig.NewDatabase(t)
+	store := prepare(t, d.URL, d.Schema)
 	for name, test := range map[string]struct {
 		plant string
 		jobs  func([]checker.Job) []checker.Job
@@ -157,7 +157,7 @@ func TestCheck(t *testing.T) {
 			if test.jobs != nil {
 				in = test.jobs(in)
 			}
-			report, err := checker.Check(t.Context(), url, schema, in)
+			report, err := checker.Check(t.Context(), d.URL, d.Schema, in)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -182,8 +182,8 @@ func tell(violations []checker.Violation) string {
 
 func TestListedTwice(t *testing.T) {
 	t.Parallel()
-	url, schema := schematest.New(t)
-	if _, err := checker.Check(t.Context(), url, schema, append(jobs(), jobs()...)); err == nil {
+	d := rig.NewDatabase(t)
+	if _, err := checker.Check(t.Context(), d.URL, d.Schema, append(jobs(), jobs()...)); err == nil {
 		t.Error("a list that names a job twice is taken")
 	}
 }
@@ -191,8 +191,8 @@ func TestListedTwice(t *testing.T) {
 //nolint:paralleltest // as above
 func TestWatch(t *testing.T) {
 	t.Parallel()
-	url, schema := schematest.New(t)
-	store := prepare(t, url, schema)
+	d := rig.NewDatabase(t)
+	store := prepare(t, d.URL, d.Schema)
 	for name, test := range map[string]struct{ plant, want string }{
 		"nothing happens":    {},
 		"an invoice is made": {plant: copyInvoice("2", "T8", "T8", "j9")},
@@ -205,11 +205,11 @@ func TestWatch(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			store(t, "")
-			w, err := checker.NewWatch(url, schema, time.Hour)
+			w, err := checker.NewWatch(d.URL, d.Schema, time.Hour)
 			if err != nil {
 				t.Fatal(err)
 			}
-			conn := connect(t, url, schema)
+			conn := connect(t, d.URL, d.Schema)
 			w.Sample(t.Context(), conn)
 			if _, err := conn.Exec(t.Context(), test.plant); err != nil {
 				t.Fatal(err)
@@ -227,8 +227,8 @@ func TestWatch(t *testing.T) {
 
 func TestWatchEnds(t *testing.T) {
 	t.Parallel()
-	url, schema := schematest.New(t)
-	w, err := checker.NewWatch(url, schema, time.Millisecond)
+	d := rig.NewDatabase(t)
+	w, err := checker.NewWatch(d.URL, d.Schema, time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
 	}
