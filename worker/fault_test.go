@@ -68,7 +68,7 @@ func TestLostAcknowledgement(t *testing.T) {
 		t.Errorf("ended as %s", e.Outcome)
 	}
 	cut.On.Store(true) // no heartbeat renews the lease any more, and no acknowledgement gets through
-	b.ExpireLease(t, id)
+	rig.ExpireLease(t, b.Redis, b.Queue, id)
 	two := b.start(t, "w2")
 	if e := two.ended(t); e.JobID != id || e.Outcome != invoice.Created || e.Attempt != 2 {
 		t.Errorf("the second run ended as %s at attempt %d", e.Outcome, e.Attempt)
@@ -176,7 +176,7 @@ func TestGivenUpWhileTheInvoiceIsBeingCommitted(t *testing.T) {
 	id := b.enqueue(t, job("T1"))
 	first.Await(t)
 	cut.On.Store(true)
-	b.ExpireLease(t, id)
+	rig.ExpireLease(t, b.Redis, b.Queue, id)
 	two := b.start(t, "w2", func(p *parts) { p.generator, p.MaxRetry = &errGenerator{Generator: p.generator}, 0 })
 	b.AwaitBlocked(t)
 	first.Open()

@@ -8,8 +8,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
-	"invoicer/internal/schematest"
 	"invoicer/invoice"
 	"invoicer/invoice/ledger"
 	"invoicer/invoice/postgres"
@@ -23,8 +23,8 @@ type auditBundle struct {
 
 func setupAudit(t *testing.T) *auditBundle {
 	t.Helper()
-	b := &auditBundle{}
-	b.url, b.schema = schematest.New(t)
+	d := rig.NewDatabase(t)
+	b := &auditBundle{url: d.URL, schema: d.Schema}
 	store, err := postgres.Open(postgres.Options{URL: b.url, Schema: b.schema, MaxConns: 1})
 	if err != nil {
 		t.Fatal(err)
@@ -202,8 +202,8 @@ func TestAuditListsNothingWithLimit0(t *testing.T) {
 
 func TestAuditOfNothing(t *testing.T) {
 	t.Parallel()
-	b := &auditBundle{}
-	b.url, b.schema = schematest.New(t)
+	d := rig.NewDatabase(t)
+	b := &auditBundle{url: d.URL, schema: d.Schema}
 	code, out, _ := b.audit(t)
 	if code != exitOK {
 		t.Errorf("exit code %d", code)

@@ -1,15 +1,14 @@
 package main
 
 import (
-	"context"
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"invoicer/internal/chaos"
+	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/servers"
 )
 
@@ -28,7 +27,7 @@ func TestChaosFailover(t *testing.T) {
 	if err := toReplica.ReplicaOf(t.Context(), host, port).Err(); err != nil {
 		t.Fatal(err)
 	}
-	awaitTrue(t, "the replica follows", func() bool {
+	rig.Eventually(t, "the replica follows", func() bool {
 		return strings.Contains(toReplica.Info(t.Context(), "replication").Val(), "master_link_status:up")
 	})
 	sentinel, err := servers.StartSentinel(t.Context(), masterAddr, "main")
@@ -42,7 +41,7 @@ func TestChaosFailover(t *testing.T) {
 	}
 	watch := redis.NewSentinelClient(&redis.Options{Addr: where.Host})
 	t.Cleanup(func() { watch.Close() })
-	awaitTrue(t, "the sentinel knows the replica", func() bool {
+	rig.Eventually(t, "the sentinel knows the replica", func() bool {
 		replicas, err := watch.Replicas(t.Context(), "main").Result()
 		return err == nil && len(replicas) == 1 && replicas[0]["master-link-status"] == "ok"
 	})
@@ -63,12 +62,12 @@ func TestChaosFailover(t *testing.T) {
 		w.await(t, "worker started")
 	}
 	accept(all[:100])
-	awaitTrue(t, "the first jobs have ended", func() bool {
+	rig.Eventually(t, "the first jobs have ended", func() bool {
 		n, err := x.ended()
 		return err == nil && n >= 20
 	})
-	awaitTrue(t, "the queue's Redis is known", func() bool {
-		return x.count(t, "SELECT count(*) FROM ledger_queues WHERE server <> ''") == 1
+	rig.Eventually(t, "the queue's Redis is known", func() bool {
+		return x.Count(t, "SELECT count(*) FROM ledger_queues WHERE server <> ''") == 1
 	})
 	// From here on the replica gets nothing. (A stopped one would still read what had been sent to it.)
 	for _, command := range [][]any{{"ACL", "SETUSER", "default", "-psync", "-sync"}, {"CLIENT", "KILL", "TYPE", "replica"}} {
@@ -77,19 +76,19 @@ func TestChaosFailover(t *testing.T) {
 		}
 	}
 	accept(all[100:])
-	awaitTrue(t, "more jobs have ended", func() bool {
+	rig.Eventually(t, "more jobs have ended", func() bool {
 		n, err := x.ended()
 		return err == nil && n >= 120
 	})
 	if err := master.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	awaitTrue(t, "the replica is the master", func() bool {
+	rig.Eventually(t, "the replica is the master", func() bool {
 		return strings.Contains(toReplica.Info(t.Context(), "replication").Val(), "role:master")
 	})
 	x.settle(t)
 	// If by chance no job was lost, everything may have ended before anybody has looked.
-	awaitTrue(t, "somebody notices that another Redis answers", func() bool {
+	rig.Eventually(t, "somebody notices that another Redis answers", func() bool {
 		const noticed = "redis may have forgotten jobs"
 		return workers[0].said(noticed) || workers[1].said(noticed)
 	})
@@ -117,18 +116,4 @@ func startTCPRedis(t *testing.T) (server *servers.Server, addr string) {
 	}
 	t.Fatal(err)
 	return nil, ""
-}
-
-// awaitTrue asks until the answer is yes.
-func awaitTrue(t *testing.T, what string, ask func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	for !ask() {
-		select {
-		case <-ctx.Done():
-			t.Fatalf("in vain waited for: %s", what)
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
 }

@@ -139,7 +139,7 @@ func (x *trial) lockOthers(t *testing.T, all []chaos.Asking) (release func()) {
 
 func (x *trial) keyPrefix(t *testing.T) string {
 	t.Helper()
-	return "invoicer:" + x.text(t, "SELECT id::text FROM database_identity") + ":"
+	return "invoicer:" + x.Text(t, "SELECT id::text FROM database_identity") + ":"
 }
 
 // stopAll asks the workers to end, and sees them end well.

@@ -12,9 +12,9 @@ import (
 
 	"invoicer/internal/chaos"
 	"invoicer/internal/checker"
+	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
 	"invoicer/internal/sandbox/servers"
-	"invoicer/internal/schematest"
 	"invoicer/invoice"
 	"invoicer/invoice/invoicetest"
 )
@@ -111,14 +111,14 @@ func playPlan(t *testing.T, p chaos.Plan, r *rand.Rand) *checker.Report {
 	seed := p.Seed
 	begun := time.Now()
 	x := &seedRun{t: t, plan: p, rand: r, redis: sandboxtest.PrivateRedis(t)}
-	var url, schema string
+	var d *rig.Database
 	if p.Has(chaos.PostgresKill, chaos.PostgresPause) {
 		x.postgres = sandboxtest.PrivatePostgres(t)
-		url, schema = schematest.On(t, x.postgres.URL)
+		d = rig.DatabaseOn(t, x.postgres.URL)
 	} else {
-		url, schema = schematest.New(t)
+		d = rig.NewDatabase(t)
 	}
-	x.trial = newTrial(t, newSiteOn(t, url, schema, x.redis.URL))
+	x.trial = newTrial(t, newSiteOn(t, d.URL, d.Schema, x.redis.URL))
 	x.prefix = x.keyPrefix(t)
 	x.all = newAskings(t, r, chaos.Jobs, chaos.Conflicts, chaos.Invalid)
 	for rest := x.all; len(rest) > 0; {

@@ -16,6 +16,7 @@ import (
 
 	"invoicer/internal/chaos"
 	"invoicer/internal/checker"
+	"invoicer/internal/rig"
 	"invoicer/worker/client"
 )
 
@@ -69,7 +70,7 @@ type commitError struct{ error }
 func (x *trial) accept(ctx context.Context, all []chaos.Asking) error {
 	jobs := make([]checker.Job, 0, len(all))
 	err := func() error {
-		tx, err := x.db.BeginTx(ctx, nil)
+		tx, err := x.DB.BeginTx(ctx, nil)
 		if err != nil {
 			return err
 		}
@@ -117,7 +118,7 @@ func (x *trial) enqueueAll(t *testing.T, all []chaos.Asking) {
 func (x *trial) ended() (n int, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	err = x.db.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM invoices) + (SELECT count(*) FROM duplicate_attempts)
+	err = x.DB.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM invoices) + (SELECT count(*) FROM duplicate_attempts)
 + (SELECT count(*) FROM invoice_jobs WHERE state = 'failed')`).Scan(&n)
 	return n, err
 }
@@ -133,7 +134,7 @@ func (x *trial) waiting() (ids []string, err error) {
 		}
 	}
 	// What is unknown and did go in is awaited as well, as the ledger has it.
-	rows, err := x.db.QueryContext(ctx, `SELECT job_id FROM (SELECT unnest($1::text[]) AS job_id
+	rows, err := x.DB.QueryContext(ctx, `SELECT job_id FROM (SELECT unnest($1::text[]) AS job_id
 UNION SELECT job_id FROM invoice_jobs WHERE state IN ('accepted', 'enqueued')) AS asked
 WHERE job_id NOT IN (SELECT job_id FROM invoices) AND job_id NOT IN (SELECT job_id FROM duplicate_attempts)
   AND job_id NOT IN (SELECT job_id FROM invoice_jobs WHERE state IN ('failed', 'dismissed'))`, known)
@@ -164,17 +165,13 @@ func (x *trial) inQueue() (int, error) {
 func (x *trial) settle(t *testing.T) {
 	t.Helper()
 	x.awaitAllEnds(t)
-	deadline := time.Now().Add(trialPatience)
-	for {
+	rig.Within(t, trialPatience, func() error {
 		n, err := x.inQueue()
-		if err == nil && n == 0 {
-			return
+		if err == nil && n > 0 {
+			err = fmt.Errorf("an empty queue: every job has ended, and it still holds %d tasks", n)
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("every job has ended, and the queue still holds %d tasks (%v)", n, err)
-		}
-		time.Sleep(50 * time.Millisecond) // the queue tells in no other way
-	}
+		return err
+	})
 }
 
 func (x *trial) awaitAllEnds(t *testing.T) {
@@ -197,7 +194,7 @@ func (x *trial) dump(ids []string) string {
 	var told strings.Builder
 	for _, id := range ids[:min(len(ids), 20)] {
 		var row, transaction sql.NullString
-		err := x.db.QueryRow(`SELECT state || ' dispatch ' || dispatch || ' updated ' || updated_at, transaction_id FROM invoice_jobs WHERE job_id = $1`, id).
+		err := x.DB.QueryRow(`SELECT state || ' dispatch ' || dispatch || ' updated ' || updated_at, transaction_id FROM invoice_jobs WHERE job_id = $1`, id).
 			Scan(&row, &transaction)
 		if errors.Is(err, sql.ErrNoRows) {
 			row.String = "not in the ledger"

@@ -22,7 +22,7 @@ func TestEndToEnd(t *testing.T) {
 			t.Skip("INVOICER_TEST_DATA names no folder with online_retail_sample_2010-12-01.jsonl")
 		}
 		s := asThreeTimes(t, filepath.Join(folder, "online_retail_sample_2010-12-01.jsonl"), 143)
-		if got := s.text(t, "SELECT sum(total_minor) || ' ' || (SELECT count(*) FROM invoice_lines) FROM invoices"); got != "5863556 3108" {
+		if got := s.Text(t, "SELECT sum(total_minor) || ' ' || (SELECT count(*) FROM invoice_lines) FROM invoices"); got != "5863556 3108" {
 			t.Errorf("sum and lines: %s, want 5863556 3108", got)
 		}
 	})
@@ -52,7 +52,7 @@ func TestEndToEnd(t *testing.T) {
 		s := asThreeTimes(t, file, transactions)
 		for key, want := range sums {
 			kind, currency, _ := strings.Cut(key, " ")
-			if got := s.count(t, "SELECT sum(total_minor) FROM invoices WHERE kind = $1 AND currency = $2", kind, currency); int64(got) != want {
+			if got := s.Count(t, "SELECT sum(total_minor) FROM invoices WHERE kind = $1 AND currency = $2", kind, currency); int64(got) != want {
 				t.Errorf("%s: %d, want %d (seed %d)", key, got, want, seed)
 			}
 		}
@@ -68,7 +68,7 @@ func asThreeTimes(t *testing.T, file string, transactions int) *site {
 		t.Fatalf("enqueue: exit code %d, %s", code, stderr)
 	}
 	s.awaitEnds(t, 3*transactions)
-	if invoices, duplicates := s.count(t, "SELECT count(*) FROM invoices"), s.count(t, "SELECT count(*) FROM duplicate_attempts"); invoices != transactions || duplicates != 2*transactions {
+	if invoices, duplicates := s.Count(t, "SELECT count(*) FROM invoices"), s.Count(t, "SELECT count(*) FROM duplicate_attempts"); invoices != transactions || duplicates != 2*transactions {
 		t.Errorf("%d invoices and %d duplicates of %d transactions", invoices, duplicates, transactions)
 	}
 	if code, stdout, _ := s.run(t, "", "audit"); code != 0 {
@@ -89,7 +89,7 @@ func TestDemo(t *testing.T) {
 			t.Errorf("it doesn't tell of %q:\n%s", want, stdout)
 		}
 	}
-	if invoices, duplicates, failed := s.count(t, "SELECT count(*) FROM invoices"), s.count(t, "SELECT count(*) FROM duplicate_attempts"), s.count(t, "SELECT count(*) FROM invoice_jobs"); invoices != 60 || duplicates != 120 || failed != 5 {
+	if invoices, duplicates, failed := s.Count(t, "SELECT count(*) FROM invoices"), s.Count(t, "SELECT count(*) FROM duplicate_attempts"), s.Count(t, "SELECT count(*) FROM invoice_jobs"); invoices != 60 || duplicates != 120 || failed != 5 {
 		t.Errorf("%d invoices, %d duplicates, %d failed", invoices, duplicates, failed)
 	}
 	if code, _, stderr := s.run(t, "", "demo"); code != 1 || !strings.Contains(stderr, "--force") {

@@ -7,10 +7,10 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/hibiken/asynq"
 
+	"invoicer/internal/rig"
 	"invoicer/internal/sample"
 	"invoicer/internal/sandbox/servers"
 	"invoicer/invoice"
@@ -36,21 +36,16 @@ func (s *site) payloads(t *testing.T) (all []string) {
 // awaitQueued returns once that many jobs wait in the queue.
 func (s *site) awaitQueued(t *testing.T, want int) {
 	t.Helper()
-	deadline := time.After(time.Minute)
-	for {
+	rig.Await(t, func() error {
 		got, err := countQueued(s.redisURL, s.queue)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got >= want {
-			return
+		if got < want {
+			return fmt.Errorf("%d jobs in the queue, of which %d are there", want, got)
 		}
-		select {
-		case <-deadline:
-			t.Fatalf("%d of %d jobs in the queue", got, want)
-		case <-time.After(10 * time.Millisecond): // the queue tells of its jobs in no other way
-		}
-	}
+		return nil
+	})
 }
 
 func sampleLines(t *testing.T, n int) []string {

@@ -7,14 +7,14 @@ import (
 	"time"
 
 	"github.com/hibiken/asynq"
+
+	"invoicer/internal/rig"
 )
 
 // change runs a statement in the site's schema.
 func (s *site) change(t *testing.T, statement string, args ...any) {
 	t.Helper()
-	if _, err := s.db.ExecContext(t.Context(), statement, args...); err != nil {
-		t.Fatalf("%s: %v", statement, err)
-	}
+	s.Exec(t, statement, args...)
 }
 
 // breakInvoices makes every write of an invoice fail, until mendInvoices.
@@ -37,29 +37,24 @@ func (s *site) awaitIdle(t *testing.T) {
 
 func (s *site) awaitCount(t *testing.T, want int, query string, args ...any) {
 	t.Helper()
-	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) { // the database tells of its rows in no other way
-		got := s.count(t, query, args...)
-		if got == want {
-			return
+	rig.Within(t, 2*time.Minute, func() error {
+		if got := s.Count(t, query, args...); got != want {
+			return fmt.Errorf("%s: %d, want %d", query, got, want)
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: %d, want %d", query, got, want)
-		}
-	}
+		return nil
+	})
 }
 
 // awaitArchived returns once so many tasks are in the queue's archive, which comes after their jobs' ends.
-func (s *site) awaitArchived(t *testing.T, want int) []*asynq.TaskInfo {
+func (s *site) awaitArchived(t *testing.T, want int) (tasks []*asynq.TaskInfo) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; {
-		tasks, err := s.inspector.ListArchivedTasks(s.queue)
-		if err == nil && len(tasks) == want {
-			return tasks
+	rig.Await(t, func() (err error) {
+		if tasks, err = s.inspector.ListArchivedTasks(s.queue); err == nil && len(tasks) != want {
+			err = fmt.Errorf("%d archived tasks, of which %d are there", want, len(tasks))
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%d tasks are archived, want %d (%v)", len(tasks), want, err)
-		}
-	}
+		return err
+	})
+	return tasks
 }
 
 // must runs the program, which must end well, and returns what it says.

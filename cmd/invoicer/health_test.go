@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"regexp"
 	"strings"
@@ -11,15 +12,15 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
 	"invoicer/internal/sandbox/servers"
-	"invoicer/internal/schematest"
 )
 
 // execute runs a statement as the schema's owner, also where the database is read-only.
 func (s *site) execute(t *testing.T, statement string) {
 	t.Helper()
-	connection, err := s.db.Conn(context.Background())
+	connection, err := s.DB.Conn(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,20 +74,17 @@ func (s *site) asRole(t *testing.T) (changed *site, role string) {
 }
 
 // awaitReadyz returns once /readyz answers with that status, and what it says.
-func (p *process) awaitReadyz(t *testing.T, status int) string {
+func (p *process) awaitReadyz(t *testing.T, status int) (body string) {
 	t.Helper()
 	url := p.pages(t) + "/readyz"
-	deadline := time.Now().Add(time.Minute)
-	for {
-		code, body := get(t, url)
-		if code == status {
-			return body
+	rig.Await(t, func() error {
+		var code int
+		if code, body = get(t, url); code != status {
+			return fmt.Errorf("%d of /readyz, which answers %d: %s", status, code, body)
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("/readyz still answers %d: %s", code, body)
-		}
-		time.Sleep(20 * time.Millisecond) // it tells of changes in no other way
-	}
+		return nil
+	})
+	return body
 }
 
 // lines returns what the process has logged at a level.
@@ -162,8 +160,8 @@ func TestReadinessNamesWhatIsInTheWay(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			url, schema := schematest.On(t, sandboxtest.PrivatePostgres(t).URL)
-			s := newSiteOn(t, url, schema, sandboxtest.PrivateRedis(t).URL)
+			d := rig.DatabaseOn(t, sandboxtest.PrivatePostgres(t).URL)
+			s := newSiteOn(t, d.URL, d.Schema, sandboxtest.PrivateRedis(t).URL)
 			s.do(t, "ACL SETUSER app on >pw ~* &* +@all")
 			limited, role := s.asRole(t)
 			s.execute(t, "GRANT USAGE ON SCHEMA invoicer TO "+role)
@@ -202,7 +200,7 @@ func TestReadinessNamesWhatIsInTheWay(t *testing.T) {
 			if began, ended := w.logged("ERROR", ""), w.logged("INFO", "jobs go on"); len(began) != 1 || len(ended) != 1 {
 				t.Errorf("%d lines tell of its begin, %d of its end:\n%s", len(began), len(ended), w.stderr())
 			}
-			if n := s.count(t, "SELECT count(*) FROM invoice_jobs WHERE state = 'failed'"); n != 0 {
+			if n := s.Count(t, "SELECT count(*) FROM invoice_jobs WHERE state = 'failed'"); n != 0 {
 				t.Errorf("%d jobs have failed", n)
 			}
 		})
@@ -212,8 +210,8 @@ func TestReadinessNamesWhatIsInTheWay(t *testing.T) {
 // A worker that starts in an outage says so, and what it waits for, and starts when that is over.
 func TestWorkerStartsInAnOutage(t *testing.T) {
 	t.Parallel()
-	url, schema := schematest.On(t, sandboxtest.PrivatePostgres(t).URL)
-	s := newSiteOn(t, url, schema, sandboxtest.PrivateRedis(t).URL)
+	d := rig.DatabaseOn(t, sandboxtest.PrivatePostgres(t).URL)
+	s := newSiteOn(t, d.URL, d.Schema, sandboxtest.PrivateRedis(t).URL)
 	s.execute(t, "ALTER SYSTEM SET default_transaction_read_only = on")
 	s.execute(t, "SELECT pg_reload_conf()")
 	s.do(t, "CONFIG SET maxmemory 1")
@@ -332,7 +330,7 @@ func (s *site) everyEnd(t *testing.T) {
 		s.execute(t, "SELECT accept('"+payload+"', '"+s.queue+"')")
 	}
 	s.awaitEnds(t, 6)
-	if got := s.text(t, "SELECT concat_ws(' ', (SELECT count(*) FROM invoices), (SELECT count(*) FROM duplicate_attempts), (SELECT string_agg(outcome, ' ') FROM invoice_jobs WHERE state = 'failed'))"); got != "3 2 conflict" {
+	if got := s.Text(t, "SELECT concat_ws(' ', (SELECT count(*) FROM invoices), (SELECT count(*) FROM duplicate_attempts), (SELECT string_agg(outcome, ' ') FROM invoice_jobs WHERE state = 'failed'))"); got != "3 2 conflict" {
 		t.Errorf("the ends are %s", got)
 	}
 }

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
+	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
 	"invoicer/internal/sandbox/servers"
 
@@ -58,7 +58,7 @@ func TestMigrateMistakes(t *testing.T) {
 
 func (s *site) version(t *testing.T) int {
 	t.Helper()
-	return s.count(t, "SELECT max(version_id) FROM goose_db_version")
+	return s.Count(t, "SELECT max(version_id) FROM goose_db_version")
 }
 
 // A step down takes from under a worker what it works with.
@@ -70,7 +70,7 @@ func TestMigrateDownBesideAWorker(t *testing.T) {
 		worker := s.start(t, "worker")
 		s.awaitCount(t, 1, "SELECT count(*) FROM ledger_queues WHERE expires_at > now()")
 		before := s.version(t)
-		want := "worker " + s.text(t, "SELECT holder FROM ledger_queues") + " is alive (" + s.queue + ")"
+		want := "worker " + s.Text(t, "SELECT holder FROM ledger_queues") + " is alive (" + s.queue + ")"
 		// Redis doesn't matter then.
 		for _, environ := range []string{"", "INVOICER_REDIS_URL=redis://127.0.0.1:1/0"} {
 			if code, stdout, stderr := s.with(environ).run(t, "y\n", "migrate", "down"); code != exitFailed || stdout != "" || !strings.Contains(stderr, want) || !strings.Contains(stderr, "--force") {
@@ -93,16 +93,11 @@ func TestMigrateDownBesideAWorker(t *testing.T) {
 		worker := s.start(t, "worker")
 		worker.await(t, "worker started")
 		s.awaitCount(t, 1, "SELECT count(*) FROM ledger_queues WHERE expires_at > now()")
-		for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) { // its first heartbeat
+		rig.Eventually(t, "the worker's first heartbeat", func() bool {
 			servers, err := s.inspector.Servers()
 			must(t, err)
-			if slices.ContainsFunc(servers, func(one *asynq.ServerInfo) bool { return one.PID == worker.Process.Pid }) {
-				break
-			}
-			if time.Now().After(deadline) {
-				t.Fatal("the worker shows no heartbeat")
-			}
-		}
+			return slices.ContainsFunc(servers, func(one *asynq.ServerInfo) bool { return one.PID == worker.Process.Pid })
+		})
 		worker.signal(t, syscall.SIGSTOP) // it renews nothing any more, and may go on at any time
 		s.change(t, "UPDATE ledger_queues SET expires_at = now()")
 		want := fmt.Sprintf(", process %d, within the last 10 seconds", worker.Process.Pid)

@@ -43,10 +43,10 @@ func TestCommandsBehindAPooler(t *testing.T) {
 			}
 			for _, schema := range companies {
 				s := newSiteOn(t, database.URL, schema, redis.URL)
-				if n := s.count(t, "SELECT count(*) FROM invoices WHERE number = 1 AND transaction_id IN ('T1', 'T2')"); n != 1 {
+				if n := s.Count(t, "SELECT count(*) FROM invoices WHERE number = 1 AND transaction_id IN ('T1', 'T2')"); n != 1 {
 					t.Errorf("%s has %d invoices number 1", schema, n)
 				}
-				if n := s.count(t, `SELECT count(*) FROM pg_class WHERE relnamespace NOT IN ('company_a'::regnamespace, 'company_b'::regnamespace,
+				if n := s.Count(t, `SELECT count(*) FROM pg_class WHERE relnamespace NOT IN ('company_a'::regnamespace, 'company_b'::regnamespace,
 					'pg_catalog'::regnamespace, 'information_schema'::regnamespace, 'pg_toast'::regnamespace)`); n > 0 {
 					t.Errorf("%d relations are in neither company's schema", n)
 				}
@@ -96,7 +96,7 @@ func (s *site) everyCommand(t *testing.T) {
 	if code := worker.exit(t); code != exitOK {
 		t.Errorf("the worker's exit code is %d", code)
 	}
-	if invoices, duplicates := s.count(t, "SELECT count(*) FROM invoices"), s.count(t, "SELECT count(*) FROM duplicate_attempts"); invoices != 4 || duplicates != 3 {
+	if invoices, duplicates := s.Count(t, "SELECT count(*) FROM invoices"), s.Count(t, "SELECT count(*) FROM duplicate_attempts"); invoices != 4 || duplicates != 3 {
 		t.Errorf("%d invoices and %d duplicates; the worker said\n%s", invoices, duplicates, worker.stderr())
 	}
 	if said := worker.stderr(); strings.Contains(said, "level=ERROR") || strings.Contains(said, "level=WARN") {
@@ -109,7 +109,7 @@ func TestDemoBehindAPooler(t *testing.T) {
 	s := newSite(t, sandboxtest.PrivateRedis(t).URL)
 	pooler := sandboxtest.PgBouncer(t, s.databaseURL, servers.PgBouncerOptions{Mode: "transaction", Settings: map[string]string{"server_round_robin": "1"}})
 	told := s.with("INVOICER_DATABASE_URL="+pooler.URL).must(t, "demo", "--transactions", "60", "--copies", "3")
-	if !strings.Contains(told, "The audit") || s.count(t, "SELECT count(*) FROM invoices") != 60 {
+	if !strings.Contains(told, "The audit") || s.Count(t, "SELECT count(*) FROM invoices") != 60 {
 		t.Errorf("told\n%s", told)
 	}
 }
@@ -127,7 +127,7 @@ func TestMigrateGoesOnAfterAKill(t *testing.T) {
 	for range newestMigration(t, s) - 3 {
 		s.must(t, "migrate", "down")
 	}
-	holder, err := s.db.BeginTx(t.Context(), nil)
+	holder, err := s.DB.BeginTx(t.Context(), nil)
 	must(t, err)
 	defer holder.Rollback() //nolint:errcheck // it is over by then
 	_, err = holder.ExecContext(t.Context(), "LOCK TABLE invoices IN ACCESS SHARE MODE")
@@ -153,7 +153,7 @@ func TestMigrateGoesOnAfterAKill(t *testing.T) {
 
 func newestMigration(t *testing.T, s *site) int {
 	t.Helper()
-	return s.count(t, "SELECT max(version_id) FROM goose_db_version")
+	return s.Count(t, "SELECT max(version_id) FROM goose_db_version")
 }
 
 // What waiting doesn't heal is told at once, with what to set.

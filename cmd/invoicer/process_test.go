@@ -3,8 +3,6 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -19,33 +17,31 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/hibiken/asynq"
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/redis/go-redis/v9"
 
+	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
-	"invoicer/internal/schematest"
 )
 
 // A site is a schema and queue of a test's own, and the environment in which the program uses them.
 type site struct {
+	*rig.Database
 	databaseURL, schema, queue, redisURL string
 	environ                              []string
-	db                                   *sql.DB
 	rdb                                  redis.UniversalClient
 	inspector                            *asynq.Inspector
 }
 
 func newSite(t *testing.T, redisURL string) *site {
 	t.Helper()
-	url, schema := schematest.New(t)
-	return newSiteOn(t, url, schema, redisURL)
+	d := rig.NewDatabase(t)
+	return newSiteOn(t, d.URL, d.Schema, redisURL)
 }
 
 // newSiteOn takes a schema that is there already.
 func newSiteOn(t *testing.T, url, schema, redisURL string) *site {
 	t.Helper()
-	s := &site{databaseURL: url, schema: schema, queue: "q_" + uuid.NewString(), redisURL: redisURL}
+	s := &site{Database: rig.OpenDatabase(t, url, schema), databaseURL: url, schema: schema, queue: "q_" + uuid.NewString(), redisURL: redisURL}
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "INVOICER_") {
 			s.environ = append(s.environ, v)
@@ -53,20 +49,12 @@ func newSiteOn(t *testing.T, url, schema, redisURL string) *site {
 	}
 	s.environ = append(s.environ, "INVOICER_DATABASE_URL="+url, "INVOICER_DATABASE_SCHEMA="+schema, "INVOICER_REDIS_URL="+redisURL,
 		"INVOICER_WORKER_QUEUES="+s.queue+"=1", "INVOICER_HTTP_ADDR=127.0.0.1:0", "INVOICER_LOG_FORMAT=text")
-	config, err := pgx.ParseConfig(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config.RuntimeParams["search_path"] = pgx.Identifier{schema}.Sanitize()
-	s.db = stdlib.OpenDB(*config)
+	var err error
 	if s.rdb, err = openTestRedis(redisURL); err != nil {
 		t.Fatal(err)
 	}
 	s.inspector = asynq.NewInspectorFromRedisClient(s.rdb)
-	t.Cleanup(func() {
-		s.db.Close()
-		s.rdb.Close()
-	})
+	t.Cleanup(func() { s.rdb.Close() })
 	return s
 }
 
@@ -76,39 +64,16 @@ func (s *site) with(environ ...string) *site {
 	return &changed
 }
 
-func (s *site) count(t *testing.T, query string, args ...any) int {
-	t.Helper()
-	var n int
-	if err := s.db.QueryRowContext(context.Background(), query, args...).Scan(&n); err != nil {
-		t.Fatalf("%s: %v", query, err)
-	}
-	return n
-}
-
-func (s *site) text(t *testing.T, query string, args ...any) string {
-	t.Helper()
-	var text string
-	if err := s.db.QueryRowContext(context.Background(), query, args...).Scan(&text); err != nil {
-		t.Fatalf("%s: %v", query, err)
-	}
-	return text
-}
-
 // awaitEnds returns once that many jobs have ended.
 func (s *site) awaitEnds(t *testing.T, want int) {
 	t.Helper()
-	deadline := time.After(2 * time.Minute)
-	for {
-		got := s.count(t, "SELECT (SELECT count(*) FROM invoices) + (SELECT count(*) FROM duplicate_attempts) + (SELECT count(*) FROM invoice_jobs WHERE state = 'failed')")
-		if got >= want {
-			return
+	rig.Within(t, 2*time.Minute, func() error {
+		got := s.Count(t, "SELECT (SELECT count(*) FROM invoices) + (SELECT count(*) FROM duplicate_attempts) + (SELECT count(*) FROM invoice_jobs WHERE state = 'failed')")
+		if got < want {
+			return fmt.Errorf("the ends of %d jobs, of which %d are there", want, got)
 		}
-		select {
-		case <-deadline:
-			t.Fatalf("%d of %d jobs have ended", got, want)
-		case <-time.After(10 * time.Millisecond): // the database tells of its rows in no other way
-		}
-	}
+		return nil
+	})
 }
 
 // A process is the program, running as its users run it.

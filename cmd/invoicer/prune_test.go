@@ -12,7 +12,7 @@ func TestPrune(t *testing.T) {
 	w := s.start(t, "worker")
 	for _, id := range []string{"T1", "T2", "T3"} { // each twice: a created job, and a duplicate
 		for range 2 {
-			s.text(t, "SELECT accept($1, $2)", payloadOf(id, "GBP"), s.queue)
+			s.Text(t, "SELECT accept($1, $2)", payloadOf(id, "GBP"), s.queue)
 			s.awaitIdle(t)
 		}
 	}
@@ -25,14 +25,14 @@ func TestPrune(t *testing.T) {
 	s.must(t, "dismiss", "dismissed-old", "--reason", "x")
 	_ = w.Process.Kill()
 	<-w.ended
-	s.text(t, "SELECT accept($1, $2)", payloadOf("T8", "GBP"), s.queue)
+	s.Text(t, "SELECT accept($1, $2)", payloadOf("T8", "GBP"), s.queue)
 	s.change(t, "INSERT INTO invoice_job_actions (job_id, action, actor, dispatch, outcome, reason) SELECT job_id, 'replay', 'ada', 0, 'failed', 'x' FROM invoice_jobs WHERE state = 'done'")
 	// T1's rows, the failed ones and the accepted one are old; T2's attempt is, but not its jobs; T3's are new.
 	s.change(t, "UPDATE invoice_jobs SET updated_at = now() - interval '400 days', accepted_at = now() - interval '400 days' WHERE transaction_id IN ('T1', 'T8') OR job_id LIKE '%-old'")
 	s.change(t, "UPDATE duplicate_attempts SET attempted_at = now() - interval '400 days' WHERE transaction_id IN ('T1', 'T2')")
 
 	rows := "SELECT string_agg(j::text, '|' ORDER BY id) || (SELECT string_agg(d::text, '|' ORDER BY id) FROM duplicate_attempts d) || (SELECT count(*) FROM invoice_job_actions) FROM invoice_jobs j"
-	before := s.text(t, rows)
+	before := s.Text(t, rows)
 	want := pruneSummary{DryRun: true, DoneJobs: 2, Duplicates: 2, FailedPayloads: 2, Complete: true}
 	prune := func(args ...string) (got pruneSummary) {
 		t.Helper()
@@ -44,7 +44,7 @@ func TestPrune(t *testing.T) {
 	if got := prune("--dry-run"); got != want {
 		t.Errorf("a dry run counts %+v, want %+v", got, want)
 	}
-	if after := s.text(t, rows); after != before {
+	if after := s.Text(t, rows); after != before {
 		t.Errorf("a dry run made of\n%s\n%s", before, after)
 	}
 	if stdout := s.must(t, "prune"); stdout != "2 done jobs older than 90d deleted\n2 duplicate attempts older than 365d deleted\n2 payloads of failed jobs older than 90d deleted\n" {
@@ -68,7 +68,7 @@ func TestPrune(t *testing.T) {
 		"payloads of failed jobs":   {1, "SELECT count(*) FROM invoice_jobs WHERE state IN ('failed', 'dismissed') AND coalesce(payload, payload_raw::text) IS NOT NULL"},
 		"reasons after all of that": {3, "SELECT count(*) FROM invoice_jobs WHERE state IN ('failed', 'dismissed') AND reason = 'other content'"},
 	} {
-		if got := s.count(t, is.query); got != is.want {
+		if got := s.Count(t, is.query); got != is.want {
 			t.Errorf("%d %s are left, want %d", got, what, is.want)
 		}
 	}
@@ -79,7 +79,7 @@ func TestPrune(t *testing.T) {
 		t.Errorf("says %s", dry)
 	}
 	s.must(t, "replay", "--job", "failed-old")
-	if got := s.text(t, "SELECT state FROM invoice_jobs WHERE job_id = 'failed-old'"); got != "failed" {
+	if got := s.Text(t, "SELECT state FROM invoice_jobs WHERE job_id = 'failed-old'"); got != "failed" {
 		t.Errorf("it is %s", got)
 	}
 	// With a shorter retention the rest goes, an attempt never before its job.
@@ -103,7 +103,7 @@ FROM generate_series(1, $1) n`, 2*pruneBatch+7)
 			t.Errorf("%v: %+v, %v; want %d", args, got, err, want)
 		}
 	}
-	if n := s.count(t, "SELECT count(*) FROM invoice_jobs WHERE payload IS NULL"); n != want {
+	if n := s.Count(t, "SELECT count(*) FROM invoice_jobs WHERE payload IS NULL"); n != want {
 		t.Errorf("%d payloads are gone, want %d", n, want)
 	}
 }

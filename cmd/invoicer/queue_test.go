@@ -10,8 +10,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
-	"invoicer/internal/schematest"
 )
 
 // on returns the site with another one's queue.
@@ -39,8 +39,8 @@ func databaseOfItsOwn(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	address.Path = "/" + name
-	where, schema := schematest.On(t, address.String())
-	return newSiteOn(t, where, schema, sandboxtest.Redis(t))
+	d := rig.DatabaseOn(t, address.String())
+	return newSiteOn(t, d.URL, d.Schema, sandboxtest.Redis(t))
 }
 
 const oneJob = `{"transaction_id":"X1","issued_at":"2010-12-01T08:26:00Z","currency":"GBP","lines":[{"quantity":1,"unit_price":"2.55"}]}` + "\n"
@@ -74,7 +74,7 @@ func TestTwoInstallationsInOneRedis(t *testing.T) {
 			refused(t, a, code, stderr)
 			code, more, stderr := b.run(t, oneJob, "enqueue", "-", "--queue", a.queue, "--durable")
 			refused(t, a, code, stderr)
-			if n := b.count(t, "SELECT count(*) FROM invoice_jobs"); n != 0 || stdout+more != "" {
+			if n := b.Count(t, "SELECT count(*) FROM invoice_jobs"); n != 0 || stdout+more != "" {
 				t.Errorf("%d jobs are accepted: %s%s", n, stdout, more)
 			}
 			code, _, stderr = b.with("INVOICER_DATABASE_URL=postgres://127.0.0.1:1/none").run(t, oneJob, "enqueue", "-", "--queue", a.queue)
@@ -87,15 +87,15 @@ func TestTwoInstallationsInOneRedis(t *testing.T) {
 			own := second(t)
 			other := own.start(t, "worker")
 			other.await(t, "worker started")
-			if _, err := own.db.ExecContext(t.Context(), "SELECT accept($1, $2), accept(replace($1, 'X1', 'X2'), $3)", oneJob, a.queue, own.queue); err != nil {
+			if _, err := own.DB.ExecContext(t.Context(), "SELECT accept($1, $2), accept(replace($1, 'X1', 'X2'), $3)", oneJob, a.queue, own.queue); err != nil {
 				t.Fatal(err)
 			}
 			own.awaitEnds(t, 1)
 			other.await(t, "aren't put into their queue")
-			if state := own.text(t, "SELECT state FROM invoice_jobs WHERE transaction_id = 'X1'"); state != "accepted" {
+			if state := own.Text(t, "SELECT state FROM invoice_jobs WHERE transaction_id = 'X1'"); state != "accepted" {
 				t.Errorf("the job for another installation's queue is %s", state)
 			}
-			if n := a.count(t, "SELECT count(*) FROM invoices"); n != 1 {
+			if n := a.Count(t, "SELECT count(*) FROM invoices"); n != 1 {
 				t.Errorf("%d invoices", n)
 			}
 
@@ -166,10 +166,10 @@ func TestQueueTake(t *testing.T) {
 	}
 	b.start(t, "worker").await(t, "worker started")
 	b.awaitEnds(t, 1)
-	if got := b.text(t, "SELECT string_agg(transaction_id, ' ') FROM invoices"); got != "D1" {
+	if got := b.Text(t, "SELECT string_agg(transaction_id, ' ') FROM invoices"); got != "D1" {
 		t.Errorf("invoiced: %s", got)
 	}
-	if state := a.text(t, "SELECT state FROM invoice_jobs"); state != "enqueued" {
+	if state := a.Text(t, "SELECT state FROM invoice_jobs"); state != "enqueued" {
 		t.Errorf("the job in the old ledger is %s", state)
 	}
 	code, _, stderr = a.run(t, "", "worker")
@@ -195,7 +195,7 @@ func TestAWorkerThatHasLostItsQueueEnds(t *testing.T) {
 		t.Errorf("exit code %d, %s", code, w.stderr())
 	}
 	b.awaitEnds(t, 3)
-	if n := a.count(t, "SELECT count(*) FROM invoices"); n != 0 {
+	if n := a.Count(t, "SELECT count(*) FROM invoices"); n != 0 {
 		t.Errorf("%d invoices of another installation's jobs", n)
 	}
 }

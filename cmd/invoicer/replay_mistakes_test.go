@@ -49,7 +49,7 @@ func TestReplayIsStopped(t *testing.T) {
 	if code := p.exit(t); code != exitFailed || !strings.Contains(p.stderr(), "stopped by a signal\ninvoicer: the replayed jobs stay so") || p.stdout.String() != "1 job was replayed (forecast: 1 would create)\n" {
 		t.Errorf("exit code %d, stdout %s, stderr %s", code, p.stdout.String(), p.stderr())
 	}
-	if n := s.count(t, "SELECT count(*) FROM invoice_jobs WHERE state = 'failed'"); n != 2 {
+	if n := s.Count(t, "SELECT count(*) FROM invoice_jobs WHERE state = 'failed'"); n != 2 {
 		t.Errorf("%d jobs are left", n)
 	}
 }
@@ -105,7 +105,7 @@ func TestStatusOfFailedJobs(t *testing.T) {
 	if r := ask("--job", "early"); r.TransactionID == nil || *r.TransactionID != "T1" || r.Invoice == nil || len(r.Jobs) != 1 {
 		t.Errorf("of a failed job: %+v", r)
 	}
-	maker := s.text(t, "SELECT job_id FROM invoices")
+	maker := s.Text(t, "SELECT job_id FROM invoices")
 	if r := ask("--job", maker); r.Invoice == nil || *r.TransactionID != "T1" || len(r.Jobs) != 0 {
 		t.Errorf("of the job that made the invoice: %+v", r)
 	}

@@ -53,17 +53,17 @@ func TestReplaySelects(t *testing.T) {
 			t.Errorf("%v: %q, want %q", test.args, got, test.want)
 		}
 	}
-	if n := s.count(t, "SELECT count(*) FROM invoice_jobs WHERE state = 'failed'") + s.count(t, "SELECT count(*) FROM invoice_job_actions"); n != 4 {
+	if n := s.Count(t, "SELECT count(*) FROM invoice_jobs WHERE state = 'failed'") + s.Count(t, "SELECT count(*) FROM invoice_job_actions"); n != 4 {
 		t.Errorf("a dry run has changed something: %d", n)
 	}
 	told := s.replayJSON(t, "--transaction", "T1", "--limit", "1", "--by", "ada", "--note", "TICKET-17")
 	if told.Replayed != 1 || told.Forecasts["created"] != 1 || !told.Jobs[0].Replayed {
 		t.Errorf("replayed %+v", told)
 	}
-	if got := s.text(t, "SELECT string_agg(concat_ws(' ', job_id, action, actor, note, dispatch, outcome, reason), ',') FROM invoice_job_actions"); got != "b replay ada TICKET-17 0 conflict 100% other content" {
+	if got := s.Text(t, "SELECT string_agg(concat_ws(' ', job_id, action, actor, note, dispatch, outcome, reason), ',') FROM invoice_job_actions"); got != "b replay ada TICKET-17 0 conflict 100% other content" {
 		t.Errorf("on record: %s", got)
 	}
-	if got := s.text(t, "SELECT concat_ws(' ', state, dispatch, transaction_id, idempotency_key, producer, outcome, reason) FROM invoice_jobs WHERE job_id = 'b'"); got != "accepted 1 T1 T1" {
+	if got := s.Text(t, "SELECT concat_ws(' ', state, dispatch, transaction_id, idempotency_key, producer, outcome, reason) FROM invoice_jobs WHERE job_id = 'b'"); got != "accepted 1 T1 T1" {
 		t.Errorf("the job: %s", got)
 	}
 }
@@ -83,7 +83,7 @@ func TestReplayLeavesWhatCantBe(t *testing.T) {
 	s.awaitCount(t, 2, "SELECT count(*) FROM invoice_jobs WHERE state = 'failed' AND outcome = 'invalid'")
 	worker.signal(t, syscall.SIGTERM)
 	worker.exit(t)
-	before := s.text(t, "SELECT string_agg(j::text, '|' ORDER BY id) FROM invoice_jobs j")
+	before := s.Text(t, "SELECT string_agg(j::text, '|' ORDER BY id) FROM invoice_jobs j")
 	for _, flag := range []string{"--dry-run", "--by=ada"} {
 		code, stdout, stderr := s.run(t, "", "replay", "--all", flag)
 		for _, want := range []string{"series CREDITS holds the other kind of document", `task_type is "invoice:preview", which this program doesn't know`, "2 left as they are"} {
@@ -92,7 +92,7 @@ func TestReplayLeavesWhatCantBe(t *testing.T) {
 			}
 		}
 	}
-	if after := s.text(t, "SELECT string_agg(j::text, '|' ORDER BY id) FROM invoice_jobs j"); after != before {
+	if after := s.Text(t, "SELECT string_agg(j::text, '|' ORDER BY id) FROM invoice_jobs j"); after != before {
 		t.Errorf("a replay made of\n%s\n%s", before, after)
 	}
 }
@@ -116,11 +116,11 @@ func TestReplayDoesAsForecast(t *testing.T) {
 	}
 	s.awaitCount(t, 2, "SELECT count(*) FROM invoices")
 	number := func(transactionID string) string {
-		return s.text(t, "SELECT invoice_number FROM invoices WHERE transaction_id = $1", transactionID)
+		return s.Text(t, "SELECT invoice_number FROM invoices WHERE transaction_id = $1", transactionID)
 	}
 
 	rows := "SELECT string_agg(j::text, '|' ORDER BY id) FROM invoice_jobs j"
-	before := s.text(t, rows)
+	before := s.Text(t, rows)
 	dry := s.must(t, "replay", "--all", "--dry-run")
 	for _, want := range []string{
 		"  T1  would create\n", "  T2  duplicate of " + number("T2") + "\n", "  T3  conflict with " + number("T3") + ": currency\n",
@@ -135,7 +135,7 @@ func TestReplayDoesAsForecast(t *testing.T) {
 	for _, j := range s.replayJSON(t, "--all", "--dry-run").Jobs {
 		forecasts[*j.TransactionID] = j.Forecast
 	}
-	if after := s.text(t, rows); after != before {
+	if after := s.Text(t, rows); after != before {
 		t.Errorf("a dry run made of\n%s\n%s", before, after)
 	}
 
@@ -148,14 +148,14 @@ func TestReplayDoesAsForecast(t *testing.T) {
 	}
 	s.awaitIdle(t)
 	for transactionID, want := range map[string]string{"T1": "created", "T2": "duplicate", "T3": "conflict", "T4": "invalid"} {
-		if got := s.text(t, "SELECT outcome FROM invoice_jobs WHERE transaction_id = $1", transactionID); got != want || forecasts[transactionID] != want {
+		if got := s.Text(t, "SELECT outcome FROM invoice_jobs WHERE transaction_id = $1", transactionID); got != want || forecasts[transactionID] != want {
 			t.Errorf("%s: forecast %s, came to %s, want %s", transactionID, forecasts[transactionID], got, want)
 		}
 	}
-	if invoices, attempts := s.count(t, "SELECT count(*) FROM invoices"), s.count(t, "SELECT count(*) FROM duplicate_attempts"); invoices != 3 || attempts != 1 {
+	if invoices, attempts := s.Count(t, "SELECT count(*) FROM invoices"), s.Count(t, "SELECT count(*) FROM duplicate_attempts"); invoices != 3 || attempts != 1 {
 		t.Errorf("%d invoices, %d duplicate attempts", invoices, attempts)
 	}
-	if n := s.count(t, "SELECT count(*) FROM invoices i JOIN invoice_jobs j USING (job_id) WHERE i.transaction_id = 'T1'"); n != 1 {
+	if n := s.Count(t, "SELECT count(*) FROM invoices i JOIN invoice_jobs j USING (job_id) WHERE i.transaction_id = 'T1'"); n != 1 {
 		t.Error("T1's invoice isn't that job's")
 	}
 
@@ -174,7 +174,7 @@ func TestReplayDoesAsForecast(t *testing.T) {
 		Outcome, Actor string
 		CameTo         string `json:"came_to"`
 	}
-	jobID := s.text(t, "SELECT job_id FROM invoice_jobs WHERE transaction_id = 'T3'")
+	jobID := s.Text(t, "SELECT job_id FROM invoice_jobs WHERE transaction_id = 'T3'")
 	if err := json.Unmarshal([]byte(s.must(t, "replay", "history", "--job", jobID, "--json")), &past); err != nil || len(past) != 2 || past[1].CameTo != "conflict" || past[1].Actor != "ada" {
 		t.Errorf("history %+v, %v", past, err)
 	}
@@ -187,7 +187,7 @@ func TestReplayAfterTheCauseIsMended(t *testing.T) {
 	s := sharedSite(t)
 	w := s.start(t, "worker")
 	payload := strings.Replace(payloadOf("T1", "GBP"), "{", `{"series":"INV-CN","producer":"checkout","idempotency_key":"K1",`, 1)
-	jobID := s.text(t, "SELECT accept($1, $2)", payload, s.queue)
+	jobID := s.Text(t, "SELECT accept($1, $2)", payload, s.queue)
 	s.awaitCount(t, 1, "SELECT count(*) FROM invoice_jobs WHERE state = 'failed' AND outcome = 'invalid'")
 	if told := s.replayJSON(t, "--all"); told.Replayed != 0 || told.StillInvalid != 1 || told.Jobs[0].Problems[0].Field != "series" {
 		t.Errorf("before: %+v", told)
@@ -201,7 +201,7 @@ func TestReplayAfterTheCauseIsMended(t *testing.T) {
 		t.Errorf("after: %+v", told)
 	}
 	s.awaitIdle(t)
-	if got := s.text(t, "SELECT concat_ws(' ', j.state, j.outcome, j.transaction_id, j.idempotency_key, j.producer, i.invoice_number, i.job_id) FROM invoice_jobs j JOIN invoices i ON i.id = j.invoice_id"); got != "done created T1 K1 checkout INV-CN-000001 "+jobID {
+	if got := s.Text(t, "SELECT concat_ws(' ', j.state, j.outcome, j.transaction_id, j.idempotency_key, j.producer, i.invoice_number, i.job_id) FROM invoice_jobs j JOIN invoices i ON i.id = j.invoice_id"); got != "done created T1 K1 checkout INV-CN-000001 "+jobID {
 		t.Errorf("came to %s", got)
 	}
 	mended.must(t, "audit")
@@ -227,7 +227,7 @@ FROM generate_series(1, $3) t, generate_series(1, $4) c`, s.queue, payloadOf("T0
 		}
 		total += told.Replayed
 	}
-	if actions := s.count(t, "SELECT count(*) FROM invoice_job_actions"); total != transactions*copies || actions != total {
+	if actions := s.Count(t, "SELECT count(*) FROM invoice_job_actions"); total != transactions*copies || actions != total {
 		t.Errorf("%d replayed and %d on record, want %d", total, actions, transactions*copies)
 	}
 	if stdout := s.must(t, "replay", "--all"); stdout != "no failed job matches these flags\n" {
@@ -235,7 +235,7 @@ FROM generate_series(1, $3) t, generate_series(1, $4) c`, s.queue, payloadOf("T0
 	}
 	s.start(t, "worker")
 	s.awaitIdle(t)
-	if invoices, attempts := s.count(t, "SELECT count(*) FROM invoices"), s.count(t, "SELECT count(*) FROM duplicate_attempts"); invoices != transactions || attempts != transactions*(copies-1) {
+	if invoices, attempts := s.Count(t, "SELECT count(*) FROM invoices"), s.Count(t, "SELECT count(*) FROM duplicate_attempts"); invoices != transactions || attempts != transactions*(copies-1) {
 		t.Errorf("%d invoices, %d duplicate attempts", invoices, attempts)
 	}
 	if told := s.replayJSON(t, "--all"); told.Replayed+told.StillInvalid+len(told.Jobs) != 0 {
@@ -251,8 +251,8 @@ func TestRunTaskEndsInTheSameRecords(t *testing.T) {
 	s.breakInvoices(t)
 	s.start(t, "worker")
 	s.enqueue(t, "T1")
-	s.text(t, "SELECT accept($1, $2)", payloadOf("T2", "GBP"), s.queue)
-	replayed := s.text(t, "SELECT accept($1, $2)", payloadOf("T3", "GBP"), s.queue)
+	s.Text(t, "SELECT accept($1, $2)", payloadOf("T2", "GBP"), s.queue)
+	replayed := s.Text(t, "SELECT accept($1, $2)", payloadOf("T3", "GBP"), s.queue)
 	s.awaitCount(t, 3, "SELECT count(*) FROM invoice_jobs WHERE state = 'failed'")
 	tasks := s.awaitArchived(t, 3)
 	s.mendInvoices(t)
@@ -269,7 +269,7 @@ func TestRunTaskEndsInTheSameRecords(t *testing.T) {
 	if told := s.replayJSON(t, "--all"); len(told.Jobs) != 0 {
 		t.Errorf("still failed: %+v", told)
 	}
-	if n := s.count(t, "SELECT count(*) FROM duplicate_attempts"); n != 0 {
+	if n := s.Count(t, "SELECT count(*) FROM duplicate_attempts"); n != 0 {
 		t.Errorf("%d duplicates of themselves", n)
 	}
 	s.must(t, "audit")
@@ -289,10 +289,10 @@ func TestDismissedJobsStay(t *testing.T) {
 	}
 	s.must(t, "replay", "--all")
 	s.awaitIdle(t)
-	if got := s.text(t, "SELECT concat_ws(' ', state, outcome, reason, payload IS NOT NULL) FROM invoice_jobs WHERE job_id = 'a'"); got != "dismissed conflict other content t" {
+	if got := s.Text(t, "SELECT concat_ws(' ', state, outcome, reason, payload IS NOT NULL) FROM invoice_jobs WHERE job_id = 'a'"); got != "dismissed conflict other content t" {
 		t.Errorf("the dismissed job: %s", got)
 	}
-	if got := s.text(t, "SELECT string_agg(concat_ws(' ', job_id, action, actor, note, outcome, reason), ',') FROM invoice_job_actions WHERE job_id = 'a'"); got != "a dismiss ada credited by hand conflict other content" {
+	if got := s.Text(t, "SELECT string_agg(concat_ws(' ', job_id, action, actor, note, outcome, reason), ',') FROM invoice_job_actions WHERE job_id = 'a'"); got != "a dismiss ada credited by hand conflict other content" {
 		t.Errorf("on record: %s", got)
 	}
 	for job, says := range map[string]string{

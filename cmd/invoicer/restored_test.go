@@ -178,7 +178,7 @@ func (s *site) goesOnIn(t *testing.T, database string, migrations int) {
 	s.start(t, "worker")
 	s.enqueue(t, "T1", "T5")
 	s.awaitEnds(t, 9)
-	if got := s.text(t, "SELECT string_agg(number || ':' || transaction_id, ' ' ORDER BY number) FROM invoices WHERE number > 3"); got != "4:T4 5:T5" && got != "4:T5 5:T4" {
+	if got := s.Text(t, "SELECT string_agg(number || ':' || transaction_id, ' ' ORDER BY number) FROM invoices WHERE number > 3"); got != "4:T4 5:T5" && got != "4:T5 5:T4" {
 		t.Errorf("the next numbers: %s", got)
 	}
 	for _, statement := range []string{
@@ -186,7 +186,7 @@ func (s *site) goesOnIn(t *testing.T, database string, migrations int) {
 		"UPDATE invoice_series SET last_number = 1",
 		"INSERT INTO invoice_lines (invoice_id, position, quantity, unit_price, net_minor) SELECT id, 9, 1, 0, 0 FROM invoices",
 	} {
-		_, err := s.db.ExecContext(t.Context(), statement)
+		_, err := s.DB.ExecContext(t.Context(), statement)
 		if refused := new(pgconn.PgError); !errors.As(err, &refused) || refused.Code != "23000" {
 			t.Errorf("%s: %v, want a refusal", statement, err)
 		}

@@ -18,7 +18,7 @@ func (s *site) as(t *testing.T) (limited *site, role string) {
 	s.change(t, "CREATE ROLE "+role+" LOGIN")
 	t.Cleanup(func() {
 		for _, statement := range []string{"DROP OWNED BY " + role, "DROP ROLE " + role} {
-			if _, err := s.db.ExecContext(context.WithoutCancel(t.Context()), statement); err != nil {
+			if _, err := s.DB.ExecContext(context.WithoutCancel(t.Context()), statement); err != nil {
 				t.Error(err)
 			}
 		}
@@ -107,7 +107,7 @@ func TestAcceptingNeedsNoTable(t *testing.T) {
 	if code, stderr := enqueue(); code != exitOK {
 		t.Errorf("with EXECUTE: exit code %d, %s", code, stderr)
 	}
-	if n := s.count(t, "SELECT count(*) FROM invoice_jobs WHERE transaction_id = 'T1'"); n != 1 {
+	if n := s.Count(t, "SELECT count(*) FROM invoice_jobs WHERE transaction_id = 'T1'"); n != 1 {
 		t.Errorf("%d jobs are accepted", n)
 	}
 

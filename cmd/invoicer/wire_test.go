@@ -19,11 +19,11 @@ func TestTwoDatabasesInOneRedis(t *testing.T) {
 		}
 	}
 	for _, s := range sites {
-		entry := "invoicer:" + s.text(t, "SELECT id::text FROM database_identity") + ":done:{T1}"
+		entry := "invoicer:" + s.Text(t, "SELECT id::text FROM database_identity") + ":done:{T1}"
 		if n, err := s.rdb.Exists(t.Context(), entry).Result(); err != nil || n != 1 {
 			t.Errorf("%d entries %s, error %v", n, entry, err)
 		}
-		if n := s.count(t, "SELECT count(*) FROM invoices"); n != 1 {
+		if n := s.Count(t, "SELECT count(*) FROM invoices"); n != 1 {
 			t.Errorf("%d invoices", n)
 		}
 	}

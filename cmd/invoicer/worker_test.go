@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"strings"
@@ -9,16 +10,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"invoicer/internal/await"
+	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
 )
 
 // hold locks the counters, so that every job stops in the middle of its transaction; release lets them go on.
 func (s *site) hold(t *testing.T) (release func()) {
 	t.Helper()
-	tx, err := s.db.BeginTx(context.Background(), nil)
+	tx, err := s.DB.BeginTx(context.Background(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,16 +36,10 @@ func (s *site) hold(t *testing.T) (release func()) {
 // awaitInHand returns once that many jobs are being worked on.
 func (s *site) awaitInHand(t *testing.T, want int) {
 	t.Helper()
-	deadline := time.Now().Add(time.Minute)
-	for {
+	rig.Eventually(t, fmt.Sprintf("%d jobs in hand", want), func() bool {
 		info, err := s.inspector.GetQueueInfo(s.queue)
-		if err == nil && info.Active == want {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%d jobs never came to be in hand (%v)", want, err)
-		}
-	}
+		return err == nil && info.Active == want
+	})
 }
 
 func TestWorkerDrains(t *testing.T) {
@@ -61,7 +55,7 @@ func TestWorkerDrains(t *testing.T) {
 	if code := w.exit(t); code != 0 {
 		t.Errorf("exit code %d, want 0", code)
 	}
-	if n := s.count(t, "SELECT count(*) FROM invoices"); n != 3 {
+	if n := s.Count(t, "SELECT count(*) FROM invoices"); n != 3 {
 		t.Errorf("%d invoices of the 3 jobs in hand", n)
 	}
 }
@@ -85,13 +79,10 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	if err != nil || len(tasks) != 1 {
 		t.Fatalf("%d jobs in hand, error %v", len(tasks), err)
 	}
-	lease := redis.ZAddArgs{XX: true, Members: []redis.Z{{Score: 1, Member: tasks[0].ID}}}
-	if err := s.rdb.ZAddArgs(t.Context(), "asynq:{"+s.queue+"}:lease", lease).Err(); err != nil {
-		t.Fatal(err)
-	}
+	rig.ExpireLease(t, s.rdb, s.queue, tasks[0].ID)
 	s.start(t, "worker")
 	s.awaitEnds(t, 1)
-	if n := s.count(t, "SELECT count(*) FROM invoices"); n != 1 {
+	if n := s.Count(t, "SELECT count(*) FROM invoices"); n != 1 {
 		t.Errorf("%d invoices", n)
 	}
 }
@@ -217,7 +208,7 @@ func TestWorkerRefusesServersThatAreNotFit(t *testing.T) {
 	t.Run("a schema of a newer release", func(t *testing.T) {
 		t.Parallel()
 		s := sharedSite(t)
-		if _, err := s.db.ExecContext(t.Context(), "INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, true)"); err != nil {
+		if _, err := s.DB.ExecContext(t.Context(), "INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, true)"); err != nil {
 			t.Fatal(err)
 		}
 		s.start(t, "worker").pages(t)

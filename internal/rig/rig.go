@@ -42,10 +42,10 @@ func On(t testing.TB, d *Database, redisURL string) *Rig {
 func (r *Rig) Key(name string) string { return "asynq:{" + r.Queue + "}:" + name }
 
 // ExpireLease has a task's worker be taken for dead: asynq looks at its start for leases that ran out long ago.
-func (r *Rig) ExpireLease(t testing.TB, taskID string) {
+func ExpireLease(t testing.TB, rdb redis.UniversalClient, queue, taskID string) {
 	t.Helper()
 	long := redis.ZAddArgs{XX: true, Ch: true, Members: []redis.Z{{Score: 1, Member: taskID}}}
-	if n, err := r.Redis.ZAddArgs(t.Context(), r.Key("lease"), long).Result(); err != nil || n != 1 {
+	if n, err := rdb.ZAddArgs(t.Context(), "asynq:{"+queue+"}:lease", long).Result(); err != nil || n != 1 {
 		t.Fatalf("%d leases changed, error %v", n, err)
 	}
 }

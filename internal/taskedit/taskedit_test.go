@@ -5,8 +5,8 @@ import (
 	"time"
 
 	"github.com/hibiken/asynq"
-	"github.com/redis/go-redis/v9"
 
+	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
 	"invoicer/internal/taskedit"
 )
@@ -16,14 +16,9 @@ func TestMain(m *testing.M) { sandboxtest.Main(m) }
 // What asynq reads afterwards is what was altered, and otherwise as it was.
 func TestAlter(t *testing.T) {
 	t.Parallel()
-	o, err := redis.ParseURL(sandboxtest.Redis(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	rdb := redis.NewClient(o)
-	t.Cleanup(func() { rdb.Close() })
+	rdb := rig.Connect(t, sandboxtest.Redis(t))
 	task := asynq.NewTaskWithHeaders("kind", []byte("content"), map[string]string{"a": "1", "b": "2"})
-	_, err = asynq.NewClientFromRedisClient(rdb).EnqueueContext(t.Context(), task, asynq.Queue("taskedit"), asynq.TaskID("id"),
+	_, err := asynq.NewClientFromRedisClient(rdb).EnqueueContext(t.Context(), task, asynq.Queue("taskedit"), asynq.TaskID("id"),
 		asynq.MaxRetry(7), asynq.Retention(time.Hour), asynq.Timeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
