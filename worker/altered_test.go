@@ -18,7 +18,7 @@ import (
 )
 
 // accepted puts a job into the ledger and, as a relay does, into its queue. It returns the ids of the job and its task.
-func (b *bench) accepted(t *testing.T, payload []byte) (jobID, taskID string) {
+func (b *site) accepted(t *testing.T, payload []byte) (jobID, taskID string) {
 	t.Helper()
 	jobID = uuid.NewString()
 	b.Exec(t, "SELECT accept($1, $2, $3::uuid)", string(payload), b.Queue, jobID)
@@ -28,7 +28,7 @@ func (b *bench) accepted(t *testing.T, payload []byte) (jobID, taskID string) {
 	return jobID, taskID
 }
 
-func (b *bench) dispatch(t *testing.T, jobID, taskID string, payload []byte) {
+func (b *site) dispatch(t *testing.T, jobID, taskID string, payload []byte) {
 	t.Helper()
 	task := asynq.NewTaskWithHeaders(client.TaskType, payload, map[string]string{client.JobIDHeader: jobID})
 	_, err := asynq.NewClientFromRedisClient(b.Redis).EnqueueContext(t.Context(), task, asynq.Queue(b.Queue), asynq.TaskID(taskID),
@@ -126,7 +126,7 @@ func TestAnAlteredTaskIsDoneAsAccepted(t *testing.T) {
 }
 
 // is fails the test unless the job's row stands so, with the payload that was accepted, and its invoice says the same.
-func (b *bench) is(t *testing.T, jobID, want string, accepted []byte) {
+func (b *site) is(t *testing.T, jobID, want string, accepted []byte) {
 	t.Helper()
 	if got := b.Text(t, "SELECT state || ' ' || coalesce(outcome, '-') FROM invoice_jobs WHERE job_id = $1", jobID); got != want {
 		t.Errorf("job %s is %s, want %s", jobID, got, want)

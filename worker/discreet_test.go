@@ -119,7 +119,7 @@ func (g *panicking) Generate(ctx context.Context, r invoice.Request) (invoice.Re
 }
 
 // lastErrors is what the queue keeps about the tasks in its archive.
-func (b *bench) lastErrors(t *testing.T) string {
+func (b *site) lastErrors(t *testing.T) string {
 	t.Helper()
 	tasks, err := b.Inspector.ListArchivedTasks(b.Queue)
 	if err != nil || len(tasks) == 0 {

@@ -178,7 +178,7 @@ func TestForeignRetryLimit(t *testing.T) {
 func TestForeignRetryLimitInAnOutage(t *testing.T) {
 	t.Parallel()
 	server := sandboxtest.PrivatePostgres(t)
-	b := newBench(t, rig.On(t, rig.DatabaseOn(t, server.URL), sandboxtest.Redis(t)))
+	b := newSite(t, rig.On(t, rig.DatabaseOn(t, server.URL), sandboxtest.Redis(t)))
 	w := b.start(t, "w1")
 	if err := server.Kill(); err != nil {
 		t.Fatal(err)

@@ -102,7 +102,7 @@ func TestShutdownLosesNothing(t *testing.T) {
 func TestPostgresRestarts(t *testing.T) {
 	t.Parallel()
 	server := sandboxtest.PrivatePostgres(t)
-	b := newBench(t, rig.On(t, rig.DatabaseOn(t, server.URL), sandboxtest.Redis(t)))
+	b := newSite(t, rig.On(t, rig.DatabaseOn(t, server.URL), sandboxtest.Redis(t)))
 	inHand := rig.NewGate(fault.Locked)
 	w := b.start(t, "w1", withGate(inHand))
 	b.enqueue(t, job("T1"))
@@ -125,7 +125,7 @@ func TestPostgresRestarts(t *testing.T) {
 func TestRedisForgets(t *testing.T) {
 	t.Parallel()
 	server := sandboxtest.PrivateRedis(t)
-	b := newBench(t, rig.On(t, rig.NewDatabase(t), server.URL))
+	b := newSite(t, rig.On(t, rig.NewDatabase(t), server.URL))
 	inHand := rig.NewGate(fault.Committed)
 	w := b.start(t, "w1", withGate(inHand))
 	b.enqueue(t, job("T1"))

@@ -39,7 +39,7 @@ func (c *fetchCounter) ProcessPipelineHook(next redis.ProcessPipelineHook) redis
 	return next
 }
 
-func counted(t *testing.T, b *bench) (*fetchCounter, func(*parts)) {
+func counted(t *testing.T, b *site) (*fetchCounter, func(*parts)) {
 	t.Helper()
 	c, rdb := &fetchCounter{}, rig.Connect(t, b.RedisURL)
 	rdb.AddHook(c)
@@ -91,7 +91,7 @@ func TestAPausedQueueIsAskedSeldom(t *testing.T) {
 func TestARedisThatRefusesPeeksIsPolled(t *testing.T) {
 	t.Parallel()
 	server := sandboxtest.PrivateRedis(t)
-	b := newBench(t, rig.On(t, rig.NewDatabase(t), server.URL))
+	b := newSite(t, rig.On(t, rig.NewDatabase(t), server.URL))
 	if err := b.Redis.Do(t.Context(), "ACL", "SETUSER", "worker", "on", ">secret", "~*", "&*", "+@all", "-blmove").Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +121,7 @@ func TestARedisThatRefusesPeeksIsPolled(t *testing.T) {
 func TestRedisRestarts(t *testing.T) {
 	t.Parallel()
 	server := sandboxtest.PrivateRedis(t)
-	b := newBench(t, rig.On(t, rig.NewDatabase(t), server.URL))
+	b := newSite(t, rig.On(t, rig.NewDatabase(t), server.URL))
 	w := b.start(t, "w1")
 	for i := range 2 {
 		b.enqueue(t, job(fmt.Sprint(i)))

@@ -13,11 +13,11 @@ import (
 	"invoicer/worker"
 )
 
-// outage is a bench with a Postgres of its own.
-func outage(t *testing.T) (*bench, *servers.Server) {
+// outage is a site with a Postgres of its own.
+func outage(t *testing.T) (*site, *servers.Server) {
 	t.Helper()
 	server := sandboxtest.PrivatePostgres(t)
-	return newBench(t, rig.On(t, rig.DatabaseOn(t, server.URL), sandboxtest.Redis(t))), server
+	return newSite(t, rig.On(t, rig.DatabaseOn(t, server.URL), sandboxtest.Redis(t))), server
 }
 
 // failing tells of each time that the database is away.

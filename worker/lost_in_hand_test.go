@@ -61,7 +61,7 @@ func TestWhatRedisLosesOfAJobInHandIsNotLeftBehind(t *testing.T) {
 }
 
 // leftOver are the queue's keys that no end of a task has left, and the tasks that never expire.
-func (b *bench) leftOver(t *testing.T) []string {
+func (b *site) leftOver(t *testing.T) []string {
 	t.Helper()
 	prefix := b.Key("")
 	keys, err := b.Redis.Keys(t.Context(), prefix+"*").Result()

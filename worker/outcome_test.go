@@ -59,7 +59,7 @@ func TestConflicts(t *testing.T) {
 }
 
 // awaitArchived waits until the queue has given up on a task, with an error that says why, and without a retry.
-func (b *bench) awaitArchived(t *testing.T, taskID, why string) {
+func (b *site) awaitArchived(t *testing.T, taskID, why string) {
 	t.Helper()
 	info := b.awaitState(t, taskID, asynq.TaskStateArchived)
 	if !strings.Contains(info.LastErr, why) || info.Retried != 0 {
@@ -67,7 +67,7 @@ func (b *bench) awaitArchived(t *testing.T, taskID, why string) {
 	}
 }
 
-func (b *bench) awaitState(t *testing.T, taskID string, want asynq.TaskState) *asynq.TaskInfo {
+func (b *site) awaitState(t *testing.T, taskID string, want asynq.TaskState) *asynq.TaskInfo {
 	t.Helper()
 	var info *asynq.TaskInfo
 	rig.Eventually(t, "the task to be "+want.String(), func() bool {

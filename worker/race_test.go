@@ -77,7 +77,7 @@ func TestLockExpiresInMidWork(t *testing.T) {
 }
 
 // expire makes Redis forget a transaction's lock, as it does when the time is up.
-func (b *bench) expire(t *testing.T, transactionID string) {
+func (b *site) expire(t *testing.T, transactionID string) {
 	t.Helper()
 	if n, err := b.Redis.Del(t.Context(), "invoicer:"+b.databaseID+":lock:{"+transactionID+"}").Result(); err != nil || n != 1 {
 		t.Fatalf("%d locks expired, error %v", n, err)
@@ -85,7 +85,7 @@ func (b *bench) expire(t *testing.T, transactionID string) {
 }
 
 // crashed takes a lock as a worker does that dies right afterwards.
-func (b *bench) crashed(t *testing.T, transactionID, jobID string) {
+func (b *site) crashed(t *testing.T, transactionID, jobID string) {
 	t.Helper()
 	if _, err := b.locker(t, b.Redis).Acquire(t.Context(), transactionID, locking.Holder{ID: jobID, Worker: "dead"}); err != nil {
 		t.Fatal(err)

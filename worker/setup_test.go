@@ -21,26 +21,26 @@ import (
 
 func TestMain(m *testing.M) { sandboxtest.Main(m) }
 
-// bench is a schema and a queue of a test's own, and the worker's parts on them.
-type bench struct {
+// A site is a schema and a queue of a test's own, and the worker's parts on them.
+type site struct {
 	*rig.Rig
 	client     *client.Client
 	databaseID string
 }
 
-func setup(t *testing.T) *bench {
+func setup(t *testing.T) *site {
 	t.Helper()
-	return newBench(t, rig.New(t))
+	return newSite(t, rig.New(t))
 }
 
-func newBench(t *testing.T, r *rig.Rig) *bench {
+func newSite(t *testing.T, r *rig.Rig) *site {
 	t.Helper()
-	b := &bench{Rig: r, databaseID: r.Text(t, "SELECT id FROM database_identity")}
+	b := &site{Rig: r, databaseID: r.Text(t, "SELECT id FROM database_identity")}
 	b.client = b.newClient(t, b.Redis)
 	return b
 }
 
-func (b *bench) newClient(t *testing.T, rdb redis.UniversalClient) *client.Client {
+func (b *site) newClient(t *testing.T, rdb redis.UniversalClient) *client.Client {
 	t.Helper()
 	c, err := client.New(rdb, client.Options{Queue: b.Queue, Producer: "checkout"})
 	if err != nil {
@@ -49,13 +49,13 @@ func (b *bench) newClient(t *testing.T, rdb redis.UniversalClient) *client.Clien
 	return c
 }
 
-func (b *bench) store(t *testing.T) *postgres.DB {
+func (b *site) store(t *testing.T) *postgres.DB {
 	t.Helper()
 	return b.faultyStore(t, nil)
 }
 
 // faultyStore is a store in whose transactions a hook is planted.
-func (b *bench) faultyStore(t *testing.T, hook fault.Hook) *postgres.DB {
+func (b *site) faultyStore(t *testing.T, hook fault.Hook) *postgres.DB {
 	t.Helper()
 	store, err := postgres.Open(postgres.Options{URL: b.Named(t), Schema: b.Schema, Fault: hook})
 	if err != nil {
@@ -65,7 +65,7 @@ func (b *bench) faultyStore(t *testing.T, hook fault.Hook) *postgres.DB {
 	return store
 }
 
-func (b *bench) locker(t *testing.T, rdb redis.UniversalClient) *locking.Locker {
+func (b *site) locker(t *testing.T, rdb redis.UniversalClient) *locking.Locker {
 	t.Helper()
 	l, err := locking.New(rdb, locking.Options{Prefix: "invoicer:" + b.databaseID + ":", TTL: time.Minute})
 	if err != nil {
@@ -91,13 +91,13 @@ type parts struct {
 }
 
 // start runs a worker until the test ends.
-func (b *bench) start(t *testing.T, name string, change ...func(*parts)) *running {
+func (b *site) start(t *testing.T, name string, change ...func(*parts)) *running {
 	t.Helper()
 	return b.startOn(t, b.store(t), name, change...)
 }
 
 // startOn is start, with a store that isn't the usual one.
-func (b *bench) startOn(t *testing.T, store *postgres.DB, name string, change ...func(*parts)) *running {
+func (b *site) startOn(t *testing.T, store *postgres.DB, name string, change ...func(*parts)) *running {
 	t.Helper()
 	r := &running{name: name, events: make(chan worker.Event, 20_000), waits: make(chan worker.Event, 20_000)}
 	numbering, err := invoice.NewNumbering(invoice.NumberingOptions{})
@@ -177,7 +177,7 @@ func job(transactionID string, change ...func(*invoice.Job)) *invoice.Job {
 	return j
 }
 
-func (b *bench) enqueue(t *testing.T, j *invoice.Job) string {
+func (b *site) enqueue(t *testing.T, j *invoice.Job) string {
 	t.Helper()
 	receipt, err := b.client.Enqueue(t.Context(), j)
 	if err != nil {
@@ -187,7 +187,7 @@ func (b *bench) enqueue(t *testing.T, j *invoice.Job) string {
 }
 
 // enqueueRaw sends bytes past every check of ours, as a foreign producer may.
-func (b *bench) enqueueRaw(t *testing.T, taskType string, payload []byte, o ...asynq.Option) string {
+func (b *site) enqueueRaw(t *testing.T, taskType string, payload []byte, o ...asynq.Option) string {
 	t.Helper()
 	info, err := asynq.NewClientFromRedisClient(b.Redis).EnqueueContext(t.Context(), asynq.NewTask(taskType, payload),
 		append([]asynq.Option{asynq.Queue(b.Queue), asynq.MaxRetry(1000), asynq.Retention(time.Hour)}, o...)...)
@@ -198,7 +198,7 @@ func (b *bench) enqueueRaw(t *testing.T, taskType string, payload []byte, o ...a
 }
 
 // tally fails the test unless that many invoices, duplicates and failed jobs are on record, numbered without a gap.
-func (b *bench) tally(t *testing.T, invoices, duplicates, failed int) {
+func (b *site) tally(t *testing.T, invoices, duplicates, failed int) {
 	t.Helper()
 	got := fmt.Sprintf("%d invoices, %d duplicates, %d failed, %d numbers",
 		b.Count(t, "SELECT count(*) FROM invoices"), b.Count(t, "SELECT count(*) FROM duplicate_attempts"),

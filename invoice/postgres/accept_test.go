@@ -20,7 +20,7 @@ import (
 const good = `{"transaction_id":"T1","issued_at":"2010-12-01T08:26:00Z","currency":"GBP","lines":[{"quantity":1,"unit_price":2}]}`
 
 // accept calls the database's function as a producer in any language would.
-func (b *bench) accept(t *testing.T, payload string) (string, error) {
+func (b *site) accept(t *testing.T, payload string) (string, error) {
 	t.Helper()
 	return accept(b.DB, payload, "default", nil)
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // abandoned has a transaction stand before its commit whose caller has gone, and returns what lets it go on.
-func (b *bench) abandoned(t *testing.T, jobID string) (goOn func()) {
+func (b *site) abandoned(t *testing.T, jobID string) (goOn func()) {
 	t.Helper()
 	b.openSeries(t, "INV")
 	ctx, leave := context.WithCancel(t.Context())

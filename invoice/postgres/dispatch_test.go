@@ -49,8 +49,8 @@ func TestAwaitIsToldOfAnAcceptedJob(t *testing.T) {
 	if err := busy.store.Ledger.Accept(t.Context(), uuid.NewString(), "default", payload); err != nil {
 		t.Fatal(err)
 	}
-	returned := make(chan *bench, 2)
-	for b, often := range map[*bench]int{idle: 2, busy: 4} {
+	returned := make(chan *site, 2)
+	for b, often := range map[*site]int{idle: 2, busy: 4} {
 		go func() {
 			for range often {
 				if err := b.store.Ledger.Await(t.Context()); err != nil {

@@ -18,7 +18,7 @@ import (
 )
 
 // eachMode runs a test in every way in which the driver may send statements; the first is the default.
-func eachMode(t *testing.T, test func(t *testing.T, b *bench, way string)) {
+func eachMode(t *testing.T, test func(t *testing.T, b *site, way string)) {
 	t.Helper()
 	for _, mode := range []string{"cache_statement", "cache_describe", "exec", "simple_protocol"} {
 		t.Run(mode, func(t *testing.T) {
@@ -32,7 +32,7 @@ func eachMode(t *testing.T, test func(t *testing.T, b *bench, way string)) {
 // A broken connection leaves unknown whether the flight with COMMIT came to its end: all of it did here.
 func TestLostReplyToTheLastFlight(t *testing.T) {
 	t.Parallel()
-	eachMode(t, func(t *testing.T, b *bench, mode string) {
+	eachMode(t, func(t *testing.T, b *site, mode string) {
 		url, proxy := throughProxy(t, b.URL, dropproxy.First("INV-000001"))
 		store := b.open(t, func(o *postgres.Options) { o.URL = url + mode })
 		got, err := generator(t, store).Generate(t.Context(), request(b.id("job"), job(t, "T1")))
@@ -46,7 +46,7 @@ func TestLostReplyToTheLastFlight(t *testing.T) {
 // The flight is broken off before COMMIT: nothing is there, and the next one gets the number.
 func TestLastFlightBreaksOff(t *testing.T) {
 	t.Parallel()
-	eachMode(t, func(t *testing.T, b *bench, mode string) {
+	eachMode(t, func(t *testing.T, b *site, mode string) {
 		url, proxy := cutting(t, b.URL, func(request []byte) int {
 			if !bytes.Contains(request, []byte("INV-000001")) {
 				return -1
@@ -101,7 +101,7 @@ func cutting(t *testing.T, url string, cut func(request []byte) int) (string, *d
 // Who waits for the counter, in the same flight in which it looks for the transaction, sees what was committed meanwhile.
 func TestFindSeesWhatWasCommittedDuringTheWait(t *testing.T) {
 	t.Parallel()
-	eachMode(t, func(t *testing.T, b *bench, mode string) {
+	eachMode(t, func(t *testing.T, b *site, mode string) {
 		b.create(t, b.id("before"), job(t, "T0"))
 		before := rig.NewGate(fault.Written)
 		slow := generator(t, b.open(t, planted(before.Hook)))
@@ -135,7 +135,7 @@ func TestFindSeesWhatWasCommittedDuringTheWait(t *testing.T) {
 // After a write that is refused, the COMMIT that was sent with it isn't carried out, and the connection is as good as before.
 func TestRefusedFlightIsNotCommitted(t *testing.T) {
 	t.Parallel()
-	eachMode(t, func(t *testing.T, b *bench, mode string) {
+	eachMode(t, func(t *testing.T, b *site, mode string) {
 		store := b.open(t, func(o *postgres.Options) { o.URL += mode; o.MaxConns = 1 })
 		g := generator(t, store)
 		if _, err := g.Generate(t.Context(), request(b.id("bad"), job(t, "no id", func(j *invoice.Job) { j.IdempotencyKey = "K" }))); err == nil || errors.Is(err, invoice.ErrUnavailable) {

@@ -18,7 +18,7 @@ import (
 func TestWhatIsFoundIsReplicatedBeforeItIsToldOf(t *testing.T) {
 	t.Parallel()
 	r := sandboxtest.Replicated(t)
-	b := newBench(t, rig.DatabaseOn(t, r.Primary.URL), r.Primary.URL)
+	b := newSite(t, rig.DatabaseOn(t, r.Primary.URL), r.Primary.URL)
 
 	asked := job(t, "T1")
 	payload := encoded(t, asked)
@@ -100,7 +100,7 @@ func TestWhatIsFoundIsReplicatedBeforeItIsToldOf(t *testing.T) {
 }
 
 // whileItWaits runs something whose commit waits for a standby, and cancels that. It fails the test if it ends by itself.
-func (b *bench) whileItWaits(t *testing.T, name string, do func(context.Context) error) error {
+func (b *site) whileItWaits(t *testing.T, name string, do func(context.Context) error) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()

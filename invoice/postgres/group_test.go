@@ -24,17 +24,17 @@ type asked struct {
 }
 
 // id is a job's id that no other test's job has: the locks of their ends are the whole database's.
-func (b *bench) id(jobID string) string { return jobID + "@" + b.Schema }
+func (b *site) id(jobID string) string { return jobID + "@" + b.Schema }
 
 // together asks for all jobs while a first one, of the transaction "first", stands before its commit, so that they wait
 // for one transaction, and returns what became of them. In their transactions the hook is called, if there is one.
-func (b *bench) together(t *testing.T, jobs map[string]*invoice.Job, hook fault.Hook) map[string]asked {
+func (b *site) together(t *testing.T, jobs map[string]*invoice.Job, hook fault.Hook) map[string]asked {
 	t.Helper()
 	return b.togetherIn(t, nil, jobs, hook)
 }
 
 // togetherIn is together, but some jobs are asked for in contexts of their own.
-func (b *bench) togetherIn(t *testing.T, contexts map[string]context.Context, jobs map[string]*invoice.Job, hook fault.Hook) map[string]asked {
+func (b *site) togetherIn(t *testing.T, contexts map[string]context.Context, jobs map[string]*invoice.Job, hook fault.Hook) map[string]asked {
 	t.Helper()
 	b.openSeries(t, "INV", "INV-CN")
 	before := rig.NewGate(fault.Written)

@@ -15,7 +15,7 @@ import (
 )
 
 // hold runs statements in a transaction that stays open until it is released.
-func (b *bench) hold(t *testing.T, statements ...string) *sql.Tx {
+func (b *site) hold(t *testing.T, statements ...string) *sql.Tx {
 	t.Helper()
 	tx, err := b.DB.BeginTx(t.Context(), nil)
 	for _, statement := range statements {
@@ -35,7 +35,7 @@ func inSeries(series string) func(*invoice.Job) {
 }
 
 // createAll makes the invoices of n transactions at once.
-func (b *bench) createAll(t *testing.T, prefix string, n int, change ...func(*invoice.Job)) {
+func (b *site) createAll(t *testing.T, prefix string, n int, change ...func(*invoice.Job)) {
 	t.Helper()
 	var running sync.WaitGroup
 	for i := range n {
@@ -52,7 +52,7 @@ func (b *bench) createAll(t *testing.T, prefix string, n int, change ...func(*in
 // An asking asks for a transaction's invoice in the background, again whenever something of it is held.
 type asking struct{ done chan error }
 
-func (b *bench) ask(t *testing.T, id string, change ...func(*invoice.Job)) *asking {
+func (b *site) ask(t *testing.T, id string, change ...func(*invoice.Job)) *asking {
 	t.Helper()
 	a := &asking{done: make(chan error, 1)}
 	r := request(b.id(id), job(t, id, change...))
@@ -224,7 +224,7 @@ func TestBackInTheCommonLane(t *testing.T) {
 func TestProcessesShareSeries(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	processes := make([]bench, 3)
+	processes := make([]site, 3)
 	for p := range processes {
 		processes[p] = *b
 		processes[p].store = b.open(t)

@@ -12,7 +12,7 @@ import (
 )
 
 // accepted puts a job into the ledger, in a state that follows acceptance, and returns its id.
-func (b *bench) accepted(t *testing.T, payload, state string) string {
+func (b *site) accepted(t *testing.T, payload, state string) string {
 	t.Helper()
 	id := uuid.NewString()
 	if err := b.store.Ledger.Accept(t.Context(), id, "default", []byte(payload)); err != nil {
@@ -37,7 +37,7 @@ func encoded(t *testing.T, j *invoice.Job) []byte {
 }
 
 // ledger is all of the ledger, and of the attempts.
-func (b *bench) ledger(t *testing.T) string {
+func (b *site) ledger(t *testing.T) string {
 	t.Helper()
 	return b.Text(t, `SELECT coalesce((SELECT jsonb_agg(to_jsonb(j) ORDER BY id) FROM invoice_jobs j), '[]')::text
 || coalesce((SELECT jsonb_agg(to_jsonb(d) ORDER BY id) FROM duplicate_attempts d), '[]')::text`)

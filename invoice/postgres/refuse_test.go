@@ -89,7 +89,7 @@ func TestDatabaseRefuses(t *testing.T) {
 	}
 }
 
-func (b *bench) refuses(t *testing.T, statement, code, constraint string) {
+func (b *site) refuses(t *testing.T, statement, code, constraint string) {
 	t.Helper()
 	tx, err := b.DB.BeginTx(t.Context(), nil)
 	if err != nil {

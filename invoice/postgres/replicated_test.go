@@ -11,21 +11,21 @@ import (
 	"invoicer/invoice/postgres"
 )
 
-// replicated is a bench on a primary whose commits wait for a standby.
-func replicated(t *testing.T, change ...func(*postgres.Options)) (*bench, *sandboxtest.Replication) {
+// replicated is a site on a primary whose commits wait for a standby.
+func replicated(t *testing.T, change ...func(*postgres.Options)) (*site, *sandboxtest.Replication) {
 	t.Helper()
 	r := sandboxtest.Replicated(t)
-	return newBench(t, rig.DatabaseOn(t, r.Primary.URL), r.Primary.URL, change...), r
+	return newSite(t, rig.DatabaseOn(t, r.Primary.URL), r.Primary.URL, change...), r
 }
 
 // awaitUnreplicated returns once one of the store's sessions waits for a standby.
-func (b *bench) awaitUnreplicated(t *testing.T) {
+func (b *site) awaitUnreplicated(t *testing.T) {
 	t.Helper()
 	for !b.isUnreplicated(t) {
 	}
 }
 
-func (b *bench) isUnreplicated(t *testing.T) bool {
+func (b *site) isUnreplicated(t *testing.T) bool {
 	t.Helper()
 	return b.Count(t, "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND wait_event = 'SyncRep'", b.Schema) > 0
 }
@@ -72,7 +72,7 @@ func TestBrokenOffWaitForTheStandby(t *testing.T) {
 				break
 			}
 			b.create(t, b.id("after"), job(t, "T3"))
-			promoted := &bench{Database: rig.OpenDatabase(t, r.Promote(t), b.Schema)}
+			promoted := &site{Database: rig.OpenDatabase(t, r.Promote(t), b.Schema)}
 			if n := promoted.Count(t, "SELECT count(*) FROM invoices"); n != 3 {
 				t.Errorf("%d invoices after the promotion, want 3", n)
 			}
@@ -112,7 +112,7 @@ func TestStandbyComesBackInTime(t *testing.T) {
 	if a := <-answered; a.err != nil || a.Outcome != invoice.Created || !a.Recorded {
 		t.Errorf("%+v", a)
 	}
-	promoted := &bench{Database: rig.OpenDatabase(t, r.Promote(t), b.Schema)}
+	promoted := &site{Database: rig.OpenDatabase(t, r.Promote(t), b.Schema)}
 	if n := promoted.Count(t, "SELECT count(*) FROM invoices"); n != 2 {
 		t.Errorf("%d invoices after the promotion, want 2", n)
 	}

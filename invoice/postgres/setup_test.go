@@ -20,34 +20,34 @@ import (
 
 func TestMain(m *testing.M) { sandboxtest.Main(m) }
 
-// bench is a store on a schema of its own, with a second door for looking past it.
-type bench struct {
+// A site is a store on a schema of its own, with a second door for looking past it.
+type site struct {
 	*rig.Database
 	way       string // to the database, for the store
 	store     *postgres.DB
 	generator *invoice.Generator
 }
 
-func setup(t *testing.T, change ...func(*postgres.Options)) *bench {
+func setup(t *testing.T, change ...func(*postgres.Options)) *site {
 	t.Helper()
 	d := rig.NewDatabase(t)
 	way := d.URL
 	if *pooler != "" {
 		way = throughPooler(t, d.URL, *pooler)
 	}
-	return newBench(t, d, way, change...)
+	return newSite(t, d, way, change...)
 }
 
-func newBench(t *testing.T, d *rig.Database, way string, change ...func(*postgres.Options)) *bench {
+func newSite(t *testing.T, d *rig.Database, way string, change ...func(*postgres.Options)) *site {
 	t.Helper()
-	b := &bench{Database: d, way: way}
+	b := &site{Database: d, way: way}
 	b.store = b.open(t, change...)
 	b.generator = generator(t, b.store)
 	return b
 }
 
 // open opens one more store on the same schema.
-func (b *bench) open(t *testing.T, change ...func(*postgres.Options)) *postgres.DB {
+func (b *site) open(t *testing.T, change ...func(*postgres.Options)) *postgres.DB {
 	t.Helper()
 	o := postgres.Options{URL: rig.With(t, b.way, "application_name", b.Schema), Schema: b.Schema}
 	for _, f := range change {
@@ -126,7 +126,7 @@ func decimal(t *testing.T, s string) invoice.Decimal {
 func request(jobID string, j *invoice.Job) invoice.Request { return invoice.NewRequest(jobID, 1, j) }
 
 // create makes the job's invoice, or fails the test.
-func (b *bench) create(t *testing.T, jobID string, j *invoice.Job) *invoice.Ref {
+func (b *site) create(t *testing.T, jobID string, j *invoice.Job) *invoice.Ref {
 	t.Helper()
 	result, err := b.generator.Generate(t.Context(), request(jobID, j))
 	if err != nil || result.Outcome != invoice.Created {
@@ -136,7 +136,7 @@ func (b *bench) create(t *testing.T, jobID string, j *invoice.Job) *invoice.Ref 
 }
 
 // blocked is [rig.Database.AwaitBlocked] as a channel that is closed then.
-func (b *bench) blocked(t *testing.T) <-chan struct{} {
+func (b *site) blocked(t *testing.T) <-chan struct{} {
 	t.Helper()
 	waits := make(chan struct{})
 	go func() {
@@ -147,7 +147,7 @@ func (b *bench) blocked(t *testing.T) <-chan struct{} {
 }
 
 // gapless fails the test unless every series is numbered 1..n, and its counter stands at n.
-func (b *bench) gapless(t *testing.T) {
+func (b *site) gapless(t *testing.T) {
 	t.Helper()
 	if n := b.Count(t, `SELECT count(*) FROM (
 		SELECT s.last_number, count(i.number) AS n, coalesce(min(i.number), 1) AS lo, coalesce(max(i.number), 0) AS hi
@@ -158,7 +158,7 @@ func (b *bench) gapless(t *testing.T) {
 }
 
 // openSeries makes the series' counters, as their first invoices do in lanes of their own.
-func (b *bench) openSeries(t *testing.T, series ...string) {
+func (b *site) openSeries(t *testing.T, series ...string) {
 	t.Helper()
 	for _, name := range series {
 		kind := invoice.KindInvoice

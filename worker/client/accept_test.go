@@ -18,24 +18,24 @@ import (
 	"invoicer/worker/client"
 )
 
-// bench is a ledger, and a client that only accepts.
-type bench struct {
+// A site is a ledger, and a client that only accepts.
+type site struct {
 	*client.Client
 	*rig.Database
 }
 
-func setup(t *testing.T) *bench {
+func setup(t *testing.T) *site {
 	t.Helper()
 	d := rig.NewDatabase(t)
 	c, err := client.New(nil, client.Options{Schema: d.Schema, Producer: "checkout"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &bench{Client: c, Database: d}
+	return &site{Client: c, Database: d}
 }
 
 // accepted is what the ledger has.
-func (b *bench) accepted(t *testing.T, want string) {
+func (b *site) accepted(t *testing.T, want string) {
 	t.Helper()
 	got := b.Text(t, "SELECT coalesce(string_agg(concat_ws(' ', transaction_id, idempotency_key, producer, queue, state), ', '), 'nothing') FROM invoice_jobs")
 	if got != want {

@@ -9,11 +9,11 @@ import (
 )
 
 // A breakage does something to a queue's keys that none of us would do. It gets the tasks that wait there.
-type breakage func(ctx context.Context, b *bench, p redis.Pipeliner, ids []string)
+type breakage func(ctx context.Context, b *site, p redis.Pipeliner, ids []string)
 
 // each does the same to every second task.
-func each(do func(ctx context.Context, b *bench, p redis.Pipeliner, id string)) breakage {
-	return func(ctx context.Context, b *bench, p redis.Pipeliner, ids []string) {
+func each(do func(ctx context.Context, b *site, p redis.Pipeliner, id string)) breakage {
+	return func(ctx context.Context, b *site, p redis.Pipeliner, ids []string) {
 		for i, id := range ids {
 			if i%2 == 0 {
 				do(ctx, b, p, id)
@@ -23,8 +23,8 @@ func each(do func(ctx context.Context, b *bench, p redis.Pipeliner, id string)) 
 }
 
 // says has every second task say that it is in a state, and takes it out of the list.
-func says(state string, and ...func(ctx context.Context, b *bench, p redis.Pipeliner, id string)) breakage {
-	return each(func(ctx context.Context, b *bench, p redis.Pipeliner, id string) {
+func says(state string, and ...func(ctx context.Context, b *site, p redis.Pipeliner, id string)) breakage {
+	return each(func(ctx context.Context, b *site, p redis.Pipeliner, id string) {
 		p.LRem(ctx, b.Key("pending"), 0, id)
 		p.HSet(ctx, b.Key("t:")+id, "state", state)
 		for _, do := range and {
@@ -33,14 +33,14 @@ func says(state string, and ...func(ctx context.Context, b *bench, p redis.Pipel
 	})
 }
 
-func inSet(name string, ahead time.Duration) func(ctx context.Context, b *bench, p redis.Pipeliner, id string) {
-	return func(ctx context.Context, b *bench, p redis.Pipeliner, id string) {
+func inSet(name string, ahead time.Duration) func(ctx context.Context, b *site, p redis.Pipeliner, id string) {
+	return func(ctx context.Context, b *site, p redis.Pipeliner, id string) {
 		p.ZAdd(ctx, b.Key(name), redis.Z{Score: float64(time.Now().Add(ahead).Unix()), Member: id})
 	}
 }
 
 func wrongType(keys ...string) breakage {
-	return func(ctx context.Context, b *bench, p redis.Pipeliner, _ []string) {
+	return func(ctx context.Context, b *site, p redis.Pipeliner, _ []string) {
 		for _, key := range keys {
 			p.Del(ctx, b.Key(key))
 			p.SAdd(ctx, b.Key(key), "a set")
@@ -48,8 +48,8 @@ func wrongType(keys ...string) breakage {
 	}
 }
 
-func message(text string) func(ctx context.Context, b *bench, p redis.Pipeliner, id string) {
-	return func(ctx context.Context, b *bench, p redis.Pipeliner, id string) {
+func message(text string) func(ctx context.Context, b *site, p redis.Pipeliner, id string) {
+	return func(ctx context.Context, b *site, p redis.Pipeliner, id string) {
 		p.HSet(ctx, b.Key("t:")+id, "msg", text)
 	}
 }
@@ -57,30 +57,30 @@ func message(text string) func(ctx context.Context, b *bench, p redis.Pipeliner,
 const year = 365 * 24 * time.Hour
 
 var breakages = map[string]breakage{
-	"the list is gone": func(ctx context.Context, b *bench, p redis.Pipeliner, _ []string) { p.Del(ctx, b.Key("pending")) },
-	"half of the list": func(ctx context.Context, b *bench, p redis.Pipeliner, ids []string) {
+	"the list is gone": func(ctx context.Context, b *site, p redis.Pipeliner, _ []string) { p.Del(ctx, b.Key("pending")) },
+	"half of the list": func(ctx context.Context, b *site, p redis.Pipeliner, ids []string) {
 		p.LTrim(ctx, b.Key("pending"), 0, int64(len(ids)/2))
 	},
-	"one id in the middle": func(ctx context.Context, b *bench, p redis.Pipeliner, ids []string) {
+	"one id in the middle": func(ctx context.Context, b *site, p redis.Pipeliner, ids []string) {
 		p.LRem(ctx, b.Key("pending"), 0, ids[len(ids)/2])
 	},
-	"tasks, and not the list": each(func(ctx context.Context, b *bench, p redis.Pipeliner, id string) { p.Del(ctx, b.Key("t:")+id) }),
-	"tasks keep their state only": each(func(ctx context.Context, b *bench, p redis.Pipeliner, id string) {
+	"tasks, and not the list": each(func(ctx context.Context, b *site, p redis.Pipeliner, id string) { p.Del(ctx, b.Key("t:")+id) }),
+	"tasks keep their state only": each(func(ctx context.Context, b *site, p redis.Pipeliner, id string) {
 		p.HDel(ctx, b.Key("t:")+id, "msg", "pending_since")
 	}),
-	"tasks lose their state": says("", func(ctx context.Context, b *bench, p redis.Pipeliner, id string) {
+	"tasks lose their state": says("", func(ctx context.Context, b *site, p redis.Pipeliner, id string) {
 		p.HDel(ctx, b.Key("t:")+id, "state")
 	}),
 	"messages are garbage":   each(message("\xff\xfe")),
 	"messages are another's": each(message("\x1a\x05other")),
-	"tasks are strings": each(func(ctx context.Context, b *bench, p redis.Pipeliner, id string) {
+	"tasks are strings": each(func(ctx context.Context, b *site, p redis.Pipeliner, id string) {
 		p.Del(ctx, b.Key("t:")+id)
 		p.Set(ctx, b.Key("t:")+id, "a string", 0)
 	}),
 	"retry, in no set":  says("retry"),
 	"retry in a year":   says("retry", inSet("retry", year)),
 	"retry, of garbage": says("retry", inSet("retry", 0), message("\xff")),
-	"retry, without a message": says("retry", inSet("retry", 9*time.Minute), func(ctx context.Context, b *bench, p redis.Pipeliner, id string) {
+	"retry, without a message": says("retry", inSet("retry", 9*time.Minute), func(ctx context.Context, b *site, p redis.Pipeliner, id string) {
 		p.HDel(ctx, b.Key("t:")+id, "msg")
 	}),
 	"scheduled":                    says("scheduled", inSet("scheduled", year)),
@@ -95,20 +95,20 @@ var breakages = map[string]breakage{
 	"pending, in the wrong set":    says("pending", inSet("completed", year)),
 	"the list is of another type":  wrongType("pending"),
 	"all lists and sets are":       wrongType("pending", "active", "lease", "retry", "scheduled", "archived", "completed", "paused"),
-	"tasks are in the list twice":  each(func(ctx context.Context, b *bench, p redis.Pipeliner, id string) { p.LPush(ctx, b.Key("pending"), id) }),
+	"tasks are in the list twice":  each(func(ctx context.Context, b *site, p redis.Pipeliner, id string) { p.LPush(ctx, b.Key("pending"), id) }),
 	"tasks are to be retried, too": each(inSet("retry", 0)),
-	"a thousand ids without tasks": func(ctx context.Context, b *bench, p redis.Pipeliner, _ []string) {
+	"a thousand ids without tasks": func(ctx context.Context, b *site, p redis.Pipeliner, _ []string) {
 		for i := range 1000 {
 			p.RPush(ctx, b.Key("pending"), fmt.Sprint("ghost", i))
 			p.ZAdd(ctx, b.Key("retry"), redis.Z{Score: 1, Member: fmt.Sprint("late", i)})
 		}
 	},
-	"no task behind a result": func(ctx context.Context, b *bench, p redis.Pipeliner, _ []string) {
+	"no task behind a result": func(ctx context.Context, b *site, p redis.Pipeliner, _ []string) {
 		inSet("completed", -year)(ctx, b, p, "ghost")
 		inSet("archived", -year)(ctx, b, p, "ghost2")
 		inSet("scheduled", year)(ctx, b, p, "ghost3")
 	},
-	"a retry of another type before all others": func(ctx context.Context, b *bench, p redis.Pipeliner, ids []string) {
+	"a retry of another type before all others": func(ctx context.Context, b *site, p redis.Pipeliner, ids []string) {
 		for i := range 300 {
 			id := fmt.Sprint("string", i)
 			p.Set(ctx, b.Key("t:")+id, "a string", 0)
@@ -116,27 +116,27 @@ var breakages = map[string]breakage{
 		}
 		says("retry", inSet("retry", 0))(ctx, b, p, ids)
 	},
-	"in hand, by nobody": says("active", func(ctx context.Context, b *bench, p redis.Pipeliner, id string) {
+	"in hand, by nobody": says("active", func(ctx context.Context, b *site, p redis.Pipeliner, id string) {
 		p.LPush(ctx, b.Key("active"), id)
 	}, inSet("lease", year)),
 	"leased to nobody, in no list": says("active", inSet("lease", 0)),
-	"in hand, and garbage": says("active", func(ctx context.Context, b *bench, p redis.Pipeliner, id string) {
+	"in hand, and garbage": says("active", func(ctx context.Context, b *site, p redis.Pipeliner, id string) {
 		p.LPush(ctx, b.Key("active"), id)
 	}, message("\xff")),
-	"in hand, and gone": each(func(ctx context.Context, b *bench, p redis.Pipeliner, id string) {
+	"in hand, and gone": each(func(ctx context.Context, b *site, p redis.Pipeliner, id string) {
 		p.LRem(ctx, b.Key("pending"), 0, id)
 		p.LPush(ctx, b.Key("active"), id)
 		p.Del(ctx, b.Key("t:")+id)
 	}),
-	"the mark is of another type": func(ctx context.Context, b *bench, p redis.Pipeliner, _ []string) {
+	"the mark is of another type": func(ctx context.Context, b *site, p redis.Pipeliner, _ []string) {
 		p.Del(ctx, b.Key("pending"), b.mark())
 		p.SAdd(ctx, b.mark(), "a set")
 	},
-	"the mark can't be counted up": func(ctx context.Context, b *bench, p redis.Pipeliner, _ []string) {
+	"the mark can't be counted up": func(ctx context.Context, b *site, p redis.Pipeliner, _ []string) {
 		p.Del(ctx, b.Key("pending"))
 		p.Set(ctx, b.mark(), "9223372036854775807", 0)
 	},
-	"the mark is no number": func(ctx context.Context, b *bench, p redis.Pipeliner, _ []string) {
+	"the mark is no number": func(ctx context.Context, b *site, p redis.Pipeliner, _ []string) {
 		p.Del(ctx, b.Key("pending"))
 		p.Set(ctx, b.mark(), "1e2", 0)
 	},

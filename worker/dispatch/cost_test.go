@@ -23,7 +23,7 @@ func (c cost) String() string {
 	return fmt.Sprintf("%d commands in %s of CPU, and this process took %s", c.commands, c.cpu, c.own)
 }
 
-func (b *bench) redisCost(t testing.TB) cost {
+func (b *site) redisCost(t testing.TB) cost {
 	t.Helper()
 	info, err := b.Redis.Info(t.Context(), "stats", "cpu").Result()
 	if err != nil {

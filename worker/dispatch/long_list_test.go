@@ -18,7 +18,7 @@ import (
 var backlogged = flag.Int("ledger.jobs", 100_000, "so many jobs wait while a round is measured")
 
 // backlog has so many jobs wait in the queue, as a relay would.
-func (b *bench) backlog(t testing.TB, jobs int) {
+func (b *site) backlog(t testing.TB, jobs int) {
 	t.Helper()
 	b.accept(t, 1, jobs)
 	for left := jobs; left > 0; {
@@ -103,7 +103,7 @@ func TestJobsThatALongListHasLostComeBack(t *testing.T) {
 
 // BenchmarkRound tells what a round costs while -ledger.jobs jobs wait.
 func BenchmarkRound(bench *testing.B) {
-	b := newBench(bench, sandboxtest.PrivateRedis(bench).URL)
+	b := newSite(bench, sandboxtest.PrivateRedis(bench).URL)
 	b.backlog(bench, *backlogged)
 	b.Exec(bench, "UPDATE invoice_jobs SET updated_at = updated_at - interval '1 hour'") // what is young is looked for apart
 	r, told := b.newReconciler(bench, "r", func(p *reconcilerParts) {

@@ -17,7 +17,7 @@ import (
 	"invoicer/worker/dispatch"
 )
 
-func (b *bench) mark() string { return "invoicer:" + b.databaseID + ":mark:{" + b.Queue + "}" }
+func (b *site) mark() string { return "invoicer:" + b.databaseID + ":mark:{" + b.Queue + "}" }
 
 // Whatever becomes of the keys of a queue, every accepted job has its invoice, no other one is on record, and nothing is
 // left behind.
@@ -51,7 +51,7 @@ func TestEveryJobOutlastsWhatBecomesOfItsQueue(t *testing.T) {
 }
 
 // leftNothing fails the test unless, soon, the queue's keys are those of completed tasks.
-func (b *bench) leftNothing(t testing.TB) {
+func (b *site) leftNothing(t testing.TB) {
 	t.Helper()
 	rig.Await(t, func() error {
 		keys, err := b.Redis.Keys(t.Context(), b.Key("*")).Result()
@@ -81,7 +81,7 @@ func TestWhatIsInTheQueueIsNotPutBack(t *testing.T) {
 	b.accept(t, 1, jobs)
 	relayed(t, jobs, b.relay(t))
 	ids := b.pending(t)
-	lives := func(ctx context.Context, b *bench, p redis.Pipeliner, id string) { p.LPush(ctx, b.Key("active"), id) }
+	lives := func(ctx context.Context, b *site, p redis.Pipeliner, id string) { p.LPush(ctx, b.Key("active"), id) }
 	_, err := b.Redis.Pipelined(t.Context(), func(p redis.Pipeliner) error {
 		says("retry", inSet("retry", 9*time.Minute))(t.Context(), b, p, ids[:2])
 		says("active", inSet("lease", 30*time.Second), lives)(t.Context(), b, p, ids[2:4])

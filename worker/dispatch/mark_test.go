@@ -40,9 +40,9 @@ func TestRedisComesBackAsItWasAtTheLastMark(t *testing.T) {
 // The same process answers, and its mark is gone, or is one that it had before.
 func TestMarkIsGoneOrOlder(t *testing.T) {
 	t.Parallel()
-	for name, forget := range map[string]func(*bench) error{
-		"gone": func(b *bench) error { return b.Redis.FlushAll(t.Context()).Err() },
-		"older": func(b *bench) error {
+	for name, forget := range map[string]func(*site) error{
+		"gone": func(b *site) error { return b.Redis.FlushAll(t.Context()).Err() },
+		"older": func(b *site) error {
 			return b.Redis.Set(t.Context(), "invoicer:"+b.databaseID+":mark:{"+b.Queue+"}", 0, 0).Err()
 		},
 	} {

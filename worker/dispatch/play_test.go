@@ -16,7 +16,7 @@ import (
 )
 
 // restart brings Redis back, and returns once its clients have noticed.
-func (b *bench) restart(t testing.TB, server *servers.Server) {
+func (b *site) restart(t testing.TB, server *servers.Server) {
 	t.Helper()
 	if err := server.Restart(t.Context()); err != nil {
 		t.Fatal(err)
@@ -25,7 +25,7 @@ func (b *bench) restart(t testing.TB, server *servers.Server) {
 }
 
 // enqueue puts a job straight into Redis, and returns its id.
-func (b *bench) enqueue(t testing.TB, transactionID string) string {
+func (b *site) enqueue(t testing.TB, transactionID string) string {
 	t.Helper()
 	c, err := client.New(b.Redis, client.Options{Queue: b.Queue})
 	if err != nil {
@@ -42,7 +42,7 @@ func (b *bench) enqueue(t testing.TB, transactionID string) string {
 }
 
 // takenByTheDead makes a waiting task look as if a worker had taken it, and died a minute ago.
-func (b *bench) takenByTheDead(t testing.TB, id string) {
+func (b *site) takenByTheDead(t testing.TB, id string) {
 	t.Helper()
 	_, err := b.Redis.TxPipelined(t.Context(), func(p redis.Pipeliner) error {
 		p.LRem(t.Context(), b.Key("pending"), 0, id)

@@ -22,35 +22,35 @@ import (
 
 func TestMain(m *testing.M) { sandboxtest.Main(m) }
 
-// bench is a schema and a queue of a test's own, and the ledger's parts on them.
-type bench struct {
+// A site is a schema and a queue of a test's own, and the ledger's parts on them.
+type site struct {
 	*rig.Rig
 	store      *postgres.DB
 	databaseID string
 }
 
-func setup(t testing.TB) *bench {
+func setup(t testing.TB) *site {
 	t.Helper()
-	return newBench(t, sandboxtest.Redis(t))
+	return newSite(t, sandboxtest.Redis(t))
 }
 
-// private is a bench with a Redis of its own, to be killed and emptied.
-func private(t *testing.T) (*bench, *servers.Server) {
+// private is a site with a Redis of its own, to be killed and emptied.
+func private(t *testing.T) (*site, *servers.Server) {
 	t.Helper()
 	server := sandboxtest.PrivateRedis(t)
-	return newBench(t, server.URL), server
+	return newSite(t, server.URL), server
 }
 
-func newBench(t testing.TB, redisURL string) *bench {
+func newSite(t testing.TB, redisURL string) *site {
 	t.Helper()
-	b := &bench{Rig: rig.On(t, rig.NewDatabase(t), redisURL)}
+	b := &site{Rig: rig.On(t, rig.NewDatabase(t), redisURL)}
 	b.store = b.open(t, "")
 	b.databaseID = b.Text(t, "SELECT id FROM database_identity")
 	return b
 }
 
 // open opens one more store, with settings of its own if any.
-func (b *bench) open(t testing.TB, settings string) *postgres.DB {
+func (b *site) open(t testing.TB, settings string) *postgres.DB {
 	t.Helper()
 	address := b.URL
 	if settings != "" {
@@ -65,7 +65,7 @@ func (b *bench) open(t testing.TB, settings string) *postgres.DB {
 }
 
 // accept has the ledger accept jobs for the transactions T<from> to T<to>.
-func (b *bench) accept(t testing.TB, from, to int) {
+func (b *site) accept(t testing.TB, from, to int) {
 	t.Helper()
 	b.Exec(t, `INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, queue, payload, state)
 SELECT gen_random_uuid(), t, t, $1, format('{"transaction_id":"%s","issued_at":"2010-12-01T08:26:00Z","currency":"GBP","lines":[{"quantity":6,"unit_price":"2.55"}]}', t), 'accepted'
@@ -128,7 +128,7 @@ type relayParts struct {
 	redis  redis.UniversalClient
 }
 
-func (b *bench) relay(t testing.TB, change ...func(*relayParts)) *ledgerEvents {
+func (b *site) relay(t testing.TB, change ...func(*relayParts)) *ledgerEvents {
 	t.Helper()
 	told := newLedgerEvents("relay")
 	p := relayParts{outbox: b.store.Ledger, redis: b.Redis, RelayOptions: dispatch.RelayOptions{Observe: told.observe, Retention: 10 * time.Minute}}
@@ -163,7 +163,7 @@ type reconcilerParts struct {
 }
 
 // newReconciler returns one that looks when its user says so, by Round. A round may take ten times its interval.
-func (b *bench) newReconciler(t testing.TB, name string, change ...func(*reconcilerParts)) (*dispatch.Reconciler, *ledgerEvents) {
+func (b *site) newReconciler(t testing.TB, name string, change ...func(*reconcilerParts)) (*dispatch.Reconciler, *ledgerEvents) {
 	t.Helper()
 	told := newLedgerEvents(name)
 	p := reconcilerParts{database: b.store.Ledger, redis: b.Redis, ReconcilerOptions: dispatch.ReconcilerOptions{
@@ -181,7 +181,7 @@ func (b *bench) newReconciler(t testing.TB, name string, change ...func(*reconci
 }
 
 // reconciler runs one that looks often.
-func (b *bench) reconciler(t testing.TB, name string, change ...func(*reconcilerParts)) (told *ledgerEvents, stop func()) {
+func (b *site) reconciler(t testing.TB, name string, change ...func(*reconcilerParts)) (told *ledgerEvents, stop func()) {
 	t.Helper()
 	often := func(p *reconcilerParts) { p.Interval = 200 * time.Millisecond }
 	r, told := b.newReconciler(t, name, append([]func(*reconcilerParts){often}, change...)...)
@@ -190,7 +190,7 @@ func (b *bench) reconciler(t testing.TB, name string, change ...func(*reconciler
 
 type workerEvents = events[worker.Event]
 
-func (b *bench) worker(t testing.TB, change ...func(*worker.Options)) *workerEvents {
+func (b *site) worker(t testing.TB, change ...func(*worker.Options)) *workerEvents {
 	t.Helper()
 	told := &workerEvents{name: "worker", c: make(chan worker.Event, 50_000), what: func(e worker.Event) string { return e.What }}
 	numbering, err := invoice.NewNumbering(invoice.NumberingOptions{})
@@ -226,7 +226,7 @@ func (b *bench) worker(t testing.TB, change ...func(*worker.Options)) *workerEve
 }
 
 // invoiced waits until every accepted job has its invoice, each exactly one, numbered without a gap.
-func (b *bench) invoiced(t testing.TB, jobs int) {
+func (b *site) invoiced(t testing.TB, jobs int) {
 	t.Helper()
 	for deadline, done := time.Now().Add(rig.Patience), 0; ; { // which begins anew with each job that is done
 		n := b.Count(t, "SELECT count(*) FROM invoice_jobs WHERE state = 'done'")
@@ -249,7 +249,7 @@ func (b *bench) invoiced(t testing.TB, jobs int) {
 }
 
 // dispatches fails the test unless so many jobs were dispatched so often.
-func (b *bench) dispatches(t testing.TB, jobs, often int) {
+func (b *site) dispatches(t testing.TB, jobs, often int) {
 	t.Helper()
 	if n := b.Count(t, "SELECT count(*) FROM invoice_jobs WHERE dispatch = $1", often); n != jobs {
 		t.Errorf("%d jobs were dispatched %d times, want %d: %s", n, often, jobs,
@@ -258,7 +258,7 @@ func (b *bench) dispatches(t testing.TB, jobs, often int) {
 }
 
 // pending are the tasks that wait in the queue.
-func (b *bench) pending(t testing.TB) []string {
+func (b *site) pending(t testing.TB) []string {
 	t.Helper()
 	ids, err := b.Redis.LRange(t.Context(), b.Key("pending"), 0, -1).Result()
 	if err != nil {

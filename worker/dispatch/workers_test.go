@@ -63,7 +63,7 @@ type held struct {
 	first         chan struct{}
 }
 
-func (b *bench) hold(t *testing.T, change ...func(*worker.Options)) (*held, *workerEvents) {
+func (b *site) hold(t *testing.T, change ...func(*worker.Options)) (*held, *workerEvents) {
 	t.Helper()
 	h := &held{make(chan struct{}), make(chan struct{}), make(chan struct{}, 1)}
 	h.first <- struct{}{}
@@ -243,7 +243,7 @@ func TestWorkersOutlastAnOutageOfRedis(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { server.Close() })
-	b := newBench(t, server.URL)
+	b := newSite(t, server.URL)
 	job, w := b.hold(t)
 	id := b.enqueue(t, "T1")
 	<-job.reached
