@@ -33,7 +33,7 @@ func TestDemoKillsAWorker(t *testing.T) {
 	if n := told.Naive; n.Invoices <= transactions || n.BilledTwice == 0 {
 		t.Errorf("the naive lock: %+v", n)
 	}
-	stored := s.count(t, "SELECT count(*) FROM invoices")
+	stored := s.Count(t, "SELECT count(*) FROM invoices")
 	if n := told.Invoicer; n.Invoices != transactions || n.Invoices != stored || n.BilledTwice+n.Missing != 0 || told.Transactions != transactions {
 		t.Errorf("invoicer: %+v of %d transactions, %d are stored", n, told.Transactions, stored)
 	}
@@ -50,10 +50,10 @@ func TestDemoKillsAWorker(t *testing.T) {
 	if !told.Audit.OK() {
 		t.Errorf("the audit: %+v", told.Audit)
 	}
-	if n := s.count(t, "SELECT count(*) FROM information_schema.tables WHERE table_schema = current_schema AND table_name LIKE 'demo%'"); n != 0 {
+	if n := s.Count(t, "SELECT count(*) FROM information_schema.tables WHERE table_schema = current_schema AND table_name LIKE 'demo%'"); n != 0 {
 		t.Errorf("%d tables of the demo are left", n)
 	}
-	queue := demoQueue + "-" + s.text(t, "SELECT id::text FROM database_identity")[:8] + "-naive"
+	queue := demoQueue + "-" + s.Text(t, "SELECT id::text FROM database_identity")[:8] + "-naive"
 	if keys, err := s.rdb.Keys(t.Context(), "*"+queue+"*").Result(); err != nil || len(keys) > 0 {
 		t.Errorf("%d keys are left in Redis, such as %q, %v", len(keys), keys[:min(len(keys), 3)], err)
 	}
