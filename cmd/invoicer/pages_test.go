@@ -1,10 +1,13 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"syscall"
 	"testing"
+
+	"invoicer/internal/rig"
 )
 
 // Jobs in hand may take a while. A load balancer and an orchestrator learn meanwhile that the worker drains, and lives.
@@ -18,9 +21,12 @@ func TestPagesAnswerWhileDraining(t *testing.T) {
 	s.awaitInHand(t, 1)
 	w.signal(t, syscall.SIGTERM)
 	w.await(t, "draining")
-	if body := w.awaitReadyz(t, http.StatusServiceUnavailable); !strings.Contains(body, "draining") {
-		t.Errorf("/readyz: %s", body)
-	}
+	rig.Await(t, func() error {
+		if code, body := get(t, url+"/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(body, "draining") {
+			return fmt.Errorf("/readyz says that it drains: %d %s", code, body)
+		}
+		return nil
+	})
 	if code, _ := get(t, url+"/livez"); code != http.StatusOK {
 		t.Errorf("/livez: %d", code)
 	}

@@ -46,7 +46,7 @@ func TestReplayIsStopped(t *testing.T) {
 	p := s.start(t, "replay", "--all", "--rate", "0.001")
 	s.awaitCount(t, 1, "SELECT count(*) FROM invoice_jobs WHERE state = 'accepted'")
 	p.signal(t, 2)
-	if code := p.exit(t); code != exitFailed || !strings.Contains(p.stderr(), "stopped by a signal\ninvoicer: the replayed jobs stay so") || p.stdout.String() != "1 job was replayed (forecast: 1 would create)\n" {
+	if code := p.exit(t); code != exitFailed || !strings.Contains(p.stderr(), "stopped by a signal\ninvoicer: the replayed jobs stay replayed") || p.stdout.String() != "1 job was replayed (forecast: 1 would create)\n" {
 		t.Errorf("exit code %d, stdout %s, stderr %s", code, p.stdout.String(), p.stderr())
 	}
 	if n := s.Count(t, "SELECT count(*) FROM invoice_jobs WHERE state = 'failed'"); n != 2 {
