@@ -48,7 +48,7 @@ func TestKeysRefused(t *testing.T) {
 	must(t, err)
 	wantRefused := func(err error) {
 		t.Helper()
-		if err == nil || !strings.Contains(err.Error(), "a key ") {
+		if err == nil || !strings.Contains(err.Error(), "the key is empty") {
 			t.Errorf("got %v, want a refusal of the key", err)
 		}
 	}
