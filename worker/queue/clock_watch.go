@@ -123,7 +123,7 @@ func (c *clocks) askRedis(ctx context.Context, prefix string, clock *serverClock
 	defer c.mu.Unlock()
 	if !c.refused {
 		c.refused = true
-		c.log.WarnContext(ctx, "Redis refuses TIME: delays follow this machine's clock; allow the command", "worker", c.worker, "error", err)
+		c.log.WarnContext(ctx, "Redis refuses TIME: delays follow this machine's clock; allow TIME", "worker", c.worker, "error", err)
 	}
 }
 
