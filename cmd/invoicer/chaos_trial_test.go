@@ -44,7 +44,7 @@ func newAskings(t *testing.T, r *rand.Rand, n, conflicts, invalid int) []chaos.A
 // newTrial shortens what would make the trial last, and watches from now on.
 func newTrial(t *testing.T, s *site) *trial {
 	t.Helper()
-	watch, err := checker.NewWatch(s.databaseURL, s.schema, 100*time.Millisecond)
+	watch, err := checker.NewWatch(s.URL, s.Schema, 100*time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +214,7 @@ func (x *trial) dump(ids []string) string {
 // verdict is what the checker, the watch and the audit say when nothing is under way any more.
 func (x *trial) verdict(t *testing.T) *checker.Report {
 	t.Helper()
-	report, err := checker.Check(t.Context(), x.databaseURL, x.schema, x.jobs)
+	report, err := checker.Check(t.Context(), x.URL, x.Schema, x.jobs)
 	if err != nil {
 		t.Fatal(err)
 	}

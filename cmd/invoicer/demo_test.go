@@ -142,7 +142,7 @@ VALUES ('INV', '', 1, 'INV-000001', 'invoice', 'T-1', 'T-1', 'job', 'v1:' || rep
 // applied counts the migrations of the schema.
 func (s *site) applied(t *testing.T) (n int) {
 	t.Helper()
-	migrator, err := migrations.New(s.databaseURL, s.schema)
+	migrator, err := migrations.New(s.URL, s.Schema)
 	must(t, err)
 	list, err := migrator.Status(t.Context())
 	must(t, err)

@@ -107,7 +107,7 @@ func (s *site) everyCommand(t *testing.T) {
 func TestDemoBehindAPooler(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, sandboxtest.PrivateRedis(t).URL)
-	pooler := sandboxtest.PgBouncer(t, s.databaseURL, servers.PgBouncerOptions{Mode: "transaction", Settings: map[string]string{"server_round_robin": "1"}})
+	pooler := sandboxtest.PgBouncer(t, s.URL, servers.PgBouncerOptions{Mode: "transaction", Settings: map[string]string{"server_round_robin": "1"}})
 	told := s.with("INVOICER_DATABASE_URL="+pooler.URL).must(t, "demo", "--transactions", "60", "--copies", "3")
 	if !strings.Contains(told, "The audit") || s.Count(t, "SELECT count(*) FROM invoices") != 60 {
 		t.Errorf("told\n%s", told)
@@ -160,7 +160,7 @@ func newestMigration(t *testing.T, s *site) int {
 func TestPoolerMistakes(t *testing.T) {
 	t.Parallel()
 	s := sharedSite(t)
-	start := func(o servers.PgBouncerOptions) string { return sandboxtest.PgBouncer(t, s.databaseURL, o).URL }
+	start := func(o servers.PgBouncerOptions) string { return sandboxtest.PgBouncer(t, s.URL, o).URL }
 	transaction := start(servers.PgBouncerOptions{Mode: "transaction"})
 	for name, c := range map[string]struct{ url, says string }{
 		"statement pooling": {start(servers.PgBouncerOptions{Mode: "statement"}), "set pool_mode = transaction or session in PgBouncer"},

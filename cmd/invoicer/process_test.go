@@ -26,10 +26,10 @@ import (
 // A site is a schema and queue of a test's own, and the environment in which the program uses them.
 type site struct {
 	*rig.Database
-	databaseURL, schema, queue, redisURL string
-	environ                              []string
-	rdb                                  redis.UniversalClient
-	inspector                            *asynq.Inspector
+	queue, redisURL string
+	environ         []string
+	rdb             redis.UniversalClient
+	inspector       *asynq.Inspector
 }
 
 func newSite(t *testing.T, redisURL string) *site {
@@ -41,7 +41,7 @@ func newSite(t *testing.T, redisURL string) *site {
 // newSiteOn takes a schema that is there already.
 func newSiteOn(t *testing.T, url, schema, redisURL string) *site {
 	t.Helper()
-	s := &site{Database: rig.OpenDatabase(t, url, schema), databaseURL: url, schema: schema, queue: "q_" + uuid.NewString(), redisURL: redisURL}
+	s := &site{Database: rig.OpenDatabase(t, url, schema), queue: "q_" + uuid.NewString(), redisURL: redisURL}
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "INVOICER_") && !strings.HasPrefix(v, "MAKELEVEL=") { // make may run the tests, but not the program
 			s.environ = append(s.environ, v)

@@ -51,7 +51,7 @@ func refused(t *testing.T, owner *site, code int, stderr string) {
 	if code != 1 || strings.Count(strings.TrimSpace(stderr), "\n") != 0 {
 		t.Errorf("exit code %d, %s", code, stderr)
 	}
-	for _, want := range []string{"queue " + owner.queue + " belongs to", "schema " + owner.schema, "last seen alive", "worker.queues", "redis.url", "`invoicer queue take " + owner.queue + "`"} {
+	for _, want := range []string{"queue " + owner.queue + " belongs to", "schema " + owner.Schema, "last seen alive", "worker.queues", "redis.url", "`invoicer queue take " + owner.queue + "`"} {
 		if !strings.Contains(stderr, want) {
 			t.Errorf("without a word of %q: %s", want, stderr)
 		}
@@ -78,7 +78,7 @@ func TestTwoInstallationsInOneRedis(t *testing.T) {
 				t.Errorf("%d jobs are accepted: %s%s", n, stdout, more)
 			}
 			code, _, stderr = b.with("INVOICER_DATABASE_URL=postgres://127.0.0.1:1/none").run(t, oneJob, "enqueue", "-", "--queue", a.queue)
-			if code != 0 || !strings.Contains(stderr, "queue "+a.queue+" belongs to") || !strings.Contains(stderr, "schema "+a.schema) {
+			if code != 0 || !strings.Contains(stderr, "queue "+a.queue+" belongs to") || !strings.Contains(stderr, "schema "+a.Schema) {
 				t.Errorf("without a database: exit code %d, %s", code, stderr)
 			}
 			a.awaitEnds(t, 1) // that job was for whoever owns the queue
@@ -119,7 +119,7 @@ func TestQueueTake(t *testing.T) {
 	w := a.start(t, "worker")
 	w.await(t, "worker started")
 	code, _, stderr := b.run(t, "", "queue", "take", a.queue, "--yes")
-	if code != 1 || !strings.Contains(stderr, "in use") || !strings.Contains(stderr, a.schema) {
+	if code != 1 || !strings.Contains(stderr, "in use") || !strings.Contains(stderr, a.Schema) {
 		t.Errorf("of a living owner: exit code %d, %s", code, stderr)
 	}
 	release := a.hold(t)
@@ -149,7 +149,7 @@ func TestQueueTake(t *testing.T) {
 	found := false
 	for _, l := range listed {
 		if l.Queue == a.queue {
-			found = l.State == "dead" && *l.Schema == a.schema && l.Waiting == 1 && l.Active == 1
+			found = l.State == "dead" && *l.Schema == a.Schema && l.Waiting == 1 && l.Active == 1
 		}
 	}
 	if !found {
@@ -159,7 +159,7 @@ func TestQueueTake(t *testing.T) {
 	if code != 0 || !strings.Contains(stdout, "belongs to this installation now") {
 		t.Fatalf("exit code %d, %s%s", code, stdout, stderr)
 	}
-	for _, want := range []string{"schema " + a.schema, "1 task of another installation's ledger", "1 task enqueued straight"} {
+	for _, want := range []string{"schema " + a.Schema, "1 task of another installation's ledger", "1 task enqueued straight"} {
 		if !strings.Contains(stderr, want) {
 			t.Errorf("it doesn't tell of %q: %s", want, stderr)
 		}
@@ -177,7 +177,7 @@ func TestQueueTake(t *testing.T) {
 	}
 	code, _, stderr = a.run(t, "", "worker")
 	refused(t, b.on(a.queue), code, stderr)
-	if code, stdout, _ := b.run(t, "", "queue", "list"); code != 0 || !strings.Contains(stdout, b.schema) || !strings.Contains(stdout, "alive") {
+	if code, stdout, _ := b.run(t, "", "queue", "list"); code != 0 || !strings.Contains(stdout, b.Schema) || !strings.Contains(stdout, "alive") {
 		t.Errorf("exit code %d, the list is %s", code, stdout)
 	}
 }

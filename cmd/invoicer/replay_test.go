@@ -297,7 +297,7 @@ func TestDismissedJobsStay(t *testing.T) {
 	}
 	for job, says := range map[string]string{
 		"b": "invoicer: job b has not failed, it is done; only a failed job can be dismissed",
-		"z": "invoicer: the ledger of schema " + s.schema + " has no job z",
+		"z": "invoicer: the ledger of schema " + s.Schema + " has no job z",
 	} {
 		if code, _, stderr := s.run(t, "", "dismiss", job, "--reason", "x"); code != exitFailed || !strings.Contains(stderr, says) {
 			t.Errorf("%s: exit code %d, %s", job, code, stderr)

@@ -92,7 +92,7 @@ func TestUpgradedDatabase(t *testing.T) {
 func (s *site) releaseBefore(t *testing.T) (taken int) {
 	t.Helper()
 	const newest = 6
-	migrator, err := migrations.New(s.databaseURL, s.schema)
+	migrator, err := migrations.New(s.URL, s.Schema)
 	must(t, err)
 	for {
 		list, err := migrator.Status(t.Context())
@@ -158,7 +158,7 @@ func filledSite(t *testing.T, database, schema string) *site {
 // goesOnIn checks that the site works in another database, which is to be what its own was, but for so many migrations.
 func (s *site) goesOnIn(t *testing.T, database string, migrations int) {
 	t.Helper()
-	restored := newSiteOn(t, database, s.schema, s.redisURL)
+	restored := newSiteOn(t, database, s.Schema, s.redisURL)
 	restored.queue = s.queue
 	s = restored.with("INVOICER_WORKER_QUEUES=" + s.queue + "=1")
 	audited := func() {

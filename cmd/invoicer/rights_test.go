@@ -14,7 +14,7 @@ import (
 // as returns the site for a role of its own, which may do nothing yet.
 func (s *site) as(t *testing.T) (limited *site, role string) {
 	t.Helper()
-	role = "role_" + s.schema
+	role = "role_" + s.Schema
 	s.change(t, "CREATE ROLE "+role+" LOGIN")
 	t.Cleanup(func() {
 		for _, statement := range []string{"DROP OWNED BY " + role, "DROP ROLE " + role} {
@@ -23,7 +23,7 @@ func (s *site) as(t *testing.T) (limited *site, role string) {
 			}
 		}
 	})
-	address, err := url.Parse(s.databaseURL)
+	address, err := url.Parse(s.URL)
 	must(t, err)
 	query := address.Query()
 	query.Set("role", role)
@@ -67,7 +67,7 @@ func TestRightsThatAreMissing(t *testing.T) {
 			limited, role := s.as(t)
 
 			code, _, stderr := limited.run(t, test.stdin, test.args...)
-			told := fmt.Sprintf("role %s lacks rights in schema %s that `invoicer", role, s.schema)
+			told := fmt.Sprintf("role %s lacks rights in schema %s that `invoicer", role, s.Schema)
 			if code != exitFailed || !strings.Contains(stderr, told) || strings.Contains(stderr, "SQLSTATE") || strings.Contains(stderr, "migrate up") {
 				t.Fatalf("exit code %d, %s; want %q", code, stderr, told)
 			}
@@ -80,7 +80,7 @@ func TestRightsThatAreMissing(t *testing.T) {
 			}
 			code, stdout, stderr := limited.run(t, test.stdin, test.args...)
 			if test.fails {
-				if code != exitFailed || !strings.Contains(stderr, "who owns schema "+s.schema) || strings.Contains(stderr, "SQLSTATE") {
+				if code != exitFailed || !strings.Contains(stderr, "who owns schema "+s.Schema) || strings.Contains(stderr, "SQLSTATE") {
 					t.Errorf("exit code %d, %s", code, stderr)
 				}
 			} else if code != exitOK {
@@ -99,11 +99,11 @@ func TestAcceptingNeedsNoTable(t *testing.T) {
 		code, _, stderr := limited.run(t, payloadOf("T1", "GBP"), "enqueue", "-", "--durable", "--queue", s.queue)
 		return code, stderr
 	}
-	s.change(t, fmt.Sprintf("GRANT USAGE ON SCHEMA %s TO %s", s.schema, role))
-	if code, stderr := enqueue(); code != exitFailed || !strings.Contains(stderr, fmt.Sprintf("GRANT EXECUTE ON FUNCTION %s.accept(text, text, uuid) TO %s;", s.schema, role)) {
+	s.change(t, fmt.Sprintf("GRANT USAGE ON SCHEMA %s TO %s", s.Schema, role))
+	if code, stderr := enqueue(); code != exitFailed || !strings.Contains(stderr, fmt.Sprintf("GRANT EXECUTE ON FUNCTION %s.accept(text, text, uuid) TO %s;", s.Schema, role)) {
 		t.Errorf("with USAGE: exit code %d, %s", code, stderr)
 	}
-	s.change(t, fmt.Sprintf("GRANT EXECUTE ON FUNCTION %s.accept TO %s", s.schema, role))
+	s.change(t, fmt.Sprintf("GRANT EXECUTE ON FUNCTION %s.accept TO %s", s.Schema, role))
 	if code, stderr := enqueue(); code != exitOK {
 		t.Errorf("with EXECUTE: exit code %d, %s", code, stderr)
 	}
@@ -129,14 +129,14 @@ func TestMigrateNeedsNoRightToCreateSchemas(t *testing.T) {
 	s := newSiteWithout(t)
 	limited, role := s.as(t)
 	code, _, stderr := limited.run(t, "", "migrate", "up")
-	want := fmt.Sprintf("GRANT USAGE, CREATE ON SCHEMA %s TO %s;", s.schema, role)
+	want := fmt.Sprintf("GRANT USAGE, CREATE ON SCHEMA %s TO %s;", s.Schema, role)
 	if code != exitFailed || !strings.Contains(stderr, want) {
 		t.Fatalf("exit code %d, %s; want %s", code, stderr, want)
 	}
 	s.change(t, want)
 	limited.must(t, "migrate", "up")
 
-	nowhere := limited.with("INVOICER_DATABASE_SCHEMA=" + s.schema + "_other")
+	nowhere := limited.with("INVOICER_DATABASE_SCHEMA=" + s.Schema + "_other")
 	if code, _, stderr := nowhere.run(t, "", "migrate", "up"); code != exitFailed || !strings.Contains(stderr, "GRANT CREATE ON DATABASE ") {
 		t.Errorf("without a schema: exit code %d, %s", code, stderr)
 	}
