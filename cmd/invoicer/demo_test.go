@@ -76,7 +76,7 @@ func TestDemoFitsAScreen(t *testing.T) {
 	if n := strings.Count(last, "\n"); !ok || n > 23 { // and a line for the prompt
 		t.Errorf("the last screen has %d lines:\n%s", n, stdout)
 	}
-	for _, want := range []string{"kill -9", "billed twice", " as well", "duplicate of INV", "checks passed", "Next: invoicer demo --serve"} {
+	for _, want := range []string{"kill -9", "billed twice", "| also writes invoice ", "duplicate of INV", "checks passed", "Next: invoicer demo --serve"} {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("%q isn't in\n%s", want, stdout)
 		}

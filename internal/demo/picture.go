@@ -56,7 +56,7 @@ func pictureNaive(rows []naiveRow) race {
 		}
 		result := fmt.Sprintf("writes invoice %d", row.number)
 		if slices.ContainsFunc(rows, func(other naiveRow) bool { return other.number < row.number }) {
-			result += " as well"
+			result = "also " + result
 		}
 		r.jobs = append(r.jobs, racer{producer: row.producer, workers: strconv.Itoa(row.worker), result: result, spans: spans})
 	}
@@ -120,7 +120,7 @@ func drawJob(moments []moment, held time.Time, killed Killing, killedAt time.Tim
 	return row
 }
 
-// isOf tells whether a worker's name is of the process: host-PID-random.
+// isOf reports whether a worker's name, host-PID-random, is that of the process.
 func isOf(name string, pid int) bool {
 	return pid != 0 && strings.Contains(name, "-"+strconv.Itoa(pid)+"-")
 }

@@ -54,10 +54,10 @@ func TestPictureOfTheNaive(t *testing.T) {
 		{number: 1, producer: "webhook", worker: 2, askedAt: begin, lockedAt: begin.Add(naiveTTL), writtenAt: begin.Add(naiveTTL)},
 	})
 	got := r.lines()
-	if !strings.Contains(got[1], "=~~") || !strings.HasSuffix(got[1], "writes invoice 2 as well") {
+	if !strings.Contains(got[1], "=~~") || !strings.HasSuffix(got[1], "also writes invoice 2") {
 		t.Errorf("the one that stalled: %s", got[1])
 	}
-	if !strings.Contains(got[2], "..=") || !strings.HasSuffix(got[2], "writes invoice 1") {
+	if !strings.Contains(got[2], "..=") || !strings.HasSuffix(got[2], "| writes invoice 1") {
 		t.Errorf("the one that was in time: %s", got[2])
 	}
 }
