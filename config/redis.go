@@ -168,11 +168,11 @@ func badParameter(p urlParts, err error) error {
 		"; correct it or leave it out; docs/configuration.md lists the parameters")
 }
 
-// adoptParameters parses the parameters with go-redis' parser for this kind of client, and sets the options that they state. The parser gets nothing else of
-// the URL, since its errors repeat what it gets.
+// adoptParameters parses the parameters with go-redis' parser for this kind of client, and sets the options that they
+// state. The parser gets nothing else of the URL, since its errors repeat what it gets.
 func adoptParameters(opts *redis.UniversalOptions, query url.Values) error {
-	// Parameters for which the URL has another place, options that this program sets itself, and options that let a client of
-	// the master read from replicas.
+	// Parameters for which the URL has another place, options that this program sets itself, and options that let a
+	// client of the master read from replicas.
 	for _, name := range []string{
 		"addr", "master_name", "username", "context_timeout_enabled", "disableIdentity", "replica_only", "use_disconnected_replicas",
 	} {
@@ -196,8 +196,8 @@ func adoptParameters(opts *redis.UniversalOptions, query url.Values) error {
 	if err != nil {
 		return err
 	}
-	// The parsers' types share their fields' names with UniversalOptions. A field that is set already comes from another part of the
-	// URL and stays.
+	// The parsers' types share their fields' names with UniversalOptions. A field that is set already comes from another
+	// part of the URL and stays.
 	from, to := reflect.ValueOf(parsed).Elem(), reflect.ValueOf(opts).Elem()
 	for _, field := range reflect.VisibleFields(from.Type()) {
 		if place := to.FieldByName(field.Name); field.IsExported() && place.IsValid() && place.IsZero() {

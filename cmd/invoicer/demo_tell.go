@@ -29,7 +29,7 @@ type demoJSON struct {
 	Audit         *audit.Report           `json:"audit"`
 }
 
-// killedJSON is what came of the worker that was killed.
+// killedJSON describes the worker that was killed, and when other workers had ended its jobs.
 type killedJSON struct {
 	Worker  int     `json:"worker"`
 	PID     int     `json:"pid"`

@@ -43,7 +43,7 @@ func showUsage(out io.Writer, cmd *cobra.Command) {
 	}
 }
 
-// onlyGroups tells of a command that does nothing itself: [app.finish] has it show its help.
+// onlyGroups reports whether a command only holds subcommands. Without one of them it shows its help: see [app.finish].
 func onlyGroups(cmd *cobra.Command) bool { return cmd.HasSubCommands() && cmd.DisableFlagsInUseLine }
 
 // showCommands lists the subcommands, by group if they have groups.
@@ -67,7 +67,7 @@ func showCommands(out io.Writer, cmd *cobra.Command) {
 		}
 	}
 	if cmd.HasAvailableSubCommands() {
-		_, _ = fmt.Fprintf(out, "\n'%s COMMAND --help' tells more of a command.\n", cmd.CommandPath())
+		_, _ = fmt.Fprintf(out, "\n'%s COMMAND --help' explains a command.\n", cmd.CommandPath())
 	}
 }
 

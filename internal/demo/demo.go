@@ -1,5 +1,5 @@
-// Package demo shows what invoicer is for: workers with a naive lock and invoicer's own get the same jobs, one of ours is
-// killed meanwhile, and what came of it is counted in the database.
+// Package demo shows what invoicer is for. Workers with a naive lock and invoicer's own workers get the same jobs, and one of
+// invoicer's is killed. The package counts in the database which invoices both have made.
 package demo
 
 import (
@@ -58,7 +58,7 @@ type Story struct {
 	naiveRace, race race
 }
 
-// A Killing is how one of our workers was killed, and what came of that.
+// A Killing describes the worker that was killed, and how its jobs went on.
 type Killing struct {
 	Worker, PID int
 	InHand      int           // jobs that it had, and that others took over
@@ -75,8 +75,8 @@ type play struct {
 	asked    int
 }
 
-// Play has all jobs done, twice over, and returns once every one of them has ended. It leaves behind what our workers
-// have stored, and nothing of the naive ones.
+// Play gives all jobs to both kinds of workers, and returns once every job has ended at both. It leaves the invoices of our
+// workers in the database, and deletes what the naive workers have stored. It returns [ErrStopped] if ctx ends before.
 func Play(ctx context.Context, o Options) (_ *Story, err error) {
 	p := &play{Options: o, recorder: newRecorder(), asked: len(o.Jobs)*o.Copies + len(o.Mistakes)}
 	p.crew = newCrew(o.Command, p.recorder.observe)

@@ -10,7 +10,7 @@ import (
 	"invoicer/invoice"
 )
 
-// Announce says what is about to be shown.
+// Announce prints what the demo is going to do.
 func Announce(out io.Writer, o Options) {
 	transactions := len(transactions(o.Jobs))
 	_, _ = fmt.Fprintf(out, `Billing systems ask twice. Here %d producers ask for the invoices of the same
@@ -21,7 +21,7 @@ func Announce(out io.Writer, o Options) {
 `, o.Copies, term.Thousands(transactions), term.Thousands(len(o.Jobs)*o.Copies+len(o.Mistakes)), o.Workers)
 }
 
-// Tell says how it came out, on one screen. The caller tells of its audit in a line.
+// Tell prints the result on one screen. audit is the line about the audit, which the caller has run.
 func (s *Story) Tell(out io.Writer, audit string) {
 	say := func(format string, values ...any) { _, _ = fmt.Fprintf(out, format+"\n", values...) }
 	say("\nCounted in Postgres, for %s transactions:", term.Thousands(s.Transactions))

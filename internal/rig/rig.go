@@ -41,7 +41,7 @@ func On(t testing.TB, d *Database, redisURL string) *Rig {
 // Key is one of the keys that asynq has for the queue, such as lease.
 func (r *Rig) Key(name string) string { return "asynq:{" + r.Queue + "}:" + name }
 
-// ExpireLease has a task's worker be taken for dead: asynq looks at its start for leases that ran out long ago.
+// ExpireLease makes a task's worker count as dead: at its start asynq looks for leases that ran out long ago.
 func ExpireLease(t testing.TB, rdb redis.UniversalClient, queue, taskID string) {
 	t.Helper()
 	long := redis.ZAddArgs{XX: true, Ch: true, Members: []redis.Z{{Score: 1, Member: taskID}}}
@@ -61,8 +61,7 @@ func (r *Rig) Through(t testing.TB, match func([]byte) bool) (*redis.Client, *dr
 	return Connect(t, "redis://"+proxy.Addr()), proxy
 }
 
-// Connect returns a client of its own, as the program's own are but for the changes, with room for all that a test has go on
-// at once.
+// Connect returns a new client with the program's options, a pool that is large enough for a test, and the changes.
 func Connect(t testing.TB, url string, change ...func(*redis.Options)) *redis.Client {
 	t.Helper()
 	options, err := redis.ParseURL(url)

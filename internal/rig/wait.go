@@ -9,7 +9,7 @@ import (
 // Patience is how long a test waits for what must happen before it calls it a failure.
 const Patience = time.Minute
 
-// Eventually asks until the answer is yes, where nothing tells of itself.
+// Eventually asks until the answer is yes. It is for what causes no event that a test could wait for.
 func Eventually(t testing.TB, what string, yes func() bool) {
 	t.Helper()
 	missing := errors.New(what)
