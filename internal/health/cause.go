@@ -93,7 +93,7 @@ func isConnectionError(err error) bool {
 	if errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) {
 		return true
 	}
-	return queue.TellsOfConnection(err.Error()) // asynq passes some errors on as text only
+	return queue.MeansConnectionLost(err.Error()) // asynq passes some errors on as text only
 }
 
 // ofSQLState returns the cause for a SQLSTATE, without its server and text.

@@ -8,8 +8,8 @@ import (
 // asynq turns most errors of Redis into text: its log lines and many of its own errors wrap no error that errors.Is or
 // errors.As could find. Only this file interprets its texts. TestSignsInWhatAsynqLogs fails if a version words them otherwise.
 
-// TellsOfConnection reports whether a text by asynq or go-redis says that a server wasn't reached, or closed the connection.
-func TellsOfConnection(text string) bool {
+// MeansConnectionLost reports whether a text by asynq or go-redis says that a server wasn't reached, or closed the connection.
+func MeansConnectionLost(text string) bool {
 	return slices.ContainsFunc([]string{"dial ", "EOF", "connection re", "broken pipe", "i/o timeout", "connection pool"},
 		func(sign string) bool { return strings.Contains(text, sign) })
 }
@@ -37,5 +37,5 @@ func isOfRecoverer(line string) bool { return strings.HasPrefix(line, "recoverer
 // needs. A failed subscription isn't an outage: it is only needed to cancel jobs, which this program never does.
 func meansOutage(line string) bool {
 	return !strings.Contains(line, "subscribe") &&
-		(TellsOfConnection(line) || RefusalIn(line) != "" || strings.Contains(line, "deadline exceeded"))
+		(MeansConnectionLost(line) || RefusalIn(line) != "" || strings.Contains(line, "deadline exceeded"))
 }

@@ -91,7 +91,7 @@ func TestSignsInWhatAsynqLogs(t *testing.T) {
 			recoverer := func(line string) bool { return isOfRecoverer(line) && meansOutage(line) == outage }
 			fetching := func(line string) bool {
 				return strings.HasPrefix(line, "Dequeue error:") && meansOutage(line) == outage &&
-					(!outage || RefusalIn(line) == tt.refusal && TellsOfConnection(line) == (tt.refusal == ""))
+					(!outage || RefusalIn(line) == tt.refusal && MeansConnectionLost(line) == (tt.refusal == ""))
 			}
 			for end := time.Now().Add(time.Minute); time.Now().Before(end) && (!said.find(recoverer) || !said.find(fetching)); {
 				time.Sleep(5 * time.Millisecond)
