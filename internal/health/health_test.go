@@ -82,6 +82,8 @@ func TestProbeThatDoesNotAnswerHasFailed(t *testing.T) {
 			t.Errorf("obstacles %q after it has answered", got)
 		}
 		stop()
-		<-ended
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
 	})
 }
