@@ -36,8 +36,8 @@ test: deps ## run the tests on private servers, with the race detector
 	$(GO) run ./internal/sandbox -- $(RACE) -parallel 4 -short -timeout 20m $(TEST_ARGS)
 
 .PHONY: test-all
-test-all: deps ## as test, with the heavy ones: pg_upgrade, and the whole store behind PgBouncer
-	$(GO) run ./internal/sandbox -- $(RACE) -parallel 4 -timeout 40m $(TEST_ARGS)
+test-all: test ## as test, and then the heavy ones: pg_upgrade, and the whole store behind PgBouncer
+	$(GO) run ./internal/sandbox -- $(RACE) -parallel 4 -run '^TestHeavy' -timeout 40m $(TEST_ARGS)
 
 .PHONY: mutants
 mutants: servers pooler ## break each promise on purpose, and see a test go red each time (takes most of an hour)

@@ -63,7 +63,7 @@ func TestRestoredDatabase(t *testing.T) {
 	}
 }
 
-func TestUpgradedDatabase(t *testing.T) {
+func TestHeavyUpgradedDatabase(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
 		t.Skip("heavy: make test-all runs it")

@@ -48,7 +48,7 @@ func throughPooler(t *testing.T, url, mode string) string {
 
 // All that is promised of a store holds behind a pooler too: the tests of this package say so once more, each with one of
 // its own.
-func TestAllBehindAPooler(t *testing.T) {
+func TestHeavyAllBehindAPooler(t *testing.T) {
 	t.Parallel()
 	switch {
 	case *pooler != "":
