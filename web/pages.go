@@ -25,12 +25,14 @@ type Options struct {
 	Metrics http.Handler // /metrics
 	Monitor http.Handler // everything below MonitorPath, for clients on this machine only
 	Pprof   bool         // serve profiles, to clients on this machine only
+	// Pages has all other paths, for clients on this machine only. Default: the monitor is the first page.
+	Pages http.Handler
 
 	Logger *slog.Logger
 }
 
-// Pages are the HTTP pages of a process: /livez, /healthz, /readyz and /metrics for everybody, and the monitor and profiles for
-// clients on the same machine.
+// Pages are the HTTP pages of a process: /livez, /healthz, /readyz and /metrics for everybody, and all others for clients on the
+// same machine.
 type Pages struct {
 	server   *http.Server
 	listener net.Listener
@@ -80,7 +82,11 @@ func (o Options) routes() http.Handler {
 		profiles.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 		mux.Handle("/debug/pprof/", LocalOnly(withoutReadDeadline(profiles)))
 	}
-	mux.Handle("GET /{$}", http.RedirectHandler(MonitorPath+"/", http.StatusFound))
+	if o.Pages != nil {
+		mux.Handle("/", LocalOnly(o.Pages))
+	} else {
+		mux.Handle("GET /{$}", http.RedirectHandler(MonitorPath+"/", http.StatusFound))
+	}
 	return mux
 }
 

@@ -132,15 +132,13 @@ func (a app) runDemo(cmd *cobra.Command, d *demonstration) error {
 }
 
 // openPages returns no pages where nothing is served.
-func (d *demonstration) openPages(ctx context.Context, h *health.Health, m *metrics.Metrics) (*pages, error) {
+func (d *demonstration) openPages(ctx context.Context, h *health.Health, m *metrics.Metrics) (*servedPages, error) {
 	if !d.serve {
 		return nil, nil
 	}
-	p, err := openPages(ctx, d.cfg, h, m, d.log)
+	p, err := openPages(ctx, d.cfg, d.cfg.HTTP.Addr, h, m, d.log)
 	if errors.Is(err, syscall.EADDRINUSE) && d.cfg.HTTP.Addr == config.Default().HTTP.Addr { // nobody asked for this one
-		elsewhere := *d.cfg
-		elsewhere.HTTP.Addr = "127.0.0.1:0"
-		return openPages(ctx, &elsewhere, h, m, d.log)
+		return openPages(ctx, d.cfg, "127.0.0.1:0", h, m, d.log)
 	}
 	return p, err
 }
@@ -286,7 +284,7 @@ func (d *demonstration) load(stdin io.Reader) ([]*invoice.Job, error) {
 }
 
 // keepServing runs the workers on all configured queues, and the pages, until a signal.
-func (d *demonstration) keepServing(ctx context.Context, h *health.Health, p *pages, m *metrics.Metrics) error {
+func (d *demonstration) keepServing(ctx context.Context, h *health.Health, p *servedPages, m *metrics.Metrics) error {
 	queues := map[string]int{d.queue(): 1}
 	for name, weight := range d.cfg.Worker.Queues {
 		queues[name] = weight

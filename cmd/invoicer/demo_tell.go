@@ -79,12 +79,13 @@ func (a app) tellNext(d *demonstration) {
 }
 
 // tellWhere says what there is to see and to do now. Values stand on lines of their own, to be copied.
-func (d *demonstration) tellWhere(p *pages) {
+func (d *demonstration) tellWhere(p *servedPages) {
 	if p == nil || d.json {
 		return
 	}
 	_, _ = fmt.Fprintf(d.out, `
 Serving until Ctrl-C:
+  the pages    %[1]s/
   the queues   %[1]s%[2]s/
   health       %[1]s/readyz
   metrics      %[1]s/metrics

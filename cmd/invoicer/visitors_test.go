@@ -214,7 +214,7 @@ func TestEveryAnswerHasTheGuardsHeaders(t *testing.T) {
 	url := w.pages(t)
 	const host = "Host: 127.0.0.1\r\n"
 	for request, want := range map[string]int{
-		"GET / HTTP/1.1\r\n" + host:                                           http.StatusFound,
+		"GET / HTTP/1.1\r\n" + host:                                           http.StatusOK,
 		"GET /livez HTTP/1.1\r\n" + host:                                      http.StatusOK,
 		"HEAD /livez HTTP/1.1\r\n" + host:                                     http.StatusOK,
 		"GET /healthz HTTP/1.0\r\n":                                           http.StatusOK,

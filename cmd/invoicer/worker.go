@@ -57,7 +57,7 @@ func (a app) work(cmd *cobra.Command) error {
 	defer w.close()
 	m := metrics.New()
 	h := w.health(m)
-	p, err := openPages(ctx, cfg, h, m, log)
+	p, err := openPages(ctx, cfg, cfg.HTTP.Addr, h, m, log)
 	if err != nil {
 		return err
 	}
@@ -88,8 +88,8 @@ type operation struct {
 	queues  map[string]int // name → weight
 	health  *health.Health
 	metrics *metrics.Metrics
-	pages   *pages // nil if there are none
-	serving func() // called once everything has started; may be nil
+	pages   *servedPages // nil if there are none
+	serving func()       // called once everything has started; may be nil
 }
 
 // run runs all parts until ctx ends, or a part fails for good, for example because another installation took a queue over.

@@ -33,6 +33,7 @@ type FailedFilter struct {
 	Until          time.Time // failed then or earlier
 	Queue          string
 	Producer       string
+	Cause          string // the reason without what differs from job to job, as reports show it
 }
 
 // A Replay is a failed job that is to be sent again, together with the job that its payload asks for.

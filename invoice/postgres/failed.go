@@ -87,6 +87,7 @@ func failedWhere(f ledger.FailedFilter) (where string, values []any) {
 	add(!f.Until.IsZero(), "updated_at <= ?", f.Until)
 	add(f.Queue != "", "queue = ?", f.Queue)
 	add(f.Producer != "", "producer = ?", f.Producer)
+	add(f.Cause != "", causeOf+" = ?", f.Cause)
 	return strings.Join(conditions, " AND "), values
 }
 

@@ -1,0 +1,107 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"gorm.io/gorm"
+
+	"invoicer/internal/report"
+	"invoicer/invoice/ledger"
+)
+
+// How many rows the overview reads at most for each of its figures, so that it takes the same time however many there are.
+const (
+	newestForRates  = 5000
+	newestForDelays = 1000
+	mostCounted     = 20000
+)
+
+// Now returns how things stand. It reads a bounded number of rows, all of them through an index.
+func (s *Reports) Now(ctx context.Context) (report.Now, error) {
+	var now report.Now
+	err := s.snapshot(ctx, func(tx *gorm.DB) error {
+		if err := tx.Raw("SELECT now()").Row().Scan(&now.At); err != nil {
+			return err
+		}
+		var err error
+		if now.Invoices, err = rate(tx, "invoices", "created_at"); err != nil {
+			return err
+		}
+		if now.Duplicates, err = rate(tx, "duplicate_attempts", "attempted_at"); err != nil {
+			return err
+		}
+		if now.TimeToInvoice, err = timeToInvoice(tx); err != nil {
+			return err
+		}
+		if err := tx.Raw(`
+SELECT least(
+    (SELECT accepted_at FROM invoicer.invoice_jobs WHERE state = 'accepted' ORDER BY id LIMIT 1),
+    (SELECT min(accepted_at) FROM (
+        SELECT oldest.accepted_at FROM (` + distinctQueues + `) queues CROSS JOIN LATERAL (
+            SELECT accepted_at FROM invoicer.invoice_jobs WHERE state = 'enqueued' AND queue = queues.queue ORDER BY updated_at, id LIMIT 1) oldest
+    ) all_queues))`).Row().Scan(&now.OldestAccepted); err != nil {
+			return err
+		}
+		now.Failed, err = countFailed(tx, ledger.FailedFilter{})
+		return err
+	})
+	return now, classify(err)
+}
+
+// distinctQueues selects the queues of enqueued jobs, by one look into the index for each queue.
+const distinctQueues = `
+WITH RECURSIVE queues AS (
+    (SELECT queue FROM invoicer.invoice_jobs WHERE state = 'enqueued' ORDER BY queue LIMIT 1)
+    UNION ALL
+    SELECT (SELECT next.queue FROM invoicer.invoice_jobs next WHERE next.state = 'enqueued' AND next.queue > queues.queue ORDER BY next.queue LIMIT 1)
+    FROM queues WHERE queues.queue IS NOT NULL
+) SELECT queue FROM queues WHERE queue IS NOT NULL`
+
+// rate returns how many rows of a table were made in the last minute, or in the shorter time that the newest of them were made in.
+func rate(tx *gorm.DB, table, column string) (report.Rate, error) {
+	var found struct {
+		Records int
+		Newest  int
+		Oldest  *float64
+	}
+	err := tx.Raw(`
+SELECT count(*) FILTER (WHERE age < 60) AS records, count(*) AS newest, max(age) AS oldest
+FROM (SELECT extract(epoch FROM now() - `+column+`)::float8 AS age FROM invoicer.`+table+` ORDER BY id DESC LIMIT ?) newest`, newestForRates).Scan(&found).Error
+	r := report.Rate{Records: found.Records, Over: time.Minute}
+	if found.Oldest != nil && found.Newest == newestForRates && *found.Oldest < 60 {
+		r.Over = time.Duration(*found.Oldest * float64(time.Second))
+	}
+	return r, err
+}
+
+// timeToInvoice returns how long the newest invoices of accepted jobs took.
+func timeToInvoice(tx *gorm.DB) (*report.Delay, error) {
+	var found struct {
+		Jobs     int
+		P50, P99 *float64
+	}
+	err := tx.Raw(`
+SELECT count(*) AS jobs, percentile_cont(0.5) WITHIN GROUP (ORDER BY took) AS p50, percentile_cont(0.99) WITHIN GROUP (ORDER BY took) AS p99
+FROM (
+    SELECT extract(epoch FROM newest.created_at - jobs.accepted_at)::float8 AS took
+    FROM (SELECT job_id, created_at FROM invoicer.invoices ORDER BY id DESC LIMIT ?) newest
+    JOIN invoicer.invoice_jobs jobs USING (job_id)
+) measured`, newestForDelays).Scan(&found).Error
+	if err != nil || found.P50 == nil || found.P99 == nil {
+		return nil, err
+	}
+	seconds := func(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+	return &report.Delay{Jobs: found.Jobs, P50: seconds(*found.P50), P99: seconds(*found.P99)}, nil
+}
+
+// SeriesStates returns up to limit series with their counters, those with the newest periods first.
+func (s *Reports) SeriesStates(ctx context.Context, limit int) ([]report.Series, error) {
+	states := []report.Series{}
+	err := s.db.WithContext(ctx).Raw(`
+SELECT counters.series, counters.period, counters.kind, counters.last_number, last.invoice_number AS last_invoice, last.created_at AS last_at
+FROM (SELECT * FROM invoicer.invoice_series ORDER BY period DESC, series LIMIT ?) counters
+LEFT JOIN invoicer.invoices last ON last.series = counters.series AND last.period = counters.period AND last.number = counters.last_number
+ORDER BY counters.period DESC, counters.series`, limit).Scan(&states).Error
+	return states, classify(err)
+}

@@ -1,0 +1,97 @@
+package pages
+
+import (
+	"fmt"
+	"html/template"
+	"strings"
+	"time"
+	"unicode"
+
+	"invoicer/internal/report"
+	"invoicer/internal/term"
+)
+
+// functions are what the templates call.
+func functions() template.FuncMap {
+	return template.FuncMap{
+		"text":    text,
+		"instant": instant,
+		"age":     func(now time.Time, then *time.Time) string { return short(now.Sub(*then)) },
+		"short":   short,
+		"rate":    rate,
+		"count":   count, "thousands": term.Thousands,
+		"one":  func(c report.Count) bool { return c.N == 1 && !c.More },
+		"next": func(last int64) string { return term.Thousands(int(last + 1)) },
+		"kind": func(kind string) string { return strings.ReplaceAll(kind, "_", " ") },
+	}
+}
+
+// text returns a text of somebody else's, or a dash for none, with a blank in place of each character that isn't printable: one that
+// reverses the direction of writing, for example, would have the rest of the line read backwards.
+func text(s any) string {
+	var t string
+	switch s := s.(type) {
+	case string:
+		t = s
+	case *string:
+		if s != nil {
+			t = *s
+		}
+	}
+	if t == "" {
+		return "–"
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, t)
+}
+
+func instant(t any) string {
+	switch t := t.(type) {
+	case time.Time:
+		return t.UTC().Format("2006-01-02 15:04:05Z")
+	case *time.Time:
+		if t != nil {
+			return instant(*t)
+		}
+	}
+	return "–"
+}
+
+// short returns a duration in a unit of which there is one at least, such as 12 ms, 3.4 s or 2 h 5 min.
+func short(d time.Duration) string {
+	switch {
+	case d < 0:
+		return "0 s"
+	case d < time.Second:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	case d < time.Hour:
+		return fmt.Sprintf("%d min %d s", int(d.Minutes()), int(d.Seconds())%60)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h %d min", int(d.Hours()), int(d.Minutes())%60)
+	}
+	return fmt.Sprintf("%d days", int(d.Hours())/24)
+}
+
+func rate(r report.Rate) string {
+	switch perSecond := r.PerSecond(); {
+	case r.Records == 0:
+		return "0"
+	case perSecond < 10:
+		return fmt.Sprintf("%.2g", perSecond)
+	default:
+		return term.Thousands(int(perSecond))
+	}
+}
+
+func count(c report.Count) string {
+	if c.More {
+		return "more than " + term.Thousands(c.N)
+	}
+	return term.Thousands(c.N)
+}

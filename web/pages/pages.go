@@ -1,0 +1,247 @@
+// Package pages shows people how things stand: what is under way, the story of one transaction, failed jobs with what can be done
+// about them, and what people did.
+//
+// The pages are rendered here, from plain types that are read for each request. They load nothing from elsewhere. A script, which
+// they can do without, replaces the part of a page that changes while somebody watches.
+package pages
+
+import (
+	"bytes"
+	"context"
+	"embed"
+	"fmt"
+	"html/template"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"invoicer/internal/report"
+	"invoicer/invoice/ledger"
+	"invoicer/worker/dispatch"
+)
+
+// Reports is what the pages read. All of it takes a bounded time, however many records there are.
+type Reports interface {
+	Now(ctx context.Context) (report.Now, error)
+	FailedJobs(ctx context.Context, f ledger.FailedFilter, after report.FailedJob, limit int) ([]report.FailedJob, error)
+	FailedCauses(ctx context.Context, f ledger.FailedFilter, limit int) (report.Causes, error)
+	SeriesStates(ctx context.Context, limit int) ([]report.Series, error)
+	History(ctx context.Context, jobID string, limit int) ([]report.PastAction, error)
+}
+
+// Failures changes failed jobs.
+type Failures interface {
+	// Failed returns the failed jobs that match the filter, as in [dispatch.Failures].
+	Failed(ctx context.Context, f ledger.FailedFilter, after ledger.FailedJob, limit int) ([]ledger.FailedJob, error)
+	// CountFailed returns how many match it.
+	CountFailed(ctx context.Context, f ledger.FailedFilter) (n int, now time.Time, err error)
+	// Dismiss marks a failed job as dealt with. It returns false if the job isn't failed any more.
+	Dismiss(ctx context.Context, jobID string, by ledger.Actor) (bool, error)
+}
+
+// A Replayer forecasts and replays failed jobs.
+type Replayer interface {
+	Run(ctx context.Context, o dispatch.ReplayOptions) (dispatch.ReplaySummary, error)
+}
+
+// A Visitor is who asks for a page.
+type Visitor struct {
+	// Name is what goes on record with an action. It is empty if nothing is known of the visitor; they are then asked for a name.
+	Name string
+	// MayAct says that the visitor may replay and dismiss jobs.
+	MayAct bool
+}
+
+// Options configure [New]. All are required.
+type Options struct {
+	Reports  Reports
+	Failures Failures
+	Replayer Replayer
+	// DatabaseTime returns the time by the database's clock, by which jobs have failed.
+	DatabaseTime func(context.Context) (time.Time, error)
+	// Visitor returns who sent the request. Requests of those who may not read don't come here.
+	Visitor func(*http.Request) Visitor
+	// Place says in a few words which installation this is.
+	Place  string
+	Logger *slog.Logger
+}
+
+//go:embed *.html style.css live.js
+var files embed.FS
+
+// Pages are a handler of all pages. Call [Pages.Close] when no more requests should come.
+type Pages struct {
+	o         Options
+	templates map[string]*template.Template // by the file's name
+	live      *live
+	runs      *runs
+	mux       *http.ServeMux
+}
+
+// ServeHTTP implements [http.Handler].
+func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.mux.ServeHTTP(w, r) }
+
+// New returns the pages. It fails only if their templates are wrong.
+func New(o Options) (*Pages, error) {
+	p := &Pages{o: o, templates: make(map[string]*template.Template), live: newLive(), runs: newRuns()}
+	layout, err := template.New("layout.html").Funcs(functions()).ParseFS(files, "layout.html")
+	if err != nil {
+		return nil, err
+	}
+	names, err := files.ReadDir(".")
+	if err != nil {
+		return nil, err
+	}
+	for _, entry := range names {
+		name := entry.Name()
+		if name == "layout.html" || len(name) < 5 || name[len(name)-5:] != ".html" {
+			continue
+		}
+		page, err := layout.Clone()
+		if err != nil {
+			return nil, err
+		}
+		if p.templates[name], err = page.ParseFS(files, name); err != nil {
+			return nil, err
+		}
+	}
+	p.mux = p.routes()
+	return p, nil
+}
+
+// Close ends what watches and what is under way: a replay stops after the batch that it is sending. It returns when all have ended.
+func (p *Pages) Close() {
+	p.live.close()
+	p.runs.close()
+}
+
+func (p *Pages) routes() *http.ServeMux {
+	mux := http.NewServeMux()
+	for path, show := range map[string]func(*http.Request) (view, error){
+		"/{$}": p.now, "/failed": p.failed, "/runs/{run}": p.run, "/series": p.series, "/actions": p.actions,
+		"/": func(*http.Request) (view, error) {
+			return view{}, problem{http.StatusNotFound, "There is no such page."}
+		},
+	} {
+		mux.HandleFunc("GET "+path, p.page(show))
+	}
+	mux.HandleFunc("POST /failed", p.startRun)
+	mux.HandleFunc("POST /runs/{run}", p.stopRun)
+	mux.HandleFunc("GET /live", p.watch)
+	mux.HandleFunc("GET /style.css", file("style.css", "text/css; charset=utf-8"))
+	mux.HandleFunc("GET /live.js", file("live.js", "text/javascript; charset=utf-8"))
+	return mux
+}
+
+func file(name, kind string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		content, err := files.ReadFile(name)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", kind)
+		w.Header().Set("Cache-Control", "max-age=600")
+		_, _ = w.Write(content)
+	}
+}
+
+// contentPolicy allows these pages their own style and script, forms that send to this site, and nothing else.
+const contentPolicy = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self'; " +
+	"base-uri 'none'; frame-ancestors 'none'"
+
+// A view is what one page shows.
+type view struct {
+	template string
+	title    string
+	data     any
+	live     bool // the content changes while somebody watches
+	status   int  // default: 200
+}
+
+// A rendering is the data of the layout.
+type rendering struct {
+	Title   string
+	Place   string
+	Search  string
+	Live    string // where to watch the content; "" if it doesn't change
+	Nav     []link
+	Visitor Visitor
+	Data    any
+}
+
+type link struct {
+	Path, Text string
+	Here       bool
+}
+
+func navigation(path string) []link {
+	links := []link{
+		{Path: "/", Text: "Now"},
+		{Path: "/failed", Text: "Failed"},
+		{Path: "/series", Text: "Series"},
+		{Path: "/actions", Text: "Actions"},
+		{Path: "/monitor/", Text: "Queues in Redis"},
+	}
+	for i := range links {
+		links[i].Here = links[i].Path == path
+	}
+	return links
+}
+
+// page returns a handler of a page.
+func (p *Pages) page(show func(*http.Request) (view, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), readTimeout)
+		defer cancel()
+		v, err := show(r.WithContext(ctx))
+		if err != nil {
+			v = p.failure(r, err)
+		}
+		p.answer(w, r, v)
+	}
+}
+
+// readTimeout bounds the queries of a page.
+const readTimeout = 10 * time.Second
+
+func (p *Pages) answer(w http.ResponseWriter, r *http.Request, v view) {
+	var live string
+	if v.live {
+		live = "/live?of=" + template.URLQueryEscaper(r.URL.RequestURI())
+	}
+	var page bytes.Buffer
+	err := p.templates[v.template].ExecuteTemplate(&page, "layout.html", rendering{
+		Title: v.title, Place: p.o.Place, Search: r.URL.Query().Get("q"), Live: live, Nav: navigation(r.URL.Path), Visitor: p.o.Visitor(r), Data: v.data,
+	})
+	if err != nil {
+		p.o.Logger.Error("a page couldn't be rendered", "page", v.template, "error", err)
+		http.Error(w, "this page couldn't be rendered; the log says why", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Security-Policy", contentPolicy)
+	if v.status != 0 {
+		w.WriteHeader(v.status)
+	}
+	_, _ = page.WriteTo(w)
+}
+
+// content renders the part of a page that changes.
+func (p *Pages) content(v view, visitor Visitor) (string, error) {
+	var content bytes.Buffer
+	err := p.templates[v.template].ExecuteTemplate(&content, "content", rendering{Visitor: visitor, Data: v.data})
+	return content.String(), err
+}
+
+// A problem is something about a request that the visitor can mend.
+type problem struct {
+	status  int
+	message string
+}
+
+func (p problem) Error() string { return p.message }
+
+func problemf(format string, values ...any) error {
+	return problem{http.StatusBadRequest, fmt.Sprintf(format, values...)}
+}
