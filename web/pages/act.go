@@ -24,7 +24,7 @@ func (p *Pages) startRun(w http.ResponseWriter, r *http.Request) {
 		if started.action == dismiss {
 			work = p.dismissAll
 		}
-		err = p.runs.start(started, work)
+		err = p.runs.start(started, work) //nolint:contextcheck // it goes on when the request has been answered
 	}
 	if err != nil {
 		p.answer(w, r, p.failure(r, err))

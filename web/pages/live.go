@@ -116,8 +116,8 @@ func (p *Pages) watch(w http.ResponseWriter, r *http.Request) {
 	tick := time.NewTicker(livePause)
 	defer tick.Stop()
 	for last := ""; ; {
-		now := p.live.get(key, func() (string, bool, error) {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), readTimeout) // others may wait for it
+		now := p.live.get(key, func() (string, bool, error) { //nolint:contextcheck // others may wait for the same content
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), readTimeout)
 			defer cancel()
 			v, err := show(watchRequest(ctx, r, of))
 			if err != nil {

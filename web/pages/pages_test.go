@@ -5,11 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"html"
 	"io"
-	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"strings"
@@ -17,136 +14,10 @@ import (
 	"time"
 
 	"invoicer/internal/rig"
-	"invoicer/internal/sandbox/sandboxtest"
 	"invoicer/invoice"
-	"invoicer/invoice/invoicetest"
 	"invoicer/invoice/ledger"
-	"invoicer/invoice/postgres"
 	"invoicer/web/pages"
-	"invoicer/worker/dispatch"
 )
-
-func TestMain(m *testing.M) { sandboxtest.Main(m) }
-
-// A site is a database with pages over it.
-type site struct {
-	*rig.Database
-	store   *postgres.DB
-	pages   *pages.Pages
-	url     string
-	visitor pages.Visitor
-}
-
-func newSite(t *testing.T, change ...func(*pages.Options)) *site {
-	t.Helper()
-	s := &site{Database: rig.NewDatabase(t), visitor: pages.Visitor{MayAct: true}}
-	var err error
-	if s.store, err = postgres.Open(postgres.Options{URL: s.URL, Schema: s.Schema}); err != nil {
-		t.Fatal(err)
-	}
-	numbering, err := invoice.NewNumbering(invoice.DefaultNumbering())
-	if err != nil {
-		t.Fatal(err)
-	}
-	forecaster := invoice.NewForecaster(invoice.NewGenerator(s.store.Invoices, numbering), s.store.Invoices)
-	o := pages.Options{
-		Reports: s.store.Reports, Failures: failures{s.store.Ledger}, Replayer: dispatch.NewReplayer(s.store.Ledger, forecaster),
-		DatabaseTime: s.store.Now, Visitor: func(*http.Request) pages.Visitor { return s.visitor }, Place: "the test's", Logger: slog.New(slog.DiscardHandler),
-	}
-	for _, c := range change {
-		c(&o)
-	}
-	if s.pages, err = pages.New(o); err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewServer(s.pages)
-	s.url = server.URL
-	t.Cleanup(func() {
-		s.pages.Close()
-		server.Close()
-		http.DefaultClient.CloseIdleConnections()
-		s.store.Close()
-	})
-	return s
-}
-
-type failures struct{ *postgres.Ledger }
-
-func (f failures) Dismiss(ctx context.Context, jobID string, by ledger.Actor) (bool, error) {
-	err := f.Ledger.Dismiss(ctx, jobID, by)
-	var other *postgres.StateError
-	if errors.As(err, &other) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
-// fail records a failed job.
-func (s *site) fail(t *testing.T, jobID string, change ...func(*ledger.End)) {
-	t.Helper()
-	e := ledger.End{
-		JobID: jobID, Outcome: invoice.Failed, Detail: "dial tcp 10.0.0.7:5432: refused", TransactionID: "T-" + jobID, IdempotencyKey: "T-" + jobID,
-		Producer: "checkout", Worker: "w1", Queue: "default", Payload: invoicetest.Payload(t, "T-"+jobID), Attempts: 1,
-	}
-	for _, c := range change {
-		c(&e)
-	}
-	if err := s.store.Ledger.Record(t.Context(), e); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func (s *site) get(t *testing.T, path string) (int, string) {
-	t.Helper()
-	return answer(t, http.MethodGet, s.url+path, nil)
-}
-
-// post sends a form, and follows to where it leads.
-func (s *site) post(t *testing.T, path string, form url.Values) (int, string) {
-	t.Helper()
-	return answer(t, http.MethodPost, s.url+path, form)
-}
-
-func answer(t *testing.T, method, address string, form url.Values) (int, string) {
-	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), method, address, strings.NewReader(form.Encode()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if form != nil {
-		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	}
-	reply, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer reply.Body.Close()
-	body, err := io.ReadAll(reply.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return reply.StatusCode, string(body)
-}
-
-// links returns the links of a page whose text matches.
-func links(page, text string) []string {
-	var found []string
-	for _, m := range regexp.MustCompile(`<a href="([^"]*)"[^>]*>(?:<bdi>)?([^<]*)`).FindAllStringSubmatch(page, -1) {
-		if strings.Contains(html.UnescapeString(m[2]), text) {
-			found = append(found, html.UnescapeString(m[1]))
-		}
-	}
-	return found
-}
-
-// hiddenForm returns the hidden fields of the form that acts on all jobs of a page.
-func hiddenForm(page string) url.Values {
-	form := url.Values{}
-	for _, m := range regexp.MustCompile(`<input type="hidden" name="([^"]*)" value="([^"]*)">`).FindAllStringSubmatch(page, -1) {
-		form.Set(m[1], html.UnescapeString(m[2]))
-	}
-	return form
-}
 
 func TestFailedJobsAreGroupedByCause(t *testing.T) {
 	t.Parallel()
@@ -173,7 +44,9 @@ func TestFailedJobsAreFiltered(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.fail(t, "a")
-	s.fail(t, "b", func(e *ledger.End) { e.Producer, e.Queue, e.Outcome, e.Detail = "webhook", "night", invoice.Invalid, "lines: none" })
+	s.fail(t, "b", func(e *ledger.End) {
+		e.Producer, e.Queue, e.Outcome, e.Detail = "webhook", "night", invoice.Invalid, "lines: none"
+	})
 	for query, want := range map[string]string{
 		"outcome=invalid": "b", "outcome=failed": "a", "reason=LINES": "b", "producer=checkout": "a", "queue=night": "b", "since=1h": "ab",
 		"until=1h": "", "producer=checkout&queue=night": "", "since=2000-01-01T00:00:00Z": "ab", "reason=%25": "",
@@ -221,46 +94,6 @@ SELECT 'j' || n, 'T-' || n, 'default', '{}', 'failed', 'failed', 'why', now() - 
 	if len(seen) != 120 || pages != 3 {
 		t.Errorf("%d jobs on %d pages, want 120 on 3", len(seen), pages)
 	}
-}
-
-// await reloads the page of a run until it has ended.
-func (s *site) await(t *testing.T, page string) string {
-	t.Helper()
-	watched := regexp.MustCompile(`data-live="/live\?of=([^"]*)"`).FindStringSubmatch(page)
-	if watched == nil {
-		return page
-	}
-	path, err := url.QueryUnescape(watched[1])
-	if err != nil {
-		t.Fatal(err)
-	}
-	rig.Eventually(t, "the end of "+path, func() bool {
-		_, page = s.get(t, path)
-		return !strings.Contains(page, "is under way")
-	})
-	return page
-}
-
-// page follows a form's answer, whose address is that of the run.
-func (s *site) act(t *testing.T, form url.Values) (int, string) {
-	t.Helper()
-	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	reply, err := client.PostForm(s.url+"/failed", form)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer reply.Body.Close()
-	if reply.StatusCode != http.StatusSeeOther {
-		body, _ := io.ReadAll(reply.Body)
-		return reply.StatusCode, string(body)
-	}
-	path := reply.Header.Get("Location")
-	page := ""
-	rig.Eventually(t, "the end of "+path, func() bool {
-		_, page = s.get(t, path)
-		return !strings.Contains(page, "is under way")
-	})
-	return reply.StatusCode, page
 }
 
 func TestForecastReplayAndDismissal(t *testing.T) {
