@@ -32,11 +32,11 @@ demo: servers build ## show on private servers what invoicer is for
 	@exec ./bin/sandbox -- ./bin/invoicer demo $(DEMO_ARGS)
 
 .PHONY: test
-test: deps ## run the tests on private servers, with the race detector
+test: tested ## run the tests on private servers, with the race detector
 	$(GO) run ./internal/sandbox -- $(RACE) -parallel 4 -short -timeout 20m $(TEST_ARGS)
 
 .PHONY: test-all
-test-all: test ## as test, and then the heavy ones: pg_upgrade, and the whole store behind PgBouncer
+test-all: test browser ## as test, and then the heavy ones: pg_upgrade, the whole store behind PgBouncer, pages in a browser
 	$(GO) run ./internal/sandbox -- $(RACE) -parallel 4 -run '^TestHeavy' -timeout 40m $(TEST_ARGS)
 
 .PHONY: mutants
@@ -48,7 +48,7 @@ SEEDS ?= 20
 SEED  ?= 0
 
 .PHONY: chaos
-chaos: deps ## kill processes and servers at every point; SEEDS=200 for more, SEED=7 for that one again
+chaos: tested ## kill processes and servers at every point; SEEDS=200 for more, SEED=7 for that one again
 	$(GO) run ./internal/sandbox -- $(RACE) -timeout 4h -v -run '^TestChaos' ./cmd/invoicer \
 		-chaos.full -chaos.seeds=$(SEEDS) -chaos.seed=$(SEED)
 
@@ -70,8 +70,7 @@ build: ## compile bin/invoicer
 	@$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/invoicer ./cmd/invoicer
 
 .PHONY: deps
-deps: ## install redis-server, a Postgres server, PgBouncer and a C compiler, where missing; starts no service
-	@$(INSTALL) redis-server postgres pgbouncer cc
+deps: tested browser ## install Redis, Postgres, PgBouncer, a C compiler and Chromium, where missing; starts no service
 
 .PHONY: bench
 bench: servers ## measure the worker beside its peers, in at most 20 minutes; rewrites docs/benchmarks.md
@@ -84,6 +83,14 @@ bench-full: servers ## as bench, and latency, memory, a storm, full tables and m
 .PHONY: servers
 servers:
 	@$(INSTALL) redis-server postgres
+
+.PHONY: tested
+tested:
+	@$(INSTALL) redis-server postgres pgbouncer cc
+
+.PHONY: browser
+browser:
+	@$(INSTALL) chromium
 
 .PHONY: pooler
 pooler:

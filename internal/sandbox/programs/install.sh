@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the programs that the demo and the tests need, where they are missing.
 #
-#   install.sh PROGRAM...           redis-server, postgres (the server), pgbouncer, cc (a C compiler with its headers)
+#   install.sh PROGRAM...           redis-server, postgres (the server), pgbouncer, cc (a C compiler with its headers), chromium
 #   install.sh --print PROGRAM...   only prints the command that installs them, missing or not
 #
 # It installs silently as root without a terminal, or in CI (CI=true); it asks at a terminal; otherwise it prints the
@@ -14,6 +14,10 @@ has_redis_server() {
 
 has_pgbouncer() {
 	command -v pgbouncer >/dev/null 2>&1 || [ -x /usr/sbin/pgbouncer ]
+}
+
+has_chromium() {
+	command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1
 }
 
 # The same folders as in programs.go. The server lies beside initdb.
@@ -40,6 +44,7 @@ has() {
 	postgres) has_postgres ;;
 	pgbouncer) has_pgbouncer ;;
 	cc) has_cc ;;
+	chromium) has_chromium ;;
 	*)
 		echo "install.sh: unknown program $1" >&2
 		exit 2
@@ -68,6 +73,7 @@ packages() {
 		brew:postgres) echo postgresql@17 ;;
 		*:postgres) echo postgresql ;;
 		*:pgbouncer) echo pgbouncer ;;
+		*:chromium) echo chromium ;;
 		apt-get:cc) echo gcc libc6-dev ;;
 		apk:cc) echo gcc musl-dev ;;
 		*:cc) echo gcc ;;
@@ -165,7 +171,7 @@ done
 
 manager=$(package_manager)
 if [ -z "$manager" ]; then
-	echo "Missing:$missing. Install Redis, the PostgreSQL server, PgBouncer and a C compiler with your system's package manager." >&2
+	echo "Missing:$missing. Install Redis, the PostgreSQL server, PgBouncer, a C compiler and Chromium with your system's package manager." >&2
 	exit 1
 fi
 # shellcheck disable=SC2086 # a list of words

@@ -30,6 +30,8 @@ const (
 	Postgres Program = "postgres"
 	// PgBouncer is the connection pooler.
 	PgBouncer Program = "pgbouncer"
+	// Chromium is a browser, which can run without a screen.
+	Chromium Program = "chromium"
 )
 
 // MissingError tells which programs are not on this machine, and what installs them.
@@ -71,6 +73,14 @@ func Find(wanted ...Program) (map[Program]string, error) {
 }
 
 func find(p Program) (string, bool) {
+	if p == Chromium {
+		for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} { // by what Debian, Alpine and Google call it
+			if path, err := exec.LookPath(name); err == nil {
+				return path, true
+			}
+		}
+		return "", false
+	}
 	if p != Postgres {
 		path, err := exec.LookPath(string(p))
 		if err != nil && p == PgBouncer {
