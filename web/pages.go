@@ -8,9 +8,11 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"slices"
 	"time"
 
 	"invoicer/internal/lifecycle"
+	"invoicer/web/access"
 )
 
 // MonitorPath is the path of the queues' monitor.
@@ -25,14 +27,32 @@ type Options struct {
 	Metrics http.Handler // /metrics
 	Monitor http.Handler // everything below MonitorPath, for clients on this machine only
 	Pprof   bool         // serve profiles, to clients on this machine only
-	// Pages has all other paths, for clients on this machine only. Default: the monitor is the first page.
-	Pages http.Handler
+	Routes  []Route      // more pages
 
 	Logger *slog.Logger
 }
 
-// Pages are the HTTP pages of a process: /livez, /healthz, /readyz and /metrics for everybody, and all others for clients on the
-// same machine.
+// A Route is a page, or another handler, for visitors who have a role. Its handler learns from [access.Of] who the visitor is.
+type Route struct {
+	Pattern string      // as [http.ServeMux] takes it
+	Role    access.Role // that a visitor needs
+	Handler http.Handler
+}
+
+// PagePolicy is the Content-Security-Policy of a [Route]: everything comes from this listener, and nothing is inline.
+const PagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+// handler returns the route's handler for its role and with its policy. Posts of other sites' pages are refused.
+func (p Route) handler() http.Handler {
+	sameOrigin := http.NewCrossOriginProtection().Handler(p.Handler)
+	return access.Require(p.Role, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Security-Policy", PagePolicy)
+		sameOrigin.ServeHTTP(w, r)
+	}))
+}
+
+// Pages are the HTTP pages of a process: /livez, /healthz, /readyz and /metrics for everybody, and the monitor and profiles for
+// clients on the same machine.
 type Pages struct {
 	server   *http.Server
 	listener net.Listener
@@ -82,13 +102,17 @@ func (o Options) routes() http.Handler {
 		profiles.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 		mux.Handle("/debug/pprof/", LocalOnly(withoutReadDeadline(profiles)))
 	}
-	if o.Pages != nil {
-		mux.Handle("/", LocalOnly(o.Pages))
-	} else {
-		mux.Handle("GET /{$}", http.RedirectHandler(MonitorPath+"/", http.StatusFound))
+	for _, route := range o.Routes {
+		mux.Handle(route.Pattern, route.handler())
+	}
+	if !slices.ContainsFunc(o.Routes, func(r Route) bool { return r.Pattern == frontPage }) {
+		mux.Handle(frontPage, http.RedirectHandler(MonitorPath+"/", http.StatusFound))
 	}
 	return mux
 }
+
+// frontPage is the pattern of the first page. If no route has it, the monitor is the first page.
+const frontPage = "GET /{$}"
 
 // withoutReadDeadline returns a handler without the deadline for reading the request, which would end a profile of half a minute
 // early. pprof extends the deadline for writing itself.

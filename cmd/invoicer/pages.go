@@ -18,6 +18,7 @@ import (
 	"invoicer/invoice/ledger"
 	"invoicer/invoice/postgres"
 	"invoicer/web"
+	"invoicer/web/access"
 	"invoicer/web/pages"
 	"invoicer/worker/dispatch"
 	"invoicer/worker/queue"
@@ -48,7 +49,8 @@ func openPages(ctx context.Context, cfg *config.Config, addr string, h *health.H
 	p.monitor = asynqmon.New(asynqmon.Options{RootPath: web.MonitorPath, RedisConnOpt: monitorRedis{cfg}})
 	p.Pages, err = web.Open(ctx, web.Options{
 		Addr: addr, Room: roomForVisitors(cfg), Pprof: cfg.HTTP.Pprof == "on", Logger: log,
-		Ready: h, Metrics: promhttp.HandlerFor(m.Registry, promhttp.HandlerOpts{}), Monitor: p.monitor, Pages: p.shown,
+		Ready: h, Metrics: promhttp.HandlerFor(m.Registry, promhttp.HandlerOpts{}), Monitor: p.monitor,
+		Routes: []web.Route{{Pattern: "GET /{$}", Role: access.Read, Handler: p.shown}, {Pattern: "/", Role: access.Read, Handler: p.shown}},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("http.addr %s can't be used (%w): choose another one, or leave it empty to turn the pages off", addr, errors.Unwrap(err))
@@ -74,7 +76,7 @@ func (p *servedPages) show(cfg *config.Config, log *slog.Logger) (err error) {
 	forecaster := invoice.NewForecaster(invoice.NewGenerator(p.store.Invoices, numbering), p.store.Invoices)
 	p.shown, err = pages.New(pages.Options{
 		Reports: p.store.Reports, Failures: failures{p.store.Ledger}, Replayer: dispatch.NewReplayer(p.store.Ledger, forecaster),
-		DatabaseTime: p.store.Now, Visitor: func(*http.Request) pages.Visitor { return pages.Visitor{MayAct: true} },
+		DatabaseTime: p.store.Now, Visitor: visitor,
 		Place: cfg.Database.Schema + " in " + cfg.Database.Addr(), Logger: log,
 	})
 	return err
@@ -96,6 +98,15 @@ func (p *servedPages) close() {
 	if p.monitor != nil {
 		_ = p.monitor.Close()
 	}
+}
+
+// visitor returns who sent a request, for the pages. Nothing is known of visitors on this machine, so these say their names themselves.
+func visitor(r *http.Request) pages.Visitor {
+	v := access.Of(r)
+	if v.Local() {
+		return pages.Visitor{MayAct: v.May(access.Operate)}
+	}
+	return pages.Visitor{Name: v.Name, MayAct: v.May(access.Operate)}
 }
 
 // failures are the ledger's failed jobs, as pages change them.

@@ -1,0 +1,89 @@
+// Package access decides who may see and do what on the pages of a process: visitors on this machine, and people and programs that
+// have a token.
+package access
+
+import (
+	"context"
+	"net/http"
+	"slices"
+)
+
+// A Role says what a token allows.
+type Role string
+
+// The roles.
+const (
+	Read    Role = "read"    // sees all pages and the metrics
+	Operate Role = "operate" // sees them, and changes things
+	Enqueue Role = "enqueue" // hands jobs in, and sees no page
+)
+
+// Roles returns all roles.
+func Roles() []Role { return []Role{Read, Operate, Enqueue} }
+
+// LocalName is the name of a [Visitor] on this machine. No token may have it.
+const LocalName = "local"
+
+// A Visitor is the person or program that a request comes from. The zero Visitor may do nothing.
+type Visitor struct {
+	// Name is the name of the token, or [LocalName], or "" for somebody unknown. It has 1 to 64 characters of
+	// A-Z a-z 0-9 . _ : / @ + = -
+	Name string
+	// Roles are the roles of the token. A visitor on this machine has Read and Operate.
+	Roles []Role
+	// Producer is the only producer that jobs from this visitor may name, "" if any.
+	Producer string
+}
+
+// May reports whether the visitor has a role. Whoever has Operate has Read as well.
+func (v Visitor) May(role Role) bool {
+	return slices.Contains(v.Roles, role) || role == Read && slices.Contains(v.Roles, Operate)
+}
+
+// Local reports whether the visitor is on this machine and has shown no token.
+func (v Visitor) Local() bool { return v.Name == LocalName }
+
+type visitorKey struct{}
+
+// With returns the request as one of the visitor.
+func With(r *http.Request, v Visitor) *http.Request {
+	return r.WithContext(context.WithValue(r.Context(), visitorKey{}, v))
+}
+
+// Of returns the visitor that a request comes from. It is the zero Visitor if that is unknown.
+func Of(r *http.Request) Visitor {
+	v, _ := r.Context().Value(visitorKey{}).(Visitor)
+	return v
+}
+
+// Require returns a handler that serves next only to visitors who have the role. It answers others with 403, and unknown ones with
+// 401.
+func Require(role Role, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch v := Of(r); {
+		case v.May(role):
+			next.ServeHTTP(w, r)
+		case v.Name == "":
+			unauthorized(w, "this needs a token")
+		default:
+			http.Error(w, "your token lacks the role "+string(role), http.StatusForbidden)
+		}
+	})
+}
+
+// RequireLocal returns a handler that serves next only to visitors on this machine. It answers others with 403.
+func RequireLocal(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !Of(r).Local() {
+			http.Error(w, "this is shown on loopback only, and not through a proxy: forward a port", http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// unauthorized answers a program that must show a token.
+func unauthorized(w http.ResponseWriter, message string) {
+	w.Header().Set("WWW-Authenticate", `Bearer realm="invoicer"`)
+	http.Error(w, message, http.StatusUnauthorized)
+}
