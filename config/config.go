@@ -71,10 +71,15 @@ type Retention struct {
 	FailedPayloads time.Duration
 }
 
-// HTTP says where the worker serves its pages.
+// HTTP says where the worker serves its pages, and to whom.
 type HTTP struct {
-	Addr  string // host:port; "" = off
-	Pprof string // "on" or "off"
+	Addr     string   // host:port; "" = off
+	Pprof    string   // "on" or "off"
+	TLSCert  string   // a file; "" = no TLS
+	TLSKey   string   // a file; "" if and only if TLSCert is
+	Insecure bool     // serve more than health beyond loopback without TLS
+	Hosts    []string // host names and addresses, without port; none = any beyond loopback
+	Metrics  string   // "token" or "open"
 }
 
 // Log says what is logged, and in which format.

@@ -94,6 +94,7 @@ func (f *fileReader) hint(name string) string {
 
 func (f *fileReader) value(k Key, line int, node *yaml.Node) {
 	_, isQueues := k.value(new(Config)).(weights)
+	_, isList := k.value(new(Config)).(list)
 	switch {
 	case isNull(node):
 		f.refuse(k.Name, line, `has no value; write "" for an empty one, or remove the line for the default`)
@@ -101,6 +102,8 @@ func (f *fileReader) value(k Key, line int, node *yaml.Node) {
 		f.settings[k.Name] = setting{node.Value, f.origin(line)}
 	case isQueues && node.Kind == yaml.MappingNode:
 		f.queues(k, line, node)
+	case isList && node.Kind == yaml.SequenceNode:
+		f.list(k, line, node)
 	default:
 		f.refuse(k.Name, line, "must be a single value, not a list or a section")
 	}
@@ -122,6 +125,19 @@ func (f *fileReader) queues(k Key, line int, node *yaml.Node) {
 	if len(pairs)*2 == len(node.Content) {
 		f.settings[k.Name] = setting{strings.Join(pairs, ","), f.origin(line)}
 	}
+}
+
+// list reads the elements of a list. An element that isn't a single value, or that would be read as two, is a problem.
+func (f *fileReader) list(k Key, line int, node *yaml.Node) {
+	var elements []string
+	for _, element := range node.Content {
+		if element.Kind != yaml.ScalarNode || strings.Contains(element.Value, ",") {
+			f.refuse(k.Name, element.Line, "must be a list of single values")
+			return
+		}
+		elements = append(elements, element.Value)
+	}
+	f.settings[k.Name] = setting{strings.Join(elements, ","), f.origin(line)}
 }
 
 func isNull(node *yaml.Node) bool { return node.Kind == yaml.ScalarNode && node.Tag == "!!null" }

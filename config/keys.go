@@ -159,6 +159,31 @@ func Keys() []Key {
 			value: func(c *Config) value { return choice(&c.HTTP.Pprof, []string{"off", "on"}) },
 		},
 		{
+			Name: "http.tls_cert", Default: "",
+			Doc:   "the file with the TLS certificate and its chain, in PEM; read again when it changes",
+			value: func(c *Config) value { return optional(&c.HTTP.TLSCert) },
+		},
+		{
+			Name: "http.tls_key", Default: "",
+			Doc:   "the file with the private key of http.tls_cert, in PEM",
+			value: func(c *Config) value { return optional(&c.HTTP.TLSKey) },
+		},
+		{
+			Name: "http.insecure", Default: "false",
+			Doc:   "whether an address beyond loopback serves more than health without TLS; tokens then cross the network readable, unless something else encrypts them",
+			value: func(c *Config) value { return boolean{&c.HTTP.Insecure} },
+		},
+		{
+			Name: "http.hosts", Default: "",
+			Doc:   "the host names by which the pages may be asked for, beside those of loopback; empty allows any beyond loopback, and only those of loopback on loopback",
+			value: func(c *Config) value { return hostNames(&c.HTTP.Hosts) },
+		},
+		{
+			Name: "http.metrics", Default: "token",
+			Doc:   "who may read /metrics: holders of a token and visitors on this machine, or everybody",
+			value: func(c *Config) value { return choice(&c.HTTP.Metrics, []string{"token", "open"}) },
+		},
+		{
 			Name: "log.level", Default: "info",
 			Doc:   "the least important messages that are logged",
 			value: func(c *Config) value { return logLevel{&c.Log.Level} },

@@ -91,7 +91,7 @@ func Load(src Sources) (*Config, error) {
 			report(Problem{Key: r.key, Message: r.message(&cfg)})
 		}
 	}
-	for _, check := range src.Checks {
+	for _, check := range append([]func(*Config) []Problem{tlsProblems}, src.Checks...) {
 		for _, p := range check(&cfg) {
 			report(p)
 		}

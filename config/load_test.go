@@ -71,7 +71,7 @@ func TestDefaults(t *testing.T) {
 		Retention: config.Retention{
 			Jobs: 90 * 24 * time.Hour, Duplicates: 365 * 24 * time.Hour, FailedPayloads: 90 * 24 * time.Hour,
 		},
-		HTTP: config.HTTP{Addr: "127.0.0.1:8080", Pprof: "off"},
+		HTTP: config.HTTP{Addr: "127.0.0.1:8080", Pprof: "off", Metrics: "token"},
 		Log:  config.Log{Level: slog.LevelInfo},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(config.Config{}, "Origins")); diff != "" {
@@ -131,7 +131,12 @@ func TestEveryKeyFromEverySource(t *testing.T) {
 		"worker.max_retry": "0", "worker.retention": "0s", "worker.direct": "refuse", "lock.ttl": "16s", "lock.wait": "0s", "idempotency.cache_ttl": "1h30m",
 		"numbering.invoice_series": "2024", "numbering.credit_note_series": "CN-{series}", "numbering.period": "year",
 		"numbering.format": "{number}", "numbering.timezone": "Europe/Berlin", "retention.jobs": "1d12h",
-		"retention.duplicates": "2d", "retention.failed_payloads": "3d", "http.addr": "", "http.pprof": "on", "log.level": "debug", "log.format": "json",
+		"retention.duplicates": "2d", "retention.failed_payloads": "3d", "http.addr": "", "http.pprof": "on",
+		"http.tls_cert": "/etc/tls.crt", "http.tls_key": "/etc/tls.key", "http.insecure": "true", "http.hosts": "billing.example, [fd00::1]", "http.metrics": "open",
+		"log.level": "debug", "log.format": "json",
+	}
+	beside := map[string]string{ // what a key needs beside it
+		"http.tls_cert": "INVOICER_HTTP_TLS_KEY=k", "http.tls_key": "INVOICER_HTTP_TLS_CERT=c",
 	}
 	defaults := config.Default()
 	for _, k := range config.Keys() {
@@ -147,6 +152,7 @@ func TestEveryKeyFromEverySource(t *testing.T) {
 			"environment": sources(t, "", []string{k.Env() + "=" + text}, nil),
 			"flag":        sources(t, "", nil, []string{"--" + k.Flag() + "=" + text}),
 		} {
+			src.Environ = append(src.Environ, beside[k.Name])
 			cfg, err := config.Load(src)
 			if err != nil {
 				t.Errorf("%s=%s from %s: %v", k.Name, text, name, err)
@@ -203,6 +209,15 @@ func TestSpellings(t *testing.T) {
 				c.Retention.Jobs, c.Retention.Duplicates = 30*24*time.Hour, 30*24*time.Hour
 			},
 		},
+		"hosts as a list": {
+			yaml: "http:\n  hosts: [billing.example, 10.0.0.7, 'fd00::1']\n",
+			want: func(c *config.Config) { c.HTTP.Hosts = []string{"billing.example", "10.0.0.7", "fd00::1"} },
+		},
+		"hosts as text": {
+			yaml: "http: {hosts: Billing.example.}", environ: []string{"INVOICER_HTTP_HOSTS=a.example , b,"},
+			want: func(c *config.Config) { c.HTTP.Hosts = []string{"a.example", "b"} },
+		},
+		"no hosts":                        {yaml: "http: {hosts: []}", want: func(*config.Config) {}},
 		"a section that is commented out": {yaml: "lock:\n  # ttl: 40s\n", want: func(*config.Config) {}},
 		"an empty file":                   {yaml: "# nothing yet\n", want: func(*config.Config) {}},
 		"null":                            {yaml: "---\n", want: func(*config.Config) {}},

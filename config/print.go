@@ -57,6 +57,13 @@ func inline(v value) string {
 		}
 		return strings.TrimSpace(string(out))
 	}
+	if l, ok := v.(list); ok {
+		elements := make([]string, len(*l.p))
+		for i, element := range *l.p {
+			elements[i] = scalar(element)
+		}
+		return "[" + strings.Join(elements, ", ") + "]"
+	}
 	queues, ok := v.(weights)
 	if !ok {
 		return scalar(v.native())

@@ -57,7 +57,7 @@ func TestProblems(t *testing.T) {
 			environ: []string{"INVOICER_LOG=debug", "INVOICER_HTTP_PORT=80", "INVOICER_DATABASE_PASSWORD=hunter2", "INVOICER_LOCK_MODE=tcp://x"},
 			want: []string{
 				"INVOICER_DATABASE_PASSWORD (environment): unknown variable; known here: INVOICER_DATABASE_SCHEMA, INVOICER_DATABASE_URL",
-				"INVOICER_HTTP_PORT (environment): unknown variable; known here: INVOICER_HTTP_ADDR, INVOICER_HTTP_PPROF",
+				"INVOICER_HTTP_PORT (environment): unknown variable; known here: INVOICER_HTTP_ADDR, INVOICER_HTTP_HOSTS, INVOICER_HTTP_INSECURE, INVOICER_HTTP_METRICS, INVOICER_HTTP_PPROF, INVOICER_HTTP_TLS_CERT, INVOICER_HTTP_TLS_KEY",
 				"INVOICER_LOCK_MODE (environment): unknown variable; known here: INVOICER_LOCK_TTL, INVOICER_LOCK_WAIT",
 				"INVOICER_LOG (environment): unknown variable; known here: INVOICER_LOG_FORMAT, INVOICER_LOG_LEVEL",
 			},
@@ -90,6 +90,21 @@ func TestProblems(t *testing.T) {
 				"log.level (invoicer.yaml line 5): must be a single value, not a list or a section",
 				"worker.max_retry (invoicer.yaml line 7): must be a single value, not a list or a section",
 				"log.level (invoicer.yaml line 8): stands in line 5 already; remove one of the two",
+			},
+		},
+		"a certificate without its key": {
+			yaml: "http: {tls_cert: /etc/tls.crt}",
+			want: []string{"http.tls_key (default): is missing: http.tls_cert needs its private key"},
+		},
+		"a key without its certificate": {
+			environ: []string{"INVOICER_HTTP_TLS_KEY=/etc/tls.key"},
+			want:    []string{"http.tls_cert (default): is missing: http.tls_key needs its certificate"},
+		},
+		"hosts that are no list of names": {
+			yaml: "http:\n  hosts: [a.example, [b]]\n  tls_cert: [a]\n",
+			want: []string{
+				"http.hosts (invoicer.yaml line 2): must be a list of single values",
+				"http.tls_cert (invoicer.yaml line 3): must be a single value, not a list or a section",
 			},
 		},
 		"a section twice": {
@@ -145,6 +160,12 @@ func TestBadValues(t *testing.T) {
 		{"http.addr", "localhost", `"localhost" is not host:port; write 127.0.0.1:8080, or :8080 for all interfaces, or nothing for off`},
 		{"http.addr", ":65536", `":65536" has no port from 0 to 65535`},
 		{"http.addr", ":http", `":http" has no port from 0 to 65535`},
+		{"http.insecure", "yes", `"yes" is none of: true, false`},
+		{"http.insecure", "", "the empty value is none of: true, false"},
+		{"http.metrics", "closed", `"closed" is none of: token, open`},
+		{"http.hosts", "https://shop.example", `"https://shop.example" has "https://shop.example", which is no host name; write the name alone, such as billing.example, without https:// and port`},
+		{"http.hosts", "a.example, b.example:80", `"a.example, b.example:80" has "b.example:80", which is no host name; write the name alone, such as billing.example, without https:// and port`},
+		{"http.hosts", "*.example", `"*.example" has "*.example", which is no host name; write the name alone, such as billing.example, without https:// and port`},
 		{"log.level", "loud", `"loud" is none of: debug, info, warn, error`},
 		{"log.format", "xml", `"xml" is none of: empty, text, json`},
 		{"redis.url", "", "must not be empty"},

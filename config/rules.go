@@ -55,3 +55,14 @@ func (r rule) durations(c *Config) (d, other time.Duration) {
 	}
 	return at(r.key), at(r.other)
 }
+
+// tlsProblems returns what is wrong if only one of certificate and key is given.
+func tlsProblems(c *Config) []Problem {
+	switch cert, key := c.HTTP.TLSCert != "", c.HTTP.TLSKey != ""; {
+	case cert && !key:
+		return []Problem{{Key: "http.tls_key", Message: "is missing: http.tls_cert needs its private key"}}
+	case key && !cert:
+		return []Problem{{Key: "http.tls_cert", Message: "is missing: http.tls_key needs its certificate"}}
+	}
+	return nil
+}

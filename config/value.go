@@ -116,6 +116,11 @@ func text(p *string) value {
 	return checked[string]{p, "text", "", filled(func(string) error { return nil })}
 }
 
+// optional is a text that may be empty.
+func optional(p *string) value {
+	return checked[string]{p, "text", "", func(string) error { return nil }}
+}
+
 func choice(p *string, words []string) value {
 	shown := make([]string, len(words))
 	for i, word := range words {
@@ -179,6 +184,57 @@ func databaseURL(p *URL) value {
 		_, err := Database{URL: URL(text)}.parse()
 		return err
 	})}
+}
+
+type boolean struct{ p *bool }
+
+func (v boolean) form() (kind, allowed string) { return "word", "true, false" }
+func (v boolean) native() any                  { return *v.p }
+
+func (v boolean) parse(text string) error {
+	if text != "true" && text != "false" {
+		return errors.New("is none of: true, false")
+	}
+	*v.p = text == "true"
+	return nil
+}
+
+// list is a value of several texts, each of which check accepts: a,b in a variable, and a list or a,b in the file.
+type list struct {
+	p       *[]string
+	kind    string
+	allowed string
+	check   func(element string) error
+}
+
+func (v list) form() (kind, allowed string) { return v.kind, v.allowed }
+func (v list) native() any                  { return append([]string{}, *v.p...) }
+
+func (v list) parse(text string) error {
+	var elements []string
+	for element := range strings.SplitSeq(text, ",") {
+		if element = strings.TrimSpace(element); element == "" {
+			continue
+		}
+		if err := v.check(element); err != nil {
+			return fmt.Errorf("has %q, which %w", element, err)
+		}
+		elements = append(elements, element)
+	}
+	*v.p = elements
+	return nil
+}
+
+func hostNames(p *[]string) value {
+	return list{p, "names", "names such as billing.example, or addresses, without a port", func(host string) error {
+		if net.ParseIP(strings.Trim(host, "[]")) != nil {
+			return nil
+		}
+		if !regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?$`).MatchString(host) {
+			return errors.New("is no host name; write the name alone, such as billing.example, without https:// and port")
+		}
+		return nil
+	}}
 }
 
 type logLevel struct{ p *slog.Level }
