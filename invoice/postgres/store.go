@@ -2,8 +2,8 @@
 // must never be: a second invoice for a transaction, a number used twice, a gap, a changed invoice. This package
 // never asks for any of these, and recognizes the refusal that means that another process was first.
 //
-// A [DB] is opened once and has three parts: [Invoices] writes and reads invoices, [Ledger] keeps the accepted jobs
-// and the ends of jobs, [Reports] reads what is shown to people. All are safe for concurrent use, and any call may be
+// A [DB] is opened once and has four parts: [Invoices] writes and reads invoices, [Ledger] keeps the accepted jobs
+// and the ends of jobs, [Reports] reads what is shown to people, [Tokens] keeps who may see it. All are safe for concurrent use, and any call may be
 // repeated after an error.
 package postgres
 
@@ -79,6 +79,7 @@ type DB struct {
 	Invoices *Invoices
 	Ledger   *Ledger
 	Reports  *Reports
+	Tokens   *Tokens
 }
 
 // Invoices holds the committed invoices and credit notes, and the counters of their series.
@@ -129,7 +130,7 @@ func Open(o Options) (*DB, error) {
 		owner: &shared.working, most: maxGroup, apart: (*goodEnd).apart, weigh: func(*goodEnd) int { return 0 }, do: ledger.writeGoodEnds,
 		storm: ledger.stormAfter, longestWait: stormWait,
 	}
-	return &DB{core: shared, Invoices: invoices, Ledger: ledger, Reports: &Reports{shared}}, nil
+	return &DB{core: shared, Invoices: invoices, Ledger: ledger, Reports: &Reports{shared}, Tokens: &Tokens{shared}}, nil
 }
 
 func connect(opener *connector, maxConns int) (*sql.DB, *gorm.DB, error) {

@@ -1,0 +1,18 @@
+package report
+
+import "time"
+
+// A Token is a token's row, without its hash.
+type Token struct {
+	Name          string     `json:"name"`
+	Roles         []string   `json:"roles"`
+	Producer      *string    `json:"producer"` // the only producer that its jobs may name; null if any
+	CreatedAt     time.Time  `json:"created_at"`
+	CreatedBy     string     `json:"created_by"`      // as stated
+	CreatedByRole string     `json:"created_by_role"` // of the database
+	ExpiresAt     *time.Time `json:"expires_at"`
+	Expired       bool       `json:"expired"`
+	RevokedAt     *time.Time `json:"revoked_at"`
+	RevokedBy     *string    `json:"revoked_by"`
+	RevokedByRole *string    `json:"revoked_by_role"`
+}
