@@ -61,6 +61,12 @@ func needs(cmd *cobra.Command) []postgres.Right {
 	case "queue take":
 		on("SELECT UPDATE", "queue_nonces")
 		on("SELECT", "database_identity", "invoice_jobs", "duplicate_attempts")
+	case "token make":
+		on("SELECT INSERT", "tokens")
+	case "token list":
+		on("SELECT", "tokens")
+	case "token revoke":
+		on("SELECT UPDATE", "tokens")
 	case "migrate up":
 		rights[0].Privileges = append(rights[0].Privileges, "CREATE")
 	case "migrate status":

@@ -51,6 +51,9 @@ func TestRightsThatAreMissing(t *testing.T) {
 		"prune":                   {args: []string{"prune"}},
 		"dry run of prune":        {args: []string{"prune", "--dry-run"}},
 		"enqueue":                 {args: []string{"enqueue", "-", "--durable"}, stdin: payloadOf("T2", "GBP")},
+		"token make":              {args: []string{"token", "make", "--role", "read", "--name", "a"}},
+		"token list":              {args: []string{"token", "list"}},
+		"token revoke":            {args: []string{"token", "revoke", "there"}},
 		"migrate status":          {args: []string{"migrate", "status"}},
 		"the owner's own command": {args: []string{"migrate", "down", "--force"}, fails: true},
 	} {
@@ -64,6 +67,7 @@ func TestRightsThatAreMissing(t *testing.T) {
 			s.fail(t, "other", "T1", "conflict", "planted", "p", s.queue, payloadOf("T1", "EUR"), "1h")
 			s.fail(t, "gone", "T8", "failed", "planted", "p", s.queue, payloadOf("T8", "GBP"), "1h")
 			s.must(t, "dismiss", "gone", "--reason", "r")
+			s.must(t, "token", "make", "--role", "read", "--name", "there")
 			limited, role := s.as(t)
 
 			code, _, stderr := limited.run(t, test.stdin, test.args...)
