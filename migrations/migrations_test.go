@@ -52,8 +52,8 @@ func TestUpDownUp(t *testing.T) {
 			t.Fatalf("%s Up applied %v", round, applied)
 		}
 		want := []string{
-			"database_identity", "duplicate_attempts", "invoice_job_actions", "invoice_jobs", "invoice_lines", "invoice_series",
-			"invoice_taxes", "invoices", "ledger_queues", "queue_nonces",
+			"actions", "database_identity", "duplicate_attempts", "invoice_job_actions", "invoice_jobs", "invoice_lines", "invoice_series",
+			"invoice_taxes", "invoices", "job_attempts", "ledger_queues", "queue_nonces",
 		}
 		if tables := b.tables(t); !slices.Equal(tables, want) {
 			t.Errorf("%s Up made %v", round, tables)

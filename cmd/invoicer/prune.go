@@ -25,6 +25,7 @@ func (a app) pruneCommand() *cobra.Command {
 
   done jobs of the ledger, with the actions on them: retention.jobs
   duplicate attempts whose job isn't in the ledger: retention.duplicates
+  failed attempts at jobs that aren't in the ledger: retention.jobs
   payloads of failed and dismissed jobs: retention.failed_payloads
 
 The rows of failed jobs stay. It never deletes an invoice, or a job that is waiting. It may be stopped at any point, and run again.`,
@@ -55,6 +56,7 @@ type pruneSummary struct {
 	DoneJobs       int  `json:"done_jobs"`
 	Duplicates     int  `json:"duplicate_attempts"`
 	FailedPayloads int  `json:"failed_payloads"`
+	Attempts       int  `json:"job_attempts"`
 	Complete       bool `json:"complete"`
 }
 
@@ -76,9 +78,10 @@ func prune(cmd *cobra.Command, cfg *config.Config, wait time.Duration, dryRun bo
 		what  postgres.Prunable
 		count *int
 	}{
-		// In this order, so that one run deletes jobs, and then the duplicate attempts of these jobs.
+		// In this order, so that one run deletes jobs, and then the duplicate and failed attempts of these jobs.
 		{postgres.DoneJobs, &sum.DoneJobs},
 		{postgres.DuplicateAttempts, &sum.Duplicates},
+		{postgres.Attempts, &sum.Attempts},
 		{postgres.FailedPayloads, &sum.FailedPayloads},
 	} {
 		after := int64(0)
@@ -122,6 +125,7 @@ func (s pruneSummary) print(cmd *cobra.Command, cfg *config.Config) error {
 	}{
 		{s.DoneJobs, "done job", "done jobs", cfg.Retention.Jobs},
 		{s.Duplicates, "duplicate attempt", "duplicate attempts", cfg.Retention.Duplicates},
+		{s.Attempts, "failed attempt", "failed attempts", cfg.Retention.Jobs},
 		{s.FailedPayloads, "payload of a failed job", "payloads of failed jobs", cfg.Retention.FailedPayloads},
 	} {
 		_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s %s older than %s %s\n", term.Thousands(kind.n), plural(kind.n, kind.one, kind.many), config.FormatDuration(kind.age), verb)

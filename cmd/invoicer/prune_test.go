@@ -31,9 +31,13 @@ func TestPrune(t *testing.T) {
 	s.change(t, "UPDATE invoice_jobs SET updated_at = now() - interval '400 days', accepted_at = now() - interval '400 days' WHERE transaction_id IN ('T1', 'T8') OR job_id LIKE '%-old'")
 	s.change(t, "UPDATE duplicate_attempts SET attempted_at = now() - interval '400 days' WHERE transaction_id IN ('T1', 'T2')")
 
+	s.change(t, `INSERT INTO job_attempts (job_id, dispatch, attempt, worker, reason, failed_at)
+SELECT job_id, 1, 1, 'w', 'x', now() - interval '400 days' FROM invoice_jobs WHERE transaction_id = 'T1' AND state = 'done' OR state = 'failed'
+UNION ALL VALUES ('direct-old', 0, 1, 'w', 'x', now() - interval '400 days'), ('direct-new', 0, 1, 'w', 'x', now())`)
+
 	rows := "SELECT string_agg(j::text, '|' ORDER BY id) || (SELECT string_agg(d::text, '|' ORDER BY id) FROM duplicate_attempts d) || (SELECT count(*) FROM invoice_job_actions) FROM invoice_jobs j"
 	before := s.Text(t, rows)
-	want := pruneSummary{DryRun: true, DoneJobs: 2, Duplicates: 2, FailedPayloads: 2, Complete: true}
+	want := pruneSummary{DryRun: true, DoneJobs: 2, Duplicates: 2, Attempts: 3, FailedPayloads: 2, Complete: true}
 	prune := func(args ...string) (got pruneSummary) {
 		t.Helper()
 		if err := json.Unmarshal([]byte(s.must(t, append([]string{"prune", "--json"}, args...)...)), &got); err != nil {
@@ -47,7 +51,7 @@ func TestPrune(t *testing.T) {
 	if after := s.Text(t, rows); after != before {
 		t.Errorf("a dry run made of\n%s\n%s", before, after)
 	}
-	if stdout := s.must(t, "prune"); stdout != "2 done jobs older than 90d deleted\n2 duplicate attempts older than 365d deleted\n2 payloads of failed jobs older than 90d deleted\n" {
+	if stdout := s.must(t, "prune"); stdout != "2 done jobs older than 90d deleted\n2 duplicate attempts older than 365d deleted\n3 failed attempts older than 90d deleted\n2 payloads of failed jobs older than 90d deleted\n" {
 		t.Errorf("says %s", stdout)
 	}
 	s.must(t, "audit")
@@ -65,6 +69,7 @@ func TestPrune(t *testing.T) {
 		"waiting jobs":              {1, "SELECT count(*) FROM invoice_jobs WHERE state = 'accepted' AND payload IS NOT NULL"},
 		"attempts":                  {2, "SELECT count(*) FROM duplicate_attempts WHERE transaction_id IN ('T2', 'T3')"},
 		"actions":                   {5, "SELECT count(*) FROM invoice_job_actions"}, // of 4 done jobs and the dismissed one
+		"failed attempts":           {1, "SELECT count(*) FROM job_attempts WHERE job_id LIKE 'direct%'"},
 		"payloads of failed jobs":   {1, "SELECT count(*) FROM invoice_jobs WHERE state IN ('failed', 'dismissed') AND coalesce(payload, payload_raw::text) IS NOT NULL"},
 		"reasons after all of that": {3, "SELECT count(*) FROM invoice_jobs WHERE state IN ('failed', 'dismissed') AND reason = 'other content'"},
 	} {

@@ -33,7 +33,11 @@ func needs(cmd *cobra.Command) []postgres.Right {
 	dryRun, _ := cmd.Flags().GetBool("dry-run") // an error means that the command has no such flag
 	switch strings.TrimPrefix(cmd.CommandPath(), "invoicer ") {
 	case "status":
-		on("SELECT", "invoices", "invoice_lines", "duplicate_attempts", "invoice_jobs", "invoice_job_actions")
+		on("SELECT", "database_identity", "invoices", "invoice_lines", "duplicate_attempts", "invoice_jobs", "invoice_job_actions", "job_attempts")
+	case "queues":
+		on("SELECT", "database_identity", "invoice_jobs")
+	case "workers":
+		on("SELECT", "database_identity")
 	case "audit":
 		on("SELECT", "goose_db_version", "invoices", "invoice_lines", "invoice_taxes", "invoice_series", "duplicate_attempts", "invoice_jobs", "ledger_queues")
 	case "replay":
@@ -51,10 +55,10 @@ func needs(cmd *cobra.Command) []postgres.Right {
 		on("SELECT INSERT", "invoice_job_actions")
 	case "prune":
 		if dryRun {
-			on("SELECT", "invoice_jobs", "duplicate_attempts")
+			on("SELECT", "invoice_jobs", "duplicate_attempts", "job_attempts")
 		} else {
 			on("SELECT UPDATE DELETE", "invoice_jobs")
-			on("SELECT DELETE", "duplicate_attempts")
+			on("SELECT DELETE", "duplicate_attempts", "job_attempts")
 		}
 	case "enqueue":
 		rights = append(rights, postgres.Right{Kind: "function", Name: "accept", Privileges: []string{"EXECUTE"}})

@@ -62,6 +62,8 @@ type Job struct {
 	InvoicedSince *string `json:"invoiced_since"`
 	// Actions are the actions on the job, the latest last.
 	Actions []JobAction `json:"actions"`
+	// FailedAttempts are those after which the job was tried again, the latest last.
+	FailedAttempts []Attempt `json:"failed_attempts"`
 }
 
 // A LedgerRow is a job's row in the ledger, without its payload.
@@ -87,6 +89,7 @@ type JobAction struct {
 	JobID    string    `json:"job_id"`
 	Action   string    `json:"action"` // replay, dismiss, restore
 	Actor    string    `json:"actor"`
+	Role     *string   `json:"role"` // the database's name for the actor; null for an action of an earlier release
 	Note     *string   `json:"note"`
 	Dispatch int       `json:"dispatch"` // the one that had failed
 	Outcome  string    `json:"outcome"`  // of that dispatch

@@ -51,7 +51,6 @@ UNION SELECT transaction_id FROM invoicer.duplicate_attempts WHERE job_id = ?`, 
 		if len(found.Jobs) > 0 {
 			return nil
 		}
-		// There is no index for this query, which is rare.
 		if err := readInvoice(tx, found, "job_id = ?", jobID); err != nil || found.Invoice == nil {
 			return err
 		}
@@ -101,7 +100,7 @@ FROM (SELECT * FROM invoicer.invoice_jobs WHERE `+where+` ORDER BY id DESC LIMIT
 	byID := make(map[string]*report.Job, len(rows))
 	ids := make([]string, len(rows))
 	for i, row := range rows {
-		r.Jobs[i] = report.Job{LedgerRow: row.LedgerRow, InvoicedSince: row.InvoicedSince, Actions: []report.JobAction{}}
+		r.Jobs[i] = report.Job{LedgerRow: row.LedgerRow, InvoicedSince: row.InvoicedSince, Actions: []report.JobAction{}, FailedAttempts: []report.Attempt{}}
 		ids[i], byID[r.Jobs[i].JobID] = r.Jobs[i].JobID, &r.Jobs[i]
 	}
 	var actions []report.JobAction
@@ -111,7 +110,11 @@ FROM (SELECT * FROM invoicer.invoice_jobs WHERE `+where+` ORDER BY id DESC LIMIT
 	for _, action := range actions {
 		byID[action.JobID].Actions = append(byID[action.JobID].Actions, action)
 	}
-	return nil
+	attempts, err := readFailedAttempts(tx, ids)
+	for _, attempt := range attempts {
+		byID[attempt.JobID].FailedAttempts = append(byID[attempt.JobID].FailedAttempts, attempt)
+	}
+	return err
 }
 
 // Counts returns how many jobs have ended, and how.

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"gorm.io/gorm"
@@ -17,6 +18,8 @@ const (
 	DuplicateAttempts Prunable = "duplicate_attempts"
 	// FailedPayloads are the payloads of failed and dismissed jobs. The rows stay.
 	FailedPayloads Prunable = "failed_payloads"
+	// Attempts are failed attempts, of jobs that the ledger doesn't have, or not any more.
+	Attempts Prunable = "job_attempts"
 )
 
 // A Prunable is a kind of data that isn't needed for ever: rows, or a column of them.
@@ -47,6 +50,11 @@ func (p Prunable) pruning(keep Retention) (pruning, error) {
 		old := "r.attempted_at < " + before + " AND ?::float8 IS NOT NULL AND NOT EXISTS (SELECT FROM invoicer.invoice_jobs j WHERE j.job_id = r.job_id)"
 		would := "r.attempted_at < " + before + " AND NOT EXISTS (SELECT FROM invoicer.invoice_jobs j WHERE j.job_id = r.job_id AND NOT (j.state = 'done' AND j.updated_at < " + before + "))"
 		return pruning{"invoicer.duplicate_attempts", "DELETE FROM invoicer.duplicate_attempts r USING page", old, would, []any{duplicates, jobs}}, nil
+	case Attempts:
+		old := "r.failed_at < " + before + " AND NOT EXISTS (SELECT FROM invoicer.invoice_jobs j WHERE j.job_id = r.job_id)"
+		would := "r.failed_at < " + before + " AND NOT EXISTS (SELECT FROM invoicer.invoice_jobs j WHERE j.job_id = r.job_id AND NOT (j.state = 'done' AND j.updated_at < now() - make_interval(secs => " +
+			strconv.FormatFloat(jobs, 'f', -1, 64) + ")))"
+		return pruning{"invoicer.job_attempts", "DELETE FROM invoicer.job_attempts r USING page", old, would, []any{jobs}}, nil
 	case FailedPayloads:
 		old := "r.state IN ('failed', 'dismissed') AND r.updated_at < " + before + " AND (r.payload IS NOT NULL OR r.payload_raw IS NOT NULL)"
 		return pruning{"invoicer.invoice_jobs", "UPDATE invoicer.invoice_jobs r SET payload = NULL, payload_raw = NULL FROM page", old, old, []any{payloads}}, nil
