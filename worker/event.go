@@ -97,6 +97,7 @@ func (h *Handler) returned(ctx context.Context, a *attempt, err error) {
 		if errors.As(err, &p) {
 			attributes = append(attributes, "stack", string(p.stack))
 		}
+		h.keepAttempt(ctx, a, err)
 	}
 	h.log.Log(ctx, level, "job goes back to the queue", attributes...)
 	h.options.Observe(e)

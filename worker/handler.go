@@ -35,6 +35,8 @@ type Recorder interface {
 	Accepted(ctx context.Context, jobID string) (payload []byte, ok bool, err error)
 	// CountAttempt counts a failed attempt and returns the number of failed attempts, 0 if the job wasn't accepted.
 	CountAttempt(ctx context.Context, jobID string, payload []byte) (int, error)
+	// RecordAttempt records a failed attempt for people. Nothing depends on it.
+	RecordAttempt(ctx context.Context, a ledger.FailedAttempt) error
 }
 
 // cleanupTimeout bounds the work that remains after a job's own time is up: freeing its lock, recording its failure.
@@ -64,6 +66,7 @@ type Handler struct {
 	draining  chan struct{} // closed when the worker takes no more jobs
 	stopped   chan struct{} // closed when all waits must end
 	foreign   foreignTasks
+	unkept    atomic.Bool // failed attempts can't be recorded, and that was logged
 }
 
 // NewHandler returns a handler with the worker's options.
