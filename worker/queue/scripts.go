@@ -154,6 +154,11 @@ func Look(ctx context.Context, rdb redis.UniversalClient, queue string) (Standin
 	if err != nil {
 		return Standing{}, err
 	}
+	return standing(queue, reply)
+}
+
+// standing decodes the reply of the script look.
+func standing(queue string, reply []any) (Standing, error) {
 	if len(reply) != 7 {
 		return Standing{}, errors.New("redis answered the query for a queue's owner with an unknown reply")
 	}
