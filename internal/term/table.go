@@ -11,10 +11,23 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 )
 
-// WriteTable writes rows as a table on a terminal, and elsewhere as columns that are aligned with blanks. Cells are made
-// [Printable].
+// WriteTable writes rows as a table on a terminal, and elsewhere as columns that are aligned with blanks. On a terminal that is
+// too narrow, the columns that don't fit are written below each row. Cells are made [Printable].
 func WriteTable(out io.Writer, header []string, rows [][]string) {
 	rows = Printable(rows)
+	if width := Width(out); width > 0 && len(rows) > 0 && tableWidth(header, rows) > width {
+		writeNarrow(out, width, header, rows)
+		return
+	}
+	writeWide(out, header, rows)
+}
+
+// WriteWideTable is WriteTable, however narrow the terminal is.
+func WriteWideTable(out io.Writer, header []string, rows [][]string) {
+	writeWide(out, header, Printable(rows))
+}
+
+func writeWide(out io.Writer, header []string, rows [][]string) {
 	if IsTerminal(out) {
 		t := table.NewWriter()
 		t.SetStyle(table.StyleRounded)
@@ -56,13 +69,19 @@ func Printable(rows [][]string) [][]string {
 	clean := make([][]string, len(rows))
 	for i, row := range rows {
 		for _, cell := range row {
-			clean[i] = append(clean[i], strings.Map(func(r rune) rune {
-				if unicode.IsPrint(r) {
-					return r
-				}
-				return ' '
-			}, cell))
+			clean[i] = append(clean[i], Clean(cell))
 		}
 	}
 	return clean
+}
+
+// Clean returns a text with a blank in place of each character that isn't printable: one that controls a terminal, or turns
+// the direction of the text.
+func Clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, s)
 }

@@ -15,6 +15,21 @@ func IsTerminal(stream any) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
+// usualWidth is the width of a terminal that doesn't tell its own.
+const usualWidth = 80
+
+// Width returns how many columns a terminal has, and 0 for any other stream.
+func Width(stream any) int {
+	if !IsTerminal(stream) {
+		return 0
+	}
+	width, _, err := term.GetSize(int(stream.(*os.File).Fd()))
+	if err != nil || width <= 0 {
+		return usualWidth
+	}
+	return width
+}
+
 // Thousands returns n with commas: 12,345 for 12345.
 func Thousands(n int) string {
 	digits := strconv.Itoa(n)
