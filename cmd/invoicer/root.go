@@ -53,6 +53,8 @@ Exit codes: 0 success, 1 failure, 2 wrong usage or configuration, 3 the audit fo
 		a.queueCommand(),
 		a.restoreCommand(),
 		a.statusCommand(),
+		a.queuesCommand(),
+		a.workersCommand(),
 		a.auditCommand(),
 		a.pruneCommand(),
 		a.migrateCommand(),

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -25,19 +26,24 @@ func (a app) statusCommand() *cobra.Command {
 	var limit int
 	var jobID string
 	cmd := &cobra.Command{
-		Use:     "status TRANSACTION_ID | --job JOB_ID",
-		Short:   "Show what became of a transaction: its invoice, duplicate attempts and jobs",
+		Use:     "status ID | --job JOB_ID",
+		Short:   "Show what became of a transaction or a job, and why it waits",
 		GroupID: groupLook,
-		Long: `Shows everything on record about a transaction: its invoice or credit note, the duplicate attempts at it, the jobs that
-were accepted or have failed, and the actions on them. The exit code is 1 when nothing is on record.
+		Long: `Shows all that is known of a transaction: why its jobs wait, its invoice or credit note, the duplicate attempts at it, the jobs that
+were accepted or have failed, what happened in order of time, and what people did. The exit code is 1 when nothing is known.
+
+ID is a transaction's id, a job's or a task's id, an idempotency key, or an invoice's number. If it is several of these, the
+first is shown, and the others are named. A job that was enqueued directly is found by its id while it is in Redis. If Redis
+doesn't answer within two seconds, the rest is shown.
 
 With --job it shows one job instead, also one whose payload names no transaction.`,
 		Example: `  invoicer status 536365
-  invoicer status C536379 --json | jq -r .invoice.invoice_number
+  invoicer status INV-000017
+  invoicer status C536379 --json | jq -r '.waits[].text'
   invoicer status --job 019e2c66-4f0c-7c1e-b9a2-5d3f0c6f1a77`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if !cmd.Flags().Changed("job") {
-				return oneArg("the transaction's id")(cmd, args)
+				return oneArg("the id of a transaction or a job, a key or an invoice's number")(cmd, args)
 			}
 			if len(args) > 0 {
 				return fmt.Errorf("--job %s and the transaction %q don't go together: leave one of them out", jobID, args[0])
@@ -53,10 +59,8 @@ With --job it shows one job instead, also one whose payload names no transaction
 		if err := checkJobID(cmd, jobID); err != nil {
 			return err
 		}
-		if len(args) > 0 {
-			if message := problemOf(&invoice.Job{TransactionID: args[0]}, "transaction_id"); message != "" {
-				return usageErrorf("%q is not a transaction id: it %s", args[0], message)
-			}
+		if len(args) > 0 && !isID(args[0]) {
+			return usageErrorf("%q is not an id: it must be 1 to 255 bytes of valid UTF-8 without U+0000", args[0])
 		}
 		if limit < 1 || limit > 1_000_000 {
 			return usageErrorf("--limit %d: must be 1 to 1000000", limit)
@@ -118,30 +122,43 @@ func jobStatus(cmd *cobra.Command, cfg *config.Config, store *postgres.DB, jobID
 	return nil
 }
 
-func status(cmd *cobra.Command, cfg *config.Config, store *postgres.DB, transactionID string, limit int) error {
-	// One row more than is shown, to know whether there are more.
-	report, err := store.Reports.Lookup(cmd.Context(), transactionID, limit+1)
+// isID reports whether a text may be an id: the ids of direct jobs may have any characters.
+func isID(id string) bool {
+	const longest = 255
+	return id != "" && len(id) <= longest && utf8.ValidString(id) && !strings.ContainsRune(id, 0)
+}
+
+func status(cmd *cobra.Command, cfg *config.Config, store *postgres.DB, id string, limit int) error {
+	quietRedis(newLogger(cfg.Log, cmd.ErrOrStderr()))
+	rdb, err := newRedis(cfg, 0)
+	if err != nil {
+		return err
+	}
+	defer rdb.Close()
+	reporter, err := newReporter(cfg, store, rdb)
+	if err != nil {
+		return err
+	}
+	story, err := reporter.Story(cmd.Context(), id, limit)
 	if err != nil {
 		return withoutTables(cfg.Database.Schema, err)
 	}
-	more := len(report.DuplicateAttempts) > limit || len(report.Jobs) > limit
-	report.DuplicateAttempts = report.DuplicateAttempts[:min(len(report.DuplicateAttempts), limit)]
-	report.Jobs = report.Jobs[:min(len(report.Jobs), limit)]
-
-	out := cmd.OutOrStdout()
 	if wantsJSON(cmd) {
-		if err := printJSON(cmd, report); err != nil {
+		if err := printJSON(cmd, story); err != nil {
 			return err
 		}
-	} else if report.Known() {
-		writeReport(out, report)
+	} else if story.Known() {
+		writeStory(cmd.OutOrStdout(), story)
 	}
-	if more {
+	for _, problem := range story.Problems {
+		cmd.PrintErrln("invoicer:", problem)
+	}
+	if story.More {
 		cmd.PrintErrf("invoicer: only the newest %d are shown; --limit shows more\n", limit)
 	}
-	if !report.Known() {
-		return fmt.Errorf("nothing is known of transaction %s: is its job still waiting in a queue (see /monitor/ of a running worker), or in another schema than %s?",
-			transactionID, cfg.Database.Schema)
+	if !story.Known() {
+		return fmt.Errorf("nothing is known of %s: was its job pruned, is it a transaction whose job was enqueued directly and waits in a queue, or is it in another schema than %s?",
+			term.Clean(id), cfg.Database.Schema)
 	}
 	return nil
 }

@@ -18,6 +18,7 @@ import (
 	"invoicer/internal/await"
 	"invoicer/internal/fault"
 	"invoicer/internal/health"
+	"invoicer/internal/inquiry"
 	"invoicer/internal/lifecycle"
 	"invoicer/invoice"
 	"invoicer/invoice/postgres"
@@ -150,7 +151,7 @@ func openWorkplace(ctx context.Context, cfg *config.Config, queues int, hook fau
 	if err := health.Await(ctx, w.serverNames(), w.probes(), log); err != nil {
 		return nil, err
 	}
-	w.locker, err = locking.New(w.shared, locking.Options{Prefix: "invoicer:" + w.databaseID + ":", TTL: cfg.Lock.TTL})
+	w.locker, err = locking.New(w.shared, locking.Options{Prefix: inquiry.LockPrefix(w.databaseID), TTL: cfg.Lock.TTL})
 	return w, err
 }
 
@@ -180,14 +181,14 @@ func installation(cfg *config.Config, databaseID string) queue.Installation {
 	return queue.Installation{ID: databaseID, Database: cfg.Database.Addr(), Schema: cfg.Database.Schema}
 }
 
-// newWorker returns a worker that consumes the queues. Call keep first.
-func (w *workplace) newWorker(name string, queues map[string]int, observe func(worker.Event)) (*worker.Server, error) {
+// newWorker returns a worker that consumes the queues, except while it is quiet. Call keep first.
+func (w *workplace) newWorker(name string, queues map[string]int, quiet func() bool, observe func(worker.Event)) (*worker.Server, error) {
 	handler, err := worker.NewHandler(w.generator, w.locker, w.store.Ledger, worker.Options{
 		Name: name, Concurrency: w.cfg.Worker.Concurrency, Queues: queues,
 		JobTimeout: w.cfg.Worker.JobTimeout, ShutdownTimeout: w.cfg.Worker.ShutdownTimeout,
 		LedgerOnly: w.cfg.Worker.Direct == "refuse",
 		MaxRetry:   w.cfg.Worker.MaxRetry, LockWait: w.cfg.Lock.Wait, CacheTTL: w.cfg.Idempotency.CacheTTL,
-		Installation: w.databaseID, Owns: w.keeper.Owns,
+		Installation: w.databaseID, Owns: func() bool { return w.keeper.Owns() && !quiet() },
 		Logger: w.log, Observe: observe, DatabaseTime: w.store.Now, Fault: w.fault,
 	})
 	if err != nil {
@@ -216,6 +217,14 @@ func lasting(name string, run func(context.Context)) lifecycle.Part {
 		run(ctx)
 		return nil
 	}}
+}
+
+// newReporter returns a reporter on the store and a Redis client, which the caller closes.
+func newReporter(cfg *config.Config, store *postgres.DB, rdb redis.UniversalClient) (*inquiry.Reporter, error) {
+	return inquiry.New(inquiry.Options{
+		Store: store.Reports, Invoices: store.Invoices, Redis: rdb, DatabaseID: store.DatabaseID,
+		Queues: slices.Sorted(maps.Keys(cfg.Worker.Queues)),
+	})
 }
 
 // noneIfZero returns -1 for 0, for options in which 0 means the default and a negative number means none.

@@ -103,9 +103,14 @@ func (o operation) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var workers lifecycle.Stage
+	claims, workers := lifecycle.Stage{ownership}, lifecycle.Stage{}
 	for _, name := range o.workers {
-		server, err := o.newWorker(name, o.queues, both(o.metrics.ObserveWorker, o.health.ObserveWorker))
+		presence, part, err := o.newPresence(name, o.queues)
+		if err != nil {
+			return err
+		}
+		claims = append(claims, part)
+		server, err := o.newWorker(name, o.queues, presence.Quiet, both(o.metrics.ObserveWorker, o.health.ObserveWorker))
 		if err != nil {
 			return err
 		}
@@ -119,7 +124,7 @@ func (o operation) run(ctx context.Context) error {
 	if o.pages != nil {
 		watching = append(watching, o.pages.Part())
 	}
-	return lifecycle.Run(ctx, lifecycle.Stage{ownership}, watching, ledgers, workers, lifecycle.Stage{o.health.Readiness(o.serving)})
+	return lifecycle.Run(ctx, claims, watching, ledgers, workers, lifecycle.Stage{o.health.Readiness(o.serving)})
 }
 
 // workerPart returns a part that takes jobs until its context ends, and then finishes those in hand.

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"os"
+	"strconv"
+
+	"invoicer/config"
+	"invoicer/internal/lifecycle"
+	"invoicer/internal/report"
+	"invoicer/worker/queue"
+)
+
+// newPresence returns the presence of a worker in Redis, and the part that keeps it.
+func (w *workplace) newPresence(name string, queues map[string]int) (*queue.Presence, lifecycle.Part, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		host = ""
+	}
+	presence, err := queue.NewPresence(w.redis, report.Worker{
+		Name: name, Host: host, PID: os.Getpid(), Version: buildVersion().Version, Installation: w.databaseID, Schema: w.cfg.Database.Schema,
+		Queues: queues, Concurrency: w.cfg.Worker.Concurrency, Settings: settingsOf(w.cfg),
+	}, w.log)
+	if err != nil {
+		return nil, lifecycle.Part{}, err
+	}
+	return presence, lifecycle.Part{Name: "the presence of worker " + name, Run: presence.Run}, nil
+}
+
+// settingsOf returns the settings that should be the same for all workers of an installation. None is a secret.
+func settingsOf(cfg *config.Config) map[string]string {
+	n := cfg.Numbering
+	return map[string]string{
+		"idempotency.cache_ttl":        cfg.Idempotency.CacheTTL.String(),
+		"lock.ttl":                     cfg.Lock.TTL.String(),
+		"lock.wait":                    cfg.Lock.Wait.String(),
+		"numbering.credit_note_series": n.CreditNoteSeries,
+		"numbering.format":             n.Format,
+		"numbering.invoice_series":     n.InvoiceSeries,
+		"numbering.period":             n.Period,
+		"numbering.timezone":           n.Timezone,
+		"worker.concurrency":           strconv.Itoa(cfg.Worker.Concurrency),
+		"worker.direct":                cfg.Worker.Direct,
+		"worker.job_timeout":           cfg.Worker.JobTimeout.String(),
+		"worker.max_retry":             strconv.Itoa(cfg.Worker.MaxRetry),
+		"worker.queues":                weights(cfg.Worker.Queues),
+		"worker.retention":             cfg.Worker.Retention.String(),
+		"worker.shutdown_timeout":      cfg.Worker.ShutdownTimeout.String(),
+	}
+}

@@ -1,0 +1,341 @@
+package inquiry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"invoicer/internal/report"
+	"invoicer/invoice"
+	"invoicer/locking"
+	"invoicer/worker/queue"
+)
+
+// Story returns all that is known about an id: of a transaction, a job or a task, an idempotency key, or an invoice's number. If it
+// may be several of these, the story is about the first, and Matches names the others. It shows the newest limit jobs and
+// duplicate attempts at most. A story of nothing isn't an error: see [report.Story.Known].
+//
+// If Redis doesn't answer, the story has a problem, and waits that say so. If the database doesn't, Story returns its error.
+func (r *Reporter) Story(ctx context.Context, id string, limit int) (*report.Story, error) {
+	s, jobID, err := r.recorded(ctx, id, limit)
+	if err != nil {
+		return nil, err
+	}
+	t := &telling{Story: s, queues: map[string]queue.Surveyed{}}
+	if s.Invoice == nil || t.anyOpen() {
+		if err := r.fromRedis(ctx, t, id, jobID); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.addConflicts(ctx, s); err != nil {
+		return nil, err
+	}
+	t.addWaits()
+	t.addEvents()
+	if len(s.Matches) == 0 {
+		s.TransactionID = &s.Asked // which is what it most likely is
+	}
+	return s, nil
+}
+
+// recorded returns the story's records, and the job that the id is of, "" if it is of a transaction.
+func (r *Reporter) recorded(ctx context.Context, id string, limit int) (*report.Story, string, error) {
+	s := &report.Story{
+		Asked: id, Matches: []report.Match{}, Waits: []report.Wait{}, Events: []report.Event{}, Conflicts: []report.Conflict{},
+		Tasks: []report.Task{}, Problems: []string{},
+		Records: report.Records{DuplicateAttempts: []report.Duplicate{}, Jobs: []report.Job{}},
+	}
+	matches, err := r.options.Store.Identify(ctx, id)
+	if err != nil || len(matches) == 0 {
+		return s, "", err
+	}
+	s.Matches = matches
+	first := matches[0]
+	jobID := ""
+	if first.JobID != nil {
+		jobID = *first.JobID
+	}
+	if first.TransactionID == nil {
+		found, err := r.options.Store.LookupJob(ctx, jobID)
+		if err != nil {
+			return nil, "", err
+		}
+		s.Records = *found
+		return s, jobID, nil
+	}
+	found, err := r.options.Store.Lookup(ctx, *first.TransactionID, limit+1) // one more, to know whether there are more
+	if err != nil {
+		return nil, "", err
+	}
+	s.More = len(found.DuplicateAttempts) > limit || len(found.Jobs) > limit
+	found.DuplicateAttempts = found.DuplicateAttempts[:min(len(found.DuplicateAttempts), limit)]
+	found.Jobs = found.Jobs[:min(len(found.Jobs), limit)]
+	s.Records = *found
+	return s, jobID, r.addJob(ctx, s, jobID)
+}
+
+// addJob adds the records of the job that was asked for, if it isn't among the newest.
+func (r *Reporter) addJob(ctx context.Context, s *report.Story, jobID string) error {
+	if jobID == "" ||
+		slices.ContainsFunc(s.Jobs, func(j report.Job) bool { return j.JobID == jobID }) ||
+		slices.ContainsFunc(s.DuplicateAttempts, func(d report.Duplicate) bool { return d.JobID == jobID }) {
+		return nil
+	}
+	one, err := r.options.Store.LookupJob(ctx, jobID)
+	if err != nil {
+		return err
+	}
+	s.Jobs, s.DuplicateAttempts = append(s.Jobs, one.Jobs...), append(s.DuplicateAttempts, one.DuplicateAttempts...)
+	return nil
+}
+
+// A telling is a story that is being put together, with what Redis has answered.
+type telling struct {
+	*report.Story
+
+	redisAway  bool
+	databaseID string
+	queues     map[string]queue.Surveyed // of the open jobs
+	holder     *locking.Holder           // of the transaction's lock
+	lockedFor  time.Duration
+	attempts   []report.Attempt // of jobs that the ledger doesn't have
+}
+
+func open(j *report.Job) bool { return j.State == "accepted" || j.State == "enqueued" }
+
+func (t *telling) anyOpen() bool {
+	return slices.ContainsFunc(t.Jobs, func(j report.Job) bool { return open(&j) })
+}
+
+// fromRedis asks Redis about the open jobs, about a job that was enqueued directly, and about the transaction's lock. It returns
+// an error of the database.
+func (r *Reporter) fromRedis(ctx context.Context, t *telling, id, jobID string) error {
+	var err error
+	if t.databaseID, err = r.options.DatabaseID(ctx); err != nil {
+		return err
+	}
+	answered := r.askRedis(ctx, func(ctx context.Context) error {
+		if err := r.ledgerTasks(ctx, t); err != nil {
+			return err
+		}
+		if err := r.lock(ctx, t, id); err != nil {
+			return err
+		}
+		if len(t.Jobs) == 0 { // a job of the ledger has its tasks where its row says
+			if err := r.directTasks(ctx, t, id, jobID); err != nil {
+				return err
+			}
+		}
+		return r.survey(ctx, t)
+	})
+	if !answered {
+		t.redisAway = true
+		t.Problems = append(t.Problems, redisAway)
+	}
+	if t.TransactionID != nil && !t.Records.Known() { // Redis has told which transaction it is
+		found, err := r.options.Store.Lookup(ctx, *t.TransactionID, 20)
+		if err != nil {
+			return err
+		}
+		t.Records = *found
+	}
+	for _, task := range t.Tasks {
+		if !task.Direct {
+			continue
+		}
+		attempts, err := r.options.Store.Attempts(ctx, task.JobID)
+		if err != nil {
+			return err
+		}
+		t.attempts = append(t.attempts, attempts...)
+	}
+	return nil
+}
+
+// ledgerTasks looks for the tasks of the ledger's open jobs.
+func (r *Reporter) ledgerTasks(ctx context.Context, t *telling) error {
+	ids := map[string][]string{}
+	for _, j := range t.Jobs {
+		if j.State == "enqueued" {
+			ids[j.Queue] = append(ids[j.Queue], fmt.Sprintf("%s.%d", j.JobID, j.Dispatch))
+		}
+	}
+	for name, tasks := range ids {
+		found, err := queue.KeysOf(name).Search(ctx, r.options.Redis, tasks)
+		if err != nil {
+			return err
+		}
+		t.addTasks(found)
+	}
+	return nil
+}
+
+// directTasks looks for a task in all queues, which is how a job is found that was enqueued directly.
+func (r *Reporter) directTasks(ctx context.Context, t *telling, id, jobID string) error {
+	names, err := r.names(ctx)
+	if err != nil {
+		return err
+	}
+	ids := []string{id, jobID}
+	if t.holder != nil {
+		ids = append(ids, t.holder.ID)
+	}
+	found, err := queue.SearchAll(ctx, r.options.Redis, names, distinct(slices.DeleteFunc(ids, func(id string) bool { return id == "" })))
+	if err != nil {
+		return err
+	}
+	t.addTasks(found)
+	if len(t.Tasks) == 0 || len(t.Matches) > 0 {
+		return nil
+	}
+	task := &t.Tasks[0]
+	t.TransactionID = task.TransactionID
+	t.Matches = append(t.Matches, report.Match{Kind: report.ByTask, TransactionID: task.TransactionID, JobID: &task.JobID})
+	if task.TaskID != id { // found by the lock of its transaction
+		t.Matches[0].Kind = report.ByTransaction
+		return nil
+	}
+	return r.lock(ctx, t, id)
+}
+
+func (t *telling) addTasks(found []queue.Found) {
+	for _, f := range found {
+		job, _ := invoice.Decode(f.Payload) // of a bad payload, as much as can be read
+		if job != nil && job.TransactionID != "" {
+			f.TransactionID = &job.TransactionID
+		}
+		if job != nil && job.Producer != "" {
+			f.Producer = &job.Producer
+		}
+		t.Tasks = append(t.Tasks, f.Task)
+	}
+}
+
+// lock looks up who has the lock of the transaction.
+func (r *Reporter) lock(ctx context.Context, t *telling, id string) error {
+	transaction := id
+	if t.TransactionID != nil {
+		transaction = *t.TransactionID
+	}
+	locker, err := r.locker(t.databaseID)
+	if err != nil {
+		return err
+	}
+	holder, left, err := locker.Holder(ctx, transaction)
+	if errors.Is(err, locking.ErrNotHeld) {
+		return nil
+	}
+	if err == nil {
+		t.holder, t.lockedFor = &holder, left
+	}
+	return err
+}
+
+// survey looks at the queues of the jobs that wait.
+func (r *Reporter) survey(ctx context.Context, t *telling) error {
+	var names []string
+	for _, j := range t.Jobs {
+		if open(&j) {
+			names = append(names, j.Queue)
+		}
+	}
+	for _, task := range t.Tasks {
+		names = append(names, task.Queue)
+	}
+	found, err := queue.Survey(ctx, r.options.Redis, distinct(names))
+	for _, q := range found {
+		t.queues[q.Queue.Queue] = q
+	}
+	return err
+}
+
+func distinct(names []string) []string {
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// addConflicts adds, for the newest failed jobs whose payload is kept, how they differ from the invoice.
+func (r *Reporter) addConflicts(ctx context.Context, s *report.Story) error {
+	const most = 5
+	if s.Invoice == nil {
+		return nil
+	}
+	var whole *invoice.Invoice
+	for _, j := range s.Jobs {
+		if j.Outcome == nil || *j.Outcome != string(invoice.Conflict) || len(s.Conflicts) == most {
+			continue
+		}
+		payload, err := r.options.Store.Payload(ctx, j.JobID)
+		if err != nil {
+			return err
+		}
+		job, err := invoice.Decode(payload)
+		if err != nil || job.TransactionID != s.Invoice.TransactionID {
+			continue // it isn't kept any more, or is about another transaction
+		}
+		if whole == nil {
+			if whole, err = r.options.Invoices.Read(ctx, s.Invoice.ID); err != nil {
+				return err
+			}
+		}
+		s.Conflicts = append(s.Conflicts, report.Conflict{JobID: j.JobID, InvoiceNumber: s.Invoice.InvoiceNumber, Fields: differences(whole.Content(), job)})
+	}
+	return nil
+}
+
+// differences returns the fields in which a job differs from what was invoiced, without personal texts.
+func differences(invoiced, asked *invoice.Job) []report.Difference {
+	fields := []report.Difference{}
+	for _, name := range invoice.DiffFields(invoiced, asked) {
+		fields = append(fields, report.Difference{Field: name, Invoiced: shown(invoiced, name), Asked: shown(asked, name)})
+	}
+	return fields
+}
+
+// shown returns a field's value as text, nil if it may be personal.
+func shown(j *invoice.Job, name string) *string {
+	var value string
+	switch name {
+	case "series":
+		value = j.Series
+	case "issued_at":
+		value = j.IssuedAt.UTC().Format(time.RFC3339Nano)
+	case "currency":
+		value = j.Currency
+	case "credits_transaction_id":
+		value = j.CreditsTransactionID
+	case "lines":
+		value = fmt.Sprintf("%d lines", len(j.Lines))
+	default:
+		return ofLine(j, name)
+	}
+	return &value
+}
+
+// ofLine returns the value of a field such as lines[2].quantity.
+func ofLine(j *invoice.Job, name string) *string {
+	var n int
+	begin, field, found := strings.Cut(name, ".")
+	if _, err := fmt.Sscanf(begin, "lines[%d]", &n); err != nil || !found || n < 0 || n >= len(j.Lines) {
+		return nil
+	}
+	var value string
+	switch line := j.Lines[n]; field {
+	case "quantity":
+		value = line.Quantity.String()
+	case "unit_price":
+		value = line.UnitPrice.String()
+	case "discount_percent":
+		value = line.DiscountPercent.String()
+	case "tax_percent":
+		if line.TaxPercent != nil {
+			value = line.TaxPercent.String()
+		}
+	default:
+		return nil
+	}
+	return &value
+}
