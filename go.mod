@@ -3,6 +3,7 @@ module invoicer
 go 1.26.0
 
 require (
+	github.com/alexedwards/scs/v2 v2.9.0
 	github.com/bojanz/currency v1.4.4
 	github.com/go-json-experiment/json v1.27.2
 	github.com/go-rod/rod v0.116.2

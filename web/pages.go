@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"slices"
+	"sync"
 	"time"
 
 	"invoicer/internal/lifecycle"
@@ -20,14 +22,18 @@ const MonitorPath = "/monitor"
 
 // Options configure [Pages].
 type Options struct {
-	Addr string // host:port; port 0 takes a free one
-	Room int    // most connections at the same time
+	Addr    string         // host:port; port 0 takes a free one
+	Room    int            // most connections at the same time
+	TLSCert string         // a file; "" for no TLS
+	TLSKey  string         // a file
+	Access  access.Options // who is let in; Open sets Loopback, TLS and Logger
 
-	Ready   http.Handler // /readyz
-	Metrics http.Handler // /metrics
-	Monitor http.Handler // everything below MonitorPath, for clients on this machine only
-	Pprof   bool         // serve profiles, to clients on this machine only
-	Routes  []Route      // more pages
+	Ready       http.Handler // /readyz, for everybody
+	Metrics     http.Handler // /metrics
+	Monitor     http.Handler // everything below MonitorPath, for visitors who may operate
+	MonitorRead http.Handler // the same, for visitors who may only read
+	Pprof       bool         // serve profiles, to visitors on this machine only
+	Routes      []Route      // more pages
 
 	Logger *slog.Logger
 }
@@ -42,20 +48,22 @@ type Route struct {
 // PagePolicy is the Content-Security-Policy of a [Route]: everything comes from this listener, and nothing is inline.
 const PagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
-// handler returns the route's handler for its role and with its policy. Posts of other sites' pages are refused.
+// handler returns the route's handler for its role and with its policy.
 func (p Route) handler() http.Handler {
-	sameOrigin := http.NewCrossOriginProtection().Handler(p.Handler)
 	return access.Require(p.Role, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Security-Policy", PagePolicy)
-		sameOrigin.ServeHTTP(w, r)
+		w.Header().Set("Referrer-Policy", "same-origin") // no-referrer would have a browser send forms with Origin: null
+		p.Handler.ServeHTTP(w, r)
 	}))
 }
 
-// Pages are the HTTP pages of a process: /livez, /healthz, /readyz and /metrics for everybody, and the monitor and profiles for
-// clients on the same machine.
+// Pages are the HTTP pages of a process: /livez, /healthz and /readyz for everybody, profiles for visitors on the same machine, and
+// metrics, the monitor and all else for visitors who have the role.
 type Pages struct {
 	server   *http.Server
 	listener net.Listener
+	gate     *access.Gate
+	tls      bool
 	log      *slog.Logger
 }
 
@@ -69,15 +77,26 @@ const (
 )
 
 // Open listens on the address. The pages answer once [Pages.Part] runs. If it can't listen, Open returns the error of
-// [net.ListenConfig.Listen].
+// [net.ListenConfig.Listen]; if the certificate can't be used, a [*CertificateError].
 func Open(ctx context.Context, o Options) (*Pages, error) {
+	var tlsConfig *tls.Config
+	if o.TLSCert != "" {
+		c := &certificate{certFile: o.TLSCert, keyFile: o.TLSKey, log: o.Logger}
+		if err := c.load(); err != nil {
+			return nil, &CertificateError{err}
+		}
+		tlsConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get}
+	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", o.Addr)
 	if err != nil {
 		return nil, err
 	}
+	o.Access.Loopback, o.Access.TLS, o.Access.Logger = access.IsLoopback(listener.Addr().String()), tlsConfig != nil, o.Logger
+	gate := access.New(o.Access)
 	bounded := NewVisitors(listener, o.Room)
-	return &Pages{listener: bounded, log: o.Logger, server: &http.Server{
-		Handler:           bounded.Counted(Guarded(o.routes())),
+	return &Pages{listener: bounded, gate: gate, tls: tlsConfig != nil, log: o.Logger, server: &http.Server{
+		Handler:           bounded.Counted(Guarded(gate.Handler(o.routes()))),
+		TLSConfig:         tlsConfig,
 		ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout, WriteTimeout: answerTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes:               16 << 10,
 		ConnContext:                  bounded.Remember,
@@ -92,15 +111,19 @@ func (o Options) routes() http.Handler {
 	mux.HandleFunc("GET /livez", alive)
 	mux.HandleFunc("GET /healthz", alive)
 	mux.Handle("GET /readyz", o.Ready)
-	mux.Handle("GET /metrics", o.Metrics)
-	mux.Handle(MonitorPath+"/", LocalOnly(o.Monitor))
+	if o.Access.OpenMetrics {
+		mux.Handle("GET /metrics", o.Metrics)
+	} else {
+		mux.Handle("GET /metrics", access.Require(access.Read, o.Metrics))
+	}
+	mux.Handle(MonitorPath+"/", access.Require(access.Read, http.HandlerFunc(o.monitor)))
 	if o.Pprof {
 		profiles := http.NewServeMux()
 		profiles.HandleFunc("/debug/pprof/", pprof.Index)
 		profiles.HandleFunc("/debug/pprof/profile", pprof.Profile)
 		profiles.HandleFunc("/debug/pprof/trace", pprof.Trace)
 		profiles.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-		mux.Handle("/debug/pprof/", LocalOnly(withoutReadDeadline(profiles)))
+		mux.Handle("/debug/pprof/", access.RequireLocal(withoutReadDeadline(profiles)))
 	}
 	for _, route := range o.Routes {
 		mux.Handle(route.Pattern, route.handler())
@@ -113,6 +136,21 @@ func (o Options) routes() http.Handler {
 
 // frontPage is the pattern of the first page. If no route has it, the monitor is the first page.
 const frontPage = "GET /{$}"
+
+// monitor serves the monitor, which a visitor who may only read can't change anything in.
+func (o Options) monitor(w http.ResponseWriter, r *http.Request) {
+	// asynqmon's page has inline scripts, and links a web font of another site. The policy blocks the font, so that the other site
+	// isn't contacted.
+	w.Header().Set("Content-Security-Policy", "default-src 'self' 'unsafe-inline' data:; frame-ancestors 'none'")
+	switch {
+	case access.Of(r).May(access.Operate):
+		o.Monitor.ServeHTTP(w, r)
+	case r.Method == http.MethodGet || r.Method == http.MethodHead:
+		o.MonitorRead.ServeHTTP(w, r)
+	default:
+		access.Require(access.Operate, o.Monitor).ServeHTTP(w, r)
+	}
+}
 
 // withoutReadDeadline returns a handler without the deadline for reading the request, which would end a profile of half a minute
 // early. pprof extends the deadline for writing itself.
@@ -132,7 +170,11 @@ func (p *Pages) URL() string {
 	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	return "http://" + net.JoinHostPort(host, port)
+	scheme := "http://"
+	if p.tls {
+		scheme = "https://"
+	}
+	return scheme + net.JoinHostPort(host, port)
 }
 
 // lastAnswers is how long requests under way may take after the pages have been stopped. All but profiles take much less.
@@ -140,15 +182,28 @@ const lastAnswers = time.Second
 
 // Part returns the part of a process that serves the pages. When it stops, requests under way have a second to finish.
 func (p *Pages) Part() lifecycle.Part {
-	return lifecycle.Part{Name: "the pages", Start: func(context.Context) error {
+	return lifecycle.Part{Name: "the pages", Start: func(ctx context.Context) error {
 		p.log.Info("pages are served", "url", p.URL(), "monitor", p.URL()+MonitorPath+"/")
-		return nil
-	}, Run: p.serve}
+		return p.gate.Start(ctx)
+	}, Run: func(ctx context.Context) error {
+		watched, stop := context.WithCancel(ctx)
+		var watcher sync.WaitGroup
+		watcher.Go(func() { p.gate.Watch(watched) })
+		defer watcher.Wait()
+		defer stop()
+		return p.serve(ctx)
+	}}
 }
 
 func (p *Pages) serve(ctx context.Context) error {
 	served := make(chan error, 1)
-	go func() { served <- p.server.Serve(p.listener) }()
+	go func() {
+		if p.tls {
+			served <- p.server.ServeTLS(p.listener, "", "")
+		} else {
+			served <- p.server.Serve(p.listener)
+		}
+	}()
 	select {
 	case err := <-served:
 		return err

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"invoicer/web/access"
 )
 
 // servedPages are pages of one handler, and a function that has them close and returns how that went.
@@ -17,7 +19,7 @@ func servedPages(t *testing.T, handler http.HandlerFunc) (url string, end func()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Pages{server: &http.Server{Handler: handler}, listener: listener, log: slog.New(slog.DiscardHandler)}
+	p := &Pages{server: &http.Server{Handler: handler}, listener: listener, gate: access.New(access.Options{Loopback: true, Logger: slog.New(slog.DiscardHandler)}), log: slog.New(slog.DiscardHandler)}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- p.Part().Run(ctx) }()

@@ -3,6 +3,7 @@ package web
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"net"
 	"net/http"
 	"sync"
@@ -121,6 +122,9 @@ type visitorKey struct{}
 
 // Remember returns the context of a connection's requests, in which [Visitors.Counted] finds the connection.
 func (*Visitors) Remember(ctx context.Context, c net.Conn) context.Context {
+	if encrypted, ok := c.(*tls.Conn); ok {
+		c = encrypted.NetConn()
+	}
 	return context.WithValue(ctx, visitorKey{}, c)
 }
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
+	"time"
 
 	"github.com/hibiken/asynqmon"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -27,9 +29,9 @@ import (
 // servedPages are the pages of a worker, with their connections, which must be closed.
 type servedPages struct {
 	*web.Pages
-	shown   *pages.Pages
-	store   *postgres.DB
-	monitor *asynqmon.HTTPHandler
+	shown *pages.Pages
+	store *postgres.DB
+	redis monitorRedis
 }
 
 // openPages listens on the address, and returns nil if that is empty. The pages answer once their part runs.
@@ -43,15 +45,26 @@ func openPages(ctx context.Context, cfg *config.Config, addr string, h *health.H
 			p.close()
 		}
 	}()
+	if p.redis, err = newMonitorRedis(cfg); err != nil {
+		return nil, err
+	}
 	if err := p.show(cfg, log); err != nil {
 		return nil, err
 	}
-	p.monitor = asynqmon.New(asynqmon.Options{RootPath: web.MonitorPath, RedisConnOpt: monitorRedis{cfg}})
 	p.Pages, err = web.Open(ctx, web.Options{
-		Addr: addr, Room: roomForVisitors(cfg), Pprof: cfg.HTTP.Pprof == "on", Logger: log,
-		Ready: h, Metrics: promhttp.HandlerFor(m.Registry, promhttp.HandlerOpts{}), Monitor: p.monitor,
-		Routes: []web.Route{{Pattern: "GET /{$}", Role: access.Read, Handler: p.shown}, {Pattern: "/", Role: access.Read, Handler: p.shown}},
+		Addr: addr, Room: roomForVisitors(cfg), TLSCert: cfg.HTTP.TLSCert, TLSKey: cfg.HTTP.TLSKey,
+		Access: access.Options{
+			Insecure: cfg.HTTP.Insecure, Hosts: cfg.HTTP.Hosts, OpenMetrics: cfg.HTTP.Metrics == "open", Tokens: validTokens(cfg, p.store),
+		},
+		Ready: h, Metrics: promhttp.HandlerFor(m.Registry, promhttp.HandlerOpts{}),
+		Monitor:     asynqmon.New(asynqmon.Options{RootPath: web.MonitorPath, RedisConnOpt: p.redis}),
+		MonitorRead: asynqmon.New(asynqmon.Options{RootPath: web.MonitorPath, RedisConnOpt: p.redis, ReadOnly: true}),
+		Routes:      []web.Route{{Pattern: "GET /{$}", Role: access.Read, Handler: p.shown}, {Pattern: "/", Role: access.Read, Handler: p.shown}},
+		Pprof:       cfg.HTTP.Pprof == "on", Logger: log,
 	})
+	if unusable := new(web.CertificateError); errors.As(err, &unusable) {
+		return nil, fmt.Errorf("http.tls_cert %s and http.tls_key %s can't be used: %w", cfg.HTTP.TLSCert, cfg.HTTP.TLSKey, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("http.addr %s can't be used (%w): choose another one, or leave it empty to turn the pages off", addr, errors.Unwrap(err))
 	}
@@ -73,11 +86,14 @@ func (p *servedPages) show(cfg *config.Config, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
+	reporter, err := newReporter(cfg, p.store, p.redis.client)
+	if err != nil {
+		return err
+	}
 	forecaster := invoice.NewForecaster(invoice.NewGenerator(p.store.Invoices, numbering), p.store.Invoices)
 	p.shown, err = pages.New(pages.Options{
-		Reports: p.store.Reports, Failures: failures{p.store.Ledger}, Replayer: dispatch.NewReplayer(p.store.Ledger, forecaster),
-		DatabaseTime: p.store.Now, Visitor: visitor,
-		Place: cfg.Database.Schema + " in " + cfg.Database.Addr(), Logger: log,
+		Reports: p.store.Reports, Inquiry: reporter, Failures: failures{p.store.Ledger}, Replayer: dispatch.NewReplayer(p.store.Ledger, forecaster),
+		DatabaseTime: p.store.Now, Visitor: visitor, Place: cfg.Database.Schema + " in " + cfg.Database.Addr(), Logger: log,
 	})
 	return err
 }
@@ -95,8 +111,8 @@ func (p *servedPages) close() {
 	if p.store != nil {
 		_ = p.store.Close()
 	}
-	if p.monitor != nil {
-		_ = p.monitor.Close()
+	if p.redis.client != nil {
+		_ = p.redis.client.Close()
 	}
 }
 
@@ -122,6 +138,36 @@ func (f failures) Dismiss(ctx context.Context, jobID string, by ledger.Actor) (b
 	return err == nil, err
 }
 
+// validTokens returns a function that reads the valid tokens from the store. If the role may not read them, its error says what to
+// grant.
+func validTokens(cfg *config.Config, store *postgres.DB) func(context.Context) ([]access.Token, error) {
+	return func(ctx context.Context) ([]access.Token, error) {
+		read := time.Now()
+		active, err := store.Tokens.Active(ctx)
+		if forbidden(err) {
+			lacking, otherwise := store.Lacking(ctx, []postgres.Right{{Kind: "table", Name: "tokens", Privileges: []string{"SELECT"}}})
+			if otherwise == nil && len(lacking.Grants) > 0 {
+				return nil, fmt.Errorf("role %s may not read table tokens: as %s, run %s", lacking.Role, lacking.Owner, strings.Join(lacking.Grants, " "))
+			}
+		}
+		if err != nil {
+			return nil, withoutTables(cfg.Database.Schema, err)
+		}
+		tokens := make([]access.Token, len(active))
+		for i, a := range active {
+			t := access.Token{ID: a.ID, Hash: a.Hash, Visitor: access.Visitor{Name: a.Name, Producer: a.Producer}}
+			for _, role := range a.Roles {
+				t.Roles = append(t.Roles, access.Role(role))
+			}
+			if a.Expires {
+				t.Until = read.Add(a.Left)
+			}
+			tokens[i] = t
+		}
+		return tokens, nil
+	}
+}
+
 // roomForVisitors returns how many connections the pages may have, so that enough descriptors are left for the work.
 func roomForVisitors(cfg *config.Config) int {
 	const fewest, files = 8, 64
@@ -133,19 +179,22 @@ func roomForVisitors(cfg *config.Config) int {
 	return max(fewest, min((limit-work)/2, web.MostVisitors))
 }
 
-// monitorConnections is the largest number of connections to Redis that asynqmon's two clients open.
-const monitorConnections = 2 * connectionsBeside
+// monitorConnections is the largest number of connections to Redis that the monitors open.
+const monitorConnections = connectionsBeside
 
-// monitorRedis gives asynqmon clients of its own, which asynqmon closes. They have few connections, because only visitors use them.
-type monitorRedis struct{ cfg *config.Config }
+// monitorRedis is the client that the pages and the monitors share. It has few connections, because only visitors use it.
+type monitorRedis struct{ client redis.UniversalClient }
 
-func (r monitorRedis) MakeRedisClient() any {
-	o, err := r.cfg.Redis.Options()
+func newMonitorRedis(cfg *config.Config) (monitorRedis, error) {
+	o, err := cfg.Redis.Options()
 	if err != nil {
-		return nil // asynqmon refuses; the configuration was checked before
+		return monitorRedis{}, err
 	}
-	o.PoolSize = connectionsBeside
+	o.PoolSize = monitorConnections
 	client := redis.NewUniversalClient(o)
 	client.AddHook(&queue.OutageBackoff{})
-	return client
+	return monitorRedis{client}, nil
 }
+
+// MakeRedisClient implements [asynq.RedisConnOpt].
+func (r monitorRedis) MakeRedisClient() any { return r.client }

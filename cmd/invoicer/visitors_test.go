@@ -2,8 +2,10 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -110,32 +112,34 @@ func TestProfileOfLongerThanARequestMayTake(t *testing.T) {
 	}
 }
 
-// serveGuarded serves the pages' routes on an address.
-func serveGuarded(t *testing.T, address string) (url string) {
+// serveGuarded serves pages without servers on an address, with options that may be changed.
+func serveGuarded(t *testing.T, address string, change ...func(*web.Options)) (url string) {
 	t.Helper()
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", address)
+	fine := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "fine") })
+	o := web.Options{
+		Addr: address, Room: 16, Metrics: fine, Monitor: fine, MonitorRead: fine, Logger: slog.New(slog.DiscardHandler),
+		Ready: health.New(health.Options{Probes: []health.Probe{{}}, Silence: time.Minute, Registry: prometheus.NewRegistry()}), // it is starting
+	}
+	for _, f := range change {
+		f(&o)
+	}
+	p, err := web.Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	mux := http.NewServeMux()
-	for _, path := range []string{"GET /livez", "GET /healthz", "GET /metrics"} {
-		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "fine") })
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	part, served := p.Part(), make(chan error, 1)
+	if err := part.Start(ctx); err != nil {
+		t.Fatal(err)
 	}
-	h := health.New(health.Options{Probes: []health.Probe{{}}, Silence: time.Minute, Registry: prometheus.NewRegistry()})
-	mux.Handle("GET /readyz", h) // it is starting
-	mux.Handle("/monitor/", web.LocalOnly(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "fine") })))
-	bounded := web.NewVisitors(listener, 16)
-	server := &http.Server{Handler: bounded.Counted(web.Guarded(mux)), ConnContext: bounded.Remember, ReadHeaderTimeout: time.Minute, DisableGeneralOptionsHandler: true}
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		_ = server.Serve(bounded)
-	}()
+	go func() { served <- part.Run(ctx) }()
 	t.Cleanup(func() {
-		server.Close()
-		<-served
+		cancel()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
 	})
-	return "http://" + listener.Addr().String()
+	return p.URL()
 }
 
 // ownAddress is one of this machine's that others reach too.
@@ -195,14 +199,27 @@ func TestWhoIsShownWhat(t *testing.T) {
 		"Forwarded: for=10.1.1.1", "Via: 1.1 proxy", "X-Real-IP: 10.1.1.1", "x-real-ip: 10.1.1.1", "X-Client-IP: 1", "CF-Connecting-IP: 1", "True-Client-IP: 1",
 		"X-Cluster-Client-IP: 1", "X-Original-URL: /", "X-Original-Forwarded-For: 1", "Fastly-Client-IP: 1", "X-Envoy-External-Address: 1", "X-ProxyUser-Ip: 1", "X-Forward-For: 1",
 	} {
-		check(t, loopback, answers{ok, ok, refused}, "", header)
+		check(t, loopback, answers{ok, refused, refused}, "", header)
 	}
 	t.Run("beyond loopback", func(t *testing.T) {
 		t.Parallel()
 		url := serveGuarded(t, ownAddress(t)+":0")
-		check(t, url, answers{ok, ok, refused}, "")
-		check(t, url, answers{ok, ok, refused}, "invoicer.example")
-		check(t, url, answers{ok, ok, refused}, "localhost")
+		check(t, url, answers{ok, refused, refused}, "")
+		check(t, url, answers{ok, refused, refused}, "invoicer.example")
+		check(t, url, answers{ok, refused, refused}, "localhost")
+	})
+	t.Run("all addresses", func(t *testing.T) {
+		t.Parallel()
+		url := serveGuarded(t, "0.0.0.0:0") // 127.0.0.1 is no loopback listener then
+		check(t, url, answers{ok, refused, refused}, "")
+		check(t, url, answers{ok, refused, refused}, "localhost")
+	})
+	t.Run("open metrics", func(t *testing.T) {
+		t.Parallel()
+		open := func(o *web.Options) { o.Access.OpenMetrics = true }
+		check(t, serveGuarded(t, "0.0.0.0:0", open), answers{ok, ok, refused}, "invoicer.example")
+		check(t, serveGuarded(t, "127.0.0.1:0", open), answers{ok, ok, refused}, "", "X-Forwarded-For: 10.1.1.1")
+		check(t, serveGuarded(t, "127.0.0.1:0", open), answers{ok, refused, refused}, "evil.example")
 	})
 }
 

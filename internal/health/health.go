@@ -33,7 +33,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"invoicer/internal/lifecycle"
-	"invoicer/web"
+	"invoicer/web/access"
 	"invoicer/worker"
 	"invoicer/worker/dispatch"
 )
@@ -139,7 +139,7 @@ func (h *Health) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	status, body := http.StatusOK, "ready"
 	if obstacles := h.obstacles(); len(obstacles) > 0 {
 		status, body = http.StatusServiceUnavailable, "not ready"
-		if web.IsLocal(r) {
+		if access.Of(r).Local() {
 			body = strings.Join(obstacles, "\n")
 		}
 	}

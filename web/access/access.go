@@ -82,8 +82,11 @@ func RequireLocal(next http.Handler) http.Handler {
 	})
 }
 
+// challenge says in an answer how to show a token.
+const challenge = `Bearer realm="invoicer"`
+
 // unauthorized answers a program that must show a token.
 func unauthorized(w http.ResponseWriter, message string) {
-	w.Header().Set("WWW-Authenticate", `Bearer realm="invoicer"`)
+	w.Header().Set("WWW-Authenticate", challenge)
 	http.Error(w, message, http.StatusUnauthorized)
 }

@@ -3,12 +3,15 @@ package pages
 import (
 	"fmt"
 	"html/template"
+	"math"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
 
 	"invoicer/internal/report"
 	"invoicer/internal/term"
+	"invoicer/invoice"
 )
 
 // functions are what the templates call.
@@ -20,8 +23,14 @@ func functions() template.FuncMap {
 		"short":   short,
 		"rate":    rate,
 		"count":   count, "thousands": term.Thousands,
-		"one":  func(c report.Count) bool { return c.N == 1 && !c.More },
-		"next": func(last int64) string { return term.Thousands(int(last + 1)) },
+		"one":     func(c report.Count) bool { return c.N == 1 && !c.More },
+		"next":    func(last int64) string { return term.Thousands(int(last + 1)) },
+		"number":  number,
+		"seconds": seconds,
+		"plus":    func(a, b int64) int64 { return a + b },
+		"amount": func(i *report.Invoice) string {
+			return invoice.FormatMinor(i.TotalMinor, i.Currency) + " " + i.Currency
+		},
 		"kind": func(kind string) string { return strings.ReplaceAll(kind, "_", " ") },
 	}
 }
@@ -76,6 +85,34 @@ func short(d time.Duration) string {
 		return fmt.Sprintf("%d h %d min", int(d.Hours()), int(d.Minutes())%60)
 	}
 	return fmt.Sprintf("%d days", int(d.Hours())/24)
+}
+
+// number returns a number, or a question mark for one that isn't known.
+func number(n any) string {
+	switch n := n.(type) {
+	case int:
+		return term.Thousands(n)
+	case int64:
+		return term.Thousands(int(n))
+	case *int64:
+		if n != nil {
+			return term.Thousands(int(*n))
+		}
+	case *float64:
+		if n != nil {
+			return strconv.FormatFloat(*n, 'f', 1, 64)
+		}
+		return "–"
+	}
+	return "?"
+}
+
+// seconds returns a duration in words, or a dash if it isn't known.
+func seconds(s *float64) string {
+	if s == nil || *s > math.MaxInt32 {
+		return "–"
+	}
+	return short(time.Duration(*s * float64(time.Second)))
 }
 
 func rate(r report.Rate) string {

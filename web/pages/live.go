@@ -175,6 +175,12 @@ func (p *Pages) watchable(of *url.URL) func(*http.Request) (view, error) {
 		return p.now
 	case of.Path == "/series":
 		return p.series
+	case of.Path == "/search":
+		return p.story
+	case of.Path == "/queues":
+		return p.queues
+	case of.Path == "/workers":
+		return p.workers
 	case strings.HasPrefix(of.Path, "/runs/"):
 		return p.run
 	}

@@ -29,6 +29,13 @@ type Reports interface {
 	History(ctx context.Context, jobID string, limit int) ([]report.PastAction, error)
 }
 
+// Inquiry answers from the database and from Redis, as [inquiry.Reporter] does. What it couldn't ask it names as problems.
+type Inquiry interface {
+	Story(ctx context.Context, id string, limit int) (*report.Story, error)
+	Queues(ctx context.Context) (*report.Queues, error)
+	Workers(ctx context.Context) (*report.Workers, error)
+}
+
 // Failures changes failed jobs.
 type Failures interface {
 	// Failed returns the failed jobs that match the filter, as in [dispatch.Failures].
@@ -55,6 +62,7 @@ type Visitor struct {
 // Options configure [New]. All are required.
 type Options struct {
 	Reports  Reports
+	Inquiry  Inquiry
 	Failures Failures
 	Replayer Replayer
 	// DatabaseTime returns the time by the database's clock, by which jobs have failed.
@@ -119,6 +127,7 @@ func (p *Pages) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	for path, show := range map[string]func(*http.Request) (view, error){
 		"/{$}": p.now, "/failed": p.failed, "/runs/{run}": p.run, "/series": p.series, "/actions": p.actions,
+		"/search": p.story, "/queues": p.queues, "/workers": p.workers,
 		"/": func(*http.Request) (view, error) {
 			return view{}, problem{http.StatusNotFound, "There is no such page."}
 		},

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
+	"time"
+	"unicode/utf8"
 
 	"invoicer/internal/report"
 	"invoicer/invoice/ledger"
@@ -16,6 +19,8 @@ const (
 	jobsOnPage     = 50
 	seriesOnPage   = 200
 	actionsOnPage  = 200
+	recordsOnStory = 50 // jobs, and duplicate attempts
+	longestID      = 1000
 )
 
 func (p *Pages) now(r *http.Request) (view, error) {
@@ -42,6 +47,43 @@ func (p *Pages) series(r *http.Request) (view, error) {
 func (p *Pages) actions(r *http.Request) (view, error) {
 	past, err := p.o.Reports.History(r.Context(), "", actionsOnPage)
 	return view{template: "actions.html", title: "What people did", data: past}, err
+}
+
+// story shows all that is known of a transaction, a job, a task, a key or an invoice number.
+func (p *Pages) story(r *http.Request) (view, error) {
+	id := strings.TrimSpace(r.URL.Query().Get("q"))
+	switch {
+	case id == "":
+		return view{}, problemf("Nothing to search for: give the id of a transaction or a job, an idempotency key or an invoice number.")
+	case len(id) > longestID || !utf8.ValidString(id) || strings.ContainsRune(id, 0):
+		return view{}, problemf("This is not the id of anything: ids are texts of at most %d bytes.", longestID)
+	}
+	story, err := p.o.Inquiry.Story(r.Context(), id, recordsOnStory)
+	if err != nil {
+		return view{}, err
+	}
+	shown := view{template: "story.html", title: text(id), live: true, data: story}
+	if !story.Known() {
+		shown.status = http.StatusNotFound
+	}
+	return shown, nil
+}
+
+func (p *Pages) queues(r *http.Request) (view, error) {
+	now, err := p.o.DatabaseTime(r.Context())
+	if err != nil {
+		return view{}, err
+	}
+	queues, err := p.o.Inquiry.Queues(r.Context())
+	return view{template: "queues.html", title: "Queues", live: true, data: struct {
+		At time.Time
+		*report.Queues
+	}{now, queues}}, err
+}
+
+func (p *Pages) workers(r *http.Request) (view, error) {
+	workers, err := p.o.Inquiry.Workers(r.Context())
+	return view{template: "workers.html", title: "Workers", live: true, data: workers}, err
 }
 
 // failure returns the view of an error. The visitor sees an error of theirs; one of the servers' is logged, because its text may hold

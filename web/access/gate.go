@@ -1,0 +1,226 @@
+package access
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Options configure a [Gate].
+type Options struct {
+	// Loopback says that the listener is bound to a loopback address. Otherwise nobody is local, whatever the request's address.
+	Loopback bool
+	// TLS says that the listener speaks TLS.
+	TLS bool
+	// Insecure says that a listener beyond loopback takes tokens without TLS. Otherwise it serves health alone.
+	Insecure bool
+	// Hosts are the names by which the pages may be asked for, beside those of loopback on loopback. If there are none, a listener
+	// beyond loopback takes any.
+	Hosts []string
+	// OpenMetrics says that everybody may read /metrics.
+	OpenMetrics bool
+	// Tokens returns all valid tokens. Nil means that there are none.
+	Tokens func(context.Context) ([]Token, error)
+	Logger *slog.Logger
+}
+
+// A Gate decides which requests reach the pages, and finds out from whom they come. It is safe for concurrent use.
+type Gate struct {
+	options    Options
+	hosts      map[string]struct{}
+	tokens     *tokens
+	failures   *failures
+	sessions   *sessions
+	own        http.Handler // sign-in
+	sameOrigin *http.CrossOriginProtection
+}
+
+// New returns a gate without tokens. They count once [Gate.Start] has read them.
+func New(o Options) *Gate {
+	if o.Tokens == nil {
+		o.Tokens = func(context.Context) ([]Token, error) { return nil, nil }
+	}
+	g := &Gate{
+		options: o, hosts: make(map[string]struct{}), tokens: newTokens(o.Tokens), failures: newFailures(time.Now),
+		sessions: newSessions(), sameOrigin: http.NewCrossOriginProtection(),
+	}
+	for _, host := range o.Hosts {
+		g.hosts[hostName(host)] = struct{}{}
+	}
+	g.own = g.signInPages()
+	return g
+}
+
+// Start reads the tokens for the first time, and logs what isn't served and why, if the listener isn't bound to loopback.
+func (g *Gate) Start(ctx context.Context) error {
+	err := g.tokens.read(ctx)
+	served := "only health checks are served"
+	if g.options.OpenMetrics {
+		served = "only health checks and metrics are served"
+	}
+	log := g.options.Logger
+	switch {
+	case err != nil:
+		log.Warn(served+", except on loopback, until the tokens can be read", "error", err)
+	case g.options.Loopback:
+	case g.closed():
+		log.Warn(served + ", because the address is not loopback and has no TLS: set http.tls_cert and http.tls_key, or http.insecure if something else encrypts")
+	case g.tokens.count() == 0:
+		log.Warn(served + ", because there is no token: make one with 'invoicer token make'")
+	}
+	if !g.options.Loopback && !g.closed() && !g.options.TLS {
+		log.Warn("tokens and pages cross the network without TLS, as http.insecure allows")
+	}
+	return nil
+}
+
+// Watch reads the tokens every two seconds, until ctx ends. Of failures it logs the first, and the end.
+func (g *Gate) Watch(ctx context.Context) {
+	ticks := time.NewTicker(readInterval)
+	defer ticks.Stop()
+	failing := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticks.C:
+		}
+		err := g.tokens.read(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil && !failing:
+			g.options.Logger.Warn("the tokens can't be read: those that were read last are valid until they expire", "error", err)
+		case err == nil && failing:
+			g.options.Logger.Info("the tokens can be read again")
+		}
+		failing = err != nil
+	}
+}
+
+// closed reports whether the listener serves health alone, because whatever else it serves would cross the network readable.
+func (g *Gate) closed() bool { return !g.options.Loopback && !g.options.TLS && !g.options.Insecure }
+
+// Handler returns a handler that passes on, with their visitor, only requests of visitors who have some role, and those that are open
+// to everybody. Which role a page needs is checked by [Require]. A request that may change something is refused if it comes from
+// another site's page. People without a session are sent to sign in.
+func (g *Gate) Handler(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		local := g.isLocal(r)
+		if local {
+			r = With(r, Visitor{Name: LocalName, Roles: []Role{Read, Operate}})
+		}
+		switch {
+		case isHealth(r.URL.Path):
+			next.ServeHTTP(w, r)
+			return
+		case !g.allowsHost(r):
+			g.refuseHost(w)
+			return
+		case g.options.OpenMetrics && r.URL.Path == metricsPath:
+			next.ServeHTTP(w, r)
+			return
+		case g.closed():
+			http.Error(w, "only health is served here: this address is not loopback, and has no TLS", http.StatusForbidden)
+			return
+		}
+		if err := g.sameOrigin.Check(r); err != nil {
+			http.Error(w, "this request comes from another site's page", http.StatusForbidden)
+			return
+		}
+		held, wrong, void := g.credentials(r)
+		switch {
+		case void:
+			g.refuseToken(w, r, wrong)
+		case held != nil:
+			ctx, end := held.bound(r.Context())
+			defer end()
+			g.serve(w, With(r.WithContext(ctx), held.Visitor), next)
+		case local || g.tokens.count() > 0 && isSignIn(r.URL.Path):
+			g.serve(w, r, next)
+		case g.tokens.count() == 0 && !g.claims(r):
+			http.Error(w, "nobody can sign in: make a token with 'invoicer token make'", http.StatusForbidden)
+		case wantsPage(r):
+			http.Redirect(w, r, signInPath+"?next="+url.QueryEscape(r.URL.RequestURI()), http.StatusSeeOther)
+		default:
+			unauthorized(w, "this needs a token: Authorization: Bearer TOKEN")
+		}
+	})
+}
+
+func (g *Gate) serve(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	if isSignIn(r.URL.Path) {
+		next = g.own
+	}
+	next.ServeHTTP(w, r)
+}
+
+func (g *Gate) refuseHost(w http.ResponseWriter) {
+	message := "this host name is not in http.hosts"
+	if g.options.Loopback {
+		message = "this is a loopback address: ask for it as 127.0.0.1, [::1] or localhost, or list the name in http.hosts"
+	}
+	http.Error(w, message, http.StatusForbidden)
+}
+
+// credentials returns the token that the request shows, itself or by its session, or nil if it shows none. A session without a valid
+// token counts as none. If the request shows a token that isn't valid, void is true, with that token.
+func (g *Gate) credentials(r *http.Request) (held *holding, wrong string, void bool) {
+	headers := r.Header.Values("Authorization")
+	for _, header := range headers {
+		scheme, secret, _ := strings.Cut(header, " ")
+		if !strings.EqualFold(scheme, "Bearer") {
+			continue // another scheme, which is none of ours
+		}
+		secret = strings.TrimSpace(secret)
+		held := g.tokens.find(secret)
+		if held == nil || len(headers) > 1 {
+			return nil, secret, true
+		}
+		return held, "", false
+	}
+	return g.tokens.withID(g.sessions.tokenID(r)), "", false
+}
+
+// claims reports whether the request shows a session, which may have ended.
+func (g *Gate) claims(r *http.Request) bool {
+	_, err := r.Cookie(cookieName(r))
+	return err == nil
+}
+
+// refuseToken answers a request whose token isn't valid.
+func (g *Gate) refuseToken(w http.ResponseWriter, r *http.Request, secret string) {
+	if g.failed(r, secret) {
+		w.Header().Set("Retry-After", "60")
+		http.Error(w, "too many sign-ins have failed: try again in a minute", http.StatusTooManyRequests)
+		return
+	}
+	unauthorized(w, "the token is not valid: it may be revoked, or have expired")
+}
+
+// failed counts a failed sign-in, and reports whether there were too many.
+func (g *Gate) failed(r *http.Request, secret string) bool {
+	f := g.failures.note(r, secret)
+	switch {
+	case f.tell && f.refused:
+		g.options.Logger.Warn("so many sign-ins fail that further failures are refused for a minute; valid tokens go on working")
+	case f.tell:
+		g.options.Logger.Info("a sign-in has failed: the token isn't valid")
+	}
+	return f.refused
+}
+
+const metricsPath = "/metrics"
+
+func isHealth(path string) bool {
+	return path == "/livez" || path == "/healthz" || path == "/readyz"
+}
+
+// wantsPage reports whether a browser asks for a page, rather than a script or a program for data.
+func wantsPage(r *http.Request) bool {
+	mode := r.Header.Get("Sec-Fetch-Mode")
+	return (r.Method == http.MethodGet || r.Method == http.MethodHead) && strings.Contains(r.Header.Get("Accept"), "text/html") && (mode == "" || mode == "navigate")
+}
