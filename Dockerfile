@@ -15,7 +15,7 @@ FROM scratch
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /invoicer /invoicer
 USER 65532:65532
-# Loopback would be the container's own, which no probe reaches. The monitor stays on loopback whatever this says.
+# Loopback would be the container's own, which no probe reaches. Nothing but health is served there without a token and TLS.
 ENV INVOICER_HTTP_ADDR=:8080
 EXPOSE 8080
 ENTRYPOINT ["/invoicer"]

@@ -239,6 +239,10 @@ func TestForgedHeadersMakeNobodyLocal(t *testing.T) {
 			}
 		}
 	}
+	loopback := openDoor(t, "127.0.0.1:0", everyRole())
+	if code := loopback.raw(t, "GET /jobs HTTP/1.0\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"); code != http.StatusUnauthorized {
+		t.Errorf("nginx as it comes, on the same machine: %d", code)
+	}
 	if doors[0].reached[reads].Load()+doors[1].reached[reads].Load() > 0 {
 		t.Error("a page was shown")
 	}

@@ -29,10 +29,11 @@ At the first SIGINT or SIGTERM it takes no more jobs, finishes those in hand (wo
 ends with 0. At the second it ends at once, with 1; the jobs in hand are then taken up again when their leases have
 run out. Nothing is lost either way.
 
-On http.addr it answers /livez, /healthz, /readyz and /metrics, and shows the queues under /monitor/ to visitors on this machine.`,
+On http.addr it answers /livez, /healthz and /readyz to everybody, and shows /metrics and, under /monitor/, the queues to visitors
+on this machine and to holders of a token. See 'invoicer token --help'.`,
 		Example: `  invoicer worker
   invoicer worker --worker-concurrency 50 --worker-queues critical=6,default=3
-  INVOICER_HTTP_ADDR=0.0.0.0:8080 invoicer worker`,
+  invoicer worker --http-addr :8443 --http-tls-cert tls.crt --http-tls-key tls.key`,
 	}
 	addConfigFlags(cmd, "worker", "lock", "idempotency", "numbering", "http")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return a.work(cmd) }
