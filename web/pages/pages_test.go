@@ -15,6 +15,7 @@ import (
 
 	"invoicer/internal/rig"
 	"invoicer/invoice"
+	"invoicer/invoice/invoicetest"
 	"invoicer/invoice/ledger"
 	"invoicer/web/pages"
 )
@@ -160,7 +161,7 @@ func TestOnlyThoseWhoMayAct(t *testing.T) {
 	s.visitor = pages.Visitor{Name: "reader"}
 	s.fail(t, "a")
 	_, page := s.get(t, "/failed")
-	if strings.Contains(page, `method="post"`) {
+	if strings.Contains(page, `name="do"`) {
 		t.Error("the page offers what its visitor may not do")
 	}
 	for _, do := range []string{"forecast", "replay", "dismiss"} {
@@ -203,6 +204,54 @@ func TestReplayIsStopped(t *testing.T) {
 	}
 }
 
+const jobID = "019e2c66-4f0c-7c1e-b9a2-5d3f0c6f1a77"
+
+func TestTheStoryOfATransaction(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	if status, page := s.get(t, "/search?q=T1"); status != http.StatusNotFound || !strings.Contains(page, "Nothing is known of <bdi>T1</bdi>") {
+		t.Errorf("before anything has happened: %d\n%s", status, page)
+	}
+	if err := s.store.Ledger.Accept(t.Context(), jobID, "default", invoicetest.Payload(t, "T1")); err != nil {
+		t.Fatal(err)
+	}
+	_, page := s.get(t, "/search?q="+jobID)
+	for _, want := range []string{"the id of a job", "Why it isn’t at its end", `href="/search?q=T1"`} {
+		if !strings.Contains(page, want) {
+			t.Errorf("an accepted job's page lacks %q:\n%s", want, page)
+		}
+	}
+	result, err := s.generator.Generate(t.Context(), invoice.NewRequest("another job", 1, invoicetest.Job("T1")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range []string{"T1", "another job", result.Invoice.Number} {
+		status, page := s.get(t, "/search?q="+url.QueryEscape(q))
+		if status != http.StatusOK || !strings.Contains(page, "Invoice <bdi>"+result.Invoice.Number) {
+			t.Errorf("%s: status %d, page\n%s", q, status, page)
+		}
+	}
+	for _, q := range []string{"", "%00", "%ff", strings.Repeat("x", 1001)} {
+		if status, _ := s.get(t, "/search?q="+q); status != http.StatusBadRequest {
+			t.Errorf("searching %.10q: status %d", q, status)
+		}
+	}
+}
+
+func TestQueuesAndWorkers(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	if err := s.store.Ledger.Accept(t.Context(), jobID, "nightly", invoicetest.Payload(t, "T1")); err != nil {
+		t.Fatal(err)
+	}
+	if _, page := s.get(t, "/queues"); !strings.Contains(page, "<bdi>nightly</bdi>") || !strings.Contains(page, "no worker consumes it") {
+		t.Errorf("the queues:\n%s", page)
+	}
+	if status, page := s.get(t, "/workers"); status != http.StatusOK || !strings.Contains(page, "<h1>Workers</h1>") {
+		t.Errorf("the workers: %d\n%s", status, page)
+	}
+}
+
 // All texts of jobs are somebody else's.
 func TestTextsOfJobsStayTexts(t *testing.T) {
 	t.Parallel()
@@ -210,7 +259,7 @@ func TestTextsOfJobsStayTexts(t *testing.T) {
 	const evil = `<script>alert(1)</script>"'><img src=x onerror=alert(1)>` + "\u202egnp.exe\x1b[31m"
 	s.Exec(t, `INSERT INTO invoice_jobs (job_id, transaction_id, producer, queue, payload, state, outcome, reason) VALUES ($1, $1, $1, $1, '{}', 'failed', 'failed', $1)`, evil)
 	s.Exec(t, `INSERT INTO invoice_job_actions (job_id, action, actor, note, dispatch, outcome, reason) VALUES ($1, 'replay', $1, $1, 0, 'failed', $1)`, evil)
-	for _, path := range []string{"/", "/failed", "/failed?reason=" + url.QueryEscape(evil), "/actions", "/series", "/failed?outcome=" + url.QueryEscape(evil)} {
+	for _, path := range []string{"/", "/failed", "/failed?reason=" + url.QueryEscape(evil), "/actions", "/series", "/search?q=" + url.QueryEscape(evil), "/queues", "/failed?outcome=" + url.QueryEscape(evil)} {
 		_, page := s.get(t, path)
 		page = strings.Replace(page, `<script src="/live.js" defer></script>`, "", 1)
 		page = regexp.MustCompile(`value="[^"<]*"`).ReplaceAllString(page, "") // what the visitor wrote, to be sent again as it is

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"invoicer/internal/inquiry"
 	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
 	"invoicer/invoice"
@@ -32,6 +33,8 @@ type site struct {
 	pages   *pages.Pages
 	url     string
 	visitor pages.Visitor
+
+	generator *invoice.Generator
 }
 
 func newSite(t *testing.T, change ...func(*pages.Options)) *site {
@@ -45,9 +48,16 @@ func newSite(t *testing.T, change ...func(*pages.Options)) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	forecaster := invoice.NewForecaster(invoice.NewGenerator(s.store.Invoices, numbering), s.store.Invoices)
+	reporter, err := inquiry.New(inquiry.Options{
+		Store: s.store.Reports, Invoices: s.store.Invoices, Redis: rig.Connect(t, sandboxtest.Redis(t)), DatabaseID: s.store.DatabaseID,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.generator = invoice.NewGenerator(s.store.Invoices, numbering)
+	forecaster := invoice.NewForecaster(s.generator, s.store.Invoices)
 	o := pages.Options{
-		Reports: s.store.Reports, Failures: failures{s.store.Ledger}, Replayer: dispatch.NewReplayer(s.store.Ledger, forecaster),
+		Reports: s.store.Reports, Inquiry: reporter, Failures: failures{s.store.Ledger}, Replayer: dispatch.NewReplayer(s.store.Ledger, forecaster),
 		DatabaseTime: s.store.Now, Visitor: func(*http.Request) pages.Visitor { return s.visitor }, Place: "the test's", Logger: slog.New(slog.DiscardHandler),
 	}
 	for _, c := range change {
