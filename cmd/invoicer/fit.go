@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"invoicer/internal/await"
+	"invoicer/config"
 	"invoicer/internal/health"
 	"invoicer/internal/metrics"
 	"invoicer/invoice/postgres"
@@ -66,8 +67,10 @@ func (p *queueProbe) try(ctx context.Context) error {
 	return err
 }
 
-func (w *workplace) serverNames() health.Servers {
-	return health.Servers{Postgres: "postgres at " + w.cfg.Database.Addr(), Redis: "redis at " + w.cfg.Redis.Addr()}
+func (w *workplace) serverNames() health.Servers { return serverNames(w.cfg) }
+
+func serverNames(cfg *config.Config) health.Servers {
+	return health.Servers{Postgres: "postgres at " + cfg.Database.Addr(), Redis: "redis at " + cfg.Redis.Addr()}
 }
 
 // A databaseProbe tests whether Postgres fits the work, and every few seconds whether it commits a transaction.

@@ -47,6 +47,7 @@ Exit codes: 0 success, 1 failure, 2 wrong usage or configuration, 3 the audit fo
 	root.AddCommand(
 		a.demoCommand(),
 		a.workerCommand(),
+		a.serveCommand(),
 		a.enqueueCommand(),
 		a.replayCommand(),
 		a.dismissCommand(),

@@ -33,7 +33,7 @@ On http.addr it answers /livez, /healthz and /readyz to everybody, and shows /me
 on this machine and to holders of a token. See 'invoicer token --help'.`,
 		Example: `  invoicer worker
   invoicer worker --worker-concurrency 50 --worker-queues critical=6,default=3
-  invoicer worker --http-addr :8443 --http-tls-cert tls.crt --http-tls-key tls.key`,
+  invoicer worker --http-addr :8443 --http-tls-cert t.crt --http-tls-key t.key`,
 	}
 	addConfigFlags(cmd, "worker", "lock", "idempotency", "numbering", "http")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return a.work(cmd) }

@@ -188,9 +188,11 @@ func navigation(path string) []link {
 	links := []link{
 		{Path: "/", Text: "Now"},
 		{Path: "/failed", Text: "Failed"},
+		{Path: "/queues", Text: "Queues"},
+		{Path: "/workers", Text: "Workers"},
 		{Path: "/series", Text: "Series"},
 		{Path: "/actions", Text: "Actions"},
-		{Path: "/monitor/", Text: "Queues in Redis"},
+		{Path: "/monitor/", Text: "asynqmon"},
 	}
 	for i := range links {
 		links[i].Here = links[i].Path == path

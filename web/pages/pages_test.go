@@ -247,6 +247,9 @@ func TestQueuesAndWorkers(t *testing.T) {
 	if _, page := s.get(t, "/queues"); !strings.Contains(page, "<bdi>nightly</bdi>") || !strings.Contains(page, "no worker consumes it") {
 		t.Errorf("the queues:\n%s", page)
 	}
+	if _, page := s.get(t, "/"); !strings.Contains(page, "Queue <bdi>nightly</bdi> has no worker, and 1 job waits in it") {
+		t.Errorf("the first page:\n%s", page)
+	}
 	if status, page := s.get(t, "/workers"); status != http.StatusOK || !strings.Contains(page, "<h1>Workers</h1>") {
 		t.Errorf("the workers: %d\n%s", status, page)
 	}

@@ -32,11 +32,46 @@ func (p *Pages) now(r *http.Request) (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	shown := struct {
-		Now    report.Now
-		Causes shownCauses
-	}{now, showCauses(causes, nil)}
+	queues, err := p.o.Inquiry.Queues(r.Context())
+	if err != nil {
+		return view{}, err
+	}
+	workers, err := p.o.Inquiry.Workers(r.Context())
+	if err != nil {
+		return view{}, err
+	}
+	shown := shownNow{Now: now, Causes: showCauses(causes, nil), Workers: len(workers.Workers), Differ: len(workers.Differs) > 0, Problems: queues.Problems}
+	for i := range queues.Queues {
+		q := &queues.Queues[i]
+		waiting := q.Waiting()
+		shown.Waiting += waiting
+		switch {
+		case waiting == 0 || q.Owner != nil && !q.Ours:
+		case q.Paused:
+			shown.Stuck = append(shown.Stuck, stuckQueue{q.Queue, waiting, "is paused"})
+		case q.Consumers == 0 && len(queues.Problems) == 0:
+			shown.Stuck = append(shown.Stuck, stuckQueue{q.Queue, waiting, "has no worker"})
+		}
+	}
 	return view{template: "now.html", title: "Now", live: true, data: shown}, nil
+}
+
+// shownNow is what the first page shows.
+type shownNow struct {
+	Now      report.Now
+	Waiting  int64 // jobs, in the ledger and in Redis
+	Workers  int
+	Differ   bool // the workers' configurations differ
+	Stuck    []stuckQueue
+	Causes   shownCauses
+	Problems []string
+}
+
+// A stuckQueue is a queue whose jobs wait although nobody works on them.
+type stuckQueue struct {
+	Queue string
+	Jobs  int64
+	Why   string
 }
 
 func (p *Pages) series(r *http.Request) (view, error) {
