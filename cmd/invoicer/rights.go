@@ -33,7 +33,7 @@ func needs(cmd *cobra.Command) []postgres.Right {
 	dryRun, _ := cmd.Flags().GetBool("dry-run") // an error means that the command has no such flag
 	switch strings.TrimPrefix(cmd.CommandPath(), "invoicer ") {
 	case "status":
-		on("SELECT", "database_identity", "invoices", "invoice_lines", "duplicate_attempts", "invoice_jobs", "invoice_job_actions", "job_attempts")
+		on("SELECT", "database_identity", "invoices", "invoice_lines", "invoice_taxes", "duplicate_attempts", "invoice_jobs", "invoice_job_actions", "job_attempts")
 	case "queues":
 		on("SELECT", "database_identity", "invoice_jobs")
 	case "workers":

@@ -8,6 +8,7 @@ package inquiry
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -61,14 +62,25 @@ func New(o Options) (*Reporter, error) {
 	return &Reporter{o}, nil
 }
 
+// ErrRedisAway means that Redis doesn't answer, where an answer without its part would be of no use.
+var ErrRedisAway = errors.New("redis doesn't answer")
+
 // redisAway is what an answer lacks if Redis doesn't answer. The error's text might hold an address with a password.
 const redisAway = "Redis doesn't answer: what only Redis knows is missing"
 
-// askRedis calls ask within the patience, and reports whether Redis has answered.
-func (r *Reporter) askRedis(ctx context.Context, ask func(context.Context) error) bool {
+// askRedis calls ask within the patience, and returns what the answer then lacks, "" if nothing.
+func (r *Reporter) askRedis(ctx context.Context, ask func(context.Context) error) (problem string) {
 	ctx, cancel := context.WithTimeout(ctx, r.options.Patience)
 	defer cancel()
-	return ask(ctx) == nil
+	err := ask(ctx)
+	var refusal redis.Error
+	switch {
+	case err == nil:
+		return ""
+	case errors.As(err, &refusal):
+		return fmt.Sprintf("Redis refuses (%.100q): what only Redis knows is missing", refusal.Error())
+	}
+	return redisAway
 }
 
 // locker returns a locker that only looks.

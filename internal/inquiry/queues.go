@@ -31,7 +31,7 @@ func (r *Reporter) Queues(ctx context.Context) (*report.Queues, error) {
 		}
 	}
 	answer := &report.Queues{Problems: []string{}}
-	answered := r.askRedis(ctx, func(ctx context.Context) error {
+	problem := r.askRedis(ctx, func(ctx context.Context) error {
 		names, err := r.names(ctx)
 		if err != nil {
 			return err
@@ -56,13 +56,28 @@ func (r *Reporter) Queues(ctx context.Context) (*report.Queues, error) {
 		}
 		return nil
 	})
-	if !answered {
-		answer.Problems = append(answer.Problems, redisAway)
+	if problem != "" {
+		answer.Problems = append(answer.Problems, problem)
 	}
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		answer.Queues = append(answer.Queues, *all[name])
 	}
 	return answer, nil
+}
+
+// Queue returns one queue as [Reporter.Queues] does, or [ErrRedisAway]. One that nobody knows is empty.
+func (r *Reporter) Queue(ctx context.Context, name string) (*report.Queue, error) {
+	one := Reporter{r.options}
+	one.options.Queues = append(slices.Clip(one.options.Queues), name)
+	all, err := one.Queues(ctx)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(all.Queues, func(q report.Queue) bool { return q.Queue == name })
+	if i < 0 || all.Queues[i].Pending == nil {
+		return nil, ErrRedisAway
+	}
+	return &all.Queues[i], nil
 }
 
 // quietOn returns how many of a queue's workers take no more jobs.
@@ -101,15 +116,15 @@ func (r *Reporter) Workers(ctx context.Context) (*report.Workers, error) {
 		return nil, err
 	}
 	answer := &report.Workers{Workers: []report.Worker{}, Differs: []report.Setting{}, Problems: []string{}}
-	answered := r.askRedis(ctx, func(ctx context.Context) error {
+	problem := r.askRedis(ctx, func(ctx context.Context) error {
 		workers, err := queue.Workers(ctx, r.options.Redis)
 		if err == nil && len(workers) > 0 {
 			answer.Workers = workers
 		}
 		return err
 	})
-	if !answered {
-		answer.Problems = append(answer.Problems, redisAway)
+	if problem != "" {
+		answer.Problems = append(answer.Problems, problem)
 	}
 	answer.Differs = differing(answer.Workers, databaseID)
 	return answer, nil

@@ -178,4 +178,3 @@ func codes(s *report.Story) string {
 	}
 	return strings.Join(list, " ")
 }
-

@@ -25,7 +25,7 @@ func (r *Reporter) Story(ctx context.Context, id string, limit int) (*report.Sto
 		return nil, err
 	}
 	t := &telling{Story: s, queues: map[string]queue.Surveyed{}}
-	if s.Invoice == nil || t.anyOpen() {
+	if t.anyOpen() || !s.Records.Known() {
 		if err := r.fromRedis(ctx, t, id, jobID); err != nil {
 			return nil, err
 		}
@@ -117,7 +117,7 @@ func (r *Reporter) fromRedis(ctx context.Context, t *telling, id, jobID string) 
 	if t.databaseID, err = r.options.DatabaseID(ctx); err != nil {
 		return err
 	}
-	answered := r.askRedis(ctx, func(ctx context.Context) error {
+	problem := r.askRedis(ctx, func(ctx context.Context) error {
 		if err := r.ledgerTasks(ctx, t); err != nil {
 			return err
 		}
@@ -131,9 +131,9 @@ func (r *Reporter) fromRedis(ctx context.Context, t *telling, id, jobID string) 
 		}
 		return r.survey(ctx, t)
 	})
-	if !answered {
+	if problem != "" {
 		t.redisAway = true
-		t.Problems = append(t.Problems, redisAway)
+		t.Problems = append(t.Problems, problem)
 	}
 	if t.TransactionID != nil && !t.Records.Known() { // Redis has told which transaction it is
 		found, err := r.options.Store.Lookup(ctx, *t.TransactionID, 20)
@@ -246,7 +246,12 @@ func (r *Reporter) survey(ctx context.Context, t *telling) error {
 		names = append(names, task.Queue)
 	}
 	found, err := queue.Survey(ctx, r.options.Redis, distinct(names))
+	if err != nil || len(found) == 0 {
+		return err
+	}
+	workers, err := queue.Workers(ctx, r.options.Redis)
 	for _, q := range found {
+		q.Consumers = max(q.Consumers-quietOn(workers, q.Queue.Queue), 0)
 		t.queues[q.Queue.Queue] = q
 	}
 	return err

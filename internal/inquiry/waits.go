@@ -39,7 +39,7 @@ func (t *telling) wait(w report.Wait) { t.Waits = append(t.Waits, w) }
 // waitsOf adds why a job of the ledger waits.
 func (t *telling) waitsOf(j *report.Job, task *report.Task) {
 	unreachable := report.Wait{Code: report.WaitsForRedis, JobID: j.JobID, Queue: j.Queue,
-		Text: "Redis doesn't answer: nothing is sent or worked on until it does, and whether the job waits for something else isn't known"}
+		Text: "Redis doesn't answer here: whether the job waits for something else isn't known"}
 	switch {
 	case j.State == "accepted":
 		t.notSent(j)

@@ -170,7 +170,7 @@ func TestWaitsForAPerson(t *testing.T) {
 	b.Exec(t, `INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, queue, state, outcome, reason) VALUES ('job-1', 'T1', 'K1', $1, 'failed', 'failed', 'planted')`, b.Queue)
 	b.cut.On.Store(true)
 	s := b.story(t, "K1")
-	if codes(s) != "failed" || s.Waits[0].Reason != "planted" || s.Matches[0].Kind != report.ByKey {
+	if codes(s) != "failed" || len(s.Problems) > 0 || s.Waits[0].Reason != "planted" || s.Matches[0].Kind != report.ByKey {
 		t.Errorf("waits %+v, matches %+v", s.Waits, s.Matches)
 	}
 }

@@ -45,10 +45,10 @@ func readFailedAttempts(db *gorm.DB, jobIDs []string) (attempts []report.Attempt
 
 // Payload returns the payload of a job that the ledger has, nil if it isn't kept or isn't text.
 func (s *Reports) Payload(ctx context.Context, jobID string) ([]byte, error) {
-	var payloads []*string
-	err := s.db.WithContext(ctx).Raw(`SELECT payload FROM invoicer.invoice_jobs WHERE job_id = ?`, jobID).Scan(&payloads).Error
-	if err != nil || len(payloads) == 0 || payloads[0] == nil {
+	var rows []struct{ Payload *string }
+	err := s.db.WithContext(ctx).Raw(`SELECT payload FROM invoicer.invoice_jobs WHERE job_id = ?`, jobID).Scan(&rows).Error
+	if err != nil || len(rows) == 0 || rows[0].Payload == nil {
 		return nil, classify(err)
 	}
-	return []byte(*payloads[0]), nil
+	return []byte(*rows[0].Payload), nil
 }

@@ -155,14 +155,14 @@ func Workers(ctx context.Context, rdb redis.UniversalClient) ([]report.Worker, e
 		return nil, err
 	}
 	shown, quiet := make([]*redis.StringCmd, len(names)), make([]*redis.IntCmd, len(names))
-	_, err = rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+	commands, err := rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, z := range names {
 			name, _ := z.Member.(string)
 			shown[i], quiet[i] = p.GetRange(ctx, presenceKey(name), 0, mostOfPresence-1), p.Exists(ctx, quietKey(name))
 		}
 		return nil
 	})
-	if err = unlessReply(err); err != nil {
+	if err = unlessReply(err, commands...); err != nil {
 		return nil, err
 	}
 	var workers []report.Worker
@@ -186,13 +186,13 @@ func addDoing(ctx context.Context, rdb redis.UniversalClient, workers []report.W
 		return err
 	}
 	reads := make([]*redis.StringSliceCmd, len(servers))
-	_, err = rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+	commands, err := rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, key := range servers {
 			reads[i] = p.HVals(ctx, key)
 		}
 		return nil
 	})
-	if err = unlessReply(err); err != nil {
+	if err = unlessReply(err, commands...); err != nil {
 		return err
 	}
 	var tasks []workerInfo
@@ -216,13 +216,13 @@ func assign(ctx context.Context, rdb redis.UniversalClient, tasks []workerInfo, 
 		by[workers[i].Name] = &workers[i]
 	}
 	reads := make([]*redis.SliceCmd, len(tasks))
-	_, err := rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+	commands, err := rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, task := range tasks {
 			reads[i] = p.HMGet(ctx, KeysOf(task.queue).Task(task.task), HolderField, stateField)
 		}
 		return nil
 	})
-	if err = unlessReply(err); err != nil {
+	if err = unlessReply(err, commands...); err != nil {
 		return err
 	}
 	for i, task := range tasks {

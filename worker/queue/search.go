@@ -35,7 +35,7 @@ func (k Keys) Search(ctx context.Context, rdb redis.UniversalClient, ids []strin
 	}
 	reads := make([]taskReads, len(ids))
 	var length *redis.IntCmd
-	_, err := rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+	commands, err := rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		length = p.LLen(ctx, k.Pending())
 		for i, id := range ids {
 			reads[i] = taskReads{
@@ -48,7 +48,7 @@ func (k Keys) Search(ctx context.Context, rdb redis.UniversalClient, ids []strin
 		}
 		return nil
 	})
-	if err = unlessReply(err); err != nil {
+	if err = unlessReply(err, commands...); err != nil {
 		return nil, err
 	}
 	var found []Found
@@ -71,13 +71,19 @@ func (k Keys) Search(ctx context.Context, rdb redis.UniversalClient, ids []strin
 	return found, nil
 }
 
-// unlessReply returns nil for an error that Redis has answered, which belongs to a single command.
-func unlessReply(err error) error {
-	var reply redis.Error
-	if errors.As(err, &reply) {
-		return nil
+// unlessReply returns nil if all that is wrong is that there is no such key, or that it isn't of the type that asynq gives it.
+// Other errors of a pipeline, such as a missing right, may hide behind the first.
+func unlessReply(err error, commands ...redis.Cmder) error {
+	harmless := func(err error) bool { return err == nil || errors.Is(err, redis.Nil) || IsWrongType(err) }
+	if !harmless(err) {
+		return err
 	}
-	return err
+	for _, command := range commands {
+		if err := command.Err(); !harmless(err) {
+			return err
+		}
+	}
+	return nil
 }
 
 // sets are the sorted sets in which tasks of a state are. An active task is in the set of leases.
@@ -157,7 +163,7 @@ func begun(ctx context.Context, rdb redis.UniversalClient, task *Found) error {
 		return err
 	}
 	reads := make([]*redis.StringCmd, len(servers))
-	_, err = rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+	commands, err := rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, key := range servers {
 			reads[i] = p.HGet(ctx, key, task.TaskID)
 		}
@@ -168,7 +174,7 @@ func begun(ctx context.Context, rdb redis.UniversalClient, task *Found) error {
 			task.Since = &info.begun
 		}
 	}
-	return unlessReply(err)
+	return unlessReply(err, commands...)
 }
 
 // heartbeats returns the keys of the heartbeats of a register that haven't expired.

@@ -184,8 +184,9 @@ func consumersOf(ctx context.Context, rdb redis.UniversalClient) (map[string]int
 		return nil, err
 	}
 	reads := make([]*redis.StringCmd, len(servers))
+	var commands []redis.Cmder
 	if len(servers) > 0 {
-		_, err = rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		commands, err = rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 			for i, key := range servers {
 				reads[i] = p.Get(ctx, key)
 			}
@@ -198,7 +199,7 @@ func consumersOf(ctx context.Context, rdb redis.UniversalClient) (map[string]int
 			counts[name]++
 		}
 	}
-	return counts, unlessReply(err)
+	return counts, unlessReply(err, commands...)
 }
 
 // The numbers of fields of asynq's ServerInfo (v0.26, internal/proto): a map of queues, and a text.
