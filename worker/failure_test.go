@@ -3,17 +3,22 @@ package worker_test
 import (
 	"context"
 	"errors"
+	"io"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/hibiken/asynq"
 
+	"invoicer/config"
 	"invoicer/internal/fault"
 	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
 	"invoicer/invoice"
 	"invoicer/invoice/invoicetest"
+	"invoicer/invoice/ledger"
+	"invoicer/invoice/postgres"
 	"invoicer/worker"
 	"invoicer/worker/client"
 )
@@ -280,4 +285,64 @@ func TestForeignTaskIDForTwoTransactions(t *testing.T) {
 		t.Errorf("ended as %s", e.Outcome)
 	}
 	b.tally(t, 2, 4, 1)
+}
+
+// unkept has no right to record failed attempts.
+type unkept struct{ worker.Recorder }
+
+func (unkept) RecordAttempt(context.Context, ledger.FailedAttempt) error {
+	return errors.New("permission denied for table job_attempts")
+}
+
+// What people would like to know changes nothing for the job.
+func TestFailedAttemptsAreKeptIfThatIsPossible(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]int{"kept": 2, "refused": 0} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			store := b.store(t)
+			lines := newBook()
+			b.startRecording(t, store, name == "refused", lines)
+			id := b.enqueue(t, job("T1"))
+			rig.Eventually(t, "the invoice", func() bool { return b.Count(t, "SELECT count(*) FROM invoices WHERE transaction_id = 'T1'") == 1 })
+			kept := b.Count(t, "SELECT count(*) FROM job_attempts WHERE job_id = $1 AND dispatch = 0 AND worker = 'w1' AND reason = 'planted' AND attempt IN (1, 2)", id)
+			warned := strings.Count(lines.text(), "failed attempts can't be recorded")
+			// On a busy machine the database may take too long for one of them, which is then said.
+			if kept != want && (name == "refused" || kept != 1 || warned != 1) {
+				t.Errorf("%d attempts are kept, want %d", kept, want)
+			}
+			if name == "refused" && warned != 1 {
+				t.Errorf("warned %d times of two attempts", warned)
+			}
+		})
+	}
+}
+
+func (b *site) startRecording(t *testing.T, store *postgres.DB, refused bool, lines io.Writer) {
+	t.Helper()
+	numbering, err := invoice.NewNumbering(invoice.NumberingOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var recorder worker.Recorder = store.Ledger
+	if refused {
+		recorder = unkept{recorder}
+	}
+	standard := config.Default()
+	h, err := worker.NewHandler(&errGenerator{Generator: invoice.NewGenerator(store.Invoices, numbering), rest: 3}, b.locker(t, b.Redis), recorder, worker.Options{
+		Name: "w1", Concurrency: 2, Queues: map[string]int{b.Queue: 1}, JobTimeout: standard.Worker.JobTimeout,
+		ShutdownTimeout: standard.Worker.ShutdownTimeout, MaxRetry: 5, CacheTTL: time.Hour, Logger: slog.New(slog.NewTextHandler(lines, nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := worker.NewServer(b.Redis, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Shutdown)
 }

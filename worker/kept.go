@@ -11,7 +11,7 @@ import (
 )
 
 // keptWithin bounds the time that a failed attempt takes longer in order to be recorded.
-const keptWithin = 300 * time.Millisecond
+const keptWithin = time.Second
 
 // keepAttempt records a failed attempt, after which the job is tried again, for people who ask why the job waits. It changes
 // nothing for the job: if it can't be recorded in time, it isn't.
