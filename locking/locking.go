@@ -175,6 +175,23 @@ func (l *Locker) Holder(ctx context.Context, key string) (Holder, time.Duration,
 	return decodeHolder(reply[0].(string)), remaining(reply[1].(int64)), nil
 }
 
+// Break frees a lock by hand, if the given holder has it; a zero Holder stands for a value that this package didn't write. It
+// returns [ErrNotHeld] if another holder has the lock, or nobody. The holder isn't told: its next call returns [ErrLost], and until
+// then two may work on the key.
+func (l *Locker) Break(ctx context.Context, key string, h Holder) error {
+	if err := checkKey(key); err != nil {
+		return fmt.Errorf("locking: break %q: %w", key, err)
+	}
+	broke, err := breakLock.Run(ctx, l.client, l.keys(key), h.ID, h.Worker).Bool()
+	if err == nil && !broke {
+		err = ErrNotHeld
+	}
+	if err != nil {
+		return fmt.Errorf("locking: break %q: %w", key, err)
+	}
+	return nil
+}
+
 // Forget deletes the value that [Lock.Finish] stored for the key, if it is still this value, and reports whether it
 // did. The key can then be acquired again.
 func (l *Locker) Forget(ctx context.Context, key, value string) (bool, error) {

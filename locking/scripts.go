@@ -59,6 +59,20 @@ end
 return {value or '', redis.call('PTTL', KEYS[1])}
 `)
 
+// breakLock takes the holder's ID and worker, both empty for a value that this package didn't write.
+var breakLock = redis.NewScript(get + `
+local value, foreign = get(KEYS[1])
+local ours, entry = pcall(cjson.decode, value or '')
+local id, worker = '', ''
+if ours and type(entry) == 'table' then
+	id, worker = entry.holder or '', entry.worker or ''
+end
+if (value or foreign) and id == ARGV[1] and worker == ARGV[2] then
+	return redis.call('DEL', KEYS[1])
+end
+return 0
+`)
+
 // extend takes the lock's value and the new TTL in milliseconds.
 var extend = redis.NewScript(get + `
 if get(KEYS[1]) ~= ARGV[1] then

@@ -23,12 +23,12 @@ import (
 func (a app) queueCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "queue",
-		Short:   "Show the owners of the queues, or take a queue over",
+		Short:   "Pause, resume or drain a queue; show the owners, or take a queue over",
 		GroupID: groupMend,
 		Long: `A queue of a Redis belongs to one installation, which is a database and a schema. Its workers renew the claim every second.
 Workers of another installation refuse to consume the queue, and its 'invoicer enqueue' refuses to put jobs there.`,
 	}
-	cmd.AddCommand(a.queueListCommand(), a.queueTakeCommand())
+	cmd.AddCommand(a.queueListCommand(), a.queueTakeCommand(), a.queuePauseCommand(), a.queueResumeCommand(), a.queueDrainCommand())
 	return cmd
 }
 

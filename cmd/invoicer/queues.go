@@ -104,11 +104,11 @@ func writeQueues(cmd *cobra.Command, found *report.Queues) {
 		}
 		rows[i] = []string{
 			q.Queue, orUnknown(q.Pending), accepted, orUnknown(q.Active), orUnknown(q.Retry), orUnknown(q.Archived),
-			age(q.OldestAt), rate(q.Rate), emptyIn(q), queueState(q), strconv.Itoa(q.Consumers),
+			age(q.OldestAt), rate(q.Rate), emptyIn(q), queueState(q), strconv.Itoa(q.Consumers), ownerOf(q),
 		}
 	}
 	term.WriteTable(cmd.OutOrStdout(), []string{
-		"queue", "pending", "accepted", "active", "retry", "archived", "oldest", "per second", "empty in", "state", "workers",
+		"queue", "pending", "accepted", "active", "retry", "archived", "oldest", "per second", "empty in", "state", "workers", "owner",
 	}, rows)
 }
 
@@ -167,10 +167,18 @@ func emptyIn(q *report.Queue) string {
 	}
 }
 
+// ownerOf returns whose another installation's queue is.
+func ownerOf(q *report.Queue) string {
+	if q.Owner == nil || q.Ours {
+		return "-"
+	}
+	return q.Owner.Database + " " + q.Owner.Schema + " (" + q.Owner.State + ")"
+}
+
 func queueState(q *report.Queue) string {
 	switch {
 	case q.Owner != nil && !q.Ours:
-		return "another installation's: " + q.Owner.Database + " " + q.Owner.Schema
+		return "not ours"
 	case q.Paused:
 		return "paused"
 	case q.Consumers == 0 && q.Pending != nil:

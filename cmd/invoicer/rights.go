@@ -38,6 +38,15 @@ func needs(cmd *cobra.Command) []postgres.Right {
 		on("SELECT", "database_identity", "invoice_jobs")
 	case "workers":
 		on("SELECT", "database_identity")
+	case "queue drain":
+		on("SELECT", "database_identity", "invoice_jobs")
+	case "queue pause", "queue resume", "lock free", "worker quiet":
+		on("SELECT", "database_identity")
+		on("INSERT", "actions")
+	case "lock show":
+		on("SELECT", "database_identity")
+	case "history":
+		on("SELECT", "actions", "invoice_job_actions")
 	case "audit":
 		on("SELECT", "goose_db_version", "invoices", "invoice_lines", "invoice_taxes", "invoice_series", "duplicate_attempts", "invoice_jobs", "ledger_queues")
 	case "replay":

@@ -37,6 +37,7 @@ on this machine and to holders of a token. See 'invoicer token --help'.`,
 	}
 	addConfigFlags(cmd, "worker", "lock", "idempotency", "numbering", "http")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return a.work(cmd) }
+	cmd.AddCommand(a.workerQuietCommand())
 	return cmd
 }
 

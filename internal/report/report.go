@@ -121,3 +121,14 @@ type Counts struct {
 	Duplicates int64 `json:"duplicate_attempts"`
 	Failed     int64 `json:"failed"`
 }
+
+// A Deed is something that somebody did to a job, a queue, a lock or a worker.
+type Deed struct {
+	ActedAt time.Time `json:"acted_at"`
+	Action  string    `json:"action"`
+	Subject string    `json:"subject"` // the job's id, the queue's name, the transaction's id, the worker's name
+	Actor   string    `json:"actor"`   // as given
+	Role    *string   `json:"role"`    // the database's name for the actor; null for an action of an earlier release
+	Note    *string   `json:"note"`
+	Details *string   `json:"details"`
+}

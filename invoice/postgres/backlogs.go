@@ -83,3 +83,10 @@ func (s *Reports) estimate(ctx context.Context, query string, values ...any) (in
 	}
 	return int64(plans[0].Plan.Rows), nil
 }
+
+// HasAccepted reports whether a job is accepted for the queue and not sent. Where very many jobs of other queues are accepted, it may
+// have to read all of these.
+func (s *Reports) HasAccepted(ctx context.Context, queue string) (some bool, err error) {
+	err = s.db.WithContext(ctx).Raw("SELECT EXISTS (SELECT FROM invoicer.invoice_jobs WHERE state = 'accepted' AND queue = ?)", queue).Row().Scan(&some)
+	return some, classify(err)
+}

@@ -1,0 +1,31 @@
+package postgres
+
+import (
+	"context"
+
+	"gorm.io/gorm"
+
+	"invoicer/internal/report"
+	"invoicer/invoice/ledger"
+)
+
+// RecordAction records that somebody does something to a subject, such as a queue. The database adds the name by which it knows
+// the session's user. What is recorded can't be changed or deleted.
+func (s *Ledger) RecordAction(ctx context.Context, action, subject, details string, by ledger.Actor) error {
+	return classify(s.autocommit(ctx, func(db *gorm.DB) error {
+		return db.Exec("INSERT INTO invoicer.actions (action, subject, actor, note, details) VALUES (?, ?, ?, ?, ?)",
+			action, storable(subject), storable(by.Name), nullable(storable(by.Note)), nullable(storable(details))).Error
+	}))
+}
+
+// Deeds returns up to limit of the things that people did, the latest first: to jobs, queues, locks and workers.
+func (s *Reports) Deeds(ctx context.Context, limit int) ([]report.Deed, error) {
+	deeds := []report.Deed{}
+	err := s.db.WithContext(ctx).Raw(`
+SELECT * FROM (
+    (SELECT acted_at, action, subject, actor, role, note, details FROM invoicer.actions ORDER BY id DESC LIMIT @limit)
+    UNION ALL
+    (SELECT acted_at, action, job_id, actor, role, note, 'after: ' || outcome FROM invoicer.invoice_job_actions ORDER BY id DESC LIMIT @limit)
+) deeds ORDER BY acted_at DESC LIMIT @limit`, map[string]any{"limit": limit}).Scan(&deeds).Error
+	return deeds, classify(err)
+}
