@@ -45,6 +45,12 @@ func needs(cmd *cobra.Command) []postgres.Right {
 		on("INSERT", "actions")
 	case "lock show":
 		on("SELECT", "database_identity")
+	case "list jobs":
+		on("SELECT", "invoice_jobs")
+	case "list invoices":
+		on("SELECT", "invoices", "invoice_lines")
+	case "list duplicates":
+		on("SELECT", "duplicate_attempts", "invoices")
 	case "history":
 		on("SELECT", "actions", "invoice_job_actions")
 	case "audit":

@@ -56,6 +56,7 @@ Exit codes: 0 success, 1 failure, 2 wrong usage or configuration, 3 the audit fo
 		a.statusCommand(),
 		a.queuesCommand(),
 		a.workersCommand(),
+		a.listCommand(),
 		a.lockCommand(),
 		a.historyCommand(),
 		a.auditCommand(),

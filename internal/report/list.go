@@ -1,0 +1,58 @@
+package report
+
+import "time"
+
+// A Filter selects records. A record matches if it satisfies every field that is set; what a kind of record doesn't have is
+// ignored.
+type Filter struct {
+	State    string // of a job
+	Outcome  string // of a job
+	Reason   string // contained in the reason, ignoring case
+	Queue    string // of a job
+	Producer string // of a job, or of a duplicate
+	Series   string // of an invoice
+	// Since and Until bound when a failed or dismissed job ended, if State says so, and else when a job was accepted; when an
+	// invoice was made; when a duplicate was recorded.
+	Since, Until time.Time
+}
+
+// A ListedJob is a job of the ledger in a list.
+type ListedJob struct {
+	LedgerRow
+
+	TransactionID *string `json:"transaction_id"`
+}
+
+// A ListedDuplicate is a recorded duplicate in a list.
+type ListedDuplicate struct {
+	Duplicate
+
+	TransactionID string `json:"transaction_id"`
+	InvoiceNumber string `json:"invoice_number"`
+	WinnerJobID   string `json:"winner_job_id"` // the job that made the invoice
+}
+
+// A Page is a part of a list, the newest first.
+type Page[T any] struct {
+	Rows []T `json:"rows"`
+	// Next continues the list after this page, "" after the last. A page may have fewer rows than were asked for, or none, and
+	// yet have a next: only so many records are looked at for one page.
+	Next string `json:"next"`
+}
+
+// A Cause is what failed jobs have in common.
+type Cause struct {
+	Outcome string    `json:"outcome"`
+	Reason  string    `json:"reason"` // with # in place of ids and numbers
+	Jobs    int64     `json:"jobs"`
+	FirstAt time.Time `json:"first_at"`
+	LastAt  time.Time `json:"last_at"`
+	JobID   string    `json:"job_id"` // the latest, as an example
+}
+
+// Causes are the failed jobs by cause, the most frequent first.
+type Causes struct {
+	Causes []Cause `json:"causes"`
+	// AtLeast is true if there are more failed jobs than are looked at, which are the latest.
+	AtLeast bool `json:"at_least"`
+}

@@ -1,0 +1,226 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"invoicer/internal/report"
+)
+
+const (
+	// lookedAt is how many records are looked at for one page, so that a filter that few match takes a bounded time.
+	lookedAt = 20_000
+	// lookedAtForCauses is how many failed jobs are grouped by cause: the latest.
+	lookedAtForCauses = 50_000
+	// mostCauses is how many causes are returned.
+	mostCauses = 200
+	// late is how much later a record with a smaller id may have been written.
+	late = time.Hour
+)
+
+// ErrCursor means that a text isn't the Next of a page.
+var ErrCursor = errors.New("is not a cursor that a list has printed")
+
+// Jobs returns a page of the jobs that match the filter, beginning after the cursor, "" for the first page: the newest first, those
+// of state failed or dismissed by when they ended.
+func (s *Reports) Jobs(ctx context.Context, f report.Filter, after string, limit int) (report.Page[report.ListedJob], error) {
+	l := listing{table: "invoice_jobs", at: "accepted_at", columns: "id, job_id, transaction_id, idempotency_key, producer, queue, state, outcome, reason, invoice_id, dispatch, attempts, accepted_at, updated_at"}
+	switch f.State {
+	case "failed", "dismissed":
+		l.at, l.byTime = "updated_at", true
+		l.look("state = ?", f.State)
+	case "accepted":
+		l.look("state = ?", f.State) // which has an index
+	default:
+		l.where(f.State, "state = ?")
+	}
+	l.where(f.Outcome, "outcome = ?")
+	l.where(f.Reason, "strpos(lower(reason), lower(?)) > 0")
+	l.where(f.Queue, "queue = ?")
+	l.where(f.Producer, "producer = ?")
+	return listed(ctx, s, l, f, after, limit, func(j report.ListedJob) (time.Time, int64) {
+		if l.byTime {
+			return j.UpdatedAt, j.ID
+		}
+		return j.AcceptedAt, j.ID
+	})
+}
+
+// Invoices returns a page of the invoices that match the filter, as [Reports.Jobs] does.
+func (s *Reports) Invoices(ctx context.Context, f report.Filter, after string, limit int) (report.Page[report.Invoice], error) {
+	l := listing{
+		table: "invoices", at: "created_at",
+		columns: "listed.*, (SELECT count(*) FROM invoicer.invoice_lines WHERE invoice_id = listed.id) AS lines",
+	}
+	l.where(f.Series, "series = ?")
+	return listed(ctx, s, l, f, after, limit, func(i report.Invoice) (time.Time, int64) { return i.CreatedAt, i.ID })
+}
+
+// Duplicates returns a page of the recorded duplicates that match the filter, as [Reports.Jobs] does.
+func (s *Reports) Duplicates(ctx context.Context, f report.Filter, after string, limit int) (report.Page[report.ListedDuplicate], error) {
+	l := listing{
+		table: "duplicate_attempts", at: "attempted_at",
+		columns: "listed.*, (SELECT invoice_number FROM invoicer.invoices WHERE invoices.id = listed.invoice_id), " +
+			"(SELECT job_id FROM invoicer.invoices WHERE invoices.id = listed.invoice_id) AS winner_job_id",
+	}
+	l.where(f.Reason, "strpos(lower(reason), lower(?)) > 0")
+	l.where(f.Producer, "producer = ?")
+	return listed(ctx, s, l, f, after, limit, func(d report.ListedDuplicate) (time.Time, int64) { return d.AttemptedAt, d.ID })
+}
+
+// A listing is how one kind of record is listed.
+type listing struct {
+	table, columns string
+	at             string // the column of its time
+	byTime         bool   // it is ordered by the time, and else by the id
+
+	looks, wheres           []string // conditions of the records that are looked at, and of those that match
+	lookValues, whereValues []any
+}
+
+func (l *listing) look(condition string, values ...any) {
+	l.looks, l.lookValues = append(l.looks, condition), append(l.lookValues, values...)
+}
+
+func (l *listing) where(value, condition string) {
+	if value != "" {
+		l.wheres, l.whereValues = append(l.wheres, condition), append(l.whereValues, value)
+	}
+}
+
+// listed looks at the next records, and returns those that match.
+func listed[T any](ctx context.Context, s *Reports, l listing, f report.Filter, after string, limit int, place func(T) (time.Time, int64)) (report.Page[T], error) {
+	page := report.Page[T]{Rows: []T{}}
+	if err := l.begin(after); err != nil {
+		return page, err
+	}
+	if err := s.until(ctx, &l, f.Until, after == ""); err != nil {
+		return page, err
+	}
+	if !f.Since.IsZero() {
+		l.wheres, l.whereValues = append(l.wheres, l.at+" >= ?"), append(l.whereValues, f.Since)
+	}
+	order := "id DESC"
+	if l.byTime {
+		order = l.at + " DESC, id DESC"
+	}
+	looked := " FROM invoicer." + l.table + " WHERE " + strings.Join(append(l.looks, "true"), " AND ") + " ORDER BY " + order
+	query := "SELECT " + l.columns + " FROM (SELECT *" + looked + " LIMIT ?) listed WHERE " +
+		strings.Join(append(l.wheres, "true"), " AND ") + " ORDER BY " + order + " LIMIT ?"
+	values := append(append(append([]any{}, l.lookValues...), lookedAt), l.whereValues...)
+	if err := s.db.WithContext(ctx).Raw(query, append(values, limit)...).Scan(&page.Rows).Error; err != nil {
+		return page, classify(err)
+	}
+	if len(page.Rows) == limit {
+		page.Next = cursor(place(page.Rows[limit-1]))
+		return page, nil
+	}
+	var rest []struct {
+		At time.Time
+		ID int64
+	}
+	last := "SELECT " + l.at + " AS at, id" + looked + " OFFSET ? LIMIT 1"
+	if err := s.db.WithContext(ctx).Raw(last, append(l.lookValues, lookedAt-1)...).Scan(&rest).Error; err != nil {
+		return page, classify(err)
+	}
+	// Records older than Since don't match, nor do those after them.
+	if len(rest) > 0 && (f.Since.IsZero() || rest[0].At.After(f.Since.Add(-late))) {
+		page.Next = cursor(rest[0].At, rest[0].ID)
+	}
+	return page, nil
+}
+
+// until leaves out the records after a time. Where the order is that of ids, it finds the first of them by halving: it is about as
+// far as their times are in order.
+func (s *Reports) until(ctx context.Context, l *listing, until time.Time, first bool) error {
+	switch {
+	case until.IsZero():
+		return nil
+	case l.byTime:
+		l.look(l.at+" <= ?", until)
+		return nil
+	}
+	l.wheres, l.whereValues = append(l.wheres, l.at+" <= ?"), append(l.whereValues, until)
+	if !first {
+		return nil
+	}
+	var low, high int64 // low is early enough, high may be too late
+	bounds := "SELECT coalesce((SELECT min(id) FROM invoicer." + l.table + "), 0), coalesce((SELECT max(id) FROM invoicer." + l.table + "), 0)"
+	if err := s.db.WithContext(ctx).Raw(bounds).Row().Scan(&low, &high); err != nil {
+		return classify(err)
+	}
+	for low < high {
+		middle := low + (high-low+1)/2
+		var early bool
+		probe := "SELECT " + l.at + " <= ? FROM invoicer." + l.table + " WHERE id <= ? ORDER BY id DESC LIMIT 1"
+		if err := s.db.WithContext(ctx).Raw(probe, until.Add(late), middle).Row().Scan(&early); err != nil {
+			return classify(err)
+		}
+		if early {
+			low = middle
+		} else {
+			high = middle - 1
+		}
+	}
+	l.look("id <= ?", low)
+	return nil
+}
+
+// cursor returns a record's place as text.
+func cursor(at time.Time, id int64) string {
+	return strconv.FormatInt(at.UnixMicro(), 36) + "." + strconv.FormatInt(id, 36)
+}
+
+// begin leaves out the records up to a cursor.
+func (l *listing) begin(after string) error {
+	if after == "" {
+		return nil
+	}
+	first, second, _ := strings.Cut(after, ".")
+	micros, err := strconv.ParseInt(first, 36, 64)
+	id, err2 := strconv.ParseInt(second, 36, 64)
+	if err != nil || err2 != nil {
+		return fmt.Errorf("%q %w", after, ErrCursor)
+	}
+	if l.byTime {
+		l.look("("+l.at+", id) < (?, ?)", time.UnixMicro(micros), id)
+	} else {
+		l.look("id < ?", id)
+	}
+	return nil
+}
+
+// Causes groups the latest failed jobs that match the filter by cause: their outcome and reason, without ids and numbers.
+func (s *Reports) Causes(ctx context.Context, f report.Filter) (report.Causes, error) {
+	l := listing{}
+	l.where(f.Outcome, "outcome = ?")
+	l.where(f.Reason, "strpos(lower(reason), lower(?)) > 0")
+	l.where(f.Queue, "queue = ?")
+	l.where(f.Producer, "producer = ?")
+	l.look("state = 'failed'")
+	if !f.Since.IsZero() {
+		l.look("updated_at >= ?", f.Since)
+	}
+	if !f.Until.IsZero() {
+		l.look("updated_at <= ?", f.Until)
+	}
+	found := report.Causes{Causes: []report.Cause{}}
+	looked := strings.Join(l.looks, " AND ")
+	// A word with a digit is an id, a number or a time.
+	err := s.db.WithContext(ctx).Raw(`
+SELECT outcome, regexp_replace(reason, '[^\s"'';,()]*[0-9][^\s"'';,()]*', '#', 'g') AS reason, count(*) AS jobs,
+    min(updated_at) AS first_at, max(updated_at) AS last_at, (array_agg(job_id ORDER BY updated_at DESC))[1] AS job_id
+FROM (SELECT * FROM invoicer.invoice_jobs WHERE `+looked+` ORDER BY updated_at DESC LIMIT ?) listed WHERE `+strings.Join(append(l.wheres, "true"), " AND ")+`
+GROUP BY 1, 2 ORDER BY jobs DESC, reason LIMIT ?`,
+		append(append(append([]any{}, l.lookValues...), lookedAtForCauses), append(l.whereValues, mostCauses)...)...).Scan(&found.Causes).Error
+	if err != nil {
+		return found, classify(err)
+	}
+	err = s.db.WithContext(ctx).Raw("SELECT EXISTS (SELECT FROM invoicer.invoice_jobs WHERE "+looked+" ORDER BY updated_at DESC OFFSET ?)",
+		append(l.lookValues, lookedAtForCauses)...).Row().Scan(&found.AtLeast)
+	return found, classify(err)
+}

@@ -1,0 +1,135 @@
+package postgres_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"invoicer/internal/report"
+	"invoicer/invoice/postgres"
+)
+
+// plant makes jobs j1 to jN, a minute apart: each second one has failed, each third one is of the cron.
+func (b *site) plant(t *testing.T, n int) time.Time {
+	t.Helper()
+	b.Exec(t, `INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, queue, producer, state, outcome, reason, accepted_at, updated_at)
+SELECT 'j' || n, 't' || n, 't' || n, 'bulk', CASE WHEN n % 3 = 0 THEN 'cron' ELSE 'checkout' END, CASE WHEN n % 2 = 0 THEN 'failed' ELSE 'accepted' END,
+    CASE WHEN n % 2 = 0 THEN 'failed' END, CASE WHEN n % 2 = 0 THEN 'attempt ' || n || ' failed: column "colour" of t' || n || ' does not exist' END,
+    now() - $1 * interval '1 minute' + n * interval '1 minute', now() - $1 * interval '1 minute' + n * interval '1 minute'
+FROM generate_series(1, $1::int) n`, n)
+	var now time.Time
+	if err := b.DB.QueryRowContext(t.Context(), "SELECT max(accepted_at) FROM invoice_jobs").Scan(&now); err != nil {
+		t.Fatal(err)
+	}
+	return now
+}
+
+func (b *site) listed(t *testing.T, f report.Filter, limit int) string {
+	t.Helper()
+	var ids []string
+	for after, pages := "", 0; ; pages++ {
+		page, err := b.store.Reports.Jobs(t.Context(), f, after, limit)
+		if err != nil || pages > 100 {
+			t.Fatalf("page %d: %v", pages, err)
+		}
+		for _, j := range page.Rows {
+			ids = append(ids, j.JobID)
+		}
+		if after = page.Next; after == "" {
+			return strings.Join(ids, " ")
+		}
+	}
+}
+
+func TestListsOfJobs(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	now := b.plant(t, 12)
+	for name, test := range map[string]struct {
+		filter report.Filter
+		want   string
+	}{
+		"all":                {report.Filter{}, "j12 j11 j10 j9 j8 j7 j6 j5 j4 j3 j2 j1"},
+		"failed":             {report.Filter{State: "failed"}, "j12 j10 j8 j6 j4 j2"},
+		"accepted":           {report.Filter{State: "accepted"}, "j11 j9 j7 j5 j3 j1"},
+		"of a producer":      {report.Filter{State: "failed", Producer: "cron"}, "j12 j6"},
+		"by reason":          {report.Filter{Reason: "ATTEMPT 8"}, "j8"},
+		"by outcome":         {report.Filter{Outcome: "conflict"}, ""},
+		"of another queue":   {report.Filter{Queue: "default"}, ""},
+		"since":              {report.Filter{Since: now.Add(-2 * time.Minute)}, "j12 j11 j10"},
+		"until":              {report.Filter{Until: now.Add(-9 * time.Minute)}, "j3 j2 j1"},
+		"failed, in between": {report.Filter{State: "failed", Since: now.Add(-8 * time.Minute), Until: now.Add(-4 * time.Minute)}, "j8 j6 j4"},
+	} {
+		for _, limit := range []int{1, 2, 100} {
+			if got := b.listed(t, test.filter, limit); got != test.want {
+				t.Errorf("%s, %d a page: %s, want %s", name, limit, got, test.want)
+			}
+		}
+	}
+	for _, bad := range []string{"x", "1", "1.?", "-", "1.1; DROP TABLE invoices"} {
+		if _, err := b.store.Reports.Jobs(t.Context(), report.Filter{}, bad, 1); !errors.Is(err, postgres.ErrCursor) {
+			t.Errorf("cursor %q: %v", bad, err)
+		}
+	}
+}
+
+// A filter that few match takes bounded looks, each of which says where the next begins.
+func TestListsLookAtABoundedNumber(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.Exec(t, `INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, queue, payload, state)
+SELECT 'j' || n, 't' || n, 't' || n, CASE WHEN n = 1 THEN 'rare' ELSE 'bulk' END, '{}', 'accepted' FROM generate_series(1, 50000) n`)
+	page, err := b.store.Reports.Jobs(t.Context(), report.Filter{Queue: "rare"}, "", 10)
+	if err != nil || len(page.Rows) != 0 || page.Next == "" {
+		t.Errorf("%d rows, next %q, %v", len(page.Rows), page.Next, err)
+	}
+	if got := b.listed(t, report.Filter{Queue: "rare"}, 10); got != "j1" {
+		t.Errorf("found %q", got)
+	}
+}
+
+func TestCauses(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	now := b.plant(t, 12)
+	b.Exec(t, `UPDATE invoice_jobs SET reason = 'unit_price is required' WHERE job_id = 'j4'`)
+	causes, err := b.store.Reports.Causes(t.Context(), report.Filter{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, c := range causes.Causes {
+		got = append(got, fmt.Sprintf("%d %s: %s (%s)", c.Jobs, c.Outcome, c.Reason, c.JobID))
+	}
+	want := `5 failed: attempt # failed: column "colour" of # does not exist (j12); 1 failed: unit_price is required (j4)`
+	if strings.Join(got, "; ") != want || causes.AtLeast || !causes.Causes[0].LastAt.Equal(now) {
+		t.Errorf("%s; %+v", strings.Join(got, "; "), causes)
+	}
+	if some, err := b.store.Reports.Causes(t.Context(), report.Filter{Producer: "cron", Reason: "COLOUR"}); err != nil || some.Causes[0].Jobs != 2 {
+		t.Errorf("%+v, %v", some, err)
+	}
+}
+
+func TestListsOfInvoicesAndDuplicates(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.Exec(t, `INSERT INTO invoice_series (series, period, kind) VALUES ('INV', '', 'invoice'), ('X', '', 'invoice')`)
+	b.Exec(t, `INSERT INTO invoices (series, period, number, invoice_number, kind, transaction_id, idempotency_key, job_id, fingerprint, currency, subtotal_minor, tax_minor, total_minor, issued_at)
+SELECT series, '', n, series || '-' || n, 'invoice', series || n, series || n, 'job' || n, 'v1:' || repeat('0', 64), 'GBP', 1, 0, 1, now()
+FROM unnest(ARRAY['INV', 'X']) series, generate_series(1, 3) n ORDER BY series, n`)
+	b.Exec(t, `INSERT INTO duplicate_attempts (job_id, transaction_id, idempotency_key, invoice_id, reason, producer, worker)
+SELECT 'again' || id, transaction_id, transaction_id, id, 'lost_race', CASE WHEN series = 'X' THEN 'cron' END, 'w' FROM invoices ORDER BY id`)
+	invoices, err := b.store.Reports.Invoices(t.Context(), report.Filter{Series: "INV"}, "", 2)
+	if err != nil || len(invoices.Rows) != 2 || invoices.Rows[0].InvoiceNumber != "INV-3" || invoices.Next == "" {
+		t.Errorf("%+v, %v", invoices, err)
+	}
+	if invoices, err = b.store.Reports.Invoices(t.Context(), report.Filter{Series: "INV"}, invoices.Next, 2); err != nil || len(invoices.Rows) != 1 || invoices.Rows[0].InvoiceNumber != "INV-1" || invoices.Next != "" {
+		t.Errorf("the second page: %+v, %v", invoices, err)
+	}
+	duplicates, err := b.store.Reports.Duplicates(t.Context(), report.Filter{Producer: "cron", Reason: "lost_race"}, "", 10)
+	if err != nil || len(duplicates.Rows) != 3 || duplicates.Rows[0].InvoiceNumber != "X-3" || duplicates.Rows[0].WinnerJobID != "job3" || duplicates.Next != "" {
+		t.Errorf("%+v, %v", duplicates, err)
+	}
+}
