@@ -1,5 +1,6 @@
 // Package inquiry answers what people ask about jobs, queues and workers: it reads the database, asks Redis, and puts the
-// answers together as the types of internal/report. Commands and pages print what it returns.
+// answers together as the types of internal/report. Commands and pages print what it returns. Its [Controller] does what they ask
+// for, and has it on record.
 //
 // An answer's cost is bounded, however many jobs there are: the database is read by indexes and up to a limit, and Redis is
 // asked about single tasks and about lengths.
