@@ -8,8 +8,8 @@ import (
 	"slices"
 	"time"
 
-	"invoicer/internal/await"
 	"invoicer/config"
+	"invoicer/internal/await"
 	"invoicer/internal/health"
 	"invoicer/internal/metrics"
 	"invoicer/invoice/postgres"

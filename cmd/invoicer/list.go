@@ -16,6 +16,7 @@ import (
 	"invoicer/internal/report"
 	"invoicer/internal/term"
 	"invoicer/invoice"
+	"invoicer/invoice/ledger"
 	"invoicer/invoice/postgres"
 )
 
@@ -160,11 +161,18 @@ With --group reason it counts failed jobs by cause: reasons that differ in ids a
 	})
 }
 
+// mostCauses is how many causes are listed.
+const mostCauses = 200
+
 func (r *listRun) causes(cmd *cobra.Command, reports *postgres.Reports) error {
 	if r.filter.State != "" && r.filter.State != "failed" {
 		return usageErrorf("--group reason counts failed jobs: leave --state out")
 	}
-	found, err := reports.Causes(cmd.Context(), r.filter)
+	f := ledger.FailedFilter{Reason: r.filter.Reason, Queue: r.filter.Queue, Producer: r.filter.Producer, Since: r.filter.Since, Until: r.filter.Until}
+	if r.filter.Outcome != "" {
+		f.Outcomes = []invoice.Outcome{invoice.Outcome(r.filter.Outcome)}
+	}
+	found, err := reports.Causes(cmd.Context(), f, mostCauses)
 	if err != nil {
 		return err
 	}

@@ -53,6 +53,7 @@ type Cause struct {
 // Causes are the failed jobs by cause, the most frequent first.
 type Causes struct {
 	Causes []Cause `json:"causes"`
+	Jobs   int     `json:"jobs"` // how many failed jobs were looked at
 	// AtLeast is true if there are more failed jobs than are looked at, which are the latest.
 	AtLeast bool `json:"at_least"`
 }

@@ -15,7 +15,6 @@ type Now struct {
 	// OldestAccepted is when the oldest job that waits for its end was accepted, of those that wait for the relay and of those
 	// that were enqueued longest ago. It is nil if no job waits.
 	OldestAccepted *time.Time `json:"oldest_accepted"`
-	Failed         Count      `json:"failed"` // jobs that wait for somebody to replay or dismiss them
 }
 
 // A Rate is how many records were made over some time until now. The time is a minute at most, and shorter if there are more
@@ -40,12 +39,6 @@ type Delay struct {
 	P99  time.Duration `json:"p99_ns"`
 }
 
-// A Count is a number that is only counted up to a limit.
-type Count struct {
-	N    int  `json:"n"`
-	More bool `json:"more"` // there are more than N
-}
-
 // A FailedJob is a failed job without its payload.
 type FailedJob struct {
 	ID            int64     `json:"id"`
@@ -56,22 +49,6 @@ type FailedJob struct {
 	Outcome       string    `json:"outcome"`
 	Reason        string    `json:"reason"`
 	FailedAt      time.Time `json:"failed_at"`
-}
-
-// A Cause is what the reasons of several failed jobs have in common: a reason without the numbers, ids and quoted texts in it.
-type Cause struct {
-	Cause   string    `json:"cause"`
-	Outcome string    `json:"outcome"`
-	Jobs    int       `json:"jobs"`
-	First   time.Time `json:"first"` // when the first of them failed
-	Last    time.Time `json:"last"`
-}
-
-// Causes are the causes of failed jobs, those of most jobs first.
-type Causes struct {
-	Causes []Cause `json:"causes"`
-	// Jobs are how many failed jobs were looked at: the newest, and all of them unless there are More.
-	Jobs Count `json:"jobs"`
 }
 
 // A Series is the state of one series in one period.

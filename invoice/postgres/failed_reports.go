@@ -9,8 +9,11 @@ import (
 	"invoicer/invoice/ledger"
 )
 
-// causeOf is a failed job's reason without the quoted texts, ids and numbers in it, by which reasons of one cause differ.
-const causeOf = `regexp_replace(left(reason, 300), '"[^"]*"|[[:xdigit:]]{8}-[[:xdigit:]-]{27}|[0-9]+([.,:][0-9]+)*', '…', 'g')`
+// causeOf is a failed job's reason with # in place of each word with a digit: an id, a number or a time.
+const causeOf = `regexp_replace(reason, '[^\s"'';,()]*[0-9][^\s"'';,()]*', '#', 'g')`
+
+// lookedAtForCauses is how many failed jobs are grouped by cause: the latest.
+const lookedAtForCauses = 50_000
 
 // FailedJobs returns up to limit of the failed jobs that match the filter, the latest first, beginning after the given job (its
 // FailedAt and ID). The zero value begins with the latest.
@@ -26,29 +29,28 @@ FROM invoicer.invoice_jobs WHERE `+where+` ORDER BY updated_at DESC, id DESC LIM
 	return jobs, classify(err)
 }
 
-// FailedCauses returns the causes, of most jobs first and limit at most, of the failed jobs that match the filter. It looks at a bounded
-// number of jobs, the latest.
-func (s *Reports) FailedCauses(ctx context.Context, f ledger.FailedFilter, limit int) (report.Causes, error) {
+// Causes groups the latest failed jobs that match the filter by cause: their outcome and reason, without ids and numbers. It returns
+// the causes of most jobs, limit at most. A filter with such a cause selects its jobs.
+func (s *Reports) Causes(ctx context.Context, f ledger.FailedFilter, limit int) (report.Causes, error) {
 	found := report.Causes{Causes: []report.Cause{}}
 	where, values := failedWhere(f)
 	err := s.snapshot(ctx, func(tx *gorm.DB) error {
 		var err error
-		if found.Jobs, err = countFailed(tx, f); err != nil {
+		if found.Jobs, found.AtLeast, err = countFailed(tx, f, lookedAtForCauses); err != nil {
 			return err
 		}
 		return tx.Raw(`
-SELECT outcome, cause, count(*) AS jobs, min(updated_at) AS first, max(updated_at) AS last FROM (
-    SELECT outcome, updated_at, `+causeOf+` AS cause FROM (
-        SELECT outcome, updated_at, reason FROM invoicer.invoice_jobs WHERE `+where+` ORDER BY updated_at DESC, id DESC LIMIT ?
-    ) newest
-) jobs GROUP BY outcome, cause ORDER BY jobs DESC, last DESC, cause LIMIT ?`, append(values, mostCounted, limit)...).Scan(&found.Causes).Error
+SELECT outcome, `+causeOf+` AS reason, count(*) AS jobs, min(updated_at) AS first_at, max(updated_at) AS last_at,
+    (array_agg(job_id ORDER BY updated_at DESC))[1] AS job_id
+FROM (SELECT outcome, reason, job_id, updated_at FROM invoicer.invoice_jobs WHERE `+where+` ORDER BY updated_at DESC, id DESC LIMIT ?) latest
+GROUP BY 1, 2 ORDER BY jobs DESC, reason LIMIT ?`, append(values, lookedAtForCauses, limit)...).Scan(&found.Causes).Error
 	})
 	return found, classify(err)
 }
 
-func countFailed(tx *gorm.DB, f ledger.FailedFilter) (report.Count, error) {
+// countFailed counts the failed jobs that match the filter up to a limit.
+func countFailed(tx *gorm.DB, f ledger.FailedFilter, most int) (n int, atLeast bool, err error) {
 	where, values := failedWhere(f)
-	var n int
-	err := tx.Raw("SELECT count(*) FROM (SELECT FROM invoicer.invoice_jobs WHERE "+where+" LIMIT ?) counted", append(values, mostCounted+1)...).Row().Scan(&n)
-	return report.Count{N: min(n, mostCounted), More: n > mostCounted}, err
+	err = tx.Raw("SELECT count(*) FROM (SELECT FROM invoicer.invoice_jobs WHERE "+where+" LIMIT ?) counted", append(values, most+1)...).Row().Scan(&n)
+	return min(n, most), n > most, err
 }

@@ -14,10 +14,6 @@ import (
 const (
 	// lookedAt is how many records are looked at for one page, so that a filter that few match takes a bounded time.
 	lookedAt = 20_000
-	// lookedAtForCauses is how many failed jobs are grouped by cause: the latest.
-	lookedAtForCauses = 50_000
-	// mostCauses is how many causes are returned.
-	mostCauses = 200
 	// late is how much later a record with a smaller id may have been written.
 	late = time.Hour
 )
@@ -192,35 +188,4 @@ func (l *listing) begin(after string) error {
 		l.look("id < ?", id)
 	}
 	return nil
-}
-
-// Causes groups the latest failed jobs that match the filter by cause: their outcome and reason, without ids and numbers.
-func (s *Reports) Causes(ctx context.Context, f report.Filter) (report.Causes, error) {
-	l := listing{}
-	l.where(f.Outcome, "outcome = ?")
-	l.where(f.Reason, "strpos(lower(reason), lower(?)) > 0")
-	l.where(f.Queue, "queue = ?")
-	l.where(f.Producer, "producer = ?")
-	l.look("state = 'failed'")
-	if !f.Since.IsZero() {
-		l.look("updated_at >= ?", f.Since)
-	}
-	if !f.Until.IsZero() {
-		l.look("updated_at <= ?", f.Until)
-	}
-	found := report.Causes{Causes: []report.Cause{}}
-	looked := strings.Join(l.looks, " AND ")
-	// A word with a digit is an id, a number or a time.
-	err := s.db.WithContext(ctx).Raw(`
-SELECT outcome, regexp_replace(reason, '[^\s"'';,()]*[0-9][^\s"'';,()]*', '#', 'g') AS reason, count(*) AS jobs,
-    min(updated_at) AS first_at, max(updated_at) AS last_at, (array_agg(job_id ORDER BY updated_at DESC))[1] AS job_id
-FROM (SELECT * FROM invoicer.invoice_jobs WHERE `+looked+` ORDER BY updated_at DESC LIMIT ?) listed WHERE `+strings.Join(append(l.wheres, "true"), " AND ")+`
-GROUP BY 1, 2 ORDER BY jobs DESC, reason LIMIT ?`,
-		append(append(append([]any{}, l.lookValues...), lookedAtForCauses), append(l.whereValues, mostCauses)...)...).Scan(&found.Causes).Error
-	if err != nil {
-		return found, classify(err)
-	}
-	err = s.db.WithContext(ctx).Raw("SELECT EXISTS (SELECT FROM invoicer.invoice_jobs WHERE "+looked+" ORDER BY updated_at DESC OFFSET ?)",
-		append(l.lookValues, lookedAtForCauses)...).Row().Scan(&found.AtLeast)
-	return found, classify(err)
 }

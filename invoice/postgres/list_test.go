@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"invoicer/internal/report"
+	"invoicer/invoice/ledger"
 	"invoicer/invoice/postgres"
 )
 
@@ -95,7 +96,7 @@ func TestCauses(t *testing.T) {
 	b := setup(t)
 	now := b.plant(t, 12)
 	b.Exec(t, `UPDATE invoice_jobs SET reason = 'unit_price is required' WHERE job_id = 'j4'`)
-	causes, err := b.store.Reports.Causes(t.Context(), report.Filter{})
+	causes, err := b.store.Reports.Causes(t.Context(), ledger.FailedFilter{}, 100)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +108,7 @@ func TestCauses(t *testing.T) {
 	if strings.Join(got, "; ") != want || causes.AtLeast || !causes.Causes[0].LastAt.Equal(now) {
 		t.Errorf("%s; %+v", strings.Join(got, "; "), causes)
 	}
-	if some, err := b.store.Reports.Causes(t.Context(), report.Filter{Producer: "cron", Reason: "COLOUR"}); err != nil || some.Causes[0].Jobs != 2 {
+	if some, err := b.store.Reports.Causes(t.Context(), ledger.FailedFilter{Producer: "cron", Reason: "COLOUR"}, 100); err != nil || some.Causes[0].Jobs != 2 {
 		t.Errorf("%+v, %v", some, err)
 	}
 }

@@ -21,7 +21,7 @@ type shownFailed struct {
 type hidden struct{ Name, Value string }
 
 type shownCauses struct {
-	Jobs   report.Count
+	Jobs   count
 	Causes []shownCause
 }
 
@@ -33,13 +33,13 @@ type shownCause struct {
 
 // showCauses returns the causes with links, which add the cause to the filter.
 func showCauses(causes report.Causes, f *filter) shownCauses {
-	shown := shownCauses{Jobs: causes.Jobs}
+	shown := shownCauses{Jobs: count{causes.Jobs, causes.AtLeast}}
 	for _, c := range causes.Causes {
 		var narrowed filter
 		if f != nil {
 			narrowed = *f
 		}
-		narrowed.Cause, narrowed.Outcome = c.Cause, c.Outcome
+		narrowed.Cause, narrowed.Outcome = c.Reason, c.Outcome
 		shown.Causes = append(shown.Causes, shownCause{c, narrowed.path()})
 	}
 	return shown
@@ -60,7 +60,7 @@ func (p *Pages) failed(r *http.Request) (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	causes, err := p.o.Reports.FailedCauses(r.Context(), selected, causesOnFailed)
+	causes, err := p.o.Reports.Causes(r.Context(), selected, causesOnFailed)
 	if err != nil {
 		return view{}, err
 	}

@@ -22,8 +22,8 @@ func functions() template.FuncMap {
 		"age":     func(now time.Time, then *time.Time) string { return short(now.Sub(*then)) },
 		"short":   short,
 		"rate":    rate,
-		"count":   count, "thousands": term.Thousands,
-		"one":     func(c report.Count) bool { return c.N == 1 && !c.More },
+		"count":   count.String,
+		"one":     func(c count) bool { return c.N == 1 && !c.More },
 		"next":    func(last int64) string { return term.Thousands(int(last + 1)) },
 		"number":  number,
 		"seconds": seconds,
@@ -126,7 +126,13 @@ func rate(r report.Rate) string {
 	}
 }
 
-func count(c report.Count) string {
+// A count is a number that was counted up to a limit.
+type count struct {
+	N    int
+	More bool // there are more than N
+}
+
+func (c count) String() string {
 	if c.More {
 		return "more than " + term.Thousands(c.N)
 	}

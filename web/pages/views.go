@@ -28,7 +28,7 @@ func (p *Pages) now(r *http.Request) (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	causes, err := p.o.Reports.FailedCauses(r.Context(), ledger.FailedFilter{}, causesOnNow)
+	causes, err := p.o.Reports.Causes(r.Context(), ledger.FailedFilter{}, causesOnNow)
 	if err != nil {
 		return view{}, err
 	}
