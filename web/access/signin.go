@@ -100,11 +100,10 @@ func (g *Gate) signIn(w http.ResponseWriter, r *http.Request, page *template.Tem
 }
 
 // ownPath returns the path if it leads to a page of this listener, and the first page otherwise. A browser reads //host and /\host as
-// another host, and leaves out tabs and line ends.
+// another host. It leaves out tabs and line ends, which url.Parse refuses.
 func ownPath(path string) string {
 	to, err := url.Parse(path)
-	if err != nil || to.IsAbs() || to.Host != "" || to.User != nil || !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") || strings.ContainsAny(path, "\\") ||
-		strings.ContainsFunc(path, func(c rune) bool { return c < ' ' || c == 0x7f }) || isSignIn(to.Path) {
+	if err != nil || !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") || strings.Contains(path, `\`) || isSignIn(to.Path) {
 		return "/"
 	}
 	return path

@@ -26,7 +26,7 @@ func TestClean(t *testing.T) {
 		examined[check.Name] = check.Examined
 	}
 	want := map[string]int64{
-		"constraints": examined["constraints"], "triggers": 26,
+		"constraints": examined["constraints"], "triggers": 29,
 		"transactions": 5, "keys": 5, "numbers": 5, "invoice_numbers": 5, "counters": 7, "kinds": 7,
 		"ledger": 7, "duplicates": 2, "ends": 14,
 		"lines": 7, "sums": 10, "fingerprints": 5, "accepted": 2,
