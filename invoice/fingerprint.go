@@ -48,9 +48,20 @@ func (j *Job) Fingerprint() string {
 	}
 	b = appendField(b, j.canonicalIssuedAt())
 	b = appendField(b, j.Currency)
-	b = appendField(b, strconv.Itoa(len(j.Lines)))
-	for i := range j.Lines {
-		l := &j.Lines[i]
+	b = appendLines(b, j.Lines)
+	for i := range details {
+		if value := *details[i].at(&j.Details); details[i].later && value != "" {
+			b = appendField(appendField(b, details[i].name), value)
+		}
+	}
+	hash := sha256.Sum256(b)
+	return "v1:" + hex.EncodeToString(hash[:])
+}
+
+func appendLines(b []byte, lines []Line) []byte {
+	b = appendField(b, strconv.Itoa(len(lines)))
+	for i := range lines {
+		l := &lines[i]
 		b = appendField(b, l.SKU)
 		b = appendField(b, l.Description)
 		b = appendDecimalField(b, l.Quantity)
@@ -66,13 +77,7 @@ func (j *Job) Fingerprint() string {
 			b = appendDecimalField(b, *l.TaxPercent)
 		}
 	}
-	for i := range details {
-		if value := *details[i].at(&j.Details); details[i].later && value != "" {
-			b = appendField(appendField(b, details[i].name), value)
-		}
-	}
-	hash := sha256.Sum256(b)
-	return "v1:" + hex.EncodeToString(hash[:])
+	return b
 }
 
 func (j *Job) canonicalIssuedAt() string {

@@ -53,7 +53,7 @@ func TestUpDownUp(t *testing.T) {
 		}
 		want := []string{
 			"actions", "database_identity", "duplicate_attempts", "invoice_job_actions", "invoice_jobs", "invoice_lines", "invoice_series",
-			"invoice_taxes", "invoices", "job_attempts", "ledger_queues", "queue_nonces", "tokens",
+			"invoice_taxes", "invoices", "job_attempts", "ledger_queues", "producer_counts", "queue_nonces", "tokens",
 		}
 		if tables := b.tables(t); !slices.Equal(tables, want) {
 			t.Errorf("%s Up made %v", round, tables)

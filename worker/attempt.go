@@ -67,7 +67,7 @@ func (a *attempt) end(o invoice.Outcome, detail string) ledger.End {
 	end := ledger.End{
 		JobID: a.jobID, Outcome: o, Detail: detail,
 		TransactionID: a.transactionID, IdempotencyKey: a.idempotencyKey, Producer: a.producer,
-		Worker: a.worker, Queue: a.queue, Payload: a.payload, Attempts: a.number(),
+		Worker: a.worker, Queue: a.queue, Payload: a.payload, Attempts: a.number(), Began: a.begun,
 	}
 	if kind := a.task.Type(); kind != client.TaskType {
 		end.TaskType = kind

@@ -290,7 +290,7 @@ func (d *demonstration) keepServing(ctx context.Context, h *health.Health, p *se
 		queues[name] = weight
 	}
 	return operation{
-		workplace: d.workplace, name: workerName(), workers: d.workerNames(), queues: queues, health: h, metrics: m, pages: p,
+		workplace: d.workplace, workers: d.workerNames(), queues: queues, health: h, metrics: m, pages: p,
 		serving: func() { d.tellWhere(p) },
 	}.run(ctx)
 }

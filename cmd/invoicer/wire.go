@@ -72,7 +72,7 @@ func newStore(cfg *config.Config) (*postgres.DB, error) {
 func storeOptions(cfg *config.Config) postgres.Options {
 	return postgres.Options{
 		URL: string(cfg.Database.URL), Schema: cfg.Database.Schema, MaxConns: min(cfg.Worker.Concurrency+4, mostDatabaseConnections),
-		Callers: cfg.Worker.Concurrency,
+		Callers: cfg.Worker.Concurrency, Version: buildVersion().Version,
 	}
 }
 
@@ -92,6 +92,7 @@ func checkNumbering(cfg *config.Config) []config.Problem {
 // A workplace holds what the workers of a process share: the clients of both servers, and the parts that use them.
 type workplace struct {
 	cfg       *config.Config
+	name      string // of the process: in its claim on the queues, in the ledger, and where it counts ends
 	log       *slog.Logger
 	fault     fault.Hook // nil except in tests
 	redis     redis.UniversalClient
@@ -108,7 +109,7 @@ type workplace struct {
 // the number of queues that its workers consume, counted once for each worker. The hook is called at the fault points of all parts.
 // Call close on the workplace.
 func openWorkplace(ctx context.Context, cfg *config.Config, queues int, hook fault.Hook, log *slog.Logger) (_ *workplace, err error) {
-	w := &workplace{cfg: cfg, log: log, fault: hook}
+	w := &workplace{cfg: cfg, name: workerName(), log: log, fault: hook}
 	defer func() {
 		if err != nil {
 			w.close()
@@ -119,7 +120,7 @@ func openWorkplace(ctx context.Context, cfg *config.Config, queues int, hook fau
 		return nil, err
 	}
 	o := storeOptions(cfg)
-	o.Fault = hook
+	o.Fault, o.Worker = hook, w.name
 	if w.store, err = postgres.Open(o); err != nil {
 		return nil, err
 	}

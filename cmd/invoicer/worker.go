@@ -64,9 +64,8 @@ func (a app) work(cmd *cobra.Command) error {
 		return err
 	}
 	defer p.close()
-	name := workerName()
 	return operation{
-		workplace: w, name: name, workers: []string{name}, queues: cfg.Worker.Queues, health: h, metrics: m, pages: p,
+		workplace: w, workers: []string{w.name}, queues: cfg.Worker.Queues, health: h, metrics: m, pages: p,
 	}.run(ctx)
 }
 
@@ -85,7 +84,6 @@ func collectLessOften() {
 // An operation is a set of workers in one process, with the parts that run beside them.
 type operation struct {
 	*workplace
-	name    string         // of the process, in its claim on the queues and in the ledger
 	workers []string       // the workers' names
 	queues  map[string]int // name → weight
 	health  *health.Health

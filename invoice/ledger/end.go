@@ -1,6 +1,10 @@
 package ledger
 
-import "invoicer/invoice"
+import (
+	"time"
+
+	"invoicer/invoice"
+)
 
 // An End is how a job ended. It is recorded before the queue is told. The outcome decides what is recorded: a
 // duplicate attempt, a failed job, or, for an invoice, no more than the state of the ledger's row, if the job has
@@ -20,6 +24,9 @@ type End struct {
 	TaskType       string // "" for an invoice's job; else the task's type in the queue, which the worker doesn't know
 	Payload        []byte
 	Attempts       int
+
+	// Began is when the attempt that came to this end began, with its monotonic reading. The zero time if that isn't known.
+	Began time.Time
 
 	// LedgerOnly refuses a good end of a job that the ledger hasn't accepted.
 	LedgerOnly bool

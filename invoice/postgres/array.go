@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"strconv"
+	"time"
 
 	"invoicer/invoice"
 )
@@ -57,6 +58,24 @@ func (a *array) optional(s string) {
 }
 
 func (a *array) integer(n int64) { *a = strconv.AppendInt(a.next(), n, 10) }
+
+// integerUnless0 adds an integer, or NULL for 0.
+func (a *array) integerUnless0(n int64) {
+	if n == 0 {
+		a.null()
+		return
+	}
+	a.integer(n)
+}
+
+// seconds adds how long ago a time was, by this process's monotonic clock, or NULL for the zero time.
+func (a *array) seconds(since time.Time) {
+	if since.IsZero() {
+		a.null()
+		return
+	}
+	*a = strconv.AppendFloat(a.next(), time.Since(since).Seconds(), 'f', 6, 64)
+}
 
 func (a *array) boolean(b bool) { *a = strconv.AppendBool(a.next(), b) }
 

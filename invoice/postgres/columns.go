@@ -35,7 +35,12 @@ type lastRow struct {
 	last           int64
 }
 
-func invoiceColumns() []column[*write] {
+type countRow struct {
+	producer string // "" for jobs that name none
+	ended    int64
+}
+
+func invoiceColumns(version string) []column[*write] {
 	text := func(name string, of func(*write) string) column[*write] {
 		return column[*write]{name, "text", func(a *array, w *write) { a.text(of(w)) }}
 	}
@@ -58,6 +63,10 @@ func invoiceColumns() []column[*write] {
 		minor("tax_minor", func(t *invoice.Totals) int64 { return t.Tax }),
 		minor("total_minor", func(t *invoice.Totals) int64 { return t.Total }),
 		{"metadata", "jsonb", func(a *array, w *write) { a.text(w.metadata) }},
+		{"producer", "text", func(a *array, w *write) { a.optional(w.draft.Job.Producer) }},
+		{"accepted_at", "timestamptz", func(a *array, w *write) { a.optional(w.asked) }},
+		{"worker_version", "text", func(a *array, _ *write) { a.optional(version) }},
+		{"content_hash", "bigint", func(a *array, w *write) { a.integerUnless0(w.content) }},
 	}
 	for i, name := range invoice.DetailNames() {
 		columns = append(columns, column[*write]{name, "text", func(a *array, w *write) { a.optional(*w.draft.Job.Detail(i)) }})
@@ -93,6 +102,13 @@ func endColumns() []column[endRow] {
 		{"id", "bigint", func(a *array, r endRow) { a.integer(r.id) }},
 		{memberColumn, "bigint", func(a *array, r endRow) { a.integer(r.member) }},
 		{"attempts", "bigint", func(a *array, r endRow) { a.integer(r.attempts) }},
+	}
+}
+
+func countColumns() []column[countRow] {
+	return []column[countRow]{
+		{"producer", "text", func(a *array, r countRow) { a.text(r.producer) }},
+		{"ended", "bigint", func(a *array, r countRow) { a.integer(r.ended) }},
 	}
 }
 

@@ -36,12 +36,14 @@ type write struct {
 	number   int64             // its own in the slot
 	made     *invoice.Ref      // the invoice to be written, once it has its number
 	metadata string            // as JSON
+	content  int64             // the hash by which twins are found; 0 for none
+	asked    string            // when the ledger accepted its job, as text; "" if it didn't
 	inserted invoice.Insertion // the result
 	err      error
 }
 
 func newWrite(ctx context.Context, d *invoice.Draft) *write {
-	return &write{ctx: ctx, draft: d, size: sizeOf(d), keys: [...]string{
+	return &write{ctx: ctx, draft: d, size: sizeOf(d), content: d.Job.ContentHash(), keys: [...]string{
 		"t" + d.Job.TransactionID, "k" + d.Job.IdempotencyKey, "j" + d.JobID, "s" + d.Slot.Series + " " + d.Slot.Period,
 	}}
 }
@@ -51,7 +53,7 @@ func newWrite(ctx context.Context, d *invoice.Draft) *write {
 func (w *write) apart() []string { return w.keys[:3] }
 
 func (w *write) reset() {
-	w.obstacle, w.ledgerID, w.made, w.inserted, w.err = none, 0, nil, invoice.Insertion{}, nil
+	w.obstacle, w.ledgerID, w.asked, w.made, w.inserted, w.err = none, 0, "", nil, invoice.Insertion{}, nil
 }
 
 func (w *write) weigh() int { return w.size }
@@ -163,7 +165,9 @@ func (s *Invoices) halve(ctx context.Context, group []*write, m manner) {
 // and finds, one writes and commits. For each member, either its row is written, or it sets inserted to what exists,
 // or err to why the draft can't be written, or obstacle to what it has to wait for. If writeTogether returns an
 // error, nothing is decided about any member; after a [*commitError] it is unknown what was committed.
-func (s *Invoices) writeTogether(ctx context.Context, group []*write, m manner) error {
+func (s *Invoices) writeTogether(ctx context.Context, group []*write, m manner) (err error) {
+	lane := s.counts.take()
+	defer func() { s.counts.put(lane, err) }()
 	ctx, cancel := context.WithTimeout(ctx, s.options.StatementTimeout+s.options.LockTimeout)
 	defer cancel()
 	for _, w := range group {
@@ -178,7 +182,7 @@ func (s *Invoices) writeTogether(ctx context.Context, group []*write, m manner) 
 		if len(rows) == 0 {
 			return nil // nothing was written
 		}
-		return asHeld(s.writeAndCommit(ctx, f, rows, locked, m), true)
+		return asHeld(s.writeAndCommit(ctx, f, rows, lane, locked, m), true)
 	})
 }
 
@@ -227,12 +231,12 @@ func (s *Invoices) lockAndFind(ctx context.Context, f *flight, group []*write, m
 	return found, f.send(ctx)
 }
 
-func (s *Invoices) writeAndCommit(ctx context.Context, f *flight, rows []*write, locked counters, m manner) error {
+func (s *Invoices) writeAndCommit(ctx context.Context, f *flight, rows []*write, lane int64, locked counters, m manner) error {
 	if limit := m.whenWriting(); limit < m.wait {
 		f.addLockTimeout(limit)
 	}
 	written := false
-	if err := s.addWrite(f, rows, locked, func() { written = true }); err != nil {
+	if err := s.addWrite(f, rows, lane, locked, func() { written = true }); err != nil {
 		return err
 	}
 	if s.options.Fault != nil {

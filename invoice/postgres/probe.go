@@ -45,9 +45,10 @@ var needs = []struct{ kind, name, privileges string }{
 	{"table", "invoice_taxes", "SELECT INSERT"},
 	{"table", "invoice_jobs", "SELECT INSERT UPDATE"},
 	{"table", "duplicate_attempts", "SELECT INSERT"},
+	{"table", "producer_counts", "SELECT INSERT UPDATE"},
 	{"table", "ledger_queues", "SELECT INSERT UPDATE"},
 	{"table", "queue_nonces", "SELECT UPDATE"},
-	{"function", "record_ends", "EXECUTE"},
+	{"function", "record_counted_ends", "EXECUTE"},
 }
 
 // Probe checks that a worker could work: that the database takes writes, and that everything a worker needs exists

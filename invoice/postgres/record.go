@@ -107,8 +107,10 @@ func (s *Ledger) writeGoodEnds(ctx context.Context, group []*goodEnd) {
 	}
 }
 
-func (s *Ledger) writeGoodEndsTogether(ctx context.Context, group []*goodEnd) error {
-	var jobIDs, outcomes, transactionIDs, keys, invoiceIDs, invoiced, fingerprints, numbers, reasons, producers, workers, attempts, digests, ledgerOnly array
+func (s *Ledger) writeGoodEndsTogether(ctx context.Context, group []*goodEnd) (err error) {
+	lane := s.counts.take()
+	defer func() { s.counts.put(lane, err) }()
+	var jobIDs, outcomes, transactionIDs, keys, invoiceIDs, invoiced, fingerprints, numbers, reasons, producers, workers, attempts, digests, ledgerOnly, took array
 	for _, g := range group {
 		e := &g.end
 		jobIDs.text(e.JobID)
@@ -125,18 +127,19 @@ func (s *Ledger) writeGoodEndsTogether(ctx context.Context, group []*goodEnd) er
 		attempts.integer(int64(e.Attempts))
 		digests.text(digest(e.Payload))
 		ledgerOnly.boolean(e.LedgerOnly)
+		took.seconds(e.Began)
 	}
 	var problems []struct {
 		Member   int
 		Problem  string
 		Accepted *string
 	}
-	err := s.autocommit(ctx, func(db *gorm.DB) error {
+	err = s.autocommit(ctx, func(db *gorm.DB) error {
 		return db.Raw(`
-SELECT member, problem, accepted FROM invoicer.record_ends(?::text[], ?::text[], ?::text[], ?::text[], ?::bigint[], ?::text[], ?::text[], ?::text[],
-    ?::text[], ?::text[], ?::text[], ?::integer[], ?::text[], ?::boolean[])`,
-			literals(&jobIDs, &outcomes, &transactionIDs, &keys, &invoiceIDs, &invoiced, &fingerprints, &numbers,
-				&reasons, &producers, &workers, &attempts, &digests, &ledgerOnly)...).Scan(&problems).Error
+SELECT member, problem, accepted FROM invoicer.record_counted_ends(?::text[], ?::text[], ?::text[], ?::text[], ?::bigint[], ?::text[], ?::text[], ?::text[],
+    ?::text[], ?::text[], ?::text[], ?::integer[], ?::text[], ?::boolean[], ?::float8[], ?, ?::integer)`,
+			append(literals(&jobIDs, &outcomes, &transactionIDs, &keys, &invoiceIDs, &invoiced, &fingerprints, &numbers,
+				&reasons, &producers, &workers, &attempts, &digests, &ledgerOnly, &took), s.options.Worker, lane)...).Scan(&problems).Error
 	})
 	if err != nil {
 		return err

@@ -44,14 +44,23 @@ func (s *Ledger) recordBad(ctx context.Context, e ledger.End) error {
 	} else {
 		raw = e.Payload
 	}
+	conflicts := 0
+	if e.Outcome == invoice.Conflict {
+		conflicts = 1
+	}
 	var found error // returned without rolling back
+	lane := s.counts.take()
 	err := s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
 		// A concurrent attempt at the same job may be about to commit its invoice. After this wait, the next
 		// statement sees it.
 		if err := tx.Exec("SELECT "+lockEnd, e.JobID).Error; err != nil {
 			return err
 		}
-		written := tx.Exec(`
+		var written int
+		err := tx.Raw(`
+WITH before AS (
+    SELECT state FROM invoicer.invoice_jobs WHERE job_id = ?
+), written AS (
 INSERT INTO invoicer.invoice_jobs (job_id, transaction_id, idempotency_key, producer, queue, payload, payload_raw, state, outcome, reason, attempts, task_type)
 SELECT ?, ?, ?, ?, ?, ?, ?, 'failed', ?, ?, ?, ?
 WHERE NOT EXISTS (SELECT FROM invoicer.invoices WHERE transaction_id = ? AND job_id = ?)
@@ -64,18 +73,26 @@ ON CONFLICT (job_id) DO UPDATE SET state = 'failed', outcome = excluded.outcome,
     payload = CASE WHEN `+ours+` THEN invoice_jobs.payload ELSE excluded.payload END,
     payload_raw = CASE WHEN `+ours+` THEN invoice_jobs.payload_raw ELSE excluded.payload_raw END,
     task_type = CASE WHEN `+ours+` THEN invoice_jobs.task_type ELSE excluded.task_type END
-WHERE invoice_jobs.state IN ('enqueued', 'failed') AND `+matching("excluded.transaction_id", "?"),
-			e.JobID, nullable(e.TransactionID), nullable(e.IdempotencyKey), nullable(e.Producer), e.Queue, asText, raw,
-			e.Outcome, detail, e.Attempts, nullable(storable(e.TaskType)), e.TransactionID, e.JobID, e.JobID, sum)
-		if written.Error != nil || written.RowsAffected > 0 {
-			return written.Error
+WHERE invoice_jobs.state IN ('enqueued', 'failed') AND `+matching("excluded.transaction_id", "?")+`
+RETURNING id
+), counted AS (
+    INSERT INTO invoicer.producer_counts (window_start, producer, worker, lane, ended, conflicts)
+    SELECT `+windowStart+`, ?, ?, ?, 1, ? FROM written WHERE NOT EXISTS (SELECT FROM before WHERE state = 'failed')
+    `+addToCounts+`
+)
+SELECT count(*) FROM written`,
+			e.JobID, e.JobID, nullable(e.TransactionID), nullable(e.IdempotencyKey), nullable(e.Producer), e.Queue, asText, raw,
+			e.Outcome, detail, e.Attempts, nullable(storable(e.TaskType)), e.TransactionID, e.JobID, e.JobID, sum,
+			e.Producer, s.options.Worker, lane, conflicts).Row().Scan(&written)
+		if err != nil || written > 0 {
+			return err
 		}
-		var err error
 		if found, err = whyNotBad(tx, e, sum); err != nil {
 			return err
 		}
 		return tx.Exec("SELECT " + replicated).Error
 	})
+	s.counts.put(lane, err)
 	if err == nil {
 		err = found
 	}

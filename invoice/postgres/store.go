@@ -9,6 +9,7 @@ package postgres
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -28,6 +29,11 @@ type Options struct {
 	URL string
 	// Schema holds the tables. Default: invoicer.
 	Schema string
+	// Worker is the name under which this process counts the ends of jobs. No two processes may share one, else they wait for
+	// each other. Default: a random one.
+	Worker string
+	// Version is the program's version, which each invoice keeps. Default: none.
+	Version string
 	// MaxConns bounds the open connections. Default: 20.
 	MaxConns int
 	// Callers is the largest number of concurrent calls that record an end, if known. When many duplicates of one
@@ -52,6 +58,9 @@ type Options struct {
 func (o *Options) setDefaults() {
 	if o.Schema == "" {
 		o.Schema = "invoicer"
+	}
+	if o.Worker == "" {
+		o.Worker = rand.Text()
 	}
 	if o.MaxConns == 0 {
 		o.MaxConns = 20
@@ -106,6 +115,7 @@ type core struct {
 	sql     *sql.DB
 	opener  *connector
 	options Options
+	counts  *countLanes
 	working owned.Goroutines // the goroutines of the groups
 }
 
@@ -122,8 +132,8 @@ func Open(o Options) (*DB, error) {
 	}
 	// A pooler may reserve one of the server's sessions for each connection of this pool.
 	opener.met = func() { pool.SetConnMaxIdleTime(time.Second) }
-	shared := &core{db: db, sql: pool, opener: opener, options: o}
-	invoices := &Invoices{core: shared, writing: newWriting()}
+	shared := &core{db: db, sql: pool, opener: opener, options: o, counts: &countLanes{}}
+	invoices := &Invoices{core: shared, writing: newWriting(o.Version)}
 	invoices.lanes = newLanes(invoices)
 	ledger := &Ledger{core: shared}
 	ledger.goodEnds = group[*goodEnd]{

@@ -24,13 +24,17 @@ type writing struct {
 	taxes     []column[taxRow]
 	counters  []column[lastRow]
 	ends      []column[endRow]
+	counts    []column[countRow]
 	statement string
 }
 
 // newWriting builds the statement. Each column is an array, so that one statement serves any number of rows; GORM's
 // multi-row Create would use reflection for each row.
-func newWriting() *writing {
-	w := &writing{invoices: invoiceColumns(), lines: lineColumns(), taxes: taxColumns(), counters: counterColumns(), ends: endColumns()}
+func newWriting(version string) *writing {
+	w := &writing{
+		invoices: invoiceColumns(version), lines: lineColumns(), taxes: taxColumns(), counters: counterColumns(), ends: endColumns(),
+		counts: countColumns(),
+	}
 	const id = "(SELECT ids FROM drawn)[" + memberColumn + "]"
 	insertion := func(names string) (target, source string) {
 		rest := strings.TrimPrefix(names, memberColumn+", ")
@@ -63,15 +67,20 @@ WITH drawn AS MATERIALIZED (
     UPDATE invoicer.invoice_jobs SET state = 'done', outcome = 'created', reason = NULL, invoice_id = ` + id + `,
         attempts = j.attempts, updated_at = now()
     FROM ` + unnest(w.ends, "j") + ` WHERE invoice_jobs.id = j.id
+), counted AS (
+    INSERT INTO invoicer.producer_counts (window_start, worker, lane, ` + names(w.counts) + `)
+    SELECT ` + windowStart + `, ?, ?, ` + names(w.counts) + ` FROM ` + unnest(w.counts, "c") + `
+    ` + addToCounts + `
 )
 SELECT array_to_string(ids, ',') FROM drawn`
 	return w
 }
 
-// parameters returns the statement's parameters for a group.
-func (w *writing) parameters(group []*write, locked counters) ([]any, error) {
+// parameters returns the statement's parameters for a group, whose ends are counted in a row of the worker and the lane.
+func (w *writing) parameters(group []*write, worker string, lane int64, locked counters) ([]any, error) {
 	invoices, lines, taxes := newRows(w.invoices), newRows(w.lines), newRows(w.taxes)
-	counters, ends := newRows(w.counters), newRows(w.ends)
+	counters, ends, counts := newRows(w.counters), newRows(w.ends), newRows(w.counts)
+	byProducer := make(map[string]int64)
 	issuedAt := make([]time.Time, len(group)) // not as text: the two sides read the text of some years differently
 	for i, one := range group {
 		member, job, totals := int64(i+1), one.draft.Job, &one.draft.Totals
@@ -84,6 +93,7 @@ func (w *writing) parameters(group []*write, locked counters) ([]any, error) {
 			one.metadata = string(metadata)
 		}
 		issuedAt[i] = job.IssuedAt
+		byProducer[job.Producer]++
 		invoices.add(one)
 		for n := range job.Lines {
 			lines.add(lineRow{member, int64(n + 1), &job.Lines[n], totals.LineNets[n]})
@@ -100,18 +110,21 @@ func (w *writing) parameters(group []*write, locked counters) ([]any, error) {
 			counters.add(lastRow{key[0], key[1], counter.lastNumber})
 		}
 	}
+	for producer, ended := range byProducer {
+		counts.add(countRow{producer, ended})
+	}
 	all := []any{len(group), &issuedAt}
 	for _, table := range [][]any{invoices.parameters(), lines.parameters(), taxes.parameters(), counters.parameters(), ends.parameters()} {
 		all = append(all, table...)
 	}
-	return all, nil
+	return append(append(all, worker, lane), counts.parameters()...), nil
 }
 
 // addWrite adds the statement that writes all rows of the members: invoices, lines, taxes, counters, and the ends in
-// the ledger's rows of those jobs that have one. Once the statement is answered, the ids of the new invoices are set
+// the ledger's rows of those jobs that have one. It adds the ends to the counts of their producers. Once the statement is answered, the ids of the new invoices are set
 // and written is called.
-func (s *Invoices) addWrite(f *flight, group []*write, locked counters, written func()) error {
-	parameters, err := s.writing.parameters(group, locked)
+func (s *Invoices) addWrite(f *flight, group []*write, lane int64, locked counters, written func()) error {
+	parameters, err := s.writing.parameters(group, s.options.Worker, lane, locked)
 	if err != nil {
 		return err
 	}
