@@ -28,6 +28,8 @@ func (a app) pruneCommand() *cobra.Command {
   failed attempts at jobs that aren't in the ledger: retention.jobs
   payloads of failed and dismissed jobs: retention.failed_payloads
 
+and the counts of producers' jobs that are older than 28 days, which nothing reads any more.
+
 The rows of failed jobs stay. It never deletes an invoice, or a job that is waiting. It may be stopped at any point, and run again.`,
 		Example: `  invoicer prune --dry-run
   invoicer prune --retention-jobs 30d`,
@@ -57,6 +59,7 @@ type pruneSummary struct {
 	Duplicates     int  `json:"duplicate_attempts"`
 	FailedPayloads int  `json:"failed_payloads"`
 	Attempts       int  `json:"job_attempts"`
+	Counts         int  `json:"producer_counts"`
 	Complete       bool `json:"complete"`
 }
 
@@ -95,6 +98,13 @@ func prune(cmd *cobra.Command, cfg *config.Config, wait time.Duration, dryRun bo
 			progress.Sent.Add(int64(step.Looked))
 		}
 	}
+	for n := pruneBatch; pruneErr == nil && n == pruneBatch; {
+		n, pruneErr = store.Ledger.PruneCounts(ctx, pruneBatch, dryRun)
+		sum.Counts += n
+		if dryRun {
+			break
+		}
+	}
 	sum.Complete = pruneErr == nil
 	progress.Stop(sum.Complete)
 	if err := sum.print(cmd, cfg); err != nil {
@@ -127,6 +137,7 @@ func (s pruneSummary) print(cmd *cobra.Command, cfg *config.Config) error {
 		{s.Duplicates, "duplicate attempt", "duplicate attempts", cfg.Retention.Duplicates},
 		{s.Attempts, "failed attempt", "failed attempts", cfg.Retention.Jobs},
 		{s.FailedPayloads, "payload of a failed job", "payloads of failed jobs", cfg.Retention.FailedPayloads},
+		{s.Counts, "count of a producer's jobs", "counts of producers' jobs", 28 * 24 * time.Hour},
 	} {
 		_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s %s older than %s %s\n", term.Thousands(kind.n), plural(kind.n, kind.one, kind.many), config.FormatDuration(kind.age), verb)
 		if err != nil {

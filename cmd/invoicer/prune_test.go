@@ -51,7 +51,7 @@ UNION ALL VALUES ('direct-old', 0, 1, 'w', 'x', now() - interval '400 days'), ('
 	if after := s.Text(t, rows); after != before {
 		t.Errorf("a dry run made of\n%s\n%s", before, after)
 	}
-	if stdout := s.must(t, "prune"); stdout != "2 done jobs older than 90d deleted\n2 duplicate attempts older than 365d deleted\n3 failed attempts older than 90d deleted\n2 payloads of failed jobs older than 90d deleted\n" {
+	if stdout := s.must(t, "prune"); stdout != "2 done jobs older than 90d deleted\n2 duplicate attempts older than 365d deleted\n3 failed attempts older than 90d deleted\n2 payloads of failed jobs older than 90d deleted\n0 counts of producers' jobs older than 28d deleted\n" {
 		t.Errorf("says %s", stdout)
 	}
 	s.must(t, "audit")

@@ -63,6 +63,8 @@ func needs(cmd *cobra.Command) []postgres.Right {
 			on("SELECT UPDATE", "invoice_jobs")
 			on("SELECT INSERT", "invoice_job_actions")
 		}
+	case "races":
+		on("SELECT", "producer_counts", "duplicate_attempts", "invoices")
 	case "replay history":
 		on("SELECT", "invoice_job_actions", "invoice_jobs", "invoices")
 	case "dismiss", "restore":
@@ -70,10 +72,10 @@ func needs(cmd *cobra.Command) []postgres.Right {
 		on("SELECT INSERT", "invoice_job_actions")
 	case "prune":
 		if dryRun {
-			on("SELECT", "invoice_jobs", "duplicate_attempts", "job_attempts")
+			on("SELECT", "invoice_jobs", "duplicate_attempts", "job_attempts", "producer_counts")
 		} else {
 			on("SELECT UPDATE DELETE", "invoice_jobs")
-			on("SELECT DELETE", "duplicate_attempts", "job_attempts")
+			on("SELECT DELETE", "duplicate_attempts", "job_attempts", "producer_counts")
 		}
 	case "enqueue":
 		rights = append(rights, postgres.Right{Kind: "function", Name: "accept", Privileges: []string{"EXECUTE"}})

@@ -40,6 +40,7 @@ type Count struct {
 
 // A Verdict is a window beside what the producer's history lets expect.
 type Verdict struct {
+	Producer string // set by a [Judge]
 	Count
 
 	Rate     float64 // the expected share of duplicates

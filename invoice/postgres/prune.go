@@ -62,6 +62,22 @@ func (p Prunable) pruning(keep Retention) (pruning, error) {
 	return pruning{}, fmt.Errorf("prune %q: unknown kind of record", string(p))
 }
 
+// countsKept is how many days of counts are kept: fourteen to judge by, and as many to judge.
+const countsKept = 28
+
+// PruneCounts deletes at most limit rows that are older than 28 days from the counts of producers, and returns how many. A dry run
+// returns how many there are, without a limit.
+func (s *Ledger) PruneCounts(ctx context.Context, limit int, dryRun bool) (n int, err error) {
+	const old = "FROM invoicer.producer_counts WHERE window_start < now() - make_interval(days => ?)"
+	query, values := "SELECT count(*) "+old, []any{countsKept}
+	if !dryRun {
+		query = "WITH pruned AS (DELETE FROM invoicer.producer_counts WHERE ctid = ANY (ARRAY(SELECT ctid " + old + " LIMIT ?)) RETURNING 1) SELECT count(*) FROM pruned"
+		values = append(values, limit)
+	}
+	err = s.autocommit(ctx, func(db *gorm.DB) error { return db.Raw(query, values...).Row().Scan(&n) })
+	return n, classify(err)
+}
+
 // A Pruned is the result of one batch.
 type Pruned struct {
 	Last    int64 // id of the last row that was examined: the next batch begins after it

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"invoicer/config"
+	"invoicer/internal/await"
+	"invoicer/internal/report"
+	"invoicer/internal/term"
+)
+
+func (a app) racesCommand() *cobra.Command {
+	var wait time.Duration
+	var since, producer string
+	cmd := &cobra.Command{
+		Use:     "races",
+		Short:   "Show which producers ask twice, and what that would have doubled",
+		GroupID: groupLook,
+		Long: `Shows, for the last hours, each producer with its jobs, duplicates, lost races
+and conflicts. Then:
+
+  invoices that a plain check would have doubled: attempts that began before
+    the invoice was written, so that looking for one first would not have helped
+  twins: invoices with the same customer, lines and amount as another
+    transaction's, within ten minutes. They may be right; nothing refuses them
+  alarms: times in which a producer had more duplicates than its own history
+    explains. A producer is learning until it has three days of history
+
+docs/races.md says how an alarm is told from chance. No race costs anybody an
+invoice, or a second one.`,
+		Example: `  invoicer races
+  invoicer races --since 1h --producer checkout
+  invoicer races --json | jq '.producers[] | select(.alarming)'`,
+		Args: noArgs,
+	}
+	cmd.Flags().StringVar(&since, "since", "24h", "show the last `time`, as 90m, 24h or 7d, 14d at most")
+	cmd.Flags().StringVar(&producer, "producer", "", "show this `name` alone; empty: jobs that name no producer")
+	addWaitFlag(cmd, &wait)
+	addJSONFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		last, err := config.ParseDuration(since)
+		if err != nil || last < time.Minute || last > longestRaces {
+			return usageErrorf("--since %s: must be a time of 1m to 14d, such as 24h", since)
+		}
+		cfg, err := a.loadConfig(cmd)
+		if err != nil {
+			return err
+		}
+		store, err := openStore(cmd.Context(), cfg, await.Waiter{AtMost: wait, Tell: func(message string) { cmd.PrintErrln("invoicer:", message) }})
+		if err != nil {
+			return err
+		}
+		defer store.Close()
+		var only *string
+		if cmd.Flags().Changed("producer") {
+			only = &producer
+		}
+		found, err := store.Reports.Races(cmd.Context(), last, only)
+		if err != nil {
+			return withoutTables(cfg.Database.Schema, err)
+		}
+		if wantsJSON(cmd) {
+			return printJSON(cmd, found)
+		}
+		printRaces(cmd.OutOrStdout(), found)
+		return nil
+	}
+	return cmd
+}
+
+const longestRaces = 14 * 24 * time.Hour
+
+func printRaces(out io.Writer, r *report.Races) {
+	span := fmt.Sprintf("from %s to %s", instant(r.Since), instant(r.Until))
+	if len(r.Producers) == 0 {
+		_, _ = fmt.Fprintf(out, "No job has ended %s.\n", span)
+	} else {
+		_, _ = fmt.Fprintf(out, "Jobs that ended %s:\n", span)
+		printProducers(out, r.Producers)
+	}
+	printDoubled(out, &r.Doubled)
+	printTwins(out, &r.Twins)
+	printAlarms(out, r.Alarms)
+}
+
+func printProducers(out io.Writer, producers []report.ProducerRaces) {
+	var rows [][]string
+	for _, p := range producers {
+		state := "as expected"
+		switch {
+		case p.Alarming:
+			state = "ALARMING"
+		case p.Learning:
+			state = "learning"
+		}
+		rows = append(rows, []string{
+			nameOf(p.Producer), count(p.Ended), count(p.Duplicates), count(p.LostRaces), count(p.Conflicts), count(p.Doubled), state,
+		})
+	}
+	term.WriteTable(out, []string{"producer", "ended", "duplicates", "lost_races", "conflicts", "doubled", "state"}, rows)
+}
+
+func printDoubled(out io.Writer, d *report.Doubled) {
+	most := ""
+	if !d.Complete {
+		most = " or more"
+	}
+	_, _ = fmt.Fprintf(out, "\nInvoices that a plain check would have doubled: %s%s\n", count(d.Attempts), most)
+	if d.Attempts == 0 {
+		return
+	}
+	var rows [][]string
+	for _, p := range d.Pairs[:min(len(d.Pairs), shownPairs)] {
+		rows = append(rows, []string{nameOf(p.Producer), nameOf(p.InvoiceProducer), count(p.Attempts), apart(p.MedianSeconds), apart(p.MostSeconds)})
+	}
+	term.WriteTable(out, []string{"producer", "invoiced", "attempts", "median_apart", "most_apart"}, rows)
+	rows = nil
+	for _, h := range d.Hours {
+		rows = append(rows, []string{instant(h.Hour), count(h.Attempts)})
+	}
+	_, _ = fmt.Fprintln(out)
+	term.WriteTable(out, []string{"hour", "attempts"}, rows)
+	rows = nil
+	for _, e := range d.Examples {
+		rows = append(rows, []string{e.TransactionID, nameOf(e.Producer), nameOf(e.InvoiceProducer), e.InvoiceNumber, apart(e.Seconds)})
+	}
+	_, _ = fmt.Fprintln(out)
+	term.WriteTable(out, []string{"transaction_id", "producer", "invoiced", "invoice_number", "apart"}, rows)
+}
+
+// shownPairs is how many pairs of producers are printed, those with the most attempts. --json has all.
+const shownPairs = 10
+
+func printTwins(out io.Writer, t *report.Twins) {
+	looked := ""
+	if !t.Complete {
+		looked = " (of the newest 100,000 invoices)"
+	}
+	_, _ = fmt.Fprintf(out, "\nTwins, invoices alike under two transaction ids: %s%s\n", count(t.Invoices), looked)
+	if t.Invoices == 0 {
+		return
+	}
+	var rows [][]string
+	for _, twin := range t.Latest {
+		rows = append(rows, []string{twin.TransactionID, twin.TwinOf, twin.InvoiceNumber, twin.TwinNumber, nameOf(twin.Producer), apart(twin.Seconds)})
+	}
+	term.WriteTable(out, []string{"transaction_id", "twin_of", "invoice_number", "twin_number", "producer", "apart"}, rows)
+	_, _ = fmt.Fprintln(out, "They may be right. If a form sends a new id each time it is loaded, give it one id for each order.")
+}
+
+func printAlarms(out io.Writer, alarms []report.RaceAlarm) {
+	_, _ = fmt.Fprintf(out, "\nAlarms: %d\n", len(alarms))
+	for _, a := range alarms {
+		rows := [][]string{{
+			nameOf(a.Producer), instant(a.From), instant(a.Until), count(a.Ended), strconv.FormatFloat(a.Expected, 'f', 1, 64), count(a.Duplicates),
+			strconv.FormatFloat(a.P, 'g', 2, 64),
+		}}
+		term.WriteTable(out, []string{"producer", "from", "until", "ended", "expected", "seen", "p"}, rows)
+		_, _ = fmt.Fprintf(out, "  transactions: %s\n", strings.Join(term.Printable([][]string{a.TransactionIDs})[0], " "))
+	}
+}
+
+func count(n int64) string { return term.Thousands(int(n)) }
+
+// nameOf returns a producer's name, or a hyphen for jobs that name none.
+func nameOf(producer string) string { return cmp.Or(producer, "-") }
+
+// apart returns seconds as people read them.
+func apart(seconds float64) string {
+	d := time.Duration(seconds * float64(time.Second))
+	switch {
+	case d < time.Second:
+		return d.Round(100 * time.Microsecond).String()
+	case d < time.Minute:
+		return d.Round(100 * time.Millisecond).String()
+	}
+	return d.Round(time.Second).String()
+}
