@@ -24,6 +24,7 @@ type Config struct {
 	Numbering   invoice.NumberingOptions
 	Retention   Retention
 	HTTP        HTTP
+	Metrics     Metrics
 	Log         Log
 
 	// Origins holds, for each key, where its value came from: "default", "invoicer.yaml line 3", "environment
@@ -80,6 +81,11 @@ type HTTP struct {
 	Insecure bool     // serve more than health beyond loopback without TLS
 	Hosts    []string // host names and addresses, without port; none = any beyond loopback
 	Metrics  string   // "token" or "open"
+}
+
+// Metrics bound what is shown to Prometheus.
+type Metrics struct {
+	Producers int // that get a label of their own
 }
 
 // Log says what is logged, and in which format.

@@ -184,6 +184,11 @@ func Keys() []Key {
 			value: func(c *Config) value { return choice(&c.HTTP.Metrics, []string{"token", "open"}) },
 		},
 		{
+			Name: "metrics.producers", Default: "50",
+			Doc:   "how many producers get a label of their own in metrics; the others share the label other",
+			value: func(c *Config) value { return integer{&c.Metrics.Producers, 0, 10_000} },
+		},
+		{
 			Name: "log.level", Default: "info",
 			Doc:   "the least important messages that are logged",
 			value: func(c *Config) value { return logLevel{&c.Log.Level} },

@@ -27,7 +27,7 @@ func sources(t *testing.T, yaml string, environ, flags []string) config.Sources 
 		}
 	}
 	fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
-	config.AddFlags(fs, "redis", "database", "worker", "lock", "idempotency", "numbering", "retention", "http", "log")
+	config.AddFlags(fs, "redis", "database", "worker", "lock", "idempotency", "numbering", "retention", "http", "metrics", "log")
 	if err := fs.Parse(flags); err != nil {
 		t.Fatal(err)
 	}
@@ -71,8 +71,9 @@ func TestDefaults(t *testing.T) {
 		Retention: config.Retention{
 			Jobs: 90 * 24 * time.Hour, Duplicates: 365 * 24 * time.Hour, FailedPayloads: 90 * 24 * time.Hour,
 		},
-		HTTP: config.HTTP{Addr: "127.0.0.1:8080", Pprof: "off", Metrics: "token"},
-		Log:  config.Log{Level: slog.LevelInfo},
+		HTTP:    config.HTTP{Addr: "127.0.0.1:8080", Pprof: "off", Metrics: "token"},
+		Metrics: config.Metrics{Producers: 50},
+		Log:     config.Log{Level: slog.LevelInfo},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(config.Config{}, "Origins")); diff != "" {
 		t.Errorf("Load without sources (-want +got):\n%s", diff)
@@ -133,7 +134,7 @@ func TestEveryKeyFromEverySource(t *testing.T) {
 		"numbering.format": "{number}", "numbering.timezone": "Europe/Berlin", "retention.jobs": "1d12h",
 		"retention.duplicates": "2d", "retention.failed_payloads": "3d", "http.addr": "", "http.pprof": "on",
 		"http.tls_cert": "/etc/tls.crt", "http.tls_key": "/etc/tls.key", "http.insecure": "true", "http.hosts": "billing.example, [fd00::1]", "http.metrics": "open",
-		"log.level": "debug", "log.format": "json",
+		"metrics.producers": "7", "log.level": "debug", "log.format": "json",
 	}
 	beside := map[string]string{ // what a key needs beside it
 		"http.tls_cert": "INVOICER_HTTP_TLS_KEY=k", "http.tls_key": "INVOICER_HTTP_TLS_CERT=c",

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 var (
@@ -68,7 +69,8 @@ type Existing struct {
 type Insertion struct {
 	Created  *Ref
 	Existing Existing
-	Raced    bool // nothing was in the way at first, and a unique violation revealed another writer
+	Since    time.Duration // since the ledger accepted the job of a draft that was created, 0 if it didn't
+	Raced    bool          // nothing was in the way at first, and a unique violation revealed another writer
 }
 
 // A Store keeps invoices. It returns [ErrUnavailable] if the same call may succeed later, and [*InvalidError] if the
@@ -92,6 +94,9 @@ type Result struct {
 	Reason  Reason   // of a duplicate
 	Differs []string // of a conflict: the fields whose content differs
 	Detail  string   // of a conflict: one sentence, without any content
+
+	// Since is how long ago the ledger accepted the job of an invoice that was made by this call; 0 if it didn't.
+	Since time.Duration
 
 	// Recorded says that the job's end was committed together with the invoice and needs no further record.
 	Recorded bool
@@ -125,7 +130,7 @@ func (g *Generator) Generate(ctx context.Context, r Request) (Result, error) {
 		return Result{}, err
 	}
 	if inserted.Created != nil {
-		return Result{Outcome: Created, Invoice: inserted.Created, Recorded: true}, nil
+		return Result{Outcome: Created, Invoice: inserted.Created, Since: inserted.Since, Recorded: true}, nil
 	}
 	reason := AlreadyInvoiced
 	if inserted.Raced {

@@ -27,10 +27,13 @@ type attempt struct {
 	limit   int  // number of failures at which the queue gives up by itself
 	final   bool // the queue gives up after this attempt
 
-	others     []string // ids of other jobs that the task may belong to, until the ledger is asked
-	fromLedger bool     // its task says that the ledger sent it, or the ledger says so
-	altered    bool     // the task isn't as the ledger sent it
-	counted    bool     // the ledger has counted this attempt as one after many crashes
+	others     []string      // ids of other jobs that the task may belong to, until the ledger is asked
+	fromLedger bool          // its task says that the ledger sent it, or the ledger says so
+	altered    bool          // the task isn't as the ledger sent it
+	lockWait   time.Duration // for a lock that was held
+	since      time.Duration // since the ledger accepted the job, if this attempt made the invoice
+	doneEntry  bool          // Redis knew that the transaction was invoiced
+	counted    bool          // the ledger has counted this attempt as one after many crashes
 
 	transactionID, idempotencyKey, producer string // as far as the payload states them
 }

@@ -33,18 +33,22 @@ type Event struct {
 	Attempt       int
 	Took          time.Duration // of this attempt so far
 
-	Outcome invoice.Outcome // ended
-	Reason  invoice.Reason  // ended as a duplicate
-	Invoice *invoice.Ref    // invoiced; ended with or against an invoice
-	Holder  locking.Holder  // lost_race
-	Err     error           // put_back, retried, left
-	Altered bool            // ended: the task was altered in the queue, and the job was done with the accepted payload
+	LockWait time.Duration // ended, put_back, retried: how long the attempt waited for a lock that was held; 0 if it didn't
+
+	Outcome   invoice.Outcome // ended
+	Reason    invoice.Reason  // ended as a duplicate
+	Invoice   *invoice.Ref    // invoiced; ended with or against an invoice
+	Holder    locking.Holder  // lost_race
+	Err       error           // put_back, retried, left
+	Since     time.Duration   // ended as created, in this attempt: how long ago the ledger accepted the job; 0 if it didn't
+	DoneEntry bool            // ended: Redis knew that the transaction was invoiced
+	Altered   bool            // ended: the task was altered in the queue, and the job was done with the accepted payload
 }
 
 func (h *Handler) event(a *attempt, what string) Event {
 	return Event{
 		What: what, JobID: a.jobID, TransactionID: a.transactionID, Producer: a.producer, Queue: a.queue,
-		Worker: a.worker, Attempt: a.number(), Took: time.Since(a.begun),
+		Worker: a.worker, Attempt: a.number(), Took: time.Since(a.begun), LockWait: a.lockWait,
 	}
 }
 
@@ -52,6 +56,7 @@ func (h *Handler) event(a *attempt, what string) Event {
 func (h *Handler) ended(ctx context.Context, a *attempt, end ledger.End) {
 	e := h.event(a, Ended)
 	e.Outcome, e.Reason, e.Invoice, e.Altered = end.Outcome, end.Reason, end.Invoice, a.altered
+	e.Since, e.DoneEntry = a.since, a.doneEntry
 	if a.altered {
 		h.log.WarnContext(ctx, "a job's task was altered in the queue: it is done as the ledger accepted it", a.attributes()...)
 	}

@@ -276,8 +276,12 @@ func (h *Handler) forget(ctx context.Context, a *attempt, r invoice.Request, ent
 func (h *Handler) race(ctx context.Context, a *attempt, r invoice.Request) (result invoice.Result, entry *locking.DoneError, err error) {
 	reason := invoice.AlreadyInvoiced
 	var wait *waiter
+	var lost time.Time
 	for {
 		lock, err := h.locker.Acquire(ctx, r.Job.TransactionID, locking.Holder{ID: a.jobID, Worker: a.worker})
+		if wait != nil {
+			a.lockWait = time.Since(lost)
+		}
 		var done *locking.DoneError
 		var held *locking.HeldError
 		switch {
@@ -290,6 +294,7 @@ func (h *Handler) race(ctx context.Context, a *attempt, r invoice.Request) (resu
 				return invoice.Result{}, done, invoice.ErrNotInvoiced
 			}
 			result, err = h.generator.Known(ctx, r, known, reason)
+			a.doneEntry = err == nil
 			if err == nil && *result.Invoice != known {
 				err = h.forget(ctx, a, r, done) // the entry decided nothing
 			}
@@ -298,7 +303,7 @@ func (h *Handler) race(ctx context.Context, a *attempt, r invoice.Request) (resu
 			return invoice.Result{}, nil, redisError(err)
 		}
 		if wait == nil {
-			reason = invoice.LostRace
+			reason, lost = invoice.LostRace, time.Now()
 			h.lost(ctx, a, held)
 			if err := h.options.Fault.Hit(ctx, fault.Held); err != nil {
 				return invoice.Result{}, nil, err
@@ -352,6 +357,7 @@ func (h *Handler) generate(ctx context.Context, a *attempt, lock *locking.Lock, 
 		result.Reason = reason
 	}
 	if result.Recorded {
+		a.since = result.Since
 		e := h.event(a, Invoiced)
 		e.Invoice = result.Invoice
 		h.options.Observe(e)

@@ -165,12 +165,16 @@ func TestLoserWaitsForTheWinnersCommit(t *testing.T) {
 	for range 2 {
 		e := w.ended(t)
 		reasons[e.JobID] = e.Reason
+		if lost := e.JobID == loserID; (e.LockWait > 0) != lost || e.DoneEntry != lost {
+			t.Errorf("%s waited %s, and the done entry was found: %t", e.Outcome, e.LockWait, e.DoneEntry)
+		}
 	}
 	if reasons[loserID] != invoice.LostRace {
 		t.Errorf("reason %q, want lost_race", reasons[loserID])
 	}
-	if n := b.Count(t, "SELECT count(*) FROM duplicate_attempts WHERE reason = 'lost_race' AND job_id = $1", loserID); n != 1 {
-		t.Errorf("%d rows with the reason", n)
+	// It began before the winner wrote the invoice: a plain check would have found none.
+	if n := b.Count(t, "SELECT count(*) FROM duplicate_attempts WHERE reason = 'lost_race' AND before_invoice > interval '0' AND job_id = $1", loserID); n != 1 {
+		t.Errorf("%d rows with the reason, and with how long before the invoice it began", n)
 	}
 }
 

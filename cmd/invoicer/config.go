@@ -25,7 +25,7 @@ func (a app) configCommand() *cobra.Command {
 	}
 	addJSONFlag(cmd)
 	example := cmd.Flags().Bool("example", false, "print a file with every key, its default and its meaning instead")
-	addConfigFlags(cmd, "worker", "lock", "idempotency", "numbering", "retention", "http")
+	addConfigFlags(cmd, "worker", "lock", "idempotency", "numbering", "retention", "http", "metrics")
 
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *example && wantsJSON(cmd) {

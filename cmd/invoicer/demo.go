@@ -76,7 +76,7 @@ begin with ` + demoQueue + `. What the naive workers write is deleted at the end
 	flags.BoolVar(&d.serve, "serve", false, "keep running afterwards, with the pages and workers on all configured queues")
 	flags.BoolVar(&d.force, "force", false, "go on even if the schema holds invoices already")
 	addJSONFlag(cmd)
-	addConfigFlags(cmd, "worker", "lock", "idempotency", "numbering", "http")
+	addConfigFlags(cmd, "worker", "lock", "idempotency", "numbering", "http", "metrics")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		for name, n := range map[string]int{"transactions": d.transactions, "copies": d.copies, "workers": d.workers} {
 			if n < 1 || n > 1_000_000 {
@@ -111,11 +111,11 @@ func (a app) runDemo(cmd *cobra.Command, d *demonstration) error {
 	if err := d.prepare(ctx, cfg, newLogger(cfg.Log, cmd.ErrOrStderr())); err != nil {
 		return err
 	}
-	if d.workplace, err = openWorkplace(ctx, cfg, d.workers*(1+len(cfg.Worker.Queues)), a.fault, log); err != nil {
+	m := newMetrics(cfg)
+	if d.workplace, err = openWorkplace(ctx, cfg, d.workers*(1+len(cfg.Worker.Queues)), m, a.fault, log); err != nil {
 		return err
 	}
 	defer d.close()
-	m := metrics.New()
 	h := d.health(m)
 	p, err := d.openPages(ctx, h, m)
 	if err != nil {

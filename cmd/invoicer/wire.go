@@ -20,6 +20,7 @@ import (
 	"invoicer/internal/health"
 	"invoicer/internal/inquiry"
 	"invoicer/internal/lifecycle"
+	"invoicer/internal/metrics"
 	"invoicer/invoice"
 	"invoicer/invoice/postgres"
 	"invoicer/locking"
@@ -107,8 +108,9 @@ type workplace struct {
 
 // openWorkplace waits for the servers for a bounded time, and checks that they fit the promises: rights, schema, settings. queues is
 // the number of queues that its workers consume, counted once for each worker. The hook is called at the fault points of all parts.
+// The transactions that write invoices are observed by m.
 // Call close on the workplace.
-func openWorkplace(ctx context.Context, cfg *config.Config, queues int, hook fault.Hook, log *slog.Logger) (_ *workplace, err error) {
+func openWorkplace(ctx context.Context, cfg *config.Config, queues int, m *metrics.Metrics, hook fault.Hook, log *slog.Logger) (_ *workplace, err error) {
 	w := &workplace{cfg: cfg, name: workerName(), log: log, fault: hook}
 	defer func() {
 		if err != nil {
@@ -120,7 +122,7 @@ func openWorkplace(ctx context.Context, cfg *config.Config, queues int, hook fau
 		return nil, err
 	}
 	o := storeOptions(cfg)
-	o.Fault, o.Worker = hook, w.name
+	o.Fault, o.Worker, o.Wrote = hook, w.name, m.ObserveBatch
 	if w.store, err = postgres.Open(o); err != nil {
 		return nil, err
 	}
@@ -128,6 +130,7 @@ func openWorkplace(ctx context.Context, cfg *config.Config, queues int, hook fau
 		return nil, err
 	}
 	w.shared = autopipeline.New(w.redis)
+	m.Pools(w.store.Pool, w.redis.PoolStats)
 	w.generator = invoice.NewGenerator(w.store.Invoices, numbering)
 
 	if err := await.Answer(ctx, log, "postgres at "+cfg.Database.Addr(), w.store.Ping); err != nil {
@@ -210,6 +213,24 @@ func (w *workplace) newLedger(name string, queues map[string]int, observe func(d
 		return nil, err
 	}
 	return lifecycle.Stage{lasting(dispatch.ByRelay, relay.Run), lasting(dispatch.ByReconciler, reconciler.Run)}, nil
+}
+
+// newMetrics returns the metrics of a process with workers.
+func newMetrics(cfg *config.Config) *metrics.Metrics {
+	build := buildVersion()
+	return metrics.New(metrics.Options{
+		Queues: slices.Sorted(maps.Keys(cfg.Worker.Queues)), Producers: cfg.Metrics.Producers,
+		Version: build.Version, Revision: build.Revision, Go: build.GoVersion,
+	})
+}
+
+// watch returns the part that looks at what waits, and at what producers ask for twice.
+func (w *workplace) watch(m *metrics.Metrics, queues map[string]int) lifecycle.Part {
+	look := &metrics.Watch{
+		Metrics: m, Store: w.store.Reports, Queues: slices.Sorted(maps.Keys(queues)), Logger: w.log,
+		Pending: func(ctx context.Context, queues []string) (map[string]int64, error) { return queue.Pending(ctx, w.redis, queues) },
+	}
+	return lasting("the watch over queues and producers", look.Run)
 }
 
 // lasting returns a part that never fails: run retries after every error, and returns when its context ends.

@@ -35,7 +35,7 @@ on this machine and to holders of a token. See 'invoicer token --help'.`,
   invoicer worker --worker-concurrency 50 --worker-queues critical=6,default=3
   invoicer worker --http-addr :8443 --http-tls-cert t.crt --http-tls-key t.key`,
 	}
-	addConfigFlags(cmd, "worker", "lock", "idempotency", "numbering", "http")
+	addConfigFlags(cmd, "worker", "lock", "idempotency", "numbering", "http", "metrics")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return a.work(cmd) }
 	cmd.AddCommand(a.workerQuietCommand())
 	return cmd
@@ -52,12 +52,12 @@ func (a app) work(cmd *cobra.Command) error {
 	ctx, stop := untilSignal(cmd.Context(), func() { log.Info("draining: no more jobs are taken; a second signal ends at once") })
 	defer stop()
 
-	w, err := openWorkplace(ctx, cfg, len(cfg.Worker.Queues), a.fault, log)
+	m := newMetrics(cfg)
+	w, err := openWorkplace(ctx, cfg, len(cfg.Worker.Queues), m, a.fault, log)
 	if err != nil {
 		return err
 	}
 	defer w.close()
-	m := metrics.New()
 	h := w.health(m)
 	p, err := openPages(ctx, cfg, cfg.HTTP.Addr, h, m, log)
 	if err != nil {
@@ -120,7 +120,7 @@ func (o operation) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	watching := lifecycle.Stage{o.health.Watching()}
+	watching := lifecycle.Stage{o.health.Watching(), o.watch(o.metrics, o.queues)}
 	if o.pages != nil {
 		watching = append(watching, o.pages.Part())
 	}

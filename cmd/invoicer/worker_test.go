@@ -97,7 +97,7 @@ func TestWorkerPages(t *testing.T) {
 	for path, want := range map[string]string{
 		"/livez":              "alive",
 		"/readyz":             "ready",
-		"/metrics":            `invoicer_jobs_ended_total{outcome="created",queue="` + s.queue + `"`,
+		"/metrics":            `invoicer_jobs_total{outcome="created",queue="` + s.queue + `"`,
 		"/monitor/":           "Asynq",
 		"/monitor/api/queues": s.queue,
 	} {

@@ -1,68 +1,184 @@
-// Package metrics counts the events of jobs, for Prometheus.
+// Package metrics counts the events of jobs, and looks now and then at what waits, for Prometheus.
 package metrics
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"invoicer/invoice"
 	"invoicer/worker"
 	"invoicer/worker/dispatch"
 )
 
-// Metrics count the events of jobs. No label contains data of a job's payload.
-type Metrics struct {
-	// Registry has the counters. Other metrics may be registered there too.
-	Registry *prometheus.Registry
-
-	ended   *prometheus.CounterVec
-	races   *prometheus.CounterVec
-	putBack *prometheus.CounterVec
-	retried *prometheus.CounterVec
-	ledger  *prometheus.CounterVec
-	took    *prometheus.HistogramVec
+// Options say what the metrics are about.
+type Options struct {
+	// Queues are those that the process consumes. Their metrics are there from the start, at 0.
+	Queues []string
+	// Producers is the number of producers that get a label of their own: those that are seen first. The others share the
+	// label "other". 0 means that all share it.
+	Producers int
+	// Version, Revision and Go say what was built, and by which Go.
+	Version, Revision, Go string
 }
 
+// Metrics count the events of jobs. But for the names of producers, whose number is bounded, no label contains data of a job's
+// payload.
+type Metrics struct {
+	// Registry has the metrics. Others may be registered there too.
+	Registry *prometheus.Registry
+
+	queues    []string
+	producers producers
+
+	jobs       *prometheus.CounterVec
+	byProducer *prometheus.CounterVec
+	contention *prometheus.CounterVec
+	doneHits   *prometheus.CounterVec
+	putBack    *prometheus.CounterVec
+	retried    *prometheus.CounterVec
+	duration   *prometheus.HistogramVec
+	toInvoice  prometheus.Histogram
+	lockWait   prometheus.Histogram
+	batch      prometheus.Histogram
+	relayed    prometheus.Counter
+	reconciled *prometheus.CounterVec
+
+	ledger    *prometheus.GaugeVec
+	oldest    *prometheus.GaugeVec
+	pending   *prometheus.GaugeVec
+	alarm     *prometheus.GaugeVec
+	collected []prometheus.Collector
+}
+
+// none is the label of jobs that name no producer, and other that of producers without a label of their own.
+const (
+	none  = "none"
+	other = "other"
+)
+
 // New returns metrics in a new registry, which also has those of the Go runtime and of the process.
-func New() *Metrics {
-	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "invoicer", Name: name, Help: help}, labels)
-	}
-	m := &Metrics{
-		Registry: prometheus.NewRegistry(),
-		ended:    counter("jobs_ended_total", "Jobs whose end is committed.", "queue", "outcome", "reason"),
-		races:    counter("races_lost_total", "Attempts that found their transaction's lock held by another job.", "queue"),
-		putBack:  counter("jobs_put_back_total", "Attempts that went back to the queue without using up a retry.", "queue"),
-		retried:  counter("jobs_retried_total", "Attempts that failed and will be repeated.", "queue"),
-		ledger:   counter("ledger_jobs_total", "Jobs that the ledger's relay or reconciler has moved.", "what"),
-		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Namespace: "invoicer", Name: "attempt_seconds", Help: "Duration of the attempts that ended their job.",
-			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
-		}, []string{"outcome"}),
-	}
-	m.Registry.MustRegister(m.ended, m.races, m.putBack, m.retried, m.ledger, m.took,
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+func New(o Options) *Metrics {
+	m := &Metrics{Registry: prometheus.NewRegistry(), queues: o.Queues, producers: producers{most: o.Producers}}
+	m.makeCounters()
+	m.makeGauges()
+	build := m.gauge("build_info", "1, with what was built as labels.", "version", "revision", "goversion")
+	build.WithLabelValues(o.Version, o.Revision, o.Go).Set(1)
+	m.Registry.MustRegister(m.collected...)
+	m.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.beginAtZero()
 	return m
+}
+
+func (m *Metrics) makeCounters() {
+	m.jobs = m.counter("jobs_total", "Jobs whose end is committed.", "queue", "outcome")
+	m.byProducer = m.counter("producer_jobs_total", "Jobs whose end is committed, by who asked.", "producer", "outcome")
+	m.contention = m.counter("lock_contention_total", "Attempts that found their transaction's lock held by another job.", "queue")
+	m.doneHits = m.counter("done_hits_total", "Jobs whose transaction Redis knew to be invoiced.", "queue")
+	m.putBack = m.counter("jobs_put_back_total", "Attempts that went back to the queue without using up a retry.", "queue")
+	m.retried = m.counter("jobs_retried_total", "Attempts that failed and will be repeated.", "queue")
+	m.reconciled = m.counter("reconciled_total", "Jobs that the reconciler found astray, by what it found.", "found")
+	m.relayed = m.counter("relayed_total", "Accepted jobs that were put into their queue.").WithLabelValues()
+	m.duration = m.histogram("job_duration_seconds", "Duration of the attempts that ended their job.",
+		prometheus.ExponentialBuckets(0.001, 2, 14), "outcome")
+	m.toInvoice = m.histogram("enqueue_to_invoice_seconds", "Time from a job's acceptance in the ledger to its invoice.",
+		prometheus.ExponentialBuckets(0.005, 2, 18)).WithLabelValues().(prometheus.Histogram)
+	m.lockWait = m.histogram("lock_wait_seconds", "How long attempts waited that found their transaction's lock held.",
+		prometheus.ExponentialBuckets(0.001, 2, 12)).WithLabelValues().(prometheus.Histogram)
+	m.batch = m.histogram("batch_size", "Invoices that one transaction wrote.",
+		prometheus.ExponentialBuckets(1, 2, 9)).WithLabelValues().(prometheus.Histogram)
+}
+
+func (m *Metrics) makeGauges() {
+	m.ledger = m.gauge("ledger_jobs", "Jobs in the ledger that aren't done, counted up to 100,000 a state.", "state")
+	m.oldest = m.gauge("ledger_oldest_seconds", "Age of about the oldest accepted job that has no end yet; 0 if there is none.")
+	m.pending = m.gauge("queue_pending", "Tasks that wait in the queue. Every worker shows the same: take the max by queue.", "queue")
+	m.alarm = m.gauge("race_alarm", "Whether the producer's latest window of five minutes is alarming: see docs/races.md.", "producer")
+}
+
+// beginAtZero makes all metrics whose labels are known, so that their first increase is seen as one.
+func (m *Metrics) beginAtZero() {
+	outcomes := []invoice.Outcome{invoice.Created, invoice.Duplicate, invoice.Conflict, invoice.Invalid, invoice.Failed}
+	for _, o := range outcomes {
+		m.duration.WithLabelValues(string(o))
+		m.byProducer.WithLabelValues(none, string(o))
+	}
+	for _, queue := range m.queues {
+		for _, o := range outcomes {
+			m.jobs.WithLabelValues(queue, string(o))
+		}
+		for _, c := range []*prometheus.CounterVec{m.contention, m.doneHits, m.putBack, m.retried} {
+			c.WithLabelValues(queue)
+		}
+	}
+	for _, found := range []string{foundMissing, foundLeft, foundGivenUp} {
+		m.reconciled.WithLabelValues(found)
+	}
+	m.alarm.WithLabelValues(none)
+}
+
+func (m *Metrics) counter(name, help string, labels ...string) *prometheus.CounterVec {
+	c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "invoicer", Name: name, Help: help}, labels)
+	m.collected = append(m.collected, c)
+	return c
+}
+
+func (m *Metrics) gauge(name, help string, labels ...string) *prometheus.GaugeVec {
+	g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "invoicer", Name: name, Help: help}, labels)
+	m.collected = append(m.collected, g)
+	return g
+}
+
+func (m *Metrics) histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+	h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "invoicer", Name: name, Help: help, Buckets: buckets}, labels)
+	m.collected = append(m.collected, h)
+	return h
 }
 
 // ObserveWorker counts an event of a worker.
 func (m *Metrics) ObserveWorker(e worker.Event) {
 	switch e.What {
 	case worker.Ended:
-		m.ended.WithLabelValues(e.Queue, string(e.Outcome), string(e.Reason)).Inc()
-		m.took.WithLabelValues(string(e.Outcome)).Observe(e.Took.Seconds())
+		m.jobs.WithLabelValues(e.Queue, string(e.Outcome)).Inc()
+		m.byProducer.WithLabelValues(m.producers.label(e.Producer), string(e.Outcome)).Inc()
+		m.duration.WithLabelValues(string(e.Outcome)).Observe(e.Took.Seconds())
+		if e.DoneEntry {
+			m.doneHits.WithLabelValues(e.Queue).Inc()
+		}
+		if e.Since > 0 {
+			m.toInvoice.Observe(e.Since.Seconds())
+		}
 	case worker.LostRace:
-		m.races.WithLabelValues(e.Queue).Inc()
+		m.contention.WithLabelValues(e.Queue).Inc()
 	case worker.PutBack:
 		m.putBack.WithLabelValues(e.Queue).Inc()
 	case worker.Retried:
 		m.retried.WithLabelValues(e.Queue).Inc()
 	}
+	if e.LockWait > 0 {
+		m.lockWait.Observe(e.LockWait.Seconds())
+	}
 }
+
+// ObserveBatch counts a transaction that wrote so many invoices.
+func (m *Metrics) ObserveBatch(invoices int) { m.batch.Observe(float64(invoices)) }
+
+// What the reconciler finds, in the label found.
+const (
+	foundMissing = "missing"  // the queue doesn't have the job: it is accepted again
+	foundLeft    = "left"     // its worker is dead: it is back in its queue
+	foundGivenUp = "given_up" // its queue has given it up: it is recorded as failed
+)
 
 // ObserveDispatch counts an event of a relay or a reconciler.
 func (m *Metrics) ObserveDispatch(e dispatch.Event) {
 	switch e.What {
-	case dispatch.Relayed, dispatch.PutBack, dispatch.Requeued, dispatch.GivenUp:
-		m.ledger.WithLabelValues(e.What).Add(float64(e.Jobs))
+	case dispatch.Relayed:
+		m.relayed.Add(float64(e.Jobs))
+	case dispatch.PutBack:
+		m.reconciled.WithLabelValues(foundMissing).Add(float64(e.Jobs))
+	case dispatch.Requeued:
+		m.reconciled.WithLabelValues(foundLeft).Add(float64(e.Jobs))
+	case dispatch.GivenUp:
+		m.reconciled.WithLabelValues(foundGivenUp).Add(float64(e.Jobs))
 	}
 }

@@ -94,3 +94,12 @@ type RaceAlarm struct {
 	P              float64   `json:"p"`          // the probability of as many or more, in the least likely window
 	TransactionIDs []string  `json:"transaction_ids"`
 }
+
+// Waiting is what the ledger has that isn't done. The numbers stop at 100,000.
+type Waiting struct {
+	Accepted int64 `json:"accepted"` // not in its queue yet
+	Enqueued int64 `json:"enqueued"` // in its queue, or in work
+	Failed   int64 `json:"failed"`
+	// OldestSeconds is the age of about the oldest accepted job that has no end yet, 0 if there is none.
+	OldestSeconds float64 `json:"oldest_seconds"`
+}

@@ -1,6 +1,8 @@
 package postgres
 
 import (
+	"time"
+
 	"github.com/jackc/pgx/v5"
 
 	"invoicer/invoice"
@@ -21,13 +23,14 @@ func addFind(f *flight, group []*write) {
 	f.add(`
 SELECT member, found.*
 FROM unnest(?::text[], ?::text[], ?::text[], ?::text[]) WITH ORDINALITY AS asked (asked_transaction, asked_key, asked_job, asked_digest, member), LATERAL (
-    SELECT id, invoice_number, transaction_id, idempotency_key, job_id, fingerprint, 0::bigint AS ledger_id, '' AS state, false AS ours, true AS matches, NULL AS accepted, NULL AS asked
+    SELECT id, invoice_number, transaction_id, idempotency_key, job_id, fingerprint, 0::bigint AS ledger_id, '' AS state, false AS ours, true AS matches, NULL AS accepted, NULL AS asked, NULL::float8 AS since
     FROM invoicer.invoices WHERE transaction_id = asked_transaction
     UNION ALL
-    SELECT id, invoice_number, transaction_id, idempotency_key, job_id, fingerprint, 0, '', false, true, NULL, NULL FROM invoicer.invoices WHERE idempotency_key = asked_key
+    SELECT id, invoice_number, transaction_id, idempotency_key, job_id, fingerprint, 0, '', false, true, NULL, NULL, NULL FROM invoicer.invoices WHERE idempotency_key = asked_key
     UNION ALL
     SELECT 0, '', '', '', '', '', id, state, ours, matches, CASE WHEN ours AND NOT matches THEN payload END,
-        CASE WHEN ours THEN to_char(accepted_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') END FROM (
+        CASE WHEN ours THEN to_char(accepted_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') END,
+        CASE WHEN ours THEN extract(epoch FROM clock_timestamp() - accepted_at)::float8 END FROM (
         SELECT id, state, payload, accepted_at, `+ours+` AS ours, `+matching("asked_transaction", "asked_digest")+` AS matches
         FROM invoicer.invoice_jobs WHERE job_id = asked_job
     ) AS compared
@@ -57,7 +60,8 @@ type foundRow struct {
 	State         string
 	Ours, Matches bool // the ledger has accepted the job id; with the member's payload
 	Accepted      *string
-	Asked         *string // when the ledger accepted the job
+	Asked         *string  // when the ledger accepted the job
+	Since         *float64 // how many seconds ago that was
 }
 
 func (w *write) found(r *foundRow) {
@@ -70,6 +74,9 @@ func (w *write) found(r *foundRow) {
 			w.err = altered(w.draft.JobID, r.Accepted)
 		case r.Matches:
 			w.ledgerID, w.asked = r.LedgerID, text(r.Asked)
+			if r.Since != nil {
+				w.since = time.Duration(*r.Since * float64(time.Second))
+			}
 		}
 		return
 	}

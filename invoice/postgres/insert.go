@@ -37,6 +37,7 @@ type write struct {
 	made     *invoice.Ref      // the invoice to be written, once it has its number
 	metadata string            // as JSON
 	content  int64             // the hash by which twins are found; 0 for none
+	since    time.Duration     // since the ledger accepted its job, 0 if it didn't
 	asked    string            // when the ledger accepted its job, as text; "" if it didn't
 	inserted invoice.Insertion // the result
 	err      error
@@ -53,7 +54,7 @@ func newWrite(ctx context.Context, d *invoice.Draft) *write {
 func (w *write) apart() []string { return w.keys[:3] }
 
 func (w *write) reset() {
-	w.obstacle, w.ledgerID, w.asked, w.made, w.inserted, w.err = none, 0, "", nil, invoice.Insertion{}, nil
+	w.obstacle, w.ledgerID, w.asked, w.since, w.made, w.inserted, w.err = none, 0, "", 0, nil, invoice.Insertion{}, nil
 }
 
 func (w *write) weigh() int { return w.size }
@@ -250,8 +251,9 @@ func (s *Invoices) writeAndCommit(ctx context.Context, f *flight, rows []*write,
 	if err := f.commit(ctx, &written); err != nil {
 		return err
 	}
+	s.options.Wrote(len(rows))
 	for _, w := range rows {
-		w.inserted = invoice.Insertion{Created: w.made}
+		w.inserted = invoice.Insertion{Created: w.made, Since: w.since}
 	}
 	return nil
 }

@@ -50,6 +50,9 @@ type Options struct {
 	ConnectTimeout time.Duration
 	// CommitCheckTimeout bounds the check whether a COMMIT whose reply was lost took effect. Default: 5s.
 	CommitCheckTimeout time.Duration
+	// Wrote is called after each transaction that wrote invoices, with their number. It must return soon. Default: it isn't
+	// called.
+	Wrote func(invoices int)
 	// Fault is called at the fault points of a transaction that writes invoices, once for all that share it, for tests.
 	// Such a transaction takes more round trips. Default: the points do nothing.
 	Fault fault.Hook
@@ -58,6 +61,9 @@ type Options struct {
 func (o *Options) setDefaults() {
 	if o.Schema == "" {
 		o.Schema = "invoicer"
+	}
+	if o.Wrote == nil {
+		o.Wrote = func(int) {}
 	}
 	if o.Worker == "" {
 		o.Worker = rand.Text()
@@ -197,6 +203,9 @@ func (s *DB) Close() error {
 	}
 	return errors.Join(left, s.sql.Close())
 }
+
+// Pool returns the state of the connections.
+func (s *DB) Pool() sql.DBStats { return s.sql.Stats() }
 
 // Ping returns nil if the database answers.
 func (s *DB) Ping(ctx context.Context) error { return classify(s.sql.PingContext(ctx)) }

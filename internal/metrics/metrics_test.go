@@ -1,0 +1,189 @@
+package metrics_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
+
+	"invoicer/internal/metrics"
+	"invoicer/internal/races"
+	"invoicer/internal/report"
+	"invoicer/invoice"
+	"invoicer/worker"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func text(t *testing.T, m *metrics.Metrics) string {
+	t.Helper()
+	families, err := m.Registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	for _, f := range families {
+		for _, one := range f.GetMetric() {
+			var labels []string
+			for _, l := range one.GetLabel() {
+				labels = append(labels, fmt.Sprintf("%s=%q", l.GetName(), l.GetValue()))
+			}
+			value := one.GetCounter().GetValue() + one.GetGauge().GetValue() + float64(one.GetHistogram().GetSampleCount())
+			fmt.Fprintf(&b, "%s{%s} %g\n", f.GetName(), strings.Join(labels, ","), value)
+		}
+	}
+	return b.String()
+}
+
+func has(t *testing.T, m *metrics.Metrics, lines ...string) {
+	t.Helper()
+	all := "\n" + text(t, m)
+	for _, line := range lines {
+		if !strings.Contains(all, "\n"+line+"\n") {
+			t.Errorf("no line %s", line)
+		}
+	}
+}
+
+func TestEverythingIsThereAtZero(t *testing.T) {
+	t.Parallel()
+	m := metrics.New(metrics.Options{Queues: []string{"default"}, Version: "v1", Revision: "abc", Go: "go1"})
+	has(t, m, `invoicer_jobs_total{outcome="created",queue="default"} 0`, `invoicer_jobs_total{outcome="failed",queue="default"} 0`,
+		`invoicer_lock_contention_total{queue="default"} 0`, `invoicer_done_hits_total{queue="default"} 0`,
+		`invoicer_job_duration_seconds{outcome="conflict"} 0`, `invoicer_enqueue_to_invoice_seconds{} 0`, `invoicer_lock_wait_seconds{} 0`,
+		`invoicer_batch_size{} 0`, `invoicer_reconciled_total{found="missing"} 0`, `invoicer_reconciled_total{found="left"} 0`,
+		`invoicer_reconciled_total{found="given_up"} 0`, `invoicer_relayed_total{} 0`, `invoicer_race_alarm{producer="none"} 0`,
+		`invoicer_build_info{goversion="go1",revision="abc",version="v1"} 1`)
+}
+
+func TestPromlint(t *testing.T) {
+	t.Parallel()
+	m := metrics.New(metrics.Options{Queues: []string{"default"}})
+	m.Pools(nothing, noPool)
+	families, err := m.Registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	problems, err := promlint.NewWithMetricFamilies(families).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		if strings.HasPrefix(p.Metric, "invoicer_") {
+			t.Errorf("%s: %s", p.Metric, p.Text)
+		}
+	}
+}
+
+func TestProducersAreBounded(t *testing.T) {
+	t.Parallel()
+	m := metrics.New(metrics.Options{Producers: 2})
+	for _, producer := range []string{"a", "b", "c", "d", "a", ""} {
+		m.ObserveWorker(worker.Event{What: worker.Ended, Queue: "q", Producer: producer, Outcome: invoice.Duplicate})
+	}
+	has(t, m, `invoicer_producer_jobs_total{outcome="duplicate",producer="a"} 2`, `invoicer_producer_jobs_total{outcome="duplicate",producer="b"} 1`,
+		`invoicer_producer_jobs_total{outcome="duplicate",producer="other"} 2`, `invoicer_producer_jobs_total{outcome="duplicate",producer="none"} 1`)
+	if all := text(t, m); strings.Contains(all, `producer="c"`) {
+		t.Error("a third producer has a label of its own")
+	}
+}
+
+func TestWorkerEvents(t *testing.T) {
+	t.Parallel()
+	m := metrics.New(metrics.Options{})
+	m.ObserveWorker(worker.Event{What: worker.Ended, Queue: "q", Outcome: invoice.Created, Took: time.Second, Since: time.Minute})
+	m.ObserveWorker(worker.Event{What: worker.Ended, Queue: "q", Outcome: invoice.Duplicate, DoneEntry: true})
+	m.ObserveWorker(worker.Event{What: worker.LostRace, Queue: "q"})
+	m.ObserveWorker(worker.Event{What: worker.PutBack, Queue: "q", LockWait: time.Millisecond})
+	m.ObserveBatch(7)
+	has(t, m, `invoicer_jobs_total{outcome="created",queue="q"} 1`, `invoicer_done_hits_total{queue="q"} 1`, `invoicer_enqueue_to_invoice_seconds{} 1`,
+		`invoicer_lock_contention_total{queue="q"} 1`, `invoicer_lock_wait_seconds{} 1`, `invoicer_jobs_put_back_total{queue="q"} 1`, `invoicer_batch_size{} 1`)
+}
+
+// A store whose producer's duplicates jump in the windows that are given.
+type store struct {
+	begun   time.Time
+	windows int // complete ones
+	jumps   func(window int) bool
+	broken  bool
+}
+
+func (s *store) Waiting(context.Context, []string) (report.Waiting, error) {
+	if s.broken {
+		return report.Waiting{}, errors.New("away")
+	}
+	return report.Waiting{Accepted: 1, Enqueued: 2, Failed: 3, OldestSeconds: 4}, nil
+}
+
+func (s *store) Windows(_ context.Context, since time.Time) (counts []races.ProducerCount, until time.Time, err error) {
+	if s.broken {
+		return nil, time.Time{}, errors.New("away")
+	}
+	for i := range s.windows {
+		c := races.ProducerCount{Producer: "checkout", Count: races.Count{Start: s.begun.Add(time.Duration(i) * races.Window), Ended: 200, Duplicates: 4}}
+		if s.jumps(i) {
+			c.Duplicates = 50
+		}
+		if !c.Start.Before(since) {
+			counts = append(counts, c)
+		}
+	}
+	return counts, s.begun.Add(time.Duration(s.windows) * races.Window), nil
+}
+
+// An alarm is logged and shown when it begins, and when it ends, once each.
+func TestAlarmBeginsAndEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var logged strings.Builder
+		const learned = 4 * 288
+		s := &store{begun: time.Now(), windows: learned, jumps: func(i int) bool { return i == learned || i == learned+1 }}
+		m := metrics.New(metrics.Options{Producers: 10})
+		w := metrics.Watch{
+			Metrics: m, Store: s, Queues: []string{"q"}, Logger: slog.New(slog.NewTextHandler(&logged, nil)),
+			Pending: func(context.Context, []string) (map[string]int64, error) { return map[string]int64{"q": 5}, nil },
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			w.Run(ctx)
+		}()
+		for _, step := range []struct {
+			windows, alarm, begun, ended int
+		}{{0, 0, 0, 0}, {1, 1, 1, 0}, {0, 1, 1, 0}, {1, 1, 1, 0}, {1, 0, 1, 1}} {
+			s.windows += step.windows
+			time.Sleep(61 * time.Second)
+			synctest.Wait()
+			has(t, m, fmt.Sprintf(`invoicer_race_alarm{producer="checkout"} %d`, step.alarm))
+			begun, ended := strings.Count(logged.String(), "more duplicates than its history"), strings.Count(logged.String(), "as expected again")
+			if begun != step.begun || ended != step.ended {
+				t.Errorf("%+v: %d began and %d ended:\n%s", step, begun, ended, logged.String())
+			}
+		}
+		has(t, m, `invoicer_ledger_jobs{state="accepted"} 1`, `invoicer_ledger_jobs{state="enqueued"} 2`, `invoicer_ledger_jobs{state="failed"} 3`,
+			`invoicer_ledger_oldest_seconds{} 4`, `invoicer_queue_pending{queue="q"} 5`)
+		s.broken = true
+		time.Sleep(11 * time.Second)
+		synctest.Wait()
+		if n, err := testutil.GatherAndCount(m.Registry, "invoicer_ledger_jobs", "invoicer_ledger_oldest_seconds"); err != nil || n != 0 {
+			t.Errorf("%d figures of a database that is away, error %v", n, err)
+		}
+		stop()
+		<-done
+	})
+}
+
+func nothing() sql.DBStats { return sql.DBStats{} }
+
+func noPool() *redis.PoolStats { return &redis.PoolStats{} }
