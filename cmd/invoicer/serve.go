@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
@@ -12,7 +14,6 @@ import (
 	"invoicer/internal/await"
 	"invoicer/internal/health"
 	"invoicer/internal/lifecycle"
-	"invoicer/internal/metrics"
 	"invoicer/invoice/postgres"
 	"invoicer/migrations"
 )
@@ -54,7 +55,7 @@ func (a app) serve(cmd *cobra.Command) error {
 	defer store.Close()
 	defer rdb.Close()
 
-	m := metrics.New()
+	m := newMetrics(cfg)
 	h := health.New(health.Options{
 		Servers: serverNames(cfg), Logger: log, Registry: m.Registry,
 		Probes: []health.Probe{
@@ -67,7 +68,7 @@ func (a app) serve(cmd *cobra.Command) error {
 		return err
 	}
 	defer p.close()
-	return lifecycle.Run(ctx, lifecycle.Stage{h.Watching(), p.Part()}, lifecycle.Stage{h.Readiness(nil)})
+	return lifecycle.Run(ctx, lifecycle.Stage{h.Watching(), watch(m, store, rdb, slices.Sorted(maps.Keys(cfg.Worker.Queues)), log), p.Part()}, lifecycle.Stage{h.Readiness(nil)})
 }
 
 // openServed returns clients of both servers, once the database has answered and has this program's schema. Redis needn't answer yet:

@@ -215,7 +215,7 @@ func (w *workplace) newLedger(name string, queues map[string]int, observe func(d
 	return lifecycle.Stage{lasting(dispatch.ByRelay, relay.Run), lasting(dispatch.ByReconciler, reconciler.Run)}, nil
 }
 
-// newMetrics returns the metrics of a process with workers.
+// newMetrics returns the metrics of a process.
 func newMetrics(cfg *config.Config) *metrics.Metrics {
 	build := buildVersion()
 	return metrics.New(metrics.Options{
@@ -225,10 +225,10 @@ func newMetrics(cfg *config.Config) *metrics.Metrics {
 }
 
 // watch returns the part that looks at what waits, and at what producers ask for twice.
-func (w *workplace) watch(m *metrics.Metrics, queues map[string]int) lifecycle.Part {
+func watch(m *metrics.Metrics, store *postgres.DB, rdb redis.UniversalClient, queues []string, log *slog.Logger) lifecycle.Part {
 	look := &metrics.Watch{
-		Metrics: m, Store: w.store.Reports, Queues: slices.Sorted(maps.Keys(queues)), Logger: w.log,
-		Pending: func(ctx context.Context, queues []string) (map[string]int64, error) { return queue.Pending(ctx, w.redis, queues) },
+		Metrics: m, Store: store.Reports, Queues: queues, Logger: log,
+		Pending: func(ctx context.Context, queues []string) (map[string]int64, error) { return queue.Pending(ctx, rdb, queues) },
 	}
 	return lasting("the watch over queues and producers", look.Run)
 }

@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -120,7 +122,7 @@ func (o operation) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	watching := lifecycle.Stage{o.health.Watching(), o.watch(o.metrics, o.queues)}
+	watching := lifecycle.Stage{o.health.Watching(), watch(o.metrics, o.store, o.redis, slices.Sorted(maps.Keys(o.queues)), o.log)}
 	if o.pages != nil {
 		watching = append(watching, o.pages.Part())
 	}

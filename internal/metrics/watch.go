@@ -38,8 +38,9 @@ const (
 	// lookEvery is the time between two looks at what waits, and judgeEvery that between two looks at the counts.
 	lookEvery  = 10 * time.Second
 	judgeEvery = time.Minute
-	// lookTimeout bounds one look.
-	lookTimeout = 5 * time.Second
+	// lookTimeout bounds one look, and judgeTimeout one at the counts, the first of which reads fourteen days of them.
+	lookTimeout  = 5 * time.Second
+	judgeTimeout = 30 * time.Second
 )
 
 // Run looks until ctx ends. A look that fails is left out, without a word: the health checks tell of an outage. What can't be
@@ -87,7 +88,7 @@ func (w *Watch) look(ctx context.Context) {
 
 // judgeProducers judges the windows that are complete since the last time, and tells of alarms that begin and end.
 func (w *Watch) judgeProducers(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	ctx, cancel := context.WithTimeout(ctx, judgeTimeout)
 	defer cancel()
 	counts, until, err := w.Store.Windows(ctx, w.since)
 	if err != nil {
