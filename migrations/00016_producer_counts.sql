@@ -16,8 +16,6 @@ ALTER TABLE invoices
 -- then had merely looked whether there is an invoice would have found none.
 ALTER TABLE duplicate_attempts ADD COLUMN before_invoice interval;
 CREATE INDEX duplicate_attempts_before_invoice_idx ON duplicate_attempts (attempted_at) WHERE before_invoice IS NOT NULL;
--- Rows are added in order of time, so this kind of index finds a few minutes of them, and costs next to nothing.
-CREATE INDEX duplicate_attempts_attempted_at_idx ON duplicate_attempts USING brin (attempted_at) WITH (pages_per_range = 16);
 
 -- How many jobs of a producer ended in five minutes, added up in the transactions that end them. Two transactions that are under
 -- way at the same time never share a row: each worker has rows of its own, and each of its transactions has a lane.
@@ -126,6 +124,6 @@ LOCK TABLE invoices, duplicate_attempts IN ACCESS EXCLUSIVE MODE;
 DROP FUNCTION record_counted_ends(text[], text[], text[], text[], bigint[], text[], text[], text[], text[], text[], text[], integer[], text[], boolean[],
     double precision[], text, integer);
 DROP TABLE producer_counts;
-DROP INDEX duplicate_attempts_before_invoice_idx, duplicate_attempts_attempted_at_idx;
+DROP INDEX duplicate_attempts_before_invoice_idx;
 ALTER TABLE duplicate_attempts DROP COLUMN before_invoice;
 ALTER TABLE invoices DROP COLUMN producer, DROP COLUMN accepted_at, DROP COLUMN worker_version, DROP COLUMN content_hash;

@@ -44,6 +44,7 @@ func TestRightsThatAreMissing(t *testing.T) {
 		"audit":                   {args: []string{"audit"}},
 		"dry run of replay":       {args: []string{"replay", "--all", "--dry-run"}},
 		"replay":                  {args: []string{"replay", "--all"}},
+		"races":                   {args: []string{"races"}},
 		"replay history":          {args: []string{"replay", "history"}},
 		"dismiss":                 {args: []string{"dismiss", "bad", "--reason", "r"}},
 		"restore":                 {args: []string{"restore", "gone"}},
