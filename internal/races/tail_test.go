@@ -31,8 +31,19 @@ func exactTail(n, d, alpha, beta int64) float64 {
 func TestTailIsTheExactSum(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ n, d, alpha, beta int64 }{
-		{10, 3, 1, 1}, {10, 10, 1, 1}, {1, 1, 2, 98}, {200, 5, 2, 98}, {200, 17, 8, 392}, {200, 200, 8, 392}, {200, 1, 8, 392},
-		{800, 60, 20, 980}, {300, 4, 1, 1000}, {50, 49, 3, 1}, {500, 60, 200, 9800}, {400, 9, 20000, 980000}, {600, 500, 2, 1000},
+		{10, 3, 1, 1},
+		{10, 10, 1, 1},
+		{1, 1, 2, 98},
+		{200, 5, 2, 98},
+		{200, 17, 8, 392},
+		{200, 200, 8, 392},
+		{200, 1, 8, 392},
+		{800, 60, 20, 980},
+		{300, 4, 1, 1000},
+		{50, 49, 3, 1},
+		{500, 60, 200, 9800},
+		{400, 9, 20000, 980000},
+		{600, 500, 2, 1000},
 	} {
 		rate, correlation := float64(c.alpha)/float64(c.alpha+c.beta), 1/float64(c.alpha+c.beta+1)
 		got, want := races.Tail(c.n, c.d, rate, correlation), exactTail(c.n, c.d, c.alpha, c.beta)
