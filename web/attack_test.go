@@ -170,13 +170,13 @@ func TestOtherSitesCantAct(t *testing.T) {
 func TestNamesByWhichThePagesAreAskedFor(t *testing.T) {
 	t.Parallel()
 	hosts := func(o *web.Options) { o.Access.Hosts = []string{"Billing.Example.", "10.1.2.3", "[fd00::1]"} }
-	any, listed, loopback := openDoor(t, ownAddress(t), everyRole(), insecure), openDoor(t, ownAddress(t), everyRole(), insecure, hosts), openDoor(t, "127.0.0.1:0", everyRole(), hosts)
+	anyName, listed, loopback := openDoor(t, ownAddress(t), everyRole(), insecure), openDoor(t, ownAddress(t), everyRole(), insecure, hosts), openDoor(t, "127.0.0.1:0", everyRole(), hosts)
 	for host, ok := range map[string]bool{
 		"billing.example": true, "BILLING.EXAMPLE:8443": true, "billing.example.": true, "billing.example.:80": true, "10.1.2.3": true, "10.1.2.3:8080": true,
 		"[fd00::1]": true, "[FD00:0::1]:8080": true, "[fd00::1%25eth0]": true,
 		"evil.example": false, "billing.example.evil.example": false, "xbilling.example": false, "billing.example..": false, "[fd00::2]": false, "10.1.2.33": false,
 	} {
-		if a := any.ask(t, http.MethodGet, "/", "", reader, "Host: "+host); a.code != http.StatusOK {
+		if a := anyName.ask(t, http.MethodGet, "/", "", reader, "Host: "+host); a.code != http.StatusOK {
 			t.Errorf("%q where any is allowed: %d", host, a.code)
 		}
 		want := http.StatusForbidden

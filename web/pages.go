@@ -46,7 +46,8 @@ type Route struct {
 }
 
 // PagePolicy is the Content-Security-Policy of a [Route]: everything comes from this listener, and nothing is inline.
-const PagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+const PagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 // handler returns the route's handler for its role and with its policy.
 func (p Route) handler() http.Handler {

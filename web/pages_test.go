@@ -19,7 +19,8 @@ func servedPages(t *testing.T, handler http.HandlerFunc) (url string, end func()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Pages{server: &http.Server{Handler: handler}, listener: listener, gate: access.New(access.Options{Loopback: true, Logger: slog.New(slog.DiscardHandler)}), log: slog.New(slog.DiscardHandler)}
+	log := slog.New(slog.DiscardHandler)
+	p := &Pages{server: &http.Server{Handler: handler}, listener: listener, gate: access.New(access.Options{Loopback: true, Logger: log}), log: log}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- p.Part().Run(ctx) }()

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -104,8 +103,10 @@ func (m *tokenMaking) check(cmd *cobra.Command) error {
 	case !access.IsName(m.token.Name):
 		problems = append(problems, fmt.Errorf("--name %q: %s", m.token.Name, access.NameRule))
 	}
-	if message := problemOf(&invoice.Job{Producer: m.token.Producer}, "producer"); message != "" || cmd.Flags().Changed("producer") && m.token.Producer == "" {
-		problems = append(problems, fmt.Errorf("--producer %q: %s", m.token.Producer, cmp.Or(message, "give a name, or leave the flag out")))
+	if cmd.Flags().Changed("producer") && m.token.Producer == "" {
+		problems = append(problems, errors.New(`--producer "": give a name, or leave the flag out`))
+	} else if message := problemOf(&invoice.Job{Producer: m.token.Producer}, "producer"); message != "" {
+		problems = append(problems, fmt.Errorf("--producer %q: %s", m.token.Producer, message))
 	}
 	if cmd.Flags().Changed("expires") {
 		var err error
@@ -143,7 +144,8 @@ func (m *tokenMaking) run(cmd *cobra.Command, cfg *config.Config) error {
 		return withoutTables(cfg.Database.Schema, err)
 	}
 	if _, err := fmt.Fprintln(cmd.OutOrStdout(), m.token.Secret); err != nil {
-		return fmt.Errorf("token %s was made, but couldn't be printed (%w): revoke it with `invoicer token revoke %[1]s`, and make another one", m.token.Name, err)
+		return fmt.Errorf("token %s was made, but couldn't be printed (%w): run `invoicer token revoke %[1]s`, and make another one",
+			m.token.Name, err)
 	}
 	return nil
 }

@@ -56,8 +56,9 @@ VALUES (?, ?, ?::text[], ?, ?, now() + make_interval(secs => ?)) ON CONFLICT DO 
 		return classify(made.Error)
 	}
 	var there []struct{ Same, Expired bool }
-	err := s.db.WithContext(ctx).Raw("SELECT hash = ? AS same, coalesce(expires_at <= now(), false) AS expired FROM invoicer.tokens WHERE name = ? AND revoked_at IS NULL",
-		hash[:], t.Name).Scan(&there).Error
+	err := s.db.WithContext(ctx).Raw(`
+SELECT hash = ? AS same, coalesce(expires_at <= now(), false) AS expired
+FROM invoicer.tokens WHERE name = ? AND revoked_at IS NULL`, hash[:], t.Name).Scan(&there).Error
 	switch {
 	case err != nil:
 		return classify(err)
@@ -71,7 +72,8 @@ VALUES (?, ?, ?::text[], ?, ?, now() + make_interval(secs => ?)) ON CONFLICT DO 
 
 // Revoke revokes the token of that name. It returns [ErrNoToken] if there is none, or only revoked ones.
 func (s *Tokens) Revoke(ctx context.Context, name, by string) error {
-	revoked := s.db.WithContext(ctx).Exec("UPDATE invoicer.tokens SET revoked_at = now(), revoked_by = ? WHERE name = ? AND revoked_at IS NULL", storable(by), name)
+	revoked := s.db.WithContext(ctx).Exec(`
+UPDATE invoicer.tokens SET revoked_at = now(), revoked_by = ? WHERE name = ? AND revoked_at IS NULL`, storable(by), name)
 	if revoked.Error == nil && revoked.RowsAffected == 0 {
 		return ErrNoToken
 	}

@@ -67,7 +67,8 @@ func (g *Gate) Start(ctx context.Context) error {
 		log.Warn(served+", except on loopback, until the tokens can be read", "error", err)
 	case g.options.Loopback:
 	case g.closed():
-		log.Warn(served + ", because the address is not loopback and has no TLS: set http.tls_cert and http.tls_key, or http.insecure if something else encrypts")
+		log.Warn(served + ", because the address is not loopback and has no TLS: " +
+			"set http.tls_cert and http.tls_key, or http.insecure if something else encrypts")
 	case g.tokens.count() == 0:
 		log.Warn(served + ", because there is no token: make one with 'invoicer token make'")
 	}
@@ -221,6 +222,6 @@ func isHealth(path string) bool {
 
 // wantsPage reports whether a browser asks for a page, rather than a script or a program for data.
 func wantsPage(r *http.Request) bool {
-	mode := r.Header.Get("Sec-Fetch-Mode")
-	return (r.Method == http.MethodGet || r.Method == http.MethodHead) && strings.Contains(r.Header.Get("Accept"), "text/html") && (mode == "" || mode == "navigate")
+	mode, reads := r.Header.Get("Sec-Fetch-Mode"), r.Method == http.MethodGet || r.Method == http.MethodHead
+	return reads && strings.Contains(r.Header.Get("Accept"), "text/html") && (mode == "" || mode == "navigate")
 }

@@ -2,8 +2,10 @@ package access
 
 import (
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,7 +31,7 @@ func TestFailuresTakeBoundedMemory(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(0, 0)
 	f := newFailures(func() time.Time { return now })
-	r := httptest.NewRequest("GET", "/", nil)
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	var told, refused, guesses int
 	note := func(address string) failure {
 		r.RemoteAddr = address
@@ -96,10 +98,8 @@ func TestSecrets(t *testing.T) {
 			t.Fatalf("%q", s)
 		}
 		seen[s] = true
-		for _, c := range s {
-			if !('A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '_' || c == '-') {
-				t.Fatalf("%q in %q", c, s)
-			}
+		if other := strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"); other != "" {
+			t.Fatalf("%q in %q", other, s)
 		}
 	}
 }

@@ -45,7 +45,7 @@ func cookieName(r *http.Request) string {
 }
 
 func setCookie(w http.ResponseWriter, r *http.Request, value string, maxAge int) {
-	http.SetCookie(w, &http.Cookie{
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure wherever the visitor speaks TLS; without TLS a browser would drop the cookie
 		Name: cookieName(r), Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true, Secure: isEncrypted(r), SameSite: http.SameSiteLaxMode,
 	})
 }

@@ -95,7 +95,7 @@ func (g *Gate) signIn(w http.ResponseWriter, r *http.Request, page *template.Tem
 			return
 		}
 		g.options.Logger.Info("signed in", "token", held.Name)
-		http.Redirect(w, r, next, http.StatusSeeOther)
+		http.Redirect(w, r, next, http.StatusSeeOther) //nolint:gosec // ownPath leads to no other site
 	}
 }
 
