@@ -161,8 +161,11 @@ With --group reason it counts failed jobs by cause: reasons that differ in ids a
 	})
 }
 
-// mostCauses is how many causes are listed.
-const mostCauses = 200
+// How many of the latest failed jobs are grouped by cause, and how many causes are listed.
+const (
+	lookedAtForCauses = 50_000
+	mostCauses        = 200
+)
 
 func (r *listRun) causes(cmd *cobra.Command, reports *postgres.Reports) error {
 	if r.filter.State != "" && r.filter.State != "failed" {
@@ -172,7 +175,7 @@ func (r *listRun) causes(cmd *cobra.Command, reports *postgres.Reports) error {
 	if r.filter.Outcome != "" {
 		f.Outcomes = []invoice.Outcome{invoice.Outcome(r.filter.Outcome)}
 	}
-	found, err := reports.Causes(cmd.Context(), f, mostCauses)
+	found, err := reports.Causes(cmd.Context(), f, lookedAtForCauses, mostCauses)
 	if err != nil {
 		return err
 	}

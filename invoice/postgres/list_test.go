@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -96,7 +97,7 @@ func TestCauses(t *testing.T) {
 	b := setup(t)
 	now := b.plant(t, 12)
 	b.Exec(t, `UPDATE invoice_jobs SET reason = 'unit_price is required' WHERE job_id = 'j4'`)
-	causes, err := b.store.Reports.Causes(t.Context(), ledger.FailedFilter{}, 100)
+	causes, err := b.store.Reports.Causes(t.Context(), ledger.FailedFilter{}, 1000, 100)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,8 +109,32 @@ func TestCauses(t *testing.T) {
 	if strings.Join(got, "; ") != want || causes.AtLeast || !causes.Causes[0].LastAt.Equal(now) {
 		t.Errorf("%s; %+v", strings.Join(got, "; "), causes)
 	}
-	if some, err := b.store.Reports.Causes(t.Context(), ledger.FailedFilter{Producer: "cron", Reason: "COLOUR"}, 100); err != nil || some.Causes[0].Jobs != 2 {
+	if some, err := b.store.Reports.Causes(t.Context(), ledger.FailedFilter{Producer: "cron", Reason: "COLOUR"}, 1000, 100); err != nil || some.Causes[0].Jobs != 2 {
 		t.Errorf("%+v, %v", some, err)
+	}
+}
+
+// What a list counts as one cause, a filter selects.
+func TestFilterByCauseSelectsWhatIsCounted(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	random := rand.New(rand.NewPCG(1, 2))
+	words := []string{"a", "x1", "\u00a0", "\t", "\r", "\f", "\v", "'1'", `"q 7"`, "(3)", "é9ü", "٣", ";4,", " ", "\u2028", "\\", "%", "10.0.0.7:5432:", strings.Repeat("é", 300)}
+	for i := range 200 {
+		var reason strings.Builder
+		for range 1 + random.IntN(9) {
+			reason.WriteString(words[random.IntN(len(words))])
+		}
+		b.Exec(t, `INSERT INTO invoice_jobs (job_id, queue, payload, state, outcome, reason) VALUES ($1, 'default', '{}', 'failed', 'failed', $2)`, fmt.Sprint(i), reason.String())
+	}
+	causes, err := b.store.Reports.Causes(t.Context(), ledger.FailedFilter{}, 1000, 1000)
+	if err != nil || causes.Jobs != 200 {
+		t.Fatalf("%d jobs, error %v", causes.Jobs, err)
+	}
+	for _, c := range causes.Causes {
+		if n, _, err := b.store.Ledger.CountFailed(t.Context(), ledger.FailedFilter{Cause: c.Reason}); err != nil || int64(n) != c.Jobs {
+			t.Errorf("cause %q: %d jobs counted, %d selected, error %v", c.Reason, c.Jobs, n, err)
+		}
 	}
 }
 

@@ -60,7 +60,7 @@ func (p *Pages) failed(r *http.Request) (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	causes, err := p.o.Reports.Causes(r.Context(), selected, causesOnFailed)
+	causes, err := p.o.Reports.Causes(r.Context(), selected, lookedAtFailed, causesOnFailed)
 	if err != nil {
 		return view{}, err
 	}

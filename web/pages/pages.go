@@ -24,7 +24,7 @@ import (
 type Reports interface {
 	Now(ctx context.Context) (report.Now, error)
 	FailedJobs(ctx context.Context, f ledger.FailedFilter, after report.FailedJob, limit int) ([]report.FailedJob, error)
-	Causes(ctx context.Context, f ledger.FailedFilter, limit int) (report.Causes, error)
+	Causes(ctx context.Context, f ledger.FailedFilter, look, limit int) (report.Causes, error)
 	SeriesStates(ctx context.Context, limit int) ([]report.Series, error)
 	History(ctx context.Context, jobID string, limit int) ([]report.PastAction, error)
 }

@@ -14,6 +14,8 @@ import (
 
 // How much the pages show at most.
 const (
+	lookedAtNow    = 2_000 // failed jobs, for their causes
+	lookedAtFailed = 50_000
 	causesOnNow    = 5
 	causesOnFailed = 50
 	jobsOnPage     = 50
@@ -28,7 +30,7 @@ func (p *Pages) now(r *http.Request) (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	causes, err := p.o.Reports.Causes(r.Context(), ledger.FailedFilter{}, causesOnNow)
+	causes, err := p.o.Reports.Causes(r.Context(), ledger.FailedFilter{}, lookedAtNow, causesOnNow)
 	if err != nil {
 		return view{}, err
 	}
