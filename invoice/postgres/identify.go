@@ -11,7 +11,7 @@ import (
 const mostMatches = 20
 
 // taskID matches the ledger's task ids: a job's id, and the number of the dispatch.
-var taskID = regexp.MustCompile(`(?s)^(.+)\.[1-9][0-9]{0,9}$`) //nolint:gochecknoglobals // a constant
+var taskID = regexp.MustCompile(`(?s)^(.+)\.[1-9][0-9]{0,9}$`)
 
 // Identify returns what an id is: a transaction's id, a job's, a task's, an idempotency key, an invoice's number, or several of
 // these, in this order, each transaction and each job without a transaction once. It reads by indexes alone.

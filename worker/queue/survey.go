@@ -60,8 +60,7 @@ func (k Keys) samples() string { return k.InSlot("invoicer:samples:") }
 type Surveyed struct {
 	report.Queue // without what only the ledger knows
 
-	Owner    Owner
-	standing Standing
+	Owner Owner
 }
 
 // Survey returns the state of queues. Its cost doesn't depend on their lengths.
@@ -102,7 +101,7 @@ func Survey(ctx context.Context, rdb redis.UniversalClient, queues []string) ([]
 			return nil, err
 		}
 		all[i] = surveyed(name, state)
-		all[i].standing, all[i].Owner = s, s.Owner
+		all[i].Owner = s.Owner
 		if s.Owner.Exists() {
 			all[i].Queue.Owner = ownerReport(s.Owner)
 			all[i].Consumers = s.Owner.Workers
