@@ -17,8 +17,8 @@ func (t *telling) addEvents() {
 		t.attempted(a)
 	}
 	if i := t.Invoice; i != nil {
-		t.happened(report.Event{At: i.CreatedAt, What: report.WasInvoiced, JobID: i.JobID,
-			Text: fmt.Sprintf("invoiced as %s, %s %s", i.InvoiceNumber, invoice.FormatMinor(i.TotalMinor, i.Currency), i.Currency)})
+		text := fmt.Sprintf("invoiced as %s, %s %s", i.InvoiceNumber, invoice.FormatMinor(i.TotalMinor, i.Currency), i.Currency)
+		t.happened(report.Event{At: i.CreatedAt, What: report.WasInvoiced, JobID: i.JobID, Text: text})
 	}
 	for _, d := range t.DuplicateAttempts {
 		text := "a duplicate: the transaction was invoiced already"
@@ -39,8 +39,8 @@ func (t *telling) addEvents() {
 func (t *telling) happened(e report.Event) { t.Events = append(t.Events, e) }
 
 func (t *telling) attempted(a report.Attempt) {
-	t.happened(report.Event{At: a.FailedAt, What: report.HasFailed, JobID: a.JobID, Worker: a.Worker, Attempt: a.Attempt, Reason: a.Reason,
-		Text: fmt.Sprintf("attempt %d failed on worker %s", a.Attempt, a.Worker)})
+	text := fmt.Sprintf("attempt %d failed on worker %s", a.Attempt, a.Worker)
+	t.happened(report.Event{At: a.FailedAt, What: report.HasFailed, JobID: a.JobID, Worker: a.Worker, Attempt: a.Attempt, Reason: a.Reason, Text: text})
 }
 
 // eventsOf adds what the ledger has on record of a job. A job that was enqueued directly has a row only because it has failed.

@@ -19,8 +19,10 @@ func (t *telling) addWaits() {
 		case open(j):
 			t.waitsOf(j, tasks[j.JobID])
 		case j.State == "failed" && t.Invoice == nil:
-			t.wait(report.Wait{Code: report.WaitsForPerson, JobID: j.JobID, Queue: j.Queue, Since: &j.UpdatedAt, Reason: value(j.Reason),
-				Text: fmt.Sprintf("it failed: `invoicer replay --job %s` sends it again once the cause is removed", j.JobID)})
+			t.wait(report.Wait{
+				Code: report.WaitsForPerson, JobID: j.JobID, Queue: j.Queue, Since: &j.UpdatedAt, Reason: value(j.Reason),
+				Text: fmt.Sprintf("it failed: `invoicer replay --job %s` sends it again once the cause is removed", j.JobID),
+			})
 		}
 	}
 	for i := range t.Tasks {
@@ -29,8 +31,10 @@ func (t *telling) addWaits() {
 		}
 	}
 	if t.holder != nil && len(t.Waits) == 0 && t.Invoice == nil {
-		t.wait(report.Wait{Code: report.IsInWork, JobID: t.holder.ID, Worker: t.holder.Worker,
-			Text: fmt.Sprintf("job %s is in work on worker %s", t.holder.ID, t.holder.Worker)})
+		t.wait(report.Wait{
+			Code: report.IsInWork, JobID: t.holder.ID, Worker: t.holder.Worker,
+			Text: fmt.Sprintf("job %s is in work on worker %s", t.holder.ID, t.holder.Worker),
+		})
 	}
 }
 
@@ -38,8 +42,10 @@ func (t *telling) wait(w report.Wait) { t.Waits = append(t.Waits, w) }
 
 // waitsOf adds why a job of the ledger waits.
 func (t *telling) waitsOf(j *report.Job, task *report.Task) {
-	unreachable := report.Wait{Code: report.WaitsForRedis, JobID: j.JobID, Queue: j.Queue,
-		Text: "Redis doesn't answer here: whether the job waits for something else isn't known"}
+	unreachable := report.Wait{
+		Code: report.WaitsForRedis, JobID: j.JobID, Queue: j.Queue,
+		Text: "Redis doesn't answer here: whether the job waits for something else isn't known",
+	}
 	switch {
 	case j.State == "accepted":
 		t.notSent(j)
@@ -76,14 +82,18 @@ func (t *telling) foreign(q *queue.Surveyed, jobID string) bool {
 		return false
 	}
 	o := q.Owner
-	t.wait(report.Wait{Code: report.WaitsForOwner, JobID: jobID, Queue: q.Queue.Queue, Owner: o.Database + " " + o.Schema, Worker: o.Worker,
-		Text: fmt.Sprintf("queue %s belongs to another installation: %s", q.Queue.Queue, o)})
+	t.wait(report.Wait{
+		Code: report.WaitsForOwner, JobID: jobID, Queue: q.Queue.Queue, Owner: o.Database + " " + o.Schema, Worker: o.Worker,
+		Text: fmt.Sprintf("queue %s belongs to another installation: %s", q.Queue.Queue, o),
+	})
 	return true
 }
 
 func (t *telling) noConsumer(jobID, name string) {
-	t.wait(report.Wait{Code: report.WaitsForConsumer, JobID: jobID, Queue: name,
-		Text: fmt.Sprintf("no worker consumes queue %s: start one that has it in worker.queues", name)})
+	t.wait(report.Wait{
+		Code: report.WaitsForConsumer, JobID: jobID, Queue: name,
+		Text: fmt.Sprintf("no worker consumes queue %s: start one that has it in worker.queues", name),
+	})
 }
 
 // waitsInQueue adds why a task waits; task is nil if the queue doesn't have it.
@@ -93,8 +103,10 @@ func (t *telling) waitsInQueue(jobID, name string, task *report.Task) {
 		return
 	}
 	if task == nil || task.State == report.TaskLost || task.State == report.TaskCompleted || task.State == report.TaskArchived {
-		t.wait(report.Wait{Code: report.WaitsForRepair, JobID: jobID, Queue: name,
-			Text: fmt.Sprintf("queue %s has no open task of it: the workers' reconciler records its end, or sends it again, within a minute", name)})
+		t.wait(report.Wait{
+			Code: report.WaitsForRepair, JobID: jobID, Queue: name,
+			Text: fmt.Sprintf("queue %s has no open task of it: the workers' reconciler records its end, or sends it again, within a minute", name),
+		})
 		if surveyed && q.Consumers == 0 {
 			t.noConsumer(jobID, name)
 		}
@@ -116,8 +128,10 @@ func (t *telling) waitsInQueue(jobID, name string, task *report.Task) {
 	blocked := false
 	if surveyed && q.Paused {
 		blocked = true
-		t.wait(report.Wait{Code: report.WaitsForResume, JobID: jobID, Queue: name, Ahead: task.Ahead,
-			Text: fmt.Sprintf("queue %s is paused: `invoicer queue resume %[1]s` lets workers take its jobs again", name)})
+		t.wait(report.Wait{
+			Code: report.WaitsForResume, JobID: jobID, Queue: name, Ahead: task.Ahead,
+			Text: fmt.Sprintf("queue %s is paused: `invoicer queue resume %[1]s` lets workers take its jobs again", name),
+		})
 	}
 	if surveyed && q.Consumers == 0 {
 		blocked = true
