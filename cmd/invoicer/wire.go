@@ -228,7 +228,9 @@ func newMetrics(cfg *config.Config) *metrics.Metrics {
 func watch(m *metrics.Metrics, store *postgres.DB, rdb redis.UniversalClient, queues []string, log *slog.Logger) lifecycle.Part {
 	look := &metrics.Watch{
 		Metrics: m, Store: store.Reports, Queues: queues, Logger: log,
-		Pending: func(ctx context.Context, queues []string) (map[string]int64, error) { return queue.Pending(ctx, rdb, queues) },
+		Pending: func(ctx context.Context, queues []string) (map[string]int64, error) {
+			return queue.Pending(ctx, rdb, queues)
+		},
 	}
 	return lasting("the watch over queues and producers", look.Run)
 }
