@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -112,6 +113,7 @@ func TestWorkerEvents(t *testing.T) {
 
 // A store whose producer's duplicates jump in the windows that are given.
 type store struct {
+	mu      sync.Mutex // for the fields that the test changes meanwhile
 	begun   time.Time
 	windows int // complete ones
 	jumps   func(window int) bool
@@ -119,6 +121,8 @@ type store struct {
 }
 
 func (s *store) Waiting(context.Context, []string) (report.Waiting, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.broken {
 		return report.Waiting{}, errors.New("away")
 	}
@@ -126,6 +130,8 @@ func (s *store) Waiting(context.Context, []string) (report.Waiting, error) {
 }
 
 func (s *store) Windows(_ context.Context, since time.Time) (counts []races.ProducerCount, until time.Time, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.broken {
 		return nil, time.Time{}, errors.New("away")
 	}
@@ -162,7 +168,9 @@ func TestAlarmBeginsAndEnds(t *testing.T) {
 		for _, step := range []struct {
 			windows, alarm, begun, ended int
 		}{{0, 0, 0, 0}, {1, 1, 1, 0}, {0, 1, 1, 0}, {1, 1, 1, 0}, {1, 0, 1, 1}} {
+			s.mu.Lock()
 			s.windows += step.windows
+			s.mu.Unlock()
 			time.Sleep(61 * time.Second)
 			synctest.Wait()
 			has(t, m, fmt.Sprintf(`invoicer_race_alarm{producer="checkout"} %d`, step.alarm))
@@ -173,7 +181,9 @@ func TestAlarmBeginsAndEnds(t *testing.T) {
 		}
 		has(t, m, `invoicer_ledger_jobs{state="accepted"} 1`, `invoicer_ledger_jobs{state="enqueued"} 2`, `invoicer_ledger_jobs{state="failed"} 3`,
 			`invoicer_ledger_oldest_seconds{} 4`, `invoicer_queue_pending{queue="q"} 5`)
+		s.mu.Lock()
 		s.broken = true
+		s.mu.Unlock()
 		time.Sleep(11 * time.Second)
 		synctest.Wait()
 		if n, err := testutil.GatherAndCount(m.Registry, "invoicer_ledger_jobs", "invoicer_ledger_oldest_seconds"); err != nil || n != 0 {

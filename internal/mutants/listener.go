@@ -20,17 +20,17 @@ func ofListener() []mutant {
 		},
 		{
 			name: "who came through a proxy is local", promise: discreet, hazard: rebinding,
-			changes: []change{{"web/guard.go", " && !isForwarded(r.Header)", ""}},
+			changes: []change{{"web/access/local.go", " && !isForwarded(r.Header)", ""}},
 			in:      program, tests: []string{"TestWhoIsShownWhat"},
 		},
 		{
 			name: "a loopback address answers to any name", promise: discreet, hazard: rebinding,
-			changes: []change{{"web/guard.go", "if !isHealth(r.URL.Path) && onLoopback(r) && !isLoopback(r.Host) {", "if !isHealth(r.URL.Path) && onLoopback(r) && r.Host == \"\" {"}},
+			changes: []change{{"web/access/local.go", "if g.options.Loopback && IsLoopback(r.Host) {", "if g.options.Loopback {"}},
 			in:      program, tests: []string{"TestWhoIsShownWhat"},
 		},
 		{
 			name: "everybody is told what is in the way", promise: discreet, hazard: rebinding,
-			changes: []change{{"internal/health/health.go", "if web.IsLocal(r) {", "if web.IsLocal(r) || r != nil {"}},
+			changes: []change{{"internal/health/health.go", "if access.Of(r).Local() {", "if access.Of(r).Local() || r != nil {"}},
 			in:      program, tests: []string{"TestWhoIsShownWhat"},
 		},
 		{

@@ -33,7 +33,7 @@ func ofProgram() []mutant {
 		},
 		{
 			name: "two databases share their locks in one Redis", promise: noneLost, hazard: restored,
-			changes: []change{{"cmd/invoicer/wire.go", "Prefix: \"invoicer:\" + w.databaseID + \":\"", "Prefix: \"invoicer:\""}},
+			changes: []change{{"internal/inquiry/inquiry.go", "return \"invoicer:\" + databaseID + \":\"", "return \"invoicer:\""}},
 			in:      program, tests: []string{"TestTwoDatabasesInOneRedis"},
 		},
 		{
