@@ -16,6 +16,7 @@ import (
 	"invoicer/config"
 	"invoicer/internal/health"
 	"invoicer/internal/metrics"
+	"invoicer/internal/report"
 	"invoicer/invoice"
 	"invoicer/invoice/ledger"
 	"invoicer/invoice/postgres"
@@ -92,7 +93,7 @@ func (p *servedPages) show(cfg *config.Config, log *slog.Logger) (err error) {
 	}
 	forecaster := invoice.NewForecaster(invoice.NewGenerator(p.store.Invoices, numbering), p.store.Invoices)
 	p.shown, err = pages.New(pages.Options{
-		Reports: p.store.Reports, Inquiry: reporter, Failures: failures{p.store.Ledger}, Replayer: dispatch.NewReplayer(p.store.Ledger, forecaster),
+		Reports: p.store.Reports, Lists: lists{p.store.Reports}, Inquiry: reporter, Failures: failures{p.store.Ledger}, Replayer: dispatch.NewReplayer(p.store.Ledger, forecaster),
 		DatabaseTime: p.store.Now, Visitor: visitor, Place: cfg.Database.Schema + " in " + cfg.Database.Addr(), Logger: log,
 	})
 	return err
@@ -123,6 +124,18 @@ func visitor(r *http.Request) pages.Visitor {
 		return pages.Visitor{MayAct: v.May(access.Operate)}
 	}
 	return pages.Visitor{Name: v.Name, MayAct: v.May(access.Operate)}
+}
+
+// lists are the store's lists, as pages show them.
+type lists struct{ *postgres.Reports }
+
+// Invoices implements [pages.Lists].
+func (l lists) Invoices(ctx context.Context, f report.Filter, after string, limit int) (report.Page[report.Invoice], error) {
+	page, err := l.Reports.Invoices(ctx, f, after, limit)
+	if errors.Is(err, postgres.ErrCursor) {
+		err = pages.ErrCursor
+	}
+	return page, err
 }
 
 // failures are the ledger's failed jobs, as pages change them.

@@ -9,6 +9,8 @@ type Now struct {
 	// Invoices and Duplicates are the rates at which they were recorded lately.
 	Invoices   Rate `json:"invoices"`
 	Duplicates Rate `json:"duplicate_attempts"`
+	// Doubled are the invoices of the last day that a plain check would have doubled: see [Doubled].
+	Doubled int `json:"doubled"`
 	// TimeToInvoice is that of the newest accepted jobs which became an invoice. It is nil if there is none.
 	TimeToInvoice *Delay `json:"time_to_invoice"`
 

@@ -13,6 +13,7 @@ import (
 const (
 	newestForRates  = 5000
 	newestForDelays = 1000
+	mostDoubled     = 10_000
 	mostCounted     = 20000
 )
 
@@ -28,6 +29,11 @@ func (s *Reports) Now(ctx context.Context) (report.Now, error) {
 			return err
 		}
 		if now.Duplicates, err = rate(tx, "duplicate_attempts", "attempted_at"); err != nil {
+			return err
+		}
+		if err := tx.Raw(`SELECT count(*) FROM (
+    SELECT FROM invoicer.duplicate_attempts WHERE before_invoice IS NOT NULL AND attempted_at >= now() - interval '1 day' LIMIT ?) counted`, mostDoubled).
+			Row().Scan(&now.Doubled); err != nil {
 			return err
 		}
 		if now.TimeToInvoice, err = timeToInvoice(tx); err != nil {

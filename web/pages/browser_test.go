@@ -56,7 +56,7 @@ func open(t *testing.T, b *rod.Browser, address string, width, height int) *rod.
 	if err != nil {
 		t.Fatal(err)
 	}
-	p = p.Timeout(time.Minute)
+	p = p.Timeout(2 * time.Minute)
 	p.MustSetViewport(width, height, 1, width < 500)
 	p.MustNavigate(address).MustWaitLoad()
 	return p
@@ -97,7 +97,7 @@ func TestHeavyPagesAreAccessible(t *testing.T) {
 	s.act(t, form)
 	for device, size := range sized() {
 		for _, scheme := range []string{"light", "dark"} {
-			for _, path := range []string{"/", "/failed", "/failed?outcome=x", "/series", "/actions", "/runs/1"} {
+			for _, path := range []string{"/", "/failed", "/failed?outcome=x", "/series", "/actions", "/races", "/invoices", "/queues", "/workers", "/search?q=T-1", "/runs/1"} {
 				p := open(t, b, "about:blank", size[0], size[1])
 				if err := (proto.EmulationSetEmulatedMedia{Features: []*proto.EmulationMediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}).Call(p); err != nil {
 					t.Fatal(err)

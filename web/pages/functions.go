@@ -27,11 +27,9 @@ func functions() template.FuncMap {
 		"next":    func(last int64) string { return term.Thousands(int(last + 1)) },
 		"number":  number,
 		"seconds": seconds,
-		"plus":    func(a, b int64) int64 { return a + b },
-		"amount": func(i *report.Invoice) string {
-			return invoice.FormatMinor(i.TotalMinor, i.Currency) + " " + i.Currency
-		},
-		"kind": func(kind string) string { return strings.ReplaceAll(kind, "_", " ") },
+		"amount":  amount,
+		"apart":   func(s float64) string { return short(time.Duration(s * float64(time.Second))) },
+		"kind":    func(kind string) string { return strings.ReplaceAll(kind, "_", " ") },
 	}
 }
 
@@ -85,6 +83,17 @@ func short(d time.Duration) string {
 		return fmt.Sprintf("%d h %d min", int(d.Hours()), int(d.Minutes())%60)
 	}
 	return fmt.Sprintf("%d days", int(d.Hours())/24)
+}
+
+// amount returns the total of an invoice, with its currency.
+func amount(i any) string {
+	switch i := i.(type) {
+	case report.Invoice:
+		return invoice.FormatMinor(i.TotalMinor, i.Currency) + " " + i.Currency
+	case *report.Invoice:
+		return amount(*i)
+	}
+	return "?"
 }
 
 // number returns a number, or a question mark for one that isn't known.

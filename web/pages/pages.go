@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"html/template"
 	"log/slog"
@@ -28,6 +29,18 @@ type Reports interface {
 	SeriesStates(ctx context.Context, limit int) ([]report.Series, error)
 	History(ctx context.Context, jobID string, limit int) ([]report.PastAction, error)
 }
+
+// Lists are what producers asked for, and what was made of it.
+type Lists interface {
+	// Races returns the races of the time that ends now and is as long as given; of one producer, if it isn't nil.
+	Races(ctx context.Context, last time.Duration, producer *string) (*report.Races, error)
+	// Invoices returns the invoices that match the filter, the newest first, beginning after the cursor, "" for the first page. The
+	// error is ErrCursor for a text that is no cursor.
+	Invoices(ctx context.Context, f report.Filter, after string, limit int) (report.Page[report.Invoice], error)
+}
+
+// ErrCursor says that a text isn't where a page of a list begins.
+var ErrCursor = errors.New("not a place in this list")
 
 // Inquiry answers from the database and from Redis, as [inquiry.Reporter] does. What it couldn't ask it names as problems.
 type Inquiry interface {
@@ -62,6 +75,7 @@ type Visitor struct {
 // Options configure [New]. All are required.
 type Options struct {
 	Reports  Reports
+	Lists    Lists
 	Inquiry  Inquiry
 	Failures Failures
 	Replayer Replayer
@@ -128,6 +142,7 @@ func (p *Pages) routes() *http.ServeMux {
 	for path, show := range map[string]func(*http.Request) (view, error){
 		"/{$}": p.now, "/failed": p.failed, "/runs/{run}": p.run, "/series": p.series, "/actions": p.actions,
 		"/search": p.story, "/queues": p.queues, "/workers": p.workers,
+		"/races": p.races, "/invoices": p.invoices,
 		"/": func(*http.Request) (view, error) {
 			return view{}, problem{http.StatusNotFound, "There is no such page."}
 		},
@@ -136,6 +151,8 @@ func (p *Pages) routes() *http.ServeMux {
 	}
 	mux.HandleFunc("POST /failed", p.startRun)
 	mux.HandleFunc("POST /runs/{run}", p.stopRun)
+	mux.HandleFunc("GET /invoices.csv", p.export(writeCSV))
+	mux.HandleFunc("GET /invoices.json", p.export(writeJSON))
 	mux.HandleFunc("GET /live", p.watch)
 	mux.HandleFunc("GET /style.css", file("style.css", "text/css; charset=utf-8"))
 	mux.HandleFunc("GET /live.js", file("live.js", "text/javascript; charset=utf-8"))
@@ -190,6 +207,8 @@ func navigation(path string) []link {
 		{Path: "/failed", Text: "Failed"},
 		{Path: "/queues", Text: "Queues"},
 		{Path: "/workers", Text: "Workers"},
+		{Path: "/races", Text: "Races"},
+		{Path: "/invoices", Text: "Invoices"},
 		{Path: "/series", Text: "Series"},
 		{Path: "/actions", Text: "Actions"},
 		{Path: "/monitor/", Text: "asynqmon"},

@@ -319,7 +319,7 @@ func TestWatching(t *testing.T) {
 			lines <- scan.Text()
 		}
 	}()
-	rig.Find(t, lines, "the first content", func(line string) bool { return strings.Contains(line, "no failed job waits") })
+	rig.Find(t, lines, "the first content", func(line string) bool { return strings.Contains(line, "o failed job waits") })
 	s.fail(t, "a")
 	rig.Find(t, lines, "the new content", func(line string) bool { return strings.Contains(line, "1 failed") })
 	s.pages.Close()

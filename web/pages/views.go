@@ -45,6 +45,9 @@ func (p *Pages) now(r *http.Request) (view, error) {
 	shown := shownNow{Now: now, Causes: showCauses(causes, nil), Workers: len(workers.Workers), Differ: len(workers.Differs) > 0, Problems: queues.Problems}
 	for i := range queues.Queues {
 		q := &queues.Queues[i]
+		if q.Accepted == 0 && (q.Owner == nil || !q.Ours) {
+			continue // others use the same Redis
+		}
 		waiting := q.Waiting()
 		shown.Waiting += waiting
 		switch {
