@@ -55,7 +55,7 @@ func TestTokensCountWithoutARestart(t *testing.T) {
 	}
 	reader, operator, shop := s.token(t, "--role", "read", "--name", "r"), s.token(t, "--role", "operate", "--name", "o"), s.token(t, "--role", "enqueue", "--name", "e")
 	awaitCode(t, http.StatusForbidden, url+"/metrics", bearer(shop)) // the last one is known
-	for path, want := range map[string]int{"/metrics": 200, "/monitor/": 200, "/monitor/api/queues": 200} {
+	for path, want := range map[string]int{"/metrics": 200, "/monitor/": 200, "/monitor/api/servers": 200} {
 		if code, body := get(t, url+path, bearer(reader)); code != want {
 			t.Errorf("%s by a reader: %d %s", path, code, body)
 		}

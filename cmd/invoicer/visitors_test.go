@@ -240,7 +240,7 @@ func TestEveryAnswerHasTheGuardsHeaders(t *testing.T) {
 		"GET /monitor/ HTTP/1.1\r\n" + host:                                   http.StatusOK,
 		"GET /monitor HTTP/1.1\r\n" + host:                                    http.StatusTemporaryRedirect,
 		"GET /monitor/favicon.ico HTTP/1.1\r\n" + host:                        http.StatusOK,
-		"GET /monitor/api/queues HTTP/1.1\r\n" + host:                         http.StatusOK,
+		"GET /monitor/api/servers HTTP/1.1\r\n" + host:                        http.StatusOK,
 		"GET /monitor/api/queues/no-such HTTP/1.1\r\n" + host:                 http.StatusInternalServerError,
 		"GET /debug/pprof/ HTTP/1.1\r\n" + host:                               http.StatusOK,
 		"GET /nothing HTTP/1.1\r\n" + host:                                    http.StatusNotFound,

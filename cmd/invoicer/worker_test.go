@@ -95,11 +95,11 @@ func TestWorkerPages(t *testing.T) {
 	s.enqueue(t, "T1", "T1", "T1")
 	s.awaitEnds(t, 3)
 	for path, want := range map[string]string{
-		"/livez":              "alive",
-		"/readyz":             "ready",
-		"/metrics":            `invoicer_jobs_total{outcome="created",queue="` + s.queue + `"`,
-		"/monitor/":           "Asynq",
-		"/monitor/api/queues": s.queue,
+		"/livez":                         "alive",
+		"/readyz":                        "ready",
+		"/metrics":                       `invoicer_jobs_total{outcome="created",queue="` + s.queue + `"`,
+		"/monitor/":                      "Asynq",
+		"/monitor/api/queues/" + s.queue: s.queue,
 	} {
 		if code, body := get(t, url+path); code != http.StatusOK || !strings.Contains(body, want) {
 			t.Errorf("%s: %d %.200s", path, code, body)
