@@ -23,11 +23,11 @@ func TestADeadWorkerIsOneLine(t *testing.T) {
 		for range jobs {
 			transactions++
 			id := b.enqueue(t, fmt.Sprintf("T%d", transactions))
-			b.takenByTheDead(t, id)
-			b.Redis.ZAdd(t.Context(), b.Key("lease"), redis.Z{Score: float64(time.Now().Add(30*time.Second - extended).Unix()), Member: id})
-			if holder != "" {
+			if holder != "" { // before the reconciler, which may be running, finds the job
 				b.Redis.HSet(t.Context(), b.Key("t:")+id, queue.HolderField, holder)
 			}
+			b.takenByTheDead(t, id)
+			b.Redis.ZAdd(t.Context(), b.Key("lease"), redis.Z{Score: float64(time.Now().Add(30*time.Second - extended).Unix()), Member: id})
 		}
 	}
 	had("vm-1-dead", 100, time.Minute)
