@@ -38,7 +38,8 @@ func browser(t *testing.T) *rod.Browser {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := rod.New().ControlURL(address)
+	// A panic would end the test binary without the clean-up, and leave the browser behind.
+	b := rod.New().ControlURL(address).WithPanic(func(problem any) { t.Fatal(problem) })
 	if err := b.Connect(); err != nil {
 		t.Fatal(err)
 	}
