@@ -74,7 +74,7 @@ func runAudit(cmd *cobra.Command, cfg *config.Config, wait time.Duration, limit 
 	}
 	defer store.Close()
 	server := "postgres at " + cfg.Database.Addr()
-	w := await.Waiter{AtMost: wait, Tell: func(message string) { cmd.PrintErrln("invoicer:", message) }}
+	w := waiter(cmd, wait)
 	if err := w.Answer(ctx, server, store.Ping); err != nil {
 		return nil, err
 	}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"invoicer/internal/await"
 	"invoicer/invoice/ledger"
 	"invoicer/invoice/postgres"
 )
@@ -61,11 +60,7 @@ jobs, and changes nothing. Jobs that fail meanwhile are left alone.`,
 		if len(problems) > 0 {
 			return exitError{exitUsage, errors.Join(problems...)}
 		}
-		cfg, err := a.loadConfig(cmd)
-		if err != nil {
-			return err
-		}
-		store, err := openStore(cmd.Context(), cfg, await.Waiter{AtMost: wait, Tell: func(message string) { cmd.PrintErrln("invoicer:", message) }})
+		cfg, store, err := a.configuredStore(cmd, wait)
 		if err != nil {
 			return err
 		}

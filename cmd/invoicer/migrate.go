@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"invoicer/config"
-	"invoicer/internal/await"
 	"invoicer/internal/term"
 	"invoicer/migrations"
 )
@@ -53,7 +52,7 @@ func (a app) migrateStep(use, short string, do migrateFunc) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		w := await.Waiter{AtMost: wait, Tell: func(message string) { cmd.PrintErrln("invoicer:", message) }}
+		w := waiter(cmd, wait)
 		if err := w.Answer(cmd.Context(), "postgres at "+cfg.Database.Addr(), pingDatabase(cfg.Database)); err != nil {
 			return err
 		}

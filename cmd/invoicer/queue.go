@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"invoicer/config"
-	"invoicer/internal/await"
 	"invoicer/internal/term"
 	"invoicer/invoice/ledger"
 	"invoicer/invoice/postgres"
@@ -82,7 +81,7 @@ func openRedis(cmd *cobra.Command, cfg *config.Config, wait time.Duration) (redi
 	if err != nil {
 		return nil, err
 	}
-	w := await.Waiter{AtMost: wait, Tell: func(message string) { cmd.PrintErrln("invoicer:", message) }}
+	w := waiter(cmd, wait)
 	ping := func(ctx context.Context) error { return rdb.Ping(ctx).Err() }
 	if err := w.Answer(cmd.Context(), "redis at "+cfg.Redis.Addr(), ping); err != nil {
 		return nil, errors.Join(err, rdb.Close())
@@ -144,7 +143,7 @@ func printQueues(cmd *cobra.Command, list []queueListed) error {
 
 // askDatabase writes a new nonce to the configured database, and returns the open database with its nonces.
 func askDatabase(cmd *cobra.Command, cfg *config.Config, wait time.Duration) (*takerDatabase, error) {
-	store, err := openStore(cmd.Context(), cfg, await.Waiter{AtMost: wait, Tell: func(message string) { cmd.PrintErrln("invoicer:", message) }})
+	store, err := openStore(cmd.Context(), cfg, waiter(cmd, wait))
 	if err != nil {
 		return nil, err
 	}

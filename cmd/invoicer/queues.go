@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"invoicer/config"
-	"invoicer/internal/await"
 	"invoicer/internal/inquiry"
 	"invoicer/internal/report"
 	"invoicer/internal/term"
@@ -65,7 +64,7 @@ func (a app) inquire(cmd *cobra.Command, wait time.Duration, ask func(*config.Co
 // withServers calls do with a database that has answered, and with a Redis client that hasn't connected yet.
 func withServers(cmd *cobra.Command, cfg *config.Config, wait time.Duration, do func(*postgres.DB, redis.UniversalClient) error) error {
 	quietRedis(newLogger(cfg.Log, cmd.ErrOrStderr()))
-	store, err := openStore(cmd.Context(), cfg, await.Waiter{AtMost: wait, Tell: func(message string) { cmd.PrintErrln("invoicer:", message) }})
+	store, err := openStore(cmd.Context(), cfg, waiter(cmd, wait))
 	if err != nil {
 		return err
 	}

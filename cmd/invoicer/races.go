@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"invoicer/config"
-	"invoicer/internal/await"
 	"invoicer/internal/report"
 	"invoicer/internal/term"
 )
@@ -49,11 +48,7 @@ invoice, or a second one.`,
 		if err != nil || last < time.Minute || last > longestRaces {
 			return usageErrorf("--since %s: must be a time of 1m to 14d, such as 24h", since)
 		}
-		cfg, err := a.loadConfig(cmd)
-		if err != nil {
-			return err
-		}
-		store, err := openStore(cmd.Context(), cfg, await.Waiter{AtMost: wait, Tell: func(message string) { cmd.PrintErrln("invoicer:", message) }})
+		cfg, store, err := a.configuredStore(cmd, wait)
 		if err != nil {
 			return err
 		}

@@ -5,7 +5,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"invoicer/internal/await"
 	"invoicer/internal/term"
 )
 
@@ -33,11 +32,7 @@ before the next action or, after the last action, its outcome or state now.`,
 		if limit < 1 || limit > 1_000_000 {
 			return usageErrorf("--limit %d: must be 1 to 1000000", limit)
 		}
-		cfg, err := a.loadConfig(cmd)
-		if err != nil {
-			return err
-		}
-		store, err := openStore(cmd.Context(), cfg, await.Waiter{AtMost: wait, Tell: func(message string) { cmd.PrintErrln("invoicer:", message) }})
+		cfg, store, err := a.configuredStore(cmd, wait)
 		if err != nil {
 			return err
 		}

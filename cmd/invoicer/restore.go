@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"invoicer/config"
-	"invoicer/internal/await"
 	"invoicer/invoice/ledger"
 	"invoicer/invoice/postgres"
 )
@@ -51,11 +50,7 @@ The exit code is 1 if one of the jobs can't be restored; the others are restored
 		if len(problems) > 0 {
 			return exitError{exitUsage, errors.Join(problems...)}
 		}
-		cfg, err := a.loadConfig(cmd)
-		if err != nil {
-			return err
-		}
-		store, err := openStore(cmd.Context(), cfg, await.Waiter{AtMost: wait, Tell: func(message string) { cmd.PrintErrln("invoicer:", message) }})
+		cfg, store, err := a.configuredStore(cmd, wait)
 		if err != nil {
 			return err
 		}

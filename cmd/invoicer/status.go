@@ -65,11 +65,7 @@ With --job it shows one job instead, also one whose payload names no transaction
 		if limit < 1 || limit > 1_000_000 {
 			return usageErrorf("--limit %d: must be 1 to 1000000", limit)
 		}
-		cfg, err := a.loadConfig(cmd)
-		if err != nil {
-			return err
-		}
-		store, err := openStore(cmd.Context(), cfg, await.Waiter{AtMost: wait, Tell: func(message string) { cmd.PrintErrln("invoicer:", message) }})
+		cfg, store, err := a.configuredStore(cmd, wait)
 		if err != nil {
 			return err
 		}
@@ -88,6 +84,21 @@ func checkJobID(cmd *cobra.Command, id string) error {
 		return usageErrorf("--job %q: is not a job id", id)
 	}
 	return nil
+}
+
+// configuredStore returns the configuration of a command, and a store once its database has answered, for which it waits so long.
+func (a app) configuredStore(cmd *cobra.Command, wait time.Duration) (*config.Config, *postgres.DB, error) {
+	cfg, err := a.loadConfig(cmd)
+	if err != nil {
+		return nil, nil, err
+	}
+	store, err := openStore(cmd.Context(), cfg, waiter(cmd, wait))
+	return cfg, store, err
+}
+
+// waiter returns a waiter for servers that don't answer, which says so on standard error.
+func waiter(cmd *cobra.Command, atMost time.Duration) await.Waiter {
+	return await.Waiter{AtMost: atMost, Tell: func(message string) { cmd.PrintErrln("invoicer:", message) }}
 }
 
 // openStore returns a store, once its database has answered.

@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"invoicer/config"
-	"invoicer/internal/await"
 	"invoicer/internal/report"
 	"invoicer/internal/term"
 	"invoicer/invoice"
@@ -128,7 +127,7 @@ func (m *tokenMaking) check(cmd *cobra.Command) error {
 }
 
 func (m *tokenMaking) run(cmd *cobra.Command, cfg *config.Config) error {
-	store, err := openStore(cmd.Context(), cfg, await.Waiter{AtMost: m.wait, Tell: func(message string) { cmd.PrintErrln("invoicer:", message) }})
+	store, err := openStore(cmd.Context(), cfg, waiter(cmd, m.wait))
 	if err != nil {
 		return err
 	}
@@ -169,11 +168,7 @@ first. The tokens themselves are not known.`,
 		if limit < 1 || limit > 1_000_000 {
 			return usageErrorf("--limit %d: must be 1 to 1000000", limit)
 		}
-		cfg, err := a.loadConfig(cmd)
-		if err != nil {
-			return err
-		}
-		store, err := openStore(cmd.Context(), cfg, await.Waiter{AtMost: wait, Tell: func(message string) { cmd.PrintErrln("invoicer:", message) }})
+		cfg, store, err := a.configuredStore(cmd, wait)
 		if err != nil {
 			return err
 		}
@@ -235,11 +230,7 @@ may be used again.`,
 		if err := checkActor(cmd, &by); err != nil {
 			return exitError{exitUsage, err}
 		}
-		cfg, err := a.loadConfig(cmd)
-		if err != nil {
-			return err
-		}
-		store, err := openStore(cmd.Context(), cfg, await.Waiter{AtMost: wait, Tell: func(message string) { cmd.PrintErrln("invoicer:", message) }})
+		cfg, store, err := a.configuredStore(cmd, wait)
 		if err != nil {
 			return err
 		}
