@@ -5,9 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"invoicer/worker"
 	"invoicer/worker/dispatch"
@@ -19,7 +16,7 @@ func TestADeadWorkerIsOneLine(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	transactions := 0
-	had := func(holder string, jobs int, extended time.Duration) {
+	had := func(holder string, jobs int) {
 		for range jobs {
 			transactions++
 			id := b.enqueue(t, fmt.Sprintf("T%d", transactions))
@@ -27,19 +24,18 @@ func TestADeadWorkerIsOneLine(t *testing.T) {
 				b.Redis.HSet(t.Context(), b.Key("t:")+id, queue.HolderField, holder)
 			}
 			b.takenByTheDead(t, id)
-			b.Redis.ZAdd(t.Context(), b.Key("lease"), redis.Z{Score: float64(time.Now().Add(30*time.Second - extended).Unix()), Member: id})
 		}
 	}
-	had("vm-1-dead", 100, time.Minute)
-	had("vm-2-dead", 1, time.Minute)
-	had("", 3, time.Minute) // by a worker of the release before
+	had("vm-1-dead", 100)
+	had("vm-2-dead", 1)
+	had("", 3) // by a worker of the release before
 
 	var log said
 	told, stop := b.reconciler(t, "r", func(p *reconcilerParts) { p.Logger = log.log() })
 	for range transactions {
 		told.await(t, dispatch.Requeued)
 	}
-	had("vm-1-dead", 50, time.Minute) // what it had taken is found in a later round
+	had("vm-1-dead", 50) // what it had taken is found in a later round
 	for range 50 {
 		told.await(t, dispatch.Requeued)
 	}
