@@ -72,6 +72,8 @@ func TestWaitsForTheNextAttempt(t *testing.T) {
 	id := b.accept(t, "T1")
 	b.send(t)
 	b.work(t, "w1", failing{b.generator(t)}, nil)
+	b.awaitWait(t, id+".1", report.WaitsForRetry)
+	// A story asks the database before Redis: one that begins now has the attempt in both.
 	s, w := b.awaitWait(t, id+".1", report.WaitsForRetry)
 	if w.Attempt < 1 || !strings.Contains(w.Reason, "colour") || w.Until == nil {
 		t.Errorf("%+v", w)
@@ -79,16 +81,19 @@ func TestWaitsForTheNextAttempt(t *testing.T) {
 	if m := s.Matches; len(m) != 1 || m[0].Kind != report.ByTask || *m[0].JobID != id || *m[0].TransactionID != "T1" {
 		t.Errorf("matches %+v", m)
 	}
-	attempts := s.Jobs[0].FailedAttempts
-	if len(attempts) != 1 || attempts[0].Attempt != 1 || attempts[0].Dispatch != 1 || attempts[0].Worker != "w1" || !strings.Contains(attempts[0].Reason, "colour") {
-		t.Errorf("attempts %+v", attempts)
+	attempts, want := s.Jobs[0].FailedAttempts, "accepted sent" // further attempts if the machine is slow
+	for i, a := range attempts {
+		if a.Attempt != i+1 || a.Dispatch != 1 || a.Worker != "w1" || !strings.Contains(a.Reason, "colour") {
+			t.Errorf("attempts %+v", attempts)
+		}
+		want += " attempt"
 	}
 	var what []string
 	for _, e := range s.Events {
 		what = append(what, e.What)
 	}
-	if got := strings.Join(what, " "); got != "accepted sent attempt" {
-		t.Errorf("events %s", got)
+	if got := strings.Join(what, " "); len(attempts) == 0 || got != want {
+		t.Errorf("events %s, attempts %+v", got, attempts)
 	}
 }
 
