@@ -31,7 +31,7 @@ func (p *Pages) startRun(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if started.action != forecast {
-		p.o.Logger.Info("an action on failed jobs was started from the pages", "action", started.action, "by", started.by.Name, "note", started.by.Note)
+		p.o.Logger.Info("an action on failed jobs was started from the pages", "action", started.action, "by", started.by.Name)
 	}
 	http.Redirect(w, r, "/runs/"+strconv.Itoa(started.id), http.StatusSeeOther)
 }
