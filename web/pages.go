@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
-	"slices"
 	"sync"
 	"time"
 
@@ -129,14 +128,8 @@ func (o Options) routes() http.Handler {
 	for _, route := range o.Routes {
 		mux.Handle(route.Pattern, route.handler())
 	}
-	if !slices.ContainsFunc(o.Routes, func(r Route) bool { return r.Pattern == frontPage }) {
-		mux.Handle(frontPage, http.RedirectHandler(MonitorPath+"/", http.StatusFound))
-	}
 	return mux
 }
-
-// frontPage is the pattern of the first page. If no route has it, the monitor is the first page.
-const frontPage = "GET /{$}"
 
 // monitor serves the monitor, which a visitor who may only read can't change anything in.
 func (o Options) monitor(w http.ResponseWriter, r *http.Request) {

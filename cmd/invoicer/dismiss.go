@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"invoicer/invoice/ledger"
-	"invoicer/invoice/postgres"
 )
 
 func (a app) dismissCommand() *cobra.Command {
@@ -69,9 +68,9 @@ jobs, and changes nothing. Jobs that fail meanwhile are left alone.`,
 			return inBrief(cfg, many.dismiss(cmd, store.Ledger, by))
 		}
 		done := dismissal{JobID: args[0], State: "dismissed", Changed: true}
-		var other *postgres.StateError
+		var other *ledger.StateError
 		switch err := store.Ledger.Dismiss(cmd.Context(), args[0], by); {
-		case errors.Is(err, postgres.ErrNoJob):
+		case errors.Is(err, ledger.ErrNoJob):
 			return unknownJob(cfg, args[0])
 		case errors.As(err, &other) && other.State == "dismissed":
 			done.Changed = false

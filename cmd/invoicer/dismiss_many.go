@@ -130,8 +130,8 @@ func (s *failedSelection) one(ctx context.Context, cmd *cobra.Command, jobs *pos
 	}
 	if !s.dryRun {
 		err := jobs.Dismiss(ctx, j.JobID, by)
-		var other *postgres.StateError
-		if errors.As(err, &other) || errors.Is(err, postgres.ErrNoJob) {
+		var other *ledger.StateError
+		if errors.As(err, &other) || errors.Is(err, ledger.ErrNoJob) {
 			done.Changed++
 			return nil
 		}

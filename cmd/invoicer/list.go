@@ -71,7 +71,7 @@ func (a app) listing(cmd *cobra.Command, r *listRun, times string, run func(*cob
 		}
 		return withServers(cmd, cfg, r.wait, func(store *postgres.DB, _ redis.UniversalClient) error {
 			err := run(cmd, store.Reports)
-			if errors.Is(err, postgres.ErrCursor) {
+			if errors.Is(err, report.ErrCursor) {
 				return exitError{exitUsage, fmt.Errorf("--after: %w", err)}
 			}
 			return inBrief(cfg, err)

@@ -16,9 +16,7 @@ import (
 	"invoicer/config"
 	"invoicer/internal/health"
 	"invoicer/internal/metrics"
-	"invoicer/internal/report"
 	"invoicer/invoice"
-	"invoicer/invoice/ledger"
 	"invoicer/invoice/postgres"
 	"invoicer/web"
 	"invoicer/web/access"
@@ -60,7 +58,7 @@ func openPages(ctx context.Context, cfg *config.Config, addr string, h *health.H
 		Ready: h, Metrics: promhttp.HandlerFor(m.Registry, promhttp.HandlerOpts{}),
 		Monitor:     asynqmon.New(asynqmon.Options{RootPath: web.MonitorPath, RedisConnOpt: p.redis}),
 		MonitorRead: asynqmon.New(asynqmon.Options{RootPath: web.MonitorPath, RedisConnOpt: p.redis, ReadOnly: true}),
-		Routes:      []web.Route{{Pattern: "GET /{$}", Role: access.Read, Handler: p.shown}, {Pattern: "/", Role: access.Read, Handler: p.shown}},
+		Routes:      []web.Route{{Pattern: "/", Role: access.Read, Handler: p.shown}},
 		Pprof:       cfg.HTTP.Pprof == "on", Logger: log,
 	})
 	if unusable := new(web.CertificateError); errors.As(err, &unusable) {
@@ -93,7 +91,7 @@ func (p *servedPages) show(cfg *config.Config, log *slog.Logger) (err error) {
 	}
 	forecaster := invoice.NewForecaster(invoice.NewGenerator(p.store.Invoices, numbering), p.store.Invoices)
 	p.shown, err = pages.New(pages.Options{
-		Reports: p.store.Reports, Lists: lists{p.store.Reports}, Inquiry: reporter, Failures: failures{p.store.Ledger}, Replayer: dispatch.NewReplayer(p.store.Ledger, forecaster),
+		Reports: p.store.Reports, Lists: p.store.Reports, Inquiry: reporter, Failures: p.store.Ledger, Replayer: dispatch.NewReplayer(p.store.Ledger, forecaster),
 		DatabaseTime: p.store.Now, Visitor: visitor, Place: cfg.Database.Schema + " in " + cfg.Database.Addr(), Logger: log,
 	})
 	return err
@@ -124,31 +122,6 @@ func visitor(r *http.Request) pages.Visitor {
 		return pages.Visitor{MayAct: v.May(access.Operate)}
 	}
 	return pages.Visitor{Name: v.Name, MayAct: v.May(access.Operate)}
-}
-
-// lists are the store's lists, as pages show them.
-type lists struct{ *postgres.Reports }
-
-// Invoices implements [pages.Lists].
-func (l lists) Invoices(ctx context.Context, f report.Filter, after string, limit int) (report.Page[report.Invoice], error) {
-	page, err := l.Reports.Invoices(ctx, f, after, limit)
-	if errors.Is(err, postgres.ErrCursor) {
-		err = pages.ErrCursor
-	}
-	return page, err
-}
-
-// failures are the ledger's failed jobs, as pages change them.
-type failures struct{ *postgres.Ledger }
-
-// Dismiss implements [pages.Failures].
-func (f failures) Dismiss(ctx context.Context, jobID string, by ledger.Actor) (bool, error) {
-	err := f.Ledger.Dismiss(ctx, jobID, by)
-	var other *postgres.StateError
-	if errors.Is(err, postgres.ErrNoJob) || errors.As(err, &other) {
-		return false, nil
-	}
-	return err == nil, err
 }
 
 // validTokens returns a function that reads the valid tokens from the store. If the role may not read them, its error says what to

@@ -71,11 +71,11 @@ func restore(cmd *cobra.Command, cfg *config.Config, store *postgres.DB, ids []s
 	restored := []restoration{}
 	var problems []error
 	for _, id := range ids {
-		var other *postgres.StateError
+		var other *ledger.StateError
 		switch err := store.Ledger.Restore(cmd.Context(), id, by); {
 		case err == nil:
 			restored = append(restored, restoration{JobID: id, State: "failed", Changed: true})
-		case errors.Is(err, postgres.ErrNoJob):
+		case errors.Is(err, ledger.ErrNoJob):
 			problems = append(problems, unknownJob(cfg, id))
 		case errors.As(err, &other) && other.State == "failed":
 			restored = append(restored, restoration{JobID: id, State: "failed"})

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"invoicer/web"
 )
 
 func TestServeShowsAndTakesNoJobs(t *testing.T) {
@@ -23,6 +25,9 @@ func TestServeShowsAndTakesNoJobs(t *testing.T) {
 		if code, page := get(t, url+path); code != http.StatusOK || !strings.Contains(page, want) {
 			t.Errorf("%s: %d, without %q:\n%s", path, code, want, page)
 		}
+	}
+	if reply, err := http.Head(url + "/"); err != nil || reply.Header.Get("Content-Security-Policy") != web.PagePolicy {
+		t.Errorf("the pages' policy: %v, error %v", reply, err)
 	}
 	if n := s.Count(t, "SELECT count(*) FROM invoice_jobs WHERE state = 'accepted'"); n != 1 {
 		t.Error("the job is on its way, though nobody may take it")

@@ -1,6 +1,9 @@
 package report
 
-import "time"
+import (
+	"errors"
+	"time"
+)
 
 // A Filter selects records. A record matches if it satisfies every field that is set; what a kind of record doesn't have is
 // ignored.
@@ -31,6 +34,9 @@ type ListedDuplicate struct {
 	InvoiceNumber string `json:"invoice_number"`
 	WinnerJobID   string `json:"winner_job_id"` // the job that made the invoice
 }
+
+// ErrCursor says that a text isn't the Next of a [Page].
+var ErrCursor = errors.New("is not a cursor that a list has printed")
 
 // A Page is a part of a list, the newest first.
 type Page[T any] struct {

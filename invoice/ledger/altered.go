@@ -1,6 +1,9 @@
 package ledger
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // An AlteredError says that the payload in the queue differs from the one that the ledger accepted. Nothing was
 // decided about the job: it has to be done with the accepted payload.
@@ -19,3 +22,14 @@ type DismissedError struct{ JobID string }
 func (e *DismissedError) Error() string {
 	return fmt.Sprintf("job %s is dismissed: `invoicer restore %s` makes it a failed job again", e.JobID, e.JobID)
 }
+
+// ErrNoJob says that the ledger has no job with that id.
+var ErrNoJob = errors.New("no such job in the ledger")
+
+// A StateError says that a job's state doesn't allow the requested action.
+type StateError struct {
+	JobID string
+	State string // accepted, enqueued, done, failed or dismissed
+}
+
+func (e *StateError) Error() string { return fmt.Sprintf("job %s is %s", e.JobID, e.State) }

@@ -2,34 +2,21 @@ package postgres
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
 	"gorm.io/gorm"
 
 	"invoicer/invoice/ledger"
 )
 
-// ErrNoJob says that the ledger has no job with that id.
-var ErrNoJob = errors.New("no such job in the ledger")
-
-// A StateError says that a job's state doesn't allow the requested action.
-type StateError struct {
-	JobID string
-	State string // accepted, enqueued, done, failed or dismissed
-}
-
-func (e *StateError) Error() string { return fmt.Sprintf("job %s is %s", e.JobID, e.State) }
-
 // Dismiss marks a failed job as dealt with, and records the actor with the note that says why. The job's outcome and
-// reason stay. Until it is restored no worker does it, even if it is still in a queue. Dismiss returns [ErrNoJob] or
-// a [*StateError] if it changed nothing for that reason.
+// reason stay. Until it is restored no worker does it, even if it is still in a queue. Dismiss returns [ledger.ErrNoJob]
+// or a [*ledger.StateError] if it changed nothing for that reason.
 func (s *Ledger) Dismiss(ctx context.Context, jobID string, by ledger.Actor) error {
 	return s.act(ctx, jobID, "failed", "dismissed", "dismiss", by)
 }
 
 // Restore turns a dismissed job back into a failed one, which can be replayed, and records the actor with the
-// optional note. It returns [ErrNoJob] or a [*StateError] if it changed nothing for that reason.
+// optional note. It returns [ledger.ErrNoJob] or a [*ledger.StateError] if it changed nothing for that reason.
 func (s *Ledger) Restore(ctx context.Context, jobID string, by ledger.Actor) error {
 	return s.act(ctx, jobID, "dismissed", "failed", "restore", by)
 }
@@ -60,9 +47,9 @@ SELECT state FROM was`, jobID, to, from, action, storable(by.Name), nullable(sto
 	case err != nil:
 		return classify(err)
 	case len(states) == 0:
-		return ErrNoJob
+		return ledger.ErrNoJob
 	case states[0] != from:
-		return &StateError{JobID: jobID, State: states[0]}
+		return &ledger.StateError{JobID: jobID, State: states[0]}
 	}
 	return nil
 }

@@ -154,13 +154,13 @@ func TestDismiss(t *testing.T) {
 		t.Fatal(err)
 	}
 	by := ledger.Actor{Name: "ada", Note: "credited"}
-	if err := b.store.Ledger.Dismiss(t.Context(), "z", by); !errors.Is(err, postgres.ErrNoJob) {
+	if err := b.store.Ledger.Dismiss(t.Context(), "z", by); !errors.Is(err, ledger.ErrNoJob) {
 		t.Errorf("an unknown job: error %v", err)
 	}
 	if err := b.store.Ledger.Dismiss(t.Context(), "a", by); err != nil {
 		t.Error(err)
 	}
-	var other *postgres.StateError
+	var other *ledger.StateError
 	if err := b.store.Ledger.Dismiss(t.Context(), "a", by); !errors.As(err, &other) || other.State != "dismissed" {
 		t.Errorf("a dismissed job: error %v", err)
 	}

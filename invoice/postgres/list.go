@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -21,9 +20,6 @@ const (
 	// late is how much later a record with a smaller id may have been written.
 	late = time.Hour
 )
-
-// ErrCursor means that a text isn't the Next of a page.
-var ErrCursor = errors.New("is not a cursor that a list has printed")
 
 // Jobs returns a page of the jobs that match the filter, beginning after the cursor, "" for the first page: the newest first, those
 // of state failed or dismissed by when they ended.
@@ -197,7 +193,7 @@ func (l *listing) begin(after string) error {
 	micros, err := strconv.ParseInt(first, 36, 64)
 	id, err2 := strconv.ParseInt(second, 36, 64)
 	if err != nil || err2 != nil {
-		return fmt.Errorf("%q %w", after, ErrCursor)
+		return fmt.Errorf("%q %w", after, report.ErrCursor)
 	}
 	if l.byTime {
 		at := time.UnixMicro(micros)

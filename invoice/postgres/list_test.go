@@ -10,7 +10,6 @@ import (
 
 	"invoicer/internal/report"
 	"invoicer/invoice/ledger"
-	"invoicer/invoice/postgres"
 )
 
 // plant makes jobs j1 to jN, a minute apart: each second one has failed, each third one is of the cron.
@@ -71,7 +70,7 @@ func TestListsOfJobs(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"x", "1", "1.?", "-", "1.1; DROP TABLE invoices"} {
-		if _, err := b.store.Reports.Jobs(t.Context(), report.Filter{}, bad, 1); !errors.Is(err, postgres.ErrCursor) {
+		if _, err := b.store.Reports.Jobs(t.Context(), report.Filter{}, bad, 1); !errors.Is(err, report.ErrCursor) {
 			t.Errorf("cursor %q: %v", bad, err)
 		}
 	}

@@ -97,7 +97,7 @@ func (p *Pages) invoices(r *http.Request) (view, error) {
 		return view{}, err
 	}
 	page, err := p.o.Lists.Invoices(r.Context(), selected, r.URL.Query().Get("after"), invoicesOnPage)
-	if errors.Is(err, ErrCursor) {
+	if errors.Is(err, report.ErrCursor) {
 		return view{}, problemf("after %.60q: follow the link to older invoices", r.URL.Query().Get("after"))
 	}
 	if err != nil {

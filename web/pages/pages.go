@@ -9,7 +9,6 @@ import (
 	"bytes"
 	"context"
 	"embed"
-	"errors"
 	"fmt"
 	"html/template"
 	"log/slog"
@@ -35,12 +34,9 @@ type Lists interface {
 	// Races returns the races of the time that ends now and is as long as given; of one producer, if it isn't nil.
 	Races(ctx context.Context, last time.Duration, producer *string) (*report.Races, error)
 	// Invoices returns the invoices that match the filter, the newest first, beginning after the cursor, "" for the first page. The
-	// error is ErrCursor for a text that is no cursor.
+	// error is [report.ErrCursor] for a text that is no cursor.
 	Invoices(ctx context.Context, f report.Filter, after string, limit int) (report.Page[report.Invoice], error)
 }
-
-// ErrCursor says that a text isn't where a page of a list begins.
-var ErrCursor = errors.New("not a place in this list")
 
 // Inquiry answers from the database and from Redis, as [inquiry.Reporter] does. What it couldn't ask it names as problems.
 type Inquiry interface {
@@ -55,8 +51,8 @@ type Failures interface {
 	Failed(ctx context.Context, f ledger.FailedFilter, after ledger.FailedJob, limit int) ([]ledger.FailedJob, error)
 	// CountFailed returns how many match it.
 	CountFailed(ctx context.Context, f ledger.FailedFilter) (n int, now time.Time, err error)
-	// Dismiss marks a failed job as dealt with. It returns false if the job isn't failed any more.
-	Dismiss(ctx context.Context, jobID string, by ledger.Actor) (bool, error)
+	// Dismiss marks a failed job as dealt with. It returns [ledger.ErrNoJob] or a [*ledger.StateError] if the job isn't failed any more.
+	Dismiss(ctx context.Context, jobID string, by ledger.Actor) error
 }
 
 // A Replayer forecasts and replays failed jobs.
@@ -172,10 +168,6 @@ func file(name, kind string) http.HandlerFunc {
 	}
 }
 
-// contentPolicy allows these pages their own style and script, forms that send to this site, and nothing else.
-const contentPolicy = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self'; " +
-	"base-uri 'none'; frame-ancestors 'none'"
-
 // A view is what one page shows.
 type view struct {
 	template string
@@ -250,7 +242,6 @@ func (p *Pages) answer(w http.ResponseWriter, r *http.Request, v view) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Security-Policy", contentPolicy)
 	if v.status != 0 {
 		w.WriteHeader(v.status)
 	}

@@ -202,14 +202,14 @@ func (p *Pages) dismissAll(ctx context.Context, r *run) error {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			dismissed, err := p.o.Failures.Dismiss(ctx, job.JobID, r.by)
-			switch {
+			var other *ledger.StateError
+			switch err := p.o.Failures.Dismiss(ctx, job.JobID, r.by); {
+			case errors.As(err, &other), errors.Is(err, ledger.ErrNoJob):
+				r.count("not failed any more", "")
 			case err != nil:
 				return err
-			case dismissed:
-				r.count("dismissed", "")
 			default:
-				r.count("not failed any more", "")
+				r.count("dismissed", "")
 			}
 		}
 		after = jobs[len(jobs)-1]

@@ -1,8 +1,6 @@
 package pages_test
 
 import (
-	"context"
-	"errors"
 	"html"
 	"io"
 	"log/slog"
@@ -14,7 +12,6 @@ import (
 	"testing"
 
 	"invoicer/internal/inquiry"
-	"invoicer/internal/report"
 	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
 	"invoicer/invoice"
@@ -58,7 +55,7 @@ func newSite(t *testing.T, change ...func(*pages.Options)) *site {
 	s.generator = invoice.NewGenerator(s.store.Invoices, numbering)
 	forecaster := invoice.NewForecaster(s.generator, s.store.Invoices)
 	o := pages.Options{
-		Reports: s.store.Reports, Lists: lists{s.store.Reports}, Inquiry: reporter, Failures: failures{s.store.Ledger}, Replayer: dispatch.NewReplayer(s.store.Ledger, forecaster),
+		Reports: s.store.Reports, Lists: s.store.Reports, Inquiry: reporter, Failures: s.store.Ledger, Replayer: dispatch.NewReplayer(s.store.Ledger, forecaster),
 		DatabaseTime: s.store.Now, Visitor: func(*http.Request) pages.Visitor { return s.visitor }, Place: "the test's", Logger: slog.New(slog.DiscardHandler),
 	}
 	for _, c := range change {
@@ -76,27 +73,6 @@ func newSite(t *testing.T, change ...func(*pages.Options)) *site {
 		s.store.Close()
 	})
 	return s
-}
-
-type lists struct{ *postgres.Reports }
-
-func (l lists) Invoices(ctx context.Context, f report.Filter, after string, limit int) (report.Page[report.Invoice], error) {
-	page, err := l.Reports.Invoices(ctx, f, after, limit)
-	if errors.Is(err, postgres.ErrCursor) {
-		err = pages.ErrCursor
-	}
-	return page, err
-}
-
-type failures struct{ *postgres.Ledger }
-
-func (f failures) Dismiss(ctx context.Context, jobID string, by ledger.Actor) (bool, error) {
-	err := f.Ledger.Dismiss(ctx, jobID, by)
-	var other *postgres.StateError
-	if errors.As(err, &other) {
-		return false, nil
-	}
-	return err == nil, err
 }
 
 // fail records a failed job.
