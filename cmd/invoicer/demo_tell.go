@@ -70,7 +70,7 @@ func (a app) tellNext(d *demonstration) {
 		serving, others = "make demo DEMO_ARGS=--serve", "make demo DEMO_ARGS='--copies 5'"
 	}
 	for _, next := range [][2]string{
-		{"Next: " + serving, "the queues in a browser, your own jobs"},
+		{"Next: " + serving, "the pages in a browser, your own jobs"},
 		{"      " + others, "more producers that ask"},
 		{"      invoicer help", "for your own servers, see README"},
 	} {

@@ -86,7 +86,7 @@ func (w *Watch) look(ctx context.Context) {
 	}
 }
 
-// judgeProducers judges the windows that are complete since the last time, and tells of alarms that begin and end.
+// judgeProducers judges the windows that are complete since the last time, and logs each alarm that begins or ends.
 func (w *Watch) judgeProducers(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, judgeTimeout)
 	defer cancel()

@@ -140,7 +140,7 @@ func TestOneOfManyMakesAToken(t *testing.T) {
 	}
 }
 
-// What was a token once stays on record as it was, whoever asks: here somebody with psql and every privilege.
+// The database refuses to change or delete a token's record, even for somebody with psql and every privilege.
 func TestDatabaseKeepsTokens(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -19,8 +19,8 @@ const (
 const mostAddresses = 4096
 
 // failures count failed sign-ins, by minute. They never keep a valid token out: a token is compared first, and can't be guessed in
-// any number of tries. The limit bounds what failed tries cost, and tells whoever makes them to stop. A program that goes on sending
-// the same void token guesses nothing, so that it goes on being told that the token is void.
+// any number of tries. Over the limit the answer to a void token is 429 instead of 401, so that a client that guesses backs off, and
+// nothing more is logged. A client that goes on sending the same void token guesses nothing: its answer stays 401.
 type failures struct {
 	now func() time.Time
 
