@@ -81,6 +81,8 @@ type HTTP struct {
 	Insecure bool     // serve more than health beyond loopback without TLS
 	Hosts    []string // host names and addresses, without port; none = any beyond loopback
 	Metrics  string   // "token" or "open"
+
+	PersonalData string // the role that may see it: "hidden" = none, "operate" or "read"
 }
 
 // Metrics bound what is shown to Prometheus.

@@ -184,6 +184,11 @@ func Keys() []Key {
 			value: func(c *Config) value { return choice(&c.HTTP.Metrics, []string{"token", "open"}) },
 		},
 		{
+			Name: "http.personal_data", Default: "hidden",
+			Doc:   "who may have the pages show a job as it was asked for, with names and descriptions, which goes on record: nobody (hidden), or holders of the role operate or read, and with them visitors on this machine",
+			value: func(c *Config) value { return choice(&c.HTTP.PersonalData, []string{"hidden", "operate", "read"}) },
+		},
+		{
 			Name: "metrics.producers", Default: "50",
 			Doc:   "how many producers get a label of their own in metrics; the others share the label other",
 			value: func(c *Config) value { return integer{&c.Metrics.Producers, 0, 10_000} },

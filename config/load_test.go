@@ -71,7 +71,7 @@ func TestDefaults(t *testing.T) {
 		Retention: config.Retention{
 			Jobs: 90 * 24 * time.Hour, Duplicates: 365 * 24 * time.Hour, FailedPayloads: 90 * 24 * time.Hour,
 		},
-		HTTP:    config.HTTP{Addr: "127.0.0.1:8080", Pprof: "off", Metrics: "token"},
+		HTTP:    config.HTTP{Addr: "127.0.0.1:8080", Pprof: "off", Metrics: "token", PersonalData: "hidden"},
 		Metrics: config.Metrics{Producers: 50},
 		Log:     config.Log{Level: slog.LevelInfo},
 	}
@@ -133,7 +133,7 @@ func TestEveryKeyFromEverySource(t *testing.T) {
 		"numbering.invoice_series": "2024", "numbering.credit_note_series": "CN-{series}", "numbering.period": "year",
 		"numbering.format": "{number}", "numbering.timezone": "Europe/Berlin", "retention.jobs": "1d12h",
 		"retention.duplicates": "2d", "retention.failed_payloads": "3d", "http.addr": "", "http.pprof": "on",
-		"http.tls_cert": "/etc/tls.crt", "http.tls_key": "/etc/tls.key", "http.insecure": "true", "http.hosts": "billing.example, [fd00::1]", "http.metrics": "open",
+		"http.tls_cert": "/etc/tls.crt", "http.tls_key": "/etc/tls.key", "http.insecure": "true", "http.hosts": "billing.example, [fd00::1]", "http.metrics": "open", "http.personal_data": "read",
 		"metrics.producers": "7", "log.level": "debug", "log.format": "json",
 	}
 	beside := map[string]string{ // what a key needs beside it

@@ -9,9 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hibiken/asynqmon"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"github.com/redis/go-redis/v9"
 
 	"invoicer/config"
 	"invoicer/internal/health"
@@ -22,7 +20,6 @@ import (
 	"invoicer/web/access"
 	"invoicer/web/pages"
 	"invoicer/worker/dispatch"
-	"invoicer/worker/queue"
 )
 
 // servedPages are the pages of a worker, with their connections, which must be closed.
@@ -56,8 +53,8 @@ func openPages(ctx context.Context, cfg *config.Config, addr string, h *health.H
 			Insecure: cfg.HTTP.Insecure, Hosts: cfg.HTTP.Hosts, OpenMetrics: cfg.HTTP.Metrics == "open", Tokens: validTokens(cfg, p.store),
 		},
 		Ready: h, Metrics: promhttp.HandlerFor(m.Registry, promhttp.HandlerOpts{}),
-		Monitor:     asynqmon.New(asynqmon.Options{RootPath: web.MonitorPath, RedisConnOpt: p.redis}),
-		MonitorRead: asynqmon.New(asynqmon.Options{RootPath: web.MonitorPath, RedisConnOpt: p.redis, ReadOnly: true}),
+		Monitor:     newMonitor(p.redis, p.store, false),
+		MonitorRead: newMonitor(p.redis, p.store, true),
 		Routes:      []web.Route{{Pattern: "/", Role: access.Read, Handler: p.shown}},
 		Pprof:       cfg.HTTP.Pprof == "on", Logger: log,
 	})
@@ -91,8 +88,8 @@ func (p *servedPages) show(cfg *config.Config, log *slog.Logger) (err error) {
 	}
 	forecaster := invoice.NewForecaster(invoice.NewGenerator(p.store.Invoices, numbering), p.store.Invoices)
 	p.shown, err = pages.New(pages.Options{
-		Reports: p.store.Reports, Lists: p.store.Reports, Inquiry: reporter, Failures: p.store.Ledger, Replayer: dispatch.NewReplayer(p.store.Ledger, forecaster),
-		DatabaseTime: p.store.Now, Visitor: visitor, Place: cfg.Database.Schema + " in " + cfg.Database.Addr(), Logger: log,
+		Reports: p.store.Reports, Lists: p.store.Reports, Inquiry: reporter, Failures: p.store.Ledger, Actions: p.store.Ledger,
+		Replayer: dispatch.NewReplayer(p.store.Ledger, forecaster), DatabaseTime: p.store.Now, Visitor: visitor(cfg), Place: cfg.Database.Schema + " in " + cfg.Database.Addr(), Logger: log,
 	})
 	return err
 }
@@ -116,12 +113,16 @@ func (p *servedPages) close() {
 }
 
 // visitor returns who sent a request, for the pages. Nothing is known of visitors on this machine, so these say their names themselves.
-func visitor(r *http.Request) pages.Visitor {
-	v := access.Of(r)
-	if v.Local() {
-		return pages.Visitor{MayAct: v.May(access.Operate)}
+func visitor(cfg *config.Config) func(r *http.Request) pages.Visitor {
+	sees := cfg.HTTP.PersonalData
+	return func(r *http.Request) pages.Visitor {
+		v := access.Of(r)
+		seen := pages.Visitor{MayAct: v.May(access.Operate), MaySeePersonalData: sees != "hidden" && v.May(access.Role(sees))}
+		if !v.Local() {
+			seen.Name = v.Name
+		}
+		return seen
 	}
-	return pages.Visitor{Name: v.Name, MayAct: v.May(access.Operate)}
 }
 
 // validTokens returns a function that reads the valid tokens from the store. If the role may not read them, its error says what to
@@ -164,23 +165,3 @@ func roomForVisitors(cfg *config.Config) int {
 	work := cfg.Worker.Concurrency + connectionsBeside + len(cfg.Worker.Queues) + mostDatabaseConnections + visitorConnections + monitorConnections + files
 	return max(fewest, min((limit-work)/2, web.MostVisitors))
 }
-
-// monitorConnections is the largest number of connections to Redis that the monitors open.
-const monitorConnections = connectionsBeside
-
-// monitorRedis is the client that the pages and the monitors share. It has few connections, because only visitors use it.
-type monitorRedis struct{ client redis.UniversalClient }
-
-func newMonitorRedis(cfg *config.Config) (monitorRedis, error) {
-	o, err := cfg.Redis.Options()
-	if err != nil {
-		return monitorRedis{}, err
-	}
-	o.PoolSize = monitorConnections
-	client := redis.NewUniversalClient(o)
-	client.AddHook(&queue.OutageBackoff{})
-	return monitorRedis{client}, nil
-}
-
-// MakeRedisClient implements [asynq.RedisConnOpt].
-func (r monitorRedis) MakeRedisClient() any { return r.client }

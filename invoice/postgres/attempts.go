@@ -52,3 +52,9 @@ func (s *Reports) Payload(ctx context.Context, jobID string) ([]byte, error) {
 	}
 	return []byte(*rows[0].Payload), nil
 }
+
+// TaskOf returns the id of the task by which a job was last sent to its queue, "" if the ledger has sent none.
+func (s *Reports) TaskOf(ctx context.Context, jobID string) (taskID string, err error) {
+	err = s.db.WithContext(ctx).Raw(`SELECT job_id || '.' || dispatch FROM invoicer.invoice_jobs WHERE job_id = ? AND dispatch > 0`, storable(jobID)).Scan(&taskID).Error
+	return taskID, classify(err)
+}

@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
-
-	"invoicer/invoice/ledger"
 )
 
 // Longest texts that a person may give, in bytes.
@@ -56,18 +54,11 @@ func (p *Pages) newRun(r *http.Request) (*run, error) {
 	if started.filter.Until.IsZero() || started.filter.Until.After(now) {
 		started.filter.Until = now // jobs that fail from now on weren't seen by whoever decided this
 	}
-	started.by = ledger.Actor{Name: visitor.Name, Note: strings.TrimSpace(r.PostForm.Get("note"))}
-	if started.by.Name == "" {
-		started.by.Name = strings.TrimSpace(r.PostForm.Get("by"))
-	}
 	switch started.action {
 	case forecast:
 	case replay, dismiss:
-		if !usable(started.by.Name, longestName) || started.by.Name == "" {
-			return nil, problemf("your name must be given, as 1 to %d bytes of text: it goes on record with each job", longestName)
-		}
-		if !usable(started.by.Note, longestNote) {
-			return nil, problemf("the note must be at most %d bytes of text", longestNote)
+		if started.by, err = actor(r, visitor); err != nil {
+			return nil, err
 		}
 		if started.action == dismiss && started.by.Note == "" {
 			return nil, problemf("a dismissal needs a reason: say how the jobs were dealt with")

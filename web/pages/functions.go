@@ -28,6 +28,7 @@ func functions() template.FuncMap {
 		"number":  number,
 		"seconds": seconds,
 		"amount":  amount,
+		"lines":   lines,
 		"apart":   func(s float64) string { return short(time.Duration(s * float64(time.Second))) },
 		"kind":    func(kind string) string { return strings.ReplaceAll(kind, "_", " ") },
 	}
@@ -54,6 +55,16 @@ func text(s any) string {
 		}
 		return ' '
 	}, t)
+}
+
+// lines returns a text of somebody else's like text does, but keeps its lines.
+func lines(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) || r == '\n' {
+			return r
+		}
+		return ' '
+	}, s)
 }
 
 func instant(t any) string {

@@ -26,7 +26,9 @@ type Reports interface {
 	FailedJobs(ctx context.Context, f ledger.FailedFilter, after report.FailedJob, limit int) ([]report.FailedJob, error)
 	Causes(ctx context.Context, f ledger.FailedFilter, look, limit int) (report.Causes, error)
 	SeriesStates(ctx context.Context, limit int) ([]report.Series, error)
-	History(ctx context.Context, jobID string, limit int) ([]report.PastAction, error)
+	Deeds(ctx context.Context, limit int) ([]report.Deed, error)
+	// Payload returns a job as it was asked for, nil if it isn't kept.
+	Payload(ctx context.Context, jobID string) ([]byte, error)
 }
 
 // Lists are what producers asked for, and what was made of it.
@@ -55,6 +57,11 @@ type Failures interface {
 	Dismiss(ctx context.Context, jobID string, by ledger.Actor) error
 }
 
+// Actions keeps on record what people do.
+type Actions interface {
+	RecordAction(ctx context.Context, action, subject, details string, by ledger.Actor) error
+}
+
 // A Replayer forecasts and replays failed jobs.
 type Replayer interface {
 	Run(ctx context.Context, o dispatch.ReplayOptions) (dispatch.ReplaySummary, error)
@@ -66,6 +73,8 @@ type Visitor struct {
 	Name string
 	// MayAct says that the visitor may replay and dismiss jobs.
 	MayAct bool
+	// MaySeePersonalData says that the visitor may see jobs as they were asked for.
+	MaySeePersonalData bool
 }
 
 // Options configure [New]. All are required.
@@ -75,6 +84,7 @@ type Options struct {
 	Inquiry  Inquiry
 	Failures Failures
 	Replayer Replayer
+	Actions  Actions
 	// DatabaseTime returns the time by the database's clock, by which jobs have failed.
 	DatabaseTime func(context.Context) (time.Time, error)
 	// Visitor returns who sent the request. Requests of those who may not read don't come here.
@@ -147,6 +157,7 @@ func (p *Pages) routes() *http.ServeMux {
 	}
 	mux.HandleFunc("POST /failed", p.startRun)
 	mux.HandleFunc("POST /runs/{run}", p.stopRun)
+	mux.HandleFunc("POST /payload", p.page(p.payload))
 	mux.HandleFunc("GET /invoices.csv", p.export(writeCSV))
 	mux.HandleFunc("GET /invoices.json", p.export(writeJSON))
 	mux.HandleFunc("GET /live", p.watch)

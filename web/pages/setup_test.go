@@ -55,7 +55,7 @@ func newSite(t *testing.T, change ...func(*pages.Options)) *site {
 	s.generator = invoice.NewGenerator(s.store.Invoices, numbering)
 	forecaster := invoice.NewForecaster(s.generator, s.store.Invoices)
 	o := pages.Options{
-		Reports: s.store.Reports, Lists: s.store.Reports, Inquiry: reporter, Failures: s.store.Ledger, Replayer: dispatch.NewReplayer(s.store.Ledger, forecaster),
+		Reports: s.store.Reports, Lists: s.store.Reports, Inquiry: reporter, Failures: s.store.Ledger, Actions: s.store.Ledger, Replayer: dispatch.NewReplayer(s.store.Ledger, forecaster),
 		DatabaseTime: s.store.Now, Visitor: func(*http.Request) pages.Visitor { return s.visitor }, Place: "the test's", Logger: slog.New(slog.DiscardHandler),
 	}
 	for _, c := range change {

@@ -85,8 +85,8 @@ func (p *Pages) series(r *http.Request) (view, error) {
 }
 
 func (p *Pages) actions(r *http.Request) (view, error) {
-	past, err := p.o.Reports.History(r.Context(), "", actionsOnPage)
-	return view{template: "actions.html", title: "What people did", data: past}, err
+	deeds, err := p.o.Reports.Deeds(r.Context(), actionsOnPage)
+	return view{template: "actions.html", title: "What people did", data: deeds}, err
 }
 
 // story shows all that is known of a transaction, a job, a task, a key or an invoice number.
