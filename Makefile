@@ -36,7 +36,7 @@ test: tested ## run the tests on private servers, with the race detector
 	$(GO) run ./internal/sandbox -- $(RACE) -parallel 4 -short -timeout 20m $(TEST_ARGS)
 
 .PHONY: test-all
-test-all: test browser ## as test, and then the heavy ones: pg_upgrade, the whole store behind PgBouncer, pages in a browser
+test-all: test heavy ## as test, and then the heavy ones: pg_upgrade, the store behind PgBouncer, pages in a browser, alerts in Prometheus
 	$(GO) run ./internal/sandbox -- $(RACE) -parallel 4 -run '^TestHeavy' -timeout 40m $(TEST_ARGS)
 
 .PHONY: mutants
@@ -70,7 +70,7 @@ build: ## compile bin/invoicer
 	@$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/invoicer ./cmd/invoicer
 
 .PHONY: deps
-deps: tested browser ## install Redis, Postgres, PgBouncer, a C compiler and Chromium, where missing; starts no service
+deps: tested heavy ## install Redis, Postgres, PgBouncer, a C compiler, Chromium and Prometheus, where missing; starts no service
 
 .PHONY: bench
 bench: servers ## measure the worker beside its peers, in at most 20 minutes; rewrites docs/benchmarks.md
@@ -88,9 +88,9 @@ servers:
 tested:
 	@$(INSTALL) redis-server postgres pgbouncer cc
 
-.PHONY: browser
-browser:
-	@$(INSTALL) chromium
+.PHONY: heavy
+heavy:
+	@$(INSTALL) chromium prometheus
 
 .PHONY: pooler
 pooler:

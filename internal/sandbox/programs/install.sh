@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs the programs that the demo and the tests need, where they are missing.
 #
-#   install.sh PROGRAM...           redis-server, postgres (the server), pgbouncer, cc (a C compiler with its headers), chromium
+#   install.sh PROGRAM...           redis-server, postgres (the server), pgbouncer, cc (a C compiler with its headers),
+#                                   chromium, prometheus
 #   install.sh --print PROGRAM...   only prints the command that installs them, missing or not
 #
 # It installs silently as root without a terminal, or in CI (CI=true); it asks at a terminal; otherwise it prints the
@@ -18,6 +19,10 @@ has_pgbouncer() {
 
 has_chromium() {
 	command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1
+}
+
+has_prometheus() {
+	command -v prometheus >/dev/null 2>&1 && command -v promtool >/dev/null 2>&1
 }
 
 # The same folders as in programs.go. The server lies beside initdb.
@@ -45,6 +50,7 @@ has() {
 	pgbouncer) has_pgbouncer ;;
 	cc) has_cc ;;
 	chromium) has_chromium ;;
+	prometheus) has_prometheus ;;
 	*)
 		echo "install.sh: unknown program $1" >&2
 		exit 2
@@ -74,6 +80,8 @@ packages() {
 		*:postgres) echo postgresql ;;
 		*:pgbouncer) echo pgbouncer ;;
 		*:chromium) echo chromium ;;
+		dnf:prometheus) echo golang-github-prometheus ;;
+		*:prometheus) echo prometheus ;;
 		apt-get:cc) echo gcc libc6-dev ;;
 		apk:cc) echo gcc musl-dev ;;
 		*:cc) echo gcc ;;
@@ -125,7 +133,7 @@ install_with_apt() {
 	export DEBIAN_FRONTEND
 	apt-get -qq update || echo "install.sh: apt-get update failed; trying with the lists at hand" >&2
 	apt-get -qq -y -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=120 install --no-install-recommends "$@" >&2
-	for service in redis-server pgbouncer; do
+	for service in redis-server pgbouncer prometheus; do
 		case " $* " in
 		*" $service "*)
 			# Neither now nor at the next boot.
@@ -171,7 +179,7 @@ done
 
 manager=$(package_manager)
 if [ -z "$manager" ]; then
-	echo "Missing:$missing. Install Redis, the PostgreSQL server, PgBouncer, a C compiler and Chromium with your system's package manager." >&2
+	echo "Missing:$missing. Install Redis, the PostgreSQL server, PgBouncer, a C compiler, Chromium and Prometheus with your system's package manager." >&2
 	exit 1
 fi
 # shellcheck disable=SC2086 # a list of words

@@ -205,16 +205,16 @@ func TestInstallInCIAsPerson(t *testing.T) {
 func TestPrintedCommand(t *testing.T) {
 	t.Parallel()
 	for manager, want := range map[string]string{
-		"apt-get": "apt-get update && apt-get install --no-install-recommends redis-server postgresql pgbouncer gcc libc6-dev chromium",
-		"dnf":     "dnf install redis postgresql-server pgbouncer gcc chromium",
-		"apk":     "apk add redis postgresql pgbouncer gcc musl-dev chromium",
-		"brew":    "brew install redis postgresql@17 pgbouncer gcc chromium",
+		"apt-get": "apt-get update && apt-get install --no-install-recommends redis-server postgresql pgbouncer gcc libc6-dev chromium prometheus",
+		"dnf":     "dnf install redis postgresql-server pgbouncer gcc chromium golang-github-prometheus",
+		"apk":     "apk add redis postgresql pgbouncer gcc musl-dev chromium prometheus",
+		"brew":    "brew install redis postgresql@17 pgbouncer gcc chromium prometheus",
 	} {
 		f := newFakes(t)
 		f.add(t, "id", asRoot)
 		f.add(t, manager, "")
 		c := f.command(t)
-		c.Args = append(c.Args[:2], "--print", "redis-server", "postgres", "pgbouncer", "cc", "chromium")
+		c.Args = append(c.Args[:2], "--print", "redis-server", "postgres", "pgbouncer", "cc", "chromium", "prometheus")
 		if output, err := c.Output(); err != nil || strings.TrimSpace(string(output)) != want {
 			t.Errorf("%q, %v; want %q", output, err, want)
 		}

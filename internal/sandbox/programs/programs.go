@@ -32,6 +32,8 @@ const (
 	PgBouncer Program = "pgbouncer"
 	// Chromium is a browser, which can run without a screen.
 	Chromium Program = "chromium"
+	// Prometheus stores metrics and evaluates alerts. promtool comes with it.
+	Prometheus Program = "prometheus"
 )
 
 // MissingError tells which programs are not on this machine, and what installs them.
