@@ -17,6 +17,17 @@ type Now struct {
 	// OldestAccepted is when the oldest job that waits for its end was accepted, of those that wait for the relay and of those
 	// that were enqueued longest ago. It is nil if no job waits.
 	OldestAccepted *time.Time `json:"oldest_accepted"`
+
+	// LastHour are the windows of five minutes of the last hour, the latest last: 12 complete ones, and the one that is under way.
+	LastHour []Window `json:"last_hour"`
+}
+
+// A Window is how many jobs ended in five minutes. Their ends were committed in transactions that began in it.
+type Window struct {
+	Start      time.Time `json:"start"`
+	Ended      int64     `json:"ended"`
+	Duplicates int64     `json:"duplicates"` // of the ended ones
+	Conflicts  int64     `json:"conflicts"`  // of the ended ones
 }
 
 // A Rate is how many records were made over some time until now. The time is a minute at most, and shorter if there are more

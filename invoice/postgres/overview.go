@@ -6,6 +6,7 @@ import (
 
 	"gorm.io/gorm"
 
+	"invoicer/internal/races"
 	"invoicer/internal/report"
 )
 
@@ -37,6 +38,9 @@ func (s *Reports) Now(ctx context.Context) (report.Now, error) {
 			return err
 		}
 		if now.TimeToInvoice, err = timeToInvoice(tx); err != nil {
+			return err
+		}
+		if now.LastHour, err = lastHour(tx, now.At); err != nil {
 			return err
 		}
 		return tx.Raw(`
@@ -105,4 +109,21 @@ FROM (SELECT * FROM invoicer.invoice_series ORDER BY period DESC, series LIMIT ?
 LEFT JOIN invoicer.invoices last ON last.series = counters.series AND last.period = counters.period AND last.number = counters.last_number
 ORDER BY counters.period DESC, counters.series`, limit).Scan(&states).Error
 	return states, classify(err)
+}
+
+// lastHour returns the windows of the hour before a time, those in which no job ended too.
+func lastHour(tx *gorm.DB, now time.Time) ([]report.Window, error) {
+	const hour = time.Hour / races.Window
+	latest := now.UTC().Truncate(races.Window)
+	windows := make([]report.Window, hour+1)
+	for i := range windows {
+		windows[i].Start = latest.Add(time.Duration(i-len(windows)+1) * races.Window)
+	}
+	counted, err := readWindows(tx, windows[0].Start)
+	for _, c := range counted {
+		if i := int(c.WindowStart.Sub(windows[0].Start) / races.Window); i >= 0 && i < len(windows) {
+			windows[i].Ended, windows[i].Duplicates, windows[i].Conflicts = windows[i].Ended+c.Ended, windows[i].Duplicates+c.Duplicates, windows[i].Conflicts+c.Conflicts
+		}
+	}
+	return windows, err
 }

@@ -4,7 +4,7 @@ const part = document.querySelector("[data-live]");
 const said = document.getElementById("live");
 
 // update makes a node the same as another one. It keeps all that is the same, so that nothing moves away from under a click, and
-// what is chosen or has the focus keeps it.
+// what is chosen, opened or has the focus keeps it.
 function update(was, is) {
   if (was.nodeName !== is.nodeName) return was.replaceWith(is);
   if (was.nodeType === Node.TEXT_NODE) {
@@ -12,7 +12,7 @@ function update(was, is) {
     return;
   }
   if (was.attributes) {
-    for (const a of [...was.attributes]) if (!is.hasAttribute(a.name)) was.removeAttribute(a.name);
+    for (const a of [...was.attributes]) if (!is.hasAttribute(a.name) && a.name !== "open") was.removeAttribute(a.name);
     for (const a of is.attributes) if (was.getAttribute(a.name) !== a.value) was.setAttribute(a.name, a.value);
   }
   const [old, fresh] = [[...was.childNodes], [...is.childNodes]];
