@@ -65,7 +65,7 @@ func (p *Pages) now(r *http.Request) (view, error) {
 type shownNow struct {
 	Now      report.Now
 	LastHour *chart // nil if no job ended
-	Waiting  int64 // jobs, in the ledger and in Redis
+	Waiting  int64  // jobs, in the ledger and in Redis
 	Workers  int
 	Differ   bool // the workers' configurations differ
 	Stuck    []stuckQueue
