@@ -36,6 +36,8 @@ func needs(cmd *cobra.Command) []postgres.Right {
 		on("SELECT", "database_identity", "invoices", "invoice_lines", "invoice_taxes", "duplicate_attempts", "invoice_jobs", "invoice_job_actions", "job_attempts")
 	case "queues":
 		on("SELECT", "database_identity", "invoice_jobs")
+	case "top":
+		on("SELECT", "database_identity", "invoices", "duplicate_attempts", "invoice_jobs", "producer_counts")
 	case "workers":
 		on("SELECT", "database_identity")
 	case "queue drain":

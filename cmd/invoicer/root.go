@@ -54,6 +54,7 @@ Exit codes: 0 success, 1 failure, 2 wrong usage or configuration, 3 the audit fo
 		a.queueCommand(),
 		a.restoreCommand(),
 		a.statusCommand(),
+		a.topCommand(),
 		a.racesCommand(),
 		a.queuesCommand(),
 		a.workersCommand(),

@@ -55,16 +55,7 @@ func writeWorkers(cmd *cobra.Command, found *report.Workers) {
 	}
 	rows := make([][]string, len(found.Workers))
 	for i, w := range found.Workers {
-		state, longest := "works", "-"
-		switch {
-		case w.Quiet:
-			state = "quiet"
-		case len(w.Doing) == 0:
-			state = "waits"
-		}
-		if len(w.Doing) > 0 {
-			longest = w.Doing[0].JobID + " for " + briefly(time.Since(w.Doing[0].Since))
-		}
+		state, longest := workerState(&w)
 		rows[i] = []string{
 			w.Name, w.Version, age(&w.StartedAt), state, fmt.Sprintf("%d/%d", w.Active, w.Concurrency), w.Schema, w.Digest, weights(w.Queues), longest,
 		}
@@ -81,6 +72,22 @@ func writeWorkers(cmd *cobra.Command, found *report.Workers) {
 	}
 	_, _ = fmt.Fprintln(out)
 	section(out, "settings that differ", []string{"key", "value", "workers"}, differs)
+}
+
+// workerState returns what a worker does, and its longest job.
+func workerState(w *report.Worker) (state, longest string) {
+	switch {
+	case w.Quiet:
+		state = "quiet"
+	case len(w.Doing) == 0:
+		state = "waits"
+	default:
+		state = "works"
+	}
+	if len(w.Doing) == 0 {
+		return state, "-"
+	}
+	return state, w.Doing[0].JobID + " for " + briefly(time.Since(w.Doing[0].Since))
 }
 
 func weights(queues map[string]int) string {

@@ -195,11 +195,14 @@ func TestWorkers(t *testing.T) {
 	must(t, err)
 	var ours []report.Worker
 	for _, w := range found.Workers {
-		if w.Installation == b.databaseID {
+		if (w.Installation == b.databaseID) != w.Ours {
+			t.Errorf("ours: %t, of installation %s", w.Ours, w.Installation)
+		}
+		if w.Ours {
 			ours = append(ours, w)
 		}
 	}
-	if len(ours) != 2 || !ours[0].Quiet || ours[1].Quiet || ours[0].Digest == ours[1].Digest || ours[0].Version != "v1" {
+	if len(ours) != found.Ours() || len(ours) != 2 || !ours[0].Quiet || ours[1].Quiet || ours[0].Digest == ours[1].Digest || ours[0].Version != "v1" {
 		t.Errorf("%+v", ours)
 	}
 	if d := found.Differs; len(d) != 1 || d[0].Key != "lock.ttl" || d[0].Values["15s"][0] != "w0-"+b.Queue {

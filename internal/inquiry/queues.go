@@ -126,6 +126,9 @@ func (r *Reporter) Workers(ctx context.Context) (*report.Workers, error) {
 	if problem != "" {
 		answer.Problems = append(answer.Problems, problem)
 	}
+	for i := range answer.Workers {
+		answer.Workers[i].Ours = answer.Workers[i].Installation == databaseID
+	}
 	answer.Differs = differing(answer.Workers, databaseID)
 	return answer, nil
 }

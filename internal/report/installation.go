@@ -73,6 +73,16 @@ type Workers struct {
 	Problems []string  `json:"problems"`
 }
 
+// Ours returns how many are of the installation that asks: others may use the same Redis.
+func (w *Workers) Ours() (n int) {
+	for i := range w.Workers {
+		if w.Workers[i].Ours {
+			n++
+		}
+	}
+	return n
+}
+
 // A Worker is a worker process.
 type Worker struct {
 	Name         string            `json:"name"`
@@ -81,6 +91,7 @@ type Worker struct {
 	Version      string            `json:"version"`
 	Installation string            `json:"installation"` // the identity of its database
 	Schema       string            `json:"schema"`
+	Ours         bool              `json:"ours"`   // it is of the installation that asks
 	Queues       map[string]int    `json:"queues"` // with their weights
 	Concurrency  int               `json:"concurrency"`
 	StartedAt    time.Time         `json:"started_at"`

@@ -18,16 +18,25 @@ func IsTerminal(stream any) bool {
 // usualWidth is the width of a terminal that doesn't tell its own.
 const usualWidth = 80
 
+// usualHeight is likewise the number of lines.
+const usualHeight = 24
+
 // Width returns how many columns a terminal has, and 0 for any other stream.
 func Width(stream any) int {
-	if !IsTerminal(stream) {
-		return 0
-	}
-	width, _, err := term.GetSize(int(stream.(*os.File).Fd()))
-	if err != nil || width <= 0 {
-		return usualWidth
-	}
+	width, _ := Size(stream)
 	return width
+}
+
+// Size returns how many columns and lines a terminal has, and 0 for any other stream.
+func Size(stream any) (width, height int) {
+	if !IsTerminal(stream) {
+		return 0, 0
+	}
+	width, height, err := term.GetSize(int(stream.(*os.File).Fd()))
+	if err != nil || width <= 0 || height <= 0 {
+		return usualWidth, usualHeight
+	}
+	return width, height
 }
 
 // Thousands returns n with commas: 12,345 for 12345.

@@ -42,7 +42,7 @@ func (p *Pages) now(r *http.Request) (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	shown := shownNow{Now: now, LastHour: newChart(now.LastHour), Causes: showCauses(causes, nil), Workers: len(workers.Workers), Differ: len(workers.Differs) > 0, Problems: queues.Problems}
+	shown := shownNow{Now: now, LastHour: newChart(now.LastHour), Causes: showCauses(causes, nil), Workers: workers.Ours(), Differ: len(workers.Differs) > 0, Problems: queues.Problems}
 	for i := range queues.Queues {
 		q := &queues.Queues[i]
 		if q.Accepted == 0 && (q.Owner == nil || !q.Ours) {
