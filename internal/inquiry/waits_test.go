@@ -5,10 +5,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hibiken/asynq"
+
 	"invoicer/internal/fault"
 	"invoicer/internal/report"
 	"invoicer/internal/rig"
 	"invoicer/locking"
+	"invoicer/worker/client"
 	"invoicer/worker/queue"
 )
 
@@ -94,6 +97,20 @@ func TestWaitsForTheNextAttempt(t *testing.T) {
 	}
 	if got := strings.Join(what, " "); len(attempts) == 0 || got != want {
 		t.Errorf("events %s, attempts %+v", got, attempts)
+	}
+}
+
+// asynq's own options let a producer enqueue a job for later.
+func TestWaitsForItsTime(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	_, err := asynq.NewClientFromRedisClient(b.Redis).EnqueueContext(t.Context(), asynq.NewTask(client.TaskType, payload("T1", "2.55")),
+		asynq.Queue(b.Queue), asynq.TaskID("later"), asynq.ProcessIn(time.Hour))
+	must(t, err)
+	b.own(t, b.store, b.databaseID, "w1")
+	s := b.story(t, "later")
+	if codes(s) != "scheduled" || s.Waits[0].Until == nil || time.Until(*s.Waits[0].Until) < 50*time.Minute || time.Until(*s.Waits[0].Until) > time.Hour {
+		t.Errorf("waits %+v", s.Waits)
 	}
 }
 

@@ -105,7 +105,7 @@ func hazards() []hazard {
 }
 
 func mutants() []mutant {
-	return slices.Concat(ofLocking(), ofDomain(), ofStore(), ofWorker(), ofClocks(), ofLedger(), ofEnds(), ofQueue(), ofOwners(), ofProgram(), ofReadiness(), ofListener(), ofOperating(), ofPooler())
+	return slices.Concat(ofLocking(), ofDomain(), ofStore(), ofWorker(), ofClocks(), ofLedger(), ofEnds(), ofQueue(), ofOwners(), ofProgram(), ofReadiness(), ofListener(), ofOperating(), ofPooler(), ofSeeing())
 }
 
 // apply returns the files that a mutant changes, as they are after it.
