@@ -1,7 +1,7 @@
 package main
 
 // ends is the migration that has what is recorded of a job's end.
-const ends = "migrations/00008_ends.sql"
+const ends = "migrations/00016_producer_counts.sql"
 
 // What may be recorded of a job's end, whatever Redis says of the job.
 func ofEnds() []mutant {

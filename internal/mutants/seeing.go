@@ -67,7 +67,7 @@ func ofSeeing() []mutant {
 		},
 		{
 			name: "duplicates aren't counted", promise: classified,
-			changes: []change{{"invoice/postgres/counts.go", "duplicates = producer_counts.duplicates + excluded.duplicates, ", ""}},
+			changes: []change{{ends, "duplicates = producer_counts.duplicates + excluded.duplicates, ", ""}},
 			in:      theStore, tests: []string{"TestCountsEqualWhatIsOnRecord"},
 		},
 		{
@@ -78,7 +78,7 @@ func ofSeeing() []mutant {
 		{
 			name: "a late duplicate counts as one that a plain check would have doubled", promise: classified,
 			changes: []change{{
-				"migrations/00016_producer_counts.sql",
+				ends,
 				"CASE WHEN statement_timestamp() - took * interval '1 second' < made_at THEN made_at", "CASE WHEN made_at IS NOT NULL THEN made_at",
 			}},
 			in: theStore, tests: []string{"TestRacesThatAPlainCheckWouldHaveLost"},

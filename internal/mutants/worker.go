@@ -66,7 +66,7 @@ func ofWorker() []mutant {
 			// The database refuses such a record by itself, too.
 			changes: []change{
 				{"invoice/generator.go", "known.Fingerprint == r.Fingerprint && known.JobID != r.JobID {", "known.Fingerprint == r.Fingerprint {"},
-				{"migrations/00008_ends.sql", " AND (invoices.job_id = a.job_id) = (a.outcome = 'created')", ""},
+				{ends, " AND (invoices.job_id = a.job_id) = (a.outcome = 'created')", ""},
 			},
 			in: in, tests: []string{"TestSameTaskTwice"},
 		},
