@@ -186,7 +186,7 @@ func TestWaitersLeaveSlotsForOthers(t *testing.T) {
 	w := b.start(t, "w1", func(p *parts) {
 		p.Concurrency = 8
 		// Longer than the test would wait for a job that is put back only when the wait is over.
-		p.LockWait, p.JobTimeout, p.ShutdownTimeout = 45*time.Second, 50*time.Second, 55*time.Second
+		p.LockWait, p.JobTimeout, p.ShutdownTimeout = 2*rig.Patience, 2*rig.Patience+time.Second, 2*rig.Patience+2*time.Second
 	})
 	for range 8 {
 		b.enqueue(t, job("T1"))
