@@ -13,6 +13,7 @@ import (
 
 	"invoicer/config"
 	"invoicer/internal/health"
+	"invoicer/internal/inquiry"
 	"invoicer/internal/metrics"
 	"invoicer/invoice"
 	"invoicer/invoice/postgres"
@@ -89,7 +90,8 @@ func (p *servedPages) show(cfg *config.Config, log *slog.Logger) (err error) {
 	forecaster := invoice.NewForecaster(invoice.NewGenerator(p.store.Invoices, numbering), p.store.Invoices)
 	p.shown, err = pages.New(pages.Options{
 		Reports: p.store.Reports, Lists: p.store.Reports, Inquiry: reporter, Failures: p.store.Ledger, Actions: p.store.Ledger,
-		Replayer: dispatch.NewReplayer(p.store.Ledger, forecaster), DatabaseTime: p.store.Now, Visitor: visitor(cfg), Place: cfg.Database.Schema + " in " + cfg.Database.Addr(), Logger: log,
+		Controller: inquiry.Controller{Record: p.store.Ledger, Redis: p.redis.client, DatabaseID: p.store.DatabaseID},
+		Replayer:   dispatch.NewReplayer(p.store.Ledger, forecaster), DatabaseTime: p.store.Now, Visitor: visitor(cfg), Place: cfg.Database.Schema + " in " + cfg.Database.Addr(), Logger: log,
 	})
 	return err
 }

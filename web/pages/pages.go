@@ -57,6 +57,12 @@ type Failures interface {
 	Dismiss(ctx context.Context, jobID string, by ledger.Actor) error
 }
 
+// A Controller pauses and resumes queues, and keeps on record who did, as [inquiry.Controller] does.
+type Controller interface {
+	Pause(ctx context.Context, queue string, by ledger.Actor) (changed bool, err error)
+	Resume(ctx context.Context, queue string, by ledger.Actor) (changed bool, err error)
+}
+
 // Actions keeps on record what people do.
 type Actions interface {
 	RecordAction(ctx context.Context, action, subject, details string, by ledger.Actor) error
@@ -85,6 +91,8 @@ type Options struct {
 	Failures Failures
 	Replayer Replayer
 	Actions  Actions
+
+	Controller Controller
 	// DatabaseTime returns the time by the database's clock, by which jobs have failed.
 	DatabaseTime func(context.Context) (time.Time, error)
 	// Visitor returns who sent the request. Requests of those who may not read don't come here.
@@ -157,6 +165,7 @@ func (p *Pages) routes() *http.ServeMux {
 	}
 	mux.HandleFunc("POST /failed", p.startRun)
 	mux.HandleFunc("POST /runs/{run}", p.stopRun)
+	mux.HandleFunc("POST /queues", p.control)
 	mux.HandleFunc("POST /payload", p.page(p.payload))
 	mux.HandleFunc("GET /invoices.csv", p.export(writeCSV))
 	mux.HandleFunc("GET /invoices.json", p.export(writeJSON))

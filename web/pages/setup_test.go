@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/redis/go-redis/v9"
+
 	"invoicer/internal/inquiry"
 	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
@@ -28,6 +30,7 @@ func TestMain(m *testing.M) { sandboxtest.Main(m) }
 type site struct {
 	*rig.Database
 	store   *postgres.DB
+	redis   redis.UniversalClient
 	pages   *pages.Pages
 	url     string
 	visitor pages.Visitor
@@ -37,7 +40,7 @@ type site struct {
 
 func newSite(t *testing.T, change ...func(*pages.Options)) *site {
 	t.Helper()
-	s := &site{Database: rig.NewDatabase(t), visitor: pages.Visitor{MayAct: true}}
+	s := &site{Database: rig.NewDatabase(t), redis: rig.Connect(t, sandboxtest.Redis(t)), visitor: pages.Visitor{MayAct: true}}
 	var err error
 	if s.store, err = postgres.Open(postgres.Options{URL: s.URL, Schema: s.Schema}); err != nil {
 		t.Fatal(err)
@@ -47,7 +50,7 @@ func newSite(t *testing.T, change ...func(*pages.Options)) *site {
 		t.Fatal(err)
 	}
 	reporter, err := inquiry.New(inquiry.Options{
-		Store: s.store.Reports, Invoices: s.store.Invoices, Redis: rig.Connect(t, sandboxtest.Redis(t)), DatabaseID: s.store.DatabaseID,
+		Store: s.store.Reports, Invoices: s.store.Invoices, Redis: s.redis, DatabaseID: s.store.DatabaseID,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -55,7 +58,8 @@ func newSite(t *testing.T, change ...func(*pages.Options)) *site {
 	s.generator = invoice.NewGenerator(s.store.Invoices, numbering)
 	forecaster := invoice.NewForecaster(s.generator, s.store.Invoices)
 	o := pages.Options{
-		Reports: s.store.Reports, Lists: s.store.Reports, Inquiry: reporter, Failures: s.store.Ledger, Actions: s.store.Ledger, Replayer: dispatch.NewReplayer(s.store.Ledger, forecaster),
+		Reports: s.store.Reports, Lists: s.store.Reports, Inquiry: reporter, Failures: s.store.Ledger, Actions: s.store.Ledger,
+		Controller: inquiry.Controller{Record: s.store.Ledger, Redis: s.redis, DatabaseID: s.store.DatabaseID}, Replayer: dispatch.NewReplayer(s.store.Ledger, forecaster),
 		DatabaseTime: s.store.Now, Visitor: func(*http.Request) pages.Visitor { return s.visitor }, Place: "the test's", Logger: slog.New(slog.DiscardHandler),
 	}
 	for _, c := range change {

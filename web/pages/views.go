@@ -110,16 +110,29 @@ func (p *Pages) story(r *http.Request) (view, error) {
 	return shown, nil
 }
 
+// shownQueues are all queues, and the names of those that can be paused.
+type shownQueues struct {
+	At   time.Time
+	Ours []string
+	*report.Queues
+}
+
 func (p *Pages) queues(r *http.Request) (view, error) {
 	now, err := p.o.DatabaseTime(r.Context())
 	if err != nil {
 		return view{}, err
 	}
 	queues, err := p.o.Inquiry.Queues(r.Context())
-	return view{template: "queues.html", title: "Queues", live: true, data: struct {
-		At time.Time
-		*report.Queues
-	}{now, queues}}, err
+	if err != nil {
+		return view{}, err
+	}
+	shown := shownQueues{At: now, Queues: queues}
+	for i := range queues.Queues {
+		if mayControl(&queues.Queues[i]) {
+			shown.Ours = append(shown.Ours, queues.Queues[i].Queue)
+		}
+	}
+	return view{template: "queues.html", title: "Queues", live: true, data: shown}, nil
 }
 
 func (p *Pages) workers(r *http.Request) (view, error) {
