@@ -332,7 +332,7 @@ func (b *site) startRecording(t *testing.T, store *postgres.DB, refused bool, li
 	standard := config.Default()
 	h, err := worker.NewHandler(&errGenerator{Generator: invoice.NewGenerator(store.Invoices, numbering), rest: 3}, b.locker(t, b.Redis), recorder, worker.Options{
 		Name: "w1", Concurrency: 2, Queues: map[string]int{b.Queue: 1}, JobTimeout: standard.Worker.JobTimeout,
-		ShutdownTimeout: standard.Worker.ShutdownTimeout, MaxRetry: 5, CacheTTL: time.Hour, Logger: slog.New(slog.NewTextHandler(lines, nil)),
+		ShutdownTimeout: standard.Worker.ShutdownTimeout, MaxRetry: 5, CacheTTL: func() time.Duration { return time.Hour }, Logger: slog.New(slog.NewTextHandler(lines, nil)),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -333,7 +333,7 @@ func (h *Handler) generate(ctx context.Context, a *attempt, lock *locking.Lock, 
 		defer cancel()
 		var freed error
 		if remember != "" {
-			freed = lock.Finish(clean, remember, h.options.CacheTTL)
+			freed = lock.Finish(clean, remember, h.options.CacheTTL())
 		} else {
 			freed = lock.Release(clean)
 		}

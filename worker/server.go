@@ -34,8 +34,8 @@ type Options struct {
 	// LockWait is how long an attempt that found its lock held waits for the holder's commit. 0: it
 	// doesn't wait.
 	LockWait time.Duration
-	// CacheTTL is how long Redis remembers a transaction's invoice.
-	CacheTTL time.Duration
+	// CacheTTL returns how long Redis is to remember an invoice that is made now, a millisecond or more. It must return at once.
+	CacheTTL func() time.Duration
 	// Installation is the identity of the database. A task that names another installation is removed from the queue
 	// without being worked on: the ledger of that installation has its job. Default: tasks of every installation are
 	// worked on.
@@ -75,9 +75,12 @@ func (o *Options) complete() error {
 	if o.Concurrency < 1 {
 		problems = append(problems, fmt.Errorf("worker: Concurrency %d is less than 1", o.Concurrency))
 	}
-	if o.JobTimeout <= 0 || o.CacheTTL <= 0 || o.MaxRetry < 0 || o.LockWait < 0 {
-		problems = append(problems, fmt.Errorf("worker: JobTimeout %s and CacheTTL %s must be positive, MaxRetry %d and LockWait %s not negative",
-			o.JobTimeout, o.CacheTTL, o.MaxRetry, o.LockWait))
+	if o.JobTimeout <= 0 || o.MaxRetry < 0 || o.LockWait < 0 {
+		problems = append(problems, fmt.Errorf("worker: JobTimeout %s must be positive, MaxRetry %d and LockWait %s not negative",
+			o.JobTimeout, o.MaxRetry, o.LockWait))
+	}
+	if o.CacheTTL == nil {
+		problems = append(problems, errors.New("worker: CacheTTL is missing"))
 	}
 	if o.ShutdownTimeout <= o.JobTimeout {
 		problems = append(problems, fmt.Errorf("worker: ShutdownTimeout %s must be longer than JobTimeout %s", o.ShutdownTimeout, o.JobTimeout))

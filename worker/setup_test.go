@@ -108,7 +108,7 @@ func (b *site) startOn(t *testing.T, store *postgres.DB, name string, change ...
 	p := parts{redis: b.Redis, queue: b.Redis, generator: invoice.NewGenerator(store.Invoices, numbering), Options: worker.Options{
 		Name: name, Concurrency: 8, Queues: map[string]int{b.Queue: 1},
 		JobTimeout: standard.Worker.JobTimeout, ShutdownTimeout: standard.Worker.ShutdownTimeout, MaxRetry: standard.Worker.MaxRetry,
-		LockWait: standard.Lock.Wait, CacheTTL: standard.Idempotency.CacheTTL,
+		LockWait: standard.Lock.Wait, CacheTTL: func() time.Duration { return standard.Idempotency.CacheTTL },
 		Observe: func(e worker.Event) {
 			if e.What == worker.Waits {
 				r.waits <- e

@@ -191,7 +191,7 @@ func (w *workplace) newWorker(name string, queues map[string]int, quiet func() b
 		Name: name, Concurrency: w.cfg.Worker.Concurrency, Queues: queues,
 		JobTimeout: w.cfg.Worker.JobTimeout, ShutdownTimeout: w.cfg.Worker.ShutdownTimeout,
 		LedgerOnly: w.cfg.Worker.Direct == "refuse",
-		MaxRetry:   w.cfg.Worker.MaxRetry, LockWait: w.cfg.Lock.Wait, CacheTTL: w.cfg.Idempotency.CacheTTL,
+		MaxRetry:   w.cfg.Worker.MaxRetry, LockWait: w.cfg.Lock.Wait, CacheTTL: func() time.Duration { return w.cfg.Idempotency.CacheTTL },
 		Installation: w.databaseID, Owns: func() bool { return w.keeper.Owns() && !quiet() },
 		Logger: w.log, Observe: observe, DatabaseTime: w.store.Now, Fault: w.fault,
 	})

@@ -66,7 +66,7 @@ func newWorkplace(ctx context.Context, b *bench, s setting, schema string, obser
 	handler, err := worker.NewHandler(generator, locker, w.store.Ledger, worker.Options{
 		Name: name, Concurrency: s.Slots, Queues: map[string]int{queue: 1}, Installation: databaseID,
 		JobTimeout: standard.Worker.JobTimeout, ShutdownTimeout: standard.Worker.ShutdownTimeout, MaxRetry: standard.Worker.MaxRetry,
-		LockWait: standard.Lock.Wait, CacheTTL: standard.Idempotency.CacheTTL,
+		LockWait: standard.Lock.Wait, CacheTTL: func() time.Duration { return standard.Idempotency.CacheTTL },
 		Logger: log, Observe: observe,
 	})
 	if err != nil {

@@ -116,7 +116,7 @@ func (b *site) work(t *testing.T, name string, generator worker.Generator, hook 
 	standard := config.Default()
 	h, err := worker.NewHandler(generator, b.locker(t), b.store.Ledger, worker.Options{
 		Name: name, Concurrency: 4, Queues: map[string]int{b.Queue: 1}, JobTimeout: standard.Worker.JobTimeout,
-		ShutdownTimeout: standard.Worker.ShutdownTimeout, MaxRetry: standard.Worker.MaxRetry, CacheTTL: time.Hour, Fault: hook,
+		ShutdownTimeout: standard.Worker.ShutdownTimeout, MaxRetry: standard.Worker.MaxRetry, CacheTTL: func() time.Duration { return time.Hour }, Fault: hook,
 	})
 	must(t, err)
 	server, err := worker.NewServer(b.Redis, h)

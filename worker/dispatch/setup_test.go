@@ -205,7 +205,7 @@ func (b *site) worker(t testing.TB, change ...func(*worker.Options)) *workerEven
 	o := worker.Options{
 		Name: "w", Concurrency: standard.Worker.Concurrency, Queues: map[string]int{b.Queue: 1}, Observe: told.observe,
 		JobTimeout: standard.Worker.JobTimeout, ShutdownTimeout: standard.Worker.ShutdownTimeout, MaxRetry: standard.Worker.MaxRetry,
-		LockWait: standard.Lock.Wait, CacheTTL: standard.Idempotency.CacheTTL,
+		LockWait: standard.Lock.Wait, CacheTTL: func() time.Duration { return standard.Idempotency.CacheTTL },
 	}
 	for _, f := range change {
 		f(&o)
