@@ -14,6 +14,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"invoicer/internal/fit"
 	"invoicer/internal/report"
 	"invoicer/invoice"
 	"invoicer/locking"
@@ -39,6 +40,8 @@ type Invoices interface {
 type Options struct {
 	Store    Store
 	Invoices Invoices
+	// Late has the late duplicates, for [Reporter.Cache] alone. Default: none.
+	Late fit.Source
 	// Redis is asked within Patience.
 	Redis redis.UniversalClient
 	// DatabaseID returns the database's identity, by which locks and queues are known as this installation's.

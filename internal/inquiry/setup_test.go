@@ -46,7 +46,7 @@ func setup(t *testing.T) *site {
 	t.Cleanup(func() { must(t, b.store.Close()) })
 	rdb := rig.Connect(t, b.RedisURL)
 	rdb.AddHook(b.cut)
-	b.reporter, err = inquiry.New(inquiry.Options{Store: b.store.Reports, Invoices: b.store.Invoices, Redis: rdb, DatabaseID: b.store.DatabaseID, Queues: []string{b.Queue}})
+	b.reporter, err = inquiry.New(inquiry.Options{Store: b.store.Reports, Invoices: b.store.Invoices, Late: b.store.Reports, Redis: rdb, DatabaseID: b.store.DatabaseID, Queues: []string{b.Queue}})
 	must(t, err)
 	return b
 }

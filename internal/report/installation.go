@@ -101,6 +101,14 @@ type Worker struct {
 	Settings     map[string]string `json:"settings"`
 	Doing        []Doing           `json:"doing"` // at most a few seconds old
 	Active       int               `json:"active"`
+	Cache        *WorkerCache      `json:"cache"` // null if the worker doesn't tell
+}
+
+// A WorkerCache is what a worker tells of its done entries, by which Redis remembers invoices.
+type WorkerCache struct {
+	TTLSeconds     float64 `json:"ttl_seconds"`     // how long Redis is to remember an invoice that is made now
+	LateDuplicates int64   `json:"late_duplicates"` // since the worker's start: duplicates that found their invoice made already
+	Hits           int64   `json:"hits"`            // of these: Redis remembered the invoice
 }
 
 // Doing is a task that a worker has in hand.

@@ -43,9 +43,11 @@ const (
 // was done in its queues, and learns whether somebody has told the worker to be quiet. Nothing depends on it: while Redis
 // doesn't answer, the worker works on, and stays as quiet as it is.
 type Presence struct {
+	// Cache, if set before [Presence.Run], returns what the worker tells of its done entries each time that it shows itself.
+	Cache func() report.WorkerCache
+
 	rdb   redis.UniversalClient
-	self  string // encoded
-	name  string
+	self  report.Worker
 	queue []string
 	log   *slog.Logger
 	quiet atomic.Bool
@@ -61,11 +63,7 @@ func NewPresence(rdb redis.UniversalClient, w report.Worker, log *slog.Logger) (
 		log = slog.New(slog.DiscardHandler)
 	}
 	w.StartedAt, w.Digest, w.Doing = time.Now().UTC(), digestOf(w.Settings), nil
-	self, err := json.Marshal(w)
-	if err != nil {
-		return nil, err
-	}
-	return &Presence{rdb: rdb, self: string(self), name: w.Name, queue: slices.Sorted(maps.Keys(w.Queues)), log: log}, nil
+	return &Presence{rdb: rdb, self: w, queue: slices.Sorted(maps.Keys(w.Queues)), log: log}, nil
 }
 
 // digestOf returns a short text that differs for different settings.
@@ -84,13 +82,22 @@ func (p *Presence) Quiet() bool { return p.quiet.Load() }
 func (p *Presence) Show(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, renewTimeout)
 	defer cancel()
+	self := p.self
+	if p.Cache != nil {
+		cache := p.Cache()
+		self.Cache = &cache
+	}
+	encoded, err := json.Marshal(self)
+	if err != nil {
+		return err
+	}
 	var quiet *redis.IntCmd
 	now := time.Now()
-	_, err := p.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-		pipe.Set(ctx, presenceKey(p.name), p.self, presenceExpiry)
-		pipe.ZAdd(ctx, presentWorkers, redis.Z{Score: float64(now.Unix()), Member: p.name})
+	_, err = p.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		pipe.Set(ctx, presenceKey(p.self.Name), encoded, presenceExpiry)
+		pipe.ZAdd(ctx, presentWorkers, redis.Z{Score: float64(now.Unix()), Member: p.self.Name})
 		pipe.ZRemRangeByScore(ctx, presentWorkers, "-inf", strconv.FormatInt(now.Add(-forgottenAfter).Unix(), 10))
-		quiet = pipe.Exists(ctx, quietKey(p.name))
+		quiet = pipe.Exists(ctx, quietKey(p.self.Name))
 		for _, name := range p.queue {
 			sampleScript.Eval(ctx, pipe, []string{KeysOf(name).Processed(), KeysOf(name).samples()})
 		}
@@ -98,7 +105,7 @@ func (p *Presence) Show(ctx context.Context) error {
 	})
 	if quiet.Err() == nil {
 		if is := quiet.Val() > 0; p.quiet.Swap(is) != is {
-			p.log.InfoContext(ctx, "worker is told to take no more jobs, or to take jobs again", "worker", p.name, "quiet", is)
+			p.log.InfoContext(ctx, "worker is told to take no more jobs, or to take jobs again", "worker", p.self.Name, "quiet", is)
 		}
 	}
 	return err
@@ -117,8 +124,8 @@ func (p *Presence) Run(ctx context.Context) error {
 	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), renewTimeout)
 	defer cancel()
 	_, err := p.rdb.Pipelined(clean, func(pipe redis.Pipeliner) error {
-		pipe.Del(clean, presenceKey(p.name))
-		pipe.ZRem(clean, presentWorkers, p.name)
+		pipe.Del(clean, presenceKey(p.self.Name))
+		pipe.ZRem(clean, presentWorkers, p.self.Name)
 		return nil
 	})
 	if err != nil {
