@@ -62,8 +62,14 @@ type Lock struct {
 
 // Idempotency says how long Redis remembers a transaction's invoice.
 type Idempotency struct {
-	CacheTTL time.Duration
+	CacheTTL      time.Duration // Auto: it follows the late duplicates that were seen
+	CacheQuantile float64       // with Auto, the share of late duplicates to answer; more than 0 and less than 1
+	CacheTTLMin   time.Duration // with Auto; less than CacheTTLMax
+	CacheTTLMax   time.Duration // with Auto
 }
+
+// Auto is the value of a duration that is written as auto.
+const Auto time.Duration = 0
 
 // Retention says how long data is kept before it may be pruned.
 type Retention struct {

@@ -105,8 +105,25 @@ func Keys() []Key {
 		},
 		{
 			Name: "idempotency.cache_ttl", Default: "24h",
-			Doc:   "how long Redis remembers the invoice of a transaction, which saves a query to Postgres",
-			value: func(c *Config) value { return duration{&c.Idempotency.CacheTTL, time.Second, 365 * day} },
+			Doc: "how long Redis remembers the invoice of a transaction, which saves a query to Postgres; auto follows the late duplicates that were seen",
+			value: func(c *Config) value {
+				return durationOrAuto{duration{&c.Idempotency.CacheTTL, time.Second, 365 * day}}
+			},
+		},
+		{
+			Name: "idempotency.cache_quantile", Default: "0.99",
+			Doc:   "with auto, the share of late duplicates that Redis should answer",
+			value: func(c *Config) value { return fraction{&c.Idempotency.CacheQuantile, 0.5, 0.995} },
+		},
+		{
+			Name: "idempotency.cache_ttl_min", Default: "1m",
+			Doc:   "with auto, the shortest time that Redis remembers an invoice",
+			value: func(c *Config) value { return duration{&c.Idempotency.CacheTTLMin, time.Second, 365 * day} },
+		},
+		{
+			Name: "idempotency.cache_ttl_max", Default: "7d",
+			Doc:   "with auto, the longest time that Redis remembers an invoice; longer than idempotency.cache_ttl_min",
+			value: func(c *Config) value { return duration{&c.Idempotency.CacheTTLMax, time.Second, 365 * day} },
 		},
 		{
 			Name: "numbering.invoice_series", Default: numbering.InvoiceSeries,

@@ -63,7 +63,7 @@ func TestDefaults(t *testing.T) {
 			JobTimeout: 10 * time.Second, ShutdownTimeout: 15 * time.Second, MaxRetry: 25, Retention: 10 * time.Minute, Direct: "allow",
 		},
 		Lock:        config.Lock{TTL: 15 * time.Second, Wait: 200 * time.Millisecond},
-		Idempotency: config.Idempotency{CacheTTL: 24 * time.Hour},
+		Idempotency: config.Idempotency{CacheTTL: 24 * time.Hour, CacheQuantile: 0.99, CacheTTLMin: time.Minute, CacheTTLMax: 7 * 24 * time.Hour},
 		Numbering: invoice.NumberingOptions{
 			InvoiceSeries: "INV", CreditNoteSeries: "{series}-CN", Period: "none",
 			Format: "{series}-{number:06}", Timezone: "UTC",
@@ -130,6 +130,7 @@ func TestEveryKeyFromEverySource(t *testing.T) {
 		"redis.url": "unix:///run/redis.sock?db=3", "database.url": "postgres:///billing?host=/tmp/x", "database.schema": "billing",
 		"worker.concurrency": "7", "worker.queues": "slow=2", "worker.job_timeout": "9s", "worker.shutdown_timeout": "16s",
 		"worker.max_retry": "0", "worker.retention": "0s", "worker.direct": "refuse", "lock.ttl": "16s", "lock.wait": "0s", "idempotency.cache_ttl": "1h30m",
+		"idempotency.cache_quantile": "0.9", "idempotency.cache_ttl_min": "2m", "idempotency.cache_ttl_max": "3d",
 		"numbering.invoice_series": "2024", "numbering.credit_note_series": "CN-{series}", "numbering.period": "year",
 		"numbering.format": "{number}", "numbering.timezone": "Europe/Berlin", "retention.jobs": "1d12h",
 		"retention.duplicates": "2d", "retention.failed_payloads": "3d", "http.addr": "", "http.pprof": "on",

@@ -35,7 +35,7 @@ func unusual(t *testing.T) *config.Config {
 	t.Helper()
 	cfg, err := config.Load(sources(t, "worker:\n  queues: {\"null\": 3, 007: 2, \"-\": 1}\nnumbering:\n  invoice_series: '2024'\n", []string{
 		"INVOICER_HTTP_ADDR=", "INVOICER_NUMBERING_FORMAT=# {series}: {number}", "INVOICER_REDIS_URL=redis://cache/0?pool_size=5&pool_fifo=true",
-		"INVOICER_RETENTION_JOBS=400d", "INVOICER_LOG_LEVEL=error",
+		"INVOICER_RETENTION_JOBS=400d", "INVOICER_LOG_LEVEL=error", "INVOICER_IDEMPOTENCY_CACHE_TTL=auto",
 	}, []string{"--lock-ttl=1h0m30s"}))
 	if err != nil {
 		t.Fatal(err)
@@ -55,7 +55,7 @@ func TestYAMLLoadsAgain(t *testing.T) {
 	}
 	for _, line := range []string{
 		"  ttl: 1h0m30s # flag --lock-ttl\n", `  addr: "" # environment INVOICER_HTTP_ADDR` + "\n", "  wait: 200ms # default\n",
-		`  queues: {"null": 3, "007": 2, '-': 1} # `, "  jobs: 400d # ", "\nlog:\n  level: error # ",
+		`  queues: {"null": 3, "007": 2, '-': 1} # `, "  jobs: 400d # ", "  cache_ttl: auto # ", "  cache_quantile: 0.99 # ", "\nlog:\n  level: error # ",
 	} {
 		if !strings.Contains(string(want.YAML()), line) {
 			t.Errorf("no line %q in\n%s", line, want.YAML())

@@ -92,6 +92,26 @@ func TestProblems(t *testing.T) {
 				"log.level (invoicer.yaml line 8): stands in line 5 already; remove one of the two",
 			},
 		},
+		"a time that follows what was seen": {
+			yaml: "idempotency: {cache_ttl: Auto, cache_quantile: most, cache_ttl_min: 0s, cache_ttl_max: auto}",
+			want: []string{
+				`idempotency.cache_ttl (invoicer.yaml line 1): "Auto" is not a duration; write a number with its unit, such as 200ms, 15s, 10m, 24h or 90d, or auto`,
+				`idempotency.cache_quantile (invoicer.yaml line 1): "most" is not a number; write a fraction such as 0.99; allowed: 0.5 to 0.995`,
+				`idempotency.cache_ttl_min (invoicer.yaml line 1): "0s" is out of range; allowed: 1s to 365d`,
+				`idempotency.cache_ttl_max (invoicer.yaml line 1): "auto" is not a duration; write a number with its unit, such as 200ms, 15s, 10m, 24h or 90d`,
+			},
+		},
+		"a time that is none, and limits without anything between": {
+			environ: []string{
+				"INVOICER_IDEMPOTENCY_CACHE_TTL=0s", "INVOICER_IDEMPOTENCY_CACHE_QUANTILE=NaN",
+				"INVOICER_IDEMPOTENCY_CACHE_TTL_MIN=1h", "INVOICER_IDEMPOTENCY_CACHE_TTL_MAX=1h",
+			},
+			want: []string{
+				`idempotency.cache_ttl (environment INVOICER_IDEMPOTENCY_CACHE_TTL): "0s" is out of range; allowed: auto, 1s to 365d`,
+				`idempotency.cache_quantile (environment INVOICER_IDEMPOTENCY_CACHE_QUANTILE): "NaN" is out of range; allowed: 0.5 to 0.995`,
+				"idempotency.cache_ttl_max (environment INVOICER_IDEMPOTENCY_CACHE_TTL_MAX): 1h must be longer than idempotency.cache_ttl_min (1h), or auto would have no choice; raise idempotency.cache_ttl_max or lower idempotency.cache_ttl_min",
+			},
+		},
 		"a certificate without its key": {
 			yaml: "http: {tls_cert: /etc/tls.crt}",
 			want: []string{"http.tls_key (default): is missing: http.tls_cert needs its private key"},

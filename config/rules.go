@@ -26,6 +26,10 @@ func rules() []rule {
 			key: "lock.wait", other: "worker.job_timeout", shorter: true,
 			because: "or a job could spend all its time waiting",
 		},
+		{
+			key: "idempotency.cache_ttl_max", other: "idempotency.cache_ttl_min",
+			because: "or auto would have no choice",
+		},
 	}
 }
 

@@ -77,6 +77,63 @@ func (v duration) parse(text string) error {
 	return nil
 }
 
+// durationOrAuto is a duration, or the word auto, which is stored as Auto.
+type durationOrAuto struct{ duration }
+
+const wordAuto = "auto"
+
+func (v durationOrAuto) form() (kind, allowed string) {
+	kind, allowed = v.duration.form()
+	return kind, wordAuto + ", " + allowed
+}
+
+func (v durationOrAuto) native() any {
+	if *v.p == Auto {
+		return wordAuto
+	}
+	return v.duration.native()
+}
+
+func (v durationOrAuto) parse(text string) error {
+	if text == wordAuto {
+		*v.p = Auto
+		return nil
+	}
+	d, err := ParseDuration(text)
+	switch _, allowed := v.form(); {
+	case err != nil:
+		return fmt.Errorf("%w, or %s", err, wordAuto)
+	case d < v.min || d > v.max:
+		return errors.New("is out of range; allowed: " + allowed)
+	}
+	*v.p = d
+	return nil
+}
+
+// fraction is a decimal number between two bounds.
+type fraction struct {
+	p        *float64
+	min, max float64
+}
+
+func (v fraction) form() (kind, allowed string) {
+	return "number", fmt.Sprintf("%g to %g", v.min, v.max)
+}
+func (v fraction) native() any { return *v.p }
+
+func (v fraction) parse(text string) error {
+	_, allowed := v.form()
+	n, err := strconv.ParseFloat(text, 64)
+	switch {
+	case errors.Is(err, strconv.ErrSyntax):
+		return errors.New("is not a number; write a fraction such as 0.99; allowed: " + allowed)
+	case err != nil || !(n >= v.min && n <= v.max): // NaN is neither
+		return errors.New("is out of range; allowed: " + allowed)
+	}
+	*v.p = n
+	return nil
+}
+
 // checked is a value that is stored as it is written, once check accepts it.
 type checked[T ~string] struct {
 	p             *T

@@ -45,6 +45,12 @@ type Event struct {
 	Altered   bool            // ended: the task was altered in the queue, and the job was done with the accepted payload
 }
 
+// LateDuplicate reports whether the job ended as a duplicate that found its transaction neither locked nor uninvoiced. Whether Redis
+// still knew the invoice, as DoneEntry says, is a matter of [Options.CacheTTL].
+func (e *Event) LateDuplicate() bool {
+	return e.What == Ended && e.Outcome == invoice.Duplicate && e.Reason == invoice.AlreadyInvoiced
+}
+
 func (h *Handler) event(a *attempt, what string) Event {
 	return Event{
 		What: what, JobID: a.jobID, TransactionID: a.transactionID, Producer: a.producer, Queue: a.queue,

@@ -29,7 +29,7 @@ func (w *workplace) newPresence(name string, queues map[string]int) (*queue.Pres
 // settingsOf returns the settings that should be the same for all workers of an installation. None is a secret.
 func settingsOf(cfg *config.Config) map[string]string {
 	n := cfg.Numbering
-	return map[string]string{
+	settings := map[string]string{
 		"idempotency.cache_ttl":        cfg.Idempotency.CacheTTL.String(),
 		"lock.ttl":                     cfg.Lock.TTL.String(),
 		"lock.wait":                    cfg.Lock.Wait.String(),
@@ -46,4 +46,10 @@ func settingsOf(cfg *config.Config) map[string]string {
 		"worker.retention":             cfg.Worker.Retention.String(),
 		"worker.shutdown_timeout":      cfg.Worker.ShutdownTimeout.String(),
 	}
+	if i := cfg.Idempotency; i.CacheTTL == config.Auto {
+		settings["idempotency.cache_ttl"] = "auto"
+		settings["idempotency.cache_quantile"] = strconv.FormatFloat(i.CacheQuantile, 'g', -1, 64)
+		settings["idempotency.cache_ttl_min"], settings["idempotency.cache_ttl_max"] = i.CacheTTLMin.String(), i.CacheTTLMax.String()
+	}
+	return settings
 }

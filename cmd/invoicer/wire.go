@@ -185,13 +185,16 @@ func installation(cfg *config.Config, databaseID string) queue.Installation {
 	return queue.Installation{ID: databaseID, Database: cfg.Database.Addr(), Schema: cfg.Database.Schema}
 }
 
-// newWorker returns a worker that consumes the queues, except while it is quiet. Call keep first.
-func (w *workplace) newWorker(name string, queues map[string]int, quiet func() bool, observe func(worker.Event)) (*worker.Server, error) {
+// newWorker returns a worker that consumes the queues, except while it is quiet. Call keep first. cacheTTL is how long Redis is to
+// remember an invoice that is made now.
+func (w *workplace) newWorker(
+	name string, queues map[string]int, quiet func() bool, cacheTTL func() time.Duration, observe func(worker.Event),
+) (*worker.Server, error) {
 	handler, err := worker.NewHandler(w.generator, w.locker, w.store.Ledger, worker.Options{
 		Name: name, Concurrency: w.cfg.Worker.Concurrency, Queues: queues,
 		JobTimeout: w.cfg.Worker.JobTimeout, ShutdownTimeout: w.cfg.Worker.ShutdownTimeout,
 		LedgerOnly: w.cfg.Worker.Direct == "refuse",
-		MaxRetry:   w.cfg.Worker.MaxRetry, LockWait: w.cfg.Lock.Wait, CacheTTL: func() time.Duration { return w.cfg.Idempotency.CacheTTL },
+		MaxRetry:   w.cfg.Worker.MaxRetry, LockWait: w.cfg.Lock.Wait, CacheTTL: cacheTTL,
 		Installation: w.databaseID, Owns: func() bool { return w.keeper.Owns() && !quiet() },
 		Logger: w.log, Observe: observe, DatabaseTime: w.store.Now, Fault: w.fault,
 	})
@@ -246,7 +249,7 @@ func lasting(name string, run func(context.Context)) lifecycle.Part {
 // newReporter returns a reporter on the store and a Redis client, which the caller closes.
 func newReporter(cfg *config.Config, store *postgres.DB, rdb redis.UniversalClient) (*inquiry.Reporter, error) {
 	return inquiry.New(inquiry.Options{
-		Store: store.Reports, Invoices: store.Invoices, Redis: rdb, DatabaseID: store.DatabaseID,
+		Store: store.Reports, Invoices: store.Invoices, Late: store.Reports, Redis: rdb, DatabaseID: store.DatabaseID,
 		Queues: slices.Sorted(maps.Keys(cfg.Worker.Queues)),
 	})
 }

@@ -105,6 +105,10 @@ func (o operation) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	cache, err := newFitter(o.cfg, o.store, o.metrics, o.log)
+	if err != nil {
+		return err
+	}
 	claims, workers := lifecycle.Stage{ownership}, lifecycle.Stage{}
 	for _, name := range o.workers {
 		presence, part, err := o.newPresence(name, o.queues)
@@ -112,7 +116,10 @@ func (o operation) run(ctx context.Context) error {
 			return err
 		}
 		claims = append(claims, part)
-		server, err := o.newWorker(name, o.queues, presence.Quiet, both(o.metrics.ObserveWorker, o.health.ObserveWorker))
+		hits := new(cacheHits)
+		presence.Cache = hits.tell(cache.TTL)
+		observe := both(hits.observe, both(o.metrics.ObserveWorker, o.health.ObserveWorker))
+		server, err := o.newWorker(name, o.queues, presence.Quiet, cache.TTL, observe)
 		if err != nil {
 			return err
 		}
@@ -122,7 +129,10 @@ func (o operation) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	watching := lifecycle.Stage{o.health.Watching(), watch(o.metrics, o.store, o.redis, slices.Sorted(maps.Keys(o.queues)), o.log)}
+	watching := lifecycle.Stage{
+		o.health.Watching(), watch(o.metrics, o.store, o.redis, slices.Sorted(maps.Keys(o.queues)), o.log),
+		lasting("the looks at late duplicates", cache.Run),
+	}
 	if o.pages != nil {
 		watching = append(watching, o.pages.Part())
 	}

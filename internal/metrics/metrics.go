@@ -43,6 +43,9 @@ type Metrics struct {
 	relayed    prometheus.Counter
 	reconciled *prometheus.CounterVec
 
+	lateDuplicates                                                               *prometheus.CounterVec
+	cacheSample, cacheNeeded, cacheFitting, cacheEntries, cacheBytes, cacheWould *prometheus.GaugeVec
+
 	ledger    *prometheus.GaugeVec
 	oldest    *prometheus.GaugeVec
 	pending   *prometheus.GaugeVec
@@ -61,6 +64,7 @@ func New(o Options) *Metrics {
 	m := &Metrics{Registry: prometheus.NewRegistry(), queues: o.Queues, producers: producers{most: o.Producers}}
 	m.makeCounters()
 	m.makeGauges()
+	m.makeCache()
 	build := m.gauge("build_info", "1, with what was built as labels.", "version", "revision", "goversion")
 	build.WithLabelValues(o.Version, o.Revision, o.Go).Set(1)
 	m.Registry.MustRegister(m.collected...)
@@ -109,6 +113,8 @@ func (m *Metrics) beginAtZero() {
 		for _, c := range []*prometheus.CounterVec{m.contention, m.doneHits, m.putBack, m.retried} {
 			c.WithLabelValues(queue)
 		}
+		m.lateDuplicates.WithLabelValues(queue, hit)
+		m.lateDuplicates.WithLabelValues(queue, miss)
 	}
 	for _, found := range []string{foundMissing, foundLeft, foundGivenUp} {
 		m.reconciled.WithLabelValues(found)
@@ -143,6 +149,9 @@ func (m *Metrics) ObserveWorker(e worker.Event) {
 		m.duration.WithLabelValues(string(e.Outcome)).Observe(e.Took.Seconds())
 		if e.DoneEntry {
 			m.doneHits.WithLabelValues(e.Queue).Inc()
+		}
+		if e.LateDuplicate() {
+			m.lateDuplicates.WithLabelValues(e.Queue, answer(e.DoneEntry)).Inc()
 		}
 		if e.Since > 0 {
 			m.toInvoice.Observe(e.Since.Seconds())

@@ -17,6 +17,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
+	"invoicer/internal/fit"
 	"invoicer/internal/metrics"
 	"invoicer/internal/races"
 	"invoicer/internal/report"
@@ -61,6 +62,7 @@ func TestEverythingIsThereAtZero(t *testing.T) {
 	m := metrics.New(metrics.Options{Queues: []string{"default"}, Version: "v1", Revision: "abc", Go: "go1"})
 	has(t, m, `invoicer_jobs_total{outcome="created",queue="default"} 0`, `invoicer_jobs_total{outcome="failed",queue="default"} 0`,
 		`invoicer_lock_contention_total{queue="default"} 0`, `invoicer_done_hits_total{queue="default"} 0`,
+		`invoicer_late_duplicates_total{cache="hit",queue="default"} 0`, `invoicer_late_duplicates_total{cache="miss",queue="default"} 0`,
 		`invoicer_job_duration_seconds{outcome="conflict"} 0`, `invoicer_enqueue_to_invoice_seconds{} 0`, `invoicer_lock_wait_seconds{} 0`,
 		`invoicer_batch_size{} 0`, `invoicer_reconciled_total{found="missing"} 0`, `invoicer_reconciled_total{found="left"} 0`,
 		`invoicer_reconciled_total{found="given_up"} 0`, `invoicer_relayed_total{} 0`, `invoicer_race_alarm{producer="none"} 0`,
@@ -109,6 +111,47 @@ func TestWorkerEvents(t *testing.T) {
 	m.ObserveBatch(7)
 	has(t, m, `invoicer_jobs_total{outcome="created",queue="q"} 1`, `invoicer_done_hits_total{queue="q"} 1`, `invoicer_enqueue_to_invoice_seconds{} 1`,
 		`invoicer_lock_contention_total{queue="q"} 1`, `invoicer_lock_wait_seconds{} 1`, `invoicer_jobs_put_back_total{queue="q"} 1`, `invoicer_batch_size{} 1`)
+}
+
+// The hit rate is that of late duplicates: one that lost the race would find any entry, however short its time.
+func TestLateDuplicates(t *testing.T) {
+	t.Parallel()
+	m := metrics.New(metrics.Options{})
+	end := func(o invoice.Outcome, r invoice.Reason, known bool) {
+		m.ObserveWorker(worker.Event{What: worker.Ended, Queue: "q", Outcome: o, Reason: r, DoneEntry: known})
+	}
+	end(invoice.Duplicate, invoice.AlreadyInvoiced, true)
+	end(invoice.Duplicate, invoice.AlreadyInvoiced, true)
+	end(invoice.Duplicate, invoice.AlreadyInvoiced, false)
+	end(invoice.Duplicate, invoice.LostRace, true)
+	end(invoice.Created, "", false)
+	has(t, m, `invoicer_late_duplicates_total{cache="hit",queue="q"} 2`, `invoicer_late_duplicates_total{cache="miss",queue="q"} 1`)
+}
+
+func TestCacheIsShown(t *testing.T) {
+	t.Parallel()
+	m := metrics.New(metrics.Options{})
+	ttl := time.Hour
+	m.CacheTTL(func() time.Duration { return ttl })
+	times := []fit.Time{{TTL: time.Hour, Hits: 3, Entries: 7, Bytes: 700}, {TTL: time.Minute, Hits: 1}, {TTL: 24 * time.Hour, Hits: 4}}
+	m.ShowCache(&fit.Look{Late: 4, Needed: 185, Times: times})
+	ttl = 2 * time.Hour
+	has(t, m, `invoicer_cache_ttl_seconds{} 7200`, `invoicer_cache_sample_late_duplicates{} 4`, `invoicer_cache_needed_late_duplicates{} 185`,
+		`invoicer_cache_entries{} 7`, `invoicer_cache_bytes{} 700`, `invoicer_cache_would_hit_ratio{ttl_seconds="60"} 0.25`,
+		`invoicer_cache_would_hit_ratio{ttl_seconds="86400"} 1`)
+	if strings.Contains(text(t, m), "invoicer_cache_fitting_seconds") {
+		t.Error("a fitting time is shown though the sample is too small")
+	}
+	m.ShowCache(&fit.Look{Late: 200, Needed: 185, Fitting: time.Minute, Times: times})
+	has(t, m, `invoicer_cache_fitting_seconds{} 60`)
+	m.ShowCache(nil)
+	if all := text(t, m); strings.Contains(all, "invoicer_cache_sample") || strings.Contains(all, "invoicer_cache_would") || !strings.Contains(all, "invoicer_cache_ttl_seconds{} 7200") {
+		t.Errorf("after a look that failed:\n%s", all)
+	}
+	m.ShowCache(&fit.Look{Times: times}) // there are no late duplicates to have a share of
+	if all := text(t, m); strings.Contains(all, "would_hit") || strings.Contains(all, "NaN") {
+		t.Errorf("of no duplicates:\n%s", all)
+	}
 }
 
 // A store whose producer's duplicates jump in the windows that are given.
