@@ -65,6 +65,8 @@ func needs(cmd *cobra.Command) []postgres.Right {
 			on("SELECT UPDATE", "invoice_jobs")
 			on("SELECT INSERT", "invoice_job_actions")
 		}
+	case "cache":
+		on("SELECT", "database_identity", "duplicate_attempts", "invoices")
 	case "races":
 		on("SELECT", "producer_counts", "duplicate_attempts", "invoices")
 	case "replay history":

@@ -45,6 +45,7 @@ func TestRightsThatAreMissing(t *testing.T) {
 		"dry run of replay":       {args: []string{"replay", "--all", "--dry-run"}},
 		"replay":                  {args: []string{"replay", "--all"}},
 		"races":                   {args: []string{"races"}},
+		"cache":                   {args: []string{"cache"}},
 		"replay history":          {args: []string{"replay", "history"}},
 		"dismiss":                 {args: []string{"dismiss", "bad", "--reason", "r"}},
 		"restore":                 {args: []string{"restore", "gone"}},

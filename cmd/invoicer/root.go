@@ -56,6 +56,7 @@ Exit codes: 0 success, 1 failure, 2 wrong usage or configuration, 3 the audit fo
 		a.statusCommand(),
 		a.topCommand(),
 		a.racesCommand(),
+		a.cacheCommand(),
 		a.queuesCommand(),
 		a.workersCommand(),
 		a.listCommand(),
