@@ -151,10 +151,14 @@ func TestLook(t *testing.T) {
 func TestOptionsThatCannotBe(t *testing.T) {
 	t.Parallel()
 	good := func() fit.Options {
-		return fit.Options{Limits: fit.Limits{Quantile: 0.9, Min: 1, Max: 2}, TTL: 1, Source: &source{}}
+		return fit.Options{Limits: fit.Limits{Quantile: 0.9, Min: 1, Max: 2}, TTL: 9, Source: &source{}}
 	}
-	if _, err := fit.New(good()); err != nil {
+	f, err := fit.New(good())
+	if err != nil {
 		t.Fatal(err)
+	}
+	if f.TTL() != 2 {
+		t.Errorf("entries last for %s at first, which is not within the limits", f.TTL())
 	}
 	for name, spoil := range map[string]func(*fit.Options){
 		"no source":      func(o *fit.Options) { o.Source = nil },
