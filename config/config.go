@@ -100,6 +100,8 @@ type Metrics struct {
 type Log struct {
 	Level  slog.Level
 	Format string // "text", "json", or "" to choose: text on a terminal, else json
+
+	Outcomes string // "all", or "problems": without the jobs that ended as created or duplicate
 }
 
 // Default returns the configuration with the default of each key.

@@ -220,6 +220,11 @@ func Keys() []Key {
 			Doc:   "how messages are written; empty means text on a terminal, else json",
 			value: func(c *Config) value { return choice(&c.Log.Format, []string{"", "text", "json"}) },
 		},
+		{
+			Name: "log.outcomes", Default: "all",
+			Doc:   "which ended jobs have a line in the log: all of them, or those with problems, which leaves out created and duplicate",
+			value: func(c *Config) value { return choice(&c.Log.Outcomes, []string{"all", "problems"}) },
+		},
 	}
 }
 

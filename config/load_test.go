@@ -73,7 +73,7 @@ func TestDefaults(t *testing.T) {
 		},
 		HTTP:    config.HTTP{Addr: "127.0.0.1:8080", Pprof: "off", Metrics: "token", PersonalData: "hidden"},
 		Metrics: config.Metrics{Producers: 50},
-		Log:     config.Log{Level: slog.LevelInfo},
+		Log:     config.Log{Level: slog.LevelInfo, Outcomes: "all"},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(config.Config{}, "Origins")); diff != "" {
 		t.Errorf("Load without sources (-want +got):\n%s", diff)
@@ -135,7 +135,7 @@ func TestEveryKeyFromEverySource(t *testing.T) {
 		"numbering.format": "{number}", "numbering.timezone": "Europe/Berlin", "retention.jobs": "1d12h",
 		"retention.duplicates": "2d", "retention.failed_payloads": "3d", "http.addr": "", "http.pprof": "on",
 		"http.tls_cert": "/etc/tls.crt", "http.tls_key": "/etc/tls.key", "http.insecure": "true", "http.hosts": "billing.example, [fd00::1]", "http.metrics": "open", "http.personal_data": "read",
-		"metrics.producers": "7", "log.level": "debug", "log.format": "json",
+		"metrics.producers": "7", "log.level": "debug", "log.format": "json", "log.outcomes": "problems",
 	}
 	beside := map[string]string{ // what a key needs beside it
 		"http.tls_cert": "INVOICER_HTTP_TLS_KEY=k", "http.tls_key": "INVOICER_HTTP_TLS_CERT=c",

@@ -58,15 +58,19 @@ func (h *Handler) event(a *attempt, what string) Event {
 	}
 }
 
-// ended reports a committed end, with one log line and one event.
+// ended reports a committed end, with one log line at most and one event.
 func (h *Handler) ended(ctx context.Context, a *attempt, end ledger.End) {
 	e := h.event(a, Ended)
 	e.Outcome, e.Reason, e.Invoice, e.Altered = end.Outcome, end.Reason, end.Invoice, a.altered
 	e.Since, e.DoneEntry = a.since, a.doneEntry
-	if a.altered {
-		h.log.WarnContext(ctx, "a job's task was altered in the queue: it is done as the ledger accepted it", a.attributes()...)
+	if good := end.Outcome == invoice.Created || end.Outcome == invoice.Duplicate; !good || a.altered || !h.options.LogProblems {
+		h.logEnd(ctx, a, end, e.Took)
 	}
-	level, attributes := slog.LevelInfo, append(a.attributes(), "outcome", end.Outcome, "took", e.Took.String())
+	h.options.Observe(e)
+}
+
+func (h *Handler) logEnd(ctx context.Context, a *attempt, end ledger.End, took time.Duration) {
+	level, attributes := slog.LevelInfo, append(a.attributes(), "outcome", end.Outcome, "took", took.String())
 	if end.Invoice != nil {
 		attributes = append(attributes, "invoice_number", end.Invoice.Number)
 	}
@@ -76,8 +80,10 @@ func (h *Handler) ended(ctx context.Context, a *attempt, end ledger.End) {
 	if end.Detail != "" {
 		level, attributes = slog.LevelWarn, append(attributes, "detail", end.Detail)
 	}
+	if a.altered {
+		level, attributes = slog.LevelWarn, append(attributes, "note", "its task was altered in the queue: it is done as the ledger accepted it")
+	}
 	h.log.Log(ctx, level, "job ended", attributes...)
-	h.options.Observe(e)
 }
 
 // lost reports that the attempt found its lock held, and by whom. It logs that once for each job and holder.

@@ -47,6 +47,9 @@ type Options struct {
 	LedgerOnly bool
 	// Logger gets one line for each ended job. Default: no lines.
 	Logger *slog.Logger
+	// LogProblems leaves out the lines of jobs that ended as created or duplicate, unless their task was altered. Default: each
+	// ended job has its line.
+	LogProblems bool
 	// Observe is called for each event of a job, from many goroutines at once. It must return soon. Default: it isn't
 	// called.
 	Observe func(Event)

@@ -200,7 +200,7 @@ func (a app) demoWorker(d *demonstration) (func() *exec.Cmd, error) {
 	cfg.Worker.Queues = map[string]int{d.queue(): 1}
 	cfg.Worker.Direct = "allow" // as the demo enqueues
 	cfg.HTTP.Addr = ""
-	cfg.Log = config.Log{Level: slog.LevelDebug, Format: "json"}
+	cfg.Log = config.Log{Level: slog.LevelDebug, Format: "json", Outcomes: "all"}
 	environ := slices.DeleteFunc(slices.Clone(a.environ), func(v string) bool { return strings.HasPrefix(v, "INVOICER_") })
 	environ = append(environ, cfg.Environ()...)
 	return func() *exec.Cmd {

@@ -196,7 +196,7 @@ func (w *workplace) newWorker(
 		LedgerOnly: w.cfg.Worker.Direct == "refuse",
 		MaxRetry:   w.cfg.Worker.MaxRetry, LockWait: w.cfg.Lock.Wait, CacheTTL: cacheTTL,
 		Installation: w.databaseID, Owns: func() bool { return w.keeper.Owns() && !quiet() },
-		Logger: w.log, Observe: observe, DatabaseTime: w.store.Now, Fault: w.fault,
+		Logger: w.log, LogProblems: w.cfg.Log.Outcomes == "problems", Observe: observe, DatabaseTime: w.store.Now, Fault: w.fault,
 	})
 	if err != nil {
 		return nil, err

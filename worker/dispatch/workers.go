@@ -101,7 +101,8 @@ func (w *watch) fail(ctx context.Context, info *asynq.TaskInfo, jobID, why strin
 		return nil
 	}
 	if err == nil {
-		w.options.Logger.WarnContext(ctx, "a job is recorded as failed: "+why, "queue", w.known.Queue, "job_id", end.JobID, "transaction_id", end.TransactionID)
+		w.options.Logger.WarnContext(ctx, "a job is recorded as failed: "+why,
+			"queue", w.known.Queue, "job_id", end.JobID, "transaction_id", end.TransactionID, "outcome", end.Outcome)
 		w.options.Observe(Event{What: GivenUp, Queue: w.known.Queue, JobID: end.JobID, Jobs: 1})
 	}
 	return err
