@@ -61,7 +61,7 @@ func printJSON(cmd *cobra.Command, v any) error {
 	return err
 }
 
-// printable returns JSON with escapes in place of characters that aren't printable: one might control the terminal, or turn the
+// printable returns JSON, or a line of a log, with escapes in place of characters that aren't printable: one might control the terminal, or turn the
 // direction of a text.
 func printable(encoded []byte) []byte {
 	odd := func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }

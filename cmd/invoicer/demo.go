@@ -99,7 +99,7 @@ func (a app) runDemo(cmd *cobra.Command, d *demonstration) error {
 	logged := cfg.Log
 	logged.Level = max(logged.Level, slog.LevelError)
 	log := newLogger(logged, cmd.ErrOrStderr())
-	quietRedis(log)
+	catchLogs(log)
 	collectLessOften()
 	ctx, stop := untilSignal(cmd.Context(), func() { _, _ = fmt.Fprintln(cmd.ErrOrStderr(), "invoicer: stopping") })
 	defer stop()

@@ -126,7 +126,7 @@ func (r *enqueueRun) run(cmd *cobra.Command, cfg *config.Config) (err error) {
 		return err
 	}
 	defer input.Close()
-	quietRedis(newLogger(cfg.Log, cmd.ErrOrStderr()))
+	catchLogs(newLogger(cfg.Log, cmd.ErrOrStderr()))
 	s := &importer.Sender{Producer: r.producer, Copies: r.copies}
 	connect := r.toRedis
 	if r.durable {

@@ -76,7 +76,7 @@ how many tasks wait there. It needs no database.`,
 
 // openRedis returns a client of the configured Redis, once the server has answered.
 func openRedis(cmd *cobra.Command, cfg *config.Config, wait time.Duration) (redis.UniversalClient, error) {
-	quietRedis(newLogger(cfg.Log, cmd.ErrOrStderr()))
+	catchLogs(newLogger(cfg.Log, cmd.ErrOrStderr()))
 	rdb, err := newRedis(cfg, 0)
 	if err != nil {
 		return nil, err

@@ -63,7 +63,7 @@ func (a app) inquire(cmd *cobra.Command, wait time.Duration, ask func(*config.Co
 
 // withServers calls do with a database that has answered, and with a Redis client that hasn't connected yet.
 func withServers(cmd *cobra.Command, cfg *config.Config, wait time.Duration, do func(*postgres.DB, redis.UniversalClient) error) error {
-	quietRedis(newLogger(cfg.Log, cmd.ErrOrStderr()))
+	catchLogs(newLogger(cfg.Log, cmd.ErrOrStderr()))
 	store, err := openStore(cmd.Context(), cfg, waiter(cmd, wait))
 	if err != nil {
 		return err

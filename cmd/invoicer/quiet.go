@@ -8,9 +8,14 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// quietRedis logs go-redis's own messages at the debug level. There is one for every failed connection, while the health checks log
-// an outage once.
-func quietRedis(log *slog.Logger) { redis.SetLogger(redisLogger{log}) }
+// catchLogs has libraries log to log. go-redis has a message for every failed connection, at the debug level here, while the health
+// checks log an outage once. The standard library's logger, which asynqmon uses, would write text from requests as it is.
+//
+// It concerns the whole process, so only commands call it.
+func catchLogs(log *slog.Logger) {
+	redis.SetLogger(redisLogger{log})
+	slog.SetDefault(log.With("from", "log")) // package log's messages as well
+}
 
 type redisLogger struct{ log *slog.Logger }
 

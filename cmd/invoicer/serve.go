@@ -45,7 +45,7 @@ func (a app) serve(cmd *cobra.Command) error {
 		return usageErrorf("http.addr is empty, and serve does nothing but listen there: give an address such as 127.0.0.1:8080")
 	}
 	log := newLogger(cfg.Log, cmd.ErrOrStderr())
-	quietRedis(log)
+	catchLogs(log)
 	ctx, stop := untilSignal(cmd.Context(), func() { log.Info("stopping: requests under way are answered; a second signal ends at once") })
 	defer stop()
 	store, rdb, err := openServed(ctx, cfg, log)

@@ -140,7 +140,7 @@ func isID(id string) bool {
 }
 
 func status(cmd *cobra.Command, cfg *config.Config, store *postgres.DB, id string, limit int) error {
-	quietRedis(newLogger(cfg.Log, cmd.ErrOrStderr()))
+	catchLogs(newLogger(cfg.Log, cmd.ErrOrStderr()))
 	rdb, err := newRedis(cfg, 0)
 	if err != nil {
 		return err

@@ -49,7 +49,7 @@ func (a app) work(cmd *cobra.Command) error {
 		return err
 	}
 	log := newLogger(cfg.Log, cmd.ErrOrStderr())
-	quietRedis(log)
+	catchLogs(log)
 	collectLessOften()
 	ctx, stop := untilSignal(cmd.Context(), func() { log.Info("draining: no more jobs are taken; a second signal ends at once") })
 	defer stop()
