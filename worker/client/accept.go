@@ -39,8 +39,14 @@ func (c *Client) Accept(ctx context.Context, tx Execer, job *invoice.Job, queue 
 	}
 	receipt := c.receipt(queue)
 	// The values are cast, since drivers send strings with different types.
-	_, err = tx.ExecContext(ctx, `SELECT "`+c.options.Schema+`".accept($1::text, $2::text, $3::uuid)`, string(payload), receipt.Queue, receipt.JobID)
-	if err != nil {
+	call := `"` + c.options.Schema + `".accept($1::text, $2::text, $3::uuid)`
+	args := []any{string(payload), receipt.Queue, receipt.JobID}
+	if c.options.Traceparent != nil {
+		// CASE has an order. What is set holds until the transaction ends, so it is set for a job without a trace, too.
+		call = `CASE WHEN set_config('invoicer.traceparent', $4::text, true) IS NOT NULL THEN ` + call + ` END`
+		args = append(args, c.traceparent(ctx))
+	}
+	if _, err = tx.ExecContext(ctx, "SELECT "+call, args...); err != nil {
 		return Receipt{}, fmt.Errorf("accept: %w", err)
 	}
 	return receipt, nil

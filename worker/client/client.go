@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"regexp"
 	"strings"
 	"time"
 
@@ -38,6 +39,9 @@ const JobIDHeader = "invoicer-job-id"
 // identity. Other installations don't work on the task.
 const InstallationHeader = "invoicer-installation"
 
+// TraceparentHeader is the header in which a task says which span of a trace it continues, in the form of W3C Trace Context.
+const TraceparentHeader = "traceparent"
+
 // Options of a client. Zero values mean the defaults.
 type Options struct {
 	// Queue is used if a call doesn't name another queue. Default: default.
@@ -46,6 +50,17 @@ type Options struct {
 	Producer string
 	// Schema is the ledger's schema, for [Client.Accept] and [Client.Lookup]. Default: invoicer.
 	Schema string
+	// Traceparent returns which span of a trace a job belongs to, in the form of W3C Trace Context, or "". A worker that
+	// traces continues there. With OpenTelemetry:
+	//
+	//	func(ctx context.Context) string {
+	//		carrier := propagation.MapCarrier{}
+	//		propagation.TraceContext{}.Inject(ctx, carrier)
+	//		return carrier["traceparent"]
+	//	}
+	//
+	// Default: jobs belong to none.
+	Traceparent func(context.Context) string
 	// Retention keeps a finished job and its result visible in the queue. Default: 10m; negative: not at all.
 	Retention time.Duration
 }
@@ -124,7 +139,11 @@ func (c *Client) EnqueuePayload(ctx context.Context, payload []byte, queue ...st
 		return Receipt{}, errors.New("client: it was made without a Redis connection, and only accepts")
 	}
 	receipt := c.receipt(queue)
-	_, err := c.queue.EnqueueContext(ctx, asynq.NewTask(TaskType, payload),
+	var headers map[string]string
+	if in := c.traceparent(ctx); in != "" {
+		headers = map[string]string{TraceparentHeader: in}
+	}
+	_, err := c.queue.EnqueueContext(ctx, asynq.NewTaskWithHeaders(TaskType, payload, headers),
 		asynq.TaskID(receipt.JobID),
 		asynq.Queue(receipt.Queue),
 		asynq.Retention(max(c.options.Retention, 0)),
@@ -137,6 +156,20 @@ func (c *Client) EnqueuePayload(ctx context.Context, payload []byte, queue ...st
 		return Receipt{}, fmt.Errorf("enqueue into %s: %w", receipt.Queue, err)
 	}
 	return receipt, nil
+}
+
+// aTraceparent is what W3C Trace Context allows in its version 0.
+var aTraceparent = regexp.MustCompile(`^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`)
+
+// traceparent returns which span a job belongs to. A text that can't be one is no reason to refuse the job.
+func (c *Client) traceparent(ctx context.Context) string {
+	if c.options.Traceparent == nil {
+		return ""
+	}
+	if in := c.options.Traceparent(ctx); aTraceparent.MatchString(in) {
+		return in
+	}
+	return ""
 }
 
 func newID() string { return uuid.Must(uuid.NewV7()).String() }
