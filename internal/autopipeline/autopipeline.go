@@ -192,9 +192,14 @@ func (c *Client) alone(ctx context.Context, cmd redis.Cmder) {
 	c.timed(ctx, func() { _ = c.Process(ctx, cmd) }) // the command keeps the error
 }
 
+// shared is the context of batches: it has no caller's values, such as a span, since a batch belongs to several callers.
+type shared struct{ context.Context } //nolint:containedctx // it is a context
+
+func (shared) Value(any) any { return nil }
+
 // begin starts a goroutine of the Client that sends the waiting commands. It may outlive the callers.
 func (c *Client) begin(ctx context.Context) {
-	c.serving.Go(func() { c.serve(ctx) })
+	c.serving.Go(func() { c.serve(shared{ctx}) })
 }
 
 // Close waits for the batches that are on their way, for two seconds at most, and then closes the wrapped client.
@@ -249,6 +254,9 @@ func (c *Client) next() []*member {
 
 // send sends a batch, and returns once each command has its reply, a value or an error.
 func (c *Client) send(ctx context.Context, members []*member) {
+	if len(members) == 1 {
+		ctx = context.WithoutCancel(members[0].ctx) // with the values of this command's caller
+	}
 	ctx, cancel := context.WithTimeout(ctx, batchTimeout)
 	defer cancel()
 	if len(members) == 1 {

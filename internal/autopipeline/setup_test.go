@@ -38,6 +38,9 @@ func connect(t testing.TB, url string, set func(*redis.Options)) *redis.Client {
 	return rdb
 }
 
+// A callerKey is that of a context's caller.
+type callerKey struct{}
+
 // uniqueKey is for a server that other tests use too.
 func uniqueKey(t testing.TB) string { return t.Name() + ":" + rand.Text() }
 
@@ -53,6 +56,7 @@ type trip struct {
 	commands int
 	piped    bool
 	bounded  bool // its context has a deadline
+	of       any  // what its context has of its caller
 	proceed  chan struct{}
 	broken   bool // a hook panics
 }
@@ -84,6 +88,7 @@ func (g *gate) hold(ctx context.Context, first redis.Cmder, r trip) {
 	}
 	r.proceed = make(chan struct{})
 	_, r.bounded = ctx.Deadline()
+	r.of = ctx.Value(callerKey{})
 	g.trips <- &r
 	<-r.proceed
 	if r.broken {
