@@ -10,6 +10,7 @@ import (
 
 	"github.com/hibiken/asynq"
 
+	"invoicer/internal/tracing"
 	"invoicer/invoice"
 	"invoicer/invoice/ledger"
 	"invoicer/worker/client"
@@ -34,6 +35,7 @@ type attempt struct {
 	since      time.Duration // since the ledger accepted the job, if this attempt made the invoice
 	doneEntry  bool          // Redis knew that the transaction was invoiced
 	counted    bool          // the ledger has counted this attempt as one after many crashes
+	span       *tracing.Span // of the attempt; nil if nothing is traced
 
 	transactionID, idempotencyKey, producer string // as far as the payload states them
 }

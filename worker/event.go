@@ -66,7 +66,18 @@ func (h *Handler) ended(ctx context.Context, a *attempt, end ledger.End) {
 	if good := end.Outcome == invoice.Created || end.Outcome == invoice.Duplicate; !good || a.altered || !h.options.LogProblems {
 		h.logEnd(ctx, a, end, e.Took)
 	}
+	a.traceEnd(end)
 	h.options.Observe(e)
+}
+
+func (a *attempt) traceEnd(end ledger.End) {
+	a.span.Set("transaction_id", a.transactionID, "producer", a.producer, "outcome", string(end.Outcome), "reason", string(end.Reason), "detail", end.Detail)
+	if end.Invoice != nil {
+		a.span.Set("invoice_number", end.Invoice.Number)
+	}
+	if end.Outcome == invoice.Failed {
+		a.span.Fail(errors.New(end.Detail))
+	}
 }
 
 func (h *Handler) logEnd(ctx context.Context, a *attempt, end ledger.End, took time.Duration) {
@@ -84,6 +95,16 @@ func (h *Handler) logEnd(ctx context.Context, a *attempt, end ledger.End, took t
 		level, attributes = slog.LevelWarn, append(attributes, "note", "its task was altered in the queue: it is done as the ledger accepted it")
 	}
 	h.log.Log(ctx, level, "job ended", attributes...)
+}
+
+func (a *attempt) traceReturn(err error) {
+	if a.span == nil {
+		return // without making up the error's text
+	}
+	a.span.Set("transaction_id", a.transactionID, "producer", a.producer, "put_back", err.Error())
+	if isFailure(err) {
+		a.span.Fail(err)
+	}
 }
 
 // lost reports that the attempt found its lock held, and by whom. It logs that once for each job and holder.
@@ -108,6 +129,7 @@ func (h *Handler) returned(ctx context.Context, a *attempt, err error) {
 	if errors.As(err, &version) {
 		level = slog.LevelWarn // otherwise the job would wait for a newer worker unnoticed
 	}
+	a.traceReturn(err)
 	if isFailure(err) {
 		e.What, level = Retried, slog.LevelWarn
 		var p *panicError

@@ -12,6 +12,7 @@ import (
 	"github.com/hibiken/asynq"
 
 	"invoicer/internal/fault"
+	"invoicer/internal/tracing"
 	"invoicer/invoice"
 	"invoicer/invoice/ledger"
 	"invoicer/locking"
@@ -93,6 +94,8 @@ func (h *Handler) ProcessTask(ctx context.Context, task *asynq.Task) error {
 	h.inHand.Add(1)
 	defer h.inHand.Add(-1)
 	a := newAttempt(ctx, task, h.options.Name)
+	ctx, a.span = h.options.Tracer.Continue(ctx, task.Headers()[client.TraceparentHeader], tracing.Consumer, "process job", "job_id", a.jobID, "queue", a.queue)
+	defer a.span.End()
 	err := h.process(ctx, a)
 	for err != nil && !errors.Is(err, asynq.SkipRetry) && a.final {
 		// The queue would archive the job now, before its end is recorded. So keep the job in hand until it is.
@@ -277,8 +280,10 @@ func (h *Handler) race(ctx context.Context, a *attempt, r invoice.Request) (resu
 	reason := invoice.AlreadyInvoiced
 	var wait *waiter
 	var lost time.Time
+	asking, span := h.options.Tracer.Start(ctx, "take lock")
+	defer span.End()
 	for {
-		lock, err := h.locker.Acquire(ctx, r.Job.TransactionID, locking.Holder{ID: a.jobID, Worker: a.worker})
+		lock, err := h.locker.Acquire(asking, r.Job.TransactionID, locking.Holder{ID: a.jobID, Worker: a.worker})
 		if wait != nil {
 			a.lockWait = time.Since(lost)
 		}
@@ -286,9 +291,13 @@ func (h *Handler) race(ctx context.Context, a *attempt, r invoice.Request) (resu
 		var held *locking.HeldError
 		switch {
 		case err == nil:
+			span.Set("lock", "acquired")
+			span.End()
 			result, err = h.generate(ctx, a, lock, r, reason)
 			return result, nil, err
 		case errors.As(err, &done):
+			span.Set("lock", "done")
+			span.End()
 			known, ok := decodeDone(done.Value)
 			if !ok {
 				return invoice.Result{}, done, invoice.ErrNotInvoiced
@@ -300,10 +309,12 @@ func (h *Handler) race(ctx context.Context, a *attempt, r invoice.Request) (resu
 			}
 			return result, done, err
 		case !errors.As(err, &held):
+			span.Fail(err)
 			return invoice.Result{}, nil, redisError(err)
 		}
 		if wait == nil {
 			reason, lost = invoice.LostRace, time.Now()
+			span.Set("lock", "held", "lost_to_job_id", held.Holder.ID)
 			h.lost(ctx, a, held)
 			if err := h.options.Fault.Hit(ctx, fault.Held); err != nil {
 				return invoice.Result{}, nil, err
@@ -316,6 +327,7 @@ func (h *Handler) race(ctx context.Context, a *attempt, r invoice.Request) (resu
 		if wait.again(ctx, held.Remaining) {
 			continue
 		}
+		span.End()
 		result, err = h.generator.Lookup(ctx, r, reason)
 		if errors.Is(err, invoice.ErrNotInvoiced) {
 			err = &contentionError{held: held}

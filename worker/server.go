@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"invoicer/internal/fault"
+	"invoicer/internal/tracing"
 	"invoicer/worker/queue"
 )
 
@@ -50,6 +51,8 @@ type Options struct {
 	// LogProblems leaves out the lines of jobs that ended as created or duplicate, unless their task was altered. Default: each
 	// ended job has its line.
 	LogProblems bool
+	// Tracer has a span for each attempt, in the trace that its task carries, and for its steps. Default: none.
+	Tracer *tracing.Tracer
 	// Observe is called for each event of a job, from many goroutines at once. It must return soon. Default: it isn't
 	// called.
 	Observe func(Event)

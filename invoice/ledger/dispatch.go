@@ -11,6 +11,8 @@ type Dispatch struct {
 	Queue   string
 	Payload []byte    // nil if it isn't needed
 	At      time.Time // when it was dispatched, by the database's clock
+
+	Traceparent string // the span of its producer's trace that it belongs to; "" if there is none, or it isn't needed
 }
 
 // A Watch is the right to reconcile a queue with the ledger, together with the last known state of its Redis.

@@ -62,7 +62,7 @@ WITH locked AS MATERIALIZED (
 )
 UPDATE invoicer.invoice_jobs jobs SET state = 'enqueued', dispatch = dispatch + 1, updated_at = now()
 FROM next WHERE jobs.id = next.id
-RETURNING jobs.id, job_id, dispatch, queue, payload, updated_at`, &except, limit, pageBytes).Scan(&rows).Error
+RETURNING jobs.id, job_id, dispatch, queue, payload, updated_at, coalesce(traceparent, '') AS traceparent`, &except, limit, pageBytes).Scan(&rows).Error
 	})
 	if err != nil {
 		return nil, classify(err)
@@ -175,12 +175,14 @@ type dispatchRow struct {
 	Queue     string
 	Payload   string
 	UpdatedAt time.Time
+
+	Traceparent string
 }
 
 func dispatches(rows []dispatchRow) []ledger.Dispatch {
 	list := make([]ledger.Dispatch, len(rows))
 	for i, r := range rows {
-		list[i] = ledger.Dispatch{ID: r.ID, JobID: r.JobID, Number: r.Dispatch, Queue: r.Queue, Payload: []byte(r.Payload), At: r.UpdatedAt}
+		list[i] = ledger.Dispatch{ID: r.ID, JobID: r.JobID, Number: r.Dispatch, Queue: r.Queue, Payload: []byte(r.Payload), At: r.UpdatedAt, Traceparent: r.Traceparent}
 	}
 	return list
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"invoicer/internal/fault"
+	"invoicer/internal/tracing"
 	"invoicer/invoice"
 )
 
@@ -77,9 +78,15 @@ func sizeOf(d *invoice.Draft) int {
 // draft that can't be written doesn't affect the others. If the reply to COMMIT is lost, Insert checks on a fresh
 // connection whether the draft was committed.
 func (s *Invoices) Insert(ctx context.Context, d *invoice.Draft) (invoice.Insertion, error) {
+	ctx, span := s.options.Tracer.Start(ctx, "write invoice", "transaction_id", d.Job.TransactionID)
+	defer span.End()
 	w := newWrite(ctx, d)
 	if err := s.lanes.pass(ctx, w); err != nil {
+		span.Fail(err)
 		return invoice.Insertion{}, classify(err)
+	}
+	if w.err == nil && w.inserted.Created != nil {
+		span.Set("invoice_number", w.inserted.Created.Number)
 	}
 	switch err := w.err; {
 	case err == nil:
@@ -174,6 +181,11 @@ func (s *Invoices) writeTogether(ctx context.Context, group []*write, m manner) 
 	for _, w := range group {
 		w.reset()
 	}
+	ctx, span := tracing.Together(ctx, s.options.Tracer, "write group", group, func(w *write) context.Context { return w.ctx })
+	defer func() {
+		span.Fail(err)
+		span.End()
+	}()
 	return begin(ctx, s.db, m.wait, func(f *flight) error {
 		locked, err := s.lockAndFind(ctx, f, group, m)
 		if err != nil {

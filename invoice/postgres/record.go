@@ -10,6 +10,7 @@ import (
 
 	"gorm.io/gorm"
 
+	"invoicer/internal/tracing"
 	"invoicer/invoice"
 	"invoicer/invoice/ledger"
 )
@@ -52,6 +53,7 @@ func digest(payload []byte) string {
 
 // A goodEnd is an end with an invoice that is to be recorded.
 type goodEnd struct {
+	ctx context.Context //nolint:containedctx // its caller may be gone by the time that it is written
 	end ledger.End
 	err error
 }
@@ -83,7 +85,9 @@ func (s *Ledger) stormAfter(gone []*goodEnd) int {
 }
 
 func (s *Ledger) recordGood(ctx context.Context, e ledger.End) error {
-	g := &goodEnd{end: e}
+	ctx, span := s.options.Tracer.Start(ctx, "record end", "transaction_id", e.TransactionID)
+	defer span.End()
+	g := &goodEnd{ctx: ctx, end: e}
 	if err := s.goodEnds.join(ctx, g); err != nil {
 		return classify(err)
 	}
@@ -110,6 +114,11 @@ func (s *Ledger) writeGoodEnds(ctx context.Context, group []*goodEnd) {
 func (s *Ledger) writeGoodEndsTogether(ctx context.Context, group []*goodEnd) (err error) {
 	lane := s.counts.take()
 	defer func() { s.counts.put(lane, err) }()
+	ctx, span := tracing.Together(ctx, s.options.Tracer, "record group", group, func(g *goodEnd) context.Context { return g.ctx })
+	defer func() {
+		span.Fail(err)
+		span.End()
+	}()
 	var jobIDs, outcomes, transactionIDs, keys, invoiceIDs, invoiced, fingerprints, numbers, reasons, producers, workers, attempts, digests, ledgerOnly, took array
 	for _, g := range group {
 		e := &g.end

@@ -83,6 +83,7 @@ func newConnector(o Options) (*connector, error) {
 	}
 	config.ConnectTimeout = o.ConnectTimeout
 	config.OnNotice = noticeWarning
+	config.Tracer = o.Statements
 	// Poolers support these parameters and set them in the server's session.
 	config.RuntimeParams["client_encoding"] = "UTF8"
 	config.RuntimeParams["datestyle"] = "ISO"

@@ -15,12 +15,14 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
 
 	"invoicer/internal/fault"
 	"invoicer/internal/owned"
+	"invoicer/internal/tracing"
 )
 
 // Options say where the database is and how long it may wait. Zero values mean the defaults.
@@ -53,6 +55,10 @@ type Options struct {
 	// Wrote is called after each transaction that wrote invoices, with their number. It must return soon. Default: it isn't
 	// called.
 	Wrote func(invoices int)
+	// Tracer has a span for each draft and end that is written, and one for each transaction that they share. Default: none.
+	Tracer *tracing.Tracer
+	// Statements traces the statements of each connection. Default: they aren't traced.
+	Statements pgx.QueryTracer
 	// Fault is called at the fault points of a transaction that writes invoices, once for all that share it, for tests.
 	// Such a transaction takes more round trips. Default: the points do nothing.
 	Fault fault.Hook

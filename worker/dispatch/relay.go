@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"invoicer/internal/fault"
+	"invoicer/internal/tracing"
 	"invoicer/invoice/ledger"
 	"invoicer/worker/client"
 )
@@ -49,6 +50,9 @@ type RelayOptions struct {
 	// Owners says which queues belong to other installations. Jobs for those stay accepted. Default: all queues
 	// belong to this installation.
 	Owners Owners
+	// Tracer has a span for each job that is sent, in its producer's trace, which the task then carries on. Default: none, and
+	// tasks carry no trace.
+	Tracer *tracing.Tracer
 	// Fault is called at the fault points of a batch, for tests. Default: the points do nothing.
 	Fault fault.Hook
 	// Observe is called for each event. Default: it isn't called.
@@ -230,14 +234,20 @@ func (r *Relay) putBack(ctx context.Context, lost []ledger.Dispatch, cause error
 func (r *Relay) send(ctx context.Context, d ledger.Dispatch) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
+	ctx, span := r.options.Tracer.Continue(ctx, d.Traceparent, tracing.Producer, "relay job", "job_id", d.JobID, "queue", d.Queue)
 	defer func() {
 		if err != nil && ctx.Err() != nil {
 			err = ctx.Err() // asynq keeps only the text of the context's error
 		}
+		span.Fail(err)
+		span.End()
 	}()
 	headers := map[string]string{client.JobIDHeader: d.JobID}
 	if r.options.Installation != "" {
 		headers[client.InstallationHeader] = r.options.Installation
+	}
+	if in := span.Traceparent(); in != "" {
+		headers[client.TraceparentHeader] = in
 	}
 	_, err = r.queue.EnqueueContext(ctx, asynq.NewTaskWithHeaders(client.TaskType, d.Payload, headers),
 		asynq.TaskID(taskID(d)),
