@@ -112,7 +112,7 @@ func (a app) runDemo(cmd *cobra.Command, d *demonstration) error {
 		return err
 	}
 	m := newMetrics(cfg)
-	if d.workplace, err = openWorkplace(ctx, cfg, d.workers*(1+len(cfg.Worker.Queues)), m, a.fault, log); err != nil {
+	if d.workplace, err = a.openWorkplace(ctx, cfg, d.workers*(1+len(cfg.Worker.Queues)), m, log); err != nil {
 		return err
 	}
 	defer d.close()

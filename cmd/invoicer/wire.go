@@ -21,6 +21,7 @@ import (
 	"invoicer/internal/inquiry"
 	"invoicer/internal/lifecycle"
 	"invoicer/internal/metrics"
+	"invoicer/internal/tracing/export"
 	"invoicer/invoice"
 	"invoicer/invoice/postgres"
 	"invoicer/locking"
@@ -101,17 +102,18 @@ type workplace struct {
 	store     *postgres.DB
 	generator *invoice.Generator
 	locker    *locking.Locker
-	keeper    *queue.Keeper // set by keep
+	traces    *export.Exporter // nil if nothing is traced
+	keeper    *queue.Keeper    // set by keep
 
 	databaseID string
 }
 
 // openWorkplace waits for the servers for a bounded time, and checks that they fit the promises: rights, schema, settings. queues is
-// the number of queues that its workers consume, counted once for each worker. The hook is called at the fault points of all parts.
-// The transactions that write invoices are observed by m.
-// Call close on the workplace.
-func openWorkplace(ctx context.Context, cfg *config.Config, queues int, m *metrics.Metrics, hook fault.Hook, log *slog.Logger) (_ *workplace, err error) {
-	w := &workplace{cfg: cfg, name: workerName(), log: log, fault: hook}
+// the number of queues that its workers consume, counted once for each worker. The program's hook is called at the fault points of all
+// parts. The transactions that write invoices are observed by m. The environment says whether jobs are traced. Call close on the
+// workplace.
+func (a app) openWorkplace(ctx context.Context, cfg *config.Config, queues int, m *metrics.Metrics, log *slog.Logger) (_ *workplace, err error) {
+	w := &workplace{cfg: cfg, name: workerName(), log: log, fault: a.fault}
 	defer func() {
 		if err != nil {
 			w.close()
@@ -121,12 +123,20 @@ func openWorkplace(ctx context.Context, cfg *config.Config, queues int, m *metri
 	if err != nil {
 		return nil, err
 	}
+	w.traces, err = export.Open(ctx, export.Options{Environ: a.environ, Worker: w.name, Version: buildVersion().Version, Logger: log})
+	if err != nil {
+		return nil, err
+	}
 	o := storeOptions(cfg)
-	o.Fault, o.Worker, o.Wrote = hook, w.name, m.ObserveBatch
+	o.Fault, o.Worker, o.Wrote = a.fault, w.name, m.ObserveBatch
+	o.Tracer, o.Statements = w.traces.Tracer(), w.traces.Postgres()
 	if w.store, err = postgres.Open(o); err != nil {
 		return nil, err
 	}
 	if w.redis, err = newRedis(cfg, queues); err != nil {
+		return nil, err
+	}
+	if err = w.traces.Redis(w.redis); err != nil {
 		return nil, err
 	}
 	w.shared = autopipeline.New(w.redis)
@@ -166,6 +176,7 @@ func (w *workplace) close() {
 	if w.store != nil {
 		_ = w.store.Close()
 	}
+	w.traces.Close()
 }
 
 // keep returns the part that claims the queues for this installation at its start, renews the claim, and gives the queues up at its
@@ -196,7 +207,7 @@ func (w *workplace) newWorker(
 		LedgerOnly: w.cfg.Worker.Direct == "refuse",
 		MaxRetry:   w.cfg.Worker.MaxRetry, LockWait: w.cfg.Lock.Wait, CacheTTL: cacheTTL,
 		Installation: w.databaseID, Owns: func() bool { return w.keeper.Owns() && !quiet() },
-		Logger: w.log, LogProblems: w.cfg.Log.Outcomes == "problems", Observe: observe, DatabaseTime: w.store.Now, Fault: w.fault,
+		Logger: w.log, LogProblems: w.cfg.Log.Outcomes == "problems", Tracer: w.traces.Tracer(), Observe: observe, DatabaseTime: w.store.Now, Fault: w.fault,
 	})
 	if err != nil {
 		return nil, err
@@ -208,6 +219,7 @@ func (w *workplace) newWorker(
 func (w *workplace) newLedger(name string, queues map[string]int, observe func(dispatch.Event)) (lifecycle.Stage, error) {
 	relay := dispatch.NewRelay(w.store.Ledger, w.shared, dispatch.RelayOptions{
 		Retention: w.cfg.Worker.Retention, Installation: w.databaseID, Owners: w.keeper, Fault: w.fault, Logger: w.log, Observe: observe,
+		Tracer: w.traces.Tracer(),
 	})
 	reconciler, err := dispatch.NewReconciler(w.store.Ledger, w.redis, dispatch.ReconcilerOptions{
 		Name: name, Queues: slices.Sorted(maps.Keys(queues)), DatabaseID: w.databaseID, Logger: w.log, Observe: observe,

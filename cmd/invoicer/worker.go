@@ -55,7 +55,7 @@ func (a app) work(cmd *cobra.Command) error {
 	defer stop()
 
 	m := newMetrics(cfg)
-	w, err := openWorkplace(ctx, cfg, len(cfg.Worker.Queues), m, a.fault, log)
+	w, err := a.openWorkplace(ctx, cfg, len(cfg.Worker.Queues), m, log)
 	if err != nil {
 		return err
 	}
