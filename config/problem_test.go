@@ -59,7 +59,7 @@ func TestProblems(t *testing.T) {
 				"INVOICER_DATABASE_PASSWORD (environment): unknown variable; known here: INVOICER_DATABASE_SCHEMA, INVOICER_DATABASE_URL",
 				"INVOICER_HTTP_PORT (environment): unknown variable; known here: INVOICER_HTTP_ADDR, INVOICER_HTTP_HOSTS, INVOICER_HTTP_INSECURE, INVOICER_HTTP_METRICS, INVOICER_HTTP_PERSONAL_DATA, INVOICER_HTTP_PPROF, INVOICER_HTTP_TLS_CERT, INVOICER_HTTP_TLS_KEY",
 				"INVOICER_LOCK_MODE (environment): unknown variable; known here: INVOICER_LOCK_TTL, INVOICER_LOCK_WAIT",
-				"INVOICER_LOG (environment): unknown variable; known here: INVOICER_LOG_FORMAT, INVOICER_LOG_LEVEL",
+				"INVOICER_LOG (environment): unknown variable; known here: INVOICER_LOG_FORMAT, INVOICER_LOG_LEVEL, INVOICER_LOG_OUTCOMES",
 			},
 		},
 		"queues in the file": {
