@@ -112,7 +112,7 @@ func ofQueue() []mutant {
 		{
 			name: "a task whose list is lost stays behind", promise: recovers, hazard: halfForgotten,
 			changes: []change{{end, "redis.call(\"UNLINK\", KEYS[1])", "redis.call(\"EXISTS\", KEYS[1])"}},
-			in:      "./worker", tests: []string{"TestWhatRedisLosesOfAJobInHandIsNotLeftBehind"},
+			in:      "./worker", tests: []string{"TestWhatRedisLosesOfAJobInHandIsNotLeftBehind"}, hangs: true,
 		},
 	}
 }
