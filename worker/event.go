@@ -143,5 +143,9 @@ func (h *Handler) returned(ctx context.Context, a *attempt, err error) {
 }
 
 func (a *attempt) attributes() []any {
-	return []any{"job_id", a.jobID, "transaction_id", a.transactionID, "producer", a.producer, "queue", a.queue, "attempt", a.number()}
+	list := []any{"job_id", a.jobID, "transaction_id", a.transactionID, "producer", a.producer, "queue", a.queue, "attempt", a.number()}
+	if id := a.span.TraceID(); id != "" {
+		list = append(list, "trace_id", id)
+	}
+	return list
 }

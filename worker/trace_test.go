@@ -1,7 +1,9 @@
 package worker_test
 
 import (
+	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -23,7 +25,9 @@ func TestTheTraceOfALostRace(t *testing.T) {
 	b := setup(t)
 	spans := tracetest.NewSpanRecorder()
 	winner := rig.NewGate(fault.Locked)
+	said := newBook()
 	w := b.start(t, "w1", withGate(winner), func(p *parts) {
+		p.Logger = slog.New(slog.NewTextHandler(said, nil))
 		p.Tracer = tracing.New(sdk.NewTracerProvider(sdk.WithSpanProcessor(spans)))
 		p.generator = &panicking{p.generator}
 		p.LockWait, p.MaxRetry = 0, 0
@@ -54,7 +58,12 @@ func TestTheTraceOfALostRace(t *testing.T) {
 		return nil
 	}
 	is := func(name, value string) attribute.KeyValue { return attribute.String("invoicer."+name, value) }
-	one("the winner", is("job_id", first), is("outcome", "created"), is("transaction_id", "T1"), is("invoice_number", "INV-000001"))
+	won := one("the winner", is("job_id", first), is("outcome", "created"), is("transaction_id", "T1"), is("invoice_number", "INV-000001"))
+	if !slices.ContainsFunc(strings.Split(said.text(), "\n"), func(l string) bool {
+		return strings.Contains(l, "outcome=created") && strings.Contains(l, "trace_id="+won.SpanContext().TraceID().String())
+	}) {
+		t.Errorf("no line has the winner's trace:\n%s", said.text())
+	}
 	one("the loser's end", is("job_id", loser), is("outcome", "duplicate"), is("invoice_number", "INV-000001"))
 	one("a bad job", is("outcome", string(invoice.Invalid)))
 	held := one("the lock that was held", is("lock", "held"), is("lost_to_job_id", first))

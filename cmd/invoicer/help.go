@@ -104,8 +104,8 @@ func showFlags(out io.Writer, cmd *cobra.Command) {
 		}
 	}
 	_, _ = fmt.Fprintln(out)
-	wrapText(out, "Configuration that every command has: --config, "+strings.Join(others, ", ")+
-		". 'invoicer help "+keysTopic+"' explains them, and has the variable of each key, such as "+keys[0].Env()+".")
+	wrapText(out, "'invoicer help "+keysTopic+"' explains the configuration that every command has, and has the variable of each key, such as "+
+		keys[0].Env()+": --config, "+strings.Join(others, ", ")+".")
 }
 
 // showFlag writes what pflag does, within the width.

@@ -139,24 +139,22 @@ func TestAJobIsOneTrace(t *testing.T) {
 		"relay job": "the producer's", "process job": "relay job", "take lock": "process job", "write invoice": "process job", "write group": "write invoice",
 		"record end": "process job", "record group": "record end", "postgresql": "write group", "redis": "take lock",
 	} {
-		t.Run(name, func(t *testing.T) { //nolint:paralleltest // it reads what is locked
-			found := false
-			for _, span := range r.spans {
-				parent := hex.EncodeToString(span.GetParentSpanId())
-				of := byID[parent].GetName()
-				if parent == producersSpan {
-					of = "the producer's"
-				}
-				system := attribute(span, "db.system.name") + attribute(span, "db.system")
-				found = found || (span.GetName() == name || system == name) && of == above
-				if span.GetName() == name && of != above {
-					t.Errorf("it is below %q", of)
-				}
+		found := false
+		for _, span := range r.spans {
+			parent := hex.EncodeToString(span.GetParentSpanId())
+			of := byID[parent].GetName()
+			if parent == producersSpan {
+				of = "the producer's"
 			}
-			if !found {
-				t.Errorf("none is below %q: %v", above, names)
+			system := attribute(span, "db.system.name") + attribute(span, "db.system")
+			found = found || (span.GetName() == name || system == name) && of == above
+			if span.GetName() == name && of != above {
+				t.Errorf("%q is below %q", name, of)
 			}
-		})
+		}
+		if !found {
+			t.Errorf("no %q is below %q: %v", name, above, names)
+		}
 	}
 	outcomes := make(map[string]int)
 	for _, span := range r.spans {

@@ -114,7 +114,7 @@ type workplace struct {
 // workplace.
 func (a app) openWorkplace(ctx context.Context, cfg *config.Config, queues int, m *metrics.Metrics, log *slog.Logger) (_ *workplace, err error) {
 	w := &workplace{cfg: cfg, name: workerName(), log: log, fault: a.fault}
-	defer func() {
+	defer func() { //nolint:contextcheck // what is left is sent, also if ctx has ended
 		if err != nil {
 			w.close()
 		}

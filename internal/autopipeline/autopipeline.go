@@ -199,7 +199,7 @@ func (shared) Value(any) any { return nil }
 
 // begin starts a goroutine of the Client that sends the waiting commands. It may outlive the callers.
 func (c *Client) begin(ctx context.Context) {
-	c.serving.Go(func() { c.serve(shared{ctx}) })
+	c.serving.Go(func() { c.serve(shared{ctx}) }) //nolint:contextcheck // a batch belongs to several callers
 }
 
 // Close waits for the batches that are on their way, for two seconds at most, and then closes the wrapped client.
@@ -253,7 +253,7 @@ func (c *Client) next() []*member {
 }
 
 // send sends a batch, and returns once each command has its reply, a value or an error.
-func (c *Client) send(ctx context.Context, members []*member) {
+func (c *Client) send(ctx context.Context, members []*member) { //nolint:contextcheck // a single command has its own caller's
 	if len(members) == 1 {
 		ctx = context.WithoutCancel(members[0].ctx) // with the values of this command's caller
 	}

@@ -17,9 +17,6 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// header is the name of the header that W3C Trace Context has for a traceparent.
-const header = "traceparent"
-
 // A Kind says on which side of a queue a span is.
 type Kind trace.SpanKind
 
@@ -51,7 +48,7 @@ func (t *Tracer) Continue(ctx context.Context, traceparent string, kind Kind, na
 		return ctx, nil
 	}
 	ctx = trace.ContextWithSpanContext(ctx, trace.SpanContext{})
-	ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{header: traceparent})
+	ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{"traceparent": traceparent})
 	return started(t.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKind(kind)), trace.WithAttributes(pairs(attributes)...)))
 }
 
@@ -87,12 +84,19 @@ func started(ctx context.Context, span trace.Span) (context.Context, *Span) { re
 
 // Traceparent returns what names the span to another process, "" if there is none.
 func (s *Span) Traceparent() string {
-	if s == nil {
+	if s == nil || !s.span.SpanContext().IsValid() {
 		return ""
 	}
-	carrier := propagation.MapCarrier{}
-	propagation.TraceContext{}.Inject(trace.ContextWithSpan(context.Background(), s.span), carrier)
-	return carrier[header]
+	c := s.span.SpanContext()
+	return "00-" + c.TraceID().String() + "-" + c.SpanID().String() + "-" + (c.TraceFlags() & trace.FlagsSampled).String()
+}
+
+// TraceID returns the id of the span's trace, by which people look it up, "" if the trace isn't recorded.
+func (s *Span) TraceID() string {
+	if s == nil || !s.span.IsRecording() {
+		return ""
+	}
+	return s.span.SpanContext().TraceID().String()
 }
 
 // Set adds attributes, pairs of a name and a value. An empty value adds nothing.
