@@ -161,6 +161,7 @@ type store struct {
 	windows int // complete ones
 	jumps   func(window int) bool
 	broken  bool
+	silent  int // a window in which nothing ended
 }
 
 func (s *store) Waiting(context.Context, []string) (report.Waiting, error) {
@@ -183,7 +184,7 @@ func (s *store) Windows(_ context.Context, since time.Time) (counts []races.Prod
 		if s.jumps(i) {
 			c.Duplicates = 50
 		}
-		if !c.Start.Before(since) {
+		if !c.Start.Before(since) && i != s.silent {
 			counts = append(counts, c)
 		}
 	}
@@ -196,7 +197,9 @@ func TestAlarmBeginsAndEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var logged strings.Builder
 		const learned = 4 * 288
-		s := &store{begun: time.Now(), windows: learned, jumps: func(i int) bool { return i == learned || i == learned+1 }}
+		s := &store{begun: time.Now(), windows: learned, silent: learned + 4, jumps: func(i int) bool {
+			return i == learned || i == learned+1 || i == learned+3
+		}}
 		m := metrics.New(metrics.Options{Producers: 10})
 		w := metrics.Watch{
 			Metrics: m, Store: s, Queues: []string{"q"}, Logger: slog.New(slog.NewTextHandler(&logged, nil)),
@@ -210,7 +213,7 @@ func TestAlarmBeginsAndEnds(t *testing.T) {
 		}()
 		for _, step := range []struct {
 			windows, alarm, begun, ended int
-		}{{0, 0, 0, 0}, {1, 1, 1, 0}, {0, 1, 1, 0}, {1, 1, 1, 0}, {1, 0, 1, 1}} {
+		}{{0, 0, 0, 0}, {1, 1, 1, 0}, {0, 1, 1, 0}, {1, 1, 1, 0}, {1, 0, 1, 1}, {1, 1, 2, 1}, {1, 0, 2, 2}} {
 			s.mu.Lock()
 			s.windows += step.windows
 			s.mu.Unlock()

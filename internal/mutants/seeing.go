@@ -37,7 +37,7 @@ func ofSeeing() []mutant {
 		},
 		{
 			name: "a revoked token keeps what it has opened", promise: discreet,
-			changes: []change{{"web/access/tokens.go", "\t\t\told.revoke()\n", ""}},
+			changes: []change{{"web/access/tokens.go", "\t\t\told.revoke()\n", "\t\t\t_ = old\n"}},
 			in:      theDoor, tests: []string{"TestRevocationEndsWhatIsOpen"}, hangs: true,
 		},
 		{
@@ -57,7 +57,7 @@ func ofSeeing() []mutant {
 		},
 		{
 			name: "a queue is paused and nobody knows by whom", promise: classified,
-			changes: []change{{"internal/inquiry/control.go", "if err := c.Record.RecordAction(ctx, action, name, \"\", by); err != nil {\n\t\treturn false, err\n\t}\n", ""}},
+			changes: []change{{"internal/inquiry/control.go", "if err := c.Record.RecordAction(ctx, action, name, \"\", by); err != nil {", "if err := ctx.Err(); err != nil || action == \"\" || by.Name == \"\" {"}},
 			in:      theInquiry, tests: []string{"TestNothingIsDoneThatIsntOnRecord"},
 		},
 		{
