@@ -147,8 +147,8 @@ func writeTop(out io.Writer, found *top) {
 	var queues, workers [][]string
 	for i := range found.Queues.Queues {
 		q := &found.Queues.Queues[i]
-		if q.Owner != nil && !q.Ours {
-			continue // others use the same Redis
+		if !q.Concerns() {
+			continue
 		}
 		waiting += q.Waiting()
 		queues = append(queues, []string{

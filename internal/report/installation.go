@@ -42,6 +42,10 @@ func (q *Queue) Waiting() int64 {
 	return n
 }
 
+// Concerns reports whether the queue has to do with the installation that asks: it owns the queue, or has jobs for it. Others may use
+// the same Redis.
+func (q *Queue) Concerns() bool { return q.Ours || q.Accepted > 0 || q.OldestAt != nil }
+
 // The states of an owner, in [Owner].State.
 const (
 	OwnerAlive   = "alive"

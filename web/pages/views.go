@@ -45,8 +45,8 @@ func (p *Pages) now(r *http.Request) (view, error) {
 	shown := shownNow{Now: now, LastHour: newChart(now.LastHour), Causes: showCauses(causes, nil), Workers: workers.Ours(), Differ: len(workers.Differs) > 0, Problems: queues.Problems}
 	for i := range queues.Queues {
 		q := &queues.Queues[i]
-		if q.Accepted == 0 && (q.Owner == nil || !q.Ours) {
-			continue // others use the same Redis
+		if !q.Concerns() {
+			continue
 		}
 		waiting := q.Waiting()
 		shown.Waiting += waiting
