@@ -33,7 +33,7 @@ demo: servers build ## show on private servers what invoicer is for
 
 .PHONY: test
 test: tested ## run the tests on private servers, with the race detector
-	$(GO) run ./internal/sandbox -- $(RACE) -parallel 4 -short -timeout 20m $(TEST_ARGS)
+	$(GO) run ./internal/sandbox -- $(RACE) -parallel 4 -short -timeout 40m $(TEST_ARGS)
 
 .PHONY: test-all
 test-all: test heavy ## as test, and then the heavy ones: pg_upgrade, the store behind PgBouncer, pages in a browser, alerts in Prometheus
