@@ -7,7 +7,7 @@ import (
 	"invoicer/internal/sandbox/sandboxtest"
 )
 
-// A command that goes alone has its caller's span, for example; a batch has nobody's, least of all that of whoever was first.
+// A command that is sent alone has its caller's context values, such as a span. A batch has no caller's, not even the first one's.
 func TestValuesOfContextsStayWithTheirCaller(t *testing.T) {
 	t.Parallel()
 	b := setup(t, sandboxtest.Redis(t))

@@ -17,7 +17,7 @@ type Cache struct {
 	Problems []string      `json:"problems"`
 }
 
-// A CacheWorker is a worker with what it tells of its done entries.
+// A CacheWorker is a worker with how it uses its done entries.
 type CacheWorker struct {
 	Worker string `json:"worker"`
 	WorkerCache

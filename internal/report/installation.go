@@ -108,7 +108,7 @@ type Worker struct {
 	Cache        *WorkerCache      `json:"cache"` // null if the worker doesn't tell
 }
 
-// A WorkerCache is what a worker tells of its done entries, by which Redis remembers invoices.
+// A WorkerCache says how a worker uses done entries, by which Redis remembers invoices.
 type WorkerCache struct {
 	TTLSeconds     float64 `json:"ttl_seconds"`     // how long Redis is to remember an invoice that is made now
 	LateDuplicates int64   `json:"late_duplicates"` // since the worker's start: duplicates that found their invoice made already

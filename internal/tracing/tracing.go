@@ -54,7 +54,7 @@ func (t *Tracer) Continue(ctx context.Context, traceparent string, kind Kind, na
 
 // Together begins a span for what is done once for several members, each of which has a span in its context. The span has a link to
 // each of theirs, and each of theirs has one to it. It is below the first of them; if none of theirs is recorded, neither is this.
-// What ctx has doesn't count: it may be the context of whoever came first, long ago.
+// A span in ctx is ignored: ctx may be that of an earlier caller, whose job has ended.
 func Together[M any](ctx context.Context, t *Tracer, name string, members []M, of func(M) context.Context) (context.Context, *Span) {
 	if t == nil {
 		return ctx, nil

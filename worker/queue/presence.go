@@ -43,7 +43,7 @@ const (
 // was done in its queues, and learns whether somebody has told the worker to be quiet. Nothing depends on it: while Redis
 // doesn't answer, the worker works on, and stays as quiet as it is.
 type Presence struct {
-	// Cache, if set before [Presence.Run], returns what the worker tells of its done entries each time that it shows itself.
+	// Cache, if set before [Presence.Run], is called whenever the worker shows itself, and returns how it uses its done entries.
 	Cache func() report.WorkerCache
 
 	rdb   redis.UniversalClient
