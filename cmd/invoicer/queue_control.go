@@ -123,11 +123,7 @@ isn't empty in time.`,
 		if err != nil {
 			return err
 		}
-		return withServers(cmd, cfg, within, func(store *postgres.DB, rdb redis.UniversalClient) error {
-			reporter, err := newReporter(cfg, store, rdb)
-			if err != nil {
-				return err
-			}
+		return withReporter(cmd, cfg, within, func(store *postgres.DB, reporter *inquiry.Reporter) error {
 			look := func(ctx context.Context) (*report.Queue, bool, error) { return lookInto(ctx, store, reporter, args[0]) }
 			return inBrief(cfg, drain(cmd, args[0], within, look))
 		})

@@ -52,12 +52,17 @@ func (a app) inquire(cmd *cobra.Command, wait time.Duration, ask func(*config.Co
 	if err != nil {
 		return err
 	}
+	return withReporter(cmd, cfg, wait, func(_ *postgres.DB, r *inquiry.Reporter) error { return ask(cfg, r) })
+}
+
+// withReporter calls do with a store that has answered, and a reporter over it and over a Redis that needn't answer.
+func withReporter(cmd *cobra.Command, cfg *config.Config, wait time.Duration, do func(*postgres.DB, *inquiry.Reporter) error) error {
 	return withServers(cmd, cfg, wait, func(store *postgres.DB, rdb redis.UniversalClient) error {
 		reporter, err := newReporter(cfg, store, rdb)
 		if err != nil {
 			return err
 		}
-		return ask(cfg, reporter)
+		return do(store, reporter)
 	})
 }
 

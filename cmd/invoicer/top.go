@@ -12,7 +12,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
 	"invoicer/config"
@@ -61,11 +60,7 @@ Without a terminal, with --once and with --json it shows this once.`,
 		if err != nil {
 			return err
 		}
-		return withServers(cmd, cfg, wait, func(store *postgres.DB, rdb redis.UniversalClient) error {
-			reporter, err := newReporter(cfg, store, rdb)
-			if err != nil {
-				return err
-			}
+		return withReporter(cmd, cfg, wait, func(store *postgres.DB, reporter *inquiry.Reporter) error {
 			look := func(ctx context.Context) (*top, error) { return lookAtAll(ctx, store.Reports, reporter) }
 			if out := cmd.OutOrStdout(); !once && !wantsJSON(cmd) && term.IsTerminal(out) {
 				return watchTop(cmd.Context(), out, cfg, every, look)
