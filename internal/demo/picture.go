@@ -20,8 +20,11 @@ type race struct {
 	jobs          []racer
 }
 
-// mostRows is how many jobs a race may have, so that it fits a screen.
-const mostRows = 4
+// How many jobs may be drawn, so that both races fit a screen: of one of ours, and of both together.
+const (
+	mostRows = 4
+	bothRows = 6
+)
 
 // A racer is one job's row of the picture.
 type racer struct {
@@ -47,7 +50,7 @@ const (
 // pictureNaive draws those that wrote an invoice, as they have stored it.
 func pictureNaive(rows []naiveRow) race {
 	var r race
-	for _, row := range rows[:min(len(rows), mostRows)] {
+	for _, row := range rows {
 		r.transactionID = row.transactionID
 		lasted := row.lockedAt.Add(naiveTTL)
 		spans := []span{{row.askedAt, row.lockedAt, waits}, {row.lockedAt, earlier(row.writtenAt, lasted), holds}}

@@ -61,3 +61,29 @@ func TestPictureOfTheNaive(t *testing.T) {
 		t.Errorf("the one that was in time: %s", got[2])
 	}
 }
+
+// Races of as many jobs as there can be leave room for the rest of a screen: three lines and the prompt are the caller's.
+func TestTheStoryFitsAScreen(t *testing.T) {
+	t.Parallel()
+	begin := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+	for name, jobs := range map[string]struct{ naive, ours int }{"few": {2, 2}, "three producers": {3, 3}, "many": {50, mostRows}, "none of ours": {50, 0}} {
+		s := Story{Killed: Killing{Worker: 1, InHand: 3}, Outcomes: map[invoice.Outcome]int{invoice.Created: 3}}
+		var rows []naiveRow
+		for i := range jobs.naive {
+			rows = append(rows, naiveRow{number: int64(i + 1), producer: "p", askedAt: begin, lockedAt: begin, writtenAt: begin.Add(naiveTTL)})
+		}
+		s.naiveRace = pictureNaive(rows)
+		for range jobs.ours {
+			s.race.jobs = append(s.race.jobs, racer{producer: "p", spans: []span{{begin, begin.Add(time.Second), waits}}})
+		}
+		var out strings.Builder
+		s.Tell(&out, "The audit passed.")
+		const callers = 4 // what to try next, and the prompt
+		if lines := strings.Count(strings.TrimPrefix(out.String(), "\n"), "\n"); lines > 24-callers {
+			t.Errorf("%s: %d lines:\n%s", name, lines, out.String())
+		}
+		if s := out.String(); strings.Count(s, "writes invoice") < 2 {
+			t.Errorf("%s: no two invoices of one transaction:\n%s", name, s)
+		}
+	}
+}

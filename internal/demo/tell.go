@@ -21,7 +21,7 @@ func Announce(out io.Writer, o Options) {
 `, o.Copies, term.Thousands(transactions), term.Thousands(len(o.Jobs)*o.Copies+len(o.Mistakes)), o.Workers)
 }
 
-// Tell prints the result on one screen. audit is the line about the audit, which the caller has run.
+// Tell prints the result on one screen of 24 lines, with what the caller says after it in 3. audit is the line about the audit, which the caller has run.
 func (s *Story) Tell(out io.Writer, audit string) {
 	say := func(format string, values ...any) { _, _ = fmt.Fprintf(out, format+"\n", values...) }
 	say("\nCounted in Postgres, for %s transactions:", term.Thousands(s.Transactions))
@@ -33,7 +33,6 @@ func (s *Story) Tell(out io.Writer, audit string) {
 		say("  %-10s  %8s  %12s  %7s", row.name, term.Thousands(row.Invoices), term.Thousands(row.BilledTwice), term.Thousands(row.Missing))
 	}
 	s.tellRaces(say)
-	say("")
 	s.tellKilling(say)
 	say("%s", cut(s.outcomes(), screen))
 	say("%s", audit)
@@ -44,7 +43,9 @@ func (s *Story) tellRaces(say func(string, ...any)) {
 	if len(s.naiveRace.jobs) > 0 {
 		say("\nIts lock lasts %s; 1 write in %d stalls for %s, as on a slow disk. So the", naiveTTL, stallEvery, naiveStall)
 		say("lock expires, the next job finds no invoice, and both write one:")
-		for _, line := range s.naiveRace.lines() {
+		naive := s.naiveRace
+		naive.jobs = naive.jobs[:min(len(naive.jobs), bothRows-len(s.race.jobs))]
+		for _, line := range naive.lines() {
 			say("%s", line)
 		}
 	}
