@@ -21,7 +21,8 @@ func Announce(out io.Writer, o Options) {
 `, o.Copies, term.Thousands(transactions), term.Thousands(len(o.Jobs)*o.Copies+len(o.Mistakes)), o.Workers)
 }
 
-// Tell prints the result on one screen of 24 lines, with what the caller says after it in 3. audit is the line about the audit, which the caller has run.
+// Tell prints the result on one screen of 24 lines, three of which it leaves to the caller. audit is the line about the audit, which
+// the caller has run.
 func (s *Story) Tell(out io.Writer, audit string) {
 	say := func(format string, values ...any) { _, _ = fmt.Fprintf(out, format+"\n", values...) }
 	say("\nCounted in Postgres, for %s transactions:", term.Thousands(s.Transactions))
