@@ -33,11 +33,11 @@ demo: servers build ## show on private servers what invoicer is for
 
 .PHONY: test
 test: tested ## run the tests on private servers, with the race detector
-	$(GO) run ./internal/sandbox -- $(RACE) -parallel 4 -short -timeout 40m $(TEST_ARGS)
+	$(GO) run ./internal/sandbox -- $(RACE) -parallel 4 -short -skip '^TestChaos' -timeout 40m $(TEST_ARGS)
 
 .PHONY: test-all
-test-all: test heavy ## as test, and then the heavy ones: pg_upgrade, the store behind PgBouncer, pages in a browser, alerts in Prometheus
-	$(GO) run ./internal/sandbox -- $(RACE) -parallel 4 -run '^TestHeavy' -timeout 40m $(TEST_ARGS)
+test-all: test heavy ## as test, and then the heavy ones: a part of chaos, pg_upgrade, PgBouncer, pages in a browser, alerts in Prometheus
+	$(GO) run ./internal/sandbox -- $(RACE) -parallel 4 -run '^Test(Heavy|Chaos)' -timeout 40m $(TEST_ARGS)
 
 .PHONY: mutants
 mutants: servers pooler ## break each promise on purpose, and see a test go red each time (takes most of an hour)
@@ -70,7 +70,7 @@ build: ## compile bin/invoicer
 	@$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/invoicer ./cmd/invoicer
 
 .PHONY: deps
-deps: tested heavy ## install Redis, Postgres, PgBouncer, a C compiler, Chromium and Prometheus, where missing; starts no service
+deps: tested heavy ## install Redis, Postgres, PgBouncer, a C compiler, Chromium, axe-core and Prometheus, where missing; starts no service
 
 .PHONY: bench
 bench: servers ## measure the worker beside its peers, in at most 20 minutes; rewrites docs/benchmarks.md
@@ -91,6 +91,7 @@ tested:
 .PHONY: heavy
 heavy:
 	@$(INSTALL) chromium prometheus
+	@sh internal/sandbox/browsertest/axe.sh
 
 .PHONY: pooler
 pooler:

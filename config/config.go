@@ -22,6 +22,7 @@ type Config struct {
 	Lock        Lock
 	Idempotency Idempotency
 	Numbering   invoice.NumberingOptions
+	Settings    map[string]string // what is stated of the database's settings, see [Settings]; name → value as people write it
 	Retention   Retention
 	HTTP        HTTP
 	Metrics     Metrics
@@ -89,6 +90,22 @@ type HTTP struct {
 	Metrics  string   // "token" or "open"
 
 	PersonalData string // the role that may see it: "hidden" = none, "operate" or "read"
+
+	OIDC OIDC
+}
+
+// OIDC says with which OpenID provider people sign in to the pages, and which of its groups may do what.
+type OIDC struct {
+	Issuer       string // "" = people sign in with tokens only; then all but the last three are empty
+	ClientID     string
+	ClientSecret Secret
+	BaseURL      string   // where people open the pages: scheme, host and port, with no / at the end
+	Read         []string // groups; there is at least one here or in Operate
+	Operate      []string // groups
+
+	GroupsClaim string        // never empty
+	Scopes      []string      // asked for beside openid
+	Session     time.Duration // how long a sign-in lasts
 }
 
 // Metrics bound what is shown to Prometheus.
@@ -109,7 +126,7 @@ func Default() Config {
 	c := Config{Origins: make(map[string]string)}
 	for _, k := range Keys() {
 		_ = k.value(&c).parse(k.Default) // a test proves that every default is valid
-		c.Origins[k.Name] = originDefault
+		c.Origins[k.Name] = OriginDefault
 	}
 	return c
 }

@@ -27,6 +27,8 @@ func written(v value) string {
 	switch v := v.(type) {
 	case checked[URL]:
 		return string(*v.p)
+	case checked[Secret]:
+		return string(*v.p)
 	case list:
 		return strings.Join(*v.p, ",")
 	case weights:

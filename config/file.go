@@ -85,11 +85,11 @@ func (f *fileReader) section(prefix string, mapping *yaml.Node) {
 }
 
 func (f *fileReader) hint(name string) string {
-	section, _, nested := strings.Cut(name, ".")
-	if !nested {
+	dot := strings.LastIndexByte(name, '.')
+	if dot < 0 {
 		return hint(name, "", sections())
 	}
-	return hint(name, section+".", slices.Sorted(maps.Keys(f.keys)))
+	return hint(name, name[:dot+1], slices.Sorted(maps.Keys(f.keys)))
 }
 
 func (f *fileReader) value(k Key, line int, node *yaml.Node) {

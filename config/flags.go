@@ -13,7 +13,7 @@ import (
 // The flags accept any text. [Load] checks it, so that a bad flag is reported together with all other problems.
 func AddFlags(flags *pflag.FlagSet, sections ...string) {
 	for _, section := range sections {
-		if !isSection(section) {
+		if !slices.ContainsFunc(Keys(), func(k Key) bool { return k.Section() == section }) {
 			panic(fmt.Sprintf("config: no section %q", section)) //nolint:forbidigo // a mistake in the program, not in its input
 		}
 	}

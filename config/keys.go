@@ -37,12 +37,16 @@ func (k Key) Section() string {
 // Form returns the value's type in a word, such as duration, and the allowed values, "" if all are allowed.
 func (k Key) Form() (kind, allowed string) { return k.value(new(Config)).form() }
 
-func (k Key) leaf() string { return strings.TrimPrefix(k.Name, k.Section()+".") }
+// path returns the parts of the name: http, oidc, issuer.
+func (k Key) path() []string { return strings.Split(k.Name, ".") }
+
+// leaf returns the last part of the name: issuer.
+func (k Key) leaf() string { return k.Name[strings.LastIndexByte(k.Name, '.')+1:] }
 
 // Keys returns all keys, section by section.
 func Keys() []Key {
 	numbering := invoice.DefaultNumbering()
-	return []Key{
+	keys := []Key{
 		{
 			Name: "redis.url", Default: "redis://127.0.0.1:6379/0", Secret: true,
 			Doc:   "the Redis server, Sentinel group or Cluster that carries the queues and the locks",
@@ -206,6 +210,51 @@ func Keys() []Key {
 			value: func(c *Config) value { return choice(&c.HTTP.PersonalData, []string{"hidden", "operate", "read"}) },
 		},
 		{
+			Name: "http.oidc.issuer", Default: "", Secret: true, // somebody may write a password into it, which is refused
+			Doc:   "the OpenID provider that people may sign in with, exactly as it calls itself; empty leaves tokens as the only way in",
+			value: func(c *Config) value { return webAddress(&c.HTTP.OIDC.Issuer) },
+		},
+		{
+			Name: "http.oidc.client_id", Default: "",
+			Doc:   "the name by which the provider knows invoicer",
+			value: func(c *Config) value { return optional(&c.HTTP.OIDC.ClientID) },
+		},
+		{
+			Name: "http.oidc.client_secret", Default: "", Secret: true,
+			Doc:   "the password of http.oidc.client_id",
+			value: func(c *Config) value { return secret(&c.HTTP.OIDC.ClientSecret) },
+		},
+		{
+			Name: "http.oidc.base_url", Default: "", Secret: true, // as the issuer
+			Doc:   "where people open the pages, such as https://billing.example; the provider sends them back to /login/oidc/callback there",
+			value: func(c *Config) value { return baseURL(&c.HTTP.OIDC.BaseURL) },
+		},
+		{
+			Name: "http.oidc.read", Default: "",
+			Doc:   "the groups whose members have the role read",
+			value: func(c *Config) value { return names(&c.HTTP.OIDC.Read) },
+		},
+		{
+			Name: "http.oidc.operate", Default: "",
+			Doc:   "the groups whose members have the role operate",
+			value: func(c *Config) value { return names(&c.HTTP.OIDC.Operate) },
+		},
+		{
+			Name: "http.oidc.groups_claim", Default: "groups",
+			Doc:   "the claim of the ID token that lists a person's groups",
+			value: func(c *Config) value { return text(&c.HTTP.OIDC.GroupsClaim) },
+		},
+		{
+			Name: "http.oidc.scopes", Default: "profile,email",
+			Doc:   "what is asked of the provider beside openid; some, such as Dex and Okta, tell groups only if asked for groups",
+			value: func(c *Config) value { return names(&c.HTTP.OIDC.Scopes) },
+		},
+		{
+			Name: "http.oidc.session", Default: "12h",
+			Doc:   "how long a sign-in lasts; groups are read at sign-in only, so whoever leaves a group keeps its role until then",
+			value: func(c *Config) value { return duration{&c.HTTP.OIDC.Session, time.Minute, 12 * time.Hour} },
+		},
+		{
 			Name: "metrics.producers", Default: "50",
 			Doc:   "how many producers get a label of their own in metrics; the others share the label other",
 			value: func(c *Config) value { return integer{&c.Metrics.Producers, 0, 10_000} },
@@ -226,6 +275,7 @@ func Keys() []Key {
 			value: func(c *Config) value { return choice(&c.Log.Outcomes, []string{"all", "problems"}) },
 		},
 	}
+	return append(keys, settingKeys()...)
 }
 
 func keysByName() map[string]Key {
@@ -236,8 +286,12 @@ func keysByName() map[string]Key {
 	return byName
 }
 
-func isSection(name string) bool { return slices.Contains(sections(), name) }
+// isSection reports whether there are keys below the name: http and http.oidc.
+func isSection(name string) bool {
+	return slices.ContainsFunc(Keys(), func(k Key) bool { return strings.HasPrefix(k.Name, name+".") })
+}
 
+// sections returns the sections that are in no other.
 func sections() []string {
 	var names []string
 	for _, k := range Keys() {

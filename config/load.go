@@ -14,10 +14,10 @@ import (
 	"github.com/spf13/viper"
 )
 
-const (
-	fileName      = "invoicer.yaml"
-	originDefault = "default"
-)
+const fileName = "invoicer.yaml"
+
+// OriginDefault is the origin of a value that nothing states.
+const OriginDefault = "default"
 
 // Sources are what [Load] reads. Load itself reads neither the process's environment nor its flags.
 type Sources struct {
@@ -58,7 +58,7 @@ func Load(src Sources) (*Config, error) {
 	// environment, and merge the file's queues with the default ones.
 	v := viper.New()
 	for _, k := range Keys() {
-		v.SetDefault(k.Name, setting{k.Default, originDefault})
+		v.SetDefault(k.Name, setting{k.Default, OriginDefault})
 		if flag := src.changedFlag(k); flag != nil {
 			v.Set(k.Name, setting{flag.Value.String(), "flag --" + k.Flag()})
 		}
@@ -91,7 +91,7 @@ func Load(src Sources) (*Config, error) {
 			report(Problem{Key: r.key, Message: r.message(&cfg)})
 		}
 	}
-	for _, check := range append([]func(*Config) []Problem{tlsProblems}, src.Checks...) {
+	for _, check := range append([]func(*Config) []Problem{tlsProblems, oidcProblems}, src.Checks...) {
 		for _, p := range check(&cfg) {
 			report(p)
 		}
@@ -154,13 +154,21 @@ func (s Sources) readFile(fromEnv string) (map[string]setting, []Problem) {
 func nested(layer map[string]setting) map[string]any {
 	tree := make(map[string]any)
 	for name, s := range layer {
-		section, leaf, _ := strings.Cut(name, ".")
-		branch, ok := tree[section].(map[string]any)
-		if !ok {
-			branch = make(map[string]any)
-			tree[section] = branch
-		}
-		branch[leaf] = s
+		plant(tree, strings.Split(name, "."), s)
 	}
 	return tree
+}
+
+// plant puts a value into a map of maps, and adds the maps on its path.
+func plant(tree map[string]any, path []string, value any) {
+	last := len(path) - 1
+	for _, part := range path[:last] {
+		branch, ok := tree[part].(map[string]any)
+		if !ok {
+			branch = make(map[string]any)
+			tree[part] = branch
+		}
+		tree = branch
+	}
+	tree[path[last]] = value
 }

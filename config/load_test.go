@@ -27,7 +27,7 @@ func sources(t *testing.T, yaml string, environ, flags []string) config.Sources 
 		}
 	}
 	fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
-	config.AddFlags(fs, "redis", "database", "worker", "lock", "idempotency", "numbering", "retention", "http", "metrics", "log")
+	config.AddFlags(fs, "redis", "database", "worker", "lock", "idempotency", "numbering", "retention", "http", "metrics", "log", "strict", "dates", "credit_notes", "zero", "ignore")
 	if err := fs.Parse(flags); err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,10 @@ func TestDefaults(t *testing.T) {
 		Retention: config.Retention{
 			Jobs: 90 * 24 * time.Hour, Duplicates: 365 * 24 * time.Hour, FailedPayloads: 90 * 24 * time.Hour,
 		},
-		HTTP:    config.HTTP{Addr: "127.0.0.1:8080", Pprof: "off", Metrics: "token", PersonalData: "hidden"},
+		HTTP: config.HTTP{
+			Addr: "127.0.0.1:8080", Pprof: "off", Metrics: "token", PersonalData: "hidden",
+			OIDC: config.OIDC{GroupsClaim: "groups", Scopes: []string{"profile", "email"}, Session: 12 * time.Hour},
+		},
 		Metrics: config.Metrics{Producers: 50},
 		Log:     config.Log{Level: slog.LevelInfo, Outcomes: "all"},
 	}
@@ -136,9 +139,20 @@ func TestEveryKeyFromEverySource(t *testing.T) {
 		"retention.duplicates": "2d", "retention.failed_payloads": "3d", "http.addr": "", "http.pprof": "on",
 		"http.tls_cert": "/etc/tls.crt", "http.tls_key": "/etc/tls.key", "http.insecure": "true", "http.hosts": "billing.example, [fd00::1]", "http.metrics": "open", "http.personal_data": "read",
 		"metrics.producers": "7", "log.level": "debug", "log.format": "json", "log.outcomes": "problems",
+		"http.oidc.issuer": "https://login.example", "http.oidc.client_id": "i", "http.oidc.client_secret": "s", "http.oidc.base_url": "https://localhost/",
+		"http.oidc.read": "all", "http.oidc.operate": "on call, /ops", "http.oidc.groups_claim": "roles", "http.oidc.scopes": "groups", "http.oidc.session": "1h",
+		"strict": "true", "dates.earliest": "2020-01-01", "dates.latest": "30d", "credit_notes": "must_credit", "zero": "refuse", "ignore": "issued_at, presentation",
 	}
-	beside := map[string]string{ // what a key needs beside it
-		"http.tls_cert": "INVOICER_HTTP_TLS_KEY=k", "http.tls_key": "INVOICER_HTTP_TLS_CERT=c",
+	beside := map[string][]string{ // what a key needs beside it
+		"http.tls_cert": {"INVOICER_HTTP_TLS_KEY=k"}, "http.tls_key": {"INVOICER_HTTP_TLS_CERT=c"},
+	}
+	oidc := []string{"http.oidc.issuer", "http.oidc.client_id", "http.oidc.client_secret", "http.oidc.base_url", "http.oidc.read", "http.oidc.operate"}
+	for _, key := range oidc {
+		for _, needed := range oidc {
+			if needed != key {
+				beside[key] = append(beside[key], "INVOICER_"+strings.ToUpper(strings.ReplaceAll(needed, ".", "_"))+"="+other[needed])
+			}
+		}
 	}
 	defaults := config.Default()
 	for _, k := range config.Keys() {
@@ -147,14 +161,13 @@ func TestEveryKeyFromEverySource(t *testing.T) {
 			t.Errorf("%s: no value to try", k.Name)
 			continue
 		}
-		section, leaf, _ := strings.Cut(k.Name, ".")
 		var loaded []*config.Config
 		for name, src := range map[string]config.Sources{
-			"file":        sources(t, section+":\n  "+leaf+": '"+text+"'\n", nil, nil),
+			"file":        sources(t, strings.Replace(k.Name, ".", ":\n  ", 1)+": '"+text+"'\n", nil, nil),
 			"environment": sources(t, "", []string{k.Env() + "=" + text}, nil),
 			"flag":        sources(t, "", nil, []string{"--" + k.Flag() + "=" + text}),
 		} {
-			src.Environ = append(src.Environ, beside[k.Name])
+			src.Environ = append(src.Environ, beside[k.Name]...)
 			cfg, err := config.Load(src)
 			if err != nil {
 				t.Errorf("%s=%s from %s: %v", k.Name, text, name, err)

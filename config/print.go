@@ -12,8 +12,8 @@ import (
 // YAML returns the configuration in the format of its file, without passwords, each value with its origin.
 func (c Config) YAML() []byte {
 	var b bytes.Buffer
-	writeSections(&b, func(k Key) {
-		fmt.Fprintf(&b, "  %s: %s # %s\n", k.leaf(), inline(k.value(&c)), c.Origins[k.Name])
+	writeSections(&b, func(k Key, indent string) {
+		fmt.Fprintf(&b, "%s%s: %s # %s\n", indent, k.leaf(), inline(k.value(&c)), c.Origins[k.Name])
 	})
 	return b.Bytes()
 }
@@ -24,27 +24,34 @@ func Example() []byte {
 	var b bytes.Buffer
 	b.WriteString("# Every key of invoicer with its default. A flag wins over the INVOICER_* variable, and both over this file.\n\n")
 	c := Default()
-	writeSections(&b, func(k Key) {
-		fmt.Fprintf(&b, "  # %s\n", k.Doc)
+	writeSections(&b, func(k Key, indent string) {
+		fmt.Fprintf(&b, "%s# %s\n", indent, k.Doc)
 		if _, allowed := k.Form(); allowed != "" {
-			fmt.Fprintf(&b, "  # allowed: %s\n", allowed)
+			fmt.Fprintf(&b, "%s# allowed: %s\n", indent, allowed)
 		}
-		fmt.Fprintf(&b, "  # variable: %s\n  %s: %s\n", k.Env(), k.leaf(), inline(k.value(&c)))
+		fmt.Fprintf(&b, "%s# variable: %s\n%s%s: %s\n", indent, k.Env(), indent, k.leaf(), inline(k.value(&c)))
 	})
 	return b.Bytes()
 }
 
-func writeSections(b *bytes.Buffer, writeKey func(Key)) {
-	section := ""
+// writeSections writes the names of all sections, and calls writeKey for each key with the blanks that go before it.
+func writeSections(b *bytes.Buffer, writeKey func(k Key, indent string)) {
+	var open []string // the sections that the last key is in
 	for _, k := range Keys() {
-		if k.Section() != section {
-			if section != "" {
+		path := k.path()
+		path = path[:len(path)-1]
+		same := 0
+		for same < min(len(open), len(path)) && open[same] == path[same] {
+			same++
+		}
+		for i, section := range path[same:] {
+			if same+i == 0 && len(open) > 0 {
 				b.WriteByte('\n')
 			}
-			section = k.Section()
-			fmt.Fprintf(b, "%s:\n", section)
+			fmt.Fprintf(b, "%s%s:\n", strings.Repeat("  ", same+i), section)
 		}
-		writeKey(k)
+		open = path
+		writeKey(k, strings.Repeat("  ", len(path)))
 	}
 }
 
@@ -78,12 +85,9 @@ func inline(v value) string {
 // MarshalJSON returns JSON with the structure of the file, without passwords:
 // {"lock":{"ttl":"15s","wait":"200ms"},…}.
 func (c Config) MarshalJSON() ([]byte, error) {
-	tree := make(map[string]map[string]any)
+	tree := make(map[string]any)
 	for _, k := range Keys() {
-		if tree[k.Section()] == nil {
-			tree[k.Section()] = make(map[string]any)
-		}
-		tree[k.Section()][k.leaf()] = k.value(&c).native()
+		plant(tree, k.path(), k.value(&c).native())
 	}
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)

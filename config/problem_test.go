@@ -57,7 +57,9 @@ func TestProblems(t *testing.T) {
 			environ: []string{"INVOICER_LOG=debug", "INVOICER_HTTP_PORT=80", "INVOICER_DATABASE_PASSWORD=hunter2", "INVOICER_LOCK_MODE=tcp://x"},
 			want: []string{
 				"INVOICER_DATABASE_PASSWORD (environment): unknown variable; known here: INVOICER_DATABASE_SCHEMA, INVOICER_DATABASE_URL",
-				"INVOICER_HTTP_PORT (environment): unknown variable; known here: INVOICER_HTTP_ADDR, INVOICER_HTTP_HOSTS, INVOICER_HTTP_INSECURE, INVOICER_HTTP_METRICS, INVOICER_HTTP_PERSONAL_DATA, INVOICER_HTTP_PPROF, INVOICER_HTTP_TLS_CERT, INVOICER_HTTP_TLS_KEY",
+				"INVOICER_HTTP_PORT (environment): unknown variable; known here: INVOICER_HTTP_ADDR, INVOICER_HTTP_HOSTS, INVOICER_HTTP_INSECURE, INVOICER_HTTP_METRICS, " +
+					"INVOICER_HTTP_OIDC_BASE_URL, INVOICER_HTTP_OIDC_CLIENT_ID, INVOICER_HTTP_OIDC_CLIENT_SECRET, INVOICER_HTTP_OIDC_GROUPS_CLAIM, INVOICER_HTTP_OIDC_ISSUER, INVOICER_HTTP_OIDC_OPERATE, " +
+					"INVOICER_HTTP_OIDC_READ, INVOICER_HTTP_OIDC_SCOPES, INVOICER_HTTP_OIDC_SESSION, INVOICER_HTTP_PERSONAL_DATA, INVOICER_HTTP_PPROF, INVOICER_HTTP_TLS_CERT, INVOICER_HTTP_TLS_KEY",
 				"INVOICER_LOCK_MODE (environment): unknown variable; known here: INVOICER_LOCK_TTL, INVOICER_LOCK_WAIT",
 				"INVOICER_LOG (environment): unknown variable; known here: INVOICER_LOG_FORMAT, INVOICER_LOG_LEVEL, INVOICER_LOG_OUTCOMES",
 			},
@@ -110,6 +112,52 @@ func TestProblems(t *testing.T) {
 				`idempotency.cache_ttl (environment INVOICER_IDEMPOTENCY_CACHE_TTL): "0s" is out of range; allowed: auto, 1s to 365d`,
 				`idempotency.cache_quantile (environment INVOICER_IDEMPOTENCY_CACHE_QUANTILE): "NaN" is out of range; allowed: 0.5 to 0.995`,
 				"idempotency.cache_ttl_max (environment INVOICER_IDEMPOTENCY_CACHE_TTL_MAX): 1h must be longer than idempotency.cache_ttl_min (1h), or auto would have no choice; raise idempotency.cache_ttl_max or lower idempotency.cache_ttl_min",
+			},
+		},
+		"an OpenID provider, half": {
+			yaml:    "http:\n  oidc:\n    client_id: invoicer\n    isuer: https://login.example\n",
+			environ: []string{"INVOICER_HTTP_OIDC_CLIENT_SECRET=hunter2"},
+			want: []string{
+				"http.oidc.isuer (invoicer.yaml line 4): unknown key; did you mean http.oidc.issuer?",
+				"http.oidc.issuer (default): is missing: signing in with an OpenID provider needs it",
+				"http.oidc.base_url (default): is missing: signing in with an OpenID provider needs it",
+				"http.oidc.read (default): is missing, and so is http.oidc.operate: name the groups of the provider that get these roles",
+			},
+		},
+		"an OpenID provider by its groups alone": {
+			yaml: "http: {oidc: {operate: [ops]}}\n",
+			want: []string{
+				"http.oidc.issuer (default): is missing: signing in with an OpenID provider needs it",
+				"http.oidc.client_id (default): is missing: signing in with an OpenID provider needs it",
+				"http.oidc.client_secret (default): is missing: signing in with an OpenID provider needs it",
+				"http.oidc.base_url (default): is missing: signing in with an OpenID provider needs it",
+			},
+		},
+		"an OpenID provider and pages without TLS": {
+			yaml: "http: {oidc: {issuer: 'http://login.example', base_url: 'http://billing.example:8080/', client_id: i, client_secret: hunter2, read: [a]}, hosts: [other.example]}\n",
+			want: []string{
+				`http.oidc.issuer (invoicer.yaml line 1): "http://login.example" must begin with https://, unless something else encrypts and http.insecure is true`,
+				`http.oidc.base_url (invoicer.yaml line 1): "http://billing.example:8080" must begin with https://, unless something else encrypts and http.insecure is true`,
+				"http.hosts (invoicer.yaml line 1): lacks billing.example, the host of http.oidc.base_url, to which the provider sends people back: add it",
+			},
+		},
+		"pages that the provider can't send people back to": {
+			yaml: "http: {oidc: {issuer: 'https://login.example', base_url: 'https://billing.example', client_id: i, client_secret: hunter2, read: [a]}}\n",
+			want: []string{"http.hosts (default): lacks billing.example, the host of http.oidc.base_url, to which the provider sends people back: add it"},
+		},
+		"addresses of an OpenID provider that are none": {
+			yaml: "http: {oidc: {issuer: login.example, base_url: 'https://billing.example/invoicer', client_id: i, client_secret: hunter2, read: [a], groups_claim: '', session: 13h}}\n",
+			want: []string{
+				"http.oidc.issuer (invoicer.yaml line 1): the URL is not an address such as https://login.example",
+				"http.oidc.base_url (invoicer.yaml line 1): the URL has a path: the pages are served at / only",
+				"http.oidc.groups_claim (invoicer.yaml line 1): must not be empty",
+				`http.oidc.session (invoicer.yaml line 1): "13h" is out of range; allowed: 1m to 12h`,
+			},
+		},
+		"an OpenID provider's address with a password": {
+			environ: []string{"INVOICER_HTTP_OIDC_ISSUER=https://a:hunter2@login.example"},
+			want: []string{
+				"http.oidc.issuer (environment INVOICER_HTTP_OIDC_ISSUER): the URL has more than a host and a path: leave out user, password, ? and #",
 			},
 		},
 		"a certificate without its key": {

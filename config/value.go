@@ -143,10 +143,10 @@ type checked[T ~string] struct {
 
 func (v checked[T]) form() (kind, allowed string) { return v.kind, v.allowed }
 
-// native returns the text, without the password if it is a URL.
+// native returns the text, without the password if it is a URL, and none of a secret.
 func (v checked[T]) native() any {
-	if u, ok := any(*v.p).(URL); ok {
-		return u.String()
+	if discreet, ok := any(*v.p).(fmt.Stringer); ok {
+		return discreet.String()
 	}
 	return string(*v.p)
 }
@@ -176,6 +176,16 @@ func text(p *string) value {
 // optional is a text that may be empty.
 func optional(p *string) value {
 	return checked[string]{p, "text", "", func(string) error { return nil }}
+}
+
+// secret is a text that is printed nowhere. It may be empty.
+func secret(p *Secret) value {
+	return checked[Secret]{p, "text", "", func(string) error { return nil }}
+}
+
+// names is a list of texts of any kind.
+func names(p *[]string) value {
+	return list{p, "names", "", func(string) error { return nil }}
 }
 
 func choice(p *string, words []string) value {

@@ -4,8 +4,7 @@ package invoice
 // for CLF. ok is false for anything that isn't a currency code in capitals, and for codes without a minor unit in ISO
 // 4217 (gold, testing and the like).
 //
-// Withdrawn codes stay known, as BGN and HRK do after the euro replaced them: a sale in such a currency may be
-// invoiced later.
+// Codes that were ever withdrawn stay known, such as HRK and ANG: a sale in such a currency may be invoiced or credited later.
 func MinorUnits(currency string) (exponent int, ok bool) {
 	switch currency {
 	case
@@ -28,6 +27,29 @@ func MinorUnits(currency string) (exponent int, ok bool) {
 		return 3, true
 	case "CLF", "UYW":
 		return 4, true
+	default:
+		return withdrawn(currency)
+	}
+}
+
+// withdrawn is [MinorUnits] for the codes of ISO 4217's list three, of withdrawn currencies, and for those that were withdrawn since. The
+// list has no minor units; they are what the currencies had, and accounts that were kept in a currency have that one's.
+func withdrawn(currency string) (exponent int, ok bool) {
+	switch currency {
+	case
+		"AFA", "ALK", "ANG", "AOK", "AON", "AOR", "ARA", "ARP", "ARY", "ATS", "AYM", "AZM", "BAD", "BGJ", "BGK",
+		"BGL", "BOP", "BRB", "BRC", "BRE", "BRN", "BRR", "BUK", "CHC", "CSD", "CSJ", "CSK", "CUC", "CYP", "DDM",
+		"DEM", "ECS", "ECV", "EEK", "FIM", "FRF", "GEK", "GHC", "GHP", "GNE", "GNS", "GQE", "GWE", "GWP", "HRD",
+		"IEP", "ILP", "ILR", "ISJ", "LAJ", "LSM", "LTL", "LTT", "LVL", "LVR", "MLF", "MRO", "MTL", "MTP", "MVQ",
+		"MXP", "MZE", "MZM", "NIC", "NLG", "PEH", "PEI", "PES", "PLZ", "RHD", "ROK", "ROL", "RUR", "SDD", "SDP",
+		"SIT", "SKK", "SLL", "SRG", "STD", "SUR", "TJR", "TMM", "UAK", "UGS", "UGW", "USS", "UYN", "UYP", "VEB",
+		"VEF", "VNC", "XEU", "YDD", "YUD", "YUM", "YUN", "ZAL", "ZMK", "ZRN", "ZRZ", "ZWC", "ZWD", "ZWL", "ZWN",
+		"ZWR":
+		return 2, true
+	case
+		"ADP", "BEC", "BEF", "BEL", "BYB", "BYR", "ESA", "ESB", "ESP", "GRD", "ITL", "LUC", "LUF", "LUL", "MGF",
+		"PTE", "TPE", "TRL":
+		return 0, true
 	default:
 		return 0, false
 	}

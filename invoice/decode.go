@@ -19,18 +19,18 @@ const wholePayload = "payload"
 // Calculate succeeds, its IdempotencyKey is set, and its time is in UTC.
 //
 // For a payload that can never become an invoice, Decode returns an [*InvalidError] that names every bad field. The
-// job is not nil even then: it holds TransactionID, IdempotencyKey, Producer and Series, as far as each could be read
+// job is not nil even then: it holds TransactionID, IdempotencyKey, Producer, Issuer and Series, as far as each could be read
 // and is valid by itself, and nothing else, so that the failure can be recorded under them. For a JSON object that
 // states a version newer than [TaskVersion], whatever else it holds, Decode returns a [*VersionError] and the same
 // kind of job. There are no other errors.
 func Decode(payload []byte) (*Job, error) {
-	d := decoder{job: &Job{Version: TaskVersion}}
+	d := decoder{object: "a job", job: &Job{Version: TaskVersion}}
 	if len(payload) > MaxPayload {
 		// The part that fits may identify the job. That it ends too early is already known.
-		_ = d.readPayload(payload[:MaxPayload])
-		return d.identity(false), &InvalidError{[]Problem{{wholePayload, tooLong(len(payload))}}}
+		_ = d.readPayload(payload[:MaxPayload], d.readJob)
+		return d.identity(false), &InvalidError{Problems: []Problem{{wholePayload, tooLong(len(payload))}}}
 	}
-	if err := d.readPayload(payload); err != nil {
+	if err := d.readPayload(payload, d.readJob); err != nil {
 		d.problems.add(wholePayload, d.malformed(err))
 		return d.identity(false), d.problems.err()
 	}
@@ -50,6 +50,7 @@ func Decode(payload []byte) (*Job, error) {
 // A decoder reads one payload. Its methods return an error only if the payload isn't JSON and reading can't go on;
 // everything else that is wrong is recorded as a problem.
 type decoder struct {
+	object   string // what the payload is, for messages
 	tokens   *jsontext.Decoder
 	job      *Job
 	problems problems
@@ -94,7 +95,8 @@ func (d *decoder) refuse(message string) error {
 	return nil
 }
 
-func (d *decoder) readPayload(payload []byte) error {
+// readPayload reads one object by read, while the decoder stands before it.
+func (d *decoder) readPayload(payload []byte, read func() error) error {
 	// A tokenizer that refuses duplicate names and invalid UTF-8 stops at the first. So its options allow them, and the
 	// decoder finds them itself and names all.
 	d.tokens = jsontext.NewDecoder(bytes.NewBuffer(payload),
@@ -105,7 +107,7 @@ func (d *decoder) readPayload(payload []byte) error {
 		}
 		return errNoObject
 	}
-	if err := d.readJob(); err != nil {
+	if err := read(); err != nil {
 		return err
 	}
 	if rest := payload[d.tokens.InputOffset():]; len(bytes.TrimLeft(rest, " \t\r\n")) > 0 {
@@ -150,6 +152,7 @@ func (d *decoder) identity(complete bool) *Job {
 		TransactionID:  keep("transaction_id", j.TransactionID, isIdentifier(j.TransactionID, maxTransactionID)),
 		IdempotencyKey: keep("idempotency_key", j.IdempotencyKey, isIdentifier(j.IdempotencyKey, maxIdempotencyKey)),
 		Producer:       keep("producer", j.Producer, isIdentifier(j.Producer, maxProducer)),
+		Issuer:         keep("issuer", j.Issuer, IsIssuer(j.Issuer)),
 		Series:         keep("series", j.Series, isSeries(j.Series)),
 	}
 	if complete && j.IdempotencyKey == "" && !d.problems.has("idempotency_key") {
@@ -175,7 +178,7 @@ func (d *decoder) members(known []string, read func(i int) error) error {
 		i := indexOf(known, name)
 		if i < 0 {
 			d.at.name = quotedName(string(name))
-			err = d.refuse("is no field of a job")
+			err = d.refuse("is no field of " + d.object)
 		} else if d.at.name = known[i]; seen[i] {
 			err = d.refuse(isTwice)
 		} else {
@@ -220,6 +223,8 @@ func (d *decoder) readJob() error {
 			j.IdempotencyKey, err = d.code()
 		case "producer":
 			j.Producer, err = d.code()
+		case "issuer":
+			j.Issuer, err = d.issuer()
 		case "series":
 			j.Series, err = d.code()
 		case "issued_at":
@@ -238,7 +243,7 @@ func (d *decoder) readJob() error {
 // jobNames are the names of all members of a job, the details first.
 //
 //nolint:gochecknoglobals // a list that nothing changes
-var jobNames = append(DetailNames(), "version", "transaction_id", "idempotency_key", "producer", "series", "issued_at", "currency", "lines", "metadata")
+var jobNames = append(DetailNames(), "version", "transaction_id", "idempotency_key", "producer", "issuer", "series", "issued_at", "currency", "lines", "metadata")
 
 func (d *decoder) readDetail(one *detail) (err error) {
 	value := one.at(&d.job.Details)
@@ -249,6 +254,9 @@ func (d *decoder) readDetail(one *detail) (err error) {
 	}
 	return err
 }
+
+// fewLines is how many lines there is room for at first. Most jobs have more.
+const fewLines = 4
 
 func (d *decoder) readLines() error {
 	switch d.tokens.PeekKind() {
@@ -261,6 +269,7 @@ func (d *decoder) readLines() error {
 	if _, err := d.tokens.ReadToken(); err != nil {
 		return err
 	}
+	d.job.Lines = make([]Line, 0, fewLines)
 	lines := d.at
 	n := 0
 	for ; d.tokens.PeekKind() != ']'; n++ {

@@ -30,14 +30,14 @@ func TestDecode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	twenty, zero := invoice.Decimal(20e6), invoice.Decimal(0)
+	twenty, zero := invoice.NewDecimal(20, 0), invoice.Decimal{}
 	want := &invoice.Job{
 		Version: 1, TransactionID: "536365", IdempotencyKey: "k/1", Producer: "checkout", Series: "INV-UK",
 		Details:  invoice.Details{CreditsTransactionID: "C1", CustomerID: "17850", CustomerName: `Zoë 😀 "O'Hara"`, Country: "United Kingdom"},
 		IssuedAt: time.Date(2010, 12, 1, 8, 26, 0, 123456000, time.UTC), Currency: "GBP",
 		Lines: []invoice.Line{
-			{SKU: "85123A", Description: "£5 & more", Quantity: 6e6, UnitPrice: 2.55e6, DiscountPercent: 5e6, TaxPercent: &twenty},
-			{Quantity: -1e6, UnitPrice: 1e6, TaxPercent: &zero},
+			{SKU: "85123A", Description: "£5 & more", Quantity: millionths(6e6), UnitPrice: millionths(2.55e6), DiscountPercent: millionths(5e6), TaxPercent: &twenty},
+			{Quantity: millionths(-1e6), UnitPrice: millionths(1e6), TaxPercent: &zero},
 		},
 		Metadata: map[string]string{"order": "A-17", "": "\n"},
 	}
@@ -56,7 +56,7 @@ func TestDecodeAbsent(t *testing.T) {
 	want := &invoice.Job{
 		Version: 1, TransactionID: "536365", IdempotencyKey: "536365",
 		IssuedAt: time.Date(2010, 12, 1, 8, 26, 0, 0, time.UTC), Currency: "GBP",
-		Lines: []invoice.Line{{Quantity: 1e6, UnitPrice: 2e6}},
+		Lines: []invoice.Line{{Quantity: millionths(1e6), UnitPrice: millionths(2e6)}},
 	}
 	for _, payload := range []string{
 		`{` + required + `,"lines":[{"quantity":1,"unit_price":2}]}`,

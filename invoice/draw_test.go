@@ -14,9 +14,24 @@ const (
 	percentMax = 100_000_000
 )
 
+// millionths returns a number that is given in millionths.
+func millionths(n int64) invoice.Decimal { return invoice.NewDecimal(n, 6) }
+
+// plus returns the number and n millionths.
+func plus(d invoice.Decimal, n int64) invoice.Decimal {
+	m, _ := d.Millionths()
+	return millionths(m + n)
+}
+
+// within returns what is left of a number if this many millionths are taken off as often as possible.
+func within(d invoice.Decimal, n int64) invoice.Decimal {
+	m, _ := d.Millionths()
+	return millionths(m % n)
+}
+
 // drawDecimal draws numbers of every size, so that extremes meet, and small round ones.
 func drawDecimal(t *rapid.T, label string) invoice.Decimal {
-	return invoice.Decimal(rapid.OneOf(
+	return millionths(rapid.OneOf(
 		rapid.Int64Range(-decimalMax, decimalMax),
 		rapid.SampledFrom([]int64{0, 1, -1, 500_000, -500_000, 5_000, 2_500_000, decimalMax, -decimalMax, decimalMax - 1}),
 		rapid.Map(rapid.Int64Range(-2_000, 2_000), func(cents int64) int64 { return cents * 10_000 }),
@@ -26,7 +41,7 @@ func drawDecimal(t *rapid.T, label string) invoice.Decimal {
 }
 
 func drawPercent(t *rapid.T, label string) invoice.Decimal {
-	return invoice.Decimal(rapid.OneOf(
+	return millionths(rapid.OneOf(
 		rapid.SampledFrom([]int64{0, 1, 5_000_000, 7_500_000, 19_000_000, 20_000_000, 50_000_000, percentMax - 1, percentMax}),
 		rapid.Int64Range(0, percentMax),
 	).Draw(t, label))

@@ -54,6 +54,7 @@ func (w *writer) job(j *Job) {
 	w.member("transaction_id", j.TransactionID)
 	w.member("idempotency_key", j.IdempotencyKey)
 	w.member("producer", j.Producer)
+	w.member("issuer", j.Issuer)
 	w.member("series", j.Series)
 	for i := range details {
 		w.member(details[i].name, *details[i].at(&j.Details))
@@ -90,7 +91,7 @@ func (w *writer) line(l *Line) {
 	w.raw(`"`)
 	w.member("sku", l.SKU)
 	w.member("description", l.Description)
-	if l.DiscountPercent != 0 {
+	if !l.DiscountPercent.IsZero() {
 		w.member("discount_percent", l.DiscountPercent.String())
 	}
 	if l.TaxPercent != nil {

@@ -58,7 +58,7 @@ func TestEncodeFillsIn(t *testing.T) {
 
 func TestEncodeRefuses(t *testing.T) {
 	t.Parallel()
-	tooMuch := invoice.Decimal(percentMax + 1)
+	tooMuch := millionths(percentMax + 1)
 	for _, tt := range []struct {
 		name   string
 		edit   func(*invoice.Job)
@@ -69,6 +69,10 @@ func TestEncodeRefuses(t *testing.T) {
 		{"bad codes", func(j *invoice.Job) {
 			j.TransactionID, j.IdempotencyKey, j.Producer, j.CreditsTransactionID, j.Series = "a b", "ä", strings.Repeat("p", 65), "c,d", "inv"
 		}, []string{"transaction_id", "idempotency_key", "producer", "credits_transaction_id", "series"}},
+		{"numbers that are too fine", func(j *invoice.Job) {
+			fine := invoice.NewDecimal(20_000_000_000_001, 12)
+			j.Lines[0] = invoice.Line{Quantity: fine, UnitPrice: fine, DiscountPercent: fine, TaxPercent: &fine}
+		}, []string{"lines[0].quantity", "lines[0].unit_price", "lines[0].discount_percent", "lines[0].tax_percent"}},
 		{"bad texts", func(j *invoice.Job) {
 			j.CustomerID, j.CustomerName, j.Country = "\xff", "a\x00", "\xed\xa0\x80"
 			j.Lines[1].SKU, j.Lines[1].Description = "\x00", "\xc3("
@@ -83,10 +87,10 @@ func TestEncodeRefuses(t *testing.T) {
 		{"an unknown currency", func(j *invoice.Job) { j.Currency = "gbp" }, []string{"currency"}},
 		{"5,001 lines", func(j *invoice.Job) { j.Lines = slices.Repeat(j.Lines[:1], 5001) }, []string{"lines"}},
 		{"bad numbers", func(j *invoice.Job) {
-			j.Lines[0] = invoice.Line{Quantity: decimalMax + 1, UnitPrice: -decimalMax - 1, DiscountPercent: -1, TaxPercent: &tooMuch}
+			j.Lines[0] = invoice.Line{Quantity: millionths(decimalMax + 1), UnitPrice: millionths(-decimalMax - 1), DiscountPercent: millionths(-1), TaxPercent: &tooMuch}
 		}, []string{"lines[0].quantity", "lines[0].unit_price", "lines[0].discount_percent", "lines[0].tax_percent"}},
 		{"an amount past int64", func(j *invoice.Job) {
-			j.Lines[1].Quantity, j.Lines[1].UnitPrice = decimalMax, decimalMax
+			j.Lines[1].Quantity, j.Lines[1].UnitPrice = millionths(decimalMax), millionths(decimalMax)
 		}, []string{"lines[1]"}},
 		{"more than 1 MiB", func(j *invoice.Job) { j.CustomerName = strings.Repeat("a", 1<<20) }, []string{"payload"}},
 	} {

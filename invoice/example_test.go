@@ -52,7 +52,7 @@ func ExampleJob_Fingerprint() {
 	}
 	fmt.Println(first.Fingerprint() == second.Fingerprint())
 
-	second.Lines[0].Quantity = 7_000_000
+	second.Lines[0].Quantity = invoice.MustDecimal("7")
 	fmt.Println(first.Fingerprint() == second.Fingerprint(), invoice.DiffFields(first, second))
 	// Output:
 	// true
@@ -87,10 +87,12 @@ func ExampleNumbering() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	slot, err := numbering.Place(job, totals.Kind)
+	name, _ := numbering.SeriesOf(job.Series, totals.Kind)
+	series := numbering.First(invoice.SeriesID{Name: name}, totals.Kind)
+	period, err := series.PeriodOf(job.IssuedAt)
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(numbering.Format(slot, 42))
+	fmt.Println(series.Print(period, 42))
 	// Output: INV-CN-2010-00042
 }

@@ -66,7 +66,7 @@ func appendLines(b []byte, lines []Line) []byte {
 		b = appendField(b, l.Description)
 		b = appendDecimalField(b, l.Quantity)
 		b = appendDecimalField(b, l.UnitPrice)
-		if l.DiscountPercent == 0 {
+		if l.DiscountPercent.IsZero() {
 			b = appendField(b, "")
 		} else {
 			b = appendDecimalField(b, l.DiscountPercent)
@@ -104,7 +104,17 @@ const shownDifferences = 20
 // DiffFields returns the names of the fields in which two jobs differ, in the order of the fingerprint: currency,
 // lines[2].quantity, or lines if the jobs have different numbers of them. It returns no values. After 20 names the
 // last element counts the others: "… and 30 more". The result is empty exactly if the fingerprints are equal.
-func DiffFields(a, b *Job) []string {
+func DiffFields(a, b *Job) []string { return shortened(allDifferences(a, b)) }
+
+// shortened returns the first names, and how many others there are.
+func shortened(names []string) []string {
+	if more := len(names) - shownDifferences; more > 0 {
+		return append(slices.Clip(names[:shownDifferences]), "… and "+grouped(more)+" more")
+	}
+	return names
+}
+
+func allDifferences(a, b *Job) []string {
 	var names []string
 	differ := func(name string, is bool) {
 		if is {
@@ -123,9 +133,6 @@ func DiffFields(a, b *Job) []string {
 	}
 	for i := range a.Lines {
 		names = a.Lines[i].appendDifferences(names, i, &b.Lines[i])
-	}
-	if more := len(names) - shownDifferences; more > 0 {
-		names = append(slices.Clip(names[:shownDifferences]), "… and "+grouped(more)+" more")
 	}
 	return names
 }

@@ -24,7 +24,7 @@ var (
 	// ErrNotAccepted says that the ledger has no such job, if only jobs of the ledger are allowed.
 	ErrNotAccepted = errors.New("the ledger has no such job")
 
-	// ErrNotInvoiced says that the database holds no invoice for the transaction.
+	// ErrNotInvoiced says that the database holds no invoice for the transaction, and no import.
 	ErrNotInvoiced = errors.New("not invoiced")
 )
 
@@ -49,20 +49,21 @@ func NewRequest(jobID string, attempt int, job *Job) Request {
 // A Draft is an invoice that is complete but for its number.
 type Draft struct {
 	Request
-	Totals    Totals
-	Slot      Slot
-	numbering *Numbering
+	Totals   Totals
+	Slot     Slot
+	Series   *Series   // the settings by which the slot was chosen
+	Settings *Settings // by which it was placed
 }
 
-// InvoiceNumber returns the printed form of the given number in the draft's slot.
-func (d *Draft) InvoiceNumber(number int64) string { return d.numbering.Format(d.Slot, number) }
-
-// Existing holds the invoices that the database has for a transaction and for an idempotency key, nil if there is
-// none.
+// Existing holds the invoices that the database has for a transaction and for an idempotency key, its own or imported
+// ones, nil if there is none.
 type Existing struct {
 	OfTransaction *Ref
 	OfKey         *Ref
 }
+
+// Asked is what [Store.FindAll] looks for.
+type Asked struct{ Issuer, TransactionID, IdempotencyKey string }
 
 // An Insertion is the result of inserting a draft: either Created is set, or Existing holds the invoices that
 // prevented it.
@@ -73,14 +74,27 @@ type Insertion struct {
 	Raced    bool          // nothing was in the way at first, and a unique violation revealed another writer
 }
 
+// Books are what has to be known before a document is placed.
+type Books interface {
+	SettingsBook
+	SeriesBook
+	CreditBook
+}
+
 // A Store keeps invoices. It returns [ErrUnavailable] if the same call may succeed later, and [*InvalidError] if the
 // draft can never be stored. Any other error is an unforeseen fault.
 type Store interface {
+	Books
+
 	// Insert stores the draft under the next number of its slot, or returns the invoices that prevent it. It may be
-	// called again after any error: a draft is never stored twice, and no number is skipped.
+	// called again after any error: a draft is never stored twice, and no number is skipped. It returns [ErrSettingsChanged] if the
+	// draft was placed by settings that don't hold any more, [*OtherPeriodError] if its day of issue lies in another period, and
+	// [*InvalidError] if its date isn't allowed by the database's clock, or if it can't credit what it names.
 	Insert(ctx context.Context, d *Draft) (Insertion, error)
-	// Find returns the committed invoices of a transaction and of an idempotency key.
-	Find(ctx context.Context, transactionID, idempotencyKey string) (Existing, error)
+	// Find returns the committed invoices of an issuer's transaction and of an idempotency key.
+	Find(ctx context.Context, issuer, transactionID, idempotencyKey string) (Existing, error)
+	// FindAll is Find for many at once, in the order of what is asked.
+	FindAll(ctx context.Context, asked []Asked) ([]Existing, error)
 	// Read returns the whole invoice with this id, or [ErrNotInvoiced] if there is none.
 	Read(ctx context.Context, invoiceID int64) (*Invoice, error)
 }
@@ -92,8 +106,11 @@ type Result struct {
 	// invoice if there is a conflict.
 	Invoice *Ref
 	Reason  Reason   // of a duplicate
-	Differs []string // of a conflict: the fields whose content differs
+	Differs []string // of a conflict: the fields whose content differs; of a duplicate: those that settings ignore
 	Detail  string   // of a conflict: one sentence, without any content
+
+	// Series is that of an invoice that was made by this call.
+	Series SeriesID
 
 	// Since is how long ago the ledger accepted the job of an invoice that was made by this call; 0 if it didn't.
 	Since time.Duration
@@ -114,23 +131,55 @@ func NewGenerator(store Store, numbering *Numbering) *Generator {
 	return &Generator{store: store, numbering: numbering}
 }
 
+// maxPlacings bounds how often a draft is placed anew because settings change.
+const maxPlacings = 10
+
 // Generate makes the transaction's invoice, or returns why there is none to make. The result rests on committed data
-// only.
+// only. It returns a [*PausedError] while the series takes no documents, and a [*CreditWaitsError] while the document that this one credits
+// isn't made.
 func (g *Generator) Generate(ctx context.Context, r Request) (Result, error) {
 	totals, err := r.Job.Calculate()
 	if err != nil {
 		return Result{}, err
 	}
-	slot, err := g.numbering.Place(r.Job, totals.Kind)
+	var elsewhere *OtherPeriodError
+	for placings := 1; ; placings++ {
+		result, err := g.insert(ctx, r, totals, elsewhere)
+		elsewhere = nil // under other settings, the period may have another form
+		if again := errors.As(err, &elsewhere) || errors.Is(err, ErrSettingsChanged); !again || placings == maxPlacings {
+			return result, err
+		}
+	}
+}
+
+// insert inserts the draft. If the day of issue was found to lie elsewhere, the draft is placed in that period.
+func (g *Generator) insert(ctx context.Context, r Request, totals Totals, elsewhere *OtherPeriodError) (Result, error) {
+	settings, err := g.settings(ctx, r.Job)
 	if err != nil {
 		return Result{}, err
 	}
-	inserted, err := g.store.Insert(ctx, &Draft{Request: r, Totals: totals, Slot: slot, numbering: g.numbering})
+	slot, series, closed, err := g.place(ctx, r.Job, totals.Kind, settings, false)
+	if err != nil {
+		return Result{}, err
+	}
+	if closed == nil {
+		closed, err = g.refused(ctx, r.Job, &totals, settings, false)
+	}
+	if err != nil {
+		return Result{}, err
+	}
+	if closed != nil {
+		return g.decideClosed(ctx, r, closed)
+	}
+	if elsewhere != nil && series.Date == DateIssue {
+		slot.Period = elsewhere.Period
+	}
+	inserted, err := g.store.Insert(ctx, &Draft{Request: r, Totals: totals, Slot: slot, Series: series, Settings: settings})
 	if err != nil {
 		return Result{}, err
 	}
 	if inserted.Created != nil {
-		return Result{Outcome: Created, Invoice: inserted.Created, Since: inserted.Since, Recorded: true}, nil
+		return Result{Outcome: Created, Invoice: inserted.Created, Series: series.ID(), Since: inserted.Since, Recorded: true}, nil
 	}
 	reason := AlreadyInvoiced
 	if inserted.Raced {
@@ -139,11 +188,117 @@ func (g *Generator) Generate(ctx context.Context, r Request) (Result, error) {
 	return g.decide(ctx, r, inserted.Existing, reason)
 }
 
+// refused returns why a new document must not be made, nil if it may; err is any other error. If dry, what it credits may be made later.
+func (g *Generator) refused(ctx context.Context, j *Job, totals *Totals, settings *Settings, dry bool) (refused, err error) {
+	if refused := checkZero(totals, settings); refused != nil {
+		return refused, nil
+	}
+	err = g.checkCredit(ctx, j, totals, settings, dry)
+	if errors.As(err, new(*InvalidError)) || errors.As(err, new(*CreditWaitsError)) {
+		return err, nil
+	}
+	return nil, err
+}
+
+// settings returns the settings of the job's issuer, or an [*InvalidError] if there is no such issuer.
+func (g *Generator) settings(ctx context.Context, j *Job) (*Settings, error) {
+	settings, err := g.store.Settings(ctx, j.Issuer)
+	if errors.Is(err, ErrNoIssuer) {
+		err = NoIssuer(j.Issuer)
+	}
+	return settings, err
+}
+
+// place returns the slot in which a job's document is counted, and the series' settings by which it was chosen. The kind is the
+// one that [Job.Calculate] returns. The job must be valid. closed is the error of a new document, if the series takes none now. A
+// series without settings gets the first ones, unless dry.
+func (g *Generator) place(ctx context.Context, j *Job, kind Kind, settings *Settings, dry bool) (_ Slot, series *Series, closed, err error) {
+	name, made := g.numbering.SeriesOf(j.Series, kind)
+	id := SeriesID{j.Issuer, name}
+	if made {
+		if err := g.holdsInvoices(ctx, SeriesID{j.Issuer, j.Series}); err != nil {
+			return Slot{}, nil, nil, err
+		}
+	}
+	series, err = g.store.Series(ctx, id)
+	if errors.Is(err, ErrNoSeries) && settings.Strict {
+		return Slot{}, nil, NotOpened(id), nil
+	}
+	if errors.Is(err, ErrNoSeries) {
+		series, err = g.store.MakeSeries(ctx, g.numbering.First(id, kind), dry)
+	}
+	if errors.As(err, new(*InvalidError)) {
+		return Slot{}, nil, err, nil // what is invoiced already, here or elsewhere, is no matter of the series
+	}
+	if err != nil {
+		return Slot{}, nil, nil, err
+	}
+	if series.Kind != kind {
+		return Slot{}, nil, nil, OtherKind(id, kind)
+	}
+	period, err := g.periodOf(series, j)
+	if err != nil {
+		return Slot{}, nil, nil, err
+	}
+	if err := series.begun(period); err != nil {
+		return Slot{}, series, err, nil
+	}
+	switch series.State {
+	case SeriesOpen:
+	case SeriesPaused:
+		closed = &PausedError{Series: id}
+	case SeriesClosed:
+		closed = &InvalidError{Problems: []Problem{{Field: "series", Message: id.String() + " is closed: send another series"}}}
+	}
+	return Slot{Issuer: j.Issuer, Series: name, Period: period, Kind: kind, Version: series.Version}, series, closed, nil
+}
+
+// periodOf returns the period in which the job's document is to be counted. If it is dated on its day of issue, the write decides,
+// by the database's clock.
+func (g *Generator) periodOf(series *Series, j *Job) (string, error) {
+	if series.Date == DateIssue {
+		_, period, err := series.DayOfIssue(time.Now(), nil)
+		return period, err
+	}
+	return series.PeriodOf(j.IssuedAt)
+}
+
+// holdsInvoices returns an [*InvalidError] unless the series was opened for invoices, although its name looks like that of
+// a credit-note series.
+func (g *Generator) holdsInvoices(ctx context.Context, id SeriesID) error {
+	series, err := g.store.Series(ctx, id)
+	if errors.Is(err, ErrNoSeries) || err == nil && series.Kind != KindInvoice {
+		return g.numbering.anotherSeries()
+	}
+	return err
+}
+
+// decideClosed decides about a request whose series takes no documents now: what is invoiced already is no matter of the
+// series.
+func (g *Generator) decideClosed(ctx context.Context, r Request, closed error) (Result, error) {
+	existing, err := g.store.Find(ctx, r.Job.Issuer, r.Job.TransactionID, r.Job.IdempotencyKey)
+	if err != nil {
+		return Result{}, err
+	}
+	if existing == (Existing{}) {
+		return Result{}, closed
+	}
+	return g.decide(ctx, r, existing, AlreadyInvoiced)
+}
+
+// OtherKind returns the [*InvalidError] of a document of the given kind for a series that holds the other one.
+func OtherKind(series SeriesID, kind Kind) error {
+	return &InvalidError{Problems: []Problem{{
+		Field:   "series",
+		Message: fmt.Sprintf("%s holds the other kind of document, and this is of kind %s; a series holds one kind: send another series", series, kind),
+	}}}
+}
+
 // Lookup decides about the request by one read of the database, without writing. It returns [ErrNotInvoiced] while
-// the transaction has no invoice, even if the key already has another transaction's: the holder of the lock may still
+// the transaction is neither invoiced nor imported, even if the key already has another transaction's: the holder of the lock may still
 // make the invoice.
 func (g *Generator) Lookup(ctx context.Context, r Request, reason Reason) (Result, error) {
-	existing, err := g.store.Find(ctx, r.Job.TransactionID, r.Job.IdempotencyKey)
+	existing, err := g.store.Find(ctx, r.Job.Issuer, r.Job.TransactionID, r.Job.IdempotencyKey)
 	if err != nil {
 		return Result{}, err
 	}
@@ -157,7 +312,7 @@ func (g *Generator) Lookup(ctx context.Context, r Request, reason Reason) (Resul
 // the database, since recording it fails if the invoice is gone. Every other result is confirmed by reading. Known
 // returns [ErrNotInvoiced] if the remembered invoice is stale.
 func (g *Generator) Known(ctx context.Context, r Request, known Ref, reason Reason) (Result, error) {
-	if known.TransactionID == r.Job.TransactionID && known.Fingerprint == r.Fingerprint && known.JobID != r.JobID {
+	if known.Issuer == r.Job.Issuer && known.TransactionID == r.Job.TransactionID && known.Fingerprint == r.Fingerprint && known.JobID != r.JobID {
 		return Result{Outcome: Duplicate, Invoice: &known, Reason: reason}, nil
 	}
 	return g.Lookup(ctx, r, reason)
@@ -167,35 +322,45 @@ func (g *Generator) Known(ctx context.Context, r Request, known Ref, reason Reas
 // invoice.
 func (g *Generator) decide(ctx context.Context, r Request, e Existing, reason Reason) (Result, error) {
 	switch own := e.OfTransaction; {
+	case own != nil && own.Imported != nil:
+		return decideImported(r, own, reason)
 	case own != nil && own.Fingerprint != r.Fingerprint:
-		differs, err := g.differs(ctx, r, own)
-		if err != nil {
-			return Result{}, err
-		}
-		return Result{Outcome: Conflict, Invoice: own, Differs: differs, Detail: fmt.Sprintf(
-			"transaction_id %s is invoiced as %s with other content: %s; the invoice stays as it is; if the new content is right, credit it and ask under a new transaction_id",
-			own.TransactionID, own.Number, strings.Join(differs, ", "))}, nil
+		return g.decideDiffering(ctx, r, own, reason)
 	case own != nil && own.JobID == r.JobID:
 		return Result{Outcome: Created, Invoice: own}, nil
 	case own != nil:
 		return Result{Outcome: Duplicate, Invoice: own, Reason: reason}, nil
 	case e.OfKey != nil:
-		differs, err := g.differs(ctx, r, e.OfKey)
+		differs, elsewhere, err := g.differs(ctx, r, e.OfKey)
 		if err != nil {
 			return Result{}, err
 		}
-		return Result{Outcome: Conflict, Invoice: e.OfKey, Differs: differs, Detail: fmt.Sprintf(
-			"idempotency_key %s belongs to transaction_id %s, invoiced as %s, and this job asks for %s (other content: %s); send a key of its own, or none",
-			e.OfKey.IdempotencyKey, e.OfKey.TransactionID, e.OfKey.Number, r.Job.TransactionID, strings.Join(differs, ", "))}, nil
+		return Result{Outcome: Conflict, Invoice: e.OfKey, Differs: shortened(differs), Detail: fmt.Sprintf(
+			"idempotency_key %s belongs to transaction_id %s, invoiced %sas %s, and this job asks for %s (other content: %s); send a key of its own, or none%s",
+			e.OfKey.IdempotencyKey, e.OfKey.TransactionID, e.OfKey.elsewhere(), e.OfKey.Number, r.Job.TransactionID, strings.Join(shortened(differs), ", "), elsewhere)}, nil
 	default:
 		return Result{}, fmt.Errorf("transaction_id %s: the store neither stored the draft nor found an invoice", r.Job.TransactionID)
 	}
 }
 
-func (g *Generator) differs(ctx context.Context, r Request, stored *Ref) ([]string, error) {
-	whole, err := g.store.Read(ctx, stored.ID)
+// decideImported decides about a transaction that was invoiced elsewhere. What isn't known of that can't differ.
+func decideImported(r Request, own *Ref, reason Reason) (Result, error) {
+	differs, err := own.Imported.Differs(r.Job)
 	if err != nil {
-		return nil, err
+		return Result{}, err
 	}
-	return DiffFields(whole.Content(), r.Job), nil
+	if len(differs) == 0 {
+		return Result{Outcome: Duplicate, Invoice: own, Reason: reason}, nil
+	}
+	return Result{Outcome: Conflict, Invoice: own, Differs: differs, Detail: fmt.Sprintf(
+		"transaction_id %s was invoiced elsewhere as %s, with another %s; if the import is wrong, withdraw it (`invoicer import --withdraw`); if the new content is right, credit that invoice and ask under a new transaction_id",
+		own.TransactionID, own.Number, strings.Join(differs, ", "))}, nil
+}
+
+// elsewhere is a word for texts about an import, "" for an invoice of this database.
+func (r *Ref) elsewhere() string {
+	if r.Imported == nil {
+		return ""
+	}
+	return "elsewhere "
 }

@@ -10,6 +10,9 @@ import (
 // An InvalidError says that a job, as it is, can never become an invoice. It names every bad field at once.
 type InvalidError struct {
 	Problems []Problem // at least one, at most one for each field
+	// Replayable says that something else than the job refuses it: a setting, a series or an issuer. Once that is changed, the same job
+	// may become an invoice.
+	Replayable bool
 }
 
 // A Problem describes what is wrong with one field. Neither Field nor Message contains personal data.
@@ -32,7 +35,11 @@ func (e *InvalidError) Error() string {
 	if more := len(e.Problems) - len(shown); more > 0 {
 		fmt.Fprintf(&b, "and %s more; ", grouped(more))
 	}
-	b.WriteString("correct this in the billing service and send the job again")
+	if e.Replayable {
+		b.WriteString("change that here and replay the job, or correct it in the billing service and send it again")
+	} else {
+		b.WriteString("correct this in the billing service and send the job again")
+	}
 	return b.String()
 }
 

@@ -2,15 +2,17 @@ package invoice
 
 import "time"
 
-// A Ref refers to a committed invoice or credit note. It holds what is needed to decide about another job, and no
-// customer data.
+// A Ref refers to a committed invoice or credit note, or to one that was issued elsewhere and imported. It holds what is
+// needed to decide about another job, and no customer data.
 type Ref struct {
-	ID             int64
+	ID             int64  // of the invoice; of the import if Imported is set
 	Number         string // as printed
+	Issuer         string // "" for the one without a name
 	TransactionID  string
 	IdempotencyKey string
-	JobID          string // the job that made it
-	Fingerprint    string // of the job's content
+	JobID          string    // the job that made it; "" for an import
+	Fingerprint    string    // of the job's content; "" for an import
+	Imported       *Imported // nil for an invoice of this database
 }
 
 // An Invoice is a committed invoice or credit note as it is stored. Amounts are in minor units of its currency, and signed.
@@ -22,6 +24,7 @@ type Invoice struct {
 	Sequence int64 // its number within the slot, from 1, without gaps
 
 	RequestedSeries string // as the job stated it, "" if it stated none
+	Producer        string // that asked for it, "" if its job named none
 
 	Details
 
@@ -48,7 +51,7 @@ type InvoicedLine struct {
 func (i *Invoice) Content() *Job {
 	job := &Job{
 		Version:       TaskVersion,
-		TransactionID: i.TransactionID, IdempotencyKey: i.IdempotencyKey,
+		TransactionID: i.TransactionID, IdempotencyKey: i.IdempotencyKey, Issuer: i.Issuer,
 		Series: i.RequestedSeries, Details: i.Details,
 		IssuedAt: i.IssuedAt, Currency: i.Currency, Metadata: i.Metadata,
 		Lines: make([]Line, len(i.Lines)),

@@ -12,7 +12,7 @@ const TaskVersion = 1
 type Job struct {
 	Version int
 
-	// TransactionID names the transaction. There is at most one invoice for each.
+	// TransactionID names the transaction. There is at most one invoice for each, of an issuer.
 	TransactionID string
 
 	// IdempotencyKey is the key of the service that asks. Default: the TransactionID.
@@ -20,6 +20,10 @@ type Job struct {
 
 	// Producer names the service that asks. It is optional, and not part of the content.
 	Producer string
+
+	// Issuer is the legal entity that issues the invoice, "" for the one without a name. Ids, keys and numbers are unique within an
+	// issuer. It is not part of the content.
+	Issuer string
 
 	// Series is the series that the job states; "" leaves the choice to [Numbering].
 	Series string

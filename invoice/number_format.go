@@ -3,6 +3,7 @@ package invoice
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -13,6 +14,11 @@ const (
 	placeholderSeries = "{series}"
 	placeholderPeriod = "{period}"
 	placeholderNumber = "{number}"
+
+	// The year and month in which a period begins.
+	placeholderYear      = "{year}"
+	placeholderShortYear = "{yy}"
+	placeholderMonth     = "{month}"
 )
 
 // maxFormat is the longest format, so that printed numbers stay short enough to be printed and indexed.
@@ -24,8 +30,14 @@ type numberFormat struct {
 	width int // the fewest digits of a number
 }
 
+// A formatOf says what a format is for.
+type formatOf struct {
+	manySeries bool   // which the format tells apart
+	periods    string // one of SeriesPeriods
+}
+
 // parseNumberFormat parses a format. Its error names everything that is wrong with it.
-func parseNumberFormat(format string, periods bool) (numberFormat, error) {
+func parseNumberFormat(format string, of formatOf) (numberFormat, error) {
 	f := numberFormat{width: 1}
 	var complaints []string
 	bad := func(format string, args ...any) { complaints = append(complaints, fmt.Sprintf(format, args...)) }
@@ -47,13 +59,13 @@ func parseNumberFormat(format string, periods bool) (numberFormat, error) {
 		case strings.ContainsAny(text, "{}"):
 			bad("has a brace without its counterpart in %q", text)
 		case placeholder == "":
-		case placeholder == placeholderSeries, placeholder == placeholderPeriod, placeholder == placeholderNumber:
+		case slices.Contains([]string{placeholderSeries, placeholderPeriod, placeholderNumber, placeholderYear, placeholderShortYear, placeholderMonth}, placeholder):
 			count[placeholder]++
 			f.parts = append(f.parts, placeholder)
 		default:
 			width, ok := numberWidth(placeholder)
 			if !ok {
-				bad("has %s, which is none of {series}, {period}, {number} and {number:01} to {number:018}", placeholder)
+				bad("has %s, which is none of {series}, {period}, {year}, {yy}, {month}, {number} and {number:01} to {number:018}", placeholder)
 				continue
 			}
 			count[placeholderNumber]++
@@ -62,18 +74,8 @@ func parseNumberFormat(format string, periods bool) (numberFormat, error) {
 		}
 	}
 
-	for _, placeholder := range []string{placeholderSeries, placeholderNumber} {
-		if count[placeholder] != 1 {
-			bad("must contain %s once", placeholder)
-		}
-	}
-	switch {
-	case periods && count[placeholderPeriod] != 1:
-		bad("must contain %s once, since numbers start again with each period", placeholderPeriod)
-	case !periods && count[placeholderPeriod] > 0:
-		bad("must not contain %s, since period is %s", placeholderPeriod, periodNone)
-	}
-	if len(complaints) == 0 && !f.unambiguous() {
+	complaints = append(complaints, of.lacks(count)...)
+	if len(complaints) == 0 && of.manySeries && !f.unambiguous() {
 		bad("must have a character that is not a digit between %s and %s: otherwise two documents could print the same number",
 			placeholderSeries, placeholderNumber)
 	}
@@ -81,6 +83,34 @@ func parseNumberFormat(format string, periods bool) (numberFormat, error) {
 		return f, errors.New(strings.Join(complaints, "; "))
 	}
 	return f, nil
+}
+
+// lacks returns what is wrong with the placeholders of a format, of which count says how often each stands there.
+func (of formatOf) lacks(count map[string]int) (complaints []string) {
+	bad := func(format string, args ...any) { complaints = append(complaints, fmt.Sprintf(format, args...)) }
+	if of.manySeries && count[placeholderSeries] != 1 {
+		bad("must contain %s once", placeholderSeries)
+	}
+	if count[placeholderNumber] != 1 {
+		bad("must contain %s once", placeholderNumber)
+	}
+	for _, placeholder := range []string{placeholderSeries, placeholderPeriod, placeholderYear, placeholderShortYear, placeholderMonth} {
+		if count[placeholder] > 1 && (placeholder != placeholderSeries || !of.manySeries) {
+			bad("must not contain %s twice", placeholder)
+		}
+	}
+	years := count[placeholderPeriod] + count[placeholderYear] + count[placeholderShortYear]
+	switch months := count[placeholderPeriod] + count[placeholderMonth]; {
+	case of.periods == periodNone && years+months > 0:
+		bad("must not contain %s, %s, %s or %s, since period is %s", placeholderPeriod, placeholderYear, placeholderShortYear, placeholderMonth, periodNone)
+	case of.periods == periodYear && count[placeholderMonth] > 0:
+		bad("must not contain %s, since period is %s", placeholderMonth, periodYear)
+	case of.periods != periodNone && years == 0:
+		bad("must contain %s once, since numbers start again with each period", placeholderPeriod)
+	case of.periods == periodMonth && months == 0:
+		bad("must contain %s, or %s beside the year, since numbers start again with each month", placeholderPeriod, placeholderMonth)
+	}
+	return complaints
 }
 
 // nextPlaceholder cuts the format after its first placeholder.
@@ -105,7 +135,7 @@ func numberWidth(placeholder string) (int, bool) {
 }
 
 // unambiguous reports whether series, period and number can be read from the printed number, so that no two documents
-// print the same. A period always has four digits, and the fixed text is known; series and number vary in length. A
+// print the same. A period always has the same length, and the fixed text is known; series and number vary in length. A
 // number consists of digits only, so on the side of the series it ends at the next character that isn't a digit, if
 // the format has one there. A series may have digits at either end, so without such a character there are always two
 // readings.
@@ -115,7 +145,7 @@ func (f numberFormat) unambiguous() bool {
 		switch part {
 		case placeholderSeries, placeholderNumber:
 			between = !between
-		case placeholderPeriod:
+		case placeholderPeriod, placeholderYear, placeholderShortYear, placeholderMonth:
 		default:
 			if between && strings.ContainsFunc(part, func(r rune) bool { return r < '0' || '9' < r }) {
 				return true
@@ -125,14 +155,20 @@ func (f numberFormat) unambiguous() bool {
 	return false
 }
 
-func (f numberFormat) print(s Slot, number int64) string {
+func (f numberFormat) print(series, period string, number int64) string {
 	var b strings.Builder
 	for _, part := range f.parts {
 		switch part {
 		case placeholderSeries:
-			b.WriteString(s.Series)
+			b.WriteString(series)
 		case placeholderPeriod:
-			b.WriteString(s.Period)
+			b.WriteString(period)
+		case placeholderYear:
+			b.WriteString(period[:min(4, len(period))])
+		case placeholderShortYear:
+			b.WriteString(period[min(2, len(period)):min(4, len(period))])
+		case placeholderMonth:
+			b.WriteString(period[min(5, len(period)):])
 		case placeholderNumber:
 			fmt.Fprintf(&b, "%0*d", f.width, number)
 		default:

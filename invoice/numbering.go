@@ -11,9 +11,7 @@ import (
 
 // NumberingOptions say how documents are numbered. The zero value means the defaults.
 //
-// Changing the options keeps numbers gapless in a database that holds invoices, since they are counted by series and
-// period. But a new format can print a number that the old one has printed already; the database then refuses the
-// document. So change the series along with the format.
+// A series takes its settings from them once, at its first use, and keeps them in the database: see [Series].
 type NumberingOptions struct {
 	// InvoiceSeries is the series of jobs that state none: 1 to 32 characters of A-Z 0-9 -.
 	InvoiceSeries string
@@ -56,20 +54,22 @@ func (e *NumberingError) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// A Numbering decides in which slot a document is counted and how its number is printed. It is immutable.
+// A Numbering decides in which series a document is counted, and how a series is numbered that has no settings yet. It
+// is immutable.
 type Numbering struct {
-	invoiceSeries string
-	creditNote    affixes
-	yearly        bool
-	format        numberFormat
-	location      *time.Location
+	invoiceSeries    string
+	creditNote       affixes
+	period, timezone string
+	format           string
 }
 
-// A Slot is a series, period and kind whose documents are numbered together, from 1 to n without a gap.
+// A Slot is a series, period and kind whose documents are numbered together, without a gap.
 type Slot struct {
-	Series string // up to 64 characters for a credit note
-	Period string // "" without periods, else the year in four digits
-	Kind   Kind   // follows from Series
+	Issuer  string // "" for the one without a name
+	Series  string // up to 64 characters for a credit note
+	Period  string // "" without periods; see [Series.PeriodOf]
+	Kind    Kind   // of all documents of the series
+	Version int    // of the series' settings
 }
 
 const (
@@ -108,13 +108,11 @@ func NewNumbering(o NumberingOptions) (*Numbering, error) {
 	if !slices.Contains(Periods(), period) {
 		bad("period", fmt.Errorf("must be %s; got %q", strings.Join(Periods(), " or "), period))
 	}
-	n.yearly = period == periodYear
-	n.format, err = parseNumberFormat(cmp.Or(o.Format, standard.Format), n.yearly)
+	n.period, n.format, n.timezone = period, cmp.Or(o.Format, standard.Format), cmp.Or(o.Timezone, standard.Timezone)
+	_, err = parseNumberFormat(n.format, formatOf{manySeries: true, periods: period})
 	bad("format", err)
-
-	timezone := cmp.Or(o.Timezone, standard.Timezone)
-	if n.location, err = LoadTimezone(timezone); err != nil {
-		bad("timezone", fmt.Errorf("%q %w", timezone, err))
+	if _, err = LoadTimezone(n.timezone); err != nil {
+		bad("timezone", fmt.Errorf("%q %w", n.timezone, err))
 	}
 
 	if len(problems) > 0 {
@@ -133,37 +131,29 @@ func LoadTimezone(name string) (*time.Location, error) {
 	return location, nil
 }
 
-// Place returns the slot in which a job's document is counted. The kind is the one that [Job.Calculate] returns. The
-// job must be valid.
-//
-// It returns an [*InvalidError] for the field series if the job asks for a series of the form that credit notes have:
-// a series holds one kind only, and this one belongs to the credit notes of another series. It returns an
-// [*InvalidError] for issued_at if the time zone moves the time out of the years 1 to 9999.
-func (n *Numbering) Place(j *Job, kind Kind) (Slot, error) {
-	var p problems
-	slot := Slot{Series: cmp.Or(j.Series, n.invoiceSeries), Kind: kind}
-	if n.creditNote.match(slot.Series) {
-		p.add("series", "must not have the form of a credit-note series ("+n.creditNote.wrap("…")+
-			"): state the invoices' series, from which that of their credit notes is made")
-	}
+// SeriesOf returns the name of the series in which a document is counted that asks for the given series, "" for the
+// default one. made reports whether the asked one has the form of those that hold the credit notes of another.
+func (n *Numbering) SeriesOf(asked string, kind Kind) (name string, made bool) {
+	name = cmp.Or(asked, n.invoiceSeries)
+	made = n.creditNote.match(name)
 	if kind == KindCreditNote {
-		slot.Series = n.creditNote.wrap(slot.Series)
+		name = n.creditNote.wrap(name)
 	}
-	if n.yearly {
-		year := j.IssuedAt.In(n.location).Year()
-		if year < 1 || year > 9999 {
-			p.add("issued_at", "must lie in the years 1 to 9999, in "+n.location.String())
-		}
-		slot.Period = fmt.Sprintf("%04d", year)
-	}
-	if err := p.err(); err != nil {
-		return Slot{}, err
-	}
-	return slot, nil
+	return name, made
 }
 
-// Format returns the printed form of a number. Different slots and numbers never print the same.
-func (n *Numbering) Format(s Slot, number int64) string { return n.format.print(s, number) }
+// anotherSeries returns the [*InvalidError] of a job that asks for a series of credit notes.
+func (n *Numbering) anotherSeries() error {
+	return &InvalidError{Problems: []Problem{{Field: "series", Message: "must not have the form of a credit-note series (" + n.creditNote.wrap("…") +
+		"): state the invoices' series, from which that of their credit notes is made"}}}
+}
+
+// First returns the settings that a series gets at its first use.
+func (n *Numbering) First(id SeriesID, kind Kind) Series {
+	return Series{
+		Issuer: id.Issuer, Name: id.Name, Kind: kind, Format: n.format, Period: n.period, FirstMonth: 1, Timezone: n.timezone, Date: DateIssuedAt, FirstNumber: 1, State: SeriesOpen,
+	}
+}
 
 // affixes surround an invoice's series in the series of its credit notes.
 type affixes struct{ prefix, suffix string }

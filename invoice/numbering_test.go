@@ -9,7 +9,6 @@ import (
 	"pgregory.net/rapid"
 
 	"invoicer/invoice"
-	"invoicer/invoice/invoicetest"
 )
 
 func newNumbering(t testing.TB, o invoice.NumberingOptions) *invoice.Numbering {
@@ -25,35 +24,36 @@ func TestNumberingDefaults(t *testing.T) {
 	t.Parallel()
 	n := newNumbering(t, invoice.NumberingOptions{})
 	for _, tt := range []struct {
-		series string
-		kind   invoice.Kind
-		want   invoice.Slot
-		number string
+		series       string
+		kind         invoice.Kind
+		want, number string
+		made         bool
 	}{
-		{"", invoice.KindInvoice, invoice.Slot{Series: "INV", Kind: "invoice"}, "INV-000017"},
-		{"", invoice.KindCreditNote, invoice.Slot{Series: "INV-CN", Kind: "credit_note"}, "INV-CN-000017"},
-		{"UK-2", invoice.KindInvoice, invoice.Slot{Series: "UK-2", Kind: "invoice"}, "UK-2-000017"},
-		{"UK-2", invoice.KindCreditNote, invoice.Slot{Series: "UK-2-CN", Kind: "credit_note"}, "UK-2-CN-000017"},
-		{"CN", invoice.KindInvoice, invoice.Slot{Series: "CN", Kind: "invoice"}, "CN-000017"},
-		{"-CN", invoice.KindInvoice, invoice.Slot{Series: "-CN", Kind: "invoice"}, "-CN-000017"},
+		{"", invoice.KindInvoice, "INV", "INV-000017", false},
+		{"", invoice.KindCreditNote, "INV-CN", "INV-CN-000017", false},
+		{"UK-2", invoice.KindInvoice, "UK-2", "UK-2-000017", false},
+		{"UK-2", invoice.KindCreditNote, "UK-2-CN", "UK-2-CN-000017", false},
+		{"CN", invoice.KindInvoice, "CN", "CN-000017", false},
+		{"-CN", invoice.KindInvoice, "-CN", "-CN-000017", false},
 	} {
-		got, err := n.Place(invoicetest.Job("T", func(j *invoice.Job) { j.Series = tt.series }), tt.kind)
-		if err != nil || got != tt.want {
-			t.Errorf("Place(%q, %s) = %+v, %v, want %+v", tt.series, tt.kind, got, err, tt.want)
+		name, made := n.SeriesOf(tt.series, tt.kind)
+		if name != tt.want || made != tt.made {
+			t.Errorf("SeriesOf(%q, %s) = %s, %t, want %s, %t", tt.series, tt.kind, name, made, tt.want, tt.made)
 			continue
 		}
-		if number := n.Format(got, 17); number != tt.number {
-			t.Errorf("Format(%+v, 17) = %s, want %s", got, number, tt.number)
+		first := n.First(invoice.SeriesID{Name: name}, tt.kind)
+		if number := first.Print("", 17); first.Check() != nil || first.Kind != tt.kind || number != tt.number {
+			t.Errorf("number 17 of %+v is printed %s, want %s; %v", first, number, tt.number, first.Check())
 		}
 	}
-	if got := n.Format(invoice.Slot{Series: "INV"}, 12345678); got != "INV-12345678" {
+	first := n.First(invoice.SeriesID{Name: "INV"}, invoice.KindInvoice)
+	if got := first.Print("", 12345678); got != "INV-12345678" {
 		t.Errorf("a number of eight digits is printed as %s", got)
 	}
 }
 
 func TestNumberingFormats(t *testing.T) {
 	t.Parallel()
-	slot := invoice.Slot{Series: "INV", Period: "2010", Kind: invoice.KindInvoice}
 	for format, want := range map[string]string{
 		"{series}/{period}/{number}":       "INV/2010/17",
 		"{period}{series}-{number:018}":    "2010INV-000000000000000017",
@@ -66,8 +66,11 @@ func TestNumberingFormats(t *testing.T) {
 		n, err := invoice.NewNumbering(invoice.NumberingOptions{Format: format, Period: "year"})
 		if (err == nil) != (want != "") {
 			t.Errorf("%s: %v", format, err)
-		} else if err == nil && n.Format(slot, 17) != want {
-			t.Errorf("%s: %s, want %s", format, n.Format(slot, 17), want)
+		} else if err == nil {
+			first := n.First(invoice.SeriesID{Name: "INV"}, invoice.KindInvoice)
+			if got := first.Print("2010", 17); got != want {
+				t.Errorf("%s: %s, want %s", format, got, want)
+			}
 		}
 	}
 }
@@ -94,27 +97,27 @@ func TestNumberingPeriod(t *testing.T) {
 		if tt.period == "year" {
 			o.Format = "{series}-{period}-{number:06}"
 		}
-		got, err := newNumbering(t, o).Place(invoicetest.Job("T", func(j *invoice.Job) { j.IssuedAt = tt.at }), invoice.KindInvoice)
+		first := newNumbering(t, o).First(invoice.SeriesID{Name: "INV"}, invoice.KindInvoice)
+		got, err := first.PeriodOf(tt.at)
 		if fails := tt.period == "year" && tt.want == ""; fails {
 			if fields := problemFields(t, err); len(fields) != 1 || fields[0] != "issued_at" {
 				t.Errorf("%+v: %v, want an error for issued_at", tt, err)
 			}
-		} else if err != nil || got.Period != tt.want {
-			t.Errorf("%+v: %q, %v", tt, got.Period, err)
+		} else if err != nil || got != tt.want {
+			t.Errorf("%+v: %q, %v", tt, got, err)
 		}
 	}
 }
 
-func TestPlaceRefusesCreditNoteSeries(t *testing.T) {
+func TestCreditNoteSeriesAreKnownByTheirForm(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ template, series string }{
 		{"", "INV-CN"}, {"", "X-CN"}, {"", "INV-CN-CN"}, {"CN{series}", "CNX"}, {"C-{series}-N", "C-X-N"},
 	} {
 		n := newNumbering(t, invoice.NumberingOptions{CreditNoteSeries: tt.template})
 		for _, kind := range []invoice.Kind{invoice.KindInvoice, invoice.KindCreditNote} {
-			_, err := n.Place(invoicetest.Job("T", func(j *invoice.Job) { j.Series = tt.series }), kind)
-			if fields := problemFields(t, err); len(fields) != 1 || fields[0] != "series" {
-				t.Errorf("%s in %q as %s: %v, want an error for series", tt.series, tt.template, kind, err)
+			if name, made := n.SeriesOf(tt.series, kind); !made {
+				t.Errorf("%s in %q as %s: %s isn't taken for a series of credit notes", tt.series, tt.template, kind, name)
 			}
 		}
 	}
@@ -218,7 +221,8 @@ func TestNumbersAreUnambiguous(t *testing.T) {
 				for _, period := range []string{"2010", "2011", "1120", "0201"} {
 					for _, number := range []int64{1, 2, 10, 11, 20, 21, 101, 110, 111, 1201, 2010, 12010, 20102010, 201020101} {
 						d := document{series, period, number}
-						s := n.Format(invoice.Slot{Series: series, Period: period}, number)
+						first := n.First(invoice.SeriesID{Name: series}, invoice.KindInvoice)
+						s := first.Print(period, number)
 						if other, ok := printed[s]; ok {
 							t.Fatalf("%v and %v are both %s in %q", d, other, s, parts)
 						}

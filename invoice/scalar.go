@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"invoicer/invoice/decimal"
 )
 
 // text reads a string, or null, for which it returns "" and false. It refuses lone surrogates, which no Go string can
@@ -40,6 +42,12 @@ func (d *decoder) code() (string, error) {
 	return s, err
 }
 
+// issuer reads the code of an issuer. The empty one is that of the issuer without a name.
+func (d *decoder) issuer() (string, error) {
+	s, _, err := d.text()
+	return s, err
+}
+
 // unquoted removes the quotes and escapes of a JSON string. It returns false if an escape stands for invalid text;
 // invalid text that isn't escaped stays as it is.
 func unquoted(raw jsontext.Value) ([]byte, bool) {
@@ -56,13 +64,13 @@ func (d *decoder) decimal() (value Decimal, present bool, err error) {
 	switch kind {
 	case '0', '"':
 	case 'n':
-		return 0, false, d.tokens.SkipValue()
+		return Decimal{}, false, d.tokens.SkipValue()
 	default:
-		return 0, false, d.refuse(errDecimalSyntax.Error())
+		return Decimal{}, false, d.refuse(decimal.ErrSyntax.Error())
 	}
 	raw, err := d.tokens.ReadValue()
 	if err != nil {
-		return 0, false, err
+		return Decimal{}, false, err
 	}
 	number := []byte(raw)
 	if kind == '"' {
@@ -70,7 +78,7 @@ func (d *decoder) decimal() (value Decimal, present bool, err error) {
 	}
 	if value, err = ParseDecimal(string(number)); err != nil {
 		d.complain(err.Error())
-		return 0, false, nil
+		return Decimal{}, false, nil
 	}
 	return value, true, nil
 }
@@ -87,8 +95,8 @@ func (d *decoder) readVersion() error {
 	if err != nil {
 		return err
 	}
-	switch number := int64(version / decimalUnit); {
-	case version%decimalUnit != 0, number < 1, number > math.MaxInt32:
+	switch number, whole := version.Scaled(0); {
+	case !whole, number < 1, number > math.MaxInt32:
 		d.complain(mustBeVersion)
 	case number > TaskVersion:
 		d.newer = int(number)

@@ -7,6 +7,7 @@ type Summary struct {
 	TransactionID  string     `json:"transaction_id,omitempty"`
 	IdempotencyKey string     `json:"idempotency_key,omitempty"` // if it isn't the TransactionID
 	Producer       string     `json:"producer,omitempty"`
+	Issuer         string     `json:"issuer,omitempty"`
 	Series         string     `json:"series,omitempty"`
 	IssuedAt       *time.Time `json:"issued_at,omitempty"`
 	Total          string     `json:"total,omitempty"` // with its currency
@@ -18,7 +19,7 @@ type Summary struct {
 // Summarize returns the summary of a job's JSON, whatever it holds.
 func Summarize(payload []byte) Summary {
 	job, err := Decode(payload)
-	s := Summary{TransactionID: job.TransactionID, Producer: job.Producer, Series: job.Series}
+	s := Summary{TransactionID: job.TransactionID, Producer: job.Producer, Issuer: job.Issuer, Series: job.Series}
 	if job.IdempotencyKey != job.TransactionID {
 		s.IdempotencyKey = job.IdempotencyKey
 	}

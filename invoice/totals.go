@@ -1,7 +1,6 @@
 package invoice
 
 import (
-	"cmp"
 	"slices"
 )
 
@@ -27,9 +26,18 @@ type Tax struct {
 // currency's minor unit. Nothing else is rounded; the arithmetic is exact.
 //
 // It returns an [*InvalidError] if an amount doesn't fit an int64; the error names lines[i], subtotal, tax or total.
-// For a job that [Decode] hasn't checked, the error also names an unknown currency and percentages outside of 0–100.
+// For a job that [Decode] hasn't checked, the error also names an unknown currency, and numbers that a job can't state.
 func (j *Job) Calculate() (Totals, error) {
 	var p problems
+	if _, ok := MinorUnits(j.Currency); !ok {
+		p.add("currency", unknownCurrency(j.Currency))
+	}
+	for i := range j.Lines {
+		j.Lines[i].validateNumbers(i, &p)
+	}
+	if err := p.err(); err != nil {
+		return Totals{}, err
+	}
 	totals := j.calculate(&p)
 	if err := p.err(); err != nil {
 		return Totals{}, err
@@ -39,23 +47,14 @@ func (j *Job) Calculate() (Totals, error) {
 
 const tooBig = "comes to an amount that is too big, so split the transaction"
 
+// calculate is Calculate for a job with a known currency and valid numbers.
 func (j *Job) calculate(p *problems) Totals {
-	exponent, ok := MinorUnits(j.Currency)
-	if !ok {
-		p.add("currency", unknownCurrency(j.Currency))
-		return Totals{}
-	}
-
+	exponent, _ := MinorUnits(j.Currency)
 	totals := Totals{LineNets: make([]int64, len(j.Lines))}
 	var subtotal sum
 	for i := range j.Lines {
 		l := &j.Lines[i]
-		if !l.validatePercents(i, p) {
-			continue
-		}
-		// Quantity and price are in millionths, and so is the share of 100 that remains after the discount.
-		share := percent100 - l.DiscountPercent
-		net, ok := scaledProduct(int64(l.Quantity), int64(l.UnitPrice), int64(share), 2*decimalPlaces+decimalPlaces+2-exponent)
+		net, ok := l.net(exponent)
 		if !ok {
 			p.add(lineField(i, ""), tooBig)
 			continue
@@ -67,6 +66,7 @@ func (j *Job) calculate(p *problems) Totals {
 		return Totals{} // further errors would only follow from this one
 	}
 
+	var ok bool
 	if totals.Subtotal, ok = subtotal.int64(); !ok {
 		p.add("subtotal", tooBig)
 	}
@@ -89,39 +89,61 @@ func (j *Job) calculate(p *problems) Totals {
 	return totals
 }
 
-// percent100 is 100 %, the largest valid percentage.
-const percent100 Decimal = 100 * decimalUnit
+// net returns the line's net in minor units, and false if it doesn't fit an int64. The line's numbers are valid.
+func (l *Line) net(exponent int) (int64, bool) {
+	quantity, _ := l.Quantity.Millionths()
+	price, _ := l.UnitPrice.Millionths()
+	places := 2*decimalPlaces - exponent
+	if l.DiscountPercent.IsZero() {
+		return scaledProduct(quantity, price, 1, places)
+	}
+	discount, _ := l.DiscountPercent.Millionths()
+	return scaledProduct(quantity, price, percent100-discount, places+decimalPlaces+2) // the share of 100 that remains
+}
+
+// percent100 is 100 %, the largest valid percentage, in millionths.
+const percent100 = 100_000_000
 
 // taxes sums up the lines for each stated percentage. ok is false if an amount doesn't fit an int64.
 func taxes(lines []Line, nets []int64) (taxes []Tax, total int64, ok bool) {
-	for i := range lines {
-		if percent := lines[i].TaxPercent; percent != nil {
-			if taxes == nil {
-				taxes = make([]Tax, 0, len(lines)-i)
-			}
-			taxes = append(taxes, Tax{Percent: *percent, Net: nets[i]})
-		}
+	type rate struct {
+		percent Decimal
+		net     sum
 	}
-	slices.SortFunc(taxes, func(a, b Tax) int { return cmp.Compare(a.Percent, b.Percent) })
-
-	var tax sum
-	n := 0 // taxes[:n] are the summed rows; n ≤ i, so no unread element is overwritten
-	for i := 0; i < len(taxes); n++ {
-		percent := taxes[i].Percent
-		var net sum
-		for ; i < len(taxes) && taxes[i].Percent == percent; i++ {
-			net.add(taxes[i].Net)
+	var rates []rate // by percentage, ascending
+	at := 0          // of the line before, which mostly states the same
+	for i := range lines {
+		percent := lines[i].TaxPercent
+		if percent == nil {
+			continue
 		}
-		row := Tax{Percent: percent}
-		if row.Net, ok = net.int64(); !ok {
+		if at >= len(rates) || rates[at].percent != *percent {
+			var found bool
+			at, found = slices.BinarySearchFunc(rates, *percent, func(r rate, percent Decimal) int { return r.percent.Cmp(percent) })
+			if !found {
+				rates = slices.Insert(rates, at, rate{percent: *percent})
+			}
+		}
+		rates[at].net.add(nets[i])
+	}
+	if len(rates) == 0 {
+		return nil, 0, true
+	}
+
+	taxes = make([]Tax, len(rates))
+	var tax sum
+	for i := range rates {
+		row := &taxes[i]
+		row.Percent = rates[i].percent
+		if row.Net, ok = rates[i].net.int64(); !ok {
 			return nil, 0, false
 		}
-		if row.Tax, ok = scaledProduct(row.Net, int64(percent), 1, decimalPlaces+2); !ok {
+		millionths, _ := row.Percent.Millionths()
+		if row.Tax, ok = scaledProduct(row.Net, millionths, 1, decimalPlaces+2); !ok {
 			return nil, 0, false
 		}
 		tax.add(row.Tax)
-		taxes[n] = row
 	}
 	total, ok = tax.int64()
-	return taxes[:n:n], total, ok
+	return taxes, total, ok
 }

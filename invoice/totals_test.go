@@ -67,7 +67,7 @@ func TestCalculate(t *testing.T) {
 			[]invoice.Line{line(t, "1", "99.5", "", "10"), line(t, "1", "99.499999", "", "10"), line(t, "-1", "0.5", "", "8")},
 			invoice.Totals{
 				Kind: "invoice", Subtotal: 198, Tax: 20, Total: 218, LineNets: []int64{100, 99, -1},
-				Taxes: []invoice.Tax{{Percent: 8e6, Net: -1, Tax: 0}, {Percent: 10e6, Net: 199, Tax: 20}},
+				Taxes: []invoice.Tax{{Percent: millionths(8e6), Net: -1, Tax: 0}, {Percent: millionths(10e6), Net: 199, Tax: 20}},
 			},
 		},
 		{
@@ -75,7 +75,7 @@ func TestCalculate(t *testing.T) {
 			[]invoice.Line{line(t, "3", "0.0015", "", "5"), line(t, "1", "1.0005", "", "5")},
 			invoice.Totals{
 				Kind: "invoice", Subtotal: 1006, Tax: 50, Total: 1056, LineNets: []int64{5, 1001},
-				Taxes: []invoice.Tax{{Percent: 5e6, Net: 1006, Tax: 50}},
+				Taxes: []invoice.Tax{{Percent: millionths(5e6), Net: 1006, Tax: 50}},
 			},
 		},
 		{
@@ -93,7 +93,7 @@ func TestCalculate(t *testing.T) {
 			[]invoice.Line{line(t, "1", "0.02", "", "20"), line(t, "1", "0.02", "", "20"), line(t, "1", "0.02", "", "20.000000")},
 			invoice.Totals{
 				Kind: "invoice", Subtotal: 6, Tax: 1, Total: 7, LineNets: []int64{2, 2, 2},
-				Taxes: []invoice.Tax{{Percent: 20e6, Net: 6, Tax: 1}},
+				Taxes: []invoice.Tax{{Percent: millionths(20e6), Net: 6, Tax: 1}},
 			},
 		},
 		{
@@ -101,7 +101,7 @@ func TestCalculate(t *testing.T) {
 			[]invoice.Line{line(t, "1", "1", "", "19"), line(t, "1", "2", "", ""), line(t, "1", "4", "", "0"), line(t, "1", "8", "", "7")},
 			invoice.Totals{
 				Kind: "invoice", Subtotal: 1500, Tax: 75, Total: 1575, LineNets: []int64{100, 200, 400, 800},
-				Taxes: []invoice.Tax{{Percent: 0, Net: 400}, {Percent: 7e6, Net: 800, Tax: 56}, {Percent: 19e6, Net: 100, Tax: 19}},
+				Taxes: []invoice.Tax{{Percent: millionths(0), Net: 400}, {Percent: millionths(7e6), Net: 800, Tax: 56}, {Percent: millionths(19e6), Net: 100, Tax: 19}},
 			},
 		},
 		{
@@ -109,7 +109,7 @@ func TestCalculate(t *testing.T) {
 			[]invoice.Line{line(t, "-1", "27.50", "", "20"), line(t, "1", "0.025", "", "20")},
 			invoice.Totals{
 				Kind: "credit_note", Subtotal: -2747, Tax: -549, Total: -3296, LineNets: []int64{-2750, 3},
-				Taxes: []invoice.Tax{{Percent: 20e6, Net: -2747, Tax: -549}},
+				Taxes: []invoice.Tax{{Percent: millionths(20e6), Net: -2747, Tax: -549}},
 			},
 		},
 		{
@@ -143,7 +143,7 @@ func calculateByOracle(j *invoice.Job) (totals invoice.Totals, field string) {
 	hundred := decimal.New(100, 0)
 	minor := func(d decimal.Decimal) decimal.Decimal { return d.Shift(int32(exponent)).Round(0) }
 	fits := func(d decimal.Decimal) bool { return d.BigInt().IsInt64() }
-	number := func(d invoice.Decimal) decimal.Decimal { return decimal.New(int64(d), -6) }
+	number := func(d invoice.Decimal) decimal.Decimal { return decimal.RequireFromString(d.String()) }
 
 	totals.LineNets = make([]int64, len(j.Lines))
 	subtotal := decimal.Zero
@@ -168,7 +168,7 @@ func calculateByOracle(j *invoice.Job) (totals invoice.Totals, field string) {
 		tax = tax.Add(amount)
 		totals.Taxes = append(totals.Taxes, invoice.Tax{Percent: percent, Net: net.IntPart(), Tax: amount.IntPart()})
 	}
-	slices.SortFunc(totals.Taxes, func(a, b invoice.Tax) int { return int(a.Percent - b.Percent) })
+	slices.SortFunc(totals.Taxes, func(a, b invoice.Tax) int { return a.Percent.Cmp(b.Percent) })
 	total := subtotal.Add(tax)
 	switch {
 	case !fits(subtotal):
@@ -195,8 +195,8 @@ func TestCalculateAgainstOracle(t *testing.T) {
 		for range rapid.IntRange(1, 8).Draw(t, "lines") {
 			l := drawLine(t, "line")
 			if small {
-				l.UnitPrice %= 30_000_000_000
-				l.Quantity %= 300_000_000_000_000
+				l.UnitPrice = within(l.UnitPrice, 30_000_000_000)
+				l.Quantity = within(l.Quantity, 300_000_000_000_000)
 			}
 			job.Lines = append(job.Lines, l)
 		}
@@ -264,14 +264,19 @@ func TestCalculateAtTheLimits(t *testing.T) {
 	}
 }
 
-func TestCalculateUnknownCurrencyAndPercentages(t *testing.T) {
+func TestCalculateRefuses(t *testing.T) {
 	t.Parallel()
 	_, err := (&invoice.Job{Currency: "XXX"}).Calculate()
 	if diff := cmp.Diff([]string{"currency"}, problemFields(t, err)); diff != "" {
 		t.Error("want -, got +:", diff)
 	}
-	tooMuch := invoice.Decimal(percentMax + 1)
-	_, err = (&invoice.Job{Currency: "GBP", Lines: []invoice.Line{{DiscountPercent: -1}, {TaxPercent: &tooMuch}}}).Calculate()
+	tooFine := invoice.NewDecimal(1, 7)
+	_, err = (&invoice.Job{Currency: "GBP", Lines: []invoice.Line{{Quantity: tooFine}, {UnitPrice: invoice.NewDecimal(1e12, 0), TaxPercent: &tooFine}}}).Calculate()
+	if diff := cmp.Diff([]string{"lines[0].quantity", "lines[1].unit_price", "lines[1].tax_percent"}, problemFields(t, err)); diff != "" {
+		t.Error("want -, got +:", diff)
+	}
+	tooMuch := millionths(percentMax + 1)
+	_, err = (&invoice.Job{Currency: "GBP", Lines: []invoice.Line{{DiscountPercent: millionths(-1)}, {TaxPercent: &tooMuch}}}).Calculate()
 	if diff := cmp.Diff([]string{"lines[0].discount_percent", "lines[1].tax_percent"}, problemFields(t, err)); diff != "" {
 		t.Error("want -, got +:", diff)
 	}

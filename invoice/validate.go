@@ -44,6 +44,9 @@ func (j *Job) validate(p *problems) {
 			p.add(id.field, mustBeIdentifier(id.max))
 		}
 	}
+	if j.Issuer != "" && !IsIssuer(j.Issuer) {
+		p.add("issuer", mustBeSeries)
+	}
 	if j.Series != "" && !isSeries(j.Series) {
 		p.add("series", mustBeSeries)
 	}
@@ -77,32 +80,51 @@ func (l *Line) validate(i int, p *problems) {
 	if !isText(l.Description) {
 		p.add(lineField(i, "description"), mustBeText)
 	}
-	if !l.Quantity.inRange() {
-		p.add(lineField(i, "quantity"), errDecimalSize.Error())
+	l.validateNumbers(i, p)
+}
+
+// validateNumbers reports whether quantity, price and percentages are within the bounds of version 1.
+func (l *Line) validateNumbers(i int, p *problems) bool {
+	ok := true
+	if err := check1(l.Quantity); err != nil {
+		p.add(lineField(i, "quantity"), err.Error())
+		ok = false
 	}
-	if !l.UnitPrice.inRange() {
-		p.add(lineField(i, "unit_price"), errDecimalSize.Error())
+	if err := check1(l.UnitPrice); err != nil {
+		p.add(lineField(i, "unit_price"), err.Error())
+		ok = false
 	}
-	l.validatePercents(i, p)
+	return l.validatePercents(i, p) && ok
 }
 
 // validatePercents reports whether both percentages are between 0 and 100.
 func (l *Line) validatePercents(i int, p *problems) bool {
-	const mustBePercentage = "must be a percentage from 0 to 100"
 	ok := true
-	if !l.DiscountPercent.isPercentage() {
-		p.add(lineField(i, "discount_percent"), mustBePercentage)
+	if problem := problemOfPercentage(l.DiscountPercent); problem != "" {
+		p.add(lineField(i, "discount_percent"), problem)
 		ok = false
 	}
-	if l.TaxPercent != nil && !l.TaxPercent.isPercentage() {
-		p.add(lineField(i, "tax_percent"), mustBePercentage)
-		ok = false
+	if l.TaxPercent != nil {
+		if problem := problemOfPercentage(*l.TaxPercent); problem != "" {
+			p.add(lineField(i, "tax_percent"), problem)
+			ok = false
+		}
 	}
 	return ok
 }
 
-func (d Decimal) inRange() bool      { return -decimalLimit < d && d < decimalLimit }
-func (d Decimal) isPercentage() bool { return 0 <= d && d <= percent100 }
+// problemOfPercentage returns what is wrong with a percentage, "" if it is one that version 1 allows.
+func problemOfPercentage(d Decimal) string {
+	millionths, fine := d.Millionths()
+	switch {
+	case millionths < 0, millionths > percent100:
+		return "must be a percentage from 0 to 100"
+	case !fine:
+		return bounds1.Check(d).Error()
+	default:
+		return ""
+	}
+}
 
 // validateIssuedAt refuses the zero time although it lies in the year 1: a Go program that forgets to set the field
 // sends it.
@@ -160,6 +182,9 @@ func mustBeIdentifier(maxLen int) string {
 
 func isSeries(s string) bool { return consistsOf(s, maxSeries, isSeriesChar) }
 
+// IsIssuer reports whether the text can be the code of an issuer: 1 to 32 characters of A-Z 0-9 -.
+func IsIssuer(s string) bool { return isSeries(s) }
+
 func isSeriesChar(c byte) bool { return 'A' <= c && c <= 'Z' || isDigit(c) || c == '-' }
 
 const mustBeSeries = "must be 1 to 32 characters of A-Z 0-9 -"
@@ -181,6 +206,11 @@ func unknownCurrency(currency string) string {
 	const message = "must be an ISO 4217 code with a minor unit, such as GBP"
 	if !consistsOf(currency, 3, func(c byte) bool { return 'A' <= c&^0x20 && c&^0x20 <= 'Z' }) {
 		return message
+	}
+	if capitals := strings.ToUpper(currency); capitals != currency {
+		if _, known := MinorUnits(capitals); known {
+			return "must be in capital letters: send " + capitals
+		}
 	}
 	return message + ", and not " + currency
 }

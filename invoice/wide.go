@@ -23,10 +23,13 @@ func scaledProduct(a, b, c int64, places int) (int64, bool) {
 
 	// 10^places may be wider than 64 bits, so the division takes two steps. The second divisor is at least 10 and
 	// even; so the second remainder alone decides in which half the whole remainder lies, as the first remainder is
-	// less than one unit of it.
-	first := places / 2
-	w, _ = w.dividedBy(powerOf10(first))
-	divisor := powerOf10(places - first)
+	// less than one unit of it. One step will do for most products, which are small.
+	first := 0
+	if w[1] != 0 || w[2] != 0 || places >= len(powersOf10) {
+		first = places / 2
+		w, _ = w.dividedBy(powersOf10[first])
+	}
+	divisor := powersOf10[places-first]
 	w, rest := w.dividedBy(divisor)
 	if rest >= divisor/2 {
 		w = w.plusProduct(1, 1, 0)
@@ -34,13 +37,10 @@ func scaledProduct(a, b, c int64, places int) (int64, bool) {
 	return w.int64((a < 0) != (b < 0) != (c < 0))
 }
 
-func powerOf10(n int) uint64 {
-	p := uint64(1)
-	for range n {
-		p *= 10
-	}
-	return p
-}
+// powersOf10 are those that a uint64 holds.
+//
+//nolint:gochecknoglobals // a constant table
+var powersOf10 = [...]uint64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19}
 
 // A wide is a whole number of 192 bits, the lowest 64 first.
 type wide [3]uint64

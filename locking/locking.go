@@ -95,6 +95,7 @@ type Holder struct {
 type Locker struct {
 	client   redis.Scripter
 	prefix   string
+	scope    string
 	ttl      time.Duration
 	maxTTL   time.Duration
 	newToken func() string
@@ -125,6 +126,17 @@ func New(client redis.Scripter, opts Options) (*Locker, error) {
 		opts.NewToken = rand.Text
 	}
 	return &Locker{client: client, prefix: opts.Prefix, ttl: opts.TTL, maxTTL: opts.MaxTTL, newToken: opts.NewToken}, nil
+}
+
+// Within returns a Locker whose keys are apart from those of any other scope: their entries are <prefix>lock:<scope>:{<key>} and
+// <prefix>done:<scope>:{<key>}. The empty scope has the entries of a Locker without one. A scope must not contain braces.
+func (l *Locker) Within(scope string) *Locker {
+	if scope == l.scope {
+		return l
+	}
+	within := *l
+	within.scope = scope
+	return &within
 }
 
 // Acquire returns the lock for the key if it is free or held by the same [Holder.ID]. It returns a [*HeldError] if
@@ -208,6 +220,9 @@ func (l *Locker) Forget(ctx context.Context, key, value string) (bool, error) {
 // keys returns the names of the lock and of the done entry, in the order that the scripts expect.
 func (l *Locker) keys(key string) []string {
 	tag := hashTag(key)
+	if l.scope != "" {
+		tag = l.scope + ":" + tag
+	}
 	return []string{l.prefix + "lock:" + tag, l.prefix + "done:" + tag}
 }
 

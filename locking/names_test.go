@@ -98,3 +98,26 @@ func testSpread(t *testing.T, b *bundle, client *redis.ClusterClient) {
 		t.Errorf("%d keys in all, want %d", got, keys)
 	}
 }
+
+// TestScopesAreApart has one key locked in two scopes and in none, under the names that two releases must agree on.
+func TestScopesAreApart(t *testing.T) {
+	t.Parallel()
+	b := setup(t, single(t))
+	for scope, of := range map[string]string{"": "", "ACME-DE": "ACME-DE:", "ACME-FR": "ACME-FR:"} {
+		locker := b.locker.Within(scope)
+		lock, err := locker.Acquire(t.Context(), "T1", anna)
+		must(t, err)
+		if n := b.client.Exists(t.Context(), b.prefix+"lock:"+of+"{T1}").Val(); n != 1 {
+			t.Errorf("scope %q: no lock:%s{T1}", scope, of)
+		}
+		if scope == "ACME-FR" {
+			must(t, lock.Finish(t.Context(), "x", ttl))
+			if n := b.client.Exists(t.Context(), b.prefix+"done:"+of+"{T1}").Val(); n != 1 {
+				t.Errorf("scope %q: no done:%s{T1}", scope, of)
+			}
+		}
+	}
+	if h, _, err := b.locker.Within("ACME-DE").Within("").Holder(t.Context(), "T1"); err != nil || h != anna {
+		t.Errorf("holder %+v, %v", h, err)
+	}
+}

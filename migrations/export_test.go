@@ -19,6 +19,9 @@ func (m *Migrator) UpTo(ctx context.Context, version int64) error {
 	})
 }
 
+// WithLarge takes tables of so many rows for large ones.
+func (m *Migrator) WithLarge(rows int) { m.large = rows }
+
 // With has other migrations than the program's.
 func (m *Migrator) With(files fs.FS) *Migrator {
 	other := *m

@@ -63,9 +63,14 @@ func (e *NewerError) Error() string {
 
 // A Migrator applies the migrations to one schema of one database.
 type Migrator struct {
+	// Waits, if set, is called with the name of a migration that is tried again because other transactions use its tables. A migration
+	// waits 0.3 s for a table and then gives way, so that it doesn't block writers for longer.
+	Waits func(name string)
+
 	config *pgx.ConnConfig
 	schema string
 	files  fs.FS
+	large  int // see largeTable
 }
 
 // New returns a Migrator without opening a connection. The URL is a connection string that pgx accepts.
@@ -78,7 +83,7 @@ func New(url, schema string) (*Migrator, error) {
 	// A pooler may give each transaction another of the server's sessions, so no prepared statement may outlive a
 	// transaction.
 	config.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
-	return &Migrator{config: config, schema: schema, files: files}, nil
+	return &Migrator{config: config, schema: schema, files: files, large: largeTable}, nil
 }
 
 // Up creates the schema if it is missing, and applies every pending migration. Any number of processes may call it at
@@ -87,16 +92,46 @@ func New(url, schema string) (*Migrator, error) {
 func (m *Migrator) Up(ctx context.Context) ([]Migration, error) {
 	var applied []Migration
 	err := m.exclusively(ctx, true, func(p *goose.Provider) error {
-		results, err := p.Up(ctx)
-		if partial := new(goose.PartialError); errors.As(err, &partial) {
-			results, err = partial.Applied, failed(partial)
+		for {
+			results, err := m.upAhead(ctx, p)
+			if err == nil {
+				var last []*goose.MigrationResult
+				last, err = p.Up(ctx)
+				results = append(results, last...)
+			}
+			partial := new(goose.PartialError)
+			if errors.As(err, &partial) {
+				results = append(results, partial.Applied...)
+			}
+			for _, r := range results {
+				applied = append(applied, Migration{Version: r.Source.Version, Name: name(r.Source)})
+			}
+			if partial.Err == nil {
+				return err
+			}
+			if again, err := m.lockedOut(ctx, partial); !again {
+				return err
+			}
 		}
-		for _, r := range results {
-			applied = append(applied, Migration{Version: r.Source.Version, Name: name(r.Source)})
-		}
-		return err
 	})
 	return applied, err
+}
+
+// lockedOut reports whether a migration failed because somebody has used a table for too long, and can be tried again, after a pause.
+// Else it returns the migration's error.
+func (m *Migrator) lockedOut(ctx context.Context, partial *goose.PartialError) (bool, error) {
+	if pg := new(pgconn.PgError); !errors.As(partial.Err, &pg) || pg.Code != "55P03" {
+		return false, failed(partial)
+	}
+	if m.Waits != nil {
+		m.Waits(name(partial.Failed.Source))
+	}
+	select {
+	case <-time.After(lockPause):
+		return true, nil
+	case <-ctx.Done():
+		return false, errors.Join(ctx.Err(), failed(partial))
+	}
 }
 
 // Down reverts the newest migration and returns it, or nil if there is none. The database refuses if that would
@@ -106,6 +141,12 @@ func (m *Migrator) Down(ctx context.Context) (*Migration, error) {
 	err := m.exclusively(ctx, false, func(p *goose.Provider) error {
 		result, err := p.Down(ctx)
 		partial := new(goose.PartialError)
+		for again := true; errors.As(err, &partial) && again; {
+			if again, _ = m.lockedOut(ctx, partial); again {
+				partial = new(goose.PartialError)
+				result, err = p.Down(ctx)
+			}
+		}
 		switch {
 		case errors.Is(err, goose.ErrNoNextVersion):
 			return nil

@@ -52,8 +52,8 @@ func TestUpDownUp(t *testing.T) {
 			t.Fatalf("%s Up applied %v", round, applied)
 		}
 		want := []string{
-			"actions", "database_identity", "duplicate_attempts", "invoice_job_actions", "invoice_jobs", "invoice_lines", "invoice_series",
-			"invoice_taxes", "invoices", "job_attempts", "ledger_queues", "producer_counts", "queue_nonces", "tokens",
+			"actions", "database_identity", "duplicate_attempts", "imported_invoices", "invoice_job_actions", "invoice_jobs", "invoice_lines", "invoice_links", "invoice_series",
+			"invoice_taxes", "invoices", "issuers", "job_attempts", "ledger_queues", "producer_counts", "queue_nonces", "series", "settings", "tokens",
 		}
 		if tables := b.tables(t); !slices.Equal(tables, want) {
 			t.Errorf("%s Up made %v", round, tables)
@@ -267,6 +267,10 @@ SELECT 'other', 'T-1', 'T-1', id, 'lost_race', 'w' FROM invoices`
 		"an enqueued job": {fmt.Sprintf(waiting, "enqueued"), 3, "accepted jobs are waiting"},
 		"a replayed job":  {aJob + anAction, 3, "it would delete the record of replays and dismissals"},
 
+		"a token of an issuer": {
+			"INSERT INTO tokens (name, hash, roles, created_by, issuers) VALUES ('a', decode(repeat('ab', 32), 'hex'), '{read}', 'x', '{A}')", 26,
+			"it would delete which issuers tokens are limited to",
+		},
 		"a token": {"INSERT INTO tokens (name, hash, roles, created_by) VALUES ('a', decode(repeat('ab', 32), 'hex'), '{read}', 'x')", 14, "it would delete tokens"},
 	} {
 		t.Run(name, func(t *testing.T) {

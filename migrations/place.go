@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/pressly/goose/v3"
@@ -96,6 +97,13 @@ func (p placed) place(text []byte, name string) []byte {
 	return placed
 }
 
+// lockWait bounds how long a migration waits for a table that another transaction uses. Every later transaction queues behind that
+// wait. After it, the migration is rolled back and tried again after lockPause, so that the queue can proceed.
+const (
+	lockWait  = "300ms"
+	lockPause = time.Second
+)
+
 // guard returns the statements with which a migration begins. It refuses to run outside of a transaction, where its
 // search path would last for one statement only. If the advisory lock is lost, as when an administrator ends its
 // session, the lock on the table keeps two processes from running the same migration.
@@ -119,6 +127,7 @@ DO $guard$ BEGIN
     END IF;
 END $guard$;
 -- +goose StatementEnd
+SELECT pg_catalog.set_config('lock_timeout', '`+lockWait+`', true);
 `, literal(identifier), literal(p.schema), pgx.Identifier{p.schema, versions}.Sanitize(), refused, strings.TrimLeft(version, "0"), because)
 }
 

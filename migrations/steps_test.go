@@ -220,3 +220,38 @@ func TestStepsLetWritersFinish(t *testing.T) {
 		})
 	}
 }
+
+// A migration that waits for somebody's long transaction lets others use the tables meanwhile.
+func TestMigrationHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.upTo(t, 24)
+	reader, err := b.DB.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Rollback()                                                            //nolint:errcheck // it is over by then
+	if _, err := reader.ExecContext(t.Context(), "SELECT FROM invoices"); err != nil { // as a dump does
+		t.Fatal(err)
+	}
+	waits := make(chan string, 100)
+	b.Waits = func(name string) { waits <- name }
+	done := make(chan error, 1)
+	go func() {
+		_, err := b.Up(t.Context())
+		done <- err
+	}()
+	for range 2 {
+		if name := <-waits; name != "00025_issuers.sql" {
+			t.Errorf("%s waits", name)
+		}
+		b.Exec(t, "INSERT INTO invoice_series (series, period, kind) VALUES (upper('S' || substr(md5(random()::text), 1, 8)), '', 'invoice')")
+		b.Exec(t, "SELECT FROM invoices")
+	}
+	if err := reader.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}

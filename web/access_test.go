@@ -64,6 +64,33 @@ func TestTokensOpenWhatTheirRolesAllow(t *testing.T) {
 	}
 }
 
+// A token that is limited to issuers opens nothing but what keeps to them, itself and by a session.
+func TestLimitedTokens(t *testing.T) {
+	t.Parallel()
+	limited := token(4, "paris", access.Operate, access.Enqueue)
+	limited.Issuers, limited.Hash = access.Issuers{"ACME-FR"}, access.HashOf("secret-of-paris", true)
+	d := openDoor(t, ownAddress(t), append(everyRole(), limited), insecure)
+	const paris = "Authorization: Bearer secret-of-paris"
+	for _, header := range []string{paris, d.signIn(t, "secret-of-paris")} {
+		for request, want := range map[string]int{
+			"GET /": 403, "GET /jobs": 403, "POST /jobs": 403, "POST /act": 403, "GET /metrics": 403, "GET /monitor/": 403,
+			"GET /monitor/api/queues": 403, "POST /monitor/api/x": 403, "GET /debug/pprof/": 403, "GET /within": 200, "GET /readyz": 200, "GET /login": 200,
+		} {
+			method, path, _ := strings.Cut(request, " ")
+			a := d.ask(t, method, path, "", header)
+			if a.code != want || want == 403 && path != "/debug/pprof/" && !strings.Contains(a.body, "limited to ACME-FR") {
+				t.Errorf("%s is answered with %d: %s", request, a.code, a.body)
+			}
+		}
+	}
+	if n := d.reached[acts].Load() + d.reached[enqueues].Load(); n != 0 {
+		t.Errorf("%d requests have reached what they may not", n)
+	}
+	if a := d.ask(t, http.MethodGet, "/within", "", operator); a.code != http.StatusOK {
+		t.Errorf("a token of all issuers: %d", a.code)
+	}
+}
+
 func TestAloneOnTheMachineNoTokenIsNeeded(t *testing.T) {
 	t.Parallel()
 	d := openDoor(t, "127.0.0.1:0", everyRole())

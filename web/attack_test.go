@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -345,4 +346,46 @@ func TestGuessingKeepsNobodyOut(t *testing.T) {
 	if n := strings.Count(d.log.String(), "sign-in"); n != 2 {
 		t.Errorf("%d lines about failed sign-ins, want 2:\n%s", n, d.log)
 	}
+}
+
+// However many connections somebody opens, and whatever they send or don't, health and pages are answered at once meanwhile, and the
+// process has no more to remember than the connections that it keeps.
+func TestTenThousandConnections(t *testing.T) { //nolint:paralleltest // it counts the goroutines of the process
+	d := openDoor(t, "127.0.0.1:0", nil)
+	address := strings.TrimPrefix(d.url, "http://")
+	const connections, kept, room = 10_000, 500, 64 // kept by the client, which may open less than 10,000 files; room is openDoor's
+	before := runtime.NumGoroutine()
+	var slowest time.Duration
+	held := make([]net.Conn, kept)
+	for i := range connections {
+		c, err := new(net.Dialer).DialContext(t.Context(), "tcp", address)
+		if err != nil {
+			t.Fatalf("connection %d: %v", i, err)
+		}
+		if old := held[i%kept]; old != nil {
+			old.Close()
+		}
+		held[i%kept] = c
+		sent := []string{"", "GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nX-A: ", "POST /act HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\n{", "GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"}[i%4]
+		_, _ = io.WriteString(c, sent) // it may be closed already
+		if i%1000 == 999 {
+			for _, path := range []string{"/livez", "/jobs"} {
+				begun := time.Now()
+				if a := d.ask(t, http.MethodGet, path, ""); a.code != http.StatusOK {
+					t.Errorf("%s after %d connections: %d", path, i+1, a.code)
+				}
+				slowest = max(slowest, time.Since(begun))
+			}
+			if more := runtime.NumGoroutine() - before; more > 3*room {
+				t.Errorf("%d goroutines more after %d connections", more, i+1)
+			}
+		}
+	}
+	for _, c := range held {
+		c.Close()
+	}
+	if slowest > 5*time.Second {
+		t.Errorf("the slowest answer took %s", slowest)
+	}
+	t.Logf("the slowest answer took %s", slowest)
 }

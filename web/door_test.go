@@ -63,6 +63,7 @@ func openDoor(t *testing.T, address string, tokens []access.Token, change ...fun
 		Routes: []web.Route{
 			{Pattern: "GET /{$}", Role: access.Read, Handler: handler(reads)},
 			{Pattern: "GET /jobs", Role: access.Read, Handler: handler(reads)},
+			{Pattern: "GET /within", Role: access.Read, Within: true, Handler: handler(reads)},
 			{Pattern: "POST /jobs", Role: access.Enqueue, Handler: handler(enqueues)},
 			{Pattern: "POST /act", Role: access.Operate, Handler: handler(acts)},
 			{Pattern: "GET /live", Role: access.Read, Handler: http.HandlerFunc(stayOpen)},
@@ -150,10 +151,15 @@ func askWith(t *testing.T, transport *http.Transport, method, url, body string, 
 	if err != nil {
 		t.Fatalf("%s %s: %v", method, url, err)
 	}
+	return read(t, response)
+}
+
+func read(t *testing.T, response *http.Response) answer {
+	t.Helper()
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
 	if err != nil {
-		t.Fatalf("%s %s: %v", method, url, err)
+		t.Fatalf("%s %s: %v", response.Request.Method, response.Request.URL, err)
 	}
 	return answer{response.StatusCode, response.Header, string(text)}
 }
@@ -201,6 +207,17 @@ func ownAddress(t *testing.T) string {
 		}
 	}
 	return "0.0.0.0:0" // is none of loopback either
+}
+
+// freePort returns the address with a port that was free just now in place of 0.
+func freePort(t *testing.T, address string) string {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
 }
 
 // A safeBuffer is a log that is read while it is written.

@@ -1,5 +1,5 @@
 // Package web serves the HTTP pages of a process, through a listener that bounds the connections, so that clients can't exhaust
-// it, and a gate that lets in visitors on this machine and holders of tokens.
+// it, and a gate that lets in visitors on this machine, holders of tokens, and people whom an OpenID provider knows.
 package web
 
 import "net/http"

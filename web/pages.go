@@ -41,6 +41,8 @@ type Options struct {
 type Route struct {
 	Pattern string      // as [http.ServeMux] takes it
 	Role    access.Role // that a visitor needs
+	// Within says that the handler shows visitors who are limited to issuers the data of no others. Otherwise they are refused.
+	Within  bool
 	Handler http.Handler
 }
 
@@ -50,7 +52,11 @@ const PagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img
 
 // handler returns the route's handler for its role and with its policy.
 func (p Route) handler() http.Handler {
-	return access.Require(p.Role, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	require := access.Require
+	if p.Within {
+		require = access.RequireWithin
+	}
+	return require(p.Role, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Security-Policy", PagePolicy)
 		w.Header().Set("Referrer-Policy", "same-origin") // no-referrer would have a browser send forms with Origin: null
 		p.Handler.ServeHTTP(w, r)

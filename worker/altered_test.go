@@ -45,7 +45,7 @@ func as(t *testing.T, j *invoice.Job) func(*taskedit.Task) {
 	return func(task *taskedit.Task) { task.Payload = encoded }
 }
 
-func dearer(j *invoice.Job) { j.Lines[0].UnitPrice *= 9 }
+func dearer(j *invoice.Job) { j.Lines[0].UnitPrice = invoice.MustDecimal("22.95") }
 
 // Whatever somebody makes of an accepted job in its queue, the job ends as what was accepted.
 func TestAnAlteredTaskIsDoneAsAccepted(t *testing.T) {
@@ -69,7 +69,7 @@ func TestAnAlteredTaskIsDoneAsAccepted(t *testing.T) {
 		{"key of another one's", good, []*invoice.Job{job("T2")}, as(t, job("T1", func(j *invoice.Job) { j.IdempotencyKey = "T2" })), false, "done created"},
 		{
 			"series of the other kind", good,
-			[]*invoice.Job{job("T2", func(j *invoice.Job) { j.Series = "CN"; j.Lines[0].Quantity *= -1 })},
+			[]*invoice.Job{job("T2", func(j *invoice.Job) { j.Series = "CN"; j.Lines[0].Quantity = j.Lines[0].Quantity.Neg() })},
 			as(t, job("T1", func(j *invoice.Job) { j.Series = "CN" })), false, "done created",
 		},
 		{"garbage", good, nil, func(task *taskedit.Task) { task.Payload = []byte("\xff\x00Ada") }, false, "done created"},
@@ -326,7 +326,8 @@ func TestForgedRetriesEndNothing(t *testing.T) {
 		if err := taskedit.Alter(t.Context(), b.Redis, b.Queue, taskID, func(task *taskedit.Task) { task.Retried = retried }); err != nil {
 			t.Fatal(err)
 		}
-		if err := b.Inspector.RunTask(b.Queue, taskID); err != nil {
+		// On a busy machine, it may be due by now.
+		if err := b.Inspector.RunTask(b.Queue, taskID); err != nil && !strings.Contains(err.Error(), "already in ") {
 			t.Fatal(err)
 		}
 	}

@@ -28,16 +28,17 @@ type attempt struct {
 	limit   int  // number of failures at which the queue gives up by itself
 	final   bool // the queue gives up after this attempt
 
-	others     []string      // ids of other jobs that the task may belong to, until the ledger is asked
-	fromLedger bool          // its task says that the ledger sent it, or the ledger says so
-	altered    bool          // the task isn't as the ledger sent it
-	lockWait   time.Duration // for a lock that was held
-	since      time.Duration // since the ledger accepted the job, if this attempt made the invoice
-	doneEntry  bool          // Redis knew that the transaction was invoiced
-	counted    bool          // the ledger has counted this attempt as one after many crashes
-	span       *tracing.Span // of the attempt; nil if nothing is traced
+	others     []string         // ids of other jobs that the task may belong to, until the ledger is asked
+	fromLedger bool             // its task says that the ledger sent it, or the ledger says so
+	altered    bool             // the task isn't as the ledger sent it
+	lockWait   time.Duration    // for a lock that was held
+	series     invoice.SeriesID // of the invoice, if this attempt made it
+	since      time.Duration    // since the ledger accepted the job, if this attempt made the invoice
+	doneEntry  bool             // Redis knew that the transaction was invoiced
+	counted    bool             // the ledger has counted this attempt as one after many crashes
+	span       *tracing.Span    // of the attempt; nil if nothing is traced
 
-	transactionID, idempotencyKey, producer string // as far as the payload states them
+	issuer, transactionID, idempotencyKey, producer string // as far as the payload states them
 }
 
 func newAttempt(ctx context.Context, task *asynq.Task, worker string) *attempt {
@@ -64,14 +65,14 @@ func (a *attempt) number() int { return a.retried + 1 }
 // identify takes over the job's ids, each of which may be "" for a bad payload.
 func (a *attempt) identify(job *invoice.Job) {
 	if job != nil {
-		a.transactionID, a.idempotencyKey, a.producer = job.TransactionID, job.IdempotencyKey, job.Producer
+		a.issuer, a.transactionID, a.idempotencyKey, a.producer = job.Issuer, job.TransactionID, job.IdempotencyKey, job.Producer
 	}
 }
 
 func (a *attempt) end(o invoice.Outcome, detail string) ledger.End {
 	end := ledger.End{
 		JobID: a.jobID, Outcome: o, Detail: detail,
-		TransactionID: a.transactionID, IdempotencyKey: a.idempotencyKey, Producer: a.producer,
+		Issuer: a.issuer, TransactionID: a.transactionID, IdempotencyKey: a.idempotencyKey, Producer: a.producer,
 		Worker: a.worker, Queue: a.queue, Payload: a.payload, Attempts: a.number(), Began: a.begun,
 	}
 	if kind := a.task.Type(); kind != client.TaskType {
@@ -83,6 +84,9 @@ func (a *attempt) end(o invoice.Outcome, detail string) ledger.End {
 func (a *attempt) result(r invoice.Result) ledger.End {
 	end := a.end(r.Outcome, r.Detail)
 	end.Invoice, end.Reason = r.Invoice, r.Reason
+	if r.Outcome == invoice.Duplicate {
+		end.Differs = r.Differs
+	}
 	return end
 }
 
@@ -114,7 +118,8 @@ func LostJob(info *asynq.TaskInfo, jobID string, payload []byte, worker, why str
 type resultJSON struct {
 	Outcome       invoice.Outcome `json:"outcome"`
 	InvoiceNumber string          `json:"invoice_number"`
-	InvoiceID     int64           `json:"invoice_id"`
+	InvoiceID     int64           `json:"invoice_id,omitempty"`
+	ImportedID    int64           `json:"imported_id,omitempty"` // instead, of a duplicate of an import
 	Reason        invoice.Reason  `json:"reason,omitempty"`
 	JobID         string          `json:"job_id"`
 	Worker        string          `json:"worker"`
@@ -124,10 +129,13 @@ type resultJSON struct {
 func (a *attempt) acknowledge(ctx context.Context, end ledger.End) error {
 	switch end.Outcome {
 	case invoice.Created, invoice.Duplicate:
-		result, err := json.Marshal(resultJSON{
-			Outcome: end.Outcome, InvoiceNumber: end.Invoice.Number, InvoiceID: end.Invoice.ID,
-			Reason: end.Reason, JobID: a.jobID, Worker: a.worker,
-		})
+		named := resultJSON{Outcome: end.Outcome, InvoiceNumber: end.Invoice.Number, Reason: end.Reason, JobID: a.jobID, Worker: a.worker}
+		if end.Invoice.Imported != nil {
+			named.ImportedID = end.Invoice.ID
+		} else {
+			named.InvoiceID = end.Invoice.ID
+		}
+		result, err := json.Marshal(named)
 		// If ctx has ended, the queue has given up waiting: the task may be gone, and a result would stay for ever.
 		if err == nil && ctx.Err() == nil && a.task.ResultWriter() != nil {
 			// The end is committed, so an error of writing the result is ignored.

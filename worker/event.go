@@ -26,35 +26,40 @@ const (
 type Event struct {
 	What          string
 	JobID         string
+	Issuer        string
 	TransactionID string
 	Producer      string
 	Queue         string
 	Worker        string
 	Attempt       int
 	Took          time.Duration // of this attempt so far
+	TraceID       string        // the trace of the attempt, "" if none is recorded
 
 	LockWait time.Duration // ended, put_back, retried: how long the attempt waited for a lock that was held; 0 if it didn't
 
-	Outcome   invoice.Outcome // ended
-	Reason    invoice.Reason  // ended as a duplicate
-	Invoice   *invoice.Ref    // invoiced; ended with or against an invoice
-	Holder    locking.Holder  // lost_race
-	Err       error           // put_back, retried, left
-	Since     time.Duration   // ended as created, in this attempt: how long ago the ledger accepted the job; 0 if it didn't
-	DoneEntry bool            // ended: Redis knew that the transaction was invoiced
-	Altered   bool            // ended: the task was altered in the queue, and the job was done with the accepted payload
+	Outcome   invoice.Outcome  // ended
+	Reason    invoice.Reason   // ended as a duplicate
+	Invoice   *invoice.Ref     // invoiced; ended with or against an invoice
+	Holder    locking.Holder   // lost_race
+	Err       error            // put_back, retried, left
+	Series    invoice.SeriesID // ended as created, in this attempt: the invoice's
+	Since     time.Duration    // ended as created, in this attempt: how long ago the ledger accepted the job; 0 if it didn't
+	DoneEntry bool             // ended: Redis knew that the transaction was invoiced
+	Altered   bool             // ended: the task was altered in the queue, and the job was done with the accepted payload
 }
 
 // LateDuplicate reports whether the job ended as a duplicate that found its transaction neither locked nor uninvoiced. Whether Redis
-// still knew the invoice, as DoneEntry says, is a matter of [Options.CacheTTL].
+// still knew the invoice, as DoneEntry says, is a matter of [Options.CacheTTL]. Redis never knows an import, so its duplicates don't count.
 func (e *Event) LateDuplicate() bool {
-	return e.What == Ended && e.Outcome == invoice.Duplicate && e.Reason == invoice.AlreadyInvoiced
+	return e.What == Ended && e.Outcome == invoice.Duplicate && e.Reason == invoice.AlreadyInvoiced &&
+		(e.Invoice == nil || e.Invoice.Imported == nil)
 }
 
 func (h *Handler) event(a *attempt, what string) Event {
 	return Event{
-		What: what, JobID: a.jobID, TransactionID: a.transactionID, Producer: a.producer, Queue: a.queue,
+		What: what, JobID: a.jobID, Issuer: a.issuer, TransactionID: a.transactionID, Producer: a.producer, Queue: a.queue,
 		Worker: a.worker, Attempt: a.number(), Took: time.Since(a.begun), LockWait: a.lockWait,
+		TraceID: a.span.TraceID(),
 	}
 }
 
@@ -62,7 +67,7 @@ func (h *Handler) event(a *attempt, what string) Event {
 func (h *Handler) ended(ctx context.Context, a *attempt, end ledger.End) {
 	e := h.event(a, Ended)
 	e.Outcome, e.Reason, e.Invoice, e.Altered = end.Outcome, end.Reason, end.Invoice, a.altered
-	e.Since, e.DoneEntry = a.since, a.doneEntry
+	e.Series, e.Since, e.DoneEntry = a.series, a.since, a.doneEntry
 	if good := end.Outcome == invoice.Created || end.Outcome == invoice.Duplicate; !good || a.altered || !h.options.LogProblems {
 		h.logEnd(ctx, a, end, e.Took)
 	}

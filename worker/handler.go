@@ -36,6 +36,8 @@ type Recorder interface {
 	Accepted(ctx context.Context, jobID string) (payload []byte, ok bool, err error)
 	// CountAttempt counts a failed attempt and returns the number of failed attempts, 0 if the job wasn't accepted.
 	CountAttempt(ctx context.Context, jobID string, payload []byte) (int, error)
+	// Park has an accepted job wait until its paused series is resumed, and reports whether it does.
+	Park(ctx context.Context, jobID string, series invoice.SeriesID) (bool, error)
 	// RecordAttempt records a failed attempt for people. Nothing depends on it.
 	RecordAttempt(ctx context.Context, a ledger.FailedAttempt) error
 }
@@ -141,6 +143,9 @@ func (h *Handler) process(ctx context.Context, a *attempt) error {
 	if mustBeLeft(err) {
 		return h.leave(ctx, a, err)
 	}
+	if paused := (*invoice.PausedError)(nil); errors.As(err, &paused) {
+		return h.park(ctx, a, paused)
+	}
 	if err != nil {
 		h.returned(ctx, a, err)
 		return err
@@ -245,7 +250,7 @@ func (h *Handler) request(a *attempt, job *invoice.Job) invoice.Request {
 
 // settle finds the job's result and records it, unless it is a conflict. If the database doesn't hold a done entry's
 // invoice, as after a restore, settle deletes the entry and starts again; if such entries return, it continues
-// without Redis.
+// without Redis. It starts again, too, if the import that the job is a duplicate of was withdrawn meanwhile.
 func (h *Handler) settle(ctx context.Context, a *attempt, r invoice.Request) (invoice.Result, error) {
 	for range maxStale {
 		result, entry, err := h.race(ctx, a, r)
@@ -254,8 +259,12 @@ func (h *Handler) settle(ctx context.Context, a *attempt, r invoice.Request) (in
 			end.LedgerOnly = r.LedgerOnly
 			err = h.record(ctx, &end)
 		}
-		if entry == nil || !errors.Is(err, invoice.ErrNotInvoiced) {
+		withdrawn := result.Invoice != nil && result.Invoice.Imported != nil
+		if !errors.Is(err, invoice.ErrNotInvoiced) || entry == nil && !withdrawn {
 			return result, err
+		}
+		if withdrawn {
+			continue
 		}
 		if err := h.forget(ctx, a, r, entry); err != nil {
 			return invoice.Result{}, err
@@ -267,7 +276,7 @@ func (h *Handler) settle(ctx context.Context, a *attempt, r invoice.Request) (in
 // forget deletes a done entry that contradicts the database.
 func (h *Handler) forget(ctx context.Context, a *attempt, r invoice.Request, entry *locking.DoneError) error {
 	h.log.WarnContext(ctx, "done entry without an invoice: deleted", "transaction_id", r.Job.TransactionID, "job_id", a.jobID)
-	if _, err := h.locker.Forget(ctx, r.Job.TransactionID, entry.Value); err != nil {
+	if _, err := h.locker.Within(r.Job.Issuer).Forget(ctx, r.Job.TransactionID, entry.Value); err != nil {
 		return redisError(err)
 	}
 	return nil
@@ -283,7 +292,7 @@ func (h *Handler) race(ctx context.Context, a *attempt, r invoice.Request) (resu
 	asking, span := h.options.Tracer.Start(ctx, "take lock")
 	defer span.End()
 	for {
-		lock, err := h.locker.Acquire(asking, r.Job.TransactionID, locking.Holder{ID: a.jobID, Worker: a.worker})
+		lock, err := h.locker.Within(r.Job.Issuer).Acquire(asking, r.Job.TransactionID, locking.Holder{ID: a.jobID, Worker: a.worker})
 		if wait != nil {
 			a.lockWait = time.Since(lost)
 		}
@@ -369,7 +378,7 @@ func (h *Handler) generate(ctx context.Context, a *attempt, lock *locking.Lock, 
 		result.Reason = reason
 	}
 	if result.Recorded {
-		a.since = result.Since
+		a.series, a.since = result.Series, result.Since
 		e := h.event(a, Invoiced)
 		e.Invoice = result.Invoice
 		h.options.Observe(e)
@@ -377,7 +386,7 @@ func (h *Handler) generate(ctx context.Context, a *attempt, lock *locking.Lock, 
 	if err := h.options.Fault.Hit(ctx, fault.Committed); err != nil {
 		return result, err
 	}
-	if result.Invoice.TransactionID == r.Job.TransactionID {
+	if result.Invoice.TransactionID == r.Job.TransactionID && result.Invoice.Imported == nil {
 		if remember, err = encodeDone(result.Invoice); err != nil {
 			return result, err
 		}

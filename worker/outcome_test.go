@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hibiken/asynq"
 
@@ -197,4 +198,26 @@ func TestFailedJobRunsAgain(t *testing.T) {
 	if got := b.Text(t, "SELECT state || ' ' || outcome FROM invoice_jobs WHERE job_id = $1", jobID); got != "done created" {
 		t.Errorf("its row: %s", got)
 	}
+}
+
+// In what a duplicate differs, which the setting allows, is on record with it.
+func TestIgnoredDifferencesAreOnRecord(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.Exec(t, "INSERT INTO settings (version, ignore, change, actor) VALUES (2, '{issued_at}', 'set', 'ada')")
+	w := b.start(t, "w1")
+	b.enqueue(t, job("T1"))
+	if e := w.ended(t); e.Outcome != invoice.Created {
+		t.Fatalf("%+v", e)
+	}
+	again := job("T1")
+	again.IssuedAt = again.IssuedAt.Add(time.Second)
+	b.enqueue(t, again)
+	if e := w.ended(t); e.Outcome != invoice.Duplicate {
+		t.Errorf("%+v, want a duplicate", e)
+	}
+	if differs := b.Text(t, "SELECT differs::text FROM duplicate_attempts"); differs != "{issued_at}" {
+		t.Errorf("it differs in %s", differs)
+	}
+	b.tally(t, 1, 1, 0)
 }

@@ -48,12 +48,13 @@ func newPanicError(p any) *panicError {
 	return e
 }
 
-// isFailure reports whether err uses up a retry. Contention, outages, and a job for a newer worker don't. A crash
-// ([asynq.ErrLeaseExpired]) does, or a job that crashes its workers would do so for ever.
+// isFailure reports whether err uses up a retry. Contention, outages, a paused series, an invoice that isn't made yet, and a job for a
+// newer worker don't. A crash ([asynq.ErrLeaseExpired]) does, or a job that crashes its workers would do so for ever.
 func isFailure(err error) bool {
 	var contention *contentionError
 	var version *invoice.VersionError
-	return !errors.As(err, &contention) && !errors.As(err, &version) && !isOutage(err)
+	var paused *invoice.PausedError
+	return !errors.As(err, &contention) && !errors.As(err, &version) && !errors.As(err, new(*invoice.CreditWaitsError)) && !errors.As(err, &paused) && !isOutage(err)
 }
 
 // isOutage reports whether err is due to a server that doesn't answer or can't serve, and not to the job.
@@ -67,7 +68,15 @@ func isOutage(err error) bool {
 func retryDelay(retried int, err error, _ *asynq.Task) time.Duration {
 	var contention *contentionError
 	var version *invoice.VersionError
+	var paused *invoice.PausedError
+	var resumed *resumedError
 	switch {
+	case errors.As(err, &resumed):
+		return queue.Between(leastResumed, mostResumed)
+	case errors.As(err, &paused):
+		return queue.Between(leastPaused, mostPaused)
+	case errors.As(err, new(*invoice.CreditWaitsError)):
+		return queue.Between(2*time.Second, 4*time.Second)
 	case errors.As(err, &contention):
 		return queue.Between(50*time.Millisecond, 250*time.Millisecond)
 	case errors.As(err, &version):

@@ -16,7 +16,7 @@ func (h *Handler) generateUnlocked(ctx context.Context, a *attempt, r invoice.Re
 		return result, err
 	}
 	if result.Recorded {
-		a.since = result.Since
+		a.series, a.since = result.Series, result.Since
 		e := h.event(a, Invoiced)
 		e.Invoice = result.Invoice
 		h.options.Observe(e)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"invoicer/internal/rig"
+	"invoicer/internal/sandbox/sandboxtest"
 )
 
 func bearer(token string) func(*http.Request) {
@@ -83,6 +84,48 @@ func TestTokensCountWithoutARestart(t *testing.T) {
 	for _, secret := range []string{reader, operator, shop} {
 		if w.said(secret) {
 			t.Error("a token is in the log")
+		}
+	}
+}
+
+// A token that is limited to an issuer shows its data alone, by whatever way. A worker of the release before, which knows no limited
+// tokens, doesn't take it for one of all issuers.
+func TestTokenOfAnIssuer(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, sandboxtest.Redis(t))
+	s.OpenIssuers(t, "ACME-DE", "ACME-FR")
+	s.change(t, `INSERT INTO invoice_jobs (issuer, job_id, transaction_id, idempotency_key, queue, state, outcome, reason)
+SELECT issuer, 'job-' || issuer, 'T-' || issuer, 'T-' || issuer, 'default', 'failed', 'failed', 'planted' FROM issuers`)
+	paris, all := s.token(t, "--role", "operate", "--name", "paris", "--issuer", "ACME-FR"), s.token(t, "--role", "read", "--name", "all")
+	before := `SELECT count(*) FROM tokens WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp()) AND hash = sha256($1)`
+	for secret, want := range map[string]int{paris: 0, all: 1, "ACME-FR" + paris: 0, "issuers:ACME-FR:" + paris: 0} {
+		if got := s.Count(t, before, []byte(secret)); got != want {
+			t.Errorf("the release before takes %d tokens for %.12s…, want %d", got, secret, want)
+		}
+	}
+
+	url := s.beyondLoopback(t, "INVOICER_HTTP_INSECURE=true").start(t, "worker").pages(t)
+	awaitCode(t, http.StatusOK, url+"/metrics", bearer(all))
+	awaitCode(t, http.StatusOK, url+"/invoices", bearer(paris))
+	for path, c := range map[string]struct {
+		code  int
+		shows string
+	}{
+		"/":                          {200, "<h1>Failed jobs</h1>"},
+		"/failed":                    {200, "T-ACME-FR"},
+		"/failed?issuer=ACME-DE":     {403, "may see the data of ACME-FR alone"},
+		"/search?q=T-ACME-FR":        {200, "job-ACME-FR"},
+		"/search?q=job-ACME-DE":      {404, "Nothing is known of"},
+		"/queues":                    {403, "may see the data of ACME-FR alone"},
+		"/metrics":                   {403, "limited to ACME-FR"},
+		"/monitor/":                  {403, "limited to ACME-FR"},
+		"/monitor/api/queues":        {403, "limited to ACME-FR"},
+		"/live?of=%2Fworkers":        {403, "may see the data of ACME-FR alone"},
+		"/invoices.json?issuer=none": {403, "may see the data of ACME-FR alone"},
+	} {
+		code, body := get(t, url+path, bearer(paris))
+		if code != c.code || !strings.Contains(body, c.shows) || strings.Contains(strings.ReplaceAll(body, "job-ACME-DE", ""), "ACME-DE") {
+			t.Errorf("%s: %d\n%s", path, code, body)
 		}
 	}
 }

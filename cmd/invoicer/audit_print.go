@@ -10,17 +10,14 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/spf13/cobra"
-
 	"invoicer/internal/report"
 	"invoicer/internal/term"
 	"invoicer/invoice"
 	"invoicer/invoice/postgres/audit"
 )
 
-// printAudit writes a report for people: the checks, the offending rows, the totals, the jobs, and the verdict.
-func printAudit(cmd *cobra.Command, report *audit.Report) error {
-	out := cmd.OutOrStdout()
+// writeAudit writes a report for people: the checks, the offending rows, the totals, the jobs, and the verdict.
+func writeAudit(out io.Writer, report *audit.Report) error {
 	passed, failed, colon := "ok", "BROKEN", ":"
 	if term.IsTerminal(out) {
 		passed, failed, colon = "✓", "✗", ""
@@ -41,15 +38,28 @@ func printAudit(cmd *cobra.Command, report *audit.Report) error {
 		printFindings(out, &report.Checks[i])
 	}
 	printTotals(out, report)
+	printUnlinked(out, report)
+	printSeals(out, report.Seals)
+	printOvercredited(out, report.Overcredited)
 	printJobs(out, report)
 
 	of := fmt.Sprintf("schema %s at %s", report.Schema, instant(report.TakenAt))
-	verdict := fmt.Sprintf("\n%s%s all %d checks of %s passed\n", passed, colon, len(report.Checks), of)
+	verdict := fmt.Sprintf("%s%s all %d checks of %s passed", passed, colon, len(report.Checks), of)
 	if len(broken) > 0 {
-		verdict = fmt.Sprintf("\n%s%s %d of %d checks of %s failed: %s\n", failed, colon, len(broken), len(report.Checks), of, strings.Join(broken, ", "))
+		verdict = fmt.Sprintf("%s%s %d of %d checks of %s failed: %s", failed, colon, len(broken), len(report.Checks), of, strings.Join(broken, ", "))
 	}
-	_, err := io.WriteString(out, verdict)
+	_, err := fmt.Fprintln(out)
+	term.WriteWrapped(out, term.Width(out), "", verdict)
 	return err
+}
+
+func checkSheet(report *audit.Report) sheet {
+	s := sheet{columns: []string{"check", "promises", "examined", "broken", "proves"}}
+	for i := range report.Checks {
+		c := &report.Checks[i]
+		s.rows = append(s.rows, []string{c.Name, promises(c), whole(c.Examined), whole(c.Broken), c.Proves})
+	}
+	return s
 }
 
 func promises(check *audit.Check) string {
@@ -68,11 +78,11 @@ func printFindings(out io.Writer, check *audit.Check) {
 	_, _ = fmt.Fprintf(out, "\n%s: %s found\n", check.Name, term.Thousands(int(check.Broken)))
 	for _, f := range check.Findings {
 		var line strings.Builder
-		fmt.Fprintf(&line, "  %s: %s:", f.Table, f.Problem)
+		fmt.Fprintf(&line, "%s: %s:", f.Table, f.Problem)
 		for _, field := range f.Row {
 			line.WriteString(" " + field.Column + "=" + fieldValue(field.Value))
 		}
-		_, _ = fmt.Fprintln(out, line.String())
+		term.WriteWrapped(out, term.Width(out), "  ", line.String())
 	}
 	if more := check.Broken - int64(len(check.Findings)); more > 0 {
 		_, _ = fmt.Fprintf(out, "  and %s more; --limit lists more of them\n", term.Thousands(int(more)))
@@ -167,8 +177,8 @@ func printJobs(out io.Writer, report *audit.Report) {
 	if len(parts) == 0 {
 		parts = append(parts, "none")
 	}
-	_, _ = fmt.Fprintf(out, "\nduplicate attempts: %s\njobs in the ledger: %s\n",
-		term.Thousands(int(report.DuplicateAttempts)), strings.Join(parts, ", "))
+	_, _ = fmt.Fprintf(out, "\nduplicate attempts: %s\n", term.Thousands(int(report.DuplicateAttempts)))
+	term.WriteWrapped(out, term.Width(out), "", "jobs in the ledger: "+strings.Join(parts, ", "))
 	if waiting == 0 {
 		return
 	}
@@ -188,4 +198,33 @@ func printJobs(out io.Writer, report *audit.Report) {
 		})
 	}
 	term.WriteTable(out, []string{"age", "state", "transaction_id", "queue", "dispatch", "why", "job_id"}, rows)
+}
+
+func printUnlinked(out io.Writer, r *audit.Report) {
+	if r.Unlinked > 0 {
+		_, _ = fmt.Fprintf(out, "\nwithout a link in a chain: %s, which earlier releases have written\n", term.Thousands(int(r.Unlinked)))
+	}
+}
+
+// printOvercredited lists the documents whose credits don't fit.
+func printOvercredited(out io.Writer, list []audit.Overcredited) {
+	if len(list) == 0 {
+		return
+	}
+	_, _ = fmt.Fprintf(out, "\ncredited by more than they come to, which breaks no promise, but has to be looked at:\n")
+	var rows [][]string
+	for i := range list {
+		o := &list[i]
+		rows = append(rows, []string{
+			o.InvoiceNumber, ofIssuer(o.Issuer, o.TransactionID), invoice.FormatMinor(o.TotalMinor, o.Currency) + " " + o.Currency, invoice.FormatMinor(o.LeftMinor, o.Currency) + " " + o.Currency,
+		})
+	}
+	term.WriteTable(out, []string{"invoice_number", "transaction_id", "total", "left"}, rows)
+}
+
+func printSeals(out io.Writer, s *audit.SealsReport) {
+	if s != nil {
+		_, _ = fmt.Fprintf(out, "\nseals: %s, the last one of %s, with %s invoices; not sealed yet: %s\n",
+			term.Thousands(s.Seals), instant(s.TakenAt), term.Thousands(int(s.Sealed)), term.Thousands(int(s.Unsealed)))
+	}
 }

@@ -113,8 +113,8 @@ func TestAuditPasses(t *testing.T) {
 	}
 	out = regexp.MustCompile(`1h30m\d+s`).ReplaceAllString(out, "1h30m0s") // an audit may begin seconds after its rows were made
 	wantLines(t, out,
-		"ok 1 transactions 2 no transaction_id has a second invoice",
-		"ok 3 numbers 2 ",
+		"ok 1 transactions 2 no transaction_id of an issuer has a second invoice",
+		"ok 3 numbers 4 ",
 		"ok 7 fingerprints 2 ",
 		"invoice GBP 1 2160.00",
 		"credit_note GBP 1 -0.25",
@@ -123,7 +123,7 @@ func TestAuditPasses(t *testing.T) {
 		"jobs in the ledger: 1 enqueued",
 		"1 waiting, which is no fault",
 		"1h30m0s enqueued T3 bulk 0 no worker is running job-4",
-		"ok: all 15 checks of schema "+b.schema+" at 20",
+		"ok: all 20 checks of schema "+b.schema+" at 20",
 	)
 }
 
@@ -147,7 +147,7 @@ UPDATE duplicate_attempts SET invoice_id = (SELECT id FROM invoices WHERE transa
 		"invoice_lines: net_minor is not what quantity, price and discount come to: invoice_id=1 invoice_number=INV-000001 position=1 net_minor=180001 computed=180000",
 		"and 1 more; --limit lists more of them",
 		"duplicates: 1 found",
-		"BROKEN: 3 of 15 checks of schema "+b.schema+" at 20",
+		"BROKEN: 4 of 20 checks of schema "+b.schema+" at 20",
 	)
 
 	code, out, errs := b.audit(t, "--json")
@@ -186,7 +186,7 @@ UPDATE duplicate_attempts SET invoice_id = (SELECT id FROM invoices WHERE transa
 			found[check.Check] = f.Row["invoice_number"]
 		}
 	}
-	if len(found) != 3 || found["lines"] != "INV-CN-000001" || found["duplicates"] != "INV-CN-000001" {
+	if len(found) != 4 || found["lines"] != "INV-CN-000001" || found["chain"] != "INV-CN-000001" || found["duplicates"] != "INV-CN-000001" {
 		t.Errorf("findings: %v", found)
 	}
 }
@@ -210,7 +210,7 @@ func TestAuditOfNothing(t *testing.T) {
 	if code != exitOK {
 		t.Errorf("exit code %d", code)
 	}
-	wantLines(t, out, "no invoices", "jobs in the ledger: none", "ok: all 15 checks ")
+	wantLines(t, out, "no invoices", "jobs in the ledger: none", "ok: all 20 checks ")
 }
 
 func TestAuditNeedsTheSchema(t *testing.T) {

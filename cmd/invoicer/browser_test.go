@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"invoicer/internal/openidtest"
 	"invoicer/internal/sandbox/browsertest"
 )
 
@@ -60,6 +61,35 @@ func TestHeavyOnCallInABrowser(t *testing.T) {
 		p.MustElementR("button", "Sign in")
 		p.MustNavigate(url + "/failed")
 		p.MustElementR("button", "Sign in")
+		p.MustClose()
+	}
+}
+
+// People sign in with an OpenID provider by one click, on another site and back, and are told if they have no role.
+func TestHeavySignInWithAnOpenIDProviderInABrowser(t *testing.T) {
+	t.Parallel()
+	b := browsertest.Start(t)
+	provider := openidtest.New(t)
+	s, base := sharedSite(t).withProvider(t, provider)
+	w := s.start(t, "serve")
+	w.awaitReadyz(t, http.StatusOK)
+	signsIn(t, base, "/") // returns once the provider is discovered
+	for device, size := range browsertest.Sizes() {
+		provider.As("eve", "guests")
+		p := browsertest.Open(t, b, base+"/races", size[0], size[1])
+		browsertest.CheckAccessible(t, p, device+" sign-in")
+		p.MustElementR("a", "Sign in at").MustClick()
+		p.MustElementR("[role=alert]", "give you no role here")
+		browsertest.CheckAccessible(t, p, device+" without a role")
+		provider.As("bob", "ops")
+		p.MustElementR("a", "Sign in at").MustClick()
+		p.MustElementR("h1", "Producers and races") // where it was going
+		p.MustElementR("header", `bob \(oidc\)`)
+		p.MustElementR("button", "Sign out").MustClick()
+		p.MustElementR("[role=status]", "You are signed out of invoicer, but not of")
+		browsertest.CheckAccessible(t, p, device+" signed out")
+		p.MustNavigate(base + "/failed")
+		p.MustElementR("a", "Sign in at")
 		p.MustClose()
 	}
 }

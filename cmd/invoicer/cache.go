@@ -32,7 +32,7 @@ This command shows:
   what other times would have answered, at least, and about how many invoices
     Redis would remember now, with the memory that they need
 
-A wrong time costs queries or memory, and never an invoice. docs/cache.md says
+-o csv has the last of these; --json has everything. A wrong time costs queries or memory, and never an invoice. docs/cache.md says
 how the time is found.`,
 		Example: `  invoicer cache
   invoicer cache --idempotency-cache-quantile 0.9
@@ -40,14 +40,14 @@ how the time is found.`,
 	}
 	addConfigFlags(cmd, "idempotency")
 	addWaitFlag(cmd, &wait)
-	addJSONFlag(cmd)
+	addTableFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return a.inquire(cmd, wait, func(cfg *config.Config, r *inquiry.Reporter) error {
 			found, err := r.Cache(cmd.Context(), cfg.Idempotency.CacheTTL, limitsOf(cfg))
 			if err != nil {
 				return withoutTables(cfg.Database.Schema, err)
 			}
-			return printInquiry(cmd, found, found.Problems, func() { writeCache(cmd.OutOrStdout(), found) })
+			return printInquiry(cmd, found, found.Problems, func() sheet { return timeSheet(found.Times) }, func(out io.Writer) { writeCache(out, found) })
 		})
 	}
 	return cmd
@@ -83,6 +83,14 @@ func writeCache(out io.Writer, c *report.Cache) {
 	}
 	_, _ = fmt.Fprintln(out, "\nWhat Redis would have answered of these, and about what it would remember now:")
 	term.WriteTable(out, []string{"ttl", "hits", "hit_rate", "entries", "memory"}, rows)
+}
+
+func timeSheet(times []report.CacheTime) sheet {
+	s := sheet{columns: []string{"ttl_seconds", "hits", "entries", "bytes"}}
+	for _, t := range times {
+		s.rows = append(s.rows, []string{decimal(t.TTLSeconds), strconv.Itoa(t.Hits), whole(t.Entries), whole(t.Bytes)})
+	}
+	return s
 }
 
 // timeOf returns seconds as the configuration has them.

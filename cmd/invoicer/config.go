@@ -1,13 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
-	"fmt"
-	"unicode"
-	"unicode/utf16"
-	"unicode/utf8"
-
 	"github.com/spf13/cobra"
 
 	"invoicer/config"
@@ -25,7 +18,7 @@ func (a app) configCommand() *cobra.Command {
 	}
 	addJSONFlag(cmd)
 	example := cmd.Flags().Bool("example", false, "print a file with every key, its default and its meaning instead")
-	addConfigFlags(cmd, "worker", "lock", "idempotency", "numbering", "retention", "http", "metrics")
+	addConfigFlags(cmd, "worker", "lock", "idempotency", "numbering", "retention", "http", "metrics", "strict", "dates", "credit_notes", "zero", "ignore")
 
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *example && wantsJSON(cmd) {
@@ -46,39 +39,4 @@ func (a app) configCommand() *cobra.Command {
 		return err
 	}
 	return cmd
-}
-
-// printJSON writes a value to the command's output as indented JSON.
-func printJSON(cmd *cobra.Command, v any) error {
-	var encoded bytes.Buffer
-	encoder := json.NewEncoder(&encoded)
-	encoder.SetIndent("", "  ")
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(v); err != nil {
-		return err
-	}
-	_, err := cmd.OutOrStdout().Write(printable(encoded.Bytes()))
-	return err
-}
-
-// printable returns JSON, or a line of a log, with escapes in place of characters that aren't printable: one might control the terminal, or turn the
-// direction of a text.
-func printable(encoded []byte) []byte {
-	odd := func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }
-	if !bytes.ContainsFunc(encoded, odd) {
-		return encoded
-	}
-	clean := make([]byte, 0, len(encoded)+64)
-	for _, r := range string(encoded) {
-		switch {
-		case !odd(r):
-			clean = utf8.AppendRune(clean, r)
-		case r > 0xffff:
-			high, low := utf16.EncodeRune(r)
-			clean = fmt.Appendf(clean, "\\u%04x\\u%04x", high, low)
-		default:
-			clean = fmt.Appendf(clean, "\\u%04x", r)
-		}
-	}
-	return clean
 }

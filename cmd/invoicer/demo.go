@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -46,6 +47,7 @@ type demonstration struct {
 	serve        bool
 	force        bool
 	json         bool
+	browse       bool // show the first page in a browser
 }
 
 func (a app) demoCommand() *cobra.Command {
@@ -63,7 +65,12 @@ It ends with what both have stored, one race of each, and an audit.
 It writes into the configured schema, and the invoices that it makes are as
 immutable as any. So it refuses a schema that holds invoices or recorded jobs
 already, and changes nothing in it then. It uses queues of its own, whose names
-begin with ` + demoQueue + `. What the naive workers write is deleted at the end.`,
+begin with ` + demoQueue + `. What the naive workers write is deleted at the end.
+
+With --serve it goes on until Ctrl-C, with the pages and workers on all
+configured queues. Two transactions a second are asked for meanwhile, unless
+--input is given. At a terminal of a desktop the first page is opened in a
+browser.`,
 		Example: `  invoicer demo
   invoicer demo --input transactions.jsonl.gz --copies 5
   INVOICER_DATABASE_SCHEMA=invoicer_demo invoicer demo --serve`,
@@ -73,7 +80,8 @@ begin with ` + demoQueue + `. What the naive workers write is deleted at the end
 	flags.IntVar(&d.transactions, "transactions", 2000, "how many transactions to make up")
 	flags.IntVar(&d.copies, "copies", 3, "how many producers ask for each transaction")
 	flags.IntVar(&d.workers, "workers", 2, "how many workers of each kind compete")
-	flags.BoolVar(&d.serve, "serve", false, "keep running afterwards, with the pages and workers on all configured queues")
+	flags.BoolVar(&d.serve, "serve", false, "keep running afterwards, with the pages, workers on all configured queues, and jobs that come in")
+	open := flags.Bool("open", true, "with --serve at a terminal, open the first page in a browser; --open=false doesn't")
 	flags.BoolVar(&d.force, "force", false, "go on even if the schema holds invoices already")
 	addJSONFlag(cmd)
 	addConfigFlags(cmd, "worker", "lock", "idempotency", "numbering", "http", "metrics")
@@ -84,6 +92,7 @@ begin with ` + demoQueue + `. What the naive workers write is deleted at the end
 			}
 		}
 		d.json = wantsJSON(cmd)
+		d.browse = *open && mayBrowse(cmd.OutOrStdout(), a.environ)
 		return a.runDemo(cmd, d)
 	}
 	return cmd
@@ -136,9 +145,9 @@ func (d *demonstration) openPages(ctx context.Context, h *health.Health, m *metr
 	if !d.serve {
 		return nil, nil
 	}
-	p, err := openPages(ctx, d.cfg, d.cfg.HTTP.Addr, h, m, d.log)
+	p, err := openPages(ctx, d.cfg, d.cfg.HTTP.Addr, h, m, d.store.Reports.Producers, d.log)
 	if errors.Is(err, syscall.EADDRINUSE) && d.cfg.HTTP.Addr == config.Default().HTTP.Addr { // nobody asked for this one
-		return openPages(ctx, d.cfg, "127.0.0.1:0", h, m, d.log)
+		return openPages(ctx, d.cfg, "127.0.0.1:0", h, m, d.store.Reports.Producers, d.log)
 	}
 	return p, err
 }
@@ -288,6 +297,13 @@ func (d *demonstration) keepServing(ctx context.Context, h *health.Health, p *se
 	queues := map[string]int{d.queue(): 1}
 	for name, weight := range d.cfg.Worker.Queues {
 		queues[name] = weight
+	}
+	if d.input == "" {
+		ctx, stop := context.WithCancel(ctx)
+		var trickle sync.WaitGroup
+		trickle.Go(func() { d.trickle(ctx) })
+		defer trickle.Wait()
+		defer stop()
 	}
 	return operation{
 		workplace: d.workplace, workers: d.workerNames(), queues: queues, health: h, metrics: m, pages: p,

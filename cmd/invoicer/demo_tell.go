@@ -55,7 +55,7 @@ func (a app) tell(cmd *cobra.Command, d *demonstration, s *demo.Story, report *a
 	}
 	s.Tell(d.out, verdict)
 	if !report.OK() {
-		return printAudit(cmd, report)
+		return writeAudit(cmd.OutOrStdout(), report)
 	}
 	if !d.serve {
 		a.tellNext(d)
@@ -84,8 +84,6 @@ func (d *demonstration) tellWhere(p *servedPages) {
 		return
 	}
 	_, _ = fmt.Fprintf(d.out, `
-Serving until Ctrl-C:
-  the pages    %[1]s/
   the queues   %[1]s%[2]s/
   health       %[1]s/readyz
   metrics      %[1]s/metrics
@@ -95,4 +93,5 @@ invoicer audit, after
   export INVOICER_REDIS_URL='%[4]s'
   export INVOICER_DATABASE_SCHEMA='%[5]s'
 `, p.URL(), web.MonitorPath, d.cfg.Database.URL, d.cfg.Redis.URL, d.cfg.Database.Schema)
+	d.tellPages(p.URL())
 }

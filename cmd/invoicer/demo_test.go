@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -11,8 +12,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
+	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
 	"invoicer/invoice"
 	"invoicer/migrations"
@@ -170,7 +173,8 @@ func TestDemoServesOnAFreePort(t *testing.T) {
 	must(t, d.Start())
 	t.Cleanup(func() { _ = d.Process.Kill() })
 	url := ""
-	for lines := bufio.NewScanner(stdout); url == "" && lines.Scan(); {
+	lines := bufio.NewScanner(stdout)
+	for url == "" && lines.Scan() {
 		if _, after, ok := strings.Cut(lines.Text(), "health "); ok {
 			url = strings.TrimSpace(after)
 		}
@@ -183,6 +187,24 @@ func TestDemoServesOnAFreePort(t *testing.T) {
 	answer, err := http.DefaultClient.Do(request)
 	must(t, err)
 	answer.Body.Close()
+	// Jobs go on to come in, and the last words are where to see that.
+	before := s.Count(t, "SELECT count(*) FROM invoices")
+	rig.Within(t, time.Minute, func() error {
+		if s.Count(t, "SELECT count(*) FROM invoices") < before+2 {
+			return errors.New("no more invoices")
+		}
+		return nil
+	})
+	page := ""
+	for page == "" && lines.Scan() {
+		page = strings.TrimSpace(lines.Text())
+		if !strings.HasSuffix(page, "/") {
+			page = ""
+		}
+	}
+	if page+"readyz" != url {
+		t.Errorf("the first page is at %q", page)
+	}
 	must(t, d.Process.Signal(os.Interrupt))
 	_, err = io.Copy(io.Discard, stdout)
 	must(t, err)

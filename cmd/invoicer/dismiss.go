@@ -40,13 +40,16 @@ jobs, and changes nothing. Jobs that fail meanwhile are left alone.`,
 	cmd.Flags().StringVar(&by.Note, "reason", "", "how the job was dealt with, as a `text` that is kept on record; required")
 	addByFlag(cmd, &by.Name)
 	addWaitFlag(cmd, &wait)
-	addJSONFlag(cmd)
+	addTableFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var problems []error
 		if len(args) > 0 && many.given(cmd) {
 			problems = append(problems, fmt.Errorf("the job %q and the flags that select jobs don't go together: leave out either", args[0]))
 		}
 		problems = append(problems, many.parse(cmd)...)
+		if len(args) > 0 && formOf(cmd) == asCSV {
+			problems = append(problems, errors.New("--output csv lists the jobs that flags select: leave it out for one job, or give --json"))
+		}
 		if len(args) > 0 && (args[0] == "" || !utf8.ValidString(args[0])) {
 			problems = append(problems, fmt.Errorf("%q is not a job id", args[0]))
 		}
@@ -65,6 +68,7 @@ jobs, and changes nothing. Jobs that fail meanwhile are left alone.`,
 		}
 		defer store.Close()
 		if len(args) == 0 {
+			many.filter.DefaultSeries = cfg.Numbering.InvoiceSeries
 			return inBrief(cfg, many.dismiss(cmd, store.Ledger, by))
 		}
 		done := dismissal{JobID: args[0], State: "dismissed", Changed: true}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -21,6 +20,7 @@ import (
 type failedSelection struct {
 	filter       ledger.FailedFilter
 	outcomes     []string
+	issuer       issuerFlag
 	since, until string
 	dryRun       bool
 }
@@ -34,17 +34,24 @@ func (s *failedSelection) addFlags(cmd *cobra.Command) {
 	flags.StringVar(&s.until, "until", "", "jobs that failed at this `time` or earlier, likewise")
 	flags.StringVar(&f.Queue, "queue", "", "jobs of the queue of this `name`")
 	flags.StringVar(&f.Producer, "producer", "", "jobs of the producer of this `name`")
+	flags.StringVar(&f.Series, "series", "", seriesUsage)
+	s.issuer.add(cmd, "jobs of this issuer, '' for the one without a name")
 	flags.BoolVar(&s.dryRun, "dry-run", false, "list the jobs that the flags select, and change nothing")
 }
 
 // names returns the flags that select.
 func (s *failedSelection) names() []string {
-	return []string{"transaction", "outcome", "matching", "since", "until", "queue", "producer"}
+	return []string{"transaction", "outcome", "matching", "since", "until", "queue", "producer", "series", "issuer"}
 }
 
 // given reports whether a flag that selects is given.
 func (s *failedSelection) given(cmd *cobra.Command) bool {
 	return slices.ContainsFunc(s.names(), cmd.Flags().Changed)
+}
+
+// selects reports whether a flag other than --issuer selects.
+func (s *failedSelection) selects(cmd *cobra.Command) bool {
+	return slices.ContainsFunc(s.names(), func(name string) bool { return name != "issuer" && cmd.Flags().Changed(name) })
 }
 
 // parse fills in the filter, and returns what is wrong with the flags.
@@ -55,11 +62,12 @@ func (s *failedSelection) parse(cmd *cobra.Command) (problems []error) {
 		if list, ok := flag.Value.(interface{ GetSlice() []string }); ok {
 			values = list.GetSlice()
 		}
-		// An empty value, as from an unset shell variable, would select all jobs.
-		if flag.Changed && slices.ContainsFunc(values, func(v string) bool { return v == "" || !utf8.ValidString(v) }) {
+		// An empty value, as from an unset shell variable, would select all jobs, or those of the issuer without a name, which may be all.
+		if flag.Changed && (name != "issuer" || !s.selects(cmd)) && slices.ContainsFunc(values, func(v string) bool { return v == "" || !utf8.ValidString(v) }) {
 			problems = append(problems, fmt.Errorf("--%s: must not be empty, and must be valid UTF-8", name))
 		}
 	}
+	s.filter.Issuer = s.issuer.orAll(cmd)
 	for _, name := range s.outcomes {
 		outcome := invoice.Outcome(name)
 		if !slices.Contains([]invoice.Outcome{invoice.Conflict, invoice.Invalid, invoice.Failed}, outcome) {
@@ -89,6 +97,7 @@ type dismissals struct {
 	Dismissed int      `json:"dismissed"` // or would be
 	Changed   int      `json:"changed"`   // left alone: they weren't failed any more
 	Jobs      []string `json:"jobs"`
+	csv       csvWriter
 }
 
 // dismiss dismisses the selected jobs that had failed when it began.
@@ -104,6 +113,9 @@ func (s *failedSelection) dismiss(cmd *cobra.Command, jobs *postgres.Ledger, by 
 		s.filter.Until = now
 	}
 	done := dismissals{DryRun: s.dryRun, Jobs: []string{}}
+	if formOf(cmd) == asCSV {
+		done.csv = newCSV(cmd.OutOrStdout(), []string{"job_id", "transaction_id", "outcome", "reason", "issuer"})
+	}
 	var last ledger.FailedJob
 	for err == nil {
 		var next []ledger.FailedJob
@@ -124,9 +136,8 @@ func (s *failedSelection) dismiss(cmd *cobra.Command, jobs *postgres.Ledger, by 
 }
 
 func (s *failedSelection) one(ctx context.Context, cmd *cobra.Command, jobs *postgres.Ledger, j ledger.FailedJob, by ledger.Actor, done *dismissals) error {
-	if s.dryRun && !wantsJSON(cmd) {
-		cells := []string{j.JobID, orDash(&j.TransactionID), string(j.Outcome), j.Reason}
-		_, _ = fmt.Fprintln(cmd.OutOrStdout(), strings.Join(term.Printable([][]string{cells})[0], "  ")) // the reader may have closed the pipe
+	if s.dryRun && formOf(cmd) != asCSV && !wantsJSON(cmd) {
+		term.WriteRow(outputOf(cmd), j.JobID, orDash(&j.TransactionID), string(j.Outcome), j.Reason)
 	}
 	if !s.dryRun {
 		err := jobs.Dismiss(ctx, j.JobID, by)
@@ -141,6 +152,9 @@ func (s *failedSelection) one(ctx context.Context, cmd *cobra.Command, jobs *pos
 	}
 	done.Dismissed++
 	done.Jobs = append(done.Jobs, j.JobID)
+	if formOf(cmd) == asCSV {
+		done.csv.row([]string{j.JobID, orDash(&j.TransactionID), string(j.Outcome), j.Reason, j.Issuer})
+	}
 	return nil
 }
 
@@ -155,6 +169,10 @@ func (d dismissals) print(cmd *cobra.Command) error {
 	text := term.Thousands(d.Dismissed) + " " + verb
 	if d.Changed > 0 {
 		text += fmt.Sprintf("; %s left: not failed any more", term.Thousands(d.Changed))
+	}
+	if formOf(cmd) == asCSV {
+		cmd.PrintErrln("invoicer:", text)
+		return d.csv.end()
 	}
 	_, err := fmt.Fprintln(cmd.OutOrStdout(), text)
 	return err

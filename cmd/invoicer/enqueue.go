@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -16,10 +15,7 @@ import (
 	"invoicer/config"
 	"invoicer/internal/await"
 	"invoicer/internal/importer"
-	"invoicer/internal/term"
 	"invoicer/invoice"
-	"invoicer/migrations"
-	"invoicer/worker/client"
 	"invoicer/worker/queue"
 )
 
@@ -28,9 +24,15 @@ type enqueueRun struct {
 	file     string
 	queue    string
 	producer string
+	issuer   issuerFlag
 	copies   int
 	fromLine int
+	fromJob  int
 	durable  bool
+	ordered  bool
+	dryRun   bool
+	anyway   bool // however alike the bad lines at the beginning are
+	rejects  string
 	wait     time.Duration
 }
 
@@ -40,11 +42,23 @@ func (a app) enqueueCommand() *cobra.Command {
 		Use:     "enqueue FILE|-",
 		Short:   "Put jobs from a file into a queue, one from each line",
 		GroupID: groupAsk,
-		Long: `Puts jobs into a queue: one from each line of JSON Lines, compressed by gzip or not, from a file or, with -, from
-standard input. Workers make their invoices. A file of any size takes little memory.
+		Long: `Puts jobs into a queue, from a file or, with -, from standard input. Workers make their invoices. The input is JSON Lines, with
+one job on each line, or JSON: an array of jobs, or jobs one after the other, over any number of lines. It may be compressed by gzip.
+For other files, it says in one line what to do, and sends nothing. A file of any size takes little memory.
 
-Each line is checked before it is sent. A bad line is reported with its number and fields and isn't sent; the other lines
-are, and the exit code is 1.
+Each job is checked before it is sent. A bad one is reported with its line and fields and isn't sent; the others are, and the exit code
+is 1. If 20 in a row at the beginning are bad for the same reason, and none is good, it stops; with --keep-going, it doesn't.
+Where an array isn't JSON any more, it stops, too, and names the job.
+
+With --rejects, bad lines are written to a file as they were, an element of an array on one line. Correct that file and enqueue it.
+
+With --dry-run, it checks all jobs as it otherwise would, and sends and stores nothing. It shows their totals and what is wrong
+with the bad ones. No server is asked, except with --durable: then dates and issuers are checked as the database has them.
+
+With --json, the list of jobs comes first, one on each line, with its job id or its problems, and then the summary.
+
+With --in-order, a line is sent once the job of the line before has ended: the numbers follow the order of the lines. A bad line is left
+out, and a job that fails or whose series is paused stops it, naming the line. Others that enqueue meanwhile come in between.
 
 With --durable the jobs are accepted in Postgres, and a worker puts them into the queue from there: no job is lost, whatever
 Redis does. Without it the jobs go straight into Redis. That is faster, and the jobs are as safe as your Redis is.
@@ -52,20 +66,28 @@ Redis does. Without it the jobs go straight into Redis. That is faster, and the 
 It refuses a queue that belongs to another installation: another database or schema that uses the same Redis.
 
 If the server stops answering, it waits for it (--wait). If it gives up, or at Ctrl-C, it names the line to go on from with
---from-line. It is always safe to enqueue a line again: its transaction gets one invoice, and the other jobs are recorded as
-duplicates.`,
+--from-line or, if the jobs aren't lines of their own, the job to go on from with --from-job. It is always safe to enqueue a line again:
+its transaction gets one invoice, and the other jobs are recorded as duplicates.`,
 		Example: `  invoicer enqueue transactions.jsonl.gz
-  invoicer enqueue transactions.jsonl --durable
+  invoicer enqueue transactions.json --dry-run
+  invoicer enqueue transactions.jsonl --durable --rejects mend.jsonl
   invoicer enqueue transactions.jsonl --queue bulk --from-line 5000
+  invoicer enqueue transactions.jsonl --durable --in-order
   gen-jobs | invoicer enqueue - --producer nightly-cron --json`,
 		Args: oneArg("the file, or - for standard input"),
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&r.queue, "queue", "default", "the `name` of the queue")
 	flags.StringVar(&r.producer, "producer", "", "the `name` of the producer, for jobs that name none")
+	r.issuer.add(cmd, "the issuer, for jobs that name none")
 	flags.IntVar(&r.copies, "copies", 1, "enqueue each line this many times, each time as a job of its own")
 	flags.IntVar(&r.fromLine, "from-line", 1, "begin with this line; the first line is 1")
+	flags.IntVar(&r.fromJob, "from-job", 1, "begin with this job, where jobs aren't lines of their own; the first is 1")
 	flags.BoolVar(&r.durable, "durable", false, "accept the jobs in Postgres, so that Redis can't lose them")
+	flags.BoolVar(&r.ordered, "in-order", false, "send a line once the one before is invoiced, so that numbers follow the order of the lines")
+	flags.BoolVar(&r.dryRun, "dry-run", false, "check all jobs, and send and store nothing")
+	flags.BoolVar(&r.anyway, "keep-going", false, "go on after 20 bad lines at the beginning that are alike")
+	flags.StringVar(&r.rejects, "rejects", "", "write bad lines as they were to this `file`, which must not exist yet")
 	addWaitFlag(cmd, &r.wait)
 	addJSONFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -93,10 +115,17 @@ func (r *enqueueRun) check() error {
 	}{
 		{"--copies", r.copies, 1_000_000},
 		{"--from-line", r.fromLine, 1 << 40},
+		{"--from-job", r.fromJob, 1 << 40},
 	} {
 		if bound.n < 1 || bound.n > bound.atMax {
 			problems = append(problems, fmt.Errorf("%s %d: must be 1 to %d", bound.flag, bound.n, bound.atMax))
 		}
+	}
+	if r.fromLine > 1 && r.fromJob > 1 {
+		problems = append(problems, errors.New("--from-line and --from-job don't go together: leave either out"))
+	}
+	if r.rejects == "-" {
+		problems = append(problems, errors.New("--rejects -: name a file"))
 	}
 	if message := problemOf(&invoice.Job{Producer: r.producer}, "producer"); message != "" {
 		problems = append(problems, fmt.Errorf("--producer %q: %s", r.producer, message))
@@ -126,108 +155,88 @@ func (r *enqueueRun) run(cmd *cobra.Command, cfg *config.Config) (err error) {
 		return err
 	}
 	defer input.Close()
-	catchLogs(newLogger(cfg.Log, cmd.ErrOrStderr()))
-	s := &importer.Sender{Producer: r.producer, Copies: r.copies}
-	connect := r.toRedis
-	if r.durable {
-		connect = r.toPostgres
+	rejects, err := openRejects(r.rejects)
+	if err != nil {
+		return err
 	}
-	disconnect, err := connect(cfg, s)
+	defer func() { err = errors.Join(err, rejects.close()) }()
+	catchLogs(newLogger(cfg.Log, cmd.ErrOrStderr()))
+	s := &importer.Sender{
+		Producer: r.producer, Issuer: r.issuer.code, Copies: r.copies, From: r.fromLine, KeepGoing: r.anyway || r.dryRun, KeepBad: rejects.longest(),
+	}
+	if r.fromLine > 1 {
+		s.FromUnit = importer.ByLine
+	} else if r.fromJob > 1 {
+		s.From, s.FromUnit = r.fromJob, importer.ByJob
+	}
+	disconnect, err := r.connect(cfg, s)
 	if err != nil {
 		return err
 	}
 	defer disconnect()
 
-	progress := term.NewProgress(cmd.ErrOrStderr(), size, "enqueueing", "jobs enqueued")
-	defer progress.Stop(false)
-	ctx, stop := untilSignal(cmd.Context(), func() { progress.Say("stopping") })
+	out := newEnqueueOutput(cmd, r, rejects)
+	out.progress = out.newProgress(size)
+	defer out.progress.Stop(false)
+	ctx, stop := untilSignal(cmd.Context(), func() { out.progress.Say("stopping") })
 	defer stop()
 	if _, consumed := cfg.Worker.Queues[r.queue]; !consumed {
-		progress.Say(fmt.Sprintf("no worker of this configuration takes jobs from the queue %s (worker.queues: %s): they will wait there",
+		out.progress.Say(fmt.Sprintf("no worker of this configuration takes jobs from the queue %s (worker.queues: %s): they will wait there",
 			r.queue, strings.Join(slices.Sorted(maps.Keys(cfg.Worker.Queues)), ", ")))
 	}
-	s.Waiter, s.Progress = await.Waiter{AtMost: r.wait, Tell: progress.Say}, progress
+	s.Waiter, s.Progress, s.Tell = await.Waiter{AtMost: r.wait, Tell: out.progress.Say}, out.progress, out.tell
 	begun := time.Now()
-	sendErr := s.Run(ctx, progress.Counting(input), r.fromLine)
-	progress.Stop(sendErr == nil)
-	if past := new(importer.PastEndError); errors.As(sendErr, &past) {
-		return usageErrorf("--from-line %d: the input ends with line %d", past.From, past.Last)
+	sendErr := s.Run(ctx, out.progress.Counting(input))
+	out.progress.Stop(sendErr == nil)
+	if usage := r.misplaced(sendErr); usage != nil {
+		return usage
 	}
 	if errors.Is(sendErr, errSignal) {
 		sendErr = errors.New("stopped by a signal")
 	}
-	return r.print(cmd, s, time.Since(begun), sendErr)
+	return out.summary(s, time.Since(begun), sendErr)
 }
 
-// toRedis sets up the sender to put jobs straight into their queue. Call disconnect after the last answer.
-func (r *enqueueRun) toRedis(cfg *config.Config, s *importer.Sender) (disconnect func(), err error) {
-	sized := *cfg
-	sized.Worker.Concurrency = importer.AtOnce // the number of connections depends on it
-	rdb, err := newRedis(&sized, 0)
-	if err != nil {
-		return nil, err
+// misplaced returns what is wrong with the flag that states the first line to send, if err says that there is no such one.
+func (r *enqueueRun) misplaced(err error) error {
+	flag, from := "--from-line", r.fromLine
+	if r.fromJob > 1 {
+		flag, from = "--from-job", r.fromJob
 	}
-	jobs, err := client.New(rdb, client.Options{Queue: r.queue, Retention: noneIfZero(cfg.Worker.Retention)})
-	if err != nil {
-		return nil, errors.Join(err, rdb.Close())
+	if past := new(importer.PastEndError); errors.As(err, &past) {
+		return usageErrorf("%s %d: the input ends with %s %d", flag, from, past.Unit, past.Last)
 	}
-	s.Server = "redis at " + cfg.Redis.Addr()
-	refuse := once(func(ctx context.Context) error {
-		return refuseForeignQueue(ctx, rdb, r.queue, askOnce(&sized), s.Progress.Say)
-	})
-	s.Ping = func(ctx context.Context) error {
-		if err := rdb.Ping(ctx).Err(); err != nil {
-			return err
+	if unit := new(importer.UnitError); errors.As(err, &unit) {
+		if unit.Unit == importer.ByJob {
+			return usageErrorf("%s %d: the jobs of this input aren't lines of their own: count them, and use --from-job", flag, from)
 		}
-		return refuse(ctx)
+		return usageErrorf("%s %d: the input is JSON Lines: count its lines, and use --from-line", flag, from)
 	}
-	s.Deliver = func(ctx context.Context, _ string, payload []byte) error {
-		_, err := jobs.EnqueuePayload(ctx, payload)
-		return err
-	}
-	return func() { _ = rdb.Close() }, nil // no command is under way any more
+	return nil
 }
 
-// acceptedAtOnce is the number of connections to Postgres that the jobs under way share.
-const acceptedAtOnce = 16
-
-// toPostgres sets up the sender to accept jobs in the ledger. Call disconnect after the last answer.
-func (r *enqueueRun) toPostgres(cfg *config.Config, s *importer.Sender) (disconnect func(), err error) {
-	sized := *cfg
-	sized.Worker.Concurrency = acceptedAtOnce
-	store, err := newStore(&sized)
+// connect sets up the sender for the server that takes the jobs, if one is needed. Call the function that it returns after the
+// last answer.
+func (r *enqueueRun) connect(cfg *config.Config, s *importer.Sender) (func(), error) {
+	var disconnect func()
+	var err error
+	switch {
+	case r.durable:
+		disconnect, err = r.toPostgres(cfg, s)
+	case r.dryRun:
+		return func() {}, nil
+	default:
+		disconnect, err = r.toRedis(cfg, s)
+	}
+	if err != nil || !r.ordered || r.dryRun {
+		return disconnect, err
+	}
+	stopAwaiting, err := r.inOrder(cfg, s)
 	if err != nil {
+		disconnect()
 		return nil, err
 	}
-	migrator, err := migrations.New(string(cfg.Database.URL), cfg.Database.Schema)
-	if err != nil {
-		return nil, errors.Join(err, store.Close())
-	}
-	rdb, err := newRedis(&sized, 0)
-	if err != nil {
-		return nil, errors.Join(err, store.Close())
-	}
-	s.Server = "postgres at " + cfg.Database.Addr()
-	refuse := once(func(ctx context.Context) error {
-		err := refuseForeignQueue(ctx, rdb, r.queue, store.Nonces, func(string) {})
-		if !errors.As(err, new(*queue.TakenError)) {
-			return nil // accepting needs no Redis: a job stays accepted while its queue is another installation's
-		}
-		return err
-	})
-	s.Ping = func(ctx context.Context) error {
-		if err := store.Ping(ctx); err != nil {
-			return err
-		}
-		if err := migrator.CheckAccept(ctx); err != nil {
-			return err
-		}
-		return refuse(ctx)
-	}
-	s.Deliver = func(ctx context.Context, jobID string, payload []byte) error {
-		return store.Ledger.Accept(ctx, jobID, r.queue, payload)
-	}
-	return func() { _ = errors.Join(store.Close(), rdb.Close()) }, nil // as above
+	return func() { stopAwaiting(); disconnect() }, nil
 }
 
 // open returns the input and its size in bytes, or -1 if the size isn't known.
@@ -252,52 +261,6 @@ func (r *enqueueRun) open(stdin io.Reader) (io.ReadCloser, int64, error) {
 		size = info.Size()
 	}
 	return file, size, nil
-}
-
-// An enqueueSummary is the result that --json prints.
-type enqueueSummary struct {
-	Lines    int     `json:"lines"` // good and bad ones, without blank ones and those before --from-line
-	Enqueued int64   `json:"enqueued"`
-	Bad      int     `json:"bad"`
-	Copies   int     `json:"copies"`
-	Queue    string  `json:"queue"`
-	Durable  bool    `json:"durable"`
-	Seconds  float64 `json:"seconds"`
-	Resume   *int    `json:"resume_from_line"` // null when the input's end was reached
-}
-
-func (r *enqueueRun) print(cmd *cobra.Command, s *importer.Sender, took time.Duration, sendErr error) error {
-	sum := enqueueSummary{
-		Lines: s.Lines, Enqueued: s.Confirmed(), Bad: s.Bad, Copies: r.copies, Queue: r.queue, Durable: r.durable, Seconds: took.Seconds(),
-	}
-	var problems []error
-	if sendErr != nil {
-		resume := s.Resume()
-		sum.Resume = &resume
-		problems = append(problems, sendErr)
-	}
-	if sendErr != nil && s.Lines > 0 {
-		problems = append(problems, fmt.Errorf(
-			"every good line before line %d is enqueued: go on with --from-line %[1]d; that is safe, because a line that is enqueued twice is invoiced once",
-			*sum.Resume))
-	}
-	if s.Bad > 0 {
-		problems = append(problems, fmt.Errorf("%s bad %s left out; correct and enqueue them",
-			term.Thousands(s.Bad), plural(s.Bad, "line was", "lines were")))
-	}
-	if wantsJSON(cmd) {
-		if err := printJSON(cmd, sum); err != nil {
-			return err
-		}
-	} else if sendErr == nil || s.Lines > 0 {
-		_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s %s of %s %s enqueued into %s in %.1f s, %s a second\n",
-			term.Thousands(int(sum.Enqueued)), plural(int(sum.Enqueued), "job", "jobs"), term.Thousands(s.Lines), plural(s.Lines, "line", "lines"),
-			r.queue, took.Seconds(), term.Thousands(int(float64(sum.Enqueued)/max(took.Seconds(), 0.001))))
-		if err != nil {
-			return err
-		}
-	}
-	return errors.Join(problems...)
 }
 
 func plural(n int, one, many string) string {

@@ -88,7 +88,8 @@ type replayedJobs struct {
 		InvoiceNumber *string  `json:"invoice_number"`
 		Differs       []string `json:"differs"`
 		Problems      []struct {
-			Field string `json:"field"`
+			Field   string `json:"field"`
+			Message string `json:"message"`
 		} `json:"problems"`
 		Replayed bool `json:"replayed"`
 	} `json:"jobs"`

@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
 	"invoicer/internal/sandbox/servers"
@@ -44,33 +42,6 @@ func (s *site) do(t *testing.T, commands string) {
 			t.Fatalf("%s: %v", line, err)
 		}
 	}
-}
-
-// as has the program use other credentials.
-func (s *site) asRedisUser(t *testing.T, name string) *site {
-	t.Helper()
-	options, err := redis.ParseURL(s.redisURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s.with("INVOICER_REDIS_URL=unix://" + name + ":pw@" + options.Addr)
-}
-
-// asRole has the program connect as a role that has no rights yet.
-func (s *site) asRole(t *testing.T) (changed *site, role string) {
-	t.Helper()
-	role = "r_" + s.Schema
-	s.execute(t, "CREATE ROLE "+role+" LOGIN")
-	t.Cleanup(func() {
-		s.execute(t, "DROP OWNED BY "+role)
-		s.execute(t, "DROP ROLE "+role)
-	})
-	url := strings.Replace(s.URL, "user=postgres", "user="+role, 1)
-	url = strings.Replace(url, "postgres://postgres@", "postgres://"+role+"@", 1)
-	if url == s.URL {
-		t.Fatalf("no user is in %s", url)
-	}
-	return s.with("INVOICER_DATABASE_URL=" + url), role
 }
 
 // awaitReadyz returns once /readyz answers with that status, and what it says.
@@ -277,6 +248,26 @@ func TestJobsTellWhatIsInTheWay(t *testing.T) {
 			t.Errorf("/metrics lacks %s", want)
 		}
 	}
+}
+
+// Jobs that wait in a queue which no worker consumes are measured by the workers of other queues: nobody else could tell of them.
+func TestJobsInNobodysQueueAreMeasured(t *testing.T) {
+	t.Parallel()
+	s := sharedSite(t)
+	w := s.start(t, "worker")
+	w.awaitReadyz(t, http.StatusOK)
+	nobodys := s.queue + "_nobodys"
+	s.Exec(t, "SELECT accept($1, $2)", payloadOf("T1", "GBP"), nobodys)
+	rig.Within(t, time.Minute, func() error {
+		_, metrics := get(t, w.pages(t)+"/metrics")
+		if want := fmt.Sprintf("invoicer_queue_pending{queue=%q} 1\n", nobodys); !strings.Contains(metrics, want) {
+			return fmt.Errorf("/metrics lacks %s", want)
+		}
+		if strings.Contains(metrics, "invoicer_ledger_oldest_seconds 0\n") {
+			return fmt.Errorf("no job waits, by invoicer_ledger_oldest_seconds")
+		}
+		return nil
+	})
 }
 
 // A relay that can't get on says so as well.

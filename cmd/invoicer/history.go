@@ -9,7 +9,6 @@ import (
 
 	"invoicer/config"
 	"invoicer/internal/inquiry"
-	"invoicer/internal/term"
 	"invoicer/invoice/ledger"
 	"invoicer/invoice/postgres"
 )
@@ -30,7 +29,7 @@ of replayed jobs.`,
 	}
 	cmd.Flags().IntVar(&limit, "limit", 20, "show at most this many, the latest")
 	addWaitFlag(cmd, &wait)
-	addJSONFlag(cmd)
+	addTableFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if limit < 1 || limit > 1_000_000 {
 			return usageErrorf("--limit %d: must be 1 to 1000000", limit)
@@ -44,15 +43,11 @@ of replayed jobs.`,
 			if err != nil {
 				return withoutTables(cfg.Database.Schema, err)
 			}
-			if wantsJSON(cmd) {
-				return printJSON(cmd, deeds)
-			}
 			rows := make([][]string, len(deeds))
 			for i, d := range deeds {
 				rows[i] = []string{instant(d.ActedAt), d.Action, d.Subject, d.Actor, orDash(d.Role), orDash(d.Note), orDash(d.Details)}
 			}
-			term.WriteTable(cmd.OutOrStdout(), []string{"acted_at", "action", "subject", "actor", "role", "note", "details"}, rows)
-			return nil
+			return printSheet(cmd, deeds, sheet{[]string{"acted_at", "action", "subject", "actor", "role", "note", "details"}, rows})
 		})
 	}
 	return cmd

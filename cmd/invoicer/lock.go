@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -12,10 +14,10 @@ import (
 
 	"invoicer/config"
 	"invoicer/internal/inquiry"
+	"invoicer/internal/report"
 	"invoicer/internal/term"
 	"invoicer/invoice"
 	"invoicer/invoice/ledger"
-	"invoicer/locking"
 )
 
 func (a app) lockCommand() *cobra.Command {
@@ -32,29 +34,29 @@ A lock expires by itself (lock.ttl).`,
 
 func (a app) lockShowCommand() *cobra.Command {
 	var wait time.Duration
+	var issuer issuerFlag
 	cmd := &cobra.Command{
 		Use:     "show TRANSACTION_ID",
 		Short:   "Show which job of which worker has a transaction's lock, and for how long",
 		Long:    `Shows which job of which worker has a transaction's lock, and for how long yet. The exit code is 1 if nobody has it.`,
-		Example: "  invoicer lock show 536365",
+		Example: "  invoicer lock show 536365\n  invoicer lock show 536365 --json",
 		Args:    oneArg("the transaction's id"),
 	}
+	issuer.add(cmd, "the issuer whose transaction it is")
 	addWaitFlag(cmd, &wait)
-	addJSONFlag(cmd)
+	addTableFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := checkTransactionID(args[0]); err != nil {
 			return err
 		}
 		return a.control(cmd, wait, nil, func(_ *config.Config, c inquiry.Controller) error {
-			lock, err := seeLock(cmd.Context(), c, args[0])
+			lock, err := seeLock(cmd.Context(), c, issuer.orAll(cmd), args[0])
 			if err != nil {
 				return err
 			}
-			if wantsJSON(cmd) {
-				return printJSON(cmd, lock)
-			}
-			_, err = fmt.Fprintln(cmd.OutOrStdout(), lockText(lock))
-			return err
+			return printAnswer(cmd, lock, func() sheet { return lockSheet(lock) }, func(out io.Writer) {
+				term.WriteWrapped(out, term.Width(out), "", lockText(lock))
+			})
 		})
 	}
 	return cmd
@@ -67,15 +69,15 @@ func checkTransactionID(id string) error {
 	return nil
 }
 
-func seeLock(ctx context.Context, c inquiry.Controller, transactionID string) (inquiry.Lock, error) {
-	lock, err := c.Lock(ctx, transactionID)
-	if errors.Is(err, locking.ErrNotHeld) {
+func seeLock(ctx context.Context, c inquiry.Controller, issuer *string, transactionID string) (report.Lock, error) {
+	lock, err := c.Lock(ctx, issuer, transactionID)
+	if errors.Is(err, report.ErrNotHeld) {
 		err = fmt.Errorf("nobody has the lock of transaction %s", transactionID)
 	}
-	return lock, err
+	return lock, whichIssuer(err)
 }
 
-func lockText(l inquiry.Lock) string {
+func lockText(l report.Lock) string {
 	who := "somebody else than a worker"
 	if l.JobID != "" {
 		who = fmt.Sprintf("job %s on worker %s", l.JobID, l.Worker)
@@ -84,13 +86,25 @@ func lockText(l inquiry.Lock) string {
 	if l.Expires {
 		long = "for " + time.Until(l.Until).Round(100*time.Millisecond).String() + " more"
 	}
-	return term.Clean(fmt.Sprintf("transaction %s is locked by %s, %s", l.TransactionID, who, long))
+	of := ""
+	if l.Issuer != "" {
+		of = " of issuer " + l.Issuer
+	}
+	return term.Clean(fmt.Sprintf("transaction %s%s is locked by %s, %s", l.TransactionID, of, who, long))
+}
+
+func lockSheet(l report.Lock) sheet {
+	return sheet{
+		[]string{"transaction_id", "job_id", "worker", "expires", "until", "issuer"},
+		[][]string{{l.TransactionID, l.JobID, l.Worker, strconv.FormatBool(l.Expires), instantOrNone(&l.Until), l.Issuer}},
+	}
 }
 
 func (a app) lockFreeCommand() *cobra.Command {
 	var wait time.Duration
 	var by ledger.Actor
 	var yes bool
+	var issuer issuerFlag
 	cmd := &cobra.Command{
 		Use:   "free TRANSACTION_ID",
 		Short: "Free a transaction's lock, whose job is gone",
@@ -102,6 +116,7 @@ At a terminal the command asks first. Elsewhere it needs --yes.`,
 		Example: "  invoicer lock free 536365 --yes --note 'its host is gone'",
 		Args:    oneArg("the transaction's id"),
 	}
+	issuer.add(cmd, "the issuer whose transaction it is")
 	cmd.Flags().BoolVar(&yes, "yes", false, "don't ask")
 	addActorFlags(cmd, &by)
 	addWaitFlag(cmd, &wait)
@@ -110,14 +125,14 @@ At a terminal the command asks first. Elsewhere it needs --yes.`,
 			return err
 		}
 		return a.control(cmd, wait, &by, func(_ *config.Config, c inquiry.Controller) error {
-			lock, err := seeLock(cmd.Context(), c, args[0])
+			lock, err := seeLock(cmd.Context(), c, issuer.orAll(cmd), args[0])
 			if err != nil {
 				return err
 			}
 			if err := confirmed(cmd, yes, lockText(lock), "Free it?", "the lock was not freed"); err != nil {
 				return err
 			}
-			if err := c.Free(cmd.Context(), lock, by); errors.Is(err, locking.ErrNotHeld) {
+			if err := c.Free(cmd.Context(), lock, by); errors.Is(err, report.ErrNotHeld) {
 				return fmt.Errorf("nothing was freed: by now nobody, or somebody else, has the lock of transaction %s", args[0])
 			} else if err != nil {
 				return err

@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"invoicer/config"
-	"invoicer/internal/term"
 	"invoicer/migrations"
 )
 
@@ -19,30 +18,30 @@ func (a app) migrateCommand() *cobra.Command {
 		Short:   "Bring the database's schema up to date, or undo the newest migration",
 		GroupID: groupSetup,
 	}
-	down := a.migrateStep("down", "Undo the newest migration; refused if that would delete invoices or recorded jobs", migrateDown)
+	down := a.migrateStep("down", "Undo the newest migration; refused if that would delete invoices or recorded jobs", addJSONFlag, migrateDown)
 	down.Flags().Bool("force", false, "undo it although the schema is in use: a worker is alive, or there are invoices or jobs")
 	down.Long = `Undoes the newest migration, as you need before you install the previous release again.
 
 If a worker is alive, or the schema holds invoices or jobs, the command asks first at a terminal, and elsewhere refuses unless
 --force is given. It always refuses to delete an invoice or a recorded job.`
 	cmd.AddCommand(
-		a.migrateStep("up", "Apply every migration that is missing; any number of processes may do so at once", migrateUp),
+		a.migrateStep("up", "Apply every migration that is missing; any number of processes may do so at once", addJSONFlag, migrateUp),
 		down,
-		a.migrateStep("status", "Show which migrations are applied", migrateStatus),
+		a.migrateStep("status", "Show which migrations are applied", addTableFlags, migrateStatus),
 	)
 	return cmd
 }
 
 type migrateFunc func(cmd *cobra.Command, m *migrations.Migrator, cfg *config.Config) error
 
-func (a app) migrateStep(use, short string, do migrateFunc) *cobra.Command {
+func (a app) migrateStep(use, short string, addForms func(*cobra.Command), do migrateFunc) *cobra.Command {
 	var wait time.Duration
 	cmd := &cobra.Command{
 		Use: use, Short: short, Args: noArgs,
 		Example: "  invoicer migrate " + use + "\n  INVOICER_DATABASE_SCHEMA=billing invoicer migrate " + use + " --json",
 	}
 	addWaitFlag(cmd, &wait)
-	addJSONFlag(cmd)
+	addForms(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, err := a.loadConfig(cmd)
 		if err != nil {
@@ -73,11 +72,24 @@ func pingDatabase(cfg config.Database) func(context.Context) error {
 }
 
 func migrateUp(cmd *cobra.Command, m *migrations.Migrator, cfg *config.Config) error {
+	m.Waits = onceFor(func(name string) {
+		cmd.PrintErrf("invoicer: migration %s waits: a transaction of somebody else's is open on its tables for long; it is tried again every second\n", name)
+	})
 	applied, err := m.Up(cmd.Context())
 	if err := printMigrations(cmd, "applied", applied, fmt.Sprintf("schema %s is up to date, nothing was applied", cfg.Database.Schema), err); err != nil {
 		return err
 	}
 	return err
+}
+
+// onceFor returns a function that calls tell once for each name: at the third call with that name. A shorter wait is no news.
+func onceFor(tell func(name string)) func(name string) {
+	times := make(map[string]int)
+	return func(name string) {
+		if times[name]++; times[name] == 3 {
+			tell(name)
+		}
+	}
 }
 
 // printMigrations prints the migrations that were applied or undone, even if a later one failed. If the
@@ -107,9 +119,6 @@ func migrateStatus(cmd *cobra.Command, m *migrations.Migrator, _ *config.Config)
 	if err != nil {
 		return err
 	}
-	if wantsJSON(cmd) {
-		return printJSON(cmd, list)
-	}
 	var rows [][]string
 	for _, one := range list {
 		at, name := "pending", one.Name
@@ -121,6 +130,5 @@ func migrateStatus(cmd *cobra.Command, m *migrations.Migrator, _ *config.Config)
 		}
 		rows = append(rows, []string{fmt.Sprint(one.Version), name, at})
 	}
-	term.WriteTable(cmd.OutOrStdout(), []string{"version", "name", "applied_at"}, rows)
-	return nil
+	return printSheet(cmd, list, sheet{[]string{"version", "name", "applied_at"}, rows})
 }

@@ -15,6 +15,7 @@ import (
 	"invoicer/internal/health"
 	"invoicer/internal/inquiry"
 	"invoicer/internal/metrics"
+	"invoicer/internal/races"
 	"invoicer/invoice"
 	"invoicer/invoice/postgres"
 	"invoicer/web"
@@ -31,8 +32,11 @@ type servedPages struct {
 	redis monitorRedis
 }
 
-// openPages listens on the address, and returns nil if that is empty. The pages answer once their part runs.
-func openPages(ctx context.Context, cfg *config.Config, addr string, h *health.Health, m *metrics.Metrics, log *slog.Logger) (_ *servedPages, err error) {
+// openPages listens on the address, and returns nil if that is empty. The pages answer once their part runs. They share what is known of
+// producers with the rest of the process.
+func openPages(
+	ctx context.Context, cfg *config.Config, addr string, h *health.Health, m *metrics.Metrics, producers *races.Follower, log *slog.Logger,
+) (_ *servedPages, err error) {
 	if addr == "" {
 		return nil, nil
 	}
@@ -45,18 +49,19 @@ func openPages(ctx context.Context, cfg *config.Config, addr string, h *health.H
 	if p.redis, err = newMonitorRedis(cfg); err != nil {
 		return nil, err
 	}
-	if err := p.show(cfg, log); err != nil {
+	if err := p.show(cfg, producers, log); err != nil {
 		return nil, err
 	}
 	p.Pages, err = web.Open(ctx, web.Options{
 		Addr: addr, Room: roomForVisitors(cfg), TLSCert: cfg.HTTP.TLSCert, TLSKey: cfg.HTTP.TLSKey,
 		Access: access.Options{
 			Insecure: cfg.HTTP.Insecure, Hosts: cfg.HTTP.Hosts, OpenMetrics: cfg.HTTP.Metrics == "open", Tokens: validTokens(cfg, p.store),
+			OIDC: openIDProvider(cfg.HTTP.OIDC),
 		},
-		Ready: h, Metrics: promhttp.HandlerFor(m.Registry, promhttp.HandlerOpts{}),
+		Ready: h, Metrics: promhttp.HandlerFor(m.Registry, promhttp.HandlerOpts{EnableOpenMetrics: true}), // which alone has exemplars
 		Monitor:     newMonitor(p.redis, p.store, false),
 		MonitorRead: newMonitor(p.redis, p.store, true),
-		Routes:      []web.Route{{Pattern: "/", Role: access.Read, Handler: p.shown}},
+		Routes:      []web.Route{{Pattern: "/", Role: access.Read, Within: true, Handler: p.shown}},
 		Pprof:       cfg.HTTP.Pprof == "on", Logger: log,
 	})
 	if unusable := new(web.CertificateError); errors.As(err, &unusable) {
@@ -68,14 +73,25 @@ func openPages(ctx context.Context, cfg *config.Config, addr string, h *health.H
 	return p, nil
 }
 
+// openIDProvider returns how people sign in with an OpenID provider, or nil if none is configured.
+func openIDProvider(o config.OIDC) *access.OIDC {
+	if o.Issuer == "" {
+		return nil
+	}
+	return &access.OIDC{
+		Issuer: o.Issuer, ClientID: o.ClientID, ClientSecret: string(o.ClientSecret), BaseURL: o.BaseURL, Scopes: o.Scopes,
+		GroupsClaim: o.GroupsClaim, Read: o.Read, Operate: o.Operate, Session: o.Session,
+	}
+}
+
 // visitorConnections is the largest number of connections to Postgres that the pages open. They are not those of the workers, so that
 // visitors can't hold up invoices.
 const visitorConnections = 4
 
 // show makes the pages, with a store of their own.
-func (p *servedPages) show(cfg *config.Config, log *slog.Logger) (err error) {
+func (p *servedPages) show(cfg *config.Config, producers *races.Follower, log *slog.Logger) (err error) {
 	o := storeOptions(cfg)
-	o.MaxConns = visitorConnections
+	o.MaxConns, o.Producers = visitorConnections, producers
 	if p.store, err = postgres.Open(o); err != nil {
 		return err
 	}
@@ -87,11 +103,12 @@ func (p *servedPages) show(cfg *config.Config, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	forecaster := invoice.NewForecaster(invoice.NewGenerator(p.store.Invoices, numbering), p.store.Invoices)
+	forecaster := invoice.NewForecaster(invoice.NewGenerator(p.store.Invoices, numbering))
 	p.shown, err = pages.New(pages.Options{
-		Reports: p.store.Reports, Lists: p.store.Reports, Inquiry: reporter, Failures: p.store.Ledger, Actions: p.store.Ledger,
-		Controller: inquiry.Controller{Record: p.store.Ledger, Redis: p.redis.client, DatabaseID: p.store.DatabaseID},
-		Replayer:   dispatch.NewReplayer(p.store.Ledger, forecaster), DatabaseTime: p.store.Now, Visitor: visitor(cfg), Place: cfg.Database.Schema + " in " + cfg.Database.Addr(), Logger: log,
+		Reports: p.store.Reports, Lists: p.store.Reports, Issuers: p.store.Issuers, Inquiry: reporter, Failures: p.store.Ledger, Actions: p.store.Ledger,
+		Controller:    inquiry.Controller{Record: p.store.Ledger, Redis: p.redis.client, DatabaseID: p.store.DatabaseID, Issuers: p.store.Issuers.Codes},
+		InvoiceSeries: cfg.Numbering.InvoiceSeries,
+		Replayer:      dispatch.NewReplayer(p.store.Ledger, forecaster), DatabaseTime: p.store.Now, Visitor: visitor(cfg), Place: cfg.Database.Schema + " in " + cfg.Database.Addr(), Logger: log,
 	})
 	return err
 }
@@ -119,7 +136,7 @@ func visitor(cfg *config.Config) func(r *http.Request) pages.Visitor {
 	sees := cfg.HTTP.PersonalData
 	return func(r *http.Request) pages.Visitor {
 		v := access.Of(r)
-		seen := pages.Visitor{MayAct: v.May(access.Operate), MaySeePersonalData: sees != "hidden" && v.May(access.Role(sees))}
+		seen := pages.Visitor{MayAct: v.May(access.Operate), MaySeePersonalData: sees != "hidden" && v.May(access.Role(sees)), Issuers: v.Issuers}
 		if !v.Local() {
 			seen.Name = v.Name
 		}
@@ -144,7 +161,7 @@ func validTokens(cfg *config.Config, store *postgres.DB) func(context.Context) (
 		}
 		tokens := make([]access.Token, len(active))
 		for i, a := range active {
-			t := access.Token{ID: a.ID, Hash: a.Hash, Visitor: access.Visitor{Name: a.Name, Producer: a.Producer}}
+			t := access.Token{ID: a.ID, Hash: a.Hash, Visitor: access.Visitor{Name: a.Name, Producer: a.Producer, Issuers: a.Issuers}}
 			for _, role := range a.Roles {
 				t.Roles = append(t.Roles, access.Role(role))
 			}

@@ -124,7 +124,7 @@ func TestMigrateGoesOnAfterAKill(t *testing.T) {
 	s := direct.with("INVOICER_DATABASE_URL=" + pooler.URL)
 	// The first one stops in the middle of migration 4, which needs the table for itself.
 	s.must(t, "migrate", "up")
-	for range newestMigration(t, s) - 3 {
+	for range s.Count(t, "SELECT count(DISTINCT version_id) FROM goose_db_version WHERE version_id > 3") {
 		s.must(t, "migrate", "down")
 	}
 	holder, err := s.DB.BeginTx(t.Context(), nil)
@@ -149,11 +149,6 @@ func TestMigrateGoesOnAfterAKill(t *testing.T) {
 	if code := second.exit(t); code != exitOK || !strings.Contains(second.stdout.String(), "applied 00004_checks.sql") {
 		t.Errorf("exit code %d, %s%s", code, second.stdout.String(), second.stderr())
 	}
-}
-
-func newestMigration(t *testing.T, s *site) int {
-	t.Helper()
-	return s.Count(t, "SELECT max(version_id) FROM goose_db_version")
 }
 
 // What waiting doesn't heal is told at once, with what to set.

@@ -7,6 +7,7 @@ import (
 	"invoicer/config"
 	"invoicer/internal/lifecycle"
 	"invoicer/internal/report"
+	"invoicer/migrations"
 	"invoicer/worker/queue"
 )
 
@@ -17,7 +18,7 @@ func (w *workplace) newPresence(name string, queues map[string]int) (*queue.Pres
 		host = ""
 	}
 	presence, err := queue.NewPresence(w.redis, report.Worker{
-		Name: name, Host: host, PID: os.Getpid(), Version: buildVersion().Version, Installation: w.databaseID, Schema: w.cfg.Database.Schema,
+		Name: name, Host: host, PID: os.Getpid(), Version: buildVersion().Version, Migration: migrations.Newest(), Installation: w.databaseID, Schema: w.cfg.Database.Schema,
 		Queues: queues, Concurrency: w.cfg.Worker.Concurrency, Settings: settingsOf(w.cfg),
 	}, w.log)
 	if err != nil {

@@ -70,7 +70,7 @@ scrape_configs:
 `, token, target))
 	address := freeAddress(t)
 	ctx, cancel := context.WithCancel(context.Background())
-	c := exec.CommandContext(ctx, program, "--config.file="+filepath.Join(folder, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(folder, "data"), "--web.listen-address="+address)
+	c := exec.CommandContext(ctx, program, "--config.file="+filepath.Join(folder, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(folder, "data"), "--web.listen-address="+address, "--enable-feature=exemplar-storage")
 	var said bytes.Buffer
 	c.Stderr = &said
 	dieWithParent(c)
@@ -143,7 +143,8 @@ func TestHeavyPrometheus(t *testing.T) {
 
 	s := sharedSite(t)
 	address := freeAddress(t)
-	s = s.with("INVOICER_HTTP_ADDR=" + address)
+	s = s.with("INVOICER_HTTP_ADDR=" + address).traced(newReceiver(t))
+	begun := time.Now()
 	w := s.start(t, "worker")
 	w.awaitReadyz(t, http.StatusOK)
 	s.enqueue(t, "T1")
@@ -163,6 +164,18 @@ func TestHeavyPrometheus(t *testing.T) {
 		}
 		if len(data.Result) != 1 || data.Result[0].Value[1] != "1" {
 			return fmt.Errorf("one created job, and not %v", data.Result)
+		}
+		return nil
+	})
+	rig.Within(t, time.Minute, func() error {
+		var data []struct {
+			Exemplars []struct{ Labels map[string]string }
+		}
+		if err := p.ask(t, fmt.Sprintf("/api/v1/query_exemplars?query=invoicer_job_duration_seconds_bucket&start=%d&end=%d", begun.Unix()-1, time.Now().Unix()+1), &data); err != nil {
+			return err
+		}
+		if len(data) != 1 || len(data[0].Exemplars) != 1 || len(data[0].Exemplars[0].Labels["trace_id"]) != 32 {
+			return fmt.Errorf("one job is traced, and not %v", data)
 		}
 		return nil
 	})

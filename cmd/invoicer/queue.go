@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strconv"
@@ -40,11 +41,12 @@ func (a app) queueListCommand() *cobra.Command {
 		Long: `Shows the queues of the configured Redis, and those of worker.queues: the owner of each, when the owner was last seen alive, and
 how many tasks wait there. It needs no database.`,
 		Example: `  invoicer queue list
+  invoicer queue list -o csv
   invoicer queue list --json | jq '.[] | select(.state == "dead")'`,
 	}
 	addConfigFlags(cmd, "worker")
 	addWaitFlag(cmd, &wait)
-	addJSONFlag(cmd)
+	addTableFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, err := a.loadConfig(cmd)
 		if err != nil {
@@ -125,9 +127,21 @@ func listQueue(s queue.Standing, now time.Time) queueListed {
 }
 
 func printQueues(cmd *cobra.Command, list []queueListed) error {
-	if wantsJSON(cmd) {
-		return printJSON(cmd, list)
+	return printAnswer(cmd, list, func() sheet { return ownerSheet(list) }, func(out io.Writer) { writeOwners(out, list) })
+}
+
+func ownerSheet(list []queueListed) sheet {
+	s := sheet{columns: []string{"queue", "state", "database", "schema", "worker", "workers", "since", "last_seen", "waiting", "active", "archived"}}
+	for _, l := range list {
+		s.rows = append(s.rows, []string{
+			l.Queue, l.State, orDash(l.Database), orDash(l.Schema), orDash(l.Worker), strconv.Itoa(l.Workers), instantOrNone(l.Since),
+			instantOrNone(l.LastSeen), whole(l.Waiting), whole(l.Active), whole(l.Archived),
+		})
 	}
+	return s
+}
+
+func writeOwners(out io.Writer, list []queueListed) {
 	rows := make([][]string, len(list))
 	for i, l := range list {
 		owner, schema, worker, since, seen := "-", "-", "-", "-", "-"
@@ -137,8 +151,7 @@ func printQueues(cmd *cobra.Command, list []queueListed) error {
 		}
 		rows[i] = []string{l.Queue, l.State, owner, schema, worker, since, seen, strconv.FormatInt(l.Waiting+l.Active, 10), strconv.FormatInt(l.Archived, 10)}
 	}
-	term.WriteTable(cmd.OutOrStdout(), []string{"queue", "owner is", "database", "schema", "worker", "since (UTC)", "last seen (UTC)", "tasks", "archived"}, rows)
-	return nil
+	term.WriteTable(out, []string{"queue", "owner is", "database", "schema", "worker", "since (UTC)", "last seen (UTC)", "tasks", "archived"}, rows)
 }
 
 // askDatabase writes a new nonce to the configured database, and returns the open database with its nonces.

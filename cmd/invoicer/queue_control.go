@@ -35,7 +35,7 @@ func (a app) control(cmd *cobra.Command, wait time.Duration, by *ledger.Actor, d
 			return err
 		}
 		defer rdb.Close()
-		return inBrief(cfg, do(cfg, inquiry.Controller{Record: store.Ledger, Redis: rdb, DatabaseID: store.DatabaseID}))
+		return inBrief(cfg, do(cfg, inquiry.Controller{Record: store.Ledger, Redis: rdb, DatabaseID: store.DatabaseID, Issuers: store.Issuers.Codes}))
 	})
 }
 

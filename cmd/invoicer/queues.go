@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"invoicer/internal/inquiry"
 	"invoicer/internal/report"
 	"invoicer/internal/term"
+	"invoicer/invoice"
 	"invoicer/invoice/postgres"
 )
 
@@ -27,20 +29,29 @@ func (a app) queuesCommand() *cobra.Command {
 retry, or are archived; when the oldest job without an end was accepted; how many were done in a second lately, and in what time
 the queue is empty if nothing is added; whether it is paused; how many workers consume it; and whose it is.
 
-A number with ~ is an estimate. 'invoicer queue list' shows more about the owners, and needs no database.`,
+Below are the paused series that accepted jobs wait for, with who paused them. A number with ~ is an estimate. 'invoicer queue list' shows more about the owners, and needs no database.`,
 		Example: `  invoicer queues
+  invoicer queues -o csv > queues.csv
   invoicer queues --json | jq '.queues[] | select(.consumers == 0)'`,
 	}
 	addConfigFlags(cmd, "worker")
 	addWaitFlag(cmd, &wait)
-	addJSONFlag(cmd)
+	addTableFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return a.inquire(cmd, wait, func(cfg *config.Config, r *inquiry.Reporter) error {
+		cfg, err := a.loadConfig(cmd)
+		if err != nil {
+			return err
+		}
+		return withReporter(cmd, cfg, wait, func(store *postgres.DB, r *inquiry.Reporter) error {
 			found, err := r.Queues(cmd.Context())
+			if err == nil {
+				found.PausedSeries, err = store.Reports.WaitedFor(cmd.Context())
+			}
 			if err != nil {
 				return withoutTables(cfg.Database.Schema, err)
 			}
-			return printInquiry(cmd, found, found.Problems, func() { writeQueues(cmd, found) })
+			return printInquiry(cmd, found, found.Problems,
+				func() sheet { return queueSheet(found) }, func(out io.Writer) { writeQueues(out, found) })
 		})
 	}
 	return cmd
@@ -82,14 +93,10 @@ func withServers(cmd *cobra.Command, cfg *config.Config, wait time.Duration, do 
 	return do(store, rdb)
 }
 
-// printInquiry prints an answer as JSON or by write, and then what it lacks. An answer that lacks something is a failure.
-func printInquiry(cmd *cobra.Command, answer any, problems []string, write func()) error {
-	if wantsJSON(cmd) {
-		if err := printJSON(cmd, answer); err != nil {
-			return err
-		}
-	} else {
-		write()
+// printInquiry is [printAnswer], and then tells what the answer lacks. An answer that lacks something is a failure.
+func printInquiry(cmd *cobra.Command, answer any, problems []string, rows func() sheet, write func(io.Writer)) error {
+	if err := printAnswer(cmd, answer, rows, write); err != nil {
+		return err
 	}
 	var missing []error
 	for _, problem := range problems {
@@ -98,7 +105,7 @@ func printInquiry(cmd *cobra.Command, answer any, problems []string, write func(
 	return errors.Join(missing...)
 }
 
-func writeQueues(cmd *cobra.Command, found *report.Queues) {
+func writeQueues(out io.Writer, found *report.Queues) {
 	rows := make([][]string, len(found.Queues))
 	for i := range found.Queues {
 		q := &found.Queues[i]
@@ -111,9 +118,48 @@ func writeQueues(cmd *cobra.Command, found *report.Queues) {
 			age(q.OldestAt), rate(q.Rate), emptyIn(q), queueState(q), strconv.Itoa(q.Consumers), ownerOf(q),
 		}
 	}
-	term.WriteTable(cmd.OutOrStdout(), []string{
+	term.WriteTable(out, []string{
 		"queue", "pending", "accepted", "active", "retry", "archived", "oldest", "per second", "empty in", "state", "workers", "owner",
 	}, rows)
+	for _, p := range found.PausedSeries {
+		term.WriteWrapped(out, term.Width(out), "", pausedText(p))
+	}
+}
+
+// pausedText says that jobs wait for a paused series.
+func pausedText(p report.PausedSeries) string {
+	jobs := plural(p.Jobs, "job waits", "jobs wait")
+	number := term.Thousands(p.Jobs)
+	if p.AtLeast {
+		number = "more than " + number
+	}
+	id := invoice.SeriesID{Issuer: p.Issuer, Name: p.Series}
+	text := fmt.Sprintf("%s %s for series %s, paused by %s since %s", number, jobs, id, p.Actor, instant(p.Since))
+	if note := orDash(p.Note); note != "-" {
+		text += " (" + note + ")"
+	}
+	return term.Clean(text + ": `invoicer series resume " + id.Args() + "`")
+}
+
+func queueSheet(found *report.Queues) sheet {
+	s := sheet{columns: []string{
+		"queue", "pending", "active", "retry", "scheduled", "archived", "completed", "accepted", "estimated", "oldest_at", "rate", "empty_in_seconds",
+		"paused", "consumers", "ours", "owner_state", "owner_database", "owner_schema",
+	}}
+	for i := range found.Queues {
+		q := &found.Queues[i]
+		row := []string{
+			q.Queue, wholeOrNone(q.Pending), wholeOrNone(q.Active), wholeOrNone(q.Retry), wholeOrNone(q.Scheduled), wholeOrNone(q.Archived),
+			wholeOrNone(q.Completed), whole(q.Accepted), strconv.FormatBool(q.Estimated), instantOrNone(q.OldestAt), decimalOrNone(q.Rate),
+			decimalOrNone(q.EmptyIn), strconv.FormatBool(q.Paused), strconv.Itoa(q.Consumers), strconv.FormatBool(q.Ours),
+		}
+		var owner report.Owner
+		if q.Owner != nil {
+			owner = *q.Owner
+		}
+		s.rows = append(s.rows, append(row, owner.State, owner.Database, owner.Schema))
+	}
+	return s
 }
 
 func orUnknown(n *int64) string {

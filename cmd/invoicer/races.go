@@ -27,22 +27,29 @@ and conflicts. Then:
 
   invoices that a plain check would have doubled: attempts that began before
     the invoice was written, so that looking for one first would not have helped
+  transactions of two producers: duplicates of, and conflicts with, an invoice
+    that another producer asked for. Either both do the same work, or each
+    counts its own transactions and both use the same ids
   twins: invoices with the same customer, lines and amount as another
     transaction's, within ten minutes. They may be right; nothing refuses them
   alarms: times in which a producer had more duplicates than its own history
     explains. A producer is learning until it has three days of history
+  drifts: longer times in which it had too many, though in no window so many
+    that this one would be an alarm
 
+-o csv has the table of producers; --json has everything.
 docs/races.md says how an alarm is told from chance. No race costs anybody an
 invoice, or a second one.`,
 		Example: `  invoicer races
   invoicer races --since 1h --producer checkout
-  invoicer races --json | jq '.producers[] | select(.alarming)'`,
+  invoicer races --since 7d -o csv > producers.csv
+  invoicer races --json | jq '.producers[] | select(.alarming or .drifting)'`,
 		Args: noArgs,
 	}
 	cmd.Flags().StringVar(&since, "since", "24h", "show the last `time`, as 90m, 24h or 7d, 14d at most")
 	cmd.Flags().StringVar(&producer, "producer", "", "show this `name` alone; empty: jobs that name no producer")
 	addWaitFlag(cmd, &wait)
-	addJSONFlag(cmd)
+	addTableFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		last, err := config.ParseDuration(since)
 		if err != nil || last < time.Minute || last > longestRaces {
@@ -61,11 +68,7 @@ invoice, or a second one.`,
 		if err != nil {
 			return withoutTables(cfg.Database.Schema, err)
 		}
-		if wantsJSON(cmd) {
-			return printJSON(cmd, found)
-		}
-		printRaces(cmd.OutOrStdout(), found)
-		return nil
+		return printAnswer(cmd, found, func() sheet { return producerSheet(found.Producers) }, func(out io.Writer) { printRaces(out, found) })
 	}
 	return cmd
 }
@@ -81,8 +84,10 @@ func printRaces(out io.Writer, r *report.Races) {
 		printProducers(out, r.Producers)
 	}
 	printDoubled(out, &r.Doubled)
+	printShared(out, &r.Shared)
 	printTwins(out, &r.Twins)
 	printAlarms(out, r.Alarms)
+	printDrifts(out, r.Drifts)
 }
 
 func printProducers(out io.Writer, producers []report.ProducerRaces) {
@@ -92,14 +97,27 @@ func printProducers(out io.Writer, producers []report.ProducerRaces) {
 		switch {
 		case p.Alarming:
 			state = "ALARMING"
+		case p.Drifting:
+			state = "DRIFTING"
 		case p.Learning:
 			state = "learning"
 		}
 		rows = append(rows, []string{
-			nameOf(p.Producer), count(p.Ended), count(p.Duplicates), count(p.LostRaces), count(p.Conflicts), count(p.Doubled), state,
+			nameOf(p.Producer), count(p.Ended), count(p.Duplicates), count(p.LostRaces), count(p.Conflicts), count(p.Doubled), count(p.Shared), state,
 		})
 	}
-	term.WriteTable(out, []string{"producer", "ended", "duplicates", "lost_races", "conflicts", "doubled", "state"}, rows)
+	term.WriteTable(out, []string{"producer", "ended", "duplicates", "lost_races", "conflicts", "doubled", "shared", "state"}, rows)
+}
+
+func producerSheet(producers []report.ProducerRaces) sheet {
+	s := sheet{columns: []string{"producer", "ended", "duplicates", "lost_races", "conflicts", "doubled", "shared", "learning", "alarming"}}
+	for _, p := range producers {
+		s.rows = append(s.rows, []string{
+			p.Producer, whole(p.Ended), whole(p.Duplicates), whole(p.LostRaces), whole(p.Conflicts), whole(p.Doubled), whole(p.Shared),
+			strconv.FormatBool(p.Learning), strconv.FormatBool(p.Alarming),
+		})
+	}
+	return s
 }
 
 func printDoubled(out io.Writer, d *report.Doubled) {
@@ -124,7 +142,7 @@ func printDoubled(out io.Writer, d *report.Doubled) {
 	term.WriteTable(out, []string{"hour", "attempts"}, rows)
 	rows = nil
 	for _, e := range d.Examples {
-		rows = append(rows, []string{e.TransactionID, nameOf(e.Producer), nameOf(e.InvoiceProducer), e.InvoiceNumber, apart(e.Seconds)})
+		rows = append(rows, []string{ofIssuer(e.Issuer, e.TransactionID), nameOf(e.Producer), nameOf(e.InvoiceProducer), e.InvoiceNumber, apart(e.Seconds)})
 	}
 	_, _ = fmt.Fprintln(out)
 	term.WriteTable(out, []string{"transaction_id", "producer", "invoiced", "invoice_number", "apart"}, rows)
@@ -132,6 +150,29 @@ func printDoubled(out io.Writer, d *report.Doubled) {
 
 // shownPairs is how many pairs of producers are printed, those with the most attempts. --json has all.
 const shownPairs = 10
+
+func printShared(out io.Writer, s *report.Shared) {
+	most := ""
+	if !s.Complete {
+		most = " or more"
+	}
+	_, _ = fmt.Fprintf(out, "\nTransactions of two producers: %s duplicates and %s conflicts%s\n", count(s.Duplicates), count(s.Conflicts), most)
+	if len(s.Pairs) == 0 {
+		return
+	}
+	var rows [][]string
+	for _, p := range s.Pairs[:min(len(s.Pairs), shownPairs)] {
+		rows = append(rows, []string{p.Producer, p.InvoiceProducer, count(p.Duplicates), count(p.Conflicts)})
+	}
+	term.WriteTable(out, []string{"producer", "invoiced", "duplicates", "conflicts"}, rows)
+	rows = nil
+	for _, e := range s.Examples {
+		rows = append(rows, []string{ofIssuer(e.Issuer, e.TransactionID), e.Producer, e.InvoiceProducer, e.InvoiceNumber, e.Outcome})
+	}
+	_, _ = fmt.Fprintln(out)
+	term.WriteTable(out, []string{"transaction_id", "producer", "invoiced", "invoice_number", "outcome"}, rows)
+	_, _ = fmt.Fprintln(out, "If each counts its own transactions, put a prefix before its ids: shop-a/1001.")
+}
 
 func printTwins(out io.Writer, t *report.Twins) {
 	looked := ""
@@ -144,7 +185,7 @@ func printTwins(out io.Writer, t *report.Twins) {
 	}
 	var rows [][]string
 	for _, twin := range t.Latest {
-		rows = append(rows, []string{twin.TransactionID, twin.TwinOf, twin.InvoiceNumber, twin.TwinNumber, nameOf(twin.Producer), apart(twin.Seconds)})
+		rows = append(rows, []string{ofIssuer(twin.Issuer, twin.TransactionID), twin.TwinOf, twin.InvoiceNumber, twin.TwinNumber, nameOf(twin.Producer), apart(twin.Seconds)})
 	}
 	term.WriteTable(out, []string{"transaction_id", "twin_of", "invoice_number", "twin_number", "producer", "apart"}, rows)
 	_, _ = fmt.Fprintln(out, "They may be right. If a form sends a new id each time it is loaded, give it one id for each order.")
@@ -154,15 +195,40 @@ func printAlarms(out io.Writer, alarms []report.RaceAlarm) {
 	_, _ = fmt.Fprintf(out, "\nAlarms: %d\n", len(alarms))
 	for _, a := range alarms {
 		rows := [][]string{{
-			nameOf(a.Producer), instant(a.From), instant(a.Until), count(a.Ended), strconv.FormatFloat(a.Expected, 'f', 1, 64), count(a.Duplicates),
+			nameOf(a.Producer), instant(a.From), instant(a.Until), count(a.Ended), oneDecimal(a.Expected), count(a.Duplicates),
 			strconv.FormatFloat(a.P, 'g', 2, 64),
 		}}
 		term.WriteTable(out, []string{"producer", "from", "until", "ended", "expected", "seen", "p"}, rows)
-		_, _ = fmt.Fprintf(out, "  transactions: %s\n", strings.Join(term.Printable([][]string{a.TransactionIDs})[0], " "))
+		printExamples(out, a.TransactionIDs)
 	}
 }
 
+func printDrifts(out io.Writer, drifts []report.RaceDrift) {
+	_, _ = fmt.Fprintf(out, "\nDrifts: %d\n", len(drifts))
+	for _, d := range drifts {
+		rows := [][]string{{
+			nameOf(d.Producer), instant(d.Since), instant(d.Until), count(d.Ended), oneDecimal(d.Expected), count(d.Duplicates), oneDecimal(d.Sum),
+		}}
+		term.WriteTable(out, []string{"producer", "since", "until", "ended", "expected", "seen", "sum"}, rows)
+		printExamples(out, d.TransactionIDs)
+	}
+}
+
+func oneDecimal(x float64) string { return strconv.FormatFloat(x, 'f', 1, 64) }
+
+func printExamples(out io.Writer, transactionIDs []string) {
+	_, _ = fmt.Fprintf(out, "  transactions: %s\n", strings.Join(term.Printable([][]string{transactionIDs})[0], " "))
+}
+
 func count(n int64) string { return term.Thousands(int(n)) }
+
+// ofIssuer returns a transaction's id with its issuer.
+func ofIssuer(issuer, transactionID string) string {
+	if issuer == "" {
+		return transactionID
+	}
+	return transactionID + " (" + issuer + ")"
+}
 
 // nameOf returns a producer's name, or a hyphen for jobs that name none.
 func nameOf(producer string) string { return cmp.Or(producer, "-") }

@@ -25,6 +25,7 @@ import (
 type replayRun struct {
 	options      dispatch.ReplayOptions
 	outcomes     []string
+	issuer       issuerFlag
 	since, until string
 	all          bool
 	wait         time.Duration
@@ -45,15 +46,21 @@ as it is. Dismissed jobs are left out until 'invoicer restore' makes them failed
 failed job, the command prints its state and the exit code is 1. Running the command twice does no harm: jobs that are still under
 way are not sent again, and jobs that have failed again are.
 
-With --dry-run it prints for each job the outcome that it would have if it were sent now, and changes nothing. It looks at each
-job by itself: for two jobs of one transaction it prints that both would create the invoice, of which the second becomes a
+With --dry-run it prints which outcomes the jobs would have if they were sent now, with how many jobs and one of them as an example,
+and changes nothing. -o json and -o csv list each job. It looks at each job by itself: for two jobs of one transaction it prints that both would create the invoice, of which the second becomes a
 duplicate.
+
+Jobs are sent in the order in which they failed, and are numbered as workers come to them. With --order their numbers follow
+issued_at, or accepted_at (of a job that was enqueued directly, when its failure was recorded first): each is sent after the one
+before it was invoiced. A job that fails again, or whose series is paused, stops the command and is named.
 
 'invoicer replay history' shows who replayed, dismissed or restored which jobs, and with what result.`,
 		Example: `  invoicer replay --outcome failed --since 24h --dry-run
   invoicer replay --reason 'series' --rate 50 --note 'TICKET-17: series renamed'
   invoicer replay --job 019e2c66-4f0c-7c1e-b9a2-5d3f0c6f1a77
-  invoicer replay --all`,
+  invoicer replay --all --dry-run -o csv > forecast.csv
+  invoicer replay --all
+  invoicer replay --producer shop --order issued_at`,
 		Args: noArgs,
 	}
 	flags, f := cmd.Flags(), &r.options.Filter
@@ -65,15 +72,18 @@ duplicate.
 	flags.StringVar(&r.until, "until", "", "jobs that failed at this `time` or earlier, likewise")
 	flags.StringVar(&f.Queue, "queue", "", "jobs of the queue of this `name`")
 	flags.StringVar(&f.Producer, "producer", "", "jobs of the producer of this `name`")
+	flags.StringVar(&f.Series, "series", "", seriesUsage)
+	r.issuer.add(cmd, "jobs of this issuer, '' for the one without a name")
 	flags.BoolVar(&r.all, "all", false, "every failed job")
-	flags.IntVar(&r.options.Limit, "limit", 0, "send at most this many, those that failed first (default all)")
+	flags.IntVar(&r.options.Limit, "limit", 0, "look at most at this many, the first ones, also if they still are invalid (default all)")
 	flags.Float64Var(&r.options.Rate, "rate", 0, "send at most this many in a second (default no limit)")
 	flags.StringVar(&r.options.By.Note, "note", "", "a `text` to keep on record with each job")
 	flags.BoolVar(&r.options.DryRun, "dry-run", false, "print the outcome that each job would have, and change nothing")
+	r.addOrderFlag(cmd)
 	addByFlag(cmd, &r.options.By.Name)
 	addConfigFlags(cmd, "numbering")
 	addWaitFlag(cmd, &r.wait)
-	addJSONFlag(cmd)
+	addTableFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := r.check(cmd); err != nil {
 			return err
@@ -117,7 +127,7 @@ func userAtHost() string {
 
 // selecting returns the names of the flags that select jobs.
 func selecting() []string {
-	return []string{"job", "transaction", "outcome", "reason", "since", "until", "queue", "producer"}
+	return []string{"job", "transaction", "outcome", "reason", "since", "until", "queue", "producer", "series", "issuer"}
 }
 
 func (r *replayRun) check(cmd *cobra.Command) error {
@@ -127,8 +137,11 @@ func (r *replayRun) check(cmd *cobra.Command) error {
 		if !cmd.Flags().Changed(name) {
 			continue
 		}
-		selected = true
 		flag := cmd.Flags().Lookup(name)
+		if name == "issuer" && flag.Value.String() == "" {
+			continue // the one without a name: an unset variable must not select its jobs, which may be all
+		}
+		selected = true
 		values := []string{flag.Value.String()}
 		if list, ok := flag.Value.(interface{ GetSlice() []string }); ok {
 			values = list.GetSlice()
@@ -142,8 +155,8 @@ func (r *replayRun) check(cmd *cobra.Command) error {
 	}
 	switch {
 	case !selected && !r.all:
-		problems = append(problems, errors.New("no failed jobs are selected: give --all, or one or more of --job, --transaction, --outcome, --reason, --since, --until, --queue, --producer"))
-	case selected && r.all:
+		problems = append(problems, errors.New("no failed jobs are selected: give --all, or one or more of --job, --transaction, --outcome, --reason, --since, --until, --queue, --producer, --series, --issuer"))
+	case selected && r.all: // --all and --issuer '' go together
 		problems = append(problems, errors.New("--all and the flags that select some jobs don't go together: leave out either"))
 	}
 	for _, name := range r.outcomes {
@@ -154,6 +167,7 @@ func (r *replayRun) check(cmd *cobra.Command) error {
 			problems = append(problems, fmt.Errorf("--outcome %q: must be conflict, invalid or failed", name))
 		}
 	}
+	r.options.Filter.Issuer = r.issuer.orAll(cmd)
 	now := time.Now()
 	for _, bound := range []struct {
 		flag, text string
@@ -175,6 +189,9 @@ func (r *replayRun) check(cmd *cobra.Command) error {
 	}
 	if rate := r.options.Rate; cmd.Flags().Changed("rate") && (rate <= 0 || rate > 1_000_000 || math.IsNaN(rate)) {
 		problems = append(problems, fmt.Errorf("--rate %v: must be more than 0, and 1000000 at most", r.options.Rate))
+	}
+	if err := r.checkOrder(cmd); err != nil {
+		problems = append(problems, err)
 	}
 	if err := checkActor(cmd, &r.options.By.Name); err != nil {
 		problems = append(problems, err)
@@ -241,8 +258,10 @@ func (r *replayRun) run(cmd *cobra.Command, cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
+	r.options.Filter.DefaultSeries = cfg.Numbering.InvoiceSeries
 	r.options.Begin, r.options.Observe = out.begin, out.replayed
-	replayer := dispatch.NewReplayer(store.Ledger, invoice.NewForecaster(invoice.NewGenerator(store.Invoices, numbering), store.Invoices))
+	r.await(store, numbering, out.say)
+	replayer := dispatch.NewReplayer(store.Ledger, invoice.NewForecaster(invoice.NewGenerator(store.Invoices, numbering)))
 	sum, runErr := replayer.Run(ctx, r.options)
 	out.stop(runErr == nil)
 	if err := out.summary(sum, runErr); err != nil {

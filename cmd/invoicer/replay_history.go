@@ -4,8 +4,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-
-	"invoicer/internal/term"
 )
 
 func (a app) replayHistoryCommand() *cobra.Command {
@@ -24,7 +22,7 @@ before the next action or, after the last action, its outcome or state now.`,
 	cmd.Flags().StringVar(&jobID, "job", "", "only the actions on the job of this `id`")
 	cmd.Flags().IntVar(&limit, "limit", 20, "show at most this many, the latest")
 	addWaitFlag(cmd, &wait)
-	addJSONFlag(cmd)
+	addTableFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := checkJobID(cmd, jobID); err != nil {
 			return err
@@ -43,17 +41,13 @@ before the next action or, after the last action, its outcome or state now.`,
 		}
 		more := len(past) > limit
 		past = past[:min(len(past), limit)]
-		if wantsJSON(cmd) {
-			err = printJSON(cmd, past)
-		} else {
-			var rows [][]string
-			for _, p := range past {
-				rows = append(rows, []string{
-					instant(p.ActedAt), p.Action, p.Actor, p.JobID, orDash(p.TransactionID), p.Outcome, p.CameTo, orDash(p.InvoiceNumber), orDash(p.Note),
-				})
-			}
-			term.WriteTable(cmd.OutOrStdout(), []string{"acted_at", "action", "actor", "job_id", "transaction_id", "after", "came_to", "invoice_number", "note"}, rows)
+		s := sheet{columns: []string{"acted_at", "action", "actor", "job_id", "transaction_id", "after", "came_to", "invoice_number", "note"}}
+		for _, p := range past {
+			s.rows = append(s.rows, []string{
+				instant(p.ActedAt), p.Action, p.Actor, p.JobID, orDash(p.TransactionID), p.Outcome, p.CameTo, orDash(p.InvoiceNumber), orDash(p.Note),
+			})
 		}
+		err = printSheet(cmd, past, s)
 		if more {
 			cmd.PrintErrf("invoicer: only the latest %d are shown; --limit shows more\n", limit)
 		}

@@ -11,7 +11,7 @@ import (
 func TestReplayMistakes(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ args, says string }{
-		{"replay", "no failed jobs are selected: give --all, or one or more of --job, --transaction, --outcome, --reason, --since, --until, --queue, --producer"},
+		{"replay", "no failed jobs are selected: give --all, or one or more of --job, --transaction, --outcome, --reason, --since, --until, --queue, --producer, --series"},
 		{"replay --limit 5", "no failed jobs are selected"},
 		{"replay --all --queue bulk", "--all and the flags that select some jobs don't go together"},
 		{"replay --reason=", `--reason "": must not be empty`},

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -20,12 +21,75 @@ type replayOutput struct {
 	cmd      *cobra.Command
 	out      io.Writer
 	dryRun   bool
+	csv      csvWriter      // with -o csv
 	progress *term.Progress // nil before the first job, and if the list is written to a terminal
 	listed   int            // jobs in the JSON so far
+	groups   forecastGroups // of a dry run, in a table
+}
+
+// A forecastGroups are the jobs of a dry run by their forecasts.
+type forecastGroups struct {
+	byText map[string]*forecastGroup
+	order  []*forecastGroup // as their first jobs came
+}
+
+// A forecastGroup are jobs with equal forecasts.
+type forecastGroup struct {
+	jobs  int
+	text  string            // of all of them
+	first dispatch.Replayed // as an example
+}
+
+// mostForecasts bounds the forecasts that are told apart in a table.
+const mostForecasts = 1000
+
+func (g *forecastGroups) add(r dispatch.Replayed) {
+	text := forecastText(r)
+	switch r.Forecast.Outcome {
+	case invoice.Duplicate:
+		text = "duplicates"
+	case invoice.Conflict:
+		text = "conflicts: " + strings.Join(r.Forecast.Differs, ", ")
+	case invoice.Created, invoice.Invalid, invoice.Failed:
+	}
+	group := g.byText[text]
+	if group == nil && len(g.order) == mostForecasts {
+		text = "others"
+		group = g.byText[text]
+	}
+	if group == nil {
+		if g.byText == nil {
+			g.byText = make(map[string]*forecastGroup)
+		}
+		group = &forecastGroup{text: text, first: r}
+		g.byText[text], g.order = group, append(g.order, group)
+	}
+	group.jobs++
+}
+
+func (g *forecastGroups) write(out io.Writer) {
+	if len(g.order) == 0 {
+		return
+	}
+	rows := make([][]string, len(g.order))
+	for i, group := range g.order {
+		text := group.text
+		if group.jobs == 1 {
+			text = forecastText(group.first)
+		}
+		rows[i] = []string{term.Thousands(group.jobs), group.first.Failed.JobID, orDash(&group.first.Failed.TransactionID), text}
+	}
+	term.WriteTable(out, []string{"jobs", "job_id", "transaction_id", "forecast"}, rows)
 }
 
 func newReplayOutput(cmd *cobra.Command, dryRun bool) *replayOutput {
-	return &replayOutput{cmd: cmd, out: cmd.OutOrStdout(), dryRun: dryRun}
+	o := &replayOutput{cmd: cmd, out: outputOf(cmd), dryRun: dryRun}
+	if formOf(cmd) == asCSV {
+		o.csv = newCSV(o.out, []string{
+			"job_id", "transaction_id", "queue", "outcome", "reason", "forecast", "invoice_number", "differs", "problems", "replayed", "issuer",
+		})
+	}
+	return o
 }
 
 func (o *replayOutput) say(line string) {
@@ -38,7 +102,7 @@ func (o *replayOutput) say(line string) {
 
 func (o *replayOutput) begin(jobs int) {
 	// A bar and a list on the same terminal would overwrite each other.
-	if list := o.dryRun || wantsJSON(o.cmd); list && term.IsTerminal(o.out) {
+	if o.lists() && term.IsTerminal(o.out) {
 		return
 	}
 	doing, did := "replaying", "jobs replayed"
@@ -47,6 +111,9 @@ func (o *replayOutput) begin(jobs int) {
 	}
 	o.progress = term.NewProgress(o.cmd.ErrOrStderr(), int64(jobs), doing, did)
 }
+
+// lists reports whether all jobs are listed, for machines.
+func (o *replayOutput) lists() bool { return wantsJSON(o.cmd) || formOf(o.cmd) == asCSV }
 
 func (o *replayOutput) stop(well bool) {
 	if o.progress != nil {
@@ -64,20 +131,17 @@ func (o *replayOutput) replayed(r dispatch.Replayed) {
 	switch {
 	case wantsJSON(o.cmd):
 		o.list(r)
+	case o.lists():
+		one := replayedJob(r)
+		o.csv.row([]string{
+			one.JobID, orDash(one.TransactionID), one.Queue, string(one.Outcome), one.Reason, string(one.Forecast), orDash(one.InvoiceNumber),
+			strings.Join(one.Differs, ","), importer.Problems(one.Problems), strconv.FormatBool(one.Replayed), one.Issuer,
+		})
 	case o.dryRun:
-		_, _ = fmt.Fprintln(o.out, replayLine(r)) // the reader may have closed the pipe
+		o.groups.add(r)
 	case len(r.Problems) > 0:
-		o.say(replayLine(r))
+		o.say(term.Clean(strings.Join([]string{r.Failed.JobID, orDash(&r.Failed.TransactionID), forecastText(r)}, "  ")))
 	}
-}
-
-// replayLine returns a job and its forecast as a line of printable characters.
-func replayLine(r dispatch.Replayed) string {
-	cells := []string{r.Failed.JobID, r.Failed.TransactionID, forecastText(r)}
-	if cells[1] == "" {
-		cells[1] = "-"
-	}
-	return strings.Join(term.Printable([][]string{cells})[0], "  ")
 }
 
 func forecastText(r dispatch.Replayed) string {
@@ -96,6 +160,7 @@ func forecastText(r dispatch.Replayed) string {
 // A replayedJSON is what --json prints for a job.
 type replayedJSON struct {
 	JobID         string            `json:"job_id"`
+	Issuer        string            `json:"issuer,omitempty"`
 	TransactionID *string           `json:"transaction_id"`
 	Queue         string            `json:"queue"`
 	Outcome       invoice.Outcome   `json:"outcome"` // of the failed dispatch
@@ -107,10 +172,9 @@ type replayedJSON struct {
 	Replayed      bool              `json:"replayed"`
 }
 
-// list writes a job as the next element of the JSON's jobs.
-func (o *replayOutput) list(r dispatch.Replayed) {
+func replayedJob(r dispatch.Replayed) replayedJSON {
 	one := replayedJSON{
-		JobID: r.Failed.JobID, Queue: r.Failed.Queue, Outcome: r.Failed.Outcome, Reason: r.Failed.Reason,
+		JobID: r.Failed.JobID, Issuer: r.Failed.Issuer, Queue: r.Failed.Queue, Outcome: r.Failed.Outcome, Reason: r.Failed.Reason,
 		Forecast: r.Forecast.Outcome, Differs: append([]string{}, r.Forecast.Differs...), Problems: append([]invoice.Problem{}, r.Problems...), Replayed: r.Sent,
 	}
 	if id := r.Failed.TransactionID; id != "" {
@@ -119,10 +183,15 @@ func (o *replayOutput) list(r dispatch.Replayed) {
 	if made := r.Forecast.Invoice; made != nil {
 		one.InvoiceNumber = &made.Number
 	}
+	return one
+}
+
+// list writes a job as the next element of the JSON's jobs.
+func (o *replayOutput) list(r dispatch.Replayed) {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(one) // texts and flags can always be encoded
+	_ = encoder.Encode(replayedJob(r)) // texts and flags can always be encoded
 	separator := ",\n    "
 	if o.listed == 0 {
 		separator = "{\n  \"jobs\": [\n    "
@@ -161,6 +230,11 @@ func (o *replayOutput) summary(sum dispatch.ReplaySummary, failed error) error {
 		_, err = fmt.Fprintf(o.out, "\n  ],\n%s\n", bytes.TrimPrefix(rest, []byte("{\n")))
 		return err
 	}
+	if formOf(o.cmd) == asCSV {
+		o.cmd.PrintErrln("invoicer:", o.inWords(sum, failed))
+		return o.csv.end()
+	}
+	o.groups.write(o.out)
 	if failed != nil && sum.Total()+sum.Invalid+sum.Changed == 0 {
 		return nil
 	}

@@ -92,6 +92,9 @@ func TestHeavyUpgradedDatabase(t *testing.T) {
 func (s *site) releaseBefore(t *testing.T) (taken int) {
 	t.Helper()
 	const newest = 6
+	// It knows no chain. What has one can't be taken back to it.
+	s.Exec(t, `SET session_replication_role = replica; UPDATE invoices SET chain = NULL, salt = NULL, text_hash = NULL; DELETE FROM invoice_links;
+		RESET session_replication_role`)
 	migrator, err := migrations.New(s.URL, s.Schema)
 	must(t, err)
 	for {

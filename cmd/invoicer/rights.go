@@ -33,44 +33,82 @@ func needs(cmd *cobra.Command) []postgres.Right {
 	dryRun, _ := cmd.Flags().GetBool("dry-run") // an error means that the command has no such flag
 	switch strings.TrimPrefix(cmd.CommandPath(), "invoicer ") {
 	case "status":
-		on("SELECT", "database_identity", "invoices", "invoice_lines", "invoice_taxes", "duplicate_attempts", "invoice_jobs", "invoice_job_actions", "job_attempts")
+		on("SELECT", "database_identity", "invoices", "invoice_lines", "invoice_taxes", "imported_invoices", "duplicate_attempts", "invoice_jobs", "invoice_job_actions", "job_attempts", "issuers", "series")
 	case "queues":
-		on("SELECT", "database_identity", "invoice_jobs")
+		on("SELECT", "database_identity", "invoice_jobs", "series")
 	case "top":
-		on("SELECT", "database_identity", "invoices", "duplicate_attempts", "invoice_jobs", "producer_counts")
+		on("SELECT", "database_identity", "invoices", "duplicate_attempts", "invoice_jobs", "producer_counts", "series")
 	case "workers":
 		on("SELECT", "database_identity")
 	case "queue drain":
 		on("SELECT", "database_identity", "invoice_jobs")
-	case "queue pause", "queue resume", "lock free", "worker quiet":
+	case "lock free":
+		on("SELECT", "database_identity", "issuers")
+		on("INSERT", "actions")
+	case "queue pause", "queue resume", "worker quiet":
 		on("SELECT", "database_identity")
 		on("INSERT", "actions")
 	case "lock show":
-		on("SELECT", "database_identity")
+		on("SELECT", "database_identity", "issuers")
 	case "list jobs":
 		on("SELECT", "invoice_jobs")
 	case "list invoices":
 		on("SELECT", "invoices", "invoice_lines")
 	case "list duplicates":
-		on("SELECT", "duplicate_attempts", "invoices")
+		on("SELECT", "duplicate_attempts", "invoices", "imported_invoices")
 	case "history":
-		on("SELECT", "actions", "invoice_job_actions")
+		on("SELECT", "actions", "invoice_job_actions", "series", "settings", "issuers")
+	case "series list":
+		on("SELECT", "series", "invoice_series", "invoices")
+	case "series show":
+		on("SELECT", "series", "invoice_series", "invoices")
+	case "series open", "series set", "series pause", "series resume", "series close":
+		if cmd.Flag("issuer").Value.String() != "" {
+			on("SELECT", "issuers")
+		}
+		on("SELECT", "issuers")
+		on("SELECT INSERT", "series")
+		on("SELECT UPDATE", "invoice_series")
+		on("SELECT", "invoices")
+	case "issuer list":
+		on("SELECT", "issuers")
+	case "issuer show":
+		on("SELECT", "issuers", "series", "invoice_series", "invoices")
+	case "issuer open", "issuer set":
+		on("SELECT INSERT", "issuers", "settings")
+		on("SELECT", "database_identity")
+	case "settings list":
+		on("SELECT", "settings")
+	case "settings set":
+		if cmd.Flag("issuer").Value.String() != "" {
+			on("SELECT", "issuers")
+		}
+		on("SELECT INSERT", "settings")
 	case "audit":
-		on("SELECT", "goose_db_version", "invoices", "invoice_lines", "invoice_taxes", "invoice_series", "duplicate_attempts", "invoice_jobs", "ledger_queues")
+		on("SELECT", "goose_db_version", "issuers", "invoices", "invoice_lines", "invoice_taxes", "invoice_links", "invoice_series", "series", "imported_invoices", "duplicate_attempts", "invoice_jobs", "ledger_queues")
+		if folder, _ := cmd.Flags().GetString("seals"); folder != "" {
+			on("SELECT", "database_identity")
+		}
+	case "seal":
+		on("SELECT", "goose_db_version", "database_identity", "invoices", "invoice_lines", "invoice_taxes", "invoice_links", "invoice_series")
 	case "replay":
-		on("SELECT", "invoices", "invoice_lines", "invoice_taxes", "invoice_series")
+		on("SELECT", "settings", "invoices", "invoice_lines", "invoice_taxes", "invoice_series", "series", "imported_invoices")
+		rights = append(rights, postgres.Right{Kind: "function", Name: "credit_problem", Privileges: []string{"EXECUTE"}})
 		if dryRun {
 			on("SELECT", "invoice_jobs")
 		} else {
 			on("SELECT UPDATE", "invoice_jobs")
 			on("SELECT INSERT", "invoice_job_actions")
 		}
+		if order, _ := cmd.Flags().GetString("order"); order != "" && !dryRun {
+			on("SELECT", "duplicate_attempts")
+		}
 	case "cache":
 		on("SELECT", "database_identity", "duplicate_attempts", "invoices")
 	case "races":
-		on("SELECT", "producer_counts", "duplicate_attempts", "invoices")
+		on("SELECT", "producer_counts", "duplicate_attempts", "invoice_jobs", "invoices")
 	case "replay history":
-		on("SELECT", "invoice_job_actions", "invoice_jobs", "invoices")
+		on("SELECT", "invoice_job_actions", "invoice_jobs", "invoices", "imported_invoices")
 	case "dismiss", "restore":
 		on("SELECT UPDATE", "invoice_jobs")
 		on("SELECT INSERT", "invoice_job_actions")
@@ -81,13 +119,31 @@ func needs(cmd *cobra.Command) []postgres.Right {
 			on("SELECT UPDATE DELETE", "invoice_jobs")
 			on("SELECT DELETE", "duplicate_attempts", "job_attempts", "producer_counts")
 		}
+	case "import":
+		on("SELECT", "issuers", "invoices", "series", "invoice_series")
+		if withdraw, _ := cmd.Flags().GetBool("withdraw"); withdraw {
+			on("SELECT UPDATE", "imported_invoices")
+			on("SELECT", "duplicate_attempts")
+			on("INSERT", "actions")
+		} else if dryRun {
+			on("SELECT", "imported_invoices")
+		} else {
+			on("SELECT INSERT", "imported_invoices")
+			on("INSERT", "actions")
+		}
 	case "enqueue":
 		rights = append(rights, postgres.Right{Kind: "function", Name: "accept", Privileges: []string{"EXECUTE"}})
+		if ordered, _ := cmd.Flags().GetBool("in-order"); ordered {
+			on("SELECT", "invoices", "duplicate_attempts", "invoice_jobs", "series")
+		}
 	case "queue take":
 		on("SELECT UPDATE", "queue_nonces")
 		on("SELECT", "database_identity", "invoice_jobs", "duplicate_attempts")
 	case "token make":
 		on("SELECT INSERT", "tokens")
+		if cmd.Flags().Changed("issuer") {
+			on("SELECT", "issuers")
+		}
 	case "token list":
 		on("SELECT", "tokens")
 	case "token revoke":

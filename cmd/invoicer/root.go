@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -63,11 +64,15 @@ Exit codes: 0 success, 1 failure, 2 wrong usage or configuration, 3 the audit fo
 		a.lockCommand(),
 		a.historyCommand(),
 		a.auditCommand(),
+		a.sealCommand(),
 		a.pruneCommand(),
 		a.migrateCommand(),
+		a.issuerCommand(), a.seriesCommand(), a.settingsCommand(),
+		a.importCommand(),
 		a.tokenCommand(),
 		a.configCommand(),
 		keysCommand(),
+		schemaCommand(),
 		versionCommand(),
 	)
 	root.SetHelpFunc(showHelp)
@@ -91,7 +96,7 @@ Exit codes: 0 success, 1 failure, 2 wrong usage or configuration, 3 the audit fo
 func (a app) finish(cmd *cobra.Command) {
 	if cmd.HasSubCommands() && !cmd.Runnable() {
 		cmd.Args = noSuchCommand
-		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		cmd.RunE = runAlone
 		cmd.DisableFlagsInUseLine = true
 	}
 	if runE := cmd.RunE; runE != nil {
@@ -109,6 +114,25 @@ func (a app) finish(cmd *cobra.Command) {
 	for _, sub := range cmd.Commands() {
 		a.finish(sub)
 	}
+}
+
+// showsList marks a command that, without a subcommand, runs its subcommand list.
+const showsList = "shows-list"
+
+// runAlone runs a command that only holds subcommands.
+func runAlone(cmd *cobra.Command, _ []string) error {
+	if _, marked := cmd.Annotations[showsList]; !marked {
+		return cmd.Help()
+	}
+	list, _, err := cmd.Find([]string{"list"})
+	if err != nil {
+		return err
+	}
+	list.SetContext(cmd.Context())
+	if err := list.ParseFlags(nil); err != nil { // it then knows the flags of all commands
+		return err
+	}
+	return list.RunE(list, nil)
 }
 
 // noSuchCommand is the Args of a command that has only subcommands.
@@ -136,6 +160,14 @@ func flagError(cmd *cobra.Command, err error) error {
 	}
 	var invalid *pflag.InvalidValueError
 	if errors.As(err, &invalid) {
+		switch invalid.GetFlag().Value.(type) {
+		case *form:
+			return fmt.Errorf("--%s %q: %w", invalid.GetFlag().Name, invalid.GetValue(), invalid.Unwrap())
+		case jsonSwitch:
+			if !errors.Is(invalid, strconv.ErrSyntax) {
+				return invalid.Unwrap()
+			}
+		}
 		if wanted := valuesOf(invalid.GetFlag().Value.Type()); wanted != "" {
 			return fmt.Errorf("--%s %q: must be %s", invalid.GetFlag().Name, invalid.GetValue(), wanted)
 		}
@@ -204,14 +236,6 @@ func helpCommand() *cobra.Command {
 // database and log, which every command has.
 func addConfigFlags(cmd *cobra.Command, sections ...string) {
 	config.AddFlags(cmd.Flags(), sections...)
-}
-
-// addJSONFlag adds --json; wantsJSON reports whether it was given.
-func addJSONFlag(cmd *cobra.Command) { cmd.Flags().Bool("json", false, "print JSON for machines") }
-
-func wantsJSON(cmd *cobra.Command) bool {
-	json, err := cmd.Flags().GetBool("json")
-	return err == nil && json
 }
 
 // loadConfig reads the configuration from the command's flags, the environment and the file. Its error ends the

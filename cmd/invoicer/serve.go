@@ -63,12 +63,16 @@ func (a app) serve(cmd *cobra.Command) error {
 			{Name: "redis", Server: serverNames(cfg).Redis, Try: func(ctx context.Context) error { return rdb.Ping(ctx).Err() }},
 		},
 	})
-	p, err := openPages(ctx, cfg, cfg.HTTP.Addr, h, m, log)
+	p, err := openPages(ctx, cfg, cfg.HTTP.Addr, h, m, store.Reports.Producers, log)
 	if err != nil {
 		return err
 	}
 	defer p.close()
-	return lifecycle.Run(ctx, lifecycle.Stage{h.Watching(), watch(m, store, rdb, slices.Sorted(maps.Keys(cfg.Worker.Queues)), log), p.Part()}, lifecycle.Stage{h.Readiness(nil)})
+	watching, err := watch(cfg, m, store, rdb, slices.Sorted(maps.Keys(cfg.Worker.Queues)), log)
+	if err != nil {
+		return err
+	}
+	return lifecycle.Run(ctx, lifecycle.Stage{h.Watching(), watching, p.Part()}, lifecycle.Stage{h.Readiness(nil)})
 }
 
 // openServed returns clients of both servers, once the database has answered and has this program's schema. Redis needn't answer yet:

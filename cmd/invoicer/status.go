@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,7 @@ func (a app) statusCommand() *cobra.Command {
 	var wait time.Duration
 	var limit int
 	var jobID string
+	var issuer issuerFlag
 	cmd := &cobra.Command{
 		Use:     "status ID | --job JOB_ID",
 		Short:   "Show what became of a transaction or a job, and why it waits",
@@ -33,13 +35,16 @@ func (a app) statusCommand() *cobra.Command {
 were accepted or have failed, what happened in order of time, and what people did. The exit code is 1 when nothing is known.
 
 ID is a transaction's id, a job's or a task's id, an idempotency key, or an invoice's number. If it is several of these, the
-first is shown, and the others are named. A job that was enqueued directly is found by its id while it is in Redis. If Redis
+first is shown, and the others are named. Each issuer has ids of its own: of an id that several have, --issuer says whose is meant. A job that was enqueued directly is found by its id while it is in Redis. If Redis
 doesn't answer within two seconds, the rest is shown.
+
+There are many tables, so that there is no CSV: --json has everything.
 
 With --job it shows one job instead, also one whose payload names no transaction.`,
 		Example: `  invoicer status 536365
   invoicer status INV-000017
   invoicer status C536379 --json | jq -r '.waits[].text'
+  invoicer status 536365 --issuer ACME-DE
   invoicer status --job 019e2c66-4f0c-7c1e-b9a2-5d3f0c6f1a77`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if !cmd.Flags().Changed("job") {
@@ -48,13 +53,17 @@ With --job it shows one job instead, also one whose payload names no transaction
 			if len(args) > 0 {
 				return fmt.Errorf("--job %s and the transaction %q don't go together: leave one of them out", jobID, args[0])
 			}
+			if cmd.Flags().Changed("issuer") {
+				return errors.New("--job and --issuer don't go together: a job's id is of one issuer")
+			}
 			return nil
 		},
 	}
 	cmd.Flags().StringVar(&jobID, "job", "", "show the job of this `id`")
+	issuer.add(cmd, "the issuer that has the id")
 	cmd.Flags().IntVar(&limit, "limit", 20, "show at most this many duplicate attempts and jobs, the newest")
 	addWaitFlag(cmd, &wait)
-	addJSONFlag(cmd)
+	addOutputFlags(cmd, asTable, asWide, asJSON)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := checkJobID(cmd, jobID); err != nil {
 			return err
@@ -73,7 +82,7 @@ With --job it shows one job instead, also one whose payload names no transaction
 		if jobID != "" {
 			return jobStatus(cmd, cfg, store, jobID)
 		}
-		return status(cmd, cfg, store, args[0], limit)
+		return status(cmd, cfg, store, issuer.orNil(cmd), args[0], limit)
 	}
 	return cmd
 }
@@ -115,7 +124,7 @@ func openStore(ctx context.Context, cfg *config.Config, w await.Waiter) (*postgr
 }
 
 func jobStatus(cmd *cobra.Command, cfg *config.Config, store *postgres.DB, jobID string) error {
-	report, err := store.Reports.LookupJob(cmd.Context(), jobID)
+	report, err := store.Reports.LookupJob(cmd.Context(), nil, jobID)
 	if err != nil {
 		return withoutTables(cfg.Database.Schema, err)
 	}
@@ -124,7 +133,7 @@ func jobStatus(cmd *cobra.Command, cfg *config.Config, store *postgres.DB, jobID
 			return err
 		}
 	} else if report.Known() {
-		writeReport(cmd.OutOrStdout(), report)
+		writeReport(outputOf(cmd), report)
 	}
 	if !report.Known() {
 		return fmt.Errorf("nothing is known of job %s: is it still waiting in a queue (see /monitor/ of a running worker), was it pruned, or is it in another schema than %s?",
@@ -139,7 +148,7 @@ func isID(id string) bool {
 	return id != "" && len(id) <= longest && utf8.ValidString(id) && !strings.ContainsRune(id, 0)
 }
 
-func status(cmd *cobra.Command, cfg *config.Config, store *postgres.DB, id string, limit int) error {
+func status(cmd *cobra.Command, cfg *config.Config, store *postgres.DB, issuers []string, id string, limit int) error {
 	catchLogs(newLogger(cfg.Log, cmd.ErrOrStderr()))
 	rdb, err := newRedis(cfg, 0)
 	if err != nil {
@@ -150,16 +159,16 @@ func status(cmd *cobra.Command, cfg *config.Config, store *postgres.DB, id strin
 	if err != nil {
 		return err
 	}
-	story, err := reporter.Story(cmd.Context(), id, limit)
+	story, err := reporter.Story(cmd.Context(), issuers, id, limit)
 	if err != nil {
-		return withoutTables(cfg.Database.Schema, err)
+		return inBrief(cfg, whichIssuer(err))
 	}
 	if wantsJSON(cmd) {
 		if err := printJSON(cmd, story); err != nil {
 			return err
 		}
 	} else if story.Known() {
-		writeStory(cmd.OutOrStdout(), story)
+		writeStory(outputOf(cmd), story)
 	}
 	for _, problem := range story.Problems {
 		cmd.PrintErrln("invoicer:", problem)
@@ -174,6 +183,14 @@ func status(cmd *cobra.Command, cfg *config.Config, store *postgres.DB, id strin
 	return nil
 }
 
+// whichIssuer says of an id that several issuers have how to name one of them.
+func whichIssuer(err error) error {
+	if errors.As(err, new(*report.AmbiguousError)) {
+		return exitError{exitUsage, fmt.Errorf("%w: --issuer says whose is meant", err)}
+	}
+	return err
+}
+
 // withoutTables returns the error in one line, or, if the schema's tables are missing, what to do about that.
 func withoutTables(schema string, err error) error {
 	var pg *pgconn.PgError
@@ -183,8 +200,42 @@ func withoutTables(schema string, err error) error {
 	return await.Briefly("", err)
 }
 
+// writeFamily writes what the document credits, and what credits it.
+func writeFamily(out io.Writer, r *report.Records) {
+	columns := []string{"invoice_number", "kind", "transaction_id", "total", "issued_at"}
+	for _, of := range []struct {
+		title     string
+		relatives []report.Relative
+	}{{"credits", r.Family.Credits}, {"credited by", r.Family.CreditedBy}} {
+		var rows [][]string
+		for _, d := range of.relatives {
+			kind, total, issuedAt := cmp.Or(d.Kind, "imported"), "-", "-"
+			if d.TotalMinor != nil {
+				total = invoice.FormatMinor(*d.TotalMinor, d.Currency) + " " + d.Currency
+			}
+			if d.IssuedAt != nil {
+				issuedAt = instant(*d.IssuedAt)
+			}
+			rows = append(rows, []string{strings.Repeat("  ", d.Depth-1) + d.InvoiceNumber, kind, d.TransactionID, total, issuedAt})
+		}
+		if len(rows) > 0 {
+			section(out, of.title, columns, rows)
+		}
+	}
+	if left := r.Family.LeftMinor; left != nil {
+		currency := r.Family.CreditedBy[0].Currency
+		if r.Invoice != nil {
+			currency = r.Invoice.Currency
+		}
+		_, _ = fmt.Fprintf(out, "left of it: %s %s\n\n", invoice.FormatMinor(*left, currency), currency)
+	}
+}
+
 // writeReport writes the records as tables, without the customer's data and without the fingerprint, which only programs compare.
 func writeReport(out io.Writer, r *report.Records) {
+	if r.Issuer != "" {
+		_, _ = fmt.Fprintf(out, "issuer %s\n\n", r.Issuer) // the reader may have closed the pipe
+	}
 	numbers := make(map[int64]string) // of invoices, by id
 	if i := r.Invoice; i != nil {
 		numbers[i.ID] = i.InvoiceNumber
@@ -194,6 +245,9 @@ func writeReport(out io.Writer, r *report.Records) {
 			i.InvoiceNumber, i.Kind, amount(i.TotalMinor), amount(i.TaxMinor), strconv.Itoa(i.Lines),
 			instant(i.IssuedAt), instant(i.CreatedAt), i.JobID,
 		}
+		if i.DocumentDate != nil {
+			header, row = append(header, "document_date"), append(row, *i.DocumentDate)
+		}
 		if i.IdempotencyKey != i.TransactionID {
 			header, row = append(header, "idempotency_key"), append(row, i.IdempotencyKey)
 		}
@@ -201,13 +255,20 @@ func writeReport(out io.Writer, r *report.Records) {
 			header, row = append(header, "credits_transaction_id"), append(row, *i.CreditsTransactionID)
 		}
 		section(out, "invoice", header, [][]string{row})
-	} else if r.TransactionID != nil {
+	} else if r.TransactionID != nil && r.Import() == nil {
 		_, _ = fmt.Fprintf(out, "transaction %s has no invoice\n\n", *r.TransactionID) // the reader may have closed the pipe
 	}
+	imported := writeImports(out, r.Imports)
+	writeFamily(out, r)
 	if len(r.DuplicateAttempts) > 0 {
 		var rows [][]string
-		for _, d := range r.DuplicateAttempts {
-			rows = append(rows, []string{instant(d.AttemptedAt), d.Reason, orDash(d.Producer), d.Worker, d.JobID})
+		for i := range r.DuplicateAttempts {
+			d := &r.DuplicateAttempts[i]
+			producer := orDash(d.Producer)
+			if other := d.OfAnother(r.Invoice); other != "" {
+				producer += " (invoiced: " + other + ")"
+			}
+			rows = append(rows, []string{instant(d.AttemptedAt), strings.Join(append([]string{d.Reason}, d.Differs...), ", other "), producer, d.Worker, d.JobID})
 		}
 		section(out, "duplicate attempts", []string{"attempted_at", "reason", "producer", "worker", "job_id"}, rows)
 	}
@@ -221,6 +282,9 @@ func writeReport(out io.Writer, r *report.Records) {
 				if n, ok := numbers[*j.InvoiceID]; ok {
 					number = n
 				}
+			}
+			if j.ImportedID != nil {
+				number = imported[*j.ImportedID]
 			}
 			reason := orDash(j.Reason)
 			if j.InvoicedSince != nil {
@@ -238,6 +302,34 @@ func writeReport(out io.Writer, r *report.Records) {
 	if len(actions) > 0 {
 		section(out, "replays, dismissals and restorations", []string{"acted_at", "action", "actor", "after", "job_id", "note"}, actions)
 	}
+}
+
+// writeImports writes what was imported of a transaction, and returns its numbers by the imports' ids.
+func writeImports(out io.Writer, imports []report.Import) map[int64]string {
+	numbers := make(map[int64]string)
+	var rows [][]string
+	for _, i := range imports {
+		numbers[i.ID] = i.InvoiceNumber
+		amount := func(minor *int64) string {
+			if minor == nil || i.Currency == nil {
+				return "-"
+			}
+			return invoice.FormatMinor(*minor, *i.Currency) + " " + *i.Currency
+		}
+		at := func(t *time.Time) string {
+			if t == nil {
+				return "-"
+			}
+			return instant(*t)
+		}
+		rows = append(rows, []string{
+			i.InvoiceNumber, amount(i.TotalMinor), amount(i.CreditedTotalMinor), at(i.IssuedAt), instant(i.ImportedAt), at(i.WithdrawnAt), orDash(i.WithdrawnBy), orDash(i.WithdrawnNote),
+		})
+	}
+	if len(rows) > 0 {
+		section(out, "invoiced elsewhere", []string{"invoice_number", "total", "credited", "issued_at", "imported_at", "withdrawn_at", "withdrawn_by", "note"}, rows)
+	}
+	return numbers
 }
 
 // section writes a table under a title, with a blank line after it.

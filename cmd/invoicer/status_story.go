@@ -13,6 +13,10 @@ import (
 func writeStory(out io.Writer, s *report.Story) {
 	writeMatches(out, s)
 	writeWaits(out, s)
+	if s.Lock != nil {
+		term.WriteWrapped(out, term.Width(out), "", lockText(*s.Lock))
+		_, _ = fmt.Fprintln(out)
+	}
 	if s.Records.Known() {
 		writeReport(out, &s.Records)
 	}
@@ -27,6 +31,11 @@ func writeMatches(out io.Writer, s *report.Story) {
 		if m.TransactionID != nil {
 			what = "transaction " + *m.TransactionID
 		}
+		hint := term.Clean(orDash(m.TransactionID))
+		if m.Issuer != "" {
+			what += " of issuer " + m.Issuer
+			hint += " --issuer " + m.Issuer
+		}
 		kind := map[string]string{
 			report.ByJob: "the id of a job", report.ByTask: "the id of a task", report.ByKey: "an idempotency key", report.ByNumber: "the number of an invoice",
 		}[m.Kind]
@@ -34,7 +43,7 @@ func writeMatches(out io.Writer, s *report.Story) {
 		case i == 0 && m.Kind != report.ByTransaction:
 			_, _ = fmt.Fprintf(out, "%s is %s, of %s\n\n", term.Clean(s.Asked), kind, term.Clean(what)) // the reader may have closed the pipe
 		case i > 0:
-			_, _ = fmt.Fprintf(out, "%s is also %s, of %s: `invoicer status %s` shows it\n\n", term.Clean(s.Asked), kind, term.Clean(what), term.Clean(orDash(m.TransactionID)))
+			_, _ = fmt.Fprintf(out, "%s is also %s, of %s: `invoicer status %s` shows it\n\n", term.Clean(s.Asked), kind, term.Clean(what), hint)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"invoicer/internal/sandbox/terminaltest"
 )
@@ -81,6 +82,47 @@ func TestTablesOnATerminal(t *testing.T) {
 	for _, want := range []string{"│ version │ name", "00001_invoices.sql", "╰───"} {
 		if !strings.Contains(shown, want) {
 			t.Errorf("%q isn't in\n%s", want, shown)
+		}
+	}
+}
+
+// What commands print fits 80 columns, whatever is in the rows; with -o wide a row is one line.
+func TestOutputFitsATerminal(t *testing.T) {
+	t.Parallel()
+	s := sharedSite(t)
+	long := "no series " + strings.Repeat("WXYZ ", 30) + "end"
+	s.change(t, "INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, queue, producer, payload, state, outcome, reason) VALUES ('"+
+		strings.Repeat("j", 36)+"', 'T1', 'T1', '"+s.queue+"', 'shop', '{}', 'failed', 'failed', '"+long+"')")
+	s.token(t, "--role", "read", "--role", "operate", "--name", strings.Repeat("n", 40))
+	for _, args := range [][]string{
+		{"status", "T1"},
+		{"list", "jobs"},
+		{"list", "jobs", "--group", "reason"},
+		{"history"},
+		{"queues"},
+		{"queue", "list"},
+		{"workers"},
+		{"races"},
+		{"cache"},
+		{"audit"},
+		{"token", "list"},
+		{"migrate", "status"},
+		{"replay", "--all", "--dry-run"},
+		{"replay", "history"},
+		{"top", "--once"},
+		{"dismiss", "--producer", "shop", "--reason", "r", "--dry-run"},
+	} {
+		for line := range strings.Lines(left(s.onTerminal(t, args...))) {
+			if line = strings.TrimRight(line, "\r\n"); utf8.RuneCountInString(line) > 80 {
+				t.Errorf("%s: %d columns: %s", strings.Join(args, " "), utf8.RuneCountInString(line), line)
+			}
+		}
+	}
+	for _, args := range [][]string{
+		{"status", "T1"}, {"list", "jobs"}, {"dismiss", "--producer", "shop", "--reason", "r", "--dry-run"},
+	} {
+		if shown := s.onTerminal(t, append(args, "-o", "wide")...); !strings.Contains(shown, long) {
+			t.Errorf("%s: the reason is broken:\n%s", strings.Join(args, " "), shown)
 		}
 	}
 }

@@ -3,7 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,8 +24,9 @@ func (a app) tokenCommand() *cobra.Command {
 		Use:     "token",
 		Short:   "Make, list or revoke the tokens that open the pages",
 		GroupID: groupSetup,
-		Long: `Beyond loopback, nothing but health checks is served without a token. People sign in with one, and programs send it as
-'Authorization: Bearer TOKEN'. Making or revoking one counts within 5 seconds, without a restart.`,
+		Long: `Beyond loopback, nothing but health checks is served without a token, or an OpenID provider in http.oidc. People sign
+in with one, and programs send it as 'Authorization: Bearer TOKEN'. Making or revoking one counts within 5 seconds, without a
+restart.`,
 	}
 	cmd.AddCommand(a.tokenMakeCommand(), a.tokenListCommand(), a.tokenRevokeCommand())
 	return cmd
@@ -32,6 +35,7 @@ func (a app) tokenCommand() *cobra.Command {
 // A tokenMaking is one run of `invoicer token make`.
 type tokenMaking struct {
 	token   postgres.NewToken
+	issuers issuersFlag
 	expires string
 	wait    time.Duration
 }
@@ -45,15 +49,20 @@ func (a app) tokenMakeCommand() *cobra.Command {
 		Long: `Makes a token, and prints it alone on standard output. It can't be shown again: only its hash is kept.
 
 The role read opens all pages and the metrics, operate also allows changes, and enqueue allows to hand jobs in but opens no page.
---role may be repeated. To replace a token without a gap, make one with another name, hand it out, and revoke the old one.`,
+--role may be repeated. To replace a token without a gap, make one with another name, hand it out, and revoke the old one.
+
+With --issuer, which may be repeated, the token opens only pages that keep to these issuers: their invoices, failed jobs,
+transactions and series. It opens neither the metrics nor what is about all issuers.`,
 		Example: `  invoicer token make --role read --name prometheus > /etc/prometheus/invoicer
   invoicer token make --role operate --name ada --expires 90d
+  invoicer token make --role read --name paris --issuer ACME-FR
   invoicer token make --role enqueue --name shop-2026 --producer checkout`,
 	}
 	flags := cmd.Flags()
 	flags.StringSliceVar(&m.token.Roles, "role", nil, "a `role`: "+roleNames())
 	flags.StringVar(&m.token.Name, "name", "", "the token's `name`, which logs and records show")
 	flags.StringVar(&m.token.Producer, "producer", "", "the only `producer` that jobs handed in with it may name")
+	flags.Var(&m.issuers, "issuer", "an issuer whose data alone it shows, or none for the one without a name (its `code`)")
 	flags.StringVar(&m.expires, "expires", "", "the `duration` after which it is void, such as 12h or 90d (default never)")
 	addByFlag(cmd, &m.token.By)
 	addWaitFlag(cmd, &m.wait)
@@ -77,6 +86,9 @@ func roleNames() string {
 	}
 	return strings.Join(names, ", ")
 }
+
+// mostTokenIssuers is how many issuers a token may be limited to, as the database has it.
+const mostTokenIssuers = 100
 
 // The limits of --expires.
 const (
@@ -107,6 +119,9 @@ func (m *tokenMaking) check(cmd *cobra.Command) error {
 	} else if message := problemOf(&invoice.Job{Producer: m.token.Producer}, "producer"); message != "" {
 		problems = append(problems, fmt.Errorf("--producer %q: %s", m.token.Producer, message))
 	}
+	if len(m.issuers) > mostTokenIssuers {
+		problems = append(problems, fmt.Errorf("--issuer: %d are named, at most %d may be: leave it out for a token of all issuers", len(m.issuers), mostTokenIssuers))
+	}
 	if cmd.Flags().Changed("expires") {
 		var err error
 		m.token.Lifetime, err = config.ParseDuration(m.expires)
@@ -132,7 +147,11 @@ func (m *tokenMaking) run(cmd *cobra.Command, cfg *config.Config) error {
 		return err
 	}
 	defer store.Close()
-	m.token.Secret = access.NewSecret()
+	if m.token.Issuers, err = m.issuers.opened(cmd.Context(), store.Issuers); err != nil {
+		return withoutTables(cfg.Database.Schema, err)
+	}
+	secret := access.NewSecret()
+	m.token.Hash = access.HashOf(secret, m.token.Issuers != nil)
 	var exists *postgres.TokenExistsError
 	switch err := store.Tokens.Make(cmd.Context(), m.token); {
 	case errors.As(err, &exists) && exists.Expired:
@@ -142,7 +161,7 @@ func (m *tokenMaking) run(cmd *cobra.Command, cfg *config.Config) error {
 	case err != nil:
 		return withoutTables(cfg.Database.Schema, err)
 	}
-	if _, err := fmt.Fprintln(cmd.OutOrStdout(), m.token.Secret); err != nil {
+	if _, err := fmt.Fprintln(cmd.OutOrStdout(), secret); err != nil {
 		return fmt.Errorf("token %s was made, but couldn't be printed (%w): run `invoicer token revoke %[1]s`, and make another one",
 			m.token.Name, err)
 	}
@@ -163,7 +182,7 @@ first. The tokens themselves are not known.`,
 	}
 	cmd.Flags().IntVar(&limit, "limit", 100, "show at most this many")
 	addWaitFlag(cmd, &wait)
-	addJSONFlag(cmd)
+	addTableFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if limit < 1 || limit > 1_000_000 {
 			return usageErrorf("--limit %d: must be 1 to 1000000", limit)
@@ -179,11 +198,7 @@ first. The tokens themselves are not known.`,
 		}
 		more := len(list) > limit
 		list = list[:min(len(list), limit)]
-		if wantsJSON(cmd) {
-			err = printJSON(cmd, list)
-		} else {
-			writeTokens(cmd, list)
-		}
+		err = printAnswer(cmd, list, func() sheet { return tokenSheet(list) }, func(out io.Writer) { writeTokens(out, list) })
 		if more {
 			cmd.PrintErrf("invoicer: only %d are shown; --limit shows more\n", limit)
 		}
@@ -192,7 +207,7 @@ first. The tokens themselves are not known.`,
 	return cmd
 }
 
-func writeTokens(cmd *cobra.Command, list []report.Token) {
+func writeTokens(out io.Writer, list []report.Token) {
 	rows := make([][]string, len(list))
 	for i, t := range list {
 		state, expires := "active", "never"
@@ -205,9 +220,21 @@ func writeTokens(cmd *cobra.Command, list []report.Token) {
 		case t.Expired:
 			state = "expired"
 		}
-		rows[i] = []string{t.Name, strings.Join(t.Roles, ","), orDash(t.Producer), state, expires, t.CreatedAt.UTC().Format(time.DateTime), t.CreatedBy}
+		rows[i] = []string{t.Name, strings.Join(t.Roles, ","), access.Issuers(t.Issuers).String(), orDash(t.Producer), state, expires, t.CreatedAt.UTC().Format(time.DateTime), t.CreatedBy}
 	}
-	term.WriteTable(cmd.OutOrStdout(), []string{"name", "roles", "producer", "state", "expires (UTC)", "made (UTC)", "by"}, rows)
+	term.WriteTable(out, []string{"name", "roles", "issuers", "producer", "state", "expires (UTC)", "made (UTC)", "by"}, rows)
+}
+
+func tokenSheet(list []report.Token) sheet {
+	s := sheet{columns: []string{"name", "roles", "producer", "created_at", "created_by", "expires_at", "expired", "revoked_at", "revoked_by", "issuers"}}
+	for _, t := range list {
+		s.rows = append(s.rows, []string{
+			t.Name, strings.Join(t.Roles, ","), orDash(t.Producer), instant(t.CreatedAt), t.CreatedBy, instantOrNone(t.ExpiresAt),
+			strconv.FormatBool(t.Expired), instantOrNone(t.RevokedAt), orDash(t.RevokedBy),
+			access.Issuers(t.Issuers).String(),
+		})
+	}
+	return s
 }
 
 func (a app) tokenRevokeCommand() *cobra.Command {

@@ -43,7 +43,7 @@ func (a app) topCommand() *cobra.Command {
 		Long: `Shows how things stand, again and again until Ctrl-C: how many invoices and duplicates a second, how long an accepted job takes to
 become an invoice, how many invoices a plain check would have doubled, the queues, and the workers with their longest job.
 
-Without a terminal, with --once and with --json it shows this once.`,
+Without a terminal, with --once and with --json it shows this once. 'invoicer queues' and 'invoicer workers' have the other forms.`,
 		Example: `  invoicer top
   invoicer top --every 10s
   invoicer top --json | jq .now.time_to_invoice`,
@@ -51,7 +51,7 @@ Without a terminal, with --once and with --json it shows this once.`,
 	cmd.Flags().DurationVar(&every, "every", 2*time.Second, "how often to look, at least `100ms`")
 	cmd.Flags().BoolVar(&once, "once", false, "look once")
 	addWaitFlag(cmd, &wait)
-	addJSONFlag(cmd)
+	addOutputFlags(cmd, asTable, asJSON)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if every < 100*time.Millisecond {
 			return usageErrorf("--every %s: must be 100ms or longer", every)
@@ -69,7 +69,7 @@ Without a terminal, with --once and with --json it shows this once.`,
 			if err != nil {
 				return withoutTables(cfg.Database.Schema, err)
 			}
-			return printInquiry(cmd, found, found.Problems, func() { writeTop(cmd.OutOrStdout(), found) })
+			return printInquiry(cmd, found, found.Problems, nil, func(out io.Writer) { writeTop(out, found) })
 		})
 	}
 	return cmd

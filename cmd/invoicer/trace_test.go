@@ -3,12 +3,14 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/hex"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -17,8 +19,10 @@ import (
 
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	spans "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
+	"invoicer/internal/rig"
 	"invoicer/worker/client"
 )
 
@@ -62,8 +66,15 @@ func (r *receiver) take(request *http.Request) error {
 		return err
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.raw.Write(raw)
+	r.mu.Unlock()
+	r.keep(&sent)
+	return nil
+}
+
+func (r *receiver) keep(sent *collector.ExportTraceServiceRequest) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, of := range sent.GetResourceSpans() {
 		for _, a := range of.GetResource().GetAttributes() {
 			r.named[a.GetKey()] = a.GetValue().GetStringValue()
@@ -72,7 +83,17 @@ func (r *receiver) take(request *http.Request) error {
 			r.spans = append(r.spans, scope.GetSpans()...)
 		}
 	}
-	return nil
+}
+
+// Over gRPC a receiver takes the same.
+type grpcReceiver struct {
+	collector.UnimplementedTraceServiceServer
+	*receiver
+}
+
+func (r grpcReceiver) Export(_ context.Context, sent *collector.ExportTraceServiceRequest) (*collector.ExportTraceServiceResponse, error) {
+	r.keep(sent)
+	return &collector.ExportTraceServiceResponse{}, nil
 }
 
 // traced returns the site with processes that send their spans to the receiver.
@@ -192,6 +213,33 @@ func attribute(span *spans.Span, key string) string {
 	return ""
 }
 
+// What a worker counts names the traces of jobs, for those who understand it.
+func TestMetricsNameTraces(t *testing.T) {
+	t.Parallel()
+	s := sharedSite(t).traced(newReceiver(t))
+	s.acceptTraced(t, secretJob)
+	w := s.start(t, "worker")
+	s.awaitEnds(t, 1)
+	url := w.pages(t) + "/metrics"
+	rig.Await(t, func() error {
+		_, shown := get(t, url, func(r *http.Request) { r.Header.Set("Accept", "application/openmetrics-text; version=1.0.0") })
+		if !strings.HasSuffix(shown, "# EOF\n") {
+			return fmt.Errorf("this isn't OpenMetrics: %s", shown)
+		}
+		for _, name := range []string{
+			`invoicer_jobs_total{outcome="created",queue="` + s.queue + `"} 1.0`, "invoicer_job_duration_seconds_bucket", "invoicer_enqueue_to_invoice_seconds_bucket",
+		} {
+			if !regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(name) + `.* # \{trace_id="` + producersTrace + `"\} `).MatchString(shown) {
+				return fmt.Errorf("%s has no exemplar:\n%s", name, shown)
+			}
+		}
+		return nil
+	})
+	if _, plain := get(t, url); strings.Contains(plain, "trace_id") || !strings.Contains(plain, `invoicer_jobs_total{outcome="created",queue="`+s.queue+`"} 1`+"\n") {
+		t.Errorf("the plain format:\n%s", plain)
+	}
+}
+
 // A service names itself and its collector as it does everywhere else.
 func TestTraceVariablesCount(t *testing.T) {
 	t.Parallel()
@@ -218,6 +266,44 @@ func TestTraceVariablesCount(t *testing.T) {
 		if code := refused.exit(t); code == 0 || !refused.said(want) {
 			t.Errorf("%s: exit code %d", environ, code)
 		}
+	}
+}
+
+// A collector that speaks gRPC alone is reached by the standard variable.
+func TestTracesOverGRPC(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &receiver{named: make(map[string]string)}
+	server := grpc.NewServer()
+	collector.RegisterTraceServiceServer(server, grpcReceiver{receiver: r})
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = server.Serve(listener) })
+	t.Cleanup(func() {
+		server.Stop()
+		serving.Wait()
+	})
+	s := sharedSite(t).with("OTEL_EXPORTER_OTLP_PROTOCOL=grpc", "OTEL_EXPORTER_OTLP_ENDPOINT=http://"+listener.Addr().String())
+	s.acceptTraced(t, oneJob)
+	w := s.start(t, "worker")
+	s.awaitEnds(t, 1)
+	w.signal(t, syscall.SIGTERM)
+	if code := w.exit(t); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	names := make(map[string]int)
+	for _, span := range r.spans {
+		names[span.GetName()]++
+		if got := hex.EncodeToString(span.GetTraceId()); got != producersTrace {
+			t.Errorf("%q is in a trace of its own", span.GetName())
+		}
+	}
+	if names["relay job"] != 1 || names["process job"] != 1 || names["write invoice"] != 1 || r.named["service.name"] != "invoicer" {
+		t.Errorf("%v of %v", names, r.named)
 	}
 }
 

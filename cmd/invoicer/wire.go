@@ -156,6 +156,12 @@ func (a app) openWorkplace(ctx context.Context, cfg *config.Config, queues int, 
 	if err := migrator.Check(ctx); err != nil {
 		return nil, err
 	}
+	if err := compareSettings(ctx, cfg, w.store); err != nil {
+		return nil, err
+	}
+	if err := settleNumbering(ctx, cfg, numbering, w.store, log); err != nil {
+		return nil, err
+	}
 	if err := await.Answer(ctx, log, "redis at "+cfg.Redis.Addr(), func(ctx context.Context) error { return w.redis.Ping(ctx).Err() }); err != nil {
 		return nil, err
 	}
@@ -240,14 +246,33 @@ func newMetrics(cfg *config.Config) *metrics.Metrics {
 }
 
 // watch returns the part that looks at what waits, and at what producers ask for twice.
-func watch(m *metrics.Metrics, store *postgres.DB, rdb redis.UniversalClient, queues []string, log *slog.Logger) lifecycle.Part {
-	look := &metrics.Watch{
-		Metrics: m, Store: store.Reports, Queues: queues, Logger: log,
-		Pending: func(ctx context.Context, queues []string) (map[string]int64, error) {
-			return queue.Pending(ctx, rdb, queues)
-		},
+func watch(cfg *config.Config, m *metrics.Metrics, store *postgres.DB, rdb redis.UniversalClient, queues []string, log *slog.Logger) (lifecycle.Part, error) {
+	reporter, err := newReporter(cfg, store, rdb)
+	if err != nil {
+		return lifecycle.Part{}, err
 	}
-	return lasting("the watch over queues and producers", look.Run)
+	look := &metrics.Watch{Metrics: m, Store: store.Reports, Producers: store.Reports.Producers, Logger: log, Pending: func(ctx context.Context) (map[string]int64, error) {
+		return pending(ctx, reporter, queues)
+	}}
+	return lasting("the watch over queues and producers", look.Run), nil
+}
+
+// pending returns how many tasks wait in each of the queues, and in each other one that concerns this installation.
+func pending(ctx context.Context, reporter *inquiry.Reporter, queues []string) (map[string]int64, error) {
+	all, err := reporter.Queues(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(all.Problems) > 0 {
+		return nil, inquiry.ErrRedisAway
+	}
+	found := make(map[string]int64)
+	for i := range all.Queues {
+		if q := &all.Queues[i]; q.Pending != nil && (q.Concerns() || slices.Contains(queues, q.Queue)) {
+			found[q.Queue] = *q.Pending
+		}
+	}
+	return found, nil
 }
 
 // lasting returns a part that never fails: run retries after every error, and returns when its context ends.
@@ -262,7 +287,7 @@ func lasting(name string, run func(context.Context)) lifecycle.Part {
 func newReporter(cfg *config.Config, store *postgres.DB, rdb redis.UniversalClient) (*inquiry.Reporter, error) {
 	return inquiry.New(inquiry.Options{
 		Store: store.Reports, Invoices: store.Invoices, Late: store.Reports, Redis: rdb, DatabaseID: store.DatabaseID,
-		Queues: slices.Sorted(maps.Keys(cfg.Worker.Queues)),
+		Issuers: store.Issuers.Codes, Queues: slices.Sorted(maps.Keys(cfg.Worker.Queues)),
 	})
 }
 

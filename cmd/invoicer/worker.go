@@ -37,7 +37,7 @@ on this machine and to holders of a token. See 'invoicer token --help'.`,
   invoicer worker --worker-concurrency 50 --worker-queues critical=6,default=3
   invoicer worker --http-addr :8443 --http-tls-cert t.crt --http-tls-key t.key`,
 	}
-	addConfigFlags(cmd, "worker", "lock", "idempotency", "numbering", "http", "metrics")
+	addConfigFlags(cmd, "worker", "lock", "idempotency", "numbering", "http", "metrics", "strict", "dates", "credit_notes", "zero", "ignore")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return a.work(cmd) }
 	cmd.AddCommand(a.workerQuietCommand())
 	return cmd
@@ -61,7 +61,7 @@ func (a app) work(cmd *cobra.Command) error {
 	}
 	defer w.close()
 	h := w.health(m)
-	p, err := openPages(ctx, cfg, cfg.HTTP.Addr, h, m, log)
+	p, err := openPages(ctx, cfg, cfg.HTTP.Addr, h, m, w.store.Reports.Producers, log)
 	if err != nil {
 		return err
 	}
@@ -129,10 +129,11 @@ func (o operation) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	watching := lifecycle.Stage{
-		o.health.Watching(), watch(o.metrics, o.store, o.redis, slices.Sorted(maps.Keys(o.queues)), o.log),
-		lasting("the looks at late duplicates", cache.Run),
+	waiting, err := watch(o.cfg, o.metrics, o.store, o.redis, slices.Sorted(maps.Keys(o.queues)), o.log)
+	if err != nil {
+		return err
 	}
+	watching := lifecycle.Stage{o.health.Watching(), waiting, lasting("the looks at late duplicates", cache.Run)}
 	if o.pages != nil {
 		watching = append(watching, o.pages.Part())
 	}

@@ -45,6 +45,7 @@ func (s *site) awaitInHand(t *testing.T, want int) {
 func TestWorkerDrains(t *testing.T) {
 	t.Parallel()
 	s := sharedSite(t)
+	s.must(t, "series", "open", "INV") // jobs of a series that is made go back to the queue while it is held
 	s.enqueue(t, "T1", "T2", "T3")
 	release := s.hold(t)
 	w := s.start(t, "worker")

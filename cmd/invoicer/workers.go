@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strconv"
@@ -27,26 +28,26 @@ func (a app) workersCommand() *cobra.Command {
 the queues that they consume, how many jobs they have in hand, and since when the oldest of these. Below are the settings in
 which workers of this installation differ.
 
-A digest is the same for workers with the same settings.`,
+A digest is the same for workers with the same settings. -o csv has the workers, and only --json the settings that differ.`,
 		Example: `  invoicer workers
   invoicer workers --json | jq '.workers[] | {name, version, doing}'`,
 	}
 	addWaitFlag(cmd, &wait)
-	addJSONFlag(cmd)
+	addTableFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return a.inquire(cmd, wait, func(cfg *config.Config, r *inquiry.Reporter) error {
 			found, err := r.Workers(cmd.Context())
 			if err != nil {
 				return withoutTables(cfg.Database.Schema, err)
 			}
-			return printInquiry(cmd, found, found.Problems, func() { writeWorkers(cmd, found) })
+			return printInquiry(cmd, found, found.Problems,
+				func() sheet { return workerSheet(found) }, func(out io.Writer) { writeWorkers(out, found) })
 		})
 	}
 	return cmd
 }
 
-func writeWorkers(cmd *cobra.Command, found *report.Workers) {
-	out := cmd.OutOrStdout()
+func writeWorkers(out io.Writer, found *report.Workers) {
 	if len(found.Workers) == 0 {
 		if len(found.Problems) == 0 {
 			_, _ = fmt.Fprintln(out, "no worker is running") // the reader may have closed the pipe
@@ -72,6 +73,25 @@ func writeWorkers(cmd *cobra.Command, found *report.Workers) {
 	}
 	_, _ = fmt.Fprintln(out)
 	section(out, "settings that differ", []string{"key", "value", "workers"}, differs)
+}
+
+func workerSheet(found *report.Workers) sheet {
+	s := sheet{columns: []string{
+		"name", "version", "started_at", "state", "active", "concurrency", "schema", "ours", "digest", "queues", "longest_job_id", "longest_since",
+	}}
+	for i := range found.Workers {
+		w := &found.Workers[i]
+		state, _ := workerState(w)
+		job, since := "", ""
+		if len(w.Doing) > 0 {
+			job, since = w.Doing[0].JobID, instant(w.Doing[0].Since)
+		}
+		s.rows = append(s.rows, []string{
+			w.Name, w.Version, instant(w.StartedAt), state, strconv.Itoa(w.Active), strconv.Itoa(w.Concurrency), w.Schema, strconv.FormatBool(w.Ours),
+			w.Digest, weights(w.Queues), job, since,
+		})
+	}
+	return s
 }
 
 // workerState returns what a worker does, and its longest job.

@@ -17,6 +17,7 @@ import (
 
 	"invoicer/config"
 	"invoicer/internal/sandbox/servers"
+	"invoicer/internal/tracing/export"
 )
 
 // schema is where everything is written, and queue what is worked on.
@@ -35,7 +36,8 @@ type bench struct {
 	rdb      redis.UniversalClient
 	progress io.Writer
 	programs programs
-	seconds  float64 // how long a round should take
+	seconds  float64          // how long a round should take
+	traces   *export.Exporter // of the worker; nil: it doesn't trace
 }
 
 // openBench starts the servers that the environment doesn't name. Those that it does must be empty, as they are emptied.

@@ -43,7 +43,13 @@ func newWorkplace(ctx context.Context, b *bench, s setting, schema string, obser
 	if w.redis, err = b.newRedis(s.Slots + 30); err != nil {
 		return nil, err
 	}
-	if w.store, err = postgres.Open(postgres.Options{URL: b.databaseURL, Schema: schema, MaxConns: min(s.Slots+4, 20), Callers: s.Slots}); err != nil {
+	if err := b.traces.Redis(w.redis); err != nil {
+		return nil, err
+	}
+	w.store, err = postgres.Open(postgres.Options{
+		URL: b.databaseURL, Schema: schema, MaxConns: min(s.Slots+4, 20), Callers: s.Slots, Tracer: b.traces.Tracer(), Statements: b.traces.Postgres(),
+	})
+	if err != nil {
 		return nil, err
 	}
 	numbering, err := invoice.NewNumbering(invoice.NumberingOptions{})
@@ -67,7 +73,7 @@ func newWorkplace(ctx context.Context, b *bench, s setting, schema string, obser
 		Name: name, Concurrency: s.Slots, Queues: map[string]int{queue: 1}, Installation: databaseID,
 		JobTimeout: standard.Worker.JobTimeout, ShutdownTimeout: standard.Worker.ShutdownTimeout, MaxRetry: standard.Worker.MaxRetry,
 		LockWait: standard.Lock.Wait, CacheTTL: func() time.Duration { return standard.Idempotency.CacheTTL },
-		Logger: log, Observe: observe,
+		Logger: log, Observe: observe, Tracer: b.traces.Tracer(),
 	})
 	if err != nil {
 		return nil, err
@@ -76,7 +82,7 @@ func newWorkplace(ctx context.Context, b *bench, s setting, schema string, obser
 		return nil, err
 	}
 	relay := dispatch.NewRelay(w.store.Ledger, w.shared, dispatch.RelayOptions{
-		Retention: standard.Worker.Retention, Installation: databaseID, Logger: log,
+		Retention: standard.Worker.Retention, Installation: databaseID, Logger: log, Tracer: b.traces.Tracer(),
 	})
 	reconciler, err := dispatch.NewReconciler(w.store.Ledger, w.redis, dispatch.ReconcilerOptions{
 		Name: name, Queues: []string{queue}, DatabaseID: databaseID, Logger: log,

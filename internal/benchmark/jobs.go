@@ -82,12 +82,10 @@ const realName = "real transactions"
 // fiveLines are the synthetic jobs: five lines, two tax percentages.
 var fiveLines = source{"5 lines", func(i int) ([]byte, error) { return synthetic("T", i, 5) }}
 
-const one invoice.Decimal = 1_000_000
-
 // synthetic makes up a job.
 func synthetic(prefix string, number, lines int) ([]byte, error) {
 	r := rand.New(rand.NewPCG(uint64(number), 0))
-	full, reduced := 20*one, 5*one
+	full, reduced := invoice.NewDecimal(20, 0), invoice.NewDecimal(5, 0)
 	job := invoice.Job{
 		TransactionID: prefix + strconv.Itoa(number),
 		Details: invoice.Details{
@@ -103,8 +101,8 @@ func synthetic(prefix string, number, lines int) ([]byte, error) {
 		line := invoice.Line{
 			SKU:         strconv.Itoa(20000 + r.IntN(70000)),
 			Description: "WHITE HANGING HEART T-LIGHT HOLDER",
-			Quantity:    invoice.Decimal(1+r.IntN(24)) * one,
-			UnitPrice:   invoice.Decimal(10+r.IntN(2000)) * one / 100,
+			Quantity:    invoice.NewDecimal(int64(1+r.IntN(24)), 0),
+			UnitPrice:   invoice.NewDecimal(int64(10+r.IntN(2000)), 2),
 			TaxPercent:  &full,
 		}
 		if i%2 == 1 {

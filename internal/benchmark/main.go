@@ -57,7 +57,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	flags.BoolVar(&o.durable, "fsync", true, "let commits of the private Postgres wait for the disk")
 	flags.BoolVar(&o.appendOnly, "aof", false, "let the private Redis keep an append-only file")
 	flags.StringVar(&o.data, "data", os.Getenv("INVOICER_TEST_DATA"), "the folder with online_retail.jsonl.gz; empty: no real transactions")
-	flags.StringVar(&o.only, "only", "", "measure these contestants alone, such as no-op,invoicer")
+	flags.StringVar(&o.only, "only", "", "measure these contestants alone, such as no-op,invoicer,traced,traced-0.01")
 	flags.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile of the rounds to this file; with -only")
 	flags.IntVar(&o.rounds, "rounds", 5, "how many rounds count")
 	flags.Float64Var(&o.seconds, "seconds", 4.5, "how long a round should take")
@@ -134,7 +134,7 @@ func (b *bench) measure(ctx context.Context, o options) (*report, error) {
 		}
 		defer pprof.StopCPUProfile()
 	}
-	contestants, err := only(o.only, contestants())
+	contestants, err := only(o.only, contestants(), tracing()...)
 	if err != nil {
 		return nil, err
 	}
@@ -185,10 +185,12 @@ func (o options) more() []string {
 	return nil
 }
 
-func only(names string, all []contestant) ([]contestant, error) {
+// only returns the contestants that are named, which may be more than those that are measured by default.
+func only(names string, all []contestant, more ...contestant) ([]contestant, error) {
 	if names == "" {
 		return all, nil
 	}
+	all = append(all, more...)
 	var chosen []contestant
 	for name := range strings.SplitSeq(names, ",") {
 		i := slices.IndexFunc(all, func(c contestant) bool { return c.name == name })

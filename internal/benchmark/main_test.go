@@ -37,7 +37,7 @@ var few = setting{2, 8}
 func TestContestants(t *testing.T) {
 	t.Parallel()
 	b := testBench(t)
-	all := append(contestants(),
+	all := append(append(contestants(), tracing()...),
 		contestant{name: "half", open: ours{duplicates: 0.5}.open},
 		contestant{name: "processes", open: processPeer{count: 2, peak: new(float64)}.open})
 	for _, c := range all {

@@ -13,6 +13,7 @@ import (
 // An Asking is a job to be sent.
 type Asking struct {
 	place         float64 // in the order of sending
+	Issuer        string  // "" if it names none
 	TransactionID string
 	Fingerprint   string // "" of an invalid one
 	Payload       []byte
@@ -50,7 +51,7 @@ func Askings(r *rand.Rand, n, conflicts, invalid int) ([]Asking, error) {
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, Asking{places[i], jobs[i].TransactionID, jobs[i].Fingerprint(), payload})
+		all = append(all, Asking{place: places[i], TransactionID: jobs[i].TransactionID, Fingerprint: jobs[i].Fingerprint(), Payload: payload})
 	}
 	for i := range invalid {
 		id := fmt.Sprintf("bad-%d", i)

@@ -30,6 +30,7 @@ func exponent(currency string) (int32, bool) {
 // A payload is a job as it went in.
 type payload struct {
 	Version        *int              `json:"version"`
+	Issuer         string            `json:"issuer"`
 	TransactionID  string            `json:"transaction_id"`
 	IdempotencyKey string            `json:"idempotency_key"`
 	Producer       string            `json:"producer"`
@@ -91,6 +92,9 @@ func (r *request) parse() error {
 		return errors.New("something follows the job")
 	}
 	r.IdempotencyKey = cmp.Or(r.IdempotencyKey, r.TransactionID)
+	if r.Issuer != "" && r.TransactionID != "" {
+		r.TransactionID, r.IdempotencyKey = r.Issuer+"/"+r.TransactionID, r.Issuer+"/"+r.IdempotencyKey
+	}
 	switch _, known := exponent(r.Currency); {
 	case r.TransactionID == "":
 		return errors.New("no transaction_id")
@@ -159,6 +163,9 @@ func (r *request) calculate() {
 	r.kind, r.series = "invoice", cmp.Or(r.Series, "INV")
 	if total.IsNegative() {
 		r.kind, r.series = "credit_note", r.series+"-CN"
+	}
+	if r.Issuer != "" {
+		r.series = r.Issuer + "/" + r.series
 	}
 	r.figures = slices.Concat([]string{
 		"kind=" + r.kind, "in series=" + r.series, "subtotal_minor=" + subtotal.Shift(digits).String(),

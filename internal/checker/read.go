@@ -64,18 +64,20 @@ type ends struct {
 	rows       []*jobRow
 }
 
+// What is an issuer's own is named with it: ACME-DE/536365.
 const (
-	selectInvoices = `SELECT id, series, period, number, invoice_number, kind, transaction_id, idempotency_key, job_id,
+	selectInvoices = `SELECT id, concat_ws('/', nullif(issuer, ''), series), period, number, concat_ws('/', nullif(issuer, ''), invoice_number), kind,
+concat_ws('/', nullif(issuer, ''), transaction_id), concat_ws('/', nullif(issuer, ''), idempotency_key), job_id,
 coalesce(requested_series, ''), coalesce(credits_transaction_id, ''), coalesce(customer_id, ''), coalesce(customer_name, ''),
 coalesce(country, ''), currency, subtotal_minor, tax_minor, total_minor, to_char(issued_at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), metadata
 FROM invoices ORDER BY id`
 	selectLines = `SELECT invoice_id, position, coalesce(sku, ''), coalesce(description, ''), quantity::text, unit_price::text,
 discount_percent::text, coalesce(tax_percent::text, ''), net_minor FROM invoice_lines ORDER BY invoice_id, position`
 	selectTaxes      = `SELECT invoice_id, tax_percent::text, net_minor, tax_minor FROM invoice_taxes t ORDER BY invoice_id, t.tax_percent`
-	selectDuplicates = `SELECT job_id, transaction_id, invoice_id FROM duplicate_attempts ORDER BY id`
-	selectJobs       = `SELECT job_id, coalesce(transaction_id, ''), state, coalesce(outcome, ''),
+	selectDuplicates = `SELECT job_id, concat_ws('/', nullif(issuer, ''), transaction_id), coalesce(invoice_id, 0) FROM duplicate_attempts ORDER BY id`
+	selectJobs       = `SELECT job_id, concat_ws('/', nullif(issuer, ''), transaction_id), state, coalesce(outcome, ''),
 coalesce(convert_to(payload, 'UTF8'), payload_raw), coalesce(invoice_id, 0) FROM invoice_jobs ORDER BY id`
-	selectCounters = `SELECT series, period, last_number FROM invoice_series ORDER BY series, period`
+	selectCounters = `SELECT concat_ws('/', nullif(issuer, ''), series), period, last_number FROM invoice_series ORDER BY 1, 2`
 )
 
 func read(ctx context.Context, conn *pgx.Conn) (*stored, error) {

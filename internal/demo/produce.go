@@ -107,7 +107,8 @@ func Mistakes(jobs []*invoice.Job) [][]byte {
 		changed := *job
 		changed.Producer = mistaken
 		changed.Lines = slices.Clone(changed.Lines)
-		changed.Lines[0].Quantity++
+		millionths, _ := changed.Lines[0].Quantity.Millionths()
+		changed.Lines[0].Quantity = invoice.NewDecimal(millionths+1, 6)
 		if payload, err := changed.Encode(); err == nil {
 			payloads = append(payloads, payload)
 		}

@@ -115,6 +115,8 @@ func adviceFor(code string) string {
 	switch {
 	case code == "53100":
 		return "make room on its disk"
+	case code == "55P03":
+		return "another transaction holds a lock that they need: look for the oldest in pg_stat_activity, and end it"
 	case code == "53300":
 		return "raise its max_connections, or let fewer processes connect"
 	case code == "25006":

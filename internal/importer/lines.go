@@ -3,6 +3,7 @@ package importer
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"errors"
 	"fmt"
@@ -11,17 +12,19 @@ import (
 	"invoicer/invoice"
 )
 
-// An inputLine is one line of JSON Lines, without its end.
+// An inputLine is one line of JSON Lines, without its end, or one value of a [documentReader].
 type inputLine struct {
-	number int    // from 1; blank lines count
-	text   []byte // of a line that is longer than invoice.MaxPayload, only the first MaxPayload+1 bytes
-	size   int    // of the whole line in bytes
+	number int    // from 1: of the line, where blank lines count; or of the value
+	line   int    // on which a value begins; 0 in JSON Lines
+	text   []byte // of what is longer than the reader keeps, only the beginning
+	size   int    // of the whole line or value in bytes
 }
 
 // A lineReader reads JSON Lines, compressed by gzip or not. It never holds more than one job in memory. Its callers may keep the
 // lines that it returns.
 type lineReader struct {
 	source io.Reader
+	keep   int           // how many bytes of a line are kept; invoice.MaxPayload+1 if 0
 	in     *bufio.Reader // nil until the first line is read
 	number int           // of the latest line
 }
@@ -57,31 +60,38 @@ func (r *lineReader) failed(err error) error {
 	return fmt.Errorf("the input can't be read past line %d: %w", r.number, err)
 }
 
-func (r *lineReader) open() error {
-	r.in = bufio.NewReaderSize(r.source, lineBuffer)
-	if start, _ := r.in.Peek(len(gzipMagic)); string(start) == gzipMagic { // an error of Peek comes again when the line is read
-		unzipped, err := gzip.NewReader(r.in)
+func (r *lineReader) open() (err error) {
+	r.in, err = unpack(r.source)
+	return err
+}
+
+// unpack returns what is in an input, without compression by gzip and without a byte order mark of UTF-8.
+func unpack(source io.Reader) (*bufio.Reader, error) {
+	in := bufio.NewReaderSize(source, lineBuffer)
+	if start, _ := in.Peek(len(gzipMagic)); string(start) == gzipMagic { // an error of Peek comes again when the line is read
+		unzipped, err := gzip.NewReader(in)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		r.in = bufio.NewReaderSize(unzipped, lineBuffer)
+		in = bufio.NewReaderSize(unzipped, lineBuffer)
 	}
-	if start, _ := r.in.Peek(len(byteOrder)); string(start) == byteOrder {
-		_, err := r.in.Discard(len(byteOrder))
-		return err
+	if start, _ := in.Peek(len(byteOrder)); string(start) == byteOrder {
+		_, err := in.Discard(len(byteOrder))
+		return in, err
 	}
-	return nil
+	return in, nil
 }
 
 // read returns the next line, blank or not. It returns the last line together with io.EOF if no newline ends that line.
 func (r *lineReader) read() (inputLine, error) {
 	r.number++
 	line := inputLine{number: r.number}
+	keep := cmp.Or(r.keep, invoice.MaxPayload+1)
 	for {
 		part, err := r.in.ReadSlice('\n')
 		part = bytes.TrimSuffix(part, []byte("\n"))
 		line.size += len(part)
-		if room := invoice.MaxPayload + 1 - len(line.text); room > 0 {
+		if room := keep - len(line.text); room > 0 {
 			line.text = append(line.text, part[:min(len(part), room)]...)
 		}
 		if errors.Is(err, bufio.ErrBufferFull) {

@@ -36,6 +36,8 @@ type Controller struct {
 	Record     Record
 	Redis      redis.UniversalClient
 	DatabaseID func(context.Context) (string, error)
+	// Issuers returns the issuers whose locks are looked at if none is named. Default: "" alone, the one without a name.
+	Issuers func(context.Context) ([]string, error)
 }
 
 // Pause keeps workers from taking jobs from a queue, and Resume lets them take jobs again. They return false, and record nothing, if
@@ -101,30 +103,84 @@ func (c Controller) mayControl(ctx context.Context, name string) error {
 	return err
 }
 
-// A Lock is a transaction's lock.
-type Lock struct {
-	TransactionID string    `json:"transaction_id"`
-	JobID         string    `json:"job_id"`
-	Worker        string    `json:"worker"`
-	Until         time.Time `json:"until"`   // zero for a lock without an expiry
-	Expires       bool      `json:"expires"` // false for a lock that a worker hasn't set: the next attempt gives it an expiry
-}
-
-// Lock returns who has the lock of a transaction, and for how long yet. It returns [locking.ErrNotHeld] if nobody has.
-func (c Controller) Lock(ctx context.Context, transactionID string) (Lock, error) {
+// Lock returns who has the lock of a transaction, and for how long yet. It returns [report.ErrNotHeld] if nobody has. If issuer is nil,
+// it looks at the locks of all issuers, and returns a [*report.AmbiguousError] if there are several.
+func (c Controller) Lock(ctx context.Context, issuer *string, transactionID string) (report.Lock, error) {
+	ctx, cancel := context.WithTimeout(ctx, mostPatience)
+	defer cancel()
 	locker, err := c.locker(ctx)
 	if err != nil {
-		return Lock{}, err
+		return report.Lock{}, err
 	}
-	holder, left, err := locker.Holder(ctx, transactionID)
+	issuers, err := c.issuers(ctx, issuer)
 	if err != nil {
-		return Lock{}, err
+		return report.Lock{}, err
 	}
-	l := Lock{TransactionID: transactionID, JobID: holder.ID, Worker: holder.Worker, Expires: left >= 0}
+	held, err := locksOf(ctx, locker, issuers, transactionID)
+	switch {
+	case err != nil:
+		return report.Lock{}, err
+	case len(held) == 0:
+		return report.Lock{}, report.ErrNotHeld
+	case len(held) > 1:
+		return report.Lock{}, ambiguous(transactionID, held)
+	}
+	return held[0], nil
+}
+
+func (c Controller) issuers(ctx context.Context, issuer *string) ([]string, error) {
+	switch {
+	case issuer != nil:
+		return []string{*issuer}, nil
+	case c.Issuers == nil:
+		return nameless(ctx)
+	}
+	return c.Issuers(ctx)
+}
+
+// locksOf returns the locks of a transaction id that are held, of the given issuers.
+func locksOf(ctx context.Context, locker *locking.Locker, issuers []string, transactionID string) (held []report.Lock, err error) {
+	for _, issuer := range issuers {
+		holder, left, err := locker.Within(issuer).Holder(ctx, transactionID)
+		if errors.Is(err, locking.ErrNotHeld) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		held = append(held, lockOf(issuer, transactionID, holder, left))
+	}
+	return held, nil
+}
+
+func ambiguous(transactionID string, held []report.Lock) error {
+	several := &report.AmbiguousError{ID: transactionID}
+	for _, lock := range held {
+		several.Issuers = append(several.Issuers, lock.Issuer)
+	}
+	return several
+}
+
+// ofOneIssuer returns an error if what the id is first, such as a transaction's id, it is for several issuers.
+func ofOneIssuer(id string, matches []report.Match) error {
+	several := &report.AmbiguousError{ID: id}
+	for _, m := range matches {
+		if m.Kind == matches[0].Kind && !slices.Contains(several.Issuers, m.Issuer) {
+			several.Issuers = append(several.Issuers, m.Issuer)
+		}
+	}
+	if len(several.Issuers) > 1 {
+		return several
+	}
+	return nil
+}
+
+func lockOf(issuer, transactionID string, holder locking.Holder, left time.Duration) report.Lock {
+	l := report.Lock{Issuer: issuer, TransactionID: transactionID, JobID: holder.ID, Worker: holder.Worker, Expires: left >= 0}
 	if l.Expires {
 		l.Until = time.Now().Add(left).UTC()
 	}
-	return l, nil
+	return l
 }
 
 func (c Controller) locker(ctx context.Context) (*locking.Locker, error) {
@@ -135,20 +191,25 @@ func (c Controller) locker(ctx context.Context) (*locking.Locker, error) {
 	return locking.New(c.Redis, locking.Options{Prefix: LockPrefix(id)})
 }
 
-// Free frees a lock that was seen. It returns [locking.ErrNotHeld] if another holder has it by now, or nobody. If the holder still
+// Free frees a lock that was seen. It returns [report.ErrNotHeld] if another holder has it by now, or nobody. If the holder still
 // works, it writes its invoice all the same: that there is never a second one is the database's doing.
-func (c Controller) Free(ctx context.Context, seen Lock, by ledger.Actor) error {
+func (c Controller) Free(ctx context.Context, seen report.Lock, by ledger.Actor) error {
+	ctx, cancel := context.WithTimeout(ctx, mostPatience)
+	defer cancel()
 	locker, err := c.locker(ctx)
 	if err != nil {
 		return err
 	}
 	details := fmt.Sprintf("held by job %s on worker %s", seen.JobID, seen.Worker)
+	if seen.Issuer != "" {
+		details = "of issuer " + seen.Issuer + ", " + details
+	}
 	if err := c.Record.RecordAction(ctx, FreeLock, seen.TransactionID, details, by); err != nil {
 		return err
 	}
-	err = locker.Break(ctx, seen.TransactionID, locking.Holder{ID: seen.JobID, Worker: seen.Worker})
+	err = locker.Within(seen.Issuer).Break(ctx, seen.TransactionID, locking.Holder{ID: seen.JobID, Worker: seen.Worker})
 	if errors.Is(err, locking.ErrNotHeld) {
-		return err
+		return report.ErrNotHeld
 	}
 	return notDone(err)
 }

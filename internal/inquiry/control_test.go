@@ -6,34 +6,35 @@ import (
 	"testing"
 
 	"invoicer/internal/inquiry"
+	"invoicer/internal/report"
 	"invoicer/invoice/ledger"
 	"invoicer/locking"
 )
 
 func (b *site) controller() inquiry.Controller {
-	return inquiry.Controller{Record: b.store.Ledger, Redis: b.Redis, DatabaseID: b.store.DatabaseID}
+	return inquiry.Controller{Record: b.store.Ledger, Redis: b.Redis, DatabaseID: b.store.DatabaseID, Issuers: b.store.Issuers.Codes}
 }
 
 func TestFreeALock(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	c, ada := b.controller(), ledger.Actor{Name: "ada", Note: "its host is gone"}
-	if _, err := c.Lock(t.Context(), "T1"); !errors.Is(err, locking.ErrNotHeld) {
+	if _, err := c.Lock(t.Context(), nil, "T1"); !errors.Is(err, report.ErrNotHeld) {
 		t.Errorf("a lock that nobody has: %v", err)
 	}
 	lock, err := b.locker(t).Acquire(t.Context(), "T1", locking.Holder{ID: "job-1", Worker: "w1"})
 	must(t, err)
-	seen, err := c.Lock(t.Context(), "T1")
+	seen, err := c.Lock(t.Context(), nil, "T1")
 	must(t, err)
 	if seen.JobID != "job-1" || seen.Worker != "w1" || !seen.Expires {
 		t.Errorf("%+v", seen)
 	}
 	other := seen
 	other.JobID = "job-0"
-	if err := c.Free(t.Context(), other, ada); !errors.Is(err, locking.ErrNotHeld) {
+	if err := c.Free(t.Context(), other, ada); !errors.Is(err, report.ErrNotHeld) {
 		t.Errorf("another holder's lock: %v", err)
 	}
-	if _, err := c.Lock(t.Context(), "T1"); err != nil {
+	if _, err := c.Lock(t.Context(), nil, "T1"); err != nil {
 		t.Errorf("the lock is gone: %v", err)
 	}
 	must(t, c.Free(t.Context(), seen, ada))
@@ -41,7 +42,7 @@ func TestFreeALock(t *testing.T) {
 		t.Errorf("its holder learns %v, want ErrLost", err)
 	}
 	must(t, b.Redis.Set(t.Context(), inquiry.LockPrefix(b.databaseID)+"lock:{T1}", "by hand", 0).Err())
-	if seen, err = c.Lock(t.Context(), "T1"); err != nil || seen.JobID != "" || seen.Expires {
+	if seen, err = c.Lock(t.Context(), nil, "T1"); err != nil || seen.JobID != "" || seen.Expires {
 		t.Errorf("%+v, %v", seen, err)
 	}
 	must(t, c.Free(t.Context(), seen, ada))
@@ -82,5 +83,60 @@ func TestAnothersQueueIsntPaused(t *testing.T) {
 	}
 	if n := b.Count(t, "SELECT count(*) FROM actions"); n != 0 {
 		t.Errorf("%d actions on record", n)
+	}
+}
+
+// Two issuers' locks of one id are two, and only the one that is named is freed.
+func TestLocksOfIssuers(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.OpenIssuers(t, "ACME-DE", "ACME-FR")
+	c, de, fr := b.controller(), "ACME-DE", "ACME-FR"
+	for _, issuer := range []string{de, fr} {
+		_, err := b.locker(t).Within(issuer).Acquire(t.Context(), "T1", locking.Holder{ID: "job-" + issuer, Worker: "w1"})
+		must(t, err)
+	}
+	var several *report.AmbiguousError
+	if _, err := c.Lock(t.Context(), nil, "T1"); !errors.As(err, &several) || strings.Join(several.Issuers, " ") != "ACME-DE ACME-FR" {
+		t.Errorf("whose lock it is: %v", err)
+	}
+	if _, err := b.reporter.Story(t.Context(), nil, "T1", 20); !errors.As(err, &several) {
+		t.Errorf("whose story it is: %v", err)
+	}
+	s, err := b.reporter.Story(t.Context(), []string{fr}, "T1", 20)
+	must(t, err)
+	if s.Lock == nil || s.Lock.Issuer != fr || s.Lock.JobID != "job-ACME-FR" || codes(s) != "in_work" {
+		t.Errorf("the lock %+v, waits %+v", s.Lock, s.Waits)
+	}
+	seen, err := c.Lock(t.Context(), &de, "T1")
+	must(t, err)
+	must(t, c.Free(t.Context(), seen, ledger.Actor{Name: "ada"}))
+	if left, err := c.Lock(t.Context(), nil, "T1"); err != nil || left.Issuer != fr || left.JobID != "job-ACME-FR" {
+		t.Errorf("what is left: %+v, %v", left, err)
+	}
+	if details := b.Text(t, "SELECT details FROM actions"); details != "of issuer ACME-DE, held by job job-ACME-DE on worker w1" {
+		t.Errorf("on record: %s", details)
+	}
+}
+
+// A job that only Redis has is found with the issuer that its payload names.
+func TestFindsWhatOnlyRedisHasOfAnIssuer(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.OpenIssuers(t, "ACME-DE")
+	b.enqueue(t, "order-18", "", []byte(`{"issuer":"ACME-DE",`+string(payload("T1", "2.55"))[1:]))
+	if s := b.story(t, "order-18"); s.Issuer != "ACME-DE" || s.Tasks[0].Issuer != "ACME-DE" || s.Matches[0].Issuer != "ACME-DE" {
+		t.Errorf("%+v", s)
+	}
+	s, err := b.reporter.Story(t.Context(), []string{""}, "order-18", 20)
+	must(t, err)
+	if s.Known() {
+		t.Errorf("that of another issuer: %+v", s)
+	}
+	b.Queue += "x"
+	b.enqueue(t, "order-18", "", payload("T1", "2.55"))
+	var several *report.AmbiguousError
+	if _, err := b.reporter.Story(t.Context(), nil, "order-18", 20); !errors.As(err, &several) {
+		t.Errorf("in two queues, of two issuers: %v", err)
 	}
 }

@@ -3,6 +3,7 @@ package inquiry
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"invoicer/internal/report"
 	"invoicer/invoice"
@@ -20,20 +21,52 @@ func (t *telling) addEvents() {
 		text := fmt.Sprintf("invoiced as %s, %s %s", i.InvoiceNumber, invoice.FormatMinor(i.TotalMinor, i.Currency), i.Currency)
 		t.happened(report.Event{At: i.CreatedAt, What: report.WasInvoiced, JobID: i.JobID, Text: text})
 	}
-	for _, d := range t.DuplicateAttempts {
+	for i := range t.Imports {
+		t.imported(&t.Imports[i])
+	}
+	for i := range t.DuplicateAttempts {
+		d := &t.DuplicateAttempts[i]
 		text := "a duplicate: the transaction was invoiced already"
 		if d.Reason == string(invoice.LostRace) {
 			text = "a duplicate: it lost the race"
 		}
-		if t.Invoice != nil && d.InvoiceID == t.Invoice.ID {
+		if t.Invoice != nil && d.InvoiceID != nil && *d.InvoiceID == t.Invoice.ID {
 			text += fmt.Sprintf(" by job %s, which made %s", t.Invoice.JobID, t.Invoice.InvoiceNumber)
 			if d.Reason == string(invoice.LostRace) {
 				text = fmt.Sprintf("a duplicate: it lost the race to job %s, which made %s", t.Invoice.JobID, t.Invoice.InvoiceNumber)
+			}
+			if other := d.OfAnother(t.Invoice); other != "" {
+				text += fmt.Sprintf("; producer %s asked for that, and %s for this", other, value(d.Producer))
+			}
+		}
+		if len(d.Differs) > 0 {
+			text += "; it differs in " + strings.Join(d.Differs, ", ") + ", which the setting ignore allows"
+		}
+		for i := range t.Imports {
+			if d.ImportedID != nil && *d.ImportedID == t.Imports[i].ID {
+				text = "a duplicate: the transaction was invoiced elsewhere as " + t.Imports[i].InvoiceNumber
 			}
 		}
 		t.happened(report.Event{At: d.AttemptedAt, What: report.WasDuplicate, JobID: d.JobID, Text: text, Producer: value(d.Producer), Worker: d.Worker, Reason: d.Reason})
 	}
 	slices.SortStableFunc(t.Events, func(a, b report.Event) int { return a.At.Compare(b.At) })
+}
+
+// imported adds that the transaction was imported, and that this was withdrawn.
+func (t *telling) imported(i *report.Import) {
+	text := "imported: it was invoiced elsewhere as " + i.InvoiceNumber
+	if i.TotalMinor != nil && i.Currency != nil {
+		text += fmt.Sprintf(", %s %s", invoice.FormatMinor(*i.TotalMinor, *i.Currency), *i.Currency)
+	}
+	t.happened(report.Event{At: i.ImportedAt, What: report.WasImported, Text: text})
+	if i.Holds() {
+		return
+	}
+	text = fmt.Sprintf("the import as %s was withdrawn by %s", i.InvoiceNumber, value(i.WithdrawnBy))
+	if note := value(i.WithdrawnNote); note != "" {
+		text += ": " + note
+	}
+	t.happened(report.Event{At: *i.WithdrawnAt, What: report.WasWithdrawn, Text: text, Actor: value(i.WithdrawnBy)})
 }
 
 func (t *telling) happened(e report.Event) { t.Events = append(t.Events, e) }

@@ -23,11 +23,11 @@ import (
 
 // A Store has the records.
 type Store interface {
-	Identify(ctx context.Context, id string) ([]report.Match, error)
-	Lookup(ctx context.Context, transactionID string, limit int) (*report.Records, error)
-	LookupJob(ctx context.Context, jobID string) (*report.Records, error)
+	Identify(ctx context.Context, issuers []string, id string) ([]report.Match, error)
+	Lookup(ctx context.Context, issuer, transactionID string, limit int) (*report.Records, error)
+	LookupJob(ctx context.Context, issuer *string, jobID string) (*report.Records, error)
 	Attempts(ctx context.Context, jobID string) ([]report.Attempt, error)
-	Payload(ctx context.Context, jobID string) ([]byte, error)
+	Payload(ctx context.Context, issuers []string, jobID string) ([]byte, error)
 	Backlogs(ctx context.Context) ([]report.Queue, error)
 }
 
@@ -46,6 +46,9 @@ type Options struct {
 	Redis redis.UniversalClient
 	// DatabaseID returns the database's identity, by which locks and queues are known as this installation's.
 	DatabaseID func(context.Context) (string, error)
+	// Issuers returns the issuers whose locks are looked at for a transaction of which nothing is on record. Default: "" alone, the one
+	// without a name.
+	Issuers func(context.Context) ([]string, error)
 	// Queues are the names of the queues that are shown although nobody has used them yet. Default: none.
 	Queues []string
 	// Patience is how long Redis may take to answer one inquiry. An answer without Redis's part says so. Default: 2s.
@@ -60,11 +63,17 @@ func New(o Options) (*Reporter, error) {
 	if o.Store == nil || o.Invoices == nil || o.Redis == nil || o.DatabaseID == nil {
 		return nil, errors.New("inquiry: a Store, Invoices, Redis and DatabaseID are needed")
 	}
+	if o.Issuers == nil {
+		o.Issuers = nameless
+	}
 	if o.Patience == 0 {
 		o.Patience = 2 * time.Second
 	}
 	return &Reporter{o}, nil
 }
+
+// nameless returns the issuer that has no name.
+func nameless(context.Context) ([]string, error) { return []string{""}, nil }
 
 // ErrRedisAway means that Redis doesn't answer, where an answer without its part would be of no use.
 var ErrRedisAway = errors.New("redis doesn't answer")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -46,7 +47,7 @@ func setup(t *testing.T) *site {
 	t.Cleanup(func() { must(t, b.store.Close()) })
 	rdb := rig.Connect(t, b.RedisURL)
 	rdb.AddHook(b.cut)
-	b.reporter, err = inquiry.New(inquiry.Options{Store: b.store.Reports, Invoices: b.store.Invoices, Late: b.store.Reports, Redis: rdb, DatabaseID: b.store.DatabaseID, Queues: []string{b.Queue}})
+	b.reporter, err = inquiry.New(inquiry.Options{Store: b.store.Reports, Invoices: b.store.Invoices, Late: b.store.Reports, Redis: rdb, DatabaseID: b.store.DatabaseID, Issuers: b.store.Issuers.Codes, Queues: []string{b.Queue}, Patience: time.Minute})
 	must(t, err)
 	return b
 }
@@ -105,6 +106,13 @@ func (b *site) own(t *testing.T, store *postgres.DB, databaseID, name string) {
 	})
 	must(t, err)
 	must(t, k.Claim(t.Context()))
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	var running sync.WaitGroup
+	running.Go(func() { _ = k.Run(ctx) }) // renews the claim, however long the test takes
+	t.Cleanup(func() {
+		stop()
+		running.Wait()
+	})
 }
 
 // work starts a worker, which ends with the test.
@@ -148,7 +156,7 @@ func (failing) Generate(context.Context, invoice.Request) (invoice.Result, error
 
 func (b *site) story(t *testing.T, id string) *report.Story {
 	t.Helper()
-	s, err := b.reporter.Story(t.Context(), id, 20)
+	s, err := b.reporter.Story(t.Context(), nil, id, 20)
 	must(t, err)
 	return s
 }

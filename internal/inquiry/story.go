@@ -2,7 +2,6 @@ package inquiry
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,13 +17,16 @@ import (
 // may be several of these, the story is about the first, and Matches names the others. It shows the newest limit jobs and
 // duplicate attempts at most. A story of nothing isn't an error: see [report.Story.Known].
 //
+// The story is about one issuer: the one of those given that has such an id, or if issuers is nil the one of all. If several have, Story
+// returns a [*report.AmbiguousError]. It tells nothing of other issuers than those given.
+//
 // If Redis doesn't answer, the story has a problem, and waits that say so. If the database doesn't, Story returns its error.
-func (r *Reporter) Story(ctx context.Context, id string, limit int) (*report.Story, error) {
-	s, jobID, err := r.recorded(ctx, id, limit)
+func (r *Reporter) Story(ctx context.Context, issuers []string, id string, limit int) (*report.Story, error) {
+	s, jobID, err := r.recorded(ctx, issuers, id, limit)
 	if err != nil {
 		return nil, err
 	}
-	t := &telling{Story: s, queues: map[string]queue.Surveyed{}}
+	t := &telling{Story: s, issuers: issuers, queues: map[string]queue.Surveyed{}}
 	if t.anyOpen() || !s.Records.Known() {
 		if err := r.fromRedis(ctx, t, id, jobID); err != nil {
 			return nil, err
@@ -37,20 +39,26 @@ func (r *Reporter) Story(ctx context.Context, id string, limit int) (*report.Sto
 	t.addEvents()
 	if len(s.Matches) == 0 {
 		s.TransactionID = &s.Asked // which is what it most likely is
+		if len(issuers) == 1 {
+			s.Issuer = issuers[0]
+		}
 	}
 	return s, nil
 }
 
 // recorded returns the story's records, and the job that the id is of, "" if it is of a transaction.
-func (r *Reporter) recorded(ctx context.Context, id string, limit int) (*report.Story, string, error) {
+func (r *Reporter) recorded(ctx context.Context, issuers []string, id string, limit int) (*report.Story, string, error) {
 	s := &report.Story{
 		Asked: id, Matches: []report.Match{}, Waits: []report.Wait{}, Events: []report.Event{}, Conflicts: []report.Conflict{},
 		Tasks: []report.Task{}, Problems: []string{},
-		Records: report.Records{DuplicateAttempts: []report.Duplicate{}, Jobs: []report.Job{}},
+		Records: report.Records{Imports: []report.Import{}, Family: report.NoFamily(), DuplicateAttempts: []report.Duplicate{}, Jobs: []report.Job{}},
 	}
-	matches, err := r.options.Store.Identify(ctx, id)
+	matches, err := r.options.Store.Identify(ctx, issuers, id)
 	if err != nil || len(matches) == 0 {
 		return s, "", err
+	}
+	if err := ofOneIssuer(id, matches); err != nil {
+		return nil, "", err
 	}
 	s.Matches = matches
 	first := matches[0]
@@ -59,14 +67,15 @@ func (r *Reporter) recorded(ctx context.Context, id string, limit int) (*report.
 		jobID = *first.JobID
 	}
 	if first.TransactionID == nil {
-		found, err := r.options.Store.LookupJob(ctx, jobID)
+		found, err := r.options.Store.LookupJob(ctx, &first.Issuer, jobID)
 		if err != nil {
 			return nil, "", err
 		}
 		s.Records = *found
+		s.Issuer = first.Issuer // also of a job that was pruned at this moment
 		return s, jobID, nil
 	}
-	found, err := r.options.Store.Lookup(ctx, *first.TransactionID, limit+1) // one more, to know whether there are more
+	found, err := r.options.Store.Lookup(ctx, first.Issuer, *first.TransactionID, limit+1) // one more, to know whether there are more
 	if err != nil {
 		return nil, "", err
 	}
@@ -84,7 +93,7 @@ func (r *Reporter) addJob(ctx context.Context, s *report.Story, jobID string) er
 		slices.ContainsFunc(s.DuplicateAttempts, func(d report.Duplicate) bool { return d.JobID == jobID }) {
 		return nil
 	}
-	one, err := r.options.Store.LookupJob(ctx, jobID)
+	one, err := r.options.Store.LookupJob(ctx, &s.Issuer, jobID)
 	if err != nil {
 		return err
 	}
@@ -96,8 +105,11 @@ func (r *Reporter) addJob(ctx context.Context, s *report.Story, jobID string) er
 type telling struct {
 	*report.Story
 
+	issuers    []string // those that were asked for, nil for all
 	redisAway  bool
 	databaseID string
+	locked     []string                  // those whose locks are looked at
+	several    error                     // whose story it is isn't clear
 	queues     map[string]queue.Surveyed // of the open jobs
 	holder     *locking.Holder           // of the transaction's lock
 	lockedFor  time.Duration
@@ -117,6 +129,12 @@ func (r *Reporter) fromRedis(ctx context.Context, t *telling, id, jobID string) 
 	if t.databaseID, err = r.options.DatabaseID(ctx); err != nil {
 		return err
 	}
+	t.locked = t.issuers
+	if t.issuers == nil && len(t.Matches) == 0 {
+		if t.locked, err = r.options.Issuers(ctx); err != nil {
+			return err
+		}
+	}
 	problem := r.askRedis(ctx, func(ctx context.Context) error {
 		if err := r.ledgerTasks(ctx, t); err != nil {
 			return err
@@ -135,8 +153,11 @@ func (r *Reporter) fromRedis(ctx context.Context, t *telling, id, jobID string) 
 		t.redisAway = true
 		t.Problems = append(t.Problems, problem)
 	}
+	if t.several != nil {
+		return t.several
+	}
 	if t.TransactionID != nil && !t.Records.Known() { // Redis has told which transaction it is
-		found, err := r.options.Store.Lookup(ctx, *t.TransactionID, 20)
+		found, err := r.options.Store.Lookup(ctx, t.Issuer, *t.TransactionID, 20)
 		if err != nil {
 			return err
 		}
@@ -188,12 +209,13 @@ func (r *Reporter) directTasks(ctx context.Context, t *telling, id, jobID string
 		return err
 	}
 	t.addTasks(found)
+	t.dropOthers(id)
 	if len(t.Tasks) == 0 || len(t.Matches) > 0 {
 		return nil
 	}
 	task := &t.Tasks[0]
-	t.TransactionID = task.TransactionID
-	t.Matches = append(t.Matches, report.Match{Kind: report.ByTask, TransactionID: task.TransactionID, JobID: &task.JobID})
+	t.Issuer, t.TransactionID = task.Issuer, task.TransactionID
+	t.Matches = append(t.Matches, report.Match{Kind: report.ByTask, Issuer: task.Issuer, TransactionID: task.TransactionID, JobID: &task.JobID})
 	if task.TaskID != id { // found by the lock of its transaction
 		t.Matches[0].Kind = report.ByTransaction
 		return nil
@@ -201,9 +223,30 @@ func (r *Reporter) directTasks(ctx context.Context, t *telling, id, jobID string
 	return r.lock(ctx, t, id)
 }
 
+// dropOthers drops the tasks of issuers whom the story isn't about. If it may be about several, it says so.
+func (t *telling) dropOthers(id string) {
+	of := t.issuers
+	if len(t.Matches) > 0 {
+		of = []string{t.Issuer}
+	}
+	if of != nil {
+		t.Tasks = slices.DeleteFunc(t.Tasks, func(task report.Task) bool { return !slices.Contains(of, task.Issuer) })
+	}
+	var found []string
+	for _, task := range t.Tasks {
+		found = append(found, task.Issuer)
+	}
+	if found = distinct(found); len(found) > 1 {
+		t.several = &report.AmbiguousError{ID: id, Issuers: found}
+	}
+}
+
 func (t *telling) addTasks(found []queue.Found) {
 	for _, f := range found {
 		job, _ := invoice.Decode(f.Payload) // of a bad payload, as much as can be read
+		if job != nil {
+			f.Issuer = job.Issuer
+		}
 		if job != nil && job.TransactionID != "" {
 			f.TransactionID = &job.TransactionID
 		}
@@ -216,7 +259,10 @@ func (t *telling) addTasks(found []queue.Found) {
 
 // lock looks up who has the lock of the transaction.
 func (r *Reporter) lock(ctx context.Context, t *telling, id string) error {
-	transaction := id
+	transaction, issuers := id, t.locked
+	if len(t.Matches) > 0 {
+		issuers = []string{t.Issuer}
+	}
 	if t.TransactionID != nil {
 		transaction = *t.TransactionID
 	}
@@ -224,12 +270,18 @@ func (r *Reporter) lock(ctx context.Context, t *telling, id string) error {
 	if err != nil {
 		return err
 	}
-	holder, left, err := locker.Holder(ctx, transaction)
-	if errors.Is(err, locking.ErrNotHeld) {
-		return nil
+	held, err := locksOf(ctx, locker, issuers, transaction)
+	if len(held) == 0 {
+		return err
 	}
-	if err == nil {
-		t.holder, t.lockedFor = &holder, left
+	if len(held) > 1 {
+		t.several = ambiguous(transaction, held)
+	}
+	t.Lock = &held[0]
+	t.holder = &locking.Holder{ID: t.Lock.JobID, Worker: t.Lock.Worker}
+	t.lockedFor = -1
+	if t.Lock.Expires {
+		t.lockedFor = time.Until(t.Lock.Until)
 	}
 	return err
 }
@@ -273,12 +325,12 @@ func (r *Reporter) addConflicts(ctx context.Context, s *report.Story) error {
 		if j.Outcome == nil || *j.Outcome != string(invoice.Conflict) || len(s.Conflicts) == most {
 			continue
 		}
-		payload, err := r.options.Store.Payload(ctx, j.JobID)
+		payload, err := r.options.Store.Payload(ctx, nil, j.JobID)
 		if err != nil {
 			return err
 		}
 		job, err := invoice.Decode(payload)
-		if err != nil || job.TransactionID != s.Invoice.TransactionID {
+		if err != nil || job.TransactionID != s.Invoice.TransactionID || job.Issuer != s.Invoice.Issuer {
 			continue // it isn't kept any more, or is about another transaction
 		}
 		if whole == nil {

@@ -2,9 +2,11 @@ package inquiry
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"invoicer/internal/report"
+	"invoicer/invoice"
 	"invoicer/worker/queue"
 )
 
@@ -18,7 +20,7 @@ func (t *telling) addWaits() {
 		switch j := &t.Jobs[i]; {
 		case open(j):
 			t.waitsOf(j, tasks[j.JobID])
-		case j.State == "failed" && t.Invoice == nil:
+		case j.State == "failed" && t.Invoice == nil && t.Import() == nil:
 			t.wait(report.Wait{
 				Code: report.WaitsForPerson, JobID: j.JobID, Queue: j.Queue, Since: &j.UpdatedAt, Reason: value(j.Reason),
 				Text: fmt.Sprintf("it failed: `invoicer replay --job %s` sends it again once the cause is removed", j.JobID),
@@ -64,6 +66,18 @@ func (t *telling) notSent(j *report.Job) {
 	since := j.AcceptedAt
 	if len(j.Actions) > 0 || j.Dispatch > 0 {
 		since = j.UpdatedAt
+	}
+	if j.PausedSeries != nil {
+		text := fmt.Sprintf("series %s is paused", *j.PausedSeries)
+		if p := j.Pause; p != nil {
+			text += fmt.Sprintf(" by %s since %s", p.Actor, p.Since.UTC().Format("2006-01-02 15:04:05Z"))
+			if note := value(p.Note); note != "" {
+				text += fmt.Sprintf(" (%s)", note)
+			}
+		}
+		text += fmt.Sprintf(": `invoicer series resume %s` lets its jobs go on", invoice.ParseSeriesID(*j.PausedSeries).Args())
+		t.wait(report.Wait{Code: report.WaitsForSeries, JobID: j.JobID, Queue: j.Queue, Since: &j.UpdatedAt, Text: text})
+		return
 	}
 	if q, ok := t.queues[j.Queue]; ok && t.foreign(&q, j.JobID) {
 		return
@@ -177,10 +191,12 @@ func (t *telling) inWork(w report.Wait, task *report.Task) {
 
 func (t *telling) retryDue(w report.Wait, task *report.Task) {
 	w.Code, w.Attempt, w.Reason, w.Until = report.WaitsForRetry, task.Failures, value(task.LastError), task.Until
-	switch task.Failures {
-	case 0:
+	switch {
+	case strings.HasPrefix(w.Reason, invoice.WaitsForInvoice):
+		w.Code, w.Text = report.WaitsForInvoice, "it "+w.Reason+"; it asks again "+inSeconds(task.Until)
+	case task.Failures == 0:
 		w.Text = "it was put back, which uses up no retry, and is due " + inSeconds(task.Until)
-	case 1:
+	case task.Failures == 1:
 		w.Text = "attempt 1 failed, and the next is due " + inSeconds(task.Until)
 	default:
 		w.Text = fmt.Sprintf("attempt %d failed, and the next is due %s", task.Failures, inSeconds(task.Until))

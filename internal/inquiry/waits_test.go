@@ -63,7 +63,10 @@ func TestWaitsForAnothersLock(t *testing.T) {
 	id := b.accept(t, "T1")
 	b.send(t)
 	b.work(t, "w1", nil, nil)
-	_, w := b.awaitWait(t, id, report.WaitsForLock)
+	s, w := b.awaitWait(t, id, report.WaitsForLock)
+	if l := s.Lock; l == nil || l.TransactionID != "T1" || l.JobID != "job-0" || l.Worker != "w0" || !l.Expires {
+		t.Errorf("the lock: %+v", l)
+	}
 	if w.HolderJobID != "job-0" || w.Worker != "w0" || w.JobID != id || w.Until == nil || time.Until(*w.Until) <= 0 || time.Until(*w.Until) > time.Minute {
 		t.Errorf("%+v", w)
 	}

@@ -2,6 +2,8 @@
 package metrics
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
@@ -28,10 +30,12 @@ type Metrics struct {
 	Registry *prometheus.Registry
 
 	queues    []string
-	producers producers
+	producers labels
 
 	jobs       *prometheus.CounterVec
 	byProducer *prometheus.CounterVec
+	bySeries   *prometheus.CounterVec
+	series     labels // that have a label of their own
 	contention *prometheus.CounterVec
 	doneHits   *prometheus.CounterVec
 	putBack    *prometheus.CounterVec
@@ -50,6 +54,7 @@ type Metrics struct {
 	oldest    *prometheus.GaugeVec
 	pending   *prometheus.GaugeVec
 	alarm     *prometheus.GaugeVec
+	drift     *prometheus.GaugeVec
 	collected []prometheus.Collector
 }
 
@@ -59,9 +64,12 @@ const (
 	other = "other"
 )
 
+// mostSeries is the number of series that get a label of their own: those that are seen first. The others share the label other.
+const mostSeries = 100
+
 // New returns metrics in a new registry, which also has those of the Go runtime and of the process.
 func New(o Options) *Metrics {
-	m := &Metrics{Registry: prometheus.NewRegistry(), queues: o.Queues, producers: producers{most: o.Producers}}
+	m := &Metrics{Registry: prometheus.NewRegistry(), queues: o.Queues, producers: labels{most: o.Producers}, series: labels{most: mostSeries}}
 	m.makeCounters()
 	m.makeGauges()
 	m.makeCache()
@@ -76,6 +84,7 @@ func New(o Options) *Metrics {
 func (m *Metrics) makeCounters() {
 	m.jobs = m.counter("jobs_total", "Jobs whose end is committed.", "queue", "outcome")
 	m.byProducer = m.counter("producer_jobs_total", "Jobs whose end is committed, by who asked.", "producer", "outcome")
+	m.bySeries = m.counter("series_invoices_total", "Invoices and credit notes that were made, by series.", "series")
 	m.contention = m.counter("lock_contention_total", "Attempts that found their transaction's lock held by another job.", "queue")
 	m.doneHits = m.counter("done_hits_total", "Jobs whose transaction Redis knew to be invoiced.", "queue")
 	m.putBack = m.counter("jobs_put_back_total", "Attempts that went back to the queue without using up a retry.", "queue")
@@ -93,10 +102,11 @@ func (m *Metrics) makeCounters() {
 }
 
 func (m *Metrics) makeGauges() {
-	m.ledger = m.gauge("ledger_jobs", "Jobs in the ledger that aren't done, counted up to 100,000 a state.", "state")
-	m.oldest = m.gauge("ledger_oldest_seconds", "Age of about the oldest accepted job that has no end yet; 0 if there is none.")
+	m.ledger = m.gauge("ledger_jobs", "Jobs in the ledger that aren't done, counted up to 100,000 a state; paused ones wait for a paused series.", "state")
+	m.oldest = m.gauge("ledger_oldest_seconds", "Age of about the oldest accepted job that has no end yet and waits for no paused series; 0 if there is none.")
 	m.pending = m.gauge("queue_pending", "Tasks that wait in the queue. Every worker shows the same: take the max by queue.", "queue")
 	m.alarm = m.gauge("race_alarm", "Whether the producer's latest window of five minutes is alarming: see docs/races.md.", "producer")
+	m.drift = m.gauge("race_drift", "Whether the producer has had too many duplicates for a while: see docs/races.md.", "producer")
 }
 
 // beginAtZero makes all metrics whose labels are known, so that their first increase is seen as one.
@@ -120,6 +130,7 @@ func (m *Metrics) beginAtZero() {
 		m.reconciled.WithLabelValues(found)
 	}
 	m.alarm.WithLabelValues(none)
+	m.drift.WithLabelValues(none)
 }
 
 func (m *Metrics) counter(name, help string, labels ...string) *prometheus.CounterVec {
@@ -144,9 +155,12 @@ func (m *Metrics) histogram(name, help string, buckets []float64, labels ...stri
 func (m *Metrics) ObserveWorker(e worker.Event) {
 	switch e.What {
 	case worker.Ended:
-		m.jobs.WithLabelValues(e.Queue, string(e.Outcome)).Inc()
+		count(m.jobs.WithLabelValues(e.Queue, string(e.Outcome)), e.TraceID)
 		m.byProducer.WithLabelValues(m.producers.label(e.Producer), string(e.Outcome)).Inc()
-		m.duration.WithLabelValues(string(e.Outcome)).Observe(e.Took.Seconds())
+		if e.Series.Name != "" {
+			m.bySeries.WithLabelValues(m.series.label(e.Series.String())).Inc()
+		}
+		observe(m.duration.WithLabelValues(string(e.Outcome)), e.Took, e.TraceID)
 		if e.DoneEntry {
 			m.doneHits.WithLabelValues(e.Queue).Inc()
 		}
@@ -154,7 +168,7 @@ func (m *Metrics) ObserveWorker(e worker.Event) {
 			m.lateDuplicates.WithLabelValues(e.Queue, answer(e.DoneEntry)).Inc()
 		}
 		if e.Since > 0 {
-			m.toInvoice.Observe(e.Since.Seconds())
+			observe(m.toInvoice, e.Since, e.TraceID)
 		}
 	case worker.LostRace:
 		m.contention.WithLabelValues(e.Queue).Inc()
@@ -164,9 +178,30 @@ func (m *Metrics) ObserveWorker(e worker.Event) {
 		m.retried.WithLabelValues(e.Queue).Inc()
 	}
 	if e.LockWait > 0 {
-		m.lockWait.Observe(e.LockWait.Seconds())
+		observe(m.lockWait, e.LockWait, e.TraceID)
 	}
 }
+
+// count adds 1 to a counter, and keeps a trace, if there is one, as the latest example of what was counted.
+func count(c prometheus.Counter, traceID string) {
+	if of, ok := c.(prometheus.ExemplarAdder); ok && traceID != "" {
+		of.AddWithExemplar(1, exemplar(traceID))
+		return
+	}
+	c.Inc()
+}
+
+// observe adds a duration to a histogram, and keeps a trace, if there is one, as the latest example of its bucket.
+func observe(o prometheus.Observer, d time.Duration, traceID string) {
+	if of, ok := o.(prometheus.ExemplarObserver); ok && traceID != "" {
+		of.ObserveWithExemplar(d.Seconds(), exemplar(traceID))
+		return
+	}
+	o.Observe(d.Seconds())
+}
+
+// exemplar names a trace by the label that Grafana looks for.
+func exemplar(traceID string) prometheus.Labels { return prometheus.Labels{"trace_id": traceID} }
 
 // ObserveBatch counts a transaction that wrote so many invoices.
 func (m *Metrics) ObserveBatch(invoices int) { m.batch.Observe(float64(invoices)) }

@@ -5,7 +5,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	dto "github.com/prometheus/client_model/go"
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
@@ -65,7 +68,7 @@ func TestEverythingIsThereAtZero(t *testing.T) {
 		`invoicer_late_duplicates_total{cache="hit",queue="default"} 0`, `invoicer_late_duplicates_total{cache="miss",queue="default"} 0`,
 		`invoicer_job_duration_seconds{outcome="conflict"} 0`, `invoicer_enqueue_to_invoice_seconds{} 0`, `invoicer_lock_wait_seconds{} 0`,
 		`invoicer_batch_size{} 0`, `invoicer_reconciled_total{found="missing"} 0`, `invoicer_reconciled_total{found="left"} 0`,
-		`invoicer_reconciled_total{found="given_up"} 0`, `invoicer_relayed_total{} 0`, `invoicer_race_alarm{producer="none"} 0`,
+		`invoicer_reconciled_total{found="given_up"} 0`, `invoicer_relayed_total{} 0`, `invoicer_race_alarm{producer="none"} 0`, `invoicer_race_drift{producer="none"} 0`,
 		`invoicer_build_info{goversion="go1",revision="abc",version="v1"} 1`)
 }
 
@@ -113,6 +116,53 @@ func TestWorkerEvents(t *testing.T) {
 		`invoicer_lock_contention_total{queue="q"} 1`, `invoicer_lock_wait_seconds{} 1`, `invoicer_jobs_put_back_total{queue="q"} 1`, `invoicer_batch_size{} 1`)
 }
 
+// A job that is traced is an example of what its numbers say; one that isn't costs as much as ever.
+func TestExemplars(t *testing.T) { //nolint:paralleltest // allocations of other tests would be counted
+	m := metrics.New(metrics.Options{})
+	e := worker.Event{What: worker.Ended, Queue: "q", Outcome: invoice.Created, Took: 3 * time.Millisecond, Since: time.Minute, LockWait: time.Second}
+	if n := testing.AllocsPerRun(100, func() { m.ObserveWorker(e) }); n > 0 {
+		t.Errorf("%v allocations for an event without a trace", n)
+	}
+	if found := exemplars(t, m); len(found) > 0 {
+		t.Errorf("events without a trace are examples: %v", found)
+	}
+	e.TraceID = "0af7651916cd43dd8448eb211c80319c"
+	m.ObserveWorker(e)
+	e.Queue, e.TraceID = "other", ""
+	m.ObserveWorker(e)
+	want := []string{"invoicer_enqueue_to_invoice_seconds 60", "invoicer_job_duration_seconds 0.003", "invoicer_jobs_total 1", "invoicer_lock_wait_seconds 1"}
+	if found := exemplars(t, m); !slices.Equal(found, want) {
+		t.Errorf("the examples are %q, not %q", found, want)
+	}
+}
+
+// exemplars returns the names and values of all that name the trace of [TestExemplars].
+func exemplars(t *testing.T, m *metrics.Metrics) (found []string) {
+	t.Helper()
+	families, err := m.Registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, one := range f.GetMetric() {
+			all := []*dto.Exemplar{one.GetCounter().GetExemplar()}
+			for _, b := range one.GetHistogram().GetBucket() {
+				all = append(all, b.GetExemplar())
+			}
+			for _, e := range all {
+				if e == nil {
+					continue
+				}
+				found = append(found, fmt.Sprintf("%s %g", f.GetName(), e.GetValue()))
+				if l := e.GetLabel(); len(l) != 1 || l[0].GetName() != "trace_id" || l[0].GetValue() != "0af7651916cd43dd8448eb211c80319c" {
+					t.Errorf("%s: %v", f.GetName(), l)
+				}
+			}
+		}
+	}
+	return found
+}
+
 // The hit rate is that of late duplicates: one that lost the race would find any entry, however short its time.
 func TestLateDuplicates(t *testing.T) {
 	t.Parallel()
@@ -154,41 +204,74 @@ func TestCacheIsShown(t *testing.T) {
 	}
 }
 
-// A store whose producer's duplicates jump in the windows that are given.
+// A store whose producer's duplicates are what the windows that are given have.
 type store struct {
 	mu      sync.Mutex // for the fields that the test changes meanwhile
 	begun   time.Time
-	windows int // complete ones
-	jumps   func(window int) bool
+	windows int                    // complete ones
+	seen    func(window int) int64 // duplicates of 200 jobs
 	broken  bool
 	silent  int // a window in which nothing ended
+
+	silentFrom int // the first of those after which nothing ends; 0: there is none
 }
 
-func (s *store) Waiting(context.Context, []string) (report.Waiting, error) {
+func (s *store) Waiting(context.Context) (report.Waiting, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.broken {
 		return report.Waiting{}, errors.New("away")
 	}
-	return report.Waiting{Accepted: 1, Enqueued: 2, Failed: 3, OldestSeconds: 4}, nil
+	return report.Waiting{Accepted: 1, Enqueued: 2, Failed: 3, Paused: 5, OldestSeconds: 4}, nil
 }
 
-func (s *store) Windows(_ context.Context, since time.Time) (counts []races.ProducerCount, until time.Time, err error) {
+func (s *store) Windows(_ context.Context, since time.Time) (counts races.Counts, until time.Time, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.broken {
 		return nil, time.Time{}, errors.New("away")
 	}
+	complete := s.begun.Add(time.Duration(s.windows) * races.Window)
+	if since.IsZero() {
+		since = s.begun
+	}
+	if until = since.Add(24 * time.Hour); until.After(complete) {
+		until = complete
+	}
+	counts = make(races.Counts)
 	for i := range s.windows {
-		c := races.ProducerCount{Producer: "checkout", Count: races.Count{Start: s.begun.Add(time.Duration(i) * races.Window), Ended: 200, Duplicates: 4}}
-		if s.jumps(i) {
-			c.Duplicates = 50
-		}
-		if !c.Start.Before(since) && i != s.silent {
-			counts = append(counts, c)
+		c := races.Count{Start: s.begun.Add(time.Duration(i) * races.Window), Ended: 200, Duplicates: s.seen(i)}
+		if !c.Start.Before(since) && c.Start.Before(until) && i != s.silent && (s.silentFrom == 0 || i < s.silentFrom) {
+			counts["checkout"] = append(counts["checkout"], c)
 		}
 	}
-	return counts, s.begun.Add(time.Duration(s.windows) * races.Window), nil
+	return counts, until, nil
+}
+
+// watch runs a Watch until the test ends, and returns a function that makes windows complete and waits until they are judged.
+func watch(t *testing.T, s *store, m *metrics.Metrics, logged io.Writer) (wait func(windows int)) {
+	t.Helper()
+	w := metrics.Watch{
+		Metrics: m, Store: s, Producers: races.NewFollower(s.Windows), Logger: slog.New(slog.NewTextHandler(logged, nil)),
+		Pending: func(context.Context) (map[string]int64, error) { return map[string]int64{"q": 5}, nil },
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w.Run(ctx)
+	}()
+	t.Cleanup(func() {
+		stop()
+		<-done
+	})
+	return func(windows int) {
+		s.mu.Lock()
+		s.windows += windows
+		s.mu.Unlock()
+		time.Sleep(61 * time.Second)
+		synctest.Wait()
+	}
 }
 
 // An alarm is logged and shown when it begins, and when it ends, once each.
@@ -197,35 +280,25 @@ func TestAlarmBeginsAndEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var logged strings.Builder
 		const learned = 4 * 288
-		s := &store{begun: time.Now(), windows: learned, silent: learned + 4, jumps: func(i int) bool {
-			return i == learned || i == learned+1 || i == learned+3
+		s := &store{begun: time.Now(), windows: learned, silent: learned + 4, seen: func(i int) int64 {
+			if i == learned || i == learned+1 || i == learned+3 {
+				return 50
+			}
+			return 4
 		}}
 		m := metrics.New(metrics.Options{Producers: 10})
-		w := metrics.Watch{
-			Metrics: m, Store: s, Queues: []string{"q"}, Logger: slog.New(slog.NewTextHandler(&logged, nil)),
-			Pending: func(context.Context, []string) (map[string]int64, error) { return map[string]int64{"q": 5}, nil },
-		}
-		ctx, stop := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			w.Run(ctx)
-		}()
+		wait := watch(t, s, m, &logged)
 		for _, step := range []struct {
 			windows, alarm, begun, ended int
 		}{{0, 0, 0, 0}, {1, 1, 1, 0}, {0, 1, 1, 0}, {1, 1, 1, 0}, {1, 0, 1, 1}, {1, 1, 2, 1}, {1, 0, 2, 2}} {
-			s.mu.Lock()
-			s.windows += step.windows
-			s.mu.Unlock()
-			time.Sleep(61 * time.Second)
-			synctest.Wait()
+			wait(step.windows)
 			has(t, m, fmt.Sprintf(`invoicer_race_alarm{producer="checkout"} %d`, step.alarm))
 			begun, ended := strings.Count(logged.String(), "more duplicates than its history"), strings.Count(logged.String(), "as expected again")
 			if begun != step.begun || ended != step.ended {
 				t.Errorf("%+v: %d began and %d ended:\n%s", step, begun, ended, logged.String())
 			}
 		}
-		has(t, m, `invoicer_ledger_jobs{state="accepted"} 1`, `invoicer_ledger_jobs{state="enqueued"} 2`, `invoicer_ledger_jobs{state="failed"} 3`,
+		has(t, m, `invoicer_ledger_jobs{state="accepted"} 1`, `invoicer_ledger_jobs{state="enqueued"} 2`, `invoicer_ledger_jobs{state="failed"} 3`, `invoicer_ledger_jobs{state="paused"} 5`,
 			`invoicer_ledger_oldest_seconds{} 4`, `invoicer_queue_pending{queue="q"} 5`)
 		s.mu.Lock()
 		s.broken = true
@@ -235,8 +308,46 @@ func TestAlarmBeginsAndEnds(t *testing.T) {
 		if n, err := testutil.GatherAndCount(m.Registry, "invoicer_ledger_jobs", "invoicer_ledger_oldest_seconds"); err != nil || n != 0 {
 			t.Errorf("%d figures of a database that is away, error %v", n, err)
 		}
-		stop()
-		<-done
+	})
+}
+
+// A drift is logged and shown once: when it begins, and when it ends, be it that the producer is silent. A worker that starts while it
+// lasts finds it.
+func TestDriftBeginsAndEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var logged, restarted strings.Builder
+		const learned, silence = 4 * 288, 289
+		s := &store{begun: time.Now(), windows: learned, silent: -1, seen: func(i int) int64 {
+			if i >= learned && i < learned+24 || i >= learned+48 {
+				return 8
+			}
+			return 4
+		}}
+		m := metrics.New(metrics.Options{Producers: 10})
+		wait := watch(t, s, m, &logged)
+		for _, step := range []struct {
+			windows, drift, begun, ended int
+		}{{0, 0, 0, 0}, {2, 0, 0, 0}, {22, 1, 1, 0}, {0, 1, 1, 0}, {24, 0, 1, 1}, {24, 1, 2, 1}} {
+			wait(step.windows)
+			has(t, m, fmt.Sprintf(`invoicer_race_drift{producer="checkout"} %d`, step.drift), `invoicer_race_alarm{producer="checkout"} 0`)
+			begun, ended := strings.Count(logged.String(), "drift upwards"), strings.Count(logged.String(), "no longer drift")
+			if begun != step.begun || ended != step.ended {
+				t.Errorf("%+v: %d began and %d ended:\n%s", step, begun, ended, logged.String())
+			}
+		}
+		again := metrics.New(metrics.Options{Producers: 10})
+		watch(t, s, again, &restarted)(0)
+		has(t, again, `invoicer_race_drift{producer="checkout"} 1`)
+		since := "since=" + s.begun.Add((learned+48)*races.Window).Format("2006-01-02T15:04:05.000Z")
+		if !strings.Contains(restarted.String(), since) || !strings.Contains(logged.String(), since) {
+			t.Errorf("no line has %s:\n%s\nrestarted:\n%s", since, logged.String(), restarted.String())
+		}
+		s.mu.Lock()
+		s.silentFrom = learned + 72
+		s.mu.Unlock()
+		wait(silence)
+		has(t, m, `invoicer_race_drift{producer="checkout"} 0`)
 	})
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"log/slog"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -14,31 +16,40 @@ import (
 	"invoicer/internal/report"
 )
 
-// A Store is asked for what waits, and for the counts of producers.
+// A Store is asked for what waits.
 type Store interface {
-	Waiting(ctx context.Context, queues []string) (report.Waiting, error)
-	Windows(ctx context.Context, since time.Time) (counts []races.ProducerCount, until time.Time, err error)
+	Waiting(ctx context.Context) (report.Waiting, error)
 }
 
-// A Watch looks at what no event tells: what waits in the ledger and in the queues, and whether a producer's duplicates jump.
+// Producers are followed by a [races.Follower].
+type Producers interface {
+	Findings(ctx context.Context) (races.Findings, error)
+}
+
+// A Watch looks at what no event tells: what waits in the ledger and in the queues, and whether a producer's duplicates jump or
+// drift.
 type Watch struct {
 	Metrics *Metrics
 	Store   Store
-	Queues  []string
-	// Pending returns how many tasks wait in each queue.
-	Pending func(ctx context.Context, queues []string) (map[string]int64, error)
+	// Producers may be shared with others: each window is judged once for all of them.
+	Producers Producers
+	// Pending returns how many tasks wait in each queue of this installation, those that no worker consumes too.
+	Pending func(ctx context.Context) (map[string]int64, error)
 	Logger  *slog.Logger
 
-	judge  races.Judge
-	since  time.Time       // up to then, windows are judged
 	alarms map[string]bool // the producers whose latest window is alarming
+	shown  []string        // the queues whose depth was shown last
+	drifts map[string]bool // the producers that drift
 }
 
 const (
+	// mostQueues bounds the labels: whoever accepts jobs may make up names of queues.
+	mostQueues = 100
 	// lookEvery is the time between two looks at what waits, and judgeEvery that between two looks at the counts.
 	lookEvery  = 10 * time.Second
 	judgeEvery = time.Minute
-	// lookTimeout bounds one look, and judgeTimeout one at the counts, the first of which reads fourteen days of them.
+	// lookTimeout bounds one look, and judgeTimeout one at the counts, the first of which reads 28 days of them. What it has
+	// judged by then, the next one needn't read.
 	lookTimeout  = 5 * time.Second
 	judgeTimeout = 30 * time.Second
 )
@@ -67,70 +78,94 @@ func (w *Watch) look(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	m := w.Metrics
-	if waiting, err := w.Store.Waiting(ctx, w.Queues); err != nil {
+	if waiting, err := w.Store.Waiting(ctx); err != nil {
 		m.ledger.Reset()
 		m.oldest.Reset()
 	} else {
 		m.ledger.WithLabelValues("accepted").Set(float64(waiting.Accepted))
 		m.ledger.WithLabelValues("enqueued").Set(float64(waiting.Enqueued))
 		m.ledger.WithLabelValues("failed").Set(float64(waiting.Failed))
+		m.ledger.WithLabelValues("paused").Set(float64(waiting.Paused))
 		m.oldest.WithLabelValues().Set(waiting.OldestSeconds)
 	}
-	pending, err := w.Pending(ctx, w.Queues)
+	pending, err := w.Pending(ctx)
 	if err != nil {
 		m.pending.Reset()
 		return
 	}
-	for queue, n := range pending {
-		m.pending.WithLabelValues(queue).Set(float64(n))
+	for _, queue := range w.shown { // one that nobody uses any more isn't shown any more
+		if _, known := pending[queue]; !known {
+			m.pending.DeleteLabelValues(queue)
+		}
+	}
+	w.shown = slices.Sorted(maps.Keys(pending))
+	w.shown = w.shown[:min(len(w.shown), mostQueues)]
+	for _, queue := range w.shown {
+		m.pending.WithLabelValues(queue).Set(float64(pending[queue]))
 	}
 }
 
-// judgeProducers judges the windows that are complete since the last time, and logs each alarm that begins or ends.
+// judgeProducers shows and logs what is found in the windows that are complete since the last time.
 func (w *Watch) judgeProducers(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, judgeTimeout)
 	defer cancel()
-	counts, until, err := w.Store.Windows(ctx, w.since)
+	found, err := w.Producers.Findings(ctx)
 	if err != nil {
 		return
 	}
-	w.judge.Judge(counts)
-	w.since = until
-	states := map[string]float64{none: 0}
-	for producer, v := range w.judge.Latest() {
+	alarming, drifting := map[string]float64{none: 0}, map[string]float64{none: 0}
+	for producer, v := range found.Latest {
 		label := w.Metrics.producers.label(producer)
-		alarming := v.Alarm && v.Start.Add(races.Window).Equal(until)
-		if alarming {
-			states[label] = 1
-		} else {
-			states[label] = max(states[label], 0)
-		}
-		w.tell(ctx, v, alarming)
+		alarming[label] = max(alarming[label], float(v.Alarming(found.Until)))
+		drifting[label] = max(drifting[label], float(v.Drifting(found.Until)))
+		w.tell(ctx, v, found.Until)
 	}
-	w.Metrics.alarm.Reset() // labels of producers that weren't there before may have been given away
+	show(w.Metrics.alarm, alarming)
+	show(w.Metrics.drift, drifting)
+}
+
+func float(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
+// show sets a gauge for each producer. Labels of producers that weren't there before may have been given away.
+func show(g *prometheus.GaugeVec, states map[string]float64) {
+	g.Reset()
 	for label, state := range states {
-		w.Metrics.alarm.WithLabelValues(label).Set(state)
+		g.WithLabelValues(label).Set(state)
 	}
 }
 
-// tell logs that a producer's alarm begins or ends.
-func (w *Watch) tell(ctx context.Context, v races.Verdict, alarming bool) {
-	if alarming == w.alarms[v.Producer] {
-		return
-	}
-	if !alarming {
-		delete(w.alarms, v.Producer)
-		w.Logger.InfoContext(ctx, "a producer's duplicates are as expected again", "producer", v.Producer)
-		return
-	}
+// tell logs that a producer's alarm or drift begins or ends.
+func (w *Watch) tell(ctx context.Context, v races.Verdict, until time.Time) {
 	if w.alarms == nil {
-		w.alarms = make(map[string]bool)
+		w.alarms, w.drifts = make(map[string]bool), make(map[string]bool)
 	}
-	w.alarms[v.Producer] = true
-	w.Logger.WarnContext(ctx, "a producer sends more duplicates than its history explains: `invoicer races` has examples",
-		"producer", v.Producer, "window", v.Start, "jobs", v.Ended, "duplicates", v.Duplicates,
-		"expected", strconv.FormatFloat(v.Expected, 'f', 1, 64), "p", strconv.FormatFloat(v.P, 'g', 2, 64))
+	switch now := v.Alarming(until); {
+	case now && !w.alarms[v.Producer]:
+		w.Logger.WarnContext(ctx, "a producer sends more duplicates than its history explains: `invoicer races` has examples",
+			"producer", v.Producer, "window", v.Start, "jobs", v.Ended, "duplicates", v.Duplicates,
+			"expected", rounded(v.Expected), "p", strconv.FormatFloat(v.P, 'g', 2, 64))
+		w.alarms[v.Producer] = true
+	case !now && w.alarms[v.Producer]:
+		w.Logger.InfoContext(ctx, "a producer's duplicates are as expected again", "producer", v.Producer)
+		delete(w.alarms, v.Producer)
+	}
+	switch now := v.Drifting(until); {
+	case now && !w.drifts[v.Producer]:
+		w.Logger.WarnContext(ctx, "a producer's duplicates drift upwards, window by window: `invoicer races` has examples",
+			"producer", v.Producer, "since", v.Drift.Since, "jobs", v.Drift.Ended, "duplicates", v.Drift.Duplicates, "expected", rounded(v.Drift.Expected))
+		w.drifts[v.Producer] = true
+	case !now && w.drifts[v.Producer]:
+		w.Logger.InfoContext(ctx, "a producer's duplicates no longer drift", "producer", v.Producer)
+		delete(w.drifts, v.Producer)
+	}
 }
+
+func rounded(expected float64) string { return strconv.FormatFloat(expected, 'f', 1, 64) }
 
 // Pools exports the state of the connections to both servers, which are asked for at each scrape.
 func (m *Metrics) Pools(postgres func() sql.DBStats, redisPool func() *redis.PoolStats) {

@@ -36,9 +36,9 @@ func ofDomain() []mutant {
 		{
 			name: "tax is rounded for each line", promise: immutable,
 			changes: []change{
-				{"invoice/totals.go", "\t\tvar net sum\n", "\t\tvar net, perLine sum\n"},
-				{"invoice/totals.go", "\t\t\tnet.add(taxes[i].Net)\n", "\t\t\tnet.add(taxes[i].Net)\n\t\t\tpart, _ := scaledProduct(taxes[i].Net, int64(percent), 1, decimalPlaces+2)\n\t\t\tperLine.add(part)\n"},
-				{"invoice/totals.go", "row.Tax, ok = scaledProduct(row.Net, int64(percent), 1, decimalPlaces+2); !ok", "row.Tax, ok = perLine.int64(); !ok"},
+				{"invoice/totals.go", "\t\tnet     sum\n", "\t\tnet, perLine sum\n"},
+				{"invoice/totals.go", "\t\trates[at].net.add(nets[i])\n", "\t\trates[at].net.add(nets[i])\n\t\tmillionths, _ := percent.Millionths()\n\t\tpart, _ := scaledProduct(nets[i], millionths, 1, decimalPlaces+2)\n\t\trates[at].perLine.add(part)\n"},
+				{"invoice/totals.go", "\t\tmillionths, _ := row.Percent.Millionths()\n\t\tif row.Tax, ok = scaledProduct(row.Net, millionths, 1, decimalPlaces+2); !ok {", "\t\tif row.Tax, ok = rates[i].perLine.int64(); !ok {"},
 			},
 			in: in, tests: []string{"TestCalculate/tax_is_rounded_once_for_each_rate,_not_for_each_line"},
 		},

@@ -17,14 +17,13 @@ func ofLedger() []mutant {
 		},
 		{
 			name: "accept looks into its caller's temporary tables", promise: noneLost,
-			changes: []change{{"migrations/00009_restorable_checks.sql", "SET search_path = %I, pg_temp'", "SET search_path = %I'"}},
+			changes: []change{{ends, "quote_ident(current_schema()) || ', pg_temp', true);\n\n-- In the order", "quote_ident(current_schema()), true);\n\n-- In the order"}},
 			in:      theStore, tests: []string{"TestAcceptForARoleThatMayDoNothingElse"},
 		},
 		{
 			name: "accept takes a key given twice", promise: classified,
 			changes: []change{{
-				"migrations/00013_details.sql",
-				" AND key <> ALL (accept_details());\n    problems := problems || more;\n",
+				ends, " AND key <> ALL (accept_details());\n    problems := problems || more;\n",
 				" AND key <> ALL (accept_details());\n    problems := ARRAY(SELECT p FROM unnest(problems || more) AS p WHERE p NOT LIKE '%twice');\n",
 			}},
 			in: theStore, tests: []string{"TestAcceptRefusesWhatCanNeverBeAnInvoice"},
@@ -41,7 +40,7 @@ func ofLedger() []mutant {
 		},
 		{
 			name: "two relays claim the same job", promise: noneLost,
-			changes: []change{{dispatch, "WHERE state = 'accepted' AND queue <> ALL (?::text[]) ORDER BY id LIMIT ? FOR UPDATE SKIP LOCKED", "WHERE state IN ('accepted', 'enqueued') AND queue <> ALL (?::text[]) ORDER BY id LIMIT ?"}},
+			changes: []change{{dispatch, "WHERE state = 'accepted' AND paused_series IS NULL AND queue <> ALL (?::text[]) ORDER BY id LIMIT ? FOR UPDATE SKIP LOCKED", "WHERE state IN ('accepted', 'enqueued') AND queue <> ALL (?::text[]) ORDER BY id LIMIT ?"}},
 			in:      theLedger, tests: []string{"TestManyRelays"},
 		},
 		{

@@ -88,8 +88,10 @@ const (
 	forgedEntry       hazard = "somebody writes locks and done entries"
 	sharedRedis       hazard = "two installations share a Redis"
 	copied            hazard = "a copy of a database is started beside it"
+	anOwner           hazard = "an owner of the tables changes an invoice, and every hash with it"
 	lies              hazard = "Redis says of a job something else than was accepted"
 	dismissedRuns     hazard = "somebody runs what was dismissed"
+	twoTables         hazard = "two tables share no unique constraint"
 	foundUnreplicated hazard = "what is found was committed on the primary alone"
 )
 
@@ -100,12 +102,12 @@ func hazards() []hazard {
 		pausedWorker, crashAfterLocking, lostReplyToSet, winnerFails, killed, lostCommit, burntNumber, pausedCounter,
 		blindConflict, sameKey, failover, flushed, evicted, halfForgotten, lostLease, lostAck, lostEnqueue, shutdown, undecodable,
 		retriesUsedUp, oldSnapshot, badText, restored, storm, redisDown, postgresDown, redisRefuses, postgresRefuses, slowVisitors, rebinding, otherSlot,
-		wrongClock, forgedEntry, sharedRedis, copied, pooler, lies, dismissedRuns, foundUnreplicated, heldRow, cutOffStandby,
+		wrongClock, forgedEntry, sharedRedis, copied, pooler, lies, anOwner, dismissedRuns, foundUnreplicated, heldRow, cutOffStandby, twoTables,
 	}
 }
 
 func mutants() []mutant {
-	return slices.Concat(ofLocking(), ofDomain(), ofStore(), ofWorker(), ofClocks(), ofLedger(), ofEnds(), ofQueue(), ofOwners(), ofProgram(), ofReadiness(), ofListener(), ofOperating(), ofPooler(), ofSeeing())
+	return slices.Concat(ofLocking(), ofDomain(), ofStore(), ofWorker(), ofClocks(), ofLedger(), ofEnds(), ofQueue(), ofOwners(), ofProgram(), ofReadiness(), ofListener(), ofOperating(), ofPooler(), ofSeeing(), ofSeries(), ofSettings(), ofChain(), ofIssuers(), ofIssuersRecords(), ofCredits(), ofLimitedVisitors(), ofAmounts())
 }
 
 // apply returns the files that a mutant changes, as they are after it.
@@ -119,7 +121,9 @@ func (m *mutant) apply(root string) (map[string][]byte, error) {
 				return nil, err
 			}
 		}
-		if n := strings.Count(string(content), c.old); n != 1 || c.old == c.new {
+		// What takes a migration back has the text of before.
+		forth, _, _ := strings.Cut(string(content), "\n-- +goose Down\n")
+		if n := strings.Count(forth, c.old); n != 1 || c.old == c.new {
 			return nil, fmt.Errorf("it doesn't fit the code any more: %s has the old text %d times, and must have it once:\n%s", c.file, n, c.old)
 		}
 		files[c.file] = []byte(strings.Replace(string(content), c.old, c.new, 1))

@@ -7,7 +7,7 @@ func ofPooler() []mutant {
 		{
 			name: "a statement trusts the search path", promise: one, hazard: pooler,
 			changes: []change{{
-				"invoice/postgres/find.go", "FROM invoicer.invoices WHERE transaction_id = ? OR idempotency_key = ?", "FROM invoices WHERE transaction_id = ? OR idempotency_key = ?",
+				"invoice/postgres/find.go", "FROM invoicer.invoices WHERE issuer = @issuer AND (transaction_id", "FROM invoices WHERE transaction_id = @transaction OR",
 			}},
 			in: theStore, tests: []string{"TestNothingStaysBehindInAPooler", "TestUniqueViolationIsALostRace"},
 		},

@@ -67,7 +67,7 @@ func ofSeeing() []mutant {
 		},
 		{
 			name: "duplicates aren't counted", promise: classified,
-			changes: []change{{ends, "duplicates = producer_counts.duplicates + excluded.duplicates, ", ""}},
+			changes: []change{{records, "duplicates = producer_counts.duplicates + excluded.duplicates, ", ""}},
 			in:      theStore, tests: []string{"TestCountsEqualWhatIsOnRecord"},
 		},
 		{
@@ -78,15 +78,24 @@ func ofSeeing() []mutant {
 		{
 			name: "a late duplicate counts as one that a plain check would have doubled", promise: classified,
 			changes: []change{{
-				ends,
-				"CASE WHEN statement_timestamp() - took * interval '1 second' < made_at THEN made_at", "CASE WHEN made_at IS NOT NULL THEN made_at",
+				records, "CASE WHEN statement_timestamp() - took * interval '1 second' < made_at THEN made_at", "CASE WHEN made_at IS NOT NULL THEN made_at",
 			}},
 			in: theStore, tests: []string{"TestRacesThatAPlainCheckWouldHaveLost"},
 		},
 		{
+			name: "a producer's own repeats count as two producers' transactions", promise: classified,
+			changes: []change{{"invoice/postgres/races_shared.go", "WHERE producer <> invoice_producer AND ", "WHERE "}},
+			in:      theStore, tests: []string{"TestRacesTellTwoProducersOfOneTransaction"},
+		},
+		{
 			name: "an alarm teaches what is normal", promise: classified,
-			changes: []change{{"internal/races/model.go", "if !v.Alarm && c.Ended > 0 {", "if c.Ended > 0 {"}},
+			changes: []change{{"internal/races/model.go", "if !v.Alarm && !v.Drift.Alarm && c.Ended > 0 {", "if !v.Drift.Alarm && c.Ended > 0 {"}},
 			in:      theRaces, tests: []string{"TestAlarmedWindowsDontTeach"},
+		},
+		{
+			name: "a drift teaches what is normal", promise: classified,
+			changes: []change{{"internal/races/model.go", "if !v.Alarm && !v.Drift.Alarm && c.Ended > 0 {", "if !v.Alarm && c.Ended > 0 {"}},
+			in:      theRaces, tests: []string{"TestDriftBeginsAndEnds"},
 		},
 		{
 			name: "an alarm comes before anything was learnt", promise: classified,
@@ -95,7 +104,7 @@ func ofSeeing() []mutant {
 		},
 		{
 			name: "an alarm never ends", promise: classified,
-			changes: []change{{"internal/metrics/watch.go", "alarming := v.Alarm && v.Start.Add(races.Window).Equal(until)", "alarming := v.Alarm"}},
+			changes: []change{{"internal/races/judge.go", "return v.Alarm && v.Start.Add(Window).Equal(until)", "return v.Alarm"}},
 			in:      theMetrics, tests: []string{"TestAlarmBeginsAndEnds"},
 		},
 	}

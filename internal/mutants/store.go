@@ -3,7 +3,7 @@ package main
 const theStore = "./invoice/postgres"
 
 func ofStore() []mutant {
-	return append(ofSchema(), []mutant{
+	return append(append(ofSchema(), ofImports()...), []mutant{
 		{
 			name: "counter advanced outside of the transaction", promise: gapless, hazard: burntNumber,
 			changes: []change{{
@@ -91,7 +91,7 @@ func ofStore() []mutant {
 		},
 		{
 			name: "who comes second to create a counter fails", promise: recovers,
-			changes: []change{{"invoice/postgres/counters.go", "\nON CONFLICT (series, period) DO NOTHING`", "`"}},
+			changes: []change{{"invoice/postgres/counters.go", "\nON CONFLICT DO NOTHING`", "`"}},
 			in:      theStore, tests: []string{"TestProcessesShareSeries"},
 		},
 		{
@@ -152,8 +152,8 @@ func ofStore() []mutant {
 			name: "a failed end replaces the good one of a direct job", promise: classified, hazard: lostAck,
 			changes: []change{{
 				"invoice/postgres/record_bad.go",
-				"WHERE NOT EXISTS (SELECT FROM invoicer.invoices WHERE transaction_id = ? AND job_id = ?)\n  AND NOT EXISTS (SELECT FROM invoicer.duplicate_attempts WHERE job_id = ?)",
-				"WHERE (?::text, ?::text, ?::text) IS NOT NULL",
+				"WHERE NOT EXISTS (SELECT FROM invoicer.invoices WHERE transaction_id = ? AND issuer = ? AND job_id = ?)\n  AND NOT EXISTS (SELECT FROM invoicer.duplicate_attempts WHERE job_id = ?)",
+				"WHERE (?::text, ?::text, ?::text, ?::text) IS NOT NULL",
 			}},
 			in: theStore, tests: []string{"TestNoBadEndAfterAGoodOne"},
 		},
@@ -170,8 +170,7 @@ func ofStore() []mutant {
 		{
 			name: "an end is recorded against an invoice that isn't there", promise: classified, hazard: restored,
 			changes: []change{{
-				ends,
-				"AND invoices.transaction_id = a.invoiced AND invoices.fingerprint = a.fingerprint",
+				records, "AND invoices.transaction_id = a.invoiced AND invoices.fingerprint = a.fingerprint",
 				"AND (invoices.transaction_id = a.invoiced OR true)",
 			}},
 			in: theStore, tests: []string{"TestRecordAgainstAnInvoiceThatIsNotThere"},
@@ -204,7 +203,7 @@ func ofStore() []mutant {
 }
 
 func ofSchema() []mutant {
-	const tables, checks = "migrations/00001_invoices.sql", "migrations/00004_checks.sql"
+	const tables, checks, series = "migrations/00001_invoices.sql", "migrations/00004_checks.sql", ends
 	return []mutant{
 		{
 			name: "no unique constraint on transaction_id", promise: one, hazard: failover,
@@ -228,27 +227,30 @@ func ofSchema() []mutant {
 		},
 		{
 			name: "a gap between the rows of a statement", promise: gapless, hazard: burntNumber,
-			changes: []change{{checks, "IF run.last - run.first >= run.members OR run.first > 1", "IF run.first > 1"}},
+			changes: []change{{series, "IF run.last - run.first >= run.members OR run.first < counter", "IF run.first < counter"}},
 			in:      theStore, tests: []string{"TestDatabaseRefuses/hole_between_rows"},
 		},
 		{
 			name: "a gap before the rows of a statement", promise: gapless, hazard: burntNumber,
-			changes: []change{{checks, "number = run.first - 1) THEN", "number <= run.first - 1) THEN"}},
-			in:      theStore, tests: []string{"TestDatabaseRefuses/hole_before_rows"},
+			changes: []change{{
+				series, "OR run.first > counter.first_number AND NOT EXISTS (\n            SELECT FROM invoices WHERE issuer = run.issuer AND series = run.series AND period = run.period AND number =",
+				"OR run.first > counter.first_number AND NOT EXISTS (\n            SELECT FROM invoices WHERE issuer = run.issuer AND series = run.series AND period = run.period AND number <=",
+			}},
+			in: theStore, tests: []string{"TestDatabaseRefuses/hole_before_rows"},
 		},
 		{
 			name: "an invoice needs no counter", promise: gapless,
-			changes: []change{{checks, "run.kind IS DISTINCT FROM (", "run.kind <> ("}},
+			changes: []change{{series, "run.kind IS DISTINCT FROM counter.kind", "run.kind <> counter.kind"}},
 			in:      theStore, tests: []string{"TestDatabaseRefuses/series_without_a_counter"},
 		},
 		{
 			name: "a document of the other kind", promise: gapless,
-			changes: []change{{checks, "(\n            SELECT kind FROM invoice_series", "(\n            SELECT run.kind FROM invoice_series"}},
+			changes: []change{{series, "run.kind IS DISTINCT FROM counter.kind", "counter.kind IS NULL"}},
 			in:      theStore, tests: []string{"TestDatabaseRefuses/other_kind"},
 		},
 		{
 			name: "both kinds in one statement", promise: gapless,
-			changes: []change{{checks, "IF run.kind <> run.other OR run.kind", "IF run.other"}},
+			changes: []change{{series, "IF run.kind <> run.other OR run.kind IS DISTINCT FROM counter", "IF run.other IS DISTINCT FROM counter"}},
 			in:      theStore, tests: []string{"TestDatabaseRefuses/kinds_in_one_statement"},
 		},
 		{
@@ -268,12 +270,15 @@ func ofSchema() []mutant {
 		},
 		{
 			name: "a counter may be lowered", promise: gapless,
-			changes: []change{{tables, "= (OLD.series, OLD.period, OLD.kind) AND NEW.last_number >= OLD.last_number THEN", "= (OLD.series, OLD.period, OLD.kind) THEN"}},
-			in:      theStore, tests: []string{"TestDatabaseRefuses/counter_lowered"},
+			changes: []change{{
+				series, "= (OLD.issuer, OLD.series, OLD.period, OLD.kind) AND NEW.last_number >= OLD.last_number THEN\n            IF NEW.settings",
+				"= (OLD.issuer, OLD.series, OLD.period, OLD.kind) THEN\n            IF NEW.settings",
+			}},
+			in: theStore, tests: []string{"TestDatabaseRefuses/counter_lowered"},
 		},
 		{
 			name: "a good end needs no invoice", promise: classified,
-			changes: []change{{"migrations/00002_ledger.sql", "outcome IN ('created', 'duplicate') AND invoice_id IS NOT NULL", "outcome IN ('created', 'duplicate')"}},
+			changes: []change{{"migrations/00020_imported_invoices.sql", "outcome IN ('created', 'duplicate') AND (invoice_id IS NULL) <> (imported_id IS NULL)\n", "outcome IN ('created', 'duplicate')\n"}},
 			in:      theStore, tests: []string{"TestDatabaseRefuses/good_end_without_an_invoice"},
 		},
 	}

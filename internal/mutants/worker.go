@@ -50,9 +50,9 @@ func ofWorker() []mutant {
 			name: "a stale done entry is trusted", promise: noneLost, hazard: restored,
 			changes: []change{{
 				handler,
-				"\t\tif entry == nil || !errors.Is(err, invoice.ErrNotInvoiced) {\n\t\t\treturn result, err\n",
+				"\t\twithdrawn := result.Invoice != nil && result.Invoice.Imported != nil\n",
 				"\t\tif entry != nil && errors.Is(err, invoice.ErrNotInvoiced) && result.Invoice != nil {\n\t\t\treturn result, nil\n\t\t}\n" +
-					"\t\tif entry == nil || !errors.Is(err, invoice.ErrNotInvoiced) {\n\t\t\treturn result, err\n",
+					"\t\twithdrawn := result.Invoice != nil && result.Invoice.Imported != nil\n",
 			}},
 			in: in, tests: []string{"TestDoneEntryWithoutAnInvoice/of_another_job"},
 		},
@@ -66,7 +66,7 @@ func ofWorker() []mutant {
 			// The database refuses such a record by itself, too.
 			changes: []change{
 				{"invoice/generator.go", "known.Fingerprint == r.Fingerprint && known.JobID != r.JobID {", "known.Fingerprint == r.Fingerprint {"},
-				{ends, " AND (invoices.job_id = a.job_id) = (a.outcome = 'created')", ""},
+				{records, " AND (invoices.job_id = a.job_id) = (a.outcome = 'created')", ""},
 			},
 			in: in, tests: []string{"TestSameTaskTwice"},
 		},
@@ -97,12 +97,12 @@ func ofWorker() []mutant {
 		},
 		{
 			name: "outages use up retries", promise: recovers, hazard: postgresDown,
-			changes: []change{{"worker/retry.go", "!errors.As(err, &version) && !isOutage(err)\n", "!errors.As(err, &version)\n"}},
+			changes: []change{{"worker/retry.go", "!errors.As(err, &paused) && !isOutage(err)\n", "!errors.As(err, &paused)\n"}},
 			in:      in, tests: []string{"TestPostgresRestarts"},
 		},
 		{
 			name: "a crash counts as no failure", promise: recovers, hazard: lostLease,
-			changes: []change{{"worker/retry.go", "!errors.As(err, &version) && !isOutage(err)\n", "!errors.As(err, &version) && !isOutage(err) && !errors.Is(err, asynq.ErrLeaseExpired)\n"}},
+			changes: []change{{"worker/retry.go", "!errors.As(err, &paused) && !isOutage(err)\n", "!errors.As(err, &paused) && !isOutage(err) && !errors.Is(err, asynq.ErrLeaseExpired)\n"}},
 			in:      in, tests: []string{"TestLostAcknowledgement"},
 		},
 		{
@@ -122,7 +122,7 @@ func ofWorker() []mutant {
 		},
 		{
 			name: "a reply to enqueue that is lost is an error", promise: noneLost, hazard: lostEnqueue,
-			changes: []change{{"worker/client/client.go", "if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {", "if err != nil {"}},
+			changes: []change{{"worker/client/enqueue.go", "case !errors.Is(err, asynq.ErrTaskIDConflict):", "case err != nil:"}},
 			in:      in, tests: []string{"TestLostReplyToEnqueue"},
 		},
 		{

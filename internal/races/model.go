@@ -1,12 +1,18 @@
 package races
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 const (
 	// Window is the length of time in which the jobs of a producer are counted together.
 	Window = 5 * time.Minute
 	// History is how far back a model looks.
 	History = 14 * 24 * time.Hour
+	// Judged is how much of the past makes a model that has judged it one that has judged all: the windows of the first half
+	// teach, and the sum of a drift begins in the second. What alarmed before isn't known.
+	Judged = 2 * History
 	// Learning is how much time a producer's history must span before a window of it can be alarming.
 	Learning = 3 * 24 * time.Hour
 	// FewestDuplicates is the number of duplicates below which no window is alarming, however unlikely.
@@ -48,20 +54,32 @@ type Verdict struct {
 	P        float64 // the probability of as many duplicates as were seen, or more
 	Learning bool    // the history spans too little time, which holds back an alarm
 	Alarm    bool
+	Drift    Drift // with this window
 }
 
 // A Model is what is expected of one producer. Its zero value has no history. A Model isn't safe for concurrent use.
 type Model struct {
 	hours  [24]sums
-	taught []Count // in order of time
+	n, d   float64  // the sums of all hours
+	taught []taught // in order of time
+	drift  drifting
 }
+
+// taught is a [Count] of the history. There are thousands of each producer, so it is kept small.
+type taught struct {
+	start             int64 // in seconds since 1970
+	ended, duplicates uint32
+}
+
+func (t taught) sums() (n, d float64) { return float64(t.ended), float64(t.duplicates) }
+
+func (t taught) hour() int64 { return t.start / 3600 % 24 }
 
 // sums are those of an hour of the day from which rate and overdispersion follow, so that judging a window takes the
 // same time whatever the history's length.
 type sums struct{ n, d, nn, nd, dd float64 }
 
-func (s *sums) add(c Count, sign float64) {
-	n, d := float64(c.Ended), float64(c.Duplicates)
+func (s *sums) add(n, d, sign float64) {
 	s.n += sign * n
 	s.d += sign * d
 	s.nn += sign * n * n
@@ -69,46 +87,64 @@ func (s *sums) add(c Count, sign float64) {
 	s.dd += sign * d * d
 }
 
-// Judge compares a window with the history before it, and then makes it part of the history, unless it is alarming.
+// Judge compares a window with the history before it, and then makes it part of the history, unless it is alarming or the
+// producer drifts.
 // Windows are judged in order of time. producers is the number of producers that are judged beside each other.
 func (m *Model) Judge(c Count, producers int) Verdict {
 	m.forget(c.Start.Add(-History))
-	v := Verdict{Count: c, Learning: len(m.taught) == 0 || c.Start.Sub(m.taught[0].Start) < Learning}
-	hour := c.Start.UTC().Hour()
-	v.Rate = m.rate(hour)
+	v := Verdict{Count: c, Learning: len(m.taught) == 0 || c.Start.Unix()-m.taught[0].start < int64(Learning/time.Second)}
+	v.Rate = m.rate(c.Start.UTC().Hour())
 	v.Expected = v.Rate * float64(c.Ended)
-	v.P = Tail(c.Ended, c.Duplicates, v.Rate, m.correlation())
+	correlation := m.correlation()
+	var beyond float64
+	v.P, beyond = tails(c.Ended, c.Duplicates, v.Rate, correlation)
 	v.Alarm = !v.Learning && c.Duplicates >= FewestDuplicates && v.P < Threshold(producers)
-	if !v.Alarm && c.Ended > 0 {
-		m.hours[hour].add(c, 1)
-		m.taught = append(m.taught, c)
+	if c.Ended > 0 {
+		m.drift.see(c)
+	}
+	switch {
+	case v.Learning:
+		m.drift = drifting{last: m.drift.last}
+	case !v.Alarm && c.Ended > 0:
+		m.drift.add(c, v.Rate, correlation, normal(v.P, beyond))
+	}
+	v.Drift = m.drift.Drift
+	if !v.Alarm && !v.Drift.Alarm && c.Ended > 0 {
+		m.teach(c)
 	}
 	return v
+}
+
+func (m *Model) teach(c Count) {
+	t := taught{c.Start.Unix(), uint32(min(c.Ended, math.MaxUint32)), uint32(min(c.Duplicates, math.MaxUint32))}
+	m.taught = append(m.taught, t)
+	m.count(t, 1)
+}
+
+// count adds a window to the sums, or takes it out.
+func (m *Model) count(t taught, sign float64) {
+	n, d := t.sums()
+	m.hours[t.hour()].add(n, d, sign)
+	m.n += sign * n
+	m.d += sign * d
 }
 
 // forget takes windows out of the history that began before a time.
 func (m *Model) forget(before time.Time) {
 	n := 0
-	for n < len(m.taught) && m.taught[n].Start.Before(before) {
-		m.hours[m.taught[n].Start.UTC().Hour()].add(m.taught[n], -1)
+	for n < len(m.taught) && m.taught[n].start < before.Unix() {
+		m.count(m.taught[n], -1)
 		n++
 	}
 	m.taught = m.taught[n:]
 	if len(m.taught) == 0 {
-		m.hours = [24]sums{}
+		m.hours, m.n, m.d = [24]sums{}, 0, 0
 	}
 }
 
 // pooled returns the share of duplicates in the whole history. One job of which a half was a duplicate is added, so
 // that a history without duplicates doesn't make the first one impossible.
-func (m *Model) pooled() float64 {
-	var n, d float64
-	for i := range m.hours {
-		n += m.hours[i].n
-		d += m.hours[i].d
-	}
-	return (d + 0.5) / (n + 1)
-}
+func (m *Model) pooled() float64 { return (m.d + 0.5) / (m.n + 1) }
 
 // rate returns the expected share of duplicates in an hour of the day: the pooled one times the hour's factor.
 func (m *Model) rate(hour int) float64 { return m.rateBeside(m.pooled(), hour) }
@@ -126,6 +162,9 @@ func (m *Model) correlation() float64 {
 	var excess, weight float64
 	for hour := range m.hours {
 		s := &m.hours[hour]
+		if s.n == 0 {
+			continue
+		}
 		p := m.rateBeside(pooled, hour)
 		spread := p * (1 - p)
 		excess += s.dd - 2*p*s.nd + p*p*s.nn - s.n*spread

@@ -1,8 +1,10 @@
 package races_test
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -35,6 +37,9 @@ func (p *producer) window(at time.Time, times float64) races.Count {
 	if !p.even {
 		c.Ended = int64(p.jobs * (0.5 + p.draw.Float64()))
 	}
+	if p.jobs < 20 {
+		c.Ended = int64(p.jobs*2*p.draw.Float64() + p.draw.Float64())
+	}
 	// From one duplicate to the next: the gaps are geometric.
 	for i := gap(p.draw, rate); i < c.Ended; i += 1 + gap(p.draw, rate) {
 		c.Duplicates++
@@ -52,6 +57,15 @@ func producers(seed uint64, noise float64) []*producer {
 	for i, rate := range []float64{0.002, 0.005, 0.01, 0.01, 0.02, 0.02, 0.03, 0.04, 0.06, 0.1} {
 		draw := rand.New(rand.NewPCG(seed, uint64(i)))
 		all = append(all, &producer{draw: draw, jobs: 50 + 300*draw.Float64(), rate: rate, phase: 2 * math.Pi * draw.Float64(), noise: noise})
+	}
+	return all
+}
+
+// fewJobs returns ten that send much less, one of them a job each half hour.
+func fewJobs(seed uint64, noise float64) []*producer {
+	all := producers(seed, noise)
+	for i, p := range all {
+		p.jobs = 0.2 + float64(i)
 	}
 	return all
 }
@@ -78,41 +92,68 @@ func (s *sigma) judge(c races.Count) bool {
 // TestFalseAlarms lets ten producers run for fourteen days of history and thirty that count, with nothing wrong.
 func TestFalseAlarms(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct{ noise, most float64 }{{noisy, 0.3}, {noisier, 1}} {
-		const months = 3.0 // one with each seed
-		var ours, theirs float64
-		for seed := range uint64(months) {
-			for _, p := range producers(seed, c.noise) {
-				alarms, crude := falseAlarms(p)
-				ours += float64(alarms) / (10 * months)
-				theirs += float64(crude) / (10 * months)
+	for _, c := range []struct {
+		name      string
+		producers func(uint64, float64) []*producer
+		noise     float64
+		most      float64 // jumps and drifts a producer-month
+		fewest    float64 // what mean + 3 sigma makes: else the data isn't what the rule is made for
+	}{
+		{"many jobs", producers, noisy, 0.3, 16},
+		{"many jobs", producers, noisier, 1, 16},
+		{"few jobs", fewJobs, noisy, 0.3, 0},
+		{"few jobs", fewJobs, noisier, 0.3, 0},
+	} {
+		t.Run(fmt.Sprintf("%s, windows deviate by %.0f %%", c.name, 100*c.noise), func(t *testing.T) {
+			t.Parallel()
+			const months = 3.0 // one with each seed
+			var all alarms
+			for seed := range uint64(months) {
+				for _, p := range c.producers(seed, c.noise) {
+					all.add(falseAlarms(p))
+				}
 			}
-		}
-		t.Logf("windows that deviate by %.0f %%: %.2f false alarms a producer-month; mean + 3 sigma on the same data: %.1f", 100*c.noise, ours, theirs)
-		if ours > c.most {
-			t.Errorf("%.2f false alarms a producer-month, more than %.1f", ours, c.most)
-		}
-		if theirs < 16 {
-			t.Errorf("mean + 3 sigma makes %.1f a producer-month: the data isn't what the rule is made for", theirs)
-		}
+			each := func(n int) float64 { return float64(n) / (10 * months) }
+			t.Logf("false alarms a producer-month: %.2f jumps, %.2f drifts; mean + 3 sigma on the same data: %.1f", each(all.jumps), each(all.drifts), each(all.crude))
+			if ours := each(all.jumps + all.drifts); ours > c.most {
+				t.Errorf("%.2f false alarms a producer-month, more than %.1f", ours, c.most)
+			}
+			if theirs := each(all.crude); theirs < c.fewest {
+				t.Errorf("mean + 3 sigma makes %.1f a producer-month", theirs)
+			}
+		})
 	}
 }
 
-func falseAlarms(p *producer) (ours, crude int) {
+type alarms struct{ jumps, drifts, crude int }
+
+func (a *alarms) add(b alarms) {
+	a.jumps, a.drifts, a.crude = a.jumps+b.jumps, a.drifts+b.drifts, a.crude+b.crude
+}
+
+func falseAlarms(p *producer) (found alarms) {
 	const learned, counted = 14 * 288, 30 * 288
 	var m races.Model
 	var s sigma
+	drifting := false
 	for i := range learned + counted {
 		c := p.window(start().Add(time.Duration(i)*races.Window), 1)
-		alarm, beyond := m.Judge(c, 10).Alarm, s.judge(c)
-		if i >= learned && alarm {
-			ours++
+		if c.Ended == 0 {
+			continue
+		}
+		v, beyond := m.Judge(c, 10), s.judge(c)
+		if i >= learned && v.Alarm {
+			found.jumps++
+		}
+		if i >= learned && v.Drift.Alarm && !drifting {
+			found.drifts++
 		}
 		if i >= learned && beyond {
-			crude++
+			found.crude++
 		}
+		drifting = v.Drift.Alarm
 	}
-	return ours, crude
+	return found
 }
 
 // TestJumpIsSeen makes a producer's rate five times what it is at that hour, at any moment of a window, and counts in how many
@@ -156,4 +197,58 @@ func jumpSeen(trial uint64, noise, rate float64) bool {
 		at = at.Add(races.Window)
 	}
 	return false
+}
+
+// TestDriftIsSeen raises a producer's rate, at once or by a little each day, and measures when it is first said to drift, or its
+// first window is alarming.
+func TestDriftIsSeen(t *testing.T) {
+	t.Parallel()
+	const trials = 50
+	times := func(x float64) func(float64) float64 { return func(float64) float64 { return x } }
+	rising := func(share float64) func(float64) float64 { return func(day float64) float64 { return 1 + share*day } }
+	for _, c := range []struct {
+		name   string
+		times  func(day float64) float64
+		rate   float64
+		median time.Duration // which it must not exceed
+	}{
+		{"1.5 times", times(1.5), 0.01, 24 * time.Hour},
+		{"1.5 times", times(1.5), 0.02, 8 * time.Hour},
+		{"1.5 times", times(1.5), 0.05, 3 * time.Hour},
+		{"2 times", times(2), 0.01, 4 * time.Hour},
+		{"2 times", times(2), 0.02, 2 * time.Hour},
+		{"2 times", times(2), 0.05, time.Hour},
+		{"5 % more each day", rising(0.05), 0.02, 10 * 24 * time.Hour},
+		{"20 % more each day", rising(0.2), 0.02, 4 * 24 * time.Hour},
+	} {
+		t.Run(fmt.Sprintf("%s, from %.0f %%", c.name, 100*c.rate), func(t *testing.T) {
+			t.Parallel()
+			var took []time.Duration
+			for trial := range uint64(trials) {
+				took = append(took, driftSeen(trial, c.rate, c.times))
+			}
+			slices.Sort(took)
+			t.Logf("200 jobs a window, windows deviate by %.0f %%: half of %d cases were seen within %s, 90 %% within %s", 100*noisy, trials, took[trials/2], took[trials*9/10])
+			if took[trials/2] > c.median {
+				t.Errorf("half were seen within %s, not within %s", took[trials/2], c.median)
+			}
+		})
+	}
+}
+
+func driftSeen(trial uint64, rate float64, times func(day float64) float64) time.Duration {
+	draw := rand.New(rand.NewPCG(trial, 99))
+	p := &producer{draw: draw, jobs: 200, even: true, rate: rate, phase: 2 * math.Pi * draw.Float64(), noise: noisy}
+	var m races.Model
+	began := start().Add(time.Duration(14*288+draw.IntN(288)) * races.Window)
+	for at := start(); ; at = at.Add(races.Window) {
+		if at.Before(began) {
+			m.Judge(p.window(at, 1), 10)
+			continue
+		}
+		lasted := at.Add(races.Window).Sub(began)
+		if v := m.Judge(p.window(at, times(lasted.Hours()/24)), 10); v.Alarm || v.Drift.Alarm || lasted > races.Judged {
+			return lasted
+		}
+	}
 }

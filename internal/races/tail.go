@@ -12,16 +12,26 @@ const independent = 1e-9
 // The first term comes from log-gammas, and each other from the one before, so that neither a large n nor a tail below
 // the smallest float64 does harm. A tail below that is 0.
 func Tail(n, d int64, rate, correlation float64) float64 {
+	from, _ := tails(n, d, rate, correlation)
+	return from
+}
+
+// tails returns the probability of d or more duplicates, and that of more than d.
+func tails(n, d int64, rate, correlation float64) (from, beyond float64) {
 	switch {
-	case d <= 0:
-		return 1
+	case d < 0:
+		return 1, 1
 	case d > n:
-		return 0
-	case float64(d) > rate*float64(n):
-		return math.Min(1, newTerms(n, rate, correlation).above(d))
-	default: // the lower part has fewer terms, and isn't close to 1
-		return math.Max(0, 1-newTerms(n, rate, correlation).below(d))
+		return 0, 0
 	}
+	t := newTerms(n, rate, correlation)
+	if float64(d) > rate*float64(n) {
+		at, beyond := t.above(d)
+		return math.Min(1, at+beyond), math.Min(1, beyond)
+	}
+	// The lower part has fewer terms, and isn't close to 1.
+	at, below := t.below(d)
+	return math.Max(0, 1-below), math.Max(0, 1-below-at)
 }
 
 // terms are the probabilities of 0..n duplicates.
@@ -61,10 +71,10 @@ func (t terms) ratio(k float64) float64 {
 	return (t.n - k) / (k + 1) * (k + t.alpha) / (t.n - k - 1 + t.beta)
 }
 
-// above sums the probabilities of d..n duplicates.
-func (t terms) above(d int64) float64 {
-	term := t.at(float64(d))
-	sum := term
+// above returns the probability of d duplicates, and sums those of more.
+func (t terms) above(d int64) (at, sum float64) {
+	at = t.at(float64(d))
+	term := at
 	// Once the terms fall they fall for good, unless beta is below 1: then those close to n rise again.
 	falls := t.binomial || t.beta >= 1
 	for k := float64(d); k < t.n; k++ {
@@ -75,16 +85,16 @@ func (t terms) above(d int64) float64 {
 			break
 		}
 	}
-	return sum
+	return at, sum
 }
 
-// below sums the probabilities of 0..d-1 duplicates.
-func (t terms) below(d int64) float64 {
-	term := t.at(float64(d - 1))
-	sum := term
-	for k := float64(d - 2); k >= 0; k-- {
+// below returns the probability of d duplicates, and sums those of fewer.
+func (t terms) below(d int64) (at, sum float64) {
+	at = t.at(float64(d))
+	term := at
+	for k := float64(d - 1); k >= 0; k-- {
 		term /= t.ratio(k)
 		sum += term
 	}
-	return sum
+	return at, sum
 }

@@ -65,8 +65,10 @@ type Owner struct {
 
 // Queues are all queues, and what couldn't be asked.
 type Queues struct {
-	Queues   []Queue  `json:"queues"`
-	Problems []string `json:"problems"`
+	Queues []Queue `json:"queues"`
+	// PausedSeries are those that accepted jobs wait for, whichever their queue. Nil if nobody has looked.
+	PausedSeries []PausedSeries `json:"paused_series,omitempty"`
+	Problems     []string       `json:"problems"`
 }
 
 // Workers are all workers that have shown themselves lately.
@@ -93,6 +95,7 @@ type Worker struct {
 	Host         string            `json:"host"`
 	PID          int               `json:"pid"`
 	Version      string            `json:"version"`
+	Migration    int64             `json:"migration"`    // the newest that it knows; 0 for releases that don't tell
 	Installation string            `json:"installation"` // the identity of its database
 	Schema       string            `json:"schema"`
 	Ours         bool              `json:"ours"`   // it is of the installation that asks

@@ -8,12 +8,16 @@ import (
 // A Filter selects records. A record matches if it satisfies every field that is set; what a kind of record doesn't have is
 // ignored.
 type Filter struct {
-	State    string // of a job
-	Outcome  string // of a job
-	Reason   string // contained in the reason, ignoring case
-	Queue    string // of a job
-	Producer string // of a job, or of a duplicate
-	Series   string // of an invoice
+	State    string   // of a job
+	Outcome  string   // of a job
+	Reason   string   // contained in the reason, ignoring case
+	Queue    string   // of a job
+	Producer string   // of a job, or of a duplicate
+	Series   string   // of an invoice; of a job the one that it asks for, as in ledger.FailedFilter
+	Issuer   *string  // nil for all; "" is the one without a name
+	Issuers  []string // nil for all: those that whoever asks may see
+
+	DefaultSeries string // the one that jobs ask for which state none; not a condition by itself
 	// Since and Until bound when a failed or dismissed job ended, if State says so, and else when a job was accepted; when an
 	// invoice was made; when a duplicate was recorded.
 	Since, Until time.Time
@@ -44,6 +48,25 @@ type Page[T any] struct {
 	// Next continues the list after this page, "" after the last. A page may have fewer rows than were asked for, or none, and
 	// yet have a next: only so many records are looked at for one page.
 	Next string `json:"next"`
+}
+
+// A Group are records of a list that have a value in common.
+type Group struct {
+	Value   string    `json:"value"` // "" for records without any
+	Count   int64     `json:"count"`
+	FirstAt time.Time `json:"first_at"`
+	LastAt  time.Time `json:"last_at"`
+	Example string    `json:"example"` // the latest one's job, or the number of the latest invoice
+}
+
+// Groups are the records of a list by the value that they have in common, the most frequent first.
+type Groups struct {
+	By      string  `json:"by"`
+	Groups  []Group `json:"groups"`
+	Records int64   `json:"records"`  // those that match, in all groups
+	LeftOut int     `json:"left_out"` // number of groups that aren't listed, because they have the fewest records
+	// AtLeast is true if there are more records than are looked at, which are the latest.
+	AtLeast bool `json:"at_least"`
 }
 
 // A Cause is what failed jobs have in common.

@@ -18,8 +18,27 @@ type Now struct {
 	// that were enqueued longest ago. It is nil if no job waits.
 	OldestAccepted *time.Time `json:"oldest_accepted"`
 
+	// Paused are the paused series that accepted jobs wait for, 20 at most.
+	Paused []PausedSeries `json:"paused"`
+
 	// LastHour are the windows of five minutes of the last hour, the latest last: 12 complete ones, and the one that is under way.
 	LastHour []Window `json:"last_hour"`
+}
+
+// A PausedSeries is a paused series with the accepted jobs that wait for it. Jobs that only Redis has aren't counted.
+type PausedSeries struct {
+	Issuer  string `json:"issuer,omitempty"`
+	Series  string `json:"series"`
+	Jobs    int    `json:"jobs"`
+	AtLeast bool   `json:"at_least"` // there are more jobs than are counted
+	SeriesPause
+}
+
+// A SeriesPause says who has paused a series.
+type SeriesPause struct {
+	Since time.Time `json:"since"`
+	Actor string    `json:"actor"`
+	Note  *string   `json:"note"`
 }
 
 // A Window is how many jobs ended in five minutes. Their ends were committed in transactions that began in it.
@@ -56,6 +75,7 @@ type Delay struct {
 type FailedJob struct {
 	ID            int64     `json:"id"`
 	JobID         string    `json:"job_id"`
+	Issuer        string    `json:"issuer,omitempty"`
 	TransactionID *string   `json:"transaction_id"`
 	Producer      *string   `json:"producer"`
 	Queue         string    `json:"queue"`
@@ -66,11 +86,56 @@ type FailedJob struct {
 
 // A Series is the state of one series in one period.
 type Series struct {
+	Issuer     string `json:"issuer,omitempty"`
 	Series     string `json:"series"`
 	Period     string `json:"period"`
 	Kind       string `json:"kind"`
-	LastNumber int64  `json:"last_number"` // 0 if none was given out
+	LastNumber int64  `json:"last_number"` // one less than the first if none was given out
+	// NextInvoice is how the next number will be printed; "" for a series without settings.
+	NextInvoice string `json:"next_invoice"`
+	State       string `json:"state"` // open, paused, closed
 	// LastInvoice is the newest invoice number, and LastAt when it was made.
 	LastInvoice *string    `json:"last_invoice"`
 	LastAt      *time.Time `json:"last_at"`
+}
+
+// A SeriesVersion is one version of the settings of a series: what holds, or held, and who has changed what.
+type SeriesVersion struct {
+	Issuer      string    `json:"issuer,omitempty"`
+	Series      string    `json:"series"`
+	Version     int       `json:"version"`
+	Kind        string    `json:"kind"`
+	Format      string    `json:"format"`
+	FromPeriod  string    `json:"from_period"` // for which the format holds, and for later ones
+	FromNumber  int64     `json:"from_number"` // likewise
+	Period      string    `json:"period"`
+	FirstMonth  int       `json:"first_month"`
+	Timezone    string    `json:"timezone"`
+	Date        string    `json:"date"` // which date documents have: issued_at, or issue for their day of issue
+	FirstNumber int64     `json:"first_number"`
+	FirstPeriod string    `json:"first_period"`
+	State       string    `json:"state"`
+	Origin      string    `json:"origin"` // configuration, command
+	Change      string    `json:"change"`
+	ChangedAt   time.Time `json:"changed_at"`
+	Actor       string    `json:"actor"`
+	Role        string    `json:"role"` // by which the database knows the actor
+	Note        *string   `json:"note"`
+}
+
+// A SettingsVersion is one version of the settings: what holds, or held, and who has changed what.
+type SettingsVersion struct {
+	Issuer             string    `json:"issuer,omitempty"`
+	Version            int       `json:"version"`
+	Strict             bool      `json:"strict"`
+	DatesEarliest      string    `json:"dates_earliest"`       // the first day that issued_at may have
+	DatesLatestSeconds int64     `json:"dates_latest_seconds"` // how far ahead it may lie
+	CreditNotes        string    `json:"credit_notes"`         // free or must_credit
+	Zero               string    `json:"zero"`                 // number or refuse
+	Ignore             string    `json:"ignore"`               // issued_at, presentation, both between a comma, or ""
+	Change             string    `json:"change"`
+	ChangedAt          time.Time `json:"changed_at"`
+	Actor              string    `json:"actor"`
+	Role               string    `json:"role"` // by which the database knows the actor
+	Note               *string   `json:"note"`
 }

@@ -8,8 +8,10 @@ type Races struct {
 	Until     time.Time       `json:"until"`
 	Producers []ProducerRaces `json:"producers"`
 	Doubled   Doubled         `json:"doubled"`
+	Shared    Shared          `json:"shared"`
 	Twins     Twins           `json:"twins"`
 	Alarms    []RaceAlarm     `json:"alarms"`
+	Drifts    []RaceDrift     `json:"drifts"`
 }
 
 // A ProducerRaces has the numbers of one producer, in whole windows of five minutes.
@@ -20,8 +22,10 @@ type ProducerRaces struct {
 	LostRaces  int64  `json:"lost_races"` // of the duplicates
 	Conflicts  int64  `json:"conflicts"`
 	Doubled    int64  `json:"doubled"`  // of the duplicates: see Races.Doubled
+	Shared     int64  `json:"shared"`   // of the duplicates and conflicts: see Races.Shared
 	Learning   bool   `json:"learning"` // there is too little history for alarms
 	Alarming   bool   `json:"alarming"` // its latest complete window is
+	Drifting   bool   `json:"drifting"` // it has had too many duplicates for a while
 }
 
 // Doubled are the invoices that a plain check would have doubled: the attempts that began before the transaction that wrote
@@ -52,6 +56,7 @@ type DoubledHour struct {
 
 // A DoubledSample is one attempt.
 type DoubledSample struct {
+	Issuer          string    `json:"issuer,omitempty"`
 	TransactionID   string    `json:"transaction_id"`
 	JobID           string    `json:"job_id"`
 	Producer        string    `json:"producer"`
@@ -61,7 +66,37 @@ type DoubledSample struct {
 	Seconds         float64   `json:"seconds"` // how long before the invoice's transaction it began
 }
 
-// Twins are invoices whose customer, currency and lines equal those of another transaction's invoice, a few minutes before.
+// Shared are the transactions for which two producers asked: the duplicates of an invoice that another producer's job made, and the
+// conflicts with one. Either the two do the same work, or each counts its own transactions and both use the same ids.
+type Shared struct {
+	Duplicates int64          `json:"duplicates"`
+	Conflicts  int64          `json:"conflicts"`
+	Complete   bool           `json:"complete"` // false: there are more, and these are the newest
+	Pairs      []SharedPair   `json:"pairs"`    // the most frequent first
+	Examples   []SharedSample `json:"examples"` // the newest first
+}
+
+// A SharedPair is a producer that came second, and the one whose job was invoiced.
+type SharedPair struct {
+	Producer        string `json:"producer"`
+	InvoiceProducer string `json:"invoice_producer"`
+	Duplicates      int64  `json:"duplicates"`
+	Conflicts       int64  `json:"conflicts"`
+}
+
+// A SharedSample is one duplicate or conflict.
+type SharedSample struct {
+	Issuer          string    `json:"issuer,omitempty"`
+	TransactionID   string    `json:"transaction_id"`
+	JobID           string    `json:"job_id"`
+	Outcome         string    `json:"outcome"` // duplicate or conflict
+	Producer        string    `json:"producer"`
+	InvoiceProducer string    `json:"invoice_producer"`
+	InvoiceNumber   string    `json:"invoice_number"`
+	EndedAt         time.Time `json:"ended_at"`
+}
+
+// Twins are invoices whose customer, currency and lines equal those of another invoice of the same issuer, a few minutes before.
 type Twins struct {
 	Invoices int64 `json:"invoices"`
 	// Complete is false if there are older invoices in this time that weren't looked at.
@@ -71,6 +106,7 @@ type Twins struct {
 
 // A Twin is an invoice and the one before it.
 type Twin struct {
+	Issuer        string    `json:"issuer,omitempty"`
 	TransactionID string    `json:"transaction_id"`
 	InvoiceNumber string    `json:"invoice_number"`
 	Producer      string    `json:"producer"`
@@ -95,11 +131,25 @@ type RaceAlarm struct {
 	TransactionIDs []string  `json:"transaction_ids"`
 }
 
+// A RaceDrift is a longer time in which a producer had more duplicates than its history explains, though not so many that a single
+// window tells.
+type RaceDrift struct {
+	Producer       string    `json:"producer"`
+	Since          time.Time `json:"since"`
+	Until          time.Time `json:"until"` // the end of its latest window
+	Ended          int64     `json:"ended"`
+	Expected       float64   `json:"expected"`   // duplicates
+	Duplicates     int64     `json:"duplicates"` // as seen
+	Sum            float64   `json:"sum"`        // of the scores: a drift begins at 5, and ends at 0
+	TransactionIDs []string  `json:"transaction_ids"`
+}
+
 // Waiting is what the ledger has that isn't done. The numbers stop at 100,000.
 type Waiting struct {
 	Accepted int64 `json:"accepted"` // not in its queue yet
 	Enqueued int64 `json:"enqueued"` // in its queue, or in work
 	Failed   int64 `json:"failed"`
-	// OldestSeconds is the age of about the oldest accepted job that has no end yet, 0 if there is none.
+	Paused   int64 `json:"paused"` // accepted, and waiting for a paused series
+	// OldestSeconds is the age of about the oldest accepted job that has no end yet and waits for no paused series, 0 if there is none.
 	OldestSeconds float64 `json:"oldest_seconds"`
 }

@@ -1,6 +1,11 @@
 package report
 
-import "time"
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
 
 // A Story is all that is known about a transaction, or about one job, and why its jobs wait. Its records are those of the ledger.
 type Story struct {
@@ -15,6 +20,8 @@ type Story struct {
 	Events []Event `json:"events"`
 	// Conflicts are the fields in which failed jobs differ from the invoice.
 	Conflicts []Conflict `json:"conflicts"`
+	// Lock is the transaction's lock. It is null if nobody has it, and for a transaction whose jobs are all at their end.
+	Lock *Lock `json:"lock"`
 	// Tasks are what Redis has of the jobs.
 	Tasks []Task `json:"tasks"`
 	// More is true if there are more duplicate attempts or jobs than the story shows.
@@ -24,7 +31,9 @@ type Story struct {
 }
 
 // Known reports whether there is any record or task.
-func (s *Story) Known() bool { return s.Records.Known() || len(s.Tasks) > 0 || len(s.Waits) > 0 }
+func (s *Story) Known() bool {
+	return s.Records.Known() || len(s.Tasks) > 0 || len(s.Waits) > 0 || s.Lock != nil
+}
 
 // What an id may be, in [Match].Kind.
 const (
@@ -35,9 +44,39 @@ const (
 	ByNumber      = "invoice_number"
 )
 
+// A Lock is a transaction's lock.
+type Lock struct {
+	Issuer        string    `json:"issuer,omitempty"`
+	TransactionID string    `json:"transaction_id"`
+	JobID         string    `json:"job_id"`
+	Worker        string    `json:"worker"`
+	Until         time.Time `json:"until"`   // zero for a lock without an expiry
+	Expires       bool      `json:"expires"` // false for a lock that a worker hasn't set: the next attempt gives it an expiry
+}
+
+// ErrNotHeld says that nobody has a lock, or that somebody else has it by now.
+var ErrNotHeld = errors.New("nobody has the lock, or somebody else has it by now")
+
+// An AmbiguousError says that an id is that of several issuers.
+type AmbiguousError struct {
+	ID      string
+	Issuers []string // "" is the one without a name
+}
+
+func (e *AmbiguousError) Error() string {
+	codes := make([]string, len(e.Issuers))
+	for i, code := range e.Issuers {
+		if codes[i] = code; code == "" {
+			codes[i] = "'' (the one without a name)"
+		}
+	}
+	return fmt.Sprintf("%q is an id of several issuers: %s", e.ID, strings.Join(codes, ", "))
+}
+
 // A Match is a meaning of an id.
 type Match struct {
 	Kind          string  `json:"kind"`
+	Issuer        string  `json:"issuer,omitempty"`
 	TransactionID *string `json:"transaction_id"` // null for a job whose payload states none
 	JobID         *string `json:"job_id"`         // of a job or a task
 }
@@ -54,12 +93,14 @@ type Attempt struct {
 
 // Why a job isn't at its end, in [Wait].Code.
 const (
+	WaitsForSeries   = "series_paused"     // accepted, and its series is paused
 	WaitsForRelay    = "not_sent"          // accepted, and not yet sent to its queue
 	WaitsForPlace    = "in_queue"          // the next worker that is free takes the jobs ahead of it first
 	WaitsForResume   = "queue_paused"      // no worker takes jobs from the queue until it is resumed
 	WaitsForConsumer = "no_consumer"       // no worker consumes the queue
 	WaitsForLock     = "lock_held"         // another job works on the same transaction
 	WaitsForRetry    = "retry_due"         // it failed, and is tried again later
+	WaitsForInvoice  = "invoice_not_made"  // it credits an invoice whose job isn't at its end
 	WaitsForTime     = "scheduled"         // it was enqueued for a later time
 	IsInWork         = "in_work"           // a worker has it
 	WaitsForRepair   = "lost_from_queue"   // the queue has lost it, and the ledger sends it again
@@ -95,6 +136,8 @@ const (
 	WasInvoiced  = "invoiced"  // its invoice was committed
 	WasDuplicate = "duplicate" // it was recorded as a duplicate of the invoice
 	WasRefused   = "failed"    // it ended as a conflict, invalid or failed
+	WasImported  = "imported"  // the transaction was imported as invoiced elsewhere
+	WasWithdrawn = "withdrawn" // its import was withdrawn
 	WasActedOn   = "action"    // somebody replayed, dismissed or restored it
 )
 
@@ -144,9 +187,10 @@ type Task struct {
 	Queue         string     `json:"queue"`
 	State         string     `json:"state"`
 	Type          string     `json:"type"`
-	TransactionID *string    `json:"transaction_id"` // as its payload states it
-	Producer      *string    `json:"producer"`       // likewise
-	Failures      int        `json:"failures"`       // as the queue counts them
+	Issuer        string     `json:"issuer,omitempty"` // as its payload states it
+	TransactionID *string    `json:"transaction_id"`   // likewise
+	Producer      *string    `json:"producer"`         // likewise
+	Failures      int        `json:"failures"`         // as the queue counts them
 	LastError     *string    `json:"last_error"`
 	Since         *time.Time `json:"since"`  // pending: when it came into the queue; active: when work on it began
 	Until         *time.Time `json:"until"`  // retry, scheduled: when it is due; active: when its lease ends; completed: until when it is kept

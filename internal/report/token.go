@@ -6,6 +6,7 @@ import "time"
 type Token struct {
 	Name          string     `json:"name"`
 	Roles         []string   `json:"roles"`
+	Issuers       []string   `json:"issuers"`  // whose data it shows; null for all, "" is the one without a name
 	Producer      *string    `json:"producer"` // the only producer that its jobs may name; null if any
 	CreatedAt     time.Time  `json:"created_at"`
 	CreatedBy     string     `json:"created_by"`      // as stated

@@ -27,6 +27,21 @@ func NewDatabase(t testing.TB) *Database {
 	return migrated(t, url, schema)
 }
 
+// OpenIssuers opens issuers, after which two may have the same ids and numbers.
+func (d *Database) OpenIssuers(t testing.TB, codes ...string) {
+	t.Helper()
+	migrator, err := migrations.New(d.URL, d.Schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := migrator.SeparateIssuers(t.Context(), func(string) {}); err != nil {
+		t.Fatalf("separate the issuers of schema %s: %v", d.Schema, err)
+	}
+	for _, code := range codes {
+		d.Exec(t, "INSERT INTO issuers (issuer) VALUES ($1)", code)
+	}
+}
+
 // DatabaseOn is as [NewDatabase], on a server of the test's own.
 func DatabaseOn(t testing.TB, url string) *Database {
 	t.Helper()

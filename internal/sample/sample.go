@@ -9,6 +9,7 @@ package sample
 
 import (
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"time"
 
@@ -35,9 +36,9 @@ type Generator struct {
 	options  Options
 	rand     *rand.Rand
 	products []product
-	number   int       // of the latest transaction
-	now      time.Time // when that was
-	sale     string    // the latest sale's transaction id
+	number   int          // of the latest transaction
+	now      time.Time    // when that was
+	sale     *invoice.Job // the latest sale, nil once it is credited
 }
 
 // New returns a generator that begins with its first transaction.
@@ -68,6 +69,7 @@ func (g *Generator) Next() invoice.Job {
 		IssuedAt: g.now,
 		Currency: pick(g.rand, g.options.Currencies),
 	}
+	selling := false
 	switch n := g.rand.IntN(1000); {
 	case n < 148:
 		g.cancel(&j)
@@ -76,11 +78,17 @@ func (g *Generator) Next() invoice.Job {
 	case n < 232:
 		g.writeOff(&j)
 	default:
+		selling = true
 		g.sell(&j)
 	}
 	j.IdempotencyKey = j.TransactionID
-	if g.options.Elaborate {
-		g.elaborate(&j)
+	if !g.options.Elaborate {
+		return j
+	}
+	g.elaborate(&j)
+	if selling {
+		sold := j
+		g.sale = &sold
 	}
 	return j
 }
@@ -93,7 +101,6 @@ func (g *Generator) sell(j *invoice.Job) {
 		length = g.length(longSalesLengths)
 	}
 	g.fill(j, length)
-	g.sale = j.TransactionID
 }
 
 // cancel makes a cancellation, which becomes a credit note: none of its lines is positive.
@@ -102,10 +109,27 @@ func (g *Generator) cancel(j *invoice.Job) {
 	g.customer(j, 48)
 	g.fill(j, g.length(cancelledLengths))
 	for i := range j.Lines {
-		j.Lines[i].Quantity = -j.Lines[i].Quantity
+		j.Lines[i].Quantity = j.Lines[i].Quantity.Neg()
 	}
-	if g.options.Elaborate {
-		j.CreditsTransactionID = g.sale
+	if g.sale != nil {
+		g.credit(j, g.sale)
+		g.sale = nil
+	}
+}
+
+// credit makes a cancellation one of some of a sale's lines, which is never more than is left of the sale. It leaves it as it is if the
+// sale took something back: what is left of a tax rate could then be less than one of its lines.
+func (g *Generator) credit(j, sale *invoice.Job) {
+	for i := range sale.Lines {
+		if l := &sale.Lines[i]; l.Quantity.Sign() < 0 || l.UnitPrice.Sign() < 0 {
+			return
+		}
+	}
+	j.CreditsTransactionID, j.Currency = sale.TransactionID, sale.Currency
+	j.CustomerID, j.CustomerName, j.Country = sale.CustomerID, sale.CustomerName, sale.Country
+	j.Lines = slices.Clone(sale.Lines[:1+g.rand.IntN(len(sale.Lines))])
+	for i := range j.Lines {
+		j.Lines[i].Quantity = j.Lines[i].Quantity.Neg()
 	}
 }
 
@@ -115,9 +139,9 @@ func (g *Generator) adjust(j *invoice.Job) {
 	g.customer(j, 1000)
 	price := g.price(1106206, j.Currency)
 	if g.rand.IntN(2) == 0 {
-		price = -price
+		price = price.Neg()
 	}
-	j.Lines = []invoice.Line{{SKU: "B", Description: "Adjust bad debt", Quantity: one, UnitPrice: price}}
+	j.Lines = []invoice.Line{{SKU: "B", Description: "Adjust bad debt", Quantity: number(1), UnitPrice: price}}
 }
 
 // writeOff makes a correction of the stock at a price of 0, in either direction and mostly without a description.
@@ -132,7 +156,7 @@ func (g *Generator) writeOff(j *invoice.Job) {
 		line.Description = g.product().description
 	}
 	if g.rand.IntN(100) < 64 {
-		line.Quantity = -line.Quantity
+		line.Quantity = line.Quantity.Neg()
 	}
 	j.Lines = []invoice.Line{line}
 }
@@ -175,9 +199,9 @@ func (g *Generator) line(currency string) invoice.Line {
 	line := invoice.Line{SKU: p.sku, Description: p.description, Quantity: g.quantity(), UnitPrice: g.price(pence, currency)}
 	switch n := g.rand.IntN(2000); {
 	case n < 2:
-		line.UnitPrice = 0 // given away
+		line.UnitPrice = invoice.Decimal{} // given away
 	case n < 3:
-		line.UnitPrice += minorUnit(currency) / 2
+		line.UnitPrice = plusHalf(line.UnitPrice, currency)
 	case n < 12:
 		line.SKU, line.Description = "POST", "POSTAGE"
 	case n < 14:
@@ -197,7 +221,7 @@ func (g *Generator) quantity() invoice.Decimal {
 	if g.rand.IntN(2000) == 0 {
 		quantity = 1000 + g.rand.IntN(80000)
 	}
-	return invoice.Decimal(quantity) * one
+	return number(quantity)
 }
 
 // length picks a random length from quantiles: each interval between two neighbours is equally likely.
@@ -210,24 +234,25 @@ func (g *Generator) length(quantiles []int) int {
 // price returns the pence as a price in the currency: 255 is 2.55 in GBP, 255 in JPY, and about 2.55 in BHD, whose third decimal is
 // random.
 func (g *Generator) price(pence int, currency string) invoice.Decimal {
-	minor := invoice.Decimal(pence)
+	minor := int64(pence)
 	exponent, _ := invoice.MinorUnits(currency)
 	for range exponent - 2 {
-		minor = 10*minor + invoice.Decimal(g.rand.IntN(10))
+		minor = 10*minor + int64(g.rand.IntN(10))
 	}
-	return minor * minorUnit(currency)
+	return invoice.NewDecimal(minor, exponent)
 }
 
-const one invoice.Decimal = 1_000_000
-
-// minorUnit returns the smallest amount of the currency.
-func minorUnit(currency string) invoice.Decimal {
+// plusHalf adds half of the currency's smallest amount to a price.
+func plusHalf(price invoice.Decimal, currency string) invoice.Decimal {
 	exponent, _ := invoice.MinorUnits(currency)
-	unit := one
-	for range exponent {
-		unit /= 10
-	}
-	return unit
+	halves, _ := price.Scaled(exponent + 1)
+	return invoice.NewDecimal(halves+5, exponent+1)
 }
+
+// number returns a whole number.
+func number(n int) invoice.Decimal { return invoice.NewDecimal(int64(n), 0) }
+
+// millionths returns a number that is given in millionths.
+func millionths(n int64) invoice.Decimal { return invoice.NewDecimal(n, 6) }
 
 func pick[T any](r *rand.Rand, from []T) T { return from[r.IntN(len(from))] }

@@ -104,15 +104,15 @@ func TestShapeOfTheRealSet(t *testing.T) {
 		met := make(map[invoice.Line]bool)
 		for _, l := range j.Lines {
 			tally["lines"]++
-			tallyIf("zero prices", l.UnitPrice == 0)
-			tallyIf("negative prices", l.UnitPrice < 0)
-			tallyIf("three decimals", l.UnitPrice%10_000 != 0)
+			tallyIf("zero prices", l.UnitPrice.IsZero())
+			tallyIf("negative prices", l.UnitPrice.Sign() < 0)
+			tallyIf("three decimals", finer(l.UnitPrice, 2))
 			tallyIf("no description", l.Description == "")
 			tallyIf("ampersands", strings.Contains(l.Description, "&"))
 			tallyIf("quotes", strings.Contains(l.Description, `"`))
 			tallyIf("pound signs", strings.Contains(l.Description, "£"))
 			tallyIf("stray blanks", strings.TrimSpace(l.Description) != l.Description)
-			tallyIf("wrong signs", cancellation && l.Quantity >= 0 || l.Quantity < 0 && l.UnitPrice != 0 && !cancellation)
+			tallyIf("wrong signs", cancellation && l.Quantity.Sign() >= 0 || l.Quantity.Sign() < 0 && !l.UnitPrice.IsZero() && !cancellation)
 			other, known := skus[strings.ToUpper(l.SKU)]
 			tallyIf("codes that differ by case", known && other != l.SKU)
 			skus[strings.ToUpper(l.SKU)] = l.SKU
@@ -157,6 +157,12 @@ func TestShapeOfTheRealSet(t *testing.T) {
 	}
 }
 
+// finer reports whether a number has more decimals.
+func finer(d invoice.Decimal, decimals int) bool {
+	_, ok := d.Scaled(decimals)
+	return !ok
+}
+
 func TestElaborateJobs(t *testing.T) {
 	t.Parallel()
 	const count = 1000
@@ -171,13 +177,13 @@ func TestElaborateJobs(t *testing.T) {
 			} else {
 				percents[l.TaxPercent.String()] = true
 			}
-			if l.DiscountPercent != 0 {
+			if !l.DiscountPercent.IsZero() {
 				tally["discounts"]++
 			}
-			if l.Quantity%one != 0 {
+			if finer(l.Quantity, 0) {
 				tally["broken quantities"]++
 			}
-			if exponent, _ := invoice.MinorUnits(j.Currency); exponent == 3 && l.UnitPrice%10_000 != 0 {
+			if exponent, _ := invoice.MinorUnits(j.Currency); exponent == 3 && finer(l.UnitPrice, 2) {
 				tally["third decimals"]++
 			}
 		}
@@ -202,5 +208,35 @@ func TestElaborateJobs(t *testing.T) {
 		if tally[what] < count/20 {
 			t.Errorf("%s: only %d in %d jobs", what, tally[what], count)
 		}
+	}
+}
+
+// What a cancellation credits comes to at least as much, at each rate, and is credited once.
+func TestCancellationsStayWithinTheirSales(t *testing.T) {
+	t.Parallel()
+	sales, credited := make(map[string]invoice.Totals), make(map[string]bool)
+	for _, j := range take(3000, Options{Seed: 3, Elaborate: true, Currencies: []string{"GBP", "JPY", "BHD"}}) {
+		totals, err := j.Calculate()
+		if err != nil {
+			t.Fatal(err)
+		}
+		sales[j.TransactionID] = totals
+		sale, known := sales[j.CreditsTransactionID]
+		if j.CreditsTransactionID == "" {
+			continue
+		}
+		if !known || credited[j.CreditsTransactionID] || totals.Total > 0 || -totals.Total > sale.Total {
+			t.Errorf("%s credits %d of %s, which comes to %d, known %t, credited %t", j.TransactionID, totals.Total, j.CreditsTransactionID, sale.Total, known, credited[j.CreditsTransactionID])
+		}
+		credited[j.CreditsTransactionID] = true
+		for _, tax := range totals.Taxes {
+			i := slices.IndexFunc(sale.Taxes, func(of invoice.Tax) bool { return of.Percent == tax.Percent })
+			if i < 0 || -tax.Net-tax.Tax > sale.Taxes[i].Net+sale.Taxes[i].Tax {
+				t.Errorf("%s credits too much of %s at %s %%", j.TransactionID, j.CreditsTransactionID, tax.Percent)
+			}
+		}
+	}
+	if len(credited) < 100 {
+		t.Errorf("only %d sales are credited", len(credited))
 	}
 }

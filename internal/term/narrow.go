@@ -65,6 +65,18 @@ func writeNarrow(out io.Writer, width int, header []string, rows [][]string) {
 	}
 }
 
+// WriteRow writes cells in one line. On a terminal that is too narrow for that, the last one stands below the others.
+func WriteRow(out io.Writer, cells ...string) {
+	width, last := Width(out), len(cells)-1
+	line := Clean(strings.Join(cells, strings.Repeat(" ", gap)))
+	if width == 0 || text.StringWidthWithoutEscSequences(line) <= width {
+		_, _ = fmt.Fprintln(out, line) // the reader may have closed the pipe
+		return
+	}
+	WriteWrapped(out, width, "", cells[:last]...)
+	WriteWrapped(out, width, strings.Repeat(" ", indent), cells[last])
+}
+
 // WriteWrapped writes texts, one after the other with a gap between, in lines of at most width columns that begin with the
 // indent. A text that fits into one line isn't broken, and a longer one is broken at blanks where it has some. A width of 0 means
 // no limit.

@@ -15,16 +15,11 @@ import (
 // too narrow, the columns that don't fit are written below each row. Cells are made [Printable].
 func WriteTable(out io.Writer, header []string, rows [][]string) {
 	rows = Printable(rows)
-	if width := Width(out); width > 0 && len(rows) > 0 && tableWidth(header, rows) > width {
+	if width := Width(out); width > 0 && tableWidth(header, rows) > width {
 		writeNarrow(out, width, header, rows)
 		return
 	}
 	writeWide(out, header, rows)
-}
-
-// WriteWideTable is WriteTable, however narrow the terminal is.
-func WriteWideTable(out io.Writer, header []string, rows [][]string) {
-	writeWide(out, header, Printable(rows))
 }
 
 func writeWide(out io.Writer, header []string, rows [][]string) {

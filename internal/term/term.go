@@ -2,6 +2,7 @@
 package term
 
 import (
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -9,8 +10,14 @@ import (
 	"golang.org/x/term"
 )
 
+// Wide is a stream whose tables and texts are as wide as they are, even if it is a terminal that is narrower.
+type Wide struct{ io.Writer }
+
 // IsTerminal reports whether a stream, such as [os.Stdout], is a terminal.
 func IsTerminal(stream any) bool {
+	if wide, ok := stream.(Wide); ok {
+		stream = wide.Writer
+	}
 	f, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
@@ -21,18 +28,19 @@ const usualWidth = 80
 // usualHeight is likewise the number of lines.
 const usualHeight = 24
 
-// Width returns how many columns a terminal has, and 0 for any other stream.
+// Width returns how many columns a terminal has, and 0 for any other stream and for one that is [Wide].
 func Width(stream any) int {
 	width, _ := Size(stream)
 	return width
 }
 
-// Size returns how many columns and lines a terminal has, and 0 for any other stream.
+// Size returns how many columns and lines a terminal has, and 0 for any other stream and for one that is [Wide].
 func Size(stream any) (width, height int) {
-	if !IsTerminal(stream) {
+	f, ok := stream.(*os.File)
+	if !ok || !IsTerminal(f) {
 		return 0, 0
 	}
-	width, height, err := term.GetSize(int(stream.(*os.File).Fd()))
+	width, height, err := term.GetSize(int(f.Fd()))
 	if err != nil || width <= 0 || height <= 0 {
 		return usualWidth, usualHeight
 	}

@@ -19,7 +19,9 @@ type doneEntry struct {
 
 // DoneEntry spells what a worker remembers of an invoice, without the worker's own code.
 func DoneEntry(ref invoice.Ref) string {
-	value, err := json.Marshal(doneEntry(ref))
+	value, err := json.Marshal(doneEntry{
+		ID: ref.ID, Number: ref.Number, TransactionID: ref.TransactionID, IdempotencyKey: ref.IdempotencyKey, JobID: ref.JobID, Fingerprint: ref.Fingerprint,
+	})
 	if err != nil {
 		panic(fmt.Sprintf("done entry: %v", err))
 	}
@@ -30,5 +32,7 @@ func DoneEntry(ref invoice.Ref) string {
 func ReadDoneEntry(value string) (invoice.Ref, error) {
 	var entry doneEntry
 	err := json.Unmarshal([]byte(value), &entry)
-	return invoice.Ref(entry), err
+	return invoice.Ref{
+		ID: entry.ID, Number: entry.Number, TransactionID: entry.TransactionID, IdempotencyKey: entry.IdempotencyKey, JobID: entry.JobID, Fingerprint: entry.Fingerprint,
+	}, err
 }

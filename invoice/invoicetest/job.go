@@ -9,7 +9,7 @@ import (
 
 // Job returns a valid job of two lines, 21.30 GBP net and 25.56 with tax, changed by the edits in order.
 func Job(transactionID string, edits ...func(*invoice.Job)) *invoice.Job {
-	twenty := invoice.Decimal(20_000_000)
+	twenty := invoice.NewDecimal(20, 0)
 	j := &invoice.Job{
 		Version:        invoice.TaskVersion,
 		TransactionID:  transactionID,
@@ -18,8 +18,8 @@ func Job(transactionID string, edits ...func(*invoice.Job)) *invoice.Job {
 		IssuedAt:       time.Date(2010, 12, 1, 8, 26, 0, 0, time.UTC),
 		Currency:       "GBP",
 		Lines: []invoice.Line{
-			{SKU: "85123A", Description: "WHITE HANGING HEART T-LIGHT HOLDER", Quantity: 6_000_000, UnitPrice: 2_550_000, TaxPercent: &twenty},
-			{SKU: "71053", Description: "WHITE METAL LANTERN", Quantity: 2_000_000, UnitPrice: 3_000_000, TaxPercent: &twenty},
+			{SKU: "85123A", Description: "WHITE HANGING HEART T-LIGHT HOLDER", Quantity: invoice.NewDecimal(6, 0), UnitPrice: invoice.NewDecimal(255, 2), TaxPercent: &twenty},
+			{SKU: "71053", Description: "WHITE METAL LANTERN", Quantity: invoice.NewDecimal(2, 0), UnitPrice: invoice.NewDecimal(3, 0), TaxPercent: &twenty},
 		},
 	}
 	for _, edit := range edits {

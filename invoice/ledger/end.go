@@ -14,8 +14,10 @@ type End struct {
 	Outcome invoice.Outcome
 	Invoice *invoice.Ref   // created, duplicate: the transaction's invoice
 	Reason  invoice.Reason // duplicate
+	Differs []string       // duplicate: the fields in which it differs from its invoice, which settings allow
 	Detail  string         // conflict, invalid, failed: why, in words that hold no personal data
 
+	Issuer         string // "" if the payload states none
 	TransactionID  string // "" if the payload doesn't state it
 	IdempotencyKey string // likewise
 	Producer       string

@@ -10,6 +10,7 @@ import (
 type FailedJob struct {
 	ID            int64 // of the ledger's row
 	JobID         string
+	Issuer        string // "" if the payload stated none
 	TransactionID string // "" if the payload didn't state it
 	Producer      string // likewise
 	Queue         string
@@ -19,6 +20,7 @@ type FailedJob struct {
 	Outcome       invoice.Outcome
 	Reason        string
 	Dispatch      int
+	AcceptedAt    time.Time // by the database's clock; of a job that was enqueued directly, when its first failure was recorded
 	FailedAt      time.Time // by the database's clock
 }
 
@@ -33,7 +35,13 @@ type FailedFilter struct {
 	Until          time.Time // failed then or earlier
 	Queue          string
 	Producer       string
-	Cause          string // the reason without what differs from job to job, as reports show it
+	Issuer         *string  // nil for all; "" is the one without a name
+	Issuers        []string // nil for all: those that whoever asks may see
+	// Series is what the job asks for. A job that states none asks for DefaultSeries, and a credit note for that of the invoices. A job
+	// whose payload isn't kept matches none.
+	Series        string
+	DefaultSeries string // not a condition by itself
+	Cause         string // the reason without what differs from job to job, as reports show it
 }
 
 // A Replay is a failed job that is to be sent again, together with the job that its payload asks for.

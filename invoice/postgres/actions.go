@@ -18,12 +18,18 @@ func (s *Ledger) RecordAction(ctx context.Context, action, subject, details stri
 	}))
 }
 
-// Deeds returns up to limit of the things that people did, the latest first: to jobs, queues, locks and workers.
+// Deeds returns up to limit of the things that people did, the latest first: to jobs, queues, locks, workers, series, settings and issuers.
 func (s *Reports) Deeds(ctx context.Context, limit int) ([]report.Deed, error) {
 	deeds := []report.Deed{}
 	err := s.db.WithContext(ctx).Raw(`
 SELECT * FROM (
     (SELECT acted_at, action, subject, actor, role, note, details FROM invoicer.actions ORDER BY id DESC LIMIT @limit)
+    UNION ALL
+    (SELECT changed_at, 'change series', `+beforeSeries+` || series, actor, role, note, change FROM invoicer.series WHERE origin = 'command' ORDER BY changed_at DESC LIMIT @limit)
+    UNION ALL
+    (SELECT changed_at, 'change settings', issuer, actor, role, note, change FROM invoicer.settings WHERE version > 1 ORDER BY changed_at DESC LIMIT @limit)
+    UNION ALL
+    (SELECT changed_at, 'change issuer', issuer, actor, role, note, change FROM invoicer.issuers ORDER BY changed_at DESC LIMIT @limit)
     UNION ALL
     (SELECT acted_at, action, job_id, actor, role, note, 'after: ' || outcome FROM invoicer.invoice_job_actions ORDER BY id DESC LIMIT @limit)
 ) deeds ORDER BY acted_at DESC LIMIT @limit`, map[string]any{"limit": limit}).Scan(&deeds).Error

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"encoding/hex"
 	"strconv"
 	"time"
 
@@ -48,6 +49,13 @@ func (a *array) text(s string) {
 	*a = append(*a, '"')
 }
 
+// bytes adds a bytea.
+func (a *array) bytes(b []byte) {
+	*a = append(a.next(), `"\\x`...)
+	*a = hex.AppendEncode(*a, b)
+	*a = append(*a, '"')
+}
+
 // optional adds a text, or NULL for "".
 func (a *array) optional(s string) {
 	if s == "" {
@@ -58,6 +66,15 @@ func (a *array) optional(s string) {
 }
 
 func (a *array) integer(n int64) { *a = strconv.AppendInt(a.next(), n, 10) }
+
+// amount adds an integer, or NULL for nil.
+func (a *array) amount(n *int64) {
+	if n == nil {
+		a.null()
+		return
+	}
+	a.integer(*n)
+}
 
 // integerUnless0 adds an integer, or NULL for 0.
 func (a *array) integerUnless0(n int64) {
@@ -89,3 +106,15 @@ func (a *array) decimal(d *invoice.Decimal) {
 }
 
 func (a *array) null() { *a = append(a.next(), "NULL"...) }
+
+// textsOrNull returns texts as a parameter, or NULL for nil.
+func textsOrNull(texts []string) *string {
+	if texts == nil {
+		return nil
+	}
+	var a array
+	for _, s := range texts {
+		a.text(s)
+	}
+	return new(a.literal())
+}

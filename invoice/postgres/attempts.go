@@ -43,10 +43,11 @@ func readFailedAttempts(db *gorm.DB, jobIDs []string) (attempts []report.Attempt
 	return attempts, err
 }
 
-// Payload returns the payload of a job that the ledger has, nil if it isn't kept or isn't text.
-func (s *Reports) Payload(ctx context.Context, jobID string) ([]byte, error) {
+// Payload returns the payload of a job that the ledger has, nil if it isn't kept or isn't text, or if issuers isn't nil and the job is
+// none of theirs.
+func (s *Reports) Payload(ctx context.Context, issuers []string, jobID string) ([]byte, error) {
 	var rows []struct{ Payload *string }
-	err := s.db.WithContext(ctx).Raw(`SELECT payload FROM invoicer.invoice_jobs WHERE job_id = ?`, jobID).Scan(&rows).Error
+	err := s.db.WithContext(ctx).Raw(`SELECT payload FROM invoicer.invoice_jobs WHERE job_id = ? AND coalesce(issuer = ANY(?::text[]), true)`, jobID, textsOrNull(issuers)).Scan(&rows).Error
 	if err != nil || len(rows) == 0 || rows[0].Payload == nil {
 		return nil, classify(err)
 	}

@@ -31,8 +31,9 @@ type taxRow struct {
 type endRow struct{ id, member, attempts int64 }
 
 type lastRow struct {
-	series, period string
-	last           int64
+	key  counterKey
+	last int64
+	date string // of the last document, "" if its issued_at is its date
 }
 
 type countRow struct {
@@ -48,9 +49,13 @@ func invoiceColumns(version string) []column[*write] {
 		return column[*write]{name, "bigint", func(a *array, w *write) { a.integer(of(&w.draft.Totals)) }}
 	}
 	columns := []column[*write]{
+		text("issuer", func(w *write) string { return w.draft.Slot.Issuer }),
 		text("series", func(w *write) string { return w.draft.Slot.Series }),
 		text("period", func(w *write) string { return w.draft.Slot.Period }),
 		{"number", "bigint", func(a *array, w *write) { a.integer(w.number) }},
+		{"series_version", "integer", func(a *array, w *write) { a.integer(int64(w.draft.Slot.Version)) }},
+		{"settings_version", "integer", func(a *array, w *write) { a.integer(int64(w.draft.Settings.Version)) }},
+		{"document_date", "date", func(a *array, w *write) { a.optional(w.date) }},
 		text("invoice_number", func(w *write) string { return w.made.Number }),
 		text("kind", func(w *write) string { return string(w.draft.Slot.Kind) }),
 		text("transaction_id", func(w *write) string { return w.draft.Job.TransactionID }),
@@ -67,6 +72,9 @@ func invoiceColumns(version string) []column[*write] {
 		{"accepted_at", "timestamptz", func(a *array, w *write) { a.optional(w.asked) }},
 		{"worker_version", "text", func(a *array, _ *write) { a.optional(version) }},
 		{"content_hash", "bigint", func(a *array, w *write) { a.integerUnless0(w.content) }},
+		text("chain", func(w *write) string { return w.chain }),
+		{"salt", "bytea", func(a *array, w *write) { a.bytes(w.salt) }},
+		{"text_hash", "bytea", func(a *array, w *write) { a.bytes(w.texts[:]) }},
 	}
 	for i, name := range invoice.DetailNames() {
 		columns = append(columns, column[*write]{name, "text", func(a *array, w *write) { a.optional(*w.draft.Job.Detail(i)) }})
@@ -114,9 +122,11 @@ func countColumns() []column[countRow] {
 
 func counterColumns() []column[lastRow] {
 	return []column[lastRow]{
-		{"series", "text", func(a *array, r lastRow) { a.text(r.series) }},
-		{"period", "text", func(a *array, r lastRow) { a.text(r.period) }},
+		{"issuer", "text", func(a *array, r lastRow) { a.text(r.key[0]) }},
+		{"series", "text", func(a *array, r lastRow) { a.text(r.key[1]) }},
+		{"period", "text", func(a *array, r lastRow) { a.text(r.key[2]) }},
 		{"last_number", "bigint", func(a *array, r lastRow) { a.integer(r.last) }},
+		{"last_date", "date", func(a *array, r lastRow) { a.optional(r.date) }},
 	}
 }
 

@@ -120,7 +120,7 @@ func (b *site) bring(t *testing.T, store *postgres.DB, id string, j *invoice.Job
 func TestCountsAfterALostReply(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	invoiced, recorded := dropproxy.First("INV-000001"), dropproxy.First("record_counted_ends")
+	invoiced, recorded := dropproxy.First("INV-000001"), dropproxy.First("record_ends_with_differences")
 	way, proxy := throughProxy(t, b.way, func(request []byte) bool { return invoiced(request) || recorded(request) })
 	store := b.open(t, func(o *postgres.Options) { o.URL = way })
 	for _, id := range []string{"first", "second"} {

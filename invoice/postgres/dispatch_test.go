@@ -53,7 +53,7 @@ func TestAwaitIsToldOfAnAcceptedJob(t *testing.T) {
 	for b, often := range map[*site]int{idle: 2, busy: 4} {
 		go func() {
 			for range often {
-				if err := b.store.Ledger.Await(t.Context()); err != nil {
+				if err := b.store.Ledger.Await(t.Context(), false); err != nil {
 					t.Error(err)
 				}
 			}

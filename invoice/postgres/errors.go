@@ -94,3 +94,12 @@ func answered(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && pg.Code[:2] != "08" && pg.Code[:2] != "57"
 }
+
+// message returns what the server says, without its code.
+func message(err error) string {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Message
+	}
+	return err.Error()
+}

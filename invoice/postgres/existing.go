@@ -9,12 +9,13 @@ import (
 	"invoicer/invoice/ledger"
 )
 
-// addFind adds the statement that finds, for each member, the existing invoices of its transaction and key, and its
-// job's row in the ledger. The row is looked up by the job id alone. If the ledger has accepted another payload under
+// addFind adds the statement that finds, for each member, the existing invoices of its transaction and key, here or
+// imported, and its job's row in the ledger. The row is looked up by the job id alone. If the ledger has accepted another payload under
 // that id, or the job was dismissed, the member's error is set.
 func addFind(f *flight, group []*write) {
-	var transactions, keys, jobIDs, digests array
+	var issuers, transactions, keys, jobIDs, digests array
 	for _, w := range group {
+		issuers.text(w.draft.Job.Issuer)
 		transactions.text(w.draft.Job.TransactionID)
 		keys.text(w.draft.Job.IdempotencyKey)
 		jobIDs.text(w.draft.JobID)
@@ -22,20 +23,28 @@ func addFind(f *flight, group []*write) {
 	}
 	f.add(`
 SELECT member, found.*
-FROM unnest(?::text[], ?::text[], ?::text[], ?::text[]) WITH ORDINALITY AS asked (asked_transaction, asked_key, asked_job, asked_digest, member), LATERAL (
-    SELECT id, invoice_number, transaction_id, idempotency_key, job_id, fingerprint, 0::bigint AS ledger_id, '' AS state, false AS ours, true AS matches, NULL AS accepted, NULL AS asked, NULL::float8 AS since
-    FROM invoicer.invoices WHERE transaction_id = asked_transaction
+FROM unnest(?::text[], ?::text[], ?::text[], ?::text[], ?::text[]) WITH ORDINALITY AS asked (asked_issuer, asked_transaction, asked_key, asked_job, asked_digest, member), LATERAL (
+    SELECT id, invoice_number, issuer, transaction_id, idempotency_key, job_id, fingerprint, false AS imported, NULL AS currency, NULL::bigint AS total_minor,
+        0::bigint AS ledger_id, '' AS state, false AS ours, true AS matches, NULL AS accepted, NULL AS asked, NULL::float8 AS since
+    FROM invoicer.invoices WHERE transaction_id = asked_transaction AND issuer = asked_issuer
     UNION ALL
-    SELECT id, invoice_number, transaction_id, idempotency_key, job_id, fingerprint, 0, '', false, true, NULL, NULL, NULL FROM invoicer.invoices WHERE idempotency_key = asked_key
+    SELECT id, invoice_number, issuer, transaction_id, idempotency_key, job_id, fingerprint, false, NULL, NULL, 0, '', false, true, NULL, NULL, NULL
+    FROM invoicer.invoices WHERE idempotency_key = asked_key AND issuer = asked_issuer
     UNION ALL
-    SELECT 0, '', '', '', '', '', id, state, ours, matches, CASE WHEN ours AND NOT matches THEN payload END,
+    SELECT id, invoice_number, issuer, transaction_id, idempotency_key, '', '', true, currency, total_minor, 0, '', false, true, NULL, NULL, NULL
+    FROM invoicer.imported_invoices WHERE issuer = asked_issuer AND withdrawn_at IS NULL AND transaction_id = asked_transaction
+    UNION ALL
+    SELECT id, invoice_number, issuer, transaction_id, idempotency_key, '', '', true, currency, total_minor, 0, '', false, true, NULL, NULL, NULL
+    FROM invoicer.imported_invoices WHERE issuer = asked_issuer AND withdrawn_at IS NULL AND idempotency_key = asked_key
+    UNION ALL
+    SELECT 0, '', '', '', '', '', '', false, NULL, NULL, id, state, ours, matches, CASE WHEN ours AND NOT matches THEN payload END,
         CASE WHEN ours THEN to_char(accepted_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') END,
         CASE WHEN ours THEN extract(epoch FROM clock_timestamp() - accepted_at)::float8 END FROM (
-        SELECT id, state, payload, accepted_at, `+ours+` AS ours, `+matching("asked_transaction", "asked_digest")+` AS matches
+        SELECT id, state, payload, accepted_at, `+ours+` AS ours, `+matching("asked_issuer", "asked_transaction", "asked_digest")+` AS matches
         FROM invoicer.invoice_jobs WHERE job_id = asked_job
     ) AS compared
 ) found`,
-		literals(&transactions, &keys, &jobIDs, &digests)...).Query(func(rows pgx.Rows) error {
+		literals(&issuers, &transactions, &keys, &jobIDs, &digests)...).Query(func(rows pgx.Rows) error {
 		for _, w := range group {
 			w.accepted = false
 		}
@@ -53,8 +62,9 @@ FROM unnest(?::text[], ?::text[], ?::text[], ?::text[]) WITH ORDINALITY AS asked
 }
 
 type foundRow struct {
-	Member, ID                                                       int64
-	InvoiceNumber, TransactionID, IdempotencyKey, JobID, Fingerprint string
+	Member int64
+
+	refRow
 
 	LedgerID      int64
 	State         string
@@ -80,10 +90,7 @@ func (w *write) found(r *foundRow) {
 		}
 		return
 	}
-	there := &invoice.Ref{
-		ID: r.ID, Number: r.InvoiceNumber, TransactionID: r.TransactionID, IdempotencyKey: r.IdempotencyKey,
-		JobID: r.JobID, Fingerprint: r.Fingerprint,
-	}
+	there := r.ref()
 	if r.TransactionID == w.draft.Job.TransactionID {
 		w.inserted.Existing.OfTransaction = there
 	}

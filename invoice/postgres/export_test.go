@@ -11,6 +11,9 @@ import (
 	"invoicer/invoice/ledger"
 )
 
+// MostLate is how many invoices without a link a transaction links before its own.
+const MostLate = mostLate
+
 // Waiting is how many drafts wait for the next transaction.
 func (s *Invoices) Waiting() int {
 	waiting, _ := s.lanes.free.Waits()

@@ -16,7 +16,7 @@ func (s *Reports) FailedJobs(ctx context.Context, f ledger.FailedFilter, after r
 		values = append(values, after.FailedAt, after.ID)
 	}
 	jobs := []report.FailedJob{}
-	err := s.db.WithContext(ctx).Raw(`SELECT id, job_id, transaction_id, producer, queue, outcome, reason, updated_at AS failed_at
+	err := s.db.WithContext(ctx).Raw(`SELECT id, job_id, issuer, transaction_id, producer, queue, outcome, reason, updated_at AS failed_at
 FROM invoicer.invoice_jobs WHERE `+where+` ORDER BY updated_at DESC, id DESC LIMIT ?`, append(values, limit)...).Scan(&jobs).Error
 	return jobs, classify(err)
 }

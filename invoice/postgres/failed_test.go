@@ -2,10 +2,12 @@ package postgres_test
 
 import (
 	"errors"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
 
+	"invoicer/internal/report"
 	"invoicer/invoice"
 	"invoicer/invoice/ledger"
 	"invoicer/invoice/postgres"
@@ -16,7 +18,7 @@ func TestForecast(t *testing.T) {
 	b := setup(t)
 	made := b.create(t, "first", job(t, "T1"))
 	other := func(j *invoice.Job) { j.Currency = "EUR" }
-	forecaster := invoice.NewForecaster(b.generator, b.store.Invoices)
+	forecaster := invoice.NewForecaster(b.generator)
 	for name, test := range map[string]struct {
 		request invoice.Request
 		want    invoice.Outcome
@@ -35,6 +37,10 @@ func TestForecast(t *testing.T) {
 			t.Errorf("%s: %+v, error %v", name, result, err)
 			continue
 		}
+		all := forecaster.ForecastAll(t.Context(), []invoice.Request{request("before", job(t, "T3")), test.request, request("after", job(t, "T1"))})
+		if all[0].Result.Outcome != invoice.Created || !reflect.DeepEqual(all[1], invoice.Forecast{Result: result}) || all[2].Result.Outcome != invoice.Duplicate {
+			t.Errorf("%s: among others %+v, by itself %+v", name, all, result)
+		}
 		if (result.Invoice == nil) != (test.against == "") || result.Invoice != nil && result.Invoice.Number != test.against {
 			t.Errorf("%s: against %+v, want %q", name, result.Invoice, test.against)
 		}
@@ -50,6 +56,12 @@ func TestForecast(t *testing.T) {
 		_, made := b.generator.Generate(t.Context(), wrong)
 		if !errors.As(err, &invalid) || made == nil || made.Error() != err.Error() {
 			t.Errorf("%s, which holds the other kind: forecast %v, then %v", series, err, made)
+		}
+		all := forecaster.ForecastAll(t.Context(), []invoice.Request{request("third", job(t, "T2")), wrong, wrong})
+		for i, f := range all {
+			if i == 0 && f.Err != nil || i > 0 && (f.Err == nil || f.Err.Error() != err.Error()) {
+				t.Errorf("%s: forecast %d of all: %v", series, i, f.Err)
+			}
 		}
 	}
 	if n := b.Count(t, "SELECT count(*) FROM invoices") + b.Count(t, "SELECT sum(last_number) FROM invoice_series"); n != 2 {
@@ -204,5 +216,59 @@ func TestPruneGoesOn(t *testing.T) {
 	}
 	if _, err := b.store.Ledger.Prune(t.Context(), "invoices", keep, 0, 1, false); err == nil {
 		t.Error("invoices can be pruned")
+	}
+}
+
+// A job asks for the series that it states, and else for the default; whatever its payload is, nothing fails.
+func TestFailedJobsBySeries(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for id, payload := range map[string]any{
+		"uk":         `{"version":1, "series" : "INV-UK","lines":[]}`,
+		"uk-late":    `{"metadata":{"series":"OTHER","note":"a \"series\":\"X\" }"},"series":"INV-UK"}`,
+		"none":       `{"version":1}`,
+		"null":       `{"series":null}`,
+		"empty":      `{"series":""}`,
+		"metadata":   `{"metadata" : { "a" : "}{" , "series" : "INV-UK" } }`,
+		"bad":        `{"series":"INV-UK", and then`,
+		"text":       `it says \"series\":\"INV-UK\"`,
+		"not a text": nil,
+	} {
+		b.Exec(t, "INSERT INTO invoice_jobs (job_id, queue, payload, state, outcome, reason) VALUES ($1, 'default', $2, 'failed', 'failed', 'r')", id, payload)
+	}
+	b.Exec(t, "INSERT INTO invoice_jobs (job_id, queue, payload, state, outcome, reason, task_type) VALUES ('foreign', 'default', '{}', 'failed', 'invalid', 'r', 'x')")
+	for _, test := range []struct {
+		series, byDefault string
+		want              []string
+	}{
+		{"INV-UK", "INV", []string{"bad", "uk", "uk-late"}},
+		{"INV", "INV", []string{"empty", "metadata", "none", "null", "text"}},
+		{"OTHER", "INV", nil},
+		{"INV", "OTHER", nil},
+		{"INV-UK", "INV-UK", []string{"bad", "empty", "metadata", "none", "null", "text", "uk", "uk-late"}},
+	} {
+		filter := ledger.FailedFilter{Series: test.series, DefaultSeries: test.byDefault}
+		n, _, err := b.store.Ledger.CountFailed(t.Context(), filter)
+		if err != nil || n != len(test.want) {
+			t.Errorf("%+v: %d, %v", test, n, err)
+		}
+		jobs, err := b.store.Reports.FailedJobs(t.Context(), filter, report.FailedJob{}, 100)
+		var ids []string
+		for _, j := range jobs {
+			ids = append(ids, j.JobID)
+		}
+		if slices.Sort(ids); err != nil || !slices.Equal(ids, test.want) {
+			t.Errorf("%+v: failed jobs %q, %v", test, ids, err)
+		}
+		for _, state := range []string{"", "failed"} {
+			page, err := b.store.Reports.Jobs(t.Context(), report.Filter{Series: test.series, DefaultSeries: test.byDefault, State: state}, "", 100)
+			ids = nil
+			for _, j := range page.Rows {
+				ids = append(ids, j.JobID)
+			}
+			if slices.Sort(ids); err != nil || !slices.Equal(ids, test.want) {
+				t.Errorf("%+v: list of state %q: %q, %v", test, state, ids, err)
+			}
+		}
 	}
 }

@@ -12,10 +12,11 @@ import (
 	"invoicer/invoice"
 )
 
-// The constraints whose violation means that another writer was first.
+// The constraints whose violation means that another writer was first, or an import.
 const (
 	transactionKey = "invoices_transaction_id_key"
 	idempotencyKey = "invoices_idempotency_key_key"
+	notImported    = "invoices_not_imported"
 )
 
 // commitError wraps an error of COMMIT after which it is unknown whether the transaction was committed.
@@ -35,9 +36,13 @@ type write struct {
 	accepted bool              // whether the ledger has accepted its job
 	ledgerID int64             // of its job's row in the ledger, if it has one
 	number   int64             // its own in the slot
+	date     string            // its day of issue, "" if its issued_at is its date
 	made     *invoice.Ref      // the invoice to be written, once it has its number
 	metadata string            // as JSON
 	content  int64             // the hash by which twins are found; 0 for none
+	chain    string            // the link of the invoice to be written
+	salt     []byte            // of its texts
+	texts    invoice.Hash      // the salted hash of its texts
 	since    time.Duration     // since the ledger accepted its job, 0 if it didn't
 	asked    string            // when the ledger accepted its job, as text; "" if it didn't
 	inserted invoice.Insertion // the result
@@ -46,7 +51,7 @@ type write struct {
 
 func newWrite(ctx context.Context, d *invoice.Draft) *write {
 	return &write{ctx: ctx, draft: d, size: sizeOf(d), content: d.Job.ContentHash(), keys: [...]string{
-		"t" + d.Job.TransactionID, "k" + d.Job.IdempotencyKey, "j" + d.JobID, "s" + d.Slot.Series + " " + d.Slot.Period,
+		"t" + d.Job.TransactionID + " " + d.Job.Issuer, "k" + d.Job.IdempotencyKey + " " + d.Job.Issuer, "j" + d.JobID, "s" + d.Slot.Series + " " + d.Slot.Period + " " + d.Slot.Issuer,
 	}}
 }
 
@@ -91,14 +96,24 @@ func (s *Invoices) Insert(ctx context.Context, d *invoice.Draft) (invoice.Insert
 	switch err := w.err; {
 	case err == nil:
 		return w.inserted, nil
-	case violates(err, transactionKey), violates(err, idempotencyKey):
-		existing, findErr := s.Find(ctx, d.Job.TransactionID, d.Job.IdempotencyKey)
+	case errors.Is(err, invoice.ErrSettingsChanged), violates(err, "invoices_series_version"), violates(err, "invoices_settings_version"):
+		s.series.forget(d.Series.ID())
+		s.settings.forget(d.Slot.Issuer)
+		return invoice.Insertion{}, invoice.ErrSettingsChanged
+	case violates(err, transactionKey), violates(err, idempotencyKey), violates(err, notImported):
+		existing, findErr := s.Find(ctx, d.Job.Issuer, d.Job.TransactionID, d.Job.IdempotencyKey)
 		if findErr != nil {
 			return invoice.Insertion{}, findErr
 		}
 		return invoice.Insertion{Existing: existing, Raced: true}, nil
 	case violates(err, "invoices_series_period_number_key"), violates(err, "invoices_invoice_number_key"):
-		return invoice.Insertion{}, fmt.Errorf("series %s: the next number is taken already, so invoice_series.last_number or numbering.format doesn't fit what is stored: run `invoicer audit`: %w", d.Slot.Series, err)
+		return invoice.Insertion{}, fmt.Errorf("series %s: the next number is taken already, so invoice_series.last_number or the series' format doesn't fit what is stored: run `invoicer audit`: %w", d.Slot.Series, err)
+	case violates(err, "invoices_dates"):
+		return invoice.Insertion{}, &invoice.InvalidError{Replayable: true, Problems: []invoice.Problem{{Field: "issued_at", Message: message(err)}}}
+	case violates(err, "invoices_credits"):
+		return invoice.Insertion{}, refusedCredit(err, d.Job.Currency)
+	case violates(err, "invoices_number_not_imported"):
+		return invoice.Insertion{}, fmt.Errorf("series %s: an imported invoice has the next number: withdraw that import (`invoicer status NUMBER` shows whose it is), or send another series: %w", d.Slot.Series, err)
 	default:
 		return invoice.Insertion{}, classify(err)
 	}
@@ -195,6 +210,9 @@ func (s *Invoices) writeTogether(ctx context.Context, group []*write, m manner) 
 		if len(rows) == 0 {
 			return nil // nothing was written
 		}
+		if err := linkLate(ctx, f, locked); err != nil {
+			return asHeld(err, false)
+		}
 		return asHeld(s.writeAndCommit(ctx, f, rows, lane, locked, m), true)
 	})
 }
@@ -208,6 +226,7 @@ func (s *Invoices) lockAndFind(ctx context.Context, f *flight, group []*write, m
 		if together {
 			// Its snapshot is taken after the wait for the counters: it sees what was committed meanwhile.
 			addFind(f, group)
+			addHeads(f, group, found)
 		}
 		if err := f.send(ctx); err != nil {
 			return err
@@ -224,7 +243,7 @@ func (s *Invoices) lockAndFind(ctx context.Context, f *flight, group []*write, m
 		}
 		addCreate(f, group)
 		if err := lock(); len(group) == 1 && violates(err, "invoice_series_one_kind") {
-			return nil, otherKind(group[0].draft.Slot)
+			return nil, invoice.OtherKind(group[0].draft.Series.ID(), group[0].draft.Slot.Kind)
 		} else if err != nil {
 			return nil, err
 		}
@@ -241,12 +260,16 @@ func (s *Invoices) lockAndFind(ctx context.Context, f *flight, group []*write, m
 		}
 	}
 	addFind(f, group)
+	addHeads(f, group, found)
 	return found, f.send(ctx)
 }
 
 func (s *Invoices) writeAndCommit(ctx context.Context, f *flight, rows []*write, lane int64, locked counters, m manner) error {
 	if limit := m.whenWriting(); limit < m.wait {
 		f.addLockTimeout(limit)
+	}
+	if err := addLinks(rows, locked, s.options.Version); err != nil {
+		return err
 	}
 	written := false
 	if err := s.addWrite(f, rows, lane, locked, func() { written = true }); err != nil {
@@ -281,11 +304,14 @@ func number(group []*write, locked counters) []*write {
 			continue
 		}
 		counter := locked[slotKey(w.draft.Slot)]
+		if w.err = w.draft.Settings.CheckDate(w.draft.Job.IssuedAt, counter.clock); w.err != nil {
+			continue
+		}
 		counter.lastNumber++
 		counter.advanced = true
-		w.number = counter.lastNumber
+		w.number, w.date = counter.lastNumber, counter.dateText()
 		w.made = &invoice.Ref{
-			Number: w.draft.InvoiceNumber(w.number), TransactionID: w.draft.Job.TransactionID, IdempotencyKey: w.draft.Job.IdempotencyKey,
+			Number: counter.print(w.number), Issuer: w.draft.Slot.Issuer, TransactionID: w.draft.Job.TransactionID, IdempotencyKey: w.draft.Job.IdempotencyKey,
 			JobID: w.draft.JobID, Fingerprint: w.draft.Fingerprint,
 		}
 		rows = append(rows, w)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -101,6 +102,25 @@ func TestInsertDecidesByWhatIsThere(t *testing.T) {
 	}
 }
 
+// Two shops that count their own orders meet under one id: the conflict says from whom the two jobs come.
+func TestConflictOfTwoProducers(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	from := func(producer, customer string) func(*invoice.Job) {
+		return func(j *invoice.Job) { j.Producer, j.CustomerName = producer, customer }
+	}
+	b.create(t, "1", job(t, "1001", from("shop-a", "Ada")))
+	for producer, want := range map[string]bool{"shop-b": true, "shop-a": false, "": false} {
+		got, err := b.generator.Generate(t.Context(), request("2", job(t, "1001", from(producer, "Bert"))))
+		if err != nil || got.Outcome != invoice.Conflict {
+			t.Fatalf("%q: outcome %s, %v", producer, got.Outcome, err)
+		}
+		if says := strings.Contains(got.Detail, "; producer shop-a asked for that invoice, and shop-b for this one: "); says != want {
+			t.Errorf("a job of %q: %s", producer, got.Detail)
+		}
+	}
+}
+
 func TestConcurrentInsertsNumberWithoutAGap(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -112,7 +132,7 @@ func TestConcurrentInsertsNumberWithoutAGap(t *testing.T) {
 				i := (step + w*transactions/writers) % transactions // in lockstep they would only meet at the transactions
 				change := func(j *invoice.Job) {
 					if i%4 == 0 { // a credit note
-						j.Lines[0].Quantity = -j.Lines[0].Quantity
+						j.Lines[0].Quantity = j.Lines[0].Quantity.Neg()
 					}
 				}
 				r, err := b.generator.Generate(t.Context(), request(fmt.Sprintf("%d-%d", w, i), job(t, fmt.Sprintf("T%d", i), change)))
@@ -283,7 +303,7 @@ func TestSeriesHoldsOneKind(t *testing.T) {
 	if _, err := b.DB.ExecContext(t.Context(), "INSERT INTO invoice_series (series, period, kind) VALUES ('X-CN', '', 'invoice')"); err != nil {
 		t.Fatal(err)
 	}
-	credit := job(t, "C1", func(j *invoice.Job) { j.Series, j.Lines[0].Quantity = "X", -j.Lines[0].Quantity })
+	credit := job(t, "C1", func(j *invoice.Job) { j.Series, j.Lines[0].Quantity = "X", j.Lines[0].Quantity.Neg() })
 	_, err := b.generator.Generate(t.Context(), request("job", credit))
 	var invalid *invoice.InvalidError
 	if !errors.As(err, &invalid) || invalid.Problems[0].Field != "series" {

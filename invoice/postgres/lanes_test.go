@@ -34,14 +34,19 @@ func inSeries(series string) func(*invoice.Job) {
 	return func(j *invoice.Job) { j.Series = series }
 }
 
-// createAll makes the invoices of n transactions at once.
+// createAll makes the invoices of n transactions at once. What is held too long, as on a busy machine, is asked for again, as a worker does.
 func (b *site) createAll(t *testing.T, prefix string, n int, change ...func(*invoice.Job)) {
 	t.Helper()
 	var running sync.WaitGroup
 	for i := range n {
 		running.Go(func() {
 			id := fmt.Sprintf("%s-%d", prefix, i)
-			if r, err := b.generator.Generate(t.Context(), request(b.id(id), job(t, id, change...))); err != nil || r.Outcome != invoice.Created {
+			asked := request(b.id(id), job(t, id, change...))
+			r, err := b.generator.Generate(t.Context(), asked)
+			for errors.Is(err, invoice.ErrHeld) {
+				r, err = b.generator.Generate(t.Context(), asked)
+			}
+			if err != nil || r.Outcome != invoice.Created {
 				t.Errorf("%s: %s, %v", id, r.Outcome, err)
 			}
 		})
@@ -88,7 +93,7 @@ func (a *asking) ends(t *testing.T) {
 func TestWhatIsHeldStopsOnlyThoseWhoNeedIt(t *testing.T) {
 	t.Parallel()
 	const uncommitted = `INSERT INTO invoices (series, period, number, invoice_number, kind, transaction_id, idempotency_key, job_id, fingerprint, currency, subtotal_minor, tax_minor, total_minor, issued_at)
-		VALUES ('OTHER', '', 1, 'OTHER-1', 'invoice', '%s', '%s', 'stranger', 'v1:' || repeat('0', 64), 'GBP', 1, 0, 1, now())`
+		VALUES ('OTHER', '', 1, 'OTHER-000001', 'invoice', '%s', '%s', 'stranger', 'v1:' || repeat('0', 64), 'GBP', 1, 0, 1, now())`
 	for _, c := range []struct {
 		name   string
 		hold   []string
@@ -227,7 +232,7 @@ func TestProcessesShareSeries(t *testing.T) {
 	processes := make([]site, 3)
 	for p := range processes {
 		processes[p] = *b
-		processes[p].store = b.open(t)
+		processes[p].store = b.open(t, func(o *postgres.Options) { o.LockTimeout, o.StatementTimeout = time.Minute, 2*time.Minute })
 		processes[p].generator = generator(t, processes[p].store)
 	}
 	for round := range 5 {

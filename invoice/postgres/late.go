@@ -44,7 +44,7 @@ SELECT extract(epoch FROM attempted_at - (SELECT created_at FROM invoicer.invoic
 FROM (
     SELECT id, invoice_id, attempted_at FROM (
         SELECT id, invoice_id, attempted_at, reason FROM invoicer.duplicate_attempts ORDER BY id DESC LIMIT ?
-    ) AS newest WHERE reason = 'already_invoiced' ORDER BY id DESC LIMIT ?
+    ) AS newest WHERE reason = 'already_invoiced' AND invoice_id IS NOT NULL ORDER BY id DESC LIMIT ?
 ) AS late`, newestDuplicates, most).Rows()
 	if err != nil {
 		return nil, err

@@ -24,24 +24,7 @@ const (
 // Jobs returns a page of the jobs that match the filter, beginning after the cursor, "" for the first page: the newest first, those
 // of state failed or dismissed by when they ended.
 func (s *Reports) Jobs(ctx context.Context, f report.Filter, after string, limit int) (report.Page[report.ListedJob], error) {
-	l := listing{table: "invoice_jobs", at: "accepted_at", columns: "id, job_id, transaction_id, idempotency_key, producer, queue, state, outcome, reason, invoice_id, dispatch, attempts, accepted_at, updated_at"}
-	switch f.State {
-	// Written out: of a parameter, the planner doesn't know that it is one of those that a partial index is for.
-	case "failed":
-		l.at, l.byTime = "updated_at", true
-		l.look("state = 'failed'")
-	case "dismissed":
-		l.at, l.byTime = "updated_at", true
-		l.look("state = 'dismissed'")
-	case "accepted":
-		l.look("state = 'accepted'")
-	default:
-		l.where(f.State, "state = ?")
-	}
-	l.where(f.Outcome, "outcome = ?")
-	l.where(f.Reason, "strpos(lower(reason), lower(?)) > 0")
-	l.where(f.Queue, "queue = ?")
-	l.where(f.Producer, "producer = ?")
+	l := listingOfJobs(f)
 	if !l.byTime {
 		return listed(ctx, s, l, f, after, limit, func(j report.ListedJob) (time.Time, int64) { return j.AcceptedAt, j.ID })
 	}
@@ -59,26 +42,64 @@ func (s *Reports) Jobs(ctx context.Context, f report.Filter, after string, limit
 	return all, nil
 }
 
+func listingOfJobs(f report.Filter) listing {
+	l := listing{table: "invoice_jobs", at: "accepted_at", columns: "id, job_id, issuer, transaction_id, idempotency_key, producer, queue, state, outcome, reason, invoice_id, imported_id, dispatch, attempts, paused_series, accepted_at, updated_at"}
+	switch f.State {
+	// Written out: of a parameter, the planner doesn't know that it is one of those that a partial index is for.
+	case "failed":
+		l.at, l.byTime = "updated_at", true
+		l.look("state = 'failed'")
+	case "dismissed":
+		l.at, l.byTime = "updated_at", true
+		l.look("state = 'dismissed'")
+	case "accepted":
+		l.look("state = 'accepted'")
+	default:
+		l.where(f.State, "state = ?")
+	}
+	l.where(f.Outcome, "outcome = ?")
+	l.where(f.Reason, "strpos(lower(reason), lower(?)) > 0")
+	l.where(f.Queue, "queue = ?")
+	l.where(f.Producer, "producer = ?")
+	l.ofIssuers(f)
+	if f.Series != "" {
+		condition, values := asksFor(f.Series, f.DefaultSeries)
+		l.wheres, l.whereValues = append(l.wheres, condition), append(l.whereValues, values...)
+	}
+	return l
+}
+
 // Invoices returns a page of the invoices that match the filter, as [Reports.Jobs] does.
 func (s *Reports) Invoices(ctx context.Context, f report.Filter, after string, limit int) (report.Page[report.Invoice], error) {
+	return listed(ctx, s, listingOfInvoices(f), f, after, limit, func(i report.Invoice) (time.Time, int64) { return i.CreatedAt, i.ID })
+}
+
+func listingOfInvoices(f report.Filter) listing {
 	l := listing{
 		table: "invoices", at: "created_at",
-		columns: "listed.*, (SELECT count(*) FROM invoicer.invoice_lines WHERE invoice_id = listed.id) AS lines",
+		columns: "listed.*, document_date::text AS dated, (SELECT count(*) FROM invoicer.invoice_lines WHERE invoice_id = listed.id) AS lines",
 	}
 	l.where(f.Series, "series = ?")
-	return listed(ctx, s, l, f, after, limit, func(i report.Invoice) (time.Time, int64) { return i.CreatedAt, i.ID })
+	l.ofIssuers(f)
+	return l
 }
 
 // Duplicates returns a page of the recorded duplicates that match the filter, as [Reports.Jobs] does.
 func (s *Reports) Duplicates(ctx context.Context, f report.Filter, after string, limit int) (report.Page[report.ListedDuplicate], error) {
+	return listed(ctx, s, listingOfDuplicates(f), f, after, limit, func(d report.ListedDuplicate) (time.Time, int64) { return d.AttemptedAt, d.ID })
+}
+
+func listingOfDuplicates(f report.Filter) listing {
 	l := listing{
 		table: "duplicate_attempts", at: "attempted_at",
-		columns: "listed.*, (SELECT invoice_number FROM invoicer.invoices WHERE invoices.id = listed.invoice_id), " +
-			"(SELECT job_id FROM invoicer.invoices WHERE invoices.id = listed.invoice_id) AS winner_job_id",
+		columns: "listed.*, coalesce((SELECT invoice_number FROM invoicer.invoices WHERE invoices.id = listed.invoice_id), " +
+			"(SELECT invoice_number FROM invoicer.imported_invoices WHERE imported_invoices.id = listed.imported_id)) AS invoice_number, " +
+			"coalesce((SELECT job_id FROM invoicer.invoices WHERE invoices.id = listed.invoice_id), '') AS winner_job_id",
 	}
 	l.where(f.Reason, "strpos(lower(reason), lower(?)) > 0")
 	l.where(f.Producer, "producer = ?")
-	return listed(ctx, s, l, f, after, limit, func(d report.ListedDuplicate) (time.Time, int64) { return d.AttemptedAt, d.ID })
+	l.ofIssuers(f)
+	return l
 }
 
 // A listing is how one kind of record is listed.
@@ -101,26 +122,77 @@ func (l *listing) where(value, condition string) {
 	}
 }
 
-// listed looks at the next records, and returns those that match.
-func listed[T any](ctx context.Context, s *Reports, l listing, f report.Filter, after string, limit int, place func(T) (time.Time, int64)) (report.Page[T], error) {
-	page := report.Page[T]{Rows: []T{}}
-	if err := l.begin(after); err != nil {
-		return page, err
+func (l *listing) ofIssuers(f report.Filter) {
+	if f.Issuer != nil {
+		l.wheres, l.whereValues = append(slices.Clip(l.wheres), "issuer = ?"), append(slices.Clip(l.whereValues), *f.Issuer)
 	}
-	if err := s.until(ctx, &l, f.Until, after == ""); err != nil {
-		return page, err
+	if f.Issuers != nil {
+		l.wheres, l.whereValues = append(slices.Clip(l.wheres), "issuer = ANY(?::text[])"), append(slices.Clip(l.whereValues), textsOrNull(f.Issuers))
+	}
+}
+
+// begin leaves out the records up to a cursor, "" for none, and those that the filter's times leave out.
+func (l *listing) begin(ctx context.Context, s *Reports, f report.Filter, after string) error {
+	if err := l.after(after); err != nil {
+		return err
+	}
+	if err := s.until(ctx, l, f.Until, after == ""); err != nil {
+		return err
 	}
 	if !f.Since.IsZero() {
 		l.wheres, l.whereValues = append(slices.Clip(l.wheres), l.at+" >= ?"), append(slices.Clip(l.whereValues), f.Since)
 	}
-	order, most := "id DESC", lookedAt
+	return nil
+}
+
+// order returns the order of the records, and how many are looked at in one step.
+func (l *listing) order() (by string, most int) {
 	if l.byTime {
-		order, most = l.at+" DESC, id DESC", lookedAtByTime
+		return l.at + " DESC, id DESC", lookedAtByTime
 	}
-	looked := " FROM invoicer." + l.table + " WHERE " + strings.Join(append(slices.Clip(l.looks), "true"), " AND ") + " ORDER BY " + order
-	query := "SELECT " + l.columns + " FROM (SELECT *" + looked + " LIMIT ?) listed WHERE " +
-		strings.Join(append(slices.Clip(l.wheres), "true"), " AND ") + " ORDER BY " + order + " LIMIT ?"
-	values := append(append(append([]any{}, l.lookValues...), most), l.whereValues...)
+	return "id DESC", lookedAt
+}
+
+// looked returns the end of a statement that looks at the records, from FROM on, without a LIMIT.
+func (l *listing) looked() string {
+	by, _ := l.order()
+	return " FROM invoicer." + l.table + " WHERE " + strings.Join(append(slices.Clip(l.looks), "true"), " AND ") + " ORDER BY " + by
+}
+
+// matching returns the end of a statement about those of the records of one step that match, from FROM on, with its values.
+func (l *listing) matching() (from string, values []any) {
+	_, most := l.order()
+	from = " FROM (SELECT *" + l.looked() + " LIMIT ?) listed WHERE " + strings.Join(append(slices.Clip(l.wheres), "true"), " AND ")
+	return from, append(append(append([]any{}, l.lookValues...), most), l.whereValues...)
+}
+
+// beyond returns the cursor after the records of one step, "" if no more can match.
+func (l *listing) beyond(ctx context.Context, s *Reports, f report.Filter) (string, error) {
+	var rest []struct {
+		At time.Time
+		ID int64
+	}
+	_, most := l.order()
+	last := "SELECT " + l.at + " AS at, id" + l.looked() + " OFFSET ? LIMIT 1"
+	if err := s.db.WithContext(ctx).Raw(last, append(slices.Clip(l.lookValues), most-1)...).Scan(&rest).Error; err != nil {
+		return "", classify(err)
+	}
+	// Records older than Since don't match, nor do those after them.
+	if len(rest) > 0 && (f.Since.IsZero() || rest[0].At.After(f.Since.Add(-late))) {
+		return cursor(rest[0].At, rest[0].ID), nil
+	}
+	return "", nil
+}
+
+// listed looks at the next records, and returns those that match.
+func listed[T any](ctx context.Context, s *Reports, l listing, f report.Filter, after string, limit int, place func(T) (time.Time, int64)) (report.Page[T], error) {
+	page := report.Page[T]{Rows: []T{}}
+	if err := l.begin(ctx, s, f, after); err != nil {
+		return page, err
+	}
+	order, _ := l.order()
+	from, values := l.matching()
+	query := "SELECT " + l.columns + from + " ORDER BY " + order + " LIMIT ?"
 	if err := s.db.WithContext(ctx).Raw(query, append(values, limit)...).Scan(&page.Rows).Error; err != nil {
 		return page, classify(err)
 	}
@@ -128,19 +200,9 @@ func listed[T any](ctx context.Context, s *Reports, l listing, f report.Filter, 
 		page.Next = cursor(place(page.Rows[limit-1]))
 		return page, nil
 	}
-	var rest []struct {
-		At time.Time
-		ID int64
-	}
-	last := "SELECT " + l.at + " AS at, id" + looked + " OFFSET ? LIMIT 1"
-	if err := s.db.WithContext(ctx).Raw(last, append(slices.Clip(l.lookValues), most-1)...).Scan(&rest).Error; err != nil {
-		return page, classify(err)
-	}
-	// Records older than Since don't match, nor do those after them.
-	if len(rest) > 0 && (f.Since.IsZero() || rest[0].At.After(f.Since.Add(-late))) {
-		page.Next = cursor(rest[0].At, rest[0].ID)
-	}
-	return page, nil
+	var err error
+	page.Next, err = l.beyond(ctx, s, f)
+	return page, err
 }
 
 // until leaves out the records after a time. Where the order is that of ids, it finds the first of them by halving: it is about as
@@ -184,8 +246,8 @@ func cursor(at time.Time, id int64) string {
 	return strconv.FormatInt(at.UnixMicro(), 36) + "." + strconv.FormatInt(id, 36)
 }
 
-// begin leaves out the records up to a cursor.
-func (l *listing) begin(after string) error {
+// after leaves out the records up to a cursor.
+func (l *listing) after(after string) error {
 	if after == "" {
 		return nil
 	}

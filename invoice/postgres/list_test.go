@@ -157,4 +157,80 @@ SELECT 'again' || id, transaction_id, transaction_id, id, 'lost_race', CASE WHEN
 	if err != nil || len(duplicates.Rows) != 3 || duplicates.Rows[0].InvoiceNumber != "X-3" || duplicates.Rows[0].WinnerJobID != "job3" || duplicates.Next != "" {
 		t.Errorf("%+v, %v", duplicates, err)
 	}
+	series, err := b.store.Reports.InvoiceGroups(t.Context(), report.Filter{}, "series", 100, 10)
+	if err != nil || groupsOf(series) != `3 "INV" INV-3, 3 "X" X-3` {
+		t.Errorf("%s, %v", groupsOf(series), err)
+	}
+	of, err := b.store.Reports.InvoiceGroups(t.Context(), report.Filter{Series: "X"}, "producer", 100, 10)
+	if err != nil || groupsOf(of) != `3 "" X-3` {
+		t.Errorf("%s, %v", groupsOf(of), err)
+	}
+	producers, err := b.store.Reports.DuplicateGroups(t.Context(), report.Filter{}, "producer", 100, 10)
+	if err != nil || groupsOf(producers) != `3 "" again3, 3 "cron" again6` {
+		t.Errorf("%s, %v", groupsOf(producers), err)
+	}
+	reasons, err := b.store.Reports.DuplicateGroups(t.Context(), report.Filter{Producer: "cron"}, "reason", 100, 10)
+	if err != nil || groupsOf(reasons) != `3 "lost_race" again6` {
+		t.Errorf("%s, %v", groupsOf(reasons), err)
+	}
+}
+
+// groupsOf prints groups in brief.
+func groupsOf(g report.Groups) string {
+	var all []string
+	for _, one := range g.Groups {
+		all = append(all, fmt.Sprintf("%d %q %s", one.Count, one.Value, one.Example))
+	}
+	return strings.Join(all, ", ")
+}
+
+func TestGroups(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	now := b.plant(t, 12)
+	b.Exec(t, `UPDATE invoice_jobs SET payload = CASE WHEN job_id < 'j2' THEN '{"series":"UK"}' ELSE '{}' END, producer = CASE WHEN job_id <> 'j5' THEN producer END`)
+	for by, test := range map[string]struct {
+		filter report.Filter
+		want   string
+	}{
+		"producer": {report.Filter{}, `7 "checkout" j11, 4 "cron" j12, 1 "" j5`},
+		"state":    {report.Filter{Queue: "bulk"}, `6 "accepted" j11, 6 "failed" j12`},
+		"queue":    {report.Filter{State: "failed", Producer: "cron"}, `2 "bulk" j12`},
+		"outcome":  {report.Filter{State: "failed"}, `6 "failed" j12`},
+		"series":   {report.Filter{DefaultSeries: "INV", Since: now.Add(-3 * time.Minute)}, `3 "UK" j12, 1 "INV" j9`},
+	} {
+		got, err := b.store.Reports.JobGroups(t.Context(), test.filter, by, 1000, 10)
+		if err != nil || groupsOf(got) != test.want || got.AtLeast || got.LeftOut != 0 {
+			t.Errorf("by %s: %s, want %s; %+v, %v", by, groupsOf(got), test.want, got, err)
+		}
+	}
+	one, err := b.store.Reports.JobGroups(t.Context(), report.Filter{}, "producer", 1000, 1)
+	if err != nil || len(one.Groups) != 1 || one.LeftOut != 2 || one.Records != 12 || !one.Groups[0].LastAt.Equal(now.Add(-time.Minute)) || !one.Groups[0].FirstAt.Equal(now.Add(-11*time.Minute)) {
+		t.Errorf("%+v, %v", one, err)
+	}
+}
+
+// Groups are of the latest records alone, read in steps.
+func TestGroupsLookAtABoundedNumber(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.Exec(t, `INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, queue, producer, payload, state, outcome, reason)
+SELECT 'j' || n, 't' || n, 't' || n, 'bulk', CASE WHEN n % 10 = 0 THEN 'cron' ELSE 'checkout' END, '{}',
+    CASE WHEN n > 45000 THEN 'failed' ELSE 'accepted' END, CASE WHEN n > 45000 THEN 'failed' END, CASE WHEN n > 45000 THEN 'x' END FROM generate_series(1, 50000) n`)
+	for _, test := range []struct {
+		filter  report.Filter
+		look    int
+		want    string
+		atLeast bool
+	}{
+		{report.Filter{}, 40_000, `36000 "checkout" j49999, 4000 "cron" j50000`, true},
+		{report.Filter{}, 60_000, `45000 "checkout" j49999, 5000 "cron" j50000`, false},
+		{report.Filter{State: "failed"}, 4_000, `3600 "checkout" j49999, 400 "cron" j50000`, true},
+		{report.Filter{State: "failed"}, 6_000, `4500 "checkout" j49999, 500 "cron" j50000`, false},
+	} {
+		got, err := b.store.Reports.JobGroups(t.Context(), test.filter, "producer", test.look, 10)
+		if err != nil || groupsOf(got) != test.want || got.AtLeast != test.atLeast {
+			t.Errorf("%+v: %s, at least %t, %v; want %s", test, groupsOf(got), got.AtLeast, err, test.want)
+		}
+	}
 }

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"database/sql"
+	"slices"
 
 	"gorm.io/gorm"
 
@@ -10,52 +11,70 @@ import (
 	"invoicer/invoice"
 )
 
-// Lookup returns every record about a transaction, read in one snapshot, with the newest limit duplicate attempts and
+// Lookup returns every record about a transaction of an issuer, read in one snapshot, with the newest limit duplicate attempts and
 // the newest limit jobs at most. For an unknown transaction it returns no records and no error.
-func (s *Reports) Lookup(ctx context.Context, transactionID string, limit int) (*report.Records, error) {
+func (s *Reports) Lookup(ctx context.Context, issuer, transactionID string, limit int) (*report.Records, error) {
 	found := noRecords()
-	found.TransactionID = &transactionID
+	found.Issuer, found.TransactionID = issuer, &transactionID
 	err := s.snapshot(ctx, func(tx *gorm.DB) error {
-		if err := readInvoice(tx, found, "transaction_id = ?", transactionID); err != nil {
+		if err := readInvoice(tx, found, ofTransaction, transactionID, issuer); err != nil {
 			return err
 		}
-		if err := readAttempts(tx, found, "transaction_id = ?", transactionID, limit); err != nil {
+		if err := readImports(tx, found, issuer, transactionID); err != nil {
 			return err
 		}
-		return readJobs(tx, found, "transaction_id = ?", transactionID, limit)
+		if err := readFamily(tx, found); err != nil {
+			return err
+		}
+		if err := readAttempts(tx, found, ofTransaction, limit, transactionID, issuer); err != nil {
+			return err
+		}
+		return readJobs(tx, found, ofTransaction, limit, transactionID, issuer)
 	})
 	return found, classify(err)
 }
 
+// ofTransaction is the condition that a record is of a transaction of an issuer.
+const ofTransaction = "transaction_id = ? AND issuer = ?"
+
 // LookupJob returns every record about a job, whether or not its payload was valid, and the invoice of its
-// transaction, read in one snapshot. For an unknown job it returns no records and no error.
-func (s *Reports) LookupJob(ctx context.Context, jobID string) (*report.Records, error) {
+// transaction, read in one snapshot. If issuer isn't nil, it returns that issuer's records alone. For an unknown job it returns no records
+// and no error.
+func (s *Reports) LookupJob(ctx context.Context, issuer *string, jobID string) (*report.Records, error) {
+	const ofJob = "job_id = ? AND coalesce(CAST(? AS text), issuer) = issuer"
 	found := noRecords()
 	err := s.snapshot(ctx, func(tx *gorm.DB) error {
-		if err := readAttempts(tx, found, "job_id = ?", jobID, 1); err != nil {
+		if err := readAttempts(tx, found, ofJob, 1, jobID, issuer); err != nil {
 			return err
 		}
-		if err := readJobs(tx, found, "job_id = ?", jobID, 1); err != nil {
+		if err := readJobs(tx, found, ofJob, 1, jobID, issuer); err != nil {
 			return err
 		}
-		var transactions []string
-		err := tx.Raw(`SELECT transaction_id FROM invoicer.invoice_jobs WHERE job_id = ? AND transaction_id IS NOT NULL
-UNION SELECT transaction_id FROM invoicer.duplicate_attempts WHERE job_id = ?`, jobID, jobID).Scan(&transactions).Error
+		var transactions []struct{ Issuer, TransactionID string }
+		err := tx.Raw(`SELECT issuer, transaction_id FROM invoicer.invoice_jobs WHERE transaction_id IS NOT NULL AND `+ofJob+`
+UNION SELECT issuer, transaction_id FROM invoicer.duplicate_attempts WHERE `+ofJob, jobID, issuer, jobID, issuer).Scan(&transactions).Error
 		if err != nil {
 			return err
 		}
 		if len(transactions) > 0 {
-			found.TransactionID = &transactions[0]
-			return readInvoice(tx, found, "transaction_id = ?", transactions[0])
+			found.Issuer, found.TransactionID = transactions[0].Issuer, &transactions[0].TransactionID
+			if err := readImports(tx, found, found.Issuer, *found.TransactionID); err != nil {
+				return err
+			}
+			if err := readInvoice(tx, found, ofTransaction, *found.TransactionID, found.Issuer); err != nil {
+				return err
+			}
+			return readFamily(tx, found)
 		}
 		if len(found.Jobs) > 0 {
+			found.Issuer = found.Jobs[0].Issuer
 			return nil
 		}
-		if err := readInvoice(tx, found, "job_id = ?", jobID); err != nil || found.Invoice == nil {
+		if err := readInvoice(tx, found, ofJob, jobID, issuer); err != nil || found.Invoice == nil {
 			return err
 		}
-		found.TransactionID = &found.Invoice.TransactionID
-		return nil
+		found.Issuer, found.TransactionID = found.Invoice.Issuer, &found.Invoice.TransactionID
+		return readFamily(tx, found)
 	})
 	return found, classify(err)
 }
@@ -65,34 +84,46 @@ func (s *core) snapshot(ctx context.Context, read func(tx *gorm.DB) error) error
 }
 
 func noRecords() *report.Records {
-	return &report.Records{DuplicateAttempts: []report.Duplicate{}, Jobs: []report.Job{}}
+	return &report.Records{Imports: []report.Import{}, Family: report.NoFamily(), DuplicateAttempts: []report.Duplicate{}, Jobs: []report.Job{}}
 }
 
-func readInvoice(tx *gorm.DB, r *report.Records, where, id string) error {
+func readInvoice(tx *gorm.DB, r *report.Records, where string, values ...any) error {
 	var found []report.Invoice
-	err := tx.Raw(`SELECT invoices.*, (SELECT count(*) FROM invoicer.invoice_lines WHERE invoice_id = invoices.id) AS lines
-FROM invoicer.invoices WHERE `+where+` LIMIT 1`, id).Scan(&found).Error
+	err := tx.Raw(`SELECT invoices.*, document_date::text AS dated, (SELECT count(*) FROM invoicer.invoice_lines WHERE invoice_id = invoices.id) AS lines
+FROM invoicer.invoices WHERE `+where+` LIMIT 1`, values...).Scan(&found).Error
 	if len(found) > 0 {
 		r.Invoice = &found[0]
 	}
 	return err
 }
 
-func readAttempts(tx *gorm.DB, r *report.Records, where, id string, limit int) error {
-	return tx.Raw(`SELECT * FROM invoicer.duplicate_attempts WHERE `+where+` ORDER BY id DESC LIMIT ?`, id, limit).Scan(&r.DuplicateAttempts).Error
+// readImports reads the import that holds, and the newest of those that were withdrawn.
+func readImports(tx *gorm.DB, r *report.Records, issuer, transactionID string) error {
+	return tx.Raw(`SELECT * FROM (
+    SELECT * FROM invoicer.imported_invoices WHERE issuer = @issuer AND transaction_id = @transaction AND withdrawn_at IS NULL
+    UNION ALL
+    (SELECT * FROM invoicer.imported_invoices WHERE issuer = @issuer AND transaction_id = @transaction AND withdrawn_at IS NOT NULL ORDER BY id DESC LIMIT 20)
+) AS imports ORDER BY withdrawn_at IS NOT NULL, id DESC`, map[string]any{"issuer": issuer, "transaction": transactionID}).Scan(&r.Imports).Error
 }
 
-func readJobs(tx *gorm.DB, r *report.Records, where, id string, limit int) error {
+func readAttempts(tx *gorm.DB, r *report.Records, where string, limit int, values ...any) error {
+	return tx.Raw(`SELECT * FROM invoicer.duplicate_attempts WHERE `+where+` ORDER BY id DESC LIMIT ?`, append(values, limit)...).Scan(&r.DuplicateAttempts).Error
+}
+
+func readJobs(tx *gorm.DB, r *report.Records, where string, limit int, values ...any) error {
 	var rows []struct {
 		report.LedgerRow
 		InvoicedSince *string
 	}
 	err := tx.Raw(`
-SELECT jobs.*, (
+SELECT jobs.*, coalesce((
     SELECT invoice_number FROM invoicer.invoices
-    WHERE jobs.state = 'failed' AND invoices.transaction_id = jobs.transaction_id AND invoices.created_at > jobs.updated_at
-) AS invoiced_since
-FROM (SELECT * FROM invoicer.invoice_jobs WHERE `+where+` ORDER BY id DESC LIMIT ?) jobs ORDER BY id DESC`, id, limit).Scan(&rows).Error
+    WHERE jobs.state = 'failed' AND invoices.transaction_id = jobs.transaction_id AND invoices.issuer = jobs.issuer AND invoices.created_at > jobs.updated_at
+), (
+    SELECT invoice_number FROM invoicer.imported_invoices imported
+    WHERE jobs.state = 'failed' AND imported.issuer = jobs.issuer AND imported.transaction_id = jobs.transaction_id AND withdrawn_at IS NULL AND imported_at > jobs.updated_at
+)) AS invoiced_since
+FROM (SELECT * FROM invoicer.invoice_jobs WHERE `+where+` ORDER BY id DESC LIMIT ?) jobs ORDER BY id DESC`, append(values, limit)...).Scan(&rows).Error
 	if err != nil || len(rows) == 0 {
 		return err
 	}
@@ -102,6 +133,9 @@ FROM (SELECT * FROM invoicer.invoice_jobs WHERE `+where+` ORDER BY id DESC LIMIT
 	for i, row := range rows {
 		r.Jobs[i] = report.Job{LedgerRow: row.LedgerRow, InvoicedSince: row.InvoicedSince, Actions: []report.JobAction{}, FailedAttempts: []report.Attempt{}}
 		ids[i], byID[r.Jobs[i].JobID] = r.Jobs[i].JobID, &r.Jobs[i]
+	}
+	if err := addPauses(tx, r.Jobs); err != nil {
+		return err
 	}
 	var actions []report.JobAction
 	if err := tx.Raw(`SELECT * FROM invoicer.invoice_job_actions WHERE job_id = ANY(?::text[]) ORDER BY id`, &ids).Scan(&actions).Error; err != nil {
@@ -113,6 +147,28 @@ FROM (SELECT * FROM invoicer.invoice_jobs WHERE `+where+` ORDER BY id DESC LIMIT
 	attempts, err := readFailedAttempts(tx, ids)
 	for _, attempt := range attempts {
 		byID[attempt.JobID].FailedAttempts = append(byID[attempt.JobID].FailedAttempts, attempt)
+	}
+	return err
+}
+
+// addPauses adds who has paused the series that jobs wait for.
+func addPauses(tx *gorm.DB, jobs []report.Job) error {
+	var names []string
+	for i := range jobs {
+		if name := jobs[i].PausedSeries; name != nil && !slices.Contains(names, *name) {
+			names = append(names, *name)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	pauses, err := readPauses(tx, names)
+	for i := range jobs {
+		if name := jobs[i].PausedSeries; name != nil {
+			if pause, ok := pauses[*name]; ok {
+				jobs[i].Pause = &pause
+			}
+		}
 	}
 	return err
 }

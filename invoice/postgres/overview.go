@@ -40,6 +40,9 @@ func (s *Reports) Now(ctx context.Context) (report.Now, error) {
 		if now.TimeToInvoice, err = timeToInvoice(tx); err != nil {
 			return err
 		}
+		if now.Paused, err = readPaused(tx); err != nil {
+			return err
+		}
 		if now.LastHour, err = lastHour(tx, now.At); err != nil {
 			return err
 		}
@@ -100,14 +103,27 @@ FROM (
 	return &report.Delay{Jobs: found.Jobs, P50: seconds(*found.P50), P99: seconds(*found.P99)}, nil
 }
 
-// SeriesStates returns up to limit series with their counters, those with the newest periods first.
-func (s *Reports) SeriesStates(ctx context.Context, limit int) ([]report.Series, error) {
+// SeriesStates returns up to limit counters, those of the newest periods first, and the series that have none yet: of one series, or
+// of all if the name is "", and of the given issuers, or of all if issuers is nil.
+func (s *Reports) SeriesStates(ctx context.Context, issuers []string, name string, limit int) ([]report.Series, error) {
 	states := []report.Series{}
 	err := s.db.WithContext(ctx).Raw(`
-SELECT counters.series, counters.period, counters.kind, counters.last_number, last.invoice_number AS last_invoice, last.created_at AS last_at
-FROM (SELECT * FROM invoicer.invoice_series ORDER BY period DESC, series LIMIT ?) counters
-LEFT JOIN invoicer.invoices last ON last.series = counters.series AND last.period = counters.period AND last.number = counters.last_number
-ORDER BY counters.period DESC, counters.series`, limit).Scan(&states).Error
+SELECT counters.issuer, counters.series, counters.period, counters.kind, counters.last_number, counters.state,
+    CASE WHEN settings > 0 AND counters.next_from <= counters.last_number + 1 THEN invoicer.print_number(counters.next_prefix, counters.next_width, counters.next_suffix, counters.last_number + 1)
+        WHEN settings > 0 THEN invoicer.print_number(counters.prefix, counters.width, counters.suffix, counters.last_number + 1) ELSE '' END AS next_invoice,
+    last.invoice_number AS last_invoice, last.created_at AS last_at
+FROM (
+    (SELECT issuer, series, period, kind, last_number, state, settings, prefix, width, suffix, next_from, next_prefix, next_width, next_suffix FROM invoicer.invoice_series
+    WHERE @name IN ('', series) AND coalesce(issuer = ANY(CAST(@issuers AS text[])), true) ORDER BY period DESC, issuer, series LIMIT @limit)
+    UNION ALL
+    (SELECT issuer, series, first_period, kind, first_number - 1, state, CASE WHEN newest.period = 'none' OR first_period <> '' THEN version ELSE 0 END, (affixes).*, NULL, NULL, NULL, NULL
+    FROM (SELECT DISTINCT ON (issuer, series) *, invoicer.number_affixes((SELECT f.format FROM invoicer.series f WHERE f.issuer = s.issuer AND f.series = s.series AND f.from_number <= s.first_number
+            ORDER BY version DESC LIMIT 1), series, first_period) AS affixes FROM invoicer.series s
+        WHERE @name IN ('', series) AND coalesce(issuer = ANY(CAST(@issuers AS text[])), true) ORDER BY issuer, series, version DESC) newest
+    WHERE NOT EXISTS (SELECT FROM invoicer.invoice_series c WHERE c.issuer = newest.issuer AND c.series = newest.series) ORDER BY issuer, series LIMIT @limit)
+) counters
+LEFT JOIN invoicer.invoices last ON last.issuer = counters.issuer AND last.series = counters.series AND last.period = counters.period AND last.number = counters.last_number
+ORDER BY counters.period DESC, counters.issuer, counters.series LIMIT @limit`, map[string]any{"issuers": textsOrNull(issuers), "name": name, "limit": limit}).Scan(&states).Error
 	return states, classify(err)
 }
 
@@ -119,10 +135,12 @@ func lastHour(tx *gorm.DB, now time.Time) ([]report.Window, error) {
 	for i := range windows {
 		windows[i].Start = latest.Add(time.Duration(i-len(windows)+1) * races.Window)
 	}
-	counted, err := readWindows(tx, windows[0].Start)
+	var counted []report.Window
+	err := tx.Raw(`SELECT window_start AS start, sum(ended)::bigint AS ended, sum(duplicates)::bigint AS duplicates, sum(conflicts)::bigint AS conflicts
+FROM invoicer.producer_counts WHERE window_start >= ? AND window_start < ? GROUP BY window_start`, windows[0].Start, now.Add(races.Window)).Scan(&counted).Error
 	for _, c := range counted {
-		if i := int(c.WindowStart.Sub(windows[0].Start) / races.Window); i >= 0 && i < len(windows) {
-			windows[i].Ended, windows[i].Duplicates, windows[i].Conflicts = windows[i].Ended+c.Ended, windows[i].Duplicates+c.Duplicates, windows[i].Conflicts+c.Conflicts
+		if i := int(c.Start.Sub(windows[0].Start) / races.Window); i >= 0 && i < len(windows) {
+			windows[i].Ended, windows[i].Duplicates, windows[i].Conflicts = c.Ended, c.Duplicates, c.Conflicts
 		}
 	}
 	return windows, err

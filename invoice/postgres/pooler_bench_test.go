@@ -36,7 +36,7 @@ func BenchmarkPooler(b *testing.B) {
 					id := fmt.Sprintf("T%d", n.Add(1))
 					j := &invoice.Job{
 						Version: 1, TransactionID: id, IdempotencyKey: id, IssuedAt: time.Date(2010, 12, 1, 8, 26, 0, 0, time.UTC), Currency: "GBP",
-						Lines: []invoice.Line{{Quantity: 6_000_000, UnitPrice: 2_550_000}},
+						Lines: []invoice.Line{{Quantity: invoice.MustDecimal("6"), UnitPrice: invoice.MustDecimal("2.55")}},
 					}
 					if r, err := g.Generate(b.Context(), invoice.NewRequest(id, 1, j)); err != nil || r.Outcome != invoice.Created {
 						b.Errorf("outcome %q, error %v", r.Outcome, err)

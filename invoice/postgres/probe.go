@@ -38,17 +38,23 @@ const Unconfirmed = "unconfirmed"
 var needs = []struct{ kind, name, privileges string }{
 	{"table", "goose_db_version", "SELECT"},
 	{"table", "database_identity", "SELECT"},
+	{"table", "settings", "SELECT"},
+	{"table", "issuers", "SELECT"},
+	{"table", "series", "SELECT INSERT"},
 	{"table", "invoice_series", "SELECT INSERT UPDATE"},
 	{"table", "invoices", "SELECT INSERT"},
 	{"sequence", "invoices_id_seq", "USAGE"},
 	{"table", "invoice_lines", "SELECT INSERT"},
 	{"table", "invoice_taxes", "SELECT INSERT"},
+	{"table", "invoice_links", "SELECT INSERT"},
+	{"table", "imported_invoices", "SELECT"},
 	{"table", "invoice_jobs", "SELECT INSERT UPDATE"},
 	{"table", "duplicate_attempts", "SELECT INSERT"},
 	{"table", "producer_counts", "SELECT INSERT UPDATE"},
 	{"table", "ledger_queues", "SELECT INSERT UPDATE"},
 	{"table", "queue_nonces", "SELECT UPDATE"},
-	{"function", "record_counted_ends", "EXECUTE"},
+	{"function", "record_ends_with_differences", "EXECUTE"},
+	{"function", "credit_problem", "EXECUTE"},
 }
 
 // Probe checks that a worker could work: that the database takes writes, and that everything a worker needs exists

@@ -23,7 +23,7 @@ func TestProbe(t *testing.T) {
 		"a read-only database":           {fault: "ALTER ROLE postgres SET default_transaction_read_only = on", code: "25006", words: []string{"default_transaction_read_only"}},
 		"a schema that is gone":          {fault: "ALTER SCHEMA %s RENAME TO elsewhere", code: "3F000", words: []string{"no schema", "migrate up"}},
 		"a table that is gone":           {fault: "ALTER TABLE %s.invoice_lines RENAME TO elsewhere", code: "42P01", words: []string{"invoice_lines", "migrate up"}},
-		"a function that is gone":        {fault: "ALTER FUNCTION %s.record_counted_ends RENAME TO elsewhere", code: "42P01", words: []string{"record_counted_ends"}},
+		"a function that is gone":        {fault: "ALTER FUNCTION %s.record_ends_with_differences RENAME TO elsewhere", code: "42P01", words: []string{"record_ends_with_differences"}},
 		"a view in the place of a table": {fault: "ALTER TABLE %[1]s.invoice_taxes RENAME TO t; CREATE VIEW %[1]s.invoice_taxes AS SELECT * FROM %[1]s.t"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -98,6 +99,82 @@ func TestRacesTellAJump(t *testing.T) {
 	}
 }
 
+// A rate that doubles makes no window alarming, but is seen.
+func TestRacesTellADrift(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, producer := range []string{"checkout", "cron"} {
+		b.history(t, producer, 14, 4)
+	}
+	b.Exec(t, "UPDATE producer_counts SET duplicates = 8 WHERE producer = 'checkout' AND window_start >= date_bin('5 minutes', now(), 'epoch') - interval '2 hours'")
+	b.window(t, "checkout", 2, 200, 8)
+	made := b.create(t, "first", job(t, "T1"))
+	e := end("again", invoice.Duplicate, made)
+	if err := b.store.Ledger.Record(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	b.Exec(t, "UPDATE duplicate_attempts SET attempted_at = date_bin('5 minutes', now(), 'epoch') - interval '30 minutes'")
+
+	r := b.races(t, nil)
+	if len(r.Alarms) != 0 || len(r.Drifts) != 1 {
+		t.Fatalf("alarms %+v, drifts %+v, want one drift", r.Alarms, r.Drifts)
+	}
+	d := r.Drifts[0]
+	if d.Producer != "checkout" || d.Ended < 21*200 || d.Ended > 23*200 || d.Duplicates*25 != d.Ended || d.Expected < 80 || d.Expected > 100 || d.Sum < 5 ||
+		d.Until.Sub(d.Since) < 110*time.Minute || d.Until.Sub(d.Since) > 2*time.Hour {
+		t.Errorf("the drift is %+v", d)
+	}
+	if len(d.TransactionIDs) != 1 || d.TransactionIDs[0] != "T1" {
+		t.Errorf("its transactions are %v", d.TransactionIDs)
+	}
+	for _, p := range r.Producers {
+		if p.Drifting != (p.Producer == "checkout") || p.Alarming {
+			t.Errorf("%+v", p)
+		}
+	}
+	only := "cron"
+	if r := b.races(t, &only); len(r.Drifts) != 0 {
+		t.Errorf("of cron alone: %+v", r.Drifts)
+	}
+	b.Exec(t, "UPDATE producer_counts SET window_start = window_start - interval '2 days', lane = 1")
+	b.store = b.open(t) // which has judged nothing yet
+	if r := b.races(t, nil); len(r.Drifts) != 0 {
+		t.Errorf("two days later: %+v", r.Drifts)
+	}
+}
+
+// All windows are read in the end, a day of them at a time.
+func TestWindowsOfADayAtATime(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.history(t, "checkout", 29, 3)
+	b.Exec(t, "UPDATE producer_counts SET ended = 100")
+	b.Exec(t, `INSERT INTO producer_counts (window_start, producer, worker, lane, ended, duplicates)
+		SELECT window_start, producer, 'past', 1, 60, 0 FROM producer_counts UNION ALL SELECT window_start, producer, 'another', 0, 40, 1 FROM producer_counts`)
+	read, longest := 0, 0
+	var since, last time.Time
+	for {
+		counts, until, err := b.store.Reports.Windows(t.Context(), since)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if until.Equal(since) {
+			break
+		}
+		of := counts["checkout"]
+		for _, c := range of {
+			if !c.Start.After(last) || c.Ended != 200 || c.Duplicates != 4 {
+				t.Fatalf("%+v comes after the window of %s", c, last)
+			}
+			last = c.Start
+		}
+		read, longest, since = read+len(of), max(longest, len(of)), until
+	}
+	if longest != 288 || read < 28*288-5 || read > 28*288 {
+		t.Errorf("%d windows were read, %d at once", read, longest)
+	}
+}
+
 // An attempt that began before its invoice was written would have found none; one that began later would have found it.
 func TestRacesThatAPlainCheckWouldHaveLost(t *testing.T) {
 	t.Parallel()
@@ -156,5 +233,61 @@ func TestTwins(t *testing.T) {
 	if w := twins.Latest[0]; w.TransactionID != "T2" || w.TwinOf != "T1" || w.InvoiceNumber != two.Number || w.TwinNumber != one.Number ||
 		w.Producer != "cron" || w.TwinProducer != "checkout" || w.TotalMinor == 0 || w.Seconds < 0 {
 		t.Errorf("the twin is %+v", w)
+	}
+}
+
+// Duplicates of another producer's invoice, and conflicts with one, are counted apart from a producer's own repeats.
+func TestRacesTellTwoProducersOfOneTransaction(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	by := func(producer string) func(*invoice.Job) { return func(j *invoice.Job) { j.Producer = producer } }
+	made := b.create(t, "first", job(t, "T1", by("shop-a")))
+	unnamed := b.create(t, "unnamed", job(t, "T2"))
+	b.create(t, "other", job(t, "T3", by("shop-a"), func(j *invoice.Job) { j.IdempotencyKey = "K3" }))
+	for _, d := range []struct {
+		id, producer string
+		of           *invoice.Ref
+	}{{"own repeat", "shop-a", made}, {"another's", "shop-b", made}, {"another's again", "shop-b", made}, {"nobody's", "", made}, {"of nobody's", "shop-b", unnamed}} {
+		e := end(d.id, invoice.Duplicate, d.of)
+		e.TransactionID, e.Producer = d.of.TransactionID, d.producer
+		if err := b.store.Ledger.Record(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for id, c := range map[string]struct{ producer, transaction, key string }{
+		"conflict": {"shop-b", "T1", "T1"}, "own conflict": {"shop-a", "T1", "T1"}, "conflict of keys": {"shop-c", "T4", "K3"}, "nobody's conflict": {"", "T1", "T1"},
+	} {
+		e := end(id, invoice.Conflict, nil)
+		e.TransactionID, e.IdempotencyKey, e.Producer, e.Detail = c.transaction, c.key, c.producer, "with other content"
+		if err := b.store.Ledger.Record(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	s := b.races(t, nil).Shared
+	if s.Duplicates != 2 || s.Conflicts != 2 || !s.Complete || len(s.Examples) != 4 {
+		t.Errorf("%+v", s)
+	}
+	want := []report.SharedPair{{Producer: "shop-b", InvoiceProducer: "shop-a", Duplicates: 2, Conflicts: 1}, {Producer: "shop-c", InvoiceProducer: "shop-a", Conflicts: 1}}
+	if !slices.Equal(s.Pairs, want) {
+		t.Errorf("pairs %+v, want %+v", s.Pairs, want)
+	}
+	if e := s.Examples[slices.IndexFunc(s.Examples, func(e report.SharedSample) bool { return e.JobID == "conflict of keys" })]; e.InvoiceProducer != "shop-a" || e.Outcome != "conflict" || e.InvoiceNumber == "" {
+		t.Errorf("%+v", e)
+	}
+	third := "shop-c"
+	if s := b.races(t, &third).Shared; s.Duplicates != 0 || s.Conflicts != 1 {
+		t.Errorf("of shop-c: %+v", s)
+	}
+	for _, p := range b.races(t, nil).Producers {
+		if shared := map[string]int64{"shop-b": 3, "shop-c": 1}[p.Producer]; p.Shared != shared {
+			t.Errorf("producer %q: %d shared, want %d", p.Producer, p.Shared, shared)
+		}
+	}
+	// What wasn't looked at is told, also where nothing was found in the rest.
+	b.Exec(t, `INSERT INTO duplicate_attempts (job_id, transaction_id, idempotency_key, invoice_id, reason, worker, producer)
+		SELECT 'many' || n, 'T1', 'T1', $1, 'already_invoiced', 'w1', 'shop-a' FROM generate_series(1, 100000) AS n`, made.ID)
+	if s := b.races(t, &third).Shared; s.Complete {
+		t.Errorf("%+v counts as all that there is", s)
 	}
 }

@@ -44,7 +44,7 @@ FROM invoicer.invoice_lines WHERE invoice_id = ? ORDER BY position`, invoiceID).
 		whole.Lines = append(whole.Lines, invoice.InvoicedLine{Line: line, Net: lines[i].NetMinor})
 	}
 	for _, t := range taxes {
-		percent, err := invoice.ParseDecimal(t.TaxPercent)
+		percent, err := invoice.ParseStoredDecimal(t.TaxPercent)
 		if err != nil {
 			return nil, fmt.Errorf("invoice %s: stored tax_percent: %w", whole.Number, err)
 		}
@@ -56,12 +56,12 @@ FROM invoicer.invoice_lines WHERE invoice_id = ? ORDER BY position`, invoiceID).
 func (s *Invoices) readInvoice(ctx context.Context, id int64) (*invoice.Invoice, error) {
 	whole := &invoice.Invoice{Ref: invoice.Ref{ID: id}}
 	var metadata []byte
-	query := `SELECT invoice_number, transaction_id, idempotency_key, job_id, fingerprint, series, period, kind, number,
-coalesce(requested_series, ''), issued_at, created_at, currency, subtotal_minor, tax_minor, total_minor, metadata`
+	query := `SELECT invoice_number, issuer, transaction_id, idempotency_key, job_id, fingerprint, series, period, kind, number,
+coalesce(requested_series, ''), coalesce(producer, ''), issued_at, created_at, currency, subtotal_minor, tax_minor, total_minor, metadata`
 	to := []any{
-		&whole.Number, &whole.TransactionID, &whole.IdempotencyKey, &whole.JobID, &whole.Fingerprint,
+		&whole.Number, &whole.Issuer, &whole.TransactionID, &whole.IdempotencyKey, &whole.JobID, &whole.Fingerprint,
 		&whole.Slot.Series, &whole.Slot.Period, &whole.Slot.Kind, &whole.Sequence,
-		&whole.RequestedSeries, &whole.IssuedAt, &whole.CreatedAt, &whole.Currency, &whole.Subtotal, &whole.Tax, &whole.Total, &metadata,
+		&whole.RequestedSeries, &whole.Producer, &whole.IssuedAt, &whole.CreatedAt, &whole.Currency, &whole.Subtotal, &whole.Tax, &whole.Total, &metadata,
 	}
 	for i, name := range invoice.DetailNames() {
 		query, to = query+", coalesce("+name+", '')", append(to, whole.Detail(i))
@@ -73,6 +73,7 @@ coalesce(requested_series, ''), issued_at, created_at, currency, subtotal_minor,
 	if err != nil {
 		return nil, classify(err)
 	}
+	whole.Slot.Issuer = whole.Issuer
 	whole.IssuedAt, whole.CreatedAt = whole.IssuedAt.UTC(), whole.CreatedAt.UTC()
 	if err := json.Unmarshal(metadata, &whole.Metadata); err != nil {
 		return nil, fmt.Errorf("invoice %s: metadata: %w", whole.Number, err)
@@ -98,14 +99,14 @@ func (t LineText) Line() (invoice.Line, error) {
 		{"unit_price", t.UnitPrice, &l.UnitPrice},
 		{"discount_percent", t.DiscountPercent, &l.DiscountPercent},
 	} {
-		d, err := invoice.ParseDecimal(f.text)
+		d, err := invoice.ParseStoredDecimal(f.text)
 		if err != nil {
 			return l, fmt.Errorf("stored %s: %w", f.name, err)
 		}
 		*f.to = d
 	}
 	if t.TaxPercent != nil {
-		d, err := invoice.ParseDecimal(*t.TaxPercent)
+		d, err := invoice.ParseStoredDecimal(*t.TaxPercent)
 		if err != nil {
 			return l, fmt.Errorf("stored tax_percent: %w", err)
 		}

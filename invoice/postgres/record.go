@@ -27,7 +27,7 @@ import (
 //   - [*ledger.DismissedError] if the job was dismissed;
 //   - [invoice.ErrNotAccepted] if only jobs of the ledger are allowed, and this isn't one;
 //   - [invoice.ErrNotInvoiced] if the database doesn't hold the invoice that the end names, as after a restore, or
-//     holds it with another number or another job;
+//     holds it with another number or another job; or if the import that the end names was withdrawn;
 //   - [invoice.ErrEnded] if another end is recorded under the job id and stays: the new end is a bad one of a job that
 //     ended well, or the id was used for another transaction.
 func (s *Ledger) Record(ctx context.Context, e ledger.End) error {
@@ -72,9 +72,13 @@ const (
 // stormAfter returns how many duplicates to expect after these: a quarter more than these if most of them are of one
 // invoice, but never more than there are callers; else 0.
 func (s *Ledger) stormAfter(gone []*goodEnd) int {
-	of := make(map[int64]int)
+	type one struct {
+		id       int64
+		imported bool
+	}
+	of := make(map[one]int)
 	for _, d := range gone {
-		of[d.end.Invoice.ID]++
+		of[one{d.end.Invoice.ID, d.end.Invoice.Imported != nil}]++
 	}
 	for _, n := range of {
 		if n >= stormOf && 2*n > len(gone) {
@@ -119,14 +123,21 @@ func (s *Ledger) writeGoodEndsTogether(ctx context.Context, group []*goodEnd) (e
 		span.Fail(err)
 		span.End()
 	}()
-	var jobIDs, outcomes, transactionIDs, keys, invoiceIDs, invoiced, fingerprints, numbers, reasons, producers, workers, attempts, digests, ledgerOnly, took array
+	var issuers, jobIDs, outcomes, transactionIDs, keys, invoiceIDs, importedIDs, invoiced, fingerprints, numbers, reasons, producers, workers, attempts, digests, ledgerOnly, took, differs array
 	for _, g := range group {
 		e := &g.end
+		issuers.text(e.Issuer)
 		jobIDs.text(e.JobID)
 		outcomes.text(string(e.Outcome))
 		transactionIDs.text(e.TransactionID)
 		keys.text(e.IdempotencyKey)
-		invoiceIDs.integer(e.Invoice.ID)
+		if e.Invoice.Imported != nil {
+			invoiceIDs.null()
+			importedIDs.integer(e.Invoice.ID)
+		} else {
+			invoiceIDs.integer(e.Invoice.ID)
+			importedIDs.null()
+		}
 		invoiced.text(e.Invoice.TransactionID)
 		fingerprints.text(e.Invoice.Fingerprint)
 		numbers.text(e.Invoice.Number)
@@ -137,6 +148,7 @@ func (s *Ledger) writeGoodEndsTogether(ctx context.Context, group []*goodEnd) (e
 		digests.text(digest(e.Payload))
 		ledgerOnly.boolean(e.LedgerOnly)
 		took.seconds(e.Began)
+		differs.optional(strings.Join(e.Differs, "\n"))
 	}
 	var problems []struct {
 		Member   int
@@ -145,10 +157,10 @@ func (s *Ledger) writeGoodEndsTogether(ctx context.Context, group []*goodEnd) (e
 	}
 	err = s.autocommit(ctx, func(db *gorm.DB) error {
 		return db.Raw(`
-SELECT member, problem, accepted FROM invoicer.record_counted_ends(?::text[], ?::text[], ?::text[], ?::text[], ?::bigint[], ?::text[], ?::text[], ?::text[],
-    ?::text[], ?::text[], ?::text[], ?::integer[], ?::text[], ?::boolean[], ?::float8[], ?, ?::integer)`,
-			append(literals(&jobIDs, &outcomes, &transactionIDs, &keys, &invoiceIDs, &invoiced, &fingerprints, &numbers,
-				&reasons, &producers, &workers, &attempts, &digests, &ledgerOnly, &took), s.options.Worker, lane)...).Scan(&problems).Error
+SELECT member, problem, accepted FROM invoicer.record_ends_with_differences(?::text[], ?::text[], ?::text[], ?::text[], ?::text[], ?::bigint[], ?::bigint[], ?::text[], ?::text[], ?::text[],
+    ?::text[], ?::text[], ?::text[], ?::integer[], ?::text[], ?::boolean[], ?::float8[], ?::text[], ?, ?::integer)`,
+			append(literals(&issuers, &jobIDs, &outcomes, &transactionIDs, &keys, &invoiceIDs, &importedIDs, &invoiced, &fingerprints, &numbers,
+				&reasons, &producers, &workers, &attempts, &digests, &ledgerOnly, &took, &differs), s.options.Worker, lane)...).Scan(&problems).Error
 	})
 	if err != nil {
 		return err

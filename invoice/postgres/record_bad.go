@@ -19,12 +19,12 @@ const keptPayload = 2 * invoice.MaxPayload
 // of jobs that were enqueued directly and ended badly; for those the queue's payload counts.
 const ours = "(invoice_jobs.dispatch > 0 OR invoice_jobs.state IN ('accepted', 'enqueued'))"
 
-// matching returns a condition on a row of invoice_jobs: an end with this transaction and this digest of its payload
+// matching returns a condition on a row of invoice_jobs: an end with this issuer, this transaction and this digest of its payload
 // is the row's job's.
-func matching(transaction, digest string) string {
+func matching(issuer, transaction, digest string) string {
 	return `CASE WHEN ` + ours + ` AND invoice_jobs.payload IS NOT NULL
     THEN encode(sha256(convert_to(invoice_jobs.payload, 'UTF8')), 'hex') = ` + digest + `
-    ELSE invoice_jobs.transaction_id IS NOT DISTINCT FROM ` + transaction + ` END`
+    ELSE invoice_jobs.issuer = ` + issuer + ` AND invoice_jobs.transaction_id IS NOT DISTINCT FROM ` + transaction + ` END`
 }
 
 // recordBad records that a job failed. An accepted job's payload stays in its row as it is.
@@ -61,9 +61,9 @@ func (s *Ledger) recordBad(ctx context.Context, e ledger.End) error {
 WITH before AS (
     SELECT state FROM invoicer.invoice_jobs WHERE job_id = ?
 ), written AS (
-INSERT INTO invoicer.invoice_jobs (job_id, transaction_id, idempotency_key, producer, queue, payload, payload_raw, state, outcome, reason, attempts, task_type)
-SELECT ?, ?, ?, ?, ?, ?, ?, 'failed', ?, ?, ?, ?
-WHERE NOT EXISTS (SELECT FROM invoicer.invoices WHERE transaction_id = ? AND job_id = ?)
+INSERT INTO invoicer.invoice_jobs (job_id, issuer, transaction_id, idempotency_key, producer, queue, payload, payload_raw, state, outcome, reason, attempts, task_type)
+SELECT ?, ?, ?, ?, ?, ?, ?, ?, 'failed', ?, ?, ?, ?
+WHERE NOT EXISTS (SELECT FROM invoicer.invoices WHERE transaction_id = ? AND issuer = ? AND job_id = ?)
   AND NOT EXISTS (SELECT FROM invoicer.duplicate_attempts WHERE job_id = ?)
 ON CONFLICT (job_id) DO UPDATE SET state = 'failed', outcome = excluded.outcome, reason = excluded.reason,
     invoice_id = NULL, attempts = excluded.attempts, updated_at = now(),
@@ -73,7 +73,7 @@ ON CONFLICT (job_id) DO UPDATE SET state = 'failed', outcome = excluded.outcome,
     payload = CASE WHEN `+ours+` THEN invoice_jobs.payload ELSE excluded.payload END,
     payload_raw = CASE WHEN `+ours+` THEN invoice_jobs.payload_raw ELSE excluded.payload_raw END,
     task_type = CASE WHEN `+ours+` THEN invoice_jobs.task_type ELSE excluded.task_type END
-WHERE invoice_jobs.state IN ('enqueued', 'failed') AND `+matching("excluded.transaction_id", "?")+`
+WHERE invoice_jobs.state IN ('enqueued', 'failed') AND `+matching("excluded.issuer", "excluded.transaction_id", "?")+`
 RETURNING id
 ), counted AS (
     INSERT INTO invoicer.producer_counts (window_start, producer, worker, lane, ended, conflicts)
@@ -81,8 +81,8 @@ RETURNING id
     `+addToCounts+`
 )
 SELECT count(*) FROM written`,
-			e.JobID, e.JobID, nullable(e.TransactionID), nullable(e.IdempotencyKey), nullable(e.Producer), e.Queue, asText, raw,
-			e.Outcome, detail, e.Attempts, nullable(storable(e.TaskType)), e.TransactionID, e.JobID, e.JobID, sum,
+			e.JobID, e.JobID, e.Issuer, nullable(e.TransactionID), nullable(e.IdempotencyKey), nullable(e.Producer), e.Queue, asText, raw,
+			e.Outcome, detail, e.Attempts, nullable(storable(e.TaskType)), e.TransactionID, e.Issuer, e.JobID, e.JobID, sum,
 			e.Producer, s.options.Worker, lane, conflicts).Row().Scan(&written)
 		if err != nil || written > 0 {
 			return err
@@ -108,8 +108,8 @@ func whyNotBad(tx *gorm.DB, e ledger.End, sum string) (found, err error) {
 		Accepted      *string
 	}
 	err = tx.Raw(`
-SELECT state, `+ours+` AS ours, `+matching("?::text", "?")+` AS matches, CASE WHEN `+ours+` THEN payload END AS accepted
-FROM invoicer.invoice_jobs WHERE job_id = ?`, sum, nullable(e.TransactionID), e.JobID).Scan(&rows).Error
+SELECT state, `+ours+` AS ours, `+matching("?::text", "?::text", "?")+` AS matches, CASE WHEN `+ours+` THEN payload END AS accepted
+FROM invoicer.invoice_jobs WHERE job_id = ?`, sum, e.Issuer, nullable(e.TransactionID), e.JobID).Scan(&rows).Error
 	if err != nil || len(rows) == 0 {
 		return invoice.ErrEnded, err
 	}

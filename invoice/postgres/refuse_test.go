@@ -140,10 +140,10 @@ func TestDatabaseRefusesText(t *testing.T) {
 func TestDatabaseTakes(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.create(t, "1", job(t, "T1"))
 	widest := `('INV', '', 6, 'x', 'invoice', repeat('x', 128), 'AZaz09._:/@+=-' || repeat('x', 241), 'j', 'v12:' || repeat('0123456789abcdef', 4), 'GBP', 0, 0, 0, now())`
 	for _, statement := range []string{
-		"INSERT INTO invoice_series (series, period, kind) VALUES ('OTHER', '', 'invoice'), ('INV', '2010', 'invoice')",
+		"INSERT INTO invoice_series (series, period, kind) VALUES ('INV', '', 'invoice'), ('OTHER', '', 'invoice'), ('INV', '2010', 'invoice')",
+		insertInvoices(row(1)),
 		insertInvoices(row(2)),
 		insertInvoices(row(5), ofOther(2), row(3), ofOther(1), row(4), "('INV', '2010', 1, 'y', 'invoice', 'P1', 'P1', "+values+")"),
 		insertInvoices(widest),

@@ -2,8 +2,9 @@
 // must never be: a second invoice for a transaction, a number used twice, a gap, a changed invoice. This package
 // never asks for any of these, and recognizes the refusal that means that another process was first.
 //
-// A [DB] is opened once and has four parts: [Invoices] writes and reads invoices, [Ledger] keeps the accepted jobs
-// and the ends of jobs, [Reports] reads what is shown to people, [Tokens] keeps who may see it. All are safe for concurrent use, and any call may be
+// A [DB] is opened once and has six parts: [Invoices] writes and reads invoices, [Imports] keeps which transactions were
+// invoiced elsewhere, [Series] keeps how series are numbered and [Settings] what else decides about invoices, [Ledger] keeps the accepted jobs and the ends of jobs, [Reports]
+// reads what is shown to people, [Tokens] keeps who may see it. All are safe for concurrent use, and any call may be
 // repeated after an error.
 package postgres
 
@@ -22,6 +23,7 @@ import (
 
 	"invoicer/internal/fault"
 	"invoicer/internal/owned"
+	"invoicer/internal/races"
 	"invoicer/internal/tracing"
 )
 
@@ -55,6 +57,9 @@ type Options struct {
 	// Wrote is called after each transaction that wrote invoices, with their number. It must return soon. Default: it isn't
 	// called.
 	Wrote func(invoices int)
+	// Producers follows the producers of the same database and schema, if another DB does so already. Default: this DB does so itself
+	// once it is asked.
+	Producers *races.Follower
 	// Tracer has a span for each draft and end that is written, and one for each transaction that they share. Default: none.
 	Tracer *tracing.Tracer
 	// Statements traces the statements of each connection. Default: they aren't traced.
@@ -98,17 +103,23 @@ type DB struct {
 	*core
 
 	Invoices *Invoices
+	Imports  *Imports
 	Ledger   *Ledger
 	Reports  *Reports
 	Tokens   *Tokens
+	Series   *Series
+	Settings *Settings
+	Issuers  *Issuers
 }
 
 // Invoices holds the committed invoices and credit notes, and the counters of their series.
 type Invoices struct {
 	*core
 
-	lanes   *lanes
-	writing *writing
+	lanes    *lanes
+	writing  *writing
+	series   *Series
+	settings *Settings
 }
 
 // A Ledger holds every accepted job, and how each job ended.
@@ -119,7 +130,12 @@ type Ledger struct {
 }
 
 // Reports reads records for people. It changes nothing.
-type Reports struct{ *core }
+type Reports struct {
+	*core
+
+	// Producers judges their windows. It keeps in memory what it needs to judge the next ones.
+	Producers *races.Follower
+}
 
 // A core is what all parts of a DB share.
 type core struct {
@@ -145,14 +161,21 @@ func Open(o Options) (*DB, error) {
 	// A pooler may reserve one of the server's sessions for each connection of this pool.
 	opener.met = func() { pool.SetConnMaxIdleTime(time.Second) }
 	shared := &core{db: db, sql: pool, opener: opener, options: o, counts: &countLanes{}}
-	invoices := &Invoices{core: shared, writing: newWriting(o.Version)}
+	invoices := &Invoices{core: shared, writing: newWriting(o.Version), series: newSeries(shared), settings: newSettings(shared)}
 	invoices.lanes = newLanes(invoices)
 	ledger := &Ledger{core: shared}
 	ledger.goodEnds = group[*goodEnd]{
 		owner: &shared.working, most: maxGroup, apart: (*goodEnd).apart, weigh: func(*goodEnd) int { return 0 }, do: ledger.writeGoodEnds,
 		storm: ledger.stormAfter, longestWait: stormWait,
 	}
-	return &DB{core: shared, Invoices: invoices, Ledger: ledger, Reports: &Reports{shared}, Tokens: &Tokens{shared}}, nil
+	reports := &Reports{core: shared, Producers: o.Producers}
+	if reports.Producers == nil {
+		reports.Producers = races.NewFollower(reports.Windows)
+	}
+	return &DB{
+		core: shared, Invoices: invoices, Imports: &Imports{shared}, Ledger: ledger, Reports: reports, Tokens: &Tokens{shared},
+		Series: invoices.series, Settings: invoices.settings, Issuers: &Issuers{shared},
+	}, nil
 }
 
 func connect(opener *connector, maxConns int) (*sql.DB, *gorm.DB, error) {

@@ -14,7 +14,7 @@ func TestWaiting(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	wait := func() report.Waiting {
-		w, err := b.store.Reports.Waiting(t.Context(), []string{"default", "bulk"})
+		w, err := b.store.Reports.Waiting(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -27,8 +27,13 @@ func TestWaiting(t *testing.T) {
 		('a', 'A', 'A', 'default', '{}', 'enqueued', now() - interval '50 seconds'), ('b', 'B', 'B', 'bulk', '{}', 'enqueued', now() - interval '100 seconds'),
 		('c', 'C', 'C', 'default', '{}', 'accepted', now() - interval '20 seconds'), ('d', 'D', 'D', 'elsewhere', '{}', 'enqueued', now() - interval '1 hour')`)
 	b.Exec(t, "INSERT INTO invoice_jobs (job_id, queue, state, outcome, reason) VALUES ('e', 'default', 'failed', 'invalid', 'r')")
-	if w := wait(); w.Accepted != 1 || w.Enqueued != 3 || w.Failed != 1 || w.OldestSeconds < 100 || w.OldestSeconds > 200 {
-		t.Errorf("%+v, want 1 accepted, 3 enqueued, 1 failed, the oldest of these queues 100 s old", w)
+	if w := wait(); w.Accepted != 1 || w.Enqueued != 3 || w.Failed != 1 || w.OldestSeconds < 3600 || w.OldestSeconds > 3700 {
+		t.Errorf("%+v, want 1 accepted, 3 enqueued, 1 failed, the oldest of all queues an hour old", w)
+	}
+	b.Exec(t, `INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, queue, payload, state, paused_series, accepted_at) VALUES
+		('f', 'F', 'F', 'default', '{}', 'accepted', 'ACME-DE/INV', now() - interval '2 days'), ('g', 'G', 'G', 'default', '{}', 'accepted', 'INV', now())`)
+	if w := wait(); w.Paused != 2 || w.Accepted != 1 || w.OldestSeconds > 3700 {
+		t.Errorf("%+v, want 2 that wait for a paused series, and are no accepted ones", w)
 	}
 	b.Exec(t, "DELETE FROM invoice_jobs WHERE state = 'enqueued'")
 	if w := wait(); w.OldestSeconds < 20 || w.OldestSeconds > 100 {

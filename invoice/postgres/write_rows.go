@@ -60,9 +60,9 @@ WITH drawn AS MATERIALIZED (
     INSERT INTO invoicer.invoice_taxes (` + taxTarget + `)
     SELECT ` + taxSource + ` FROM ` + unnest(w.taxes, "t") + `
 ), counters AS (
-    UPDATE invoicer.invoice_series SET last_number = c.last_number
+    UPDATE invoicer.invoice_series SET last_number = c.last_number, last_date = coalesce(c.last_date, invoice_series.last_date)
     FROM ` + unnest(w.counters, "c") + `
-    WHERE invoice_series.series = c.series AND invoice_series.period = c.period
+    WHERE invoice_series.issuer = c.issuer AND invoice_series.series = c.series AND invoice_series.period = c.period
 ), jobs AS (
     UPDATE invoicer.invoice_jobs SET state = 'done', outcome = 'created', reason = NULL, invoice_id = ` + id + `,
         attempts = j.attempts, updated_at = now()
@@ -107,7 +107,7 @@ func (w *writing) parameters(group []*write, worker string, lane int64, locked c
 	}
 	for key, counter := range locked {
 		if counter.advanced {
-			counters.add(lastRow{key[0], key[1], counter.lastNumber})
+			counters.add(lastRow{key, counter.lastNumber, counter.dateText()})
 		}
 	}
 	for producer, ended := range byProducer {

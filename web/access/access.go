@@ -1,5 +1,5 @@
-// Package access decides who may see and do what on the pages of a process: visitors on this machine, and people and programs that
-// have a token.
+// Package access decides who may see and do what on the pages of a process: visitors on this machine, people and programs that have a
+// token, and people whom an OpenID provider knows.
 package access
 
 import (
@@ -33,6 +33,8 @@ type Visitor struct {
 	Roles []Role
 	// Producer is the only producer that jobs from this visitor may name, "" if any.
 	Producer string
+	// Issuers are those whose data the visitor may see.
+	Issuers Issuers
 }
 
 // May reports whether the visitor has a role. Whoever has Operate has Read as well.
@@ -56,9 +58,22 @@ func Of(r *http.Request) Visitor {
 	return v
 }
 
-// Require returns a handler that serves next only to visitors who have the role. It answers others with 403, and unknown ones with
-// 401.
+// Require returns a handler that serves next only to visitors who have the role and may see the data of all issuers. It answers others
+// with 403, and unknown ones with 401.
 func Require(role Role, next http.Handler) http.Handler {
+	return RequireWithin(role, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if v := Of(r); v.Issuers.Limited() {
+			http.Error(w, "this shows the data of all issuers, and your token is limited to "+v.Issuers.String()+": / leads to the pages that show theirs",
+				http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	}))
+}
+
+// RequireWithin returns a handler that serves next only to visitors who have the role, limited ones too: next must show each of them the
+// data of no other issuers than theirs. It answers others with 403, and unknown ones with 401.
+func RequireWithin(role Role, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch v := Of(r); {
 		case v.May(role):
@@ -66,7 +81,7 @@ func Require(role Role, next http.Handler) http.Handler {
 		case v.Name == "":
 			unauthorized(w, "this needs a token")
 		default:
-			http.Error(w, "your token lacks the role "+string(role), http.StatusForbidden)
+			http.Error(w, "you lack the role "+string(role), http.StatusForbidden)
 		}
 	})
 }

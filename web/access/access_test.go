@@ -3,6 +3,8 @@ package access_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"slices"
+	"strings"
 	"testing"
 
 	"invoicer/web/access"
@@ -37,5 +39,62 @@ func TestRolesOpenWhatTheyAreFor(t *testing.T) {
 				t.Errorf("%q: WWW-Authenticate is %q", test.visitor.Name, challenge)
 			}
 		}
+	}
+}
+
+// Whatever doesn't say that it keeps to issuers is refused to visitors who are limited to some.
+func TestLimitedVisitorsAreRefused(t *testing.T) {
+	t.Parallel()
+	limited := access.Issuers{"", "ACME-DE"}
+	for _, test := range []struct {
+		visitor      access.Visitor
+		open, within int
+	}{
+		{access.Visitor{Issuers: limited}, 401, 401},
+		{access.Visitor{Name: "r", Roles: []access.Role{access.Read}}, 200, 200},
+		{access.Visitor{Name: "r", Roles: []access.Role{access.Read}, Issuers: limited}, 403, 200},
+		{access.Visitor{Name: "o", Roles: []access.Role{access.Operate}, Issuers: limited}, 403, 200},
+		{access.Visitor{Name: "n", Roles: []access.Role{access.Read}, Issuers: access.Issuers{}}, 403, 200}, // who sees nothing
+		{access.Visitor{Name: "e", Roles: []access.Role{access.Enqueue}, Issuers: limited}, 403, 403},
+	} {
+		reached := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+		for want, handler := range map[*int]http.Handler{&test.open: access.Require(access.Read, reached), &test.within: access.RequireWithin(access.Read, reached)} {
+			answer := httptest.NewRecorder()
+			handler.ServeHTTP(answer, access.With(httptest.NewRequest(http.MethodGet, "/", nil), test.visitor))
+			if answer.Code != *want {
+				t.Errorf("%+v is answered with %d, want %d", test.visitor, answer.Code, *want)
+			}
+			if body := answer.Body.String(); test.within == 200 && *want == 403 && len(test.visitor.Issuers) > 0 && !strings.Contains(body, "your token is limited to none, ACME-DE: / leads to") {
+				t.Errorf("it doesn't say why: %s", body)
+			}
+		}
+	}
+}
+
+func TestIssuers(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		issuers access.Issuers
+		limited bool
+		has     []string // of "", A and B
+		text    string
+	}{
+		{nil, false, []string{"", "A", "B"}, "all"},
+		{access.Issuers{}, true, nil, ""},
+		{access.Issuers{""}, true, []string{""}, "none"},
+		{access.Issuers{"", "A"}, true, []string{"", "A"}, "none, A"},
+	} {
+		var has []string
+		for _, code := range []string{"", "A", "B"} {
+			if test.issuers.Has(code) {
+				has = append(has, code)
+			}
+		}
+		if test.issuers.Limited() != test.limited || !slices.Equal(has, test.has) || test.issuers.String() != test.text {
+			t.Errorf("%#v: limited %t, has %q, %s", test.issuers, test.issuers.Limited(), has, test.issuers)
+		}
+	}
+	if issuers := (access.Issuers{""}); issuers.Names()[0] != access.NamelessIssuer || issuers[0] != "" {
+		t.Errorf("naming them changes them: %q", issuers)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -24,6 +25,8 @@ type Options struct {
 	OpenMetrics bool
 	// Tokens returns all valid tokens. Nil means that there are none.
 	Tokens func(context.Context) ([]Token, error)
+	// OIDC lets people sign in with an OpenID provider as well. Nil means that they can't.
+	OIDC   *OIDC
 	Logger *slog.Logger
 }
 
@@ -34,7 +37,8 @@ type Gate struct {
 	tokens     *tokens
 	failures   *failures
 	sessions   *sessions
-	own        http.Handler // sign-in
+	oidc       *signInsByOIDC // nil if no provider is configured
+	own        http.Handler   // sign-in
 	sameOrigin *http.CrossOriginProtection
 }
 
@@ -45,7 +49,7 @@ func New(o Options) *Gate {
 	}
 	g := &Gate{
 		options: o, hosts: make(map[string]struct{}), tokens: newTokens(o.Tokens), failures: newFailures(time.Now),
-		sessions: newSessions(), sameOrigin: http.NewCrossOriginProtection(),
+		sessions: newSessions(), oidc: newSignInsByOIDC(o.OIDC), sameOrigin: http.NewCrossOriginProtection(),
 	}
 	for _, host := range o.Hosts {
 		g.hosts[hostName(host)] = struct{}{}
@@ -69,7 +73,7 @@ func (g *Gate) Start(ctx context.Context) error {
 	case g.closed():
 		log.Warn(served + ", because the address is not loopback and has no TLS: " +
 			"set http.tls_cert and http.tls_key, or http.insecure if something else encrypts")
-	case g.tokens.count() == 0:
+	case !g.canSignIn():
 		log.Warn(served + ", because there is no token: make one with 'invoicer token make'")
 	}
 	if !g.options.Loopback && !g.closed() && !g.options.TLS {
@@ -78,8 +82,15 @@ func (g *Gate) Start(ctx context.Context) error {
 	return nil
 }
 
-// Watch reads the tokens every two seconds, until ctx ends. Of failures it logs the first, and the end.
+// canSignIn reports whether there is a way to sign in.
+func (g *Gate) canSignIn() bool { return g.tokens.count() > 0 || g.oidc != nil }
+
+// Watch reads the tokens every two seconds, and asks for the OpenID provider until it answers, until ctx ends. Of failures it logs the
+// first, and the end.
 func (g *Gate) Watch(ctx context.Context) {
+	var discovery sync.WaitGroup
+	discovery.Go(func() { g.discover(ctx) })
+	defer discovery.Wait()
 	ticks := time.NewTicker(readInterval)
 	defer ticks.Stop()
 	failing := false
@@ -140,9 +151,9 @@ func (g *Gate) Handler(next http.Handler) http.Handler {
 			ctx, end := held.bound(r.Context())
 			defer end()
 			g.serve(w, With(r.WithContext(ctx), held.Visitor), next)
-		case local || g.tokens.count() > 0 && isSignIn(r.URL.Path):
+		case local || g.canSignIn() && isSignIn(r.URL.Path):
 			g.serve(w, r, next)
-		case g.tokens.count() == 0 && !g.claims(r):
+		case !g.canSignIn() && !g.claims(r):
 			http.Error(w, "nobody can sign in: make a token with 'invoicer token make'", http.StatusForbidden)
 		case wantsPage(r):
 			http.Redirect(w, r, signInPath+"?next="+url.QueryEscape(r.URL.RequestURI()), http.StatusSeeOther)
@@ -167,7 +178,8 @@ func (g *Gate) refuseHost(w http.ResponseWriter) {
 	http.Error(w, message, http.StatusForbidden)
 }
 
-// credentials returns the token that the request shows, itself or by its session, or nil if it shows none. A session without a valid
+// credentials returns the token that the request shows, itself or by its session, or the session as if it were a token if it is one of
+// an OpenID provider's, or nil if it shows none. A session without a valid
 // token counts as none. If the request shows a token that isn't valid, void is true, with that token.
 func (g *Gate) credentials(r *http.Request) (held *holding, wrong string, void bool) {
 	headers := r.Header.Values("Authorization")
@@ -183,7 +195,14 @@ func (g *Gate) credentials(r *http.Request) (held *holding, wrong string, void b
 		}
 		return held, "", false
 	}
-	return g.tokens.withID(g.sessions.tokenID(r)), "", false
+	who, ok := g.sessions.of(r)
+	switch {
+	case !ok:
+		return nil, "", false
+	case who.token != 0:
+		return g.tokens.withID(who.token), "", false
+	}
+	return personal(who.person, who.until), "", false
 }
 
 // claims reports whether the request shows a session, which may have ended.
@@ -205,13 +224,18 @@ func (g *Gate) refuseToken(w http.ResponseWriter, r *http.Request, secret string
 // failed counts a failed sign-in, and reports whether there were too many.
 func (g *Gate) failed(r *http.Request, secret string) bool {
 	f := g.failures.note(r, secret)
+	g.tellFailure(f)
+	return f.refused
+}
+
+// tellFailure logs a failed sign-in, if it is to be told.
+func (g *Gate) tellFailure(f failure) {
 	switch {
 	case f.tell && f.refused:
 		g.options.Logger.Warn("so many sign-ins fail that further failures are refused for a minute; valid tokens go on working")
 	case f.tell:
 		g.options.Logger.Info("a sign-in has failed: the token isn't valid")
 	}
-	return f.refused
 }
 
 const metricsPath = "/metrics"

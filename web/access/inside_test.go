@@ -1,6 +1,11 @@
 package access
 
 import (
+	"context"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -10,6 +15,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"invoicer/web/access/openid"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -89,6 +96,68 @@ func TestSessionsTakeBoundedMemory(t *testing.T) {
 	}
 }
 
+// An attempt to sign in with an OpenID provider counts for ten minutes, and only as this process made it.
+func TestAttemptsCantBeMadeUp(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	s, other := newAttempts(func() time.Time { return now }), newAttempts(time.Now)
+	begun := attempt{Attempt: openid.NewAttempt(), Next: "/jobs"}
+	bring := func(cookie *http.Cookie) (attempt, bool) {
+		r := httptest.NewRequest(http.MethodGet, callbackPath, nil)
+		r.AddCookie(cookie)
+		return s.of(r)
+	}
+	kept := func(s *attempts) *http.Cookie {
+		w := httptest.NewRecorder()
+		s.keep(w, httptest.NewRequest(http.MethodGet, beginPath, nil), begun)
+		return w.Result().Cookies()[0]
+	}
+	own := kept(s)
+	if a, ok := bring(own); !ok || a.Attempt != begun.Attempt || a.Next != begun.Next {
+		t.Errorf("%+v %t", a, ok)
+	}
+	begun.Until = now.Add(time.Hour)
+	madeUp, err := json.Marshal(begun)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := *own
+	changed.Value = own.Value[:len(own.Value)-4] + "AAAA"
+	for what, cookie := range map[string]*http.Cookie{
+		"another process's": kept(other), "changed": &changed, "made up": {Name: own.Name, Value: base64.RawURLEncoding.EncodeToString(madeUp)},
+		"empty": {Name: own.Name}, "another name": {Name: "invoicer", Value: own.Value},
+	} {
+		if a, ok := bring(cookie); ok {
+			t.Errorf("%s: %+v", what, a)
+		}
+	}
+	now = now.Add(attemptLifetime)
+	if _, ok := bring(own); ok {
+		t.Error("it counts after ten minutes")
+	}
+}
+
+func TestUsedAttemptsTakeBoundedMemory(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	s := newAttempts(func() time.Time { return now })
+	use := func(i int) bool {
+		return s.use(attempt{Attempt: openid.Attempt{State: fmt.Sprint(i)}, Until: now.Add(attemptLifetime)})
+	}
+	for i := range 3 * mostUsed {
+		if !use(i) || use(i) {
+			t.Fatalf("attempt %d isn't used once", i)
+		}
+	}
+	if len(s.used) != mostUsed {
+		t.Errorf("%d are remembered", len(s.used))
+	}
+	now = now.Add(attemptLifetime)
+	if use(-1); len(s.used) != 1 {
+		t.Errorf("%d are remembered when they are too old", len(s.used))
+	}
+}
+
 func TestSecrets(t *testing.T) {
 	t.Parallel()
 	seen := make(map[string]bool)
@@ -100,6 +169,41 @@ func TestSecrets(t *testing.T) {
 		seen[s] = true
 		if other := strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"); other != "" {
 			t.Fatalf("%q in %q", other, s)
+		}
+	}
+}
+
+// A worker of the release before takes whatever has the SHA-256 that is kept, and would show it all issuers. So no limited token is found
+// by its SHA-256, neither there nor here.
+func TestLimitedTokensHaveNoSHA256(t *testing.T) {
+	t.Parallel()
+	const secret = "invoicer_abc"
+	of := func(issuers Issuers, hash [sha256.Size]byte) *holding {
+		all := newTokens(func(context.Context) ([]Token, error) {
+			return []Token{{ID: 1, Hash: hash, Visitor: Visitor{Name: "a", Issuers: issuers}}}, nil
+		})
+		if err := all.read(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return all.find(secret)
+	}
+	for name, test := range map[string]struct {
+		issuers Issuers
+		hash    [sha256.Size]byte
+		found   bool
+	}{
+		"one of all issuers":          {nil, sha256.Sum256([]byte(secret)), true},
+		"a limited one":               {Issuers{"A"}, sha512.Sum512_256([]byte(secret)), true},
+		"a limited one of all":        {nil, sha512.Sum512_256([]byte(secret)), false},
+		"one of all that is limited":  {Issuers{"A"}, sha256.Sum256([]byte(secret)), false},
+		"one that is limited to none": {Issuers{}, sha256.Sum256([]byte(secret)), false},
+	} {
+		found := of(test.issuers, test.hash)
+		if (found != nil) != test.found || found != nil && found.Issuers.String() != test.issuers.String() {
+			t.Errorf("%s: %+v", name, found)
+		}
+		if test.found && HashOf(secret, test.issuers.Limited()) != test.hash {
+			t.Errorf("%s: another hash is kept", name)
 		}
 	}
 }

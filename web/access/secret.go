@@ -2,6 +2,8 @@ package access
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/base64"
 	"regexp"
 )
@@ -15,6 +17,17 @@ func NewSecret() string {
 	random := make([]byte, secretBytes)
 	_, _ = rand.Read(random) // never fails
 	return "invoicer_" + base64.RawURLEncoding.EncodeToString(random)
+}
+
+// HashOf returns what is kept in a token's place: the SHA-256 of one that shows all issuers, and the SHA-512/256 of one that is limited to
+// some. A worker of a release that knows no limited tokens takes whatever has the SHA-256 that is kept, and would show it all issuers.
+// Nobody finds a text whose SHA-256 is a given SHA-512/256. With a prefix in place of another function, the holder of a limited token could
+// show that worker the token with the prefix.
+func HashOf(secret string, limited bool) [sha256.Size]byte {
+	if limited {
+		return sha512.Sum512_256([]byte(secret))
+	}
+	return sha256.Sum256([]byte(secret))
 }
 
 // NameRule says what [IsName] accepts.

@@ -12,11 +12,11 @@ import (
 // sessionLifetime is how long somebody stays signed in, unless the token ends before.
 const sessionLifetime = 12 * time.Hour
 
-// mostSessions is how many sessions are kept. A further one ends the one that began first.
+// mostSessions is how many sessions are kept. A further one ends the one that would end first.
 const mostSessions = 1000
 
-// sessions remember who has signed in, and with which token. They are kept in memory: with the process, they end. Only a sign-in
-// begins one.
+// sessions remember who has signed in, and with which token or that it was with an OpenID provider. They are kept in memory: with the
+// process, they end. Only a sign-in begins one.
 type sessions struct{ manager *scs.SessionManager }
 
 func newSessions() *sessions {
@@ -26,7 +26,19 @@ func newSessions() *sessions {
 	}}
 }
 
-const tokenKey = "token"
+// A signedIn is whom a session belongs to: the holder of a token, or a person whom an OpenID provider knows.
+type signedIn struct {
+	token  int64     // its id; 0 for a person
+	person Visitor   // without a producer
+	until  time.Time // of a person: when the session ends. That of a token ends with the token
+}
+
+// The keys of a session.
+const (
+	tokenKey = "token"
+	nameKey  = "name"
+	rolesKey = "roles"
+)
 
 // isEncrypted reports whether the visitor speaks TLS, with this listener or with a proxy that says so. Whoever forges the proxy's
 // header only spoils the own cookie.
@@ -44,40 +56,55 @@ func cookieName(r *http.Request) string {
 	return "invoicer"
 }
 
-func setCookie(w http.ResponseWriter, r *http.Request, value string, maxAge int) {
+func setCookie(w http.ResponseWriter, r *http.Request, name, value string, maxAge int) {
 	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure wherever the visitor speaks TLS; without TLS a browser would drop the cookie
-		Name: cookieName(r), Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true, Secure: isEncrypted(r), SameSite: http.SameSiteLaxMode,
+		Name: name, Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true, Secure: isEncrypted(r), SameSite: http.SameSiteLaxMode,
 	})
 }
 
-// tokenID returns the id of the token of the request's session, or 0 if there is no session.
-func (s *sessions) tokenID(r *http.Request) int64 {
+// of returns whom the request's session belongs to. It reports false if there is no session.
+func (s *sessions) of(r *http.Request) (who signedIn, ok bool) {
 	cookie, err := r.Cookie(cookieName(r))
 	if err != nil {
-		return 0
+		return signedIn{}, false
 	}
 	ctx, err := s.manager.Load(r.Context(), cookie.Value)
 	if err != nil {
-		return 0 // of another release, say
+		return signedIn{}, false // of another release, say
 	}
-	return s.manager.GetInt64(ctx, tokenKey)
+	who = signedIn{token: s.manager.GetInt64(ctx, tokenKey), person: Visitor{Name: s.manager.GetString(ctx, nameKey)}}
+	for role := range strings.FieldsSeq(s.manager.GetString(ctx, rolesKey)) {
+		who.person.Roles = append(who.person.Roles, Role(role))
+	}
+	who.until = s.manager.Deadline(ctx)
+	return who, who.token != 0 || who.person.Name != ""
 }
 
 // begin begins a session, and ends the one that the request may have. The new one has a new cookie, so that nobody can sign in to a
 // session that was begun for them (session fixation).
-func (s *sessions) begin(w http.ResponseWriter, r *http.Request, tokenID int64) error {
+func (s *sessions) begin(w http.ResponseWriter, r *http.Request, who signedIn) error {
 	s.end(w, r)
 	ctx, err := s.manager.Load(r.Context(), "")
 	if err != nil {
 		return err
 	}
-	s.manager.Put(ctx, tokenKey, tokenID)
+	if who.token != 0 {
+		s.manager.Put(ctx, tokenKey, who.token)
+	} else {
+		var roles []string
+		for _, role := range who.person.Roles {
+			roles = append(roles, string(role))
+		}
+		s.manager.Put(ctx, nameKey, who.person.Name)
+		s.manager.Put(ctx, rolesKey, strings.Join(roles, " "))
+		s.manager.SetDeadline(ctx, who.until)
+	}
 	value, _, err := s.manager.Commit(ctx)
 	if err != nil {
 		return err
 	}
 	w.Header().Del("Set-Cookie") // of end
-	setCookie(w, r, value, 0)
+	setCookie(w, r, cookieName(r), value, 0)
 	return nil
 }
 
@@ -87,7 +114,7 @@ func (s *sessions) end(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
-	setCookie(w, r, "", -1)
+	setCookie(w, r, cookieName(r), "", -1)
 	if ctx, err := s.manager.Load(r.Context(), cookie.Value); err == nil {
 		_ = s.manager.Destroy(ctx) // a store in memory returns no error
 	}
@@ -101,7 +128,7 @@ type sessionStore struct {
 
 type session struct {
 	data  []byte
-	until time.Time // the earliest began first, as all last equally long
+	until time.Time
 }
 
 // Find implements [scs.Store].
@@ -120,13 +147,13 @@ func (s *sessionStore) Commit(key string, data []byte, until time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, known := s.sessions[key]; !known && len(s.sessions) >= mostSessions {
-		oldest := ""
+		earliest := ""
 		for other, kept := range s.sessions {
-			if oldest == "" || kept.until.Before(s.sessions[oldest].until) {
-				oldest = other
+			if earliest == "" || kept.until.Before(s.sessions[earliest].until) {
+				earliest = other
 			}
 		}
-		delete(s.sessions, oldest)
+		delete(s.sessions, earliest)
 	}
 	s.sessions[key] = session{data, until}
 	return nil

@@ -15,7 +15,7 @@ type Token struct {
 	Visitor
 
 	ID    int64
-	Hash  [sha256.Size]byte // SHA-256 of the token
+	Hash  [sha256.Size]byte // of the token, by [HashOf]
 	Until time.Time         // by this process's clock; zero if it doesn't expire
 }
 
@@ -83,9 +83,13 @@ func (t *tokens) count() int {
 // find returns the token, or nil if it isn't valid. It compares with all tokens, each in constant time, so that the time that it
 // takes says nothing about the hashes.
 func (t *tokens) find(secret string) *holding {
-	hash := sha256.Sum256([]byte(secret))
+	ofAll, ofSome := HashOf(secret, false), HashOf(secret, true)
 	var found *holding
 	for _, h := range *t.valid.Load() {
+		hash := ofAll
+		if h.Issuers.Limited() {
+			hash = ofSome
+		}
 		if subtle.ConstantTimeCompare(h.Hash[:], hash[:]) == 1 {
 			found = h
 		}
@@ -103,6 +107,11 @@ func (t *tokens) withID(id int64) *holding {
 		return nil
 	}
 	return h
+}
+
+// personal returns the session of a person whom an OpenID provider knows as if it were a token, which nobody revokes.
+func personal(v Visitor, until time.Time) *holding {
+	return &holding{Token: Token{Visitor: v, Until: until}, revoked: context.Background()}
 }
 
 func (h *holding) expired() bool { return !h.Until.IsZero() && !time.Now().Before(h.Until) }

@@ -38,7 +38,7 @@ func (p *Pages) startRun(w http.ResponseWriter, r *http.Request) {
 func (p *Pages) newRun(r *http.Request) (*run, error) {
 	visitor := p.o.Visitor(r)
 	if !visitor.MayAct {
-		return nil, problem{http.StatusForbidden, "You may look at failed jobs, but not replay or dismiss them: that needs a token with the role operate."}
+		return nil, problem{http.StatusForbidden, "You may look at failed jobs, but not replay or dismiss them: that needs the role operate."}
 	}
 	if err := r.ParseForm(); err != nil {
 		return nil, problemf("the form couldn't be read: %v", err)
@@ -48,7 +48,7 @@ func (p *Pages) newRun(r *http.Request) (*run, error) {
 		return nil, err
 	}
 	started := &run{action: action(r.PostForm.Get("do"))}
-	if started.shown, started.filter, err = readFilter(r.PostForm, now); err != nil {
+	if started.shown, started.filter, err = readFilter(visitor, r.PostForm, now, p.o.InvoiceSeries); err != nil {
 		return nil, err
 	}
 	if started.filter.Until.IsZero() || started.filter.Until.After(now) {
@@ -79,11 +79,11 @@ func usable(text string, longest int) bool {
 	return len(text) <= longest && utf8.ValidString(text) && !strings.ContainsRune(text, 0)
 }
 
-// findRun returns the run of the request's path.
+// findRun returns the run of the request's path. One of whose jobs the visitor may not see some isn't found.
 func (p *Pages) findRun(r *http.Request) (*run, error) {
 	id, err := strconv.Atoi(r.PathValue("run"))
 	if err == nil {
-		if found := p.runs.get(id); found != nil {
+		if found := p.runs.get(id); found != nil && found.keepsTo(p.o.Visitor(r).Issuers) {
 			return found, nil
 		}
 	}
@@ -107,7 +107,7 @@ func (p *Pages) run(r *http.Request) (view, error) {
 func (p *Pages) stopRun(w http.ResponseWriter, r *http.Request) {
 	found, err := p.findRun(r)
 	if err == nil && !p.o.Visitor(r).MayAct {
-		err = problem{http.StatusForbidden, "You may not stop this: that needs a token with the role operate."}
+		err = problem{http.StatusForbidden, "You may not stop this: that needs the role operate."}
 	}
 	if err != nil {
 		p.answer(w, r, p.failure(r, err))

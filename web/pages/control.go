@@ -21,7 +21,7 @@ func (p *Pages) control(w http.ResponseWriter, r *http.Request) {
 func (p *Pages) controlQueue(r *http.Request) error {
 	visitor := p.o.Visitor(r)
 	if !visitor.MayAct {
-		return problem{http.StatusForbidden, "You may look at queues, but not pause or resume them: that needs a token with the role operate."}
+		return problem{http.StatusForbidden, "You may look at queues, but not pause or resume them: that needs the role operate."}
 	}
 	if err := r.ParseForm(); err != nil {
 		return problemf("the form couldn't be read: %v", err)

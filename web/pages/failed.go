@@ -12,6 +12,7 @@ import (
 type shownFailed struct {
 	filter
 	Outcomes []invoice.Outcome
+	Issuers  []string // none if no issuer was opened
 	Causes   shownCauses
 	Jobs     []report.FailedJob
 	Next     string   // the address of older jobs; "" if there are none
@@ -46,17 +47,21 @@ func showCauses(causes report.Causes, f *filter) shownCauses {
 }
 
 func (p *Pages) failed(r *http.Request) (view, error) {
-	values := r.URL.Query()
+	values, visitor := r.URL.Query(), p.o.Visitor(r)
 	// The action below concerns the jobs that are shown: not those that fail while somebody looks at the page.
 	now, err := p.o.DatabaseTime(r.Context())
 	if err != nil {
 		return view{}, err
 	}
-	f, selected, err := readFilter(values, now)
+	f, selected, err := readFilter(visitor, values, now, p.o.InvoiceSeries)
 	if err != nil {
 		return view{}, err
 	}
 	after, err := readAfter(values)
+	if err != nil {
+		return view{}, err
+	}
+	issuers, err := p.issuerOptions(r.Context(), visitor)
 	if err != nil {
 		return view{}, err
 	}
@@ -69,7 +74,7 @@ func (p *Pages) failed(r *http.Request) (view, error) {
 		return view{}, err
 	}
 	shown := shownFailed{
-		filter: f, Outcomes: []invoice.Outcome{invoice.Failed, invoice.Invalid, invoice.Conflict},
+		filter: f, Issuers: issuers, Outcomes: []invoice.Outcome{invoice.Failed, invoice.Invalid, invoice.Conflict},
 		Causes: showCauses(causes, &f), Jobs: jobs[:min(len(jobs), jobsOnPage)],
 	}
 	if len(jobs) > jobsOnPage {

@@ -1,7 +1,9 @@
 package pages
 
 import (
+	"context"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -11,11 +13,12 @@ import (
 	"invoicer/internal/report"
 	"invoicer/invoice"
 	"invoicer/invoice/ledger"
+	"invoicer/web/access"
 )
 
 // A filter is the filter of the failed jobs as the visitor wrote it.
 type filter struct {
-	Outcome, Reason, Cause, Producer, Queue, Since, Until string
+	Outcome, Reason, Cause, Producer, Queue, Series, Issuer, Since, Until string
 }
 
 // fields returns the filter's parameters, in the order in which they are shown.
@@ -26,6 +29,8 @@ func (f *filter) fields() []field {
 		{"cause", &f.Cause},
 		{"producer", &f.Producer},
 		{"queue", &f.Queue},
+		{"series", &f.Series},
+		{"issuer", &f.Issuer},
 		{"since", &f.Since},
 		{"until", &f.Until},
 	}
@@ -39,8 +44,9 @@ type field struct {
 // longestField bounds a parameter, in bytes.
 const longestField = 1000
 
-// readFilter reads the filter from a request's parameters. The error says which parameter is wrong.
-func readFilter(values url.Values, now time.Time) (filter, ledger.FailedFilter, error) {
+// readFilter reads a visitor's filter from a request's parameters. Jobs that state no series ask for the one given. The error says which
+// parameter is wrong.
+func readFilter(visitor Visitor, values url.Values, now time.Time, series string) (filter, ledger.FailedFilter, error) {
 	var f filter
 	for _, field := range f.fields() {
 		value := strings.TrimSpace(values.Get(field.name))
@@ -49,7 +55,11 @@ func readFilter(values url.Values, now time.Time) (filter, ledger.FailedFilter, 
 		}
 		*field.value = value
 	}
-	selected := ledger.FailedFilter{Reason: f.Reason, Cause: f.Cause, Producer: f.Producer, Queue: f.Queue}
+	selected := ledger.FailedFilter{Reason: f.Reason, Cause: f.Cause, Producer: f.Producer, Queue: f.Queue, Series: f.Series, DefaultSeries: series, Issuers: visitor.Issuers}
+	var err error
+	if selected.Issuer, err = ofIssuer(visitor, f.Issuer); err != nil {
+		return f, selected, err
+	}
 	switch outcome := invoice.Outcome(f.Outcome); outcome {
 	case "":
 	case invoice.Conflict, invoice.Invalid, invoice.Failed:
@@ -57,7 +67,6 @@ func readFilter(values url.Values, now time.Time) (filter, ledger.FailedFilter, 
 	default:
 		return f, selected, problemf("outcome %.40q: must be conflict, invalid or failed", f.Outcome)
 	}
-	var err error
 	if selected.Since, err = moment("since", f.Since, now); err != nil {
 		return f, selected, err
 	}
@@ -68,6 +77,41 @@ func readFilter(values url.Values, now time.Time) (filter, ledger.FailedFilter, 
 		return f, selected, problemf("since is later than until: no job can match")
 	}
 	return f, selected, nil
+}
+
+// ofIssuer returns the issuer that a visitor's filter names, nil if it names none.
+func ofIssuer(visitor Visitor, text string) (*string, error) {
+	code := text
+	switch {
+	case text == "":
+		return nil, nil
+	case text == access.NamelessIssuer:
+		code = ""
+	case !invoice.IsIssuer(text):
+		return nil, problemf("issuer %.40q: must be the code of an issuer, or %s for those of the one without a name", text, access.NamelessIssuer)
+	}
+	return &code, mustSee(visitor, code)
+}
+
+// mustSee returns an error if the visitor may not see the data of an issuer. It doesn't say whether there is such an issuer.
+func mustSee(visitor Visitor, code string) error {
+	if visitor.Issuers.Has(code) {
+		return nil
+	}
+	return problem{http.StatusForbidden, fmt.Sprintf("You may see the data of %s alone. Name one of these as the issuer, or none at all.", visitor.Issuers)}
+}
+
+// issuerOptions returns what the issuer of a visitor's filter may be, none if no issuer was opened.
+func (p *Pages) issuerOptions(ctx context.Context, visitor Visitor) ([]string, error) {
+	if visitor.Issuers.Limited() {
+		return visitor.Issuers.Names(), nil
+	}
+	codes, err := p.o.Issuers.Codes(ctx)
+	if err != nil || len(codes) < 2 {
+		return nil, err
+	}
+	codes[0] = access.NamelessIssuer
+	return codes, nil
 }
 
 // moment reads a time, or a duration before now.

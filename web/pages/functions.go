@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html/template"
 	"math"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -19,6 +20,7 @@ func functions() template.FuncMap {
 	return template.FuncMap{
 		"text":    text,
 		"instant": instant,
+		"story":   storyPath,
 		"age":     func(now time.Time, then *time.Time) string { return short(now.Sub(*then)) },
 		"short":   short,
 		"rate":    rate,
@@ -28,10 +30,26 @@ func functions() template.FuncMap {
 		"number":  number,
 		"seconds": seconds,
 		"amount":  amount,
+		"money":   money,
 		"lines":   lines,
 		"apart":   func(s float64) string { return short(time.Duration(s * float64(time.Second))) },
 		"kind":    func(kind string) string { return strings.ReplaceAll(kind, "_", " ") },
 	}
+}
+
+// storyPath returns the address of the story of an issuer's transaction, or of the number of its invoice.
+func storyPath(issuer string, id any) string {
+	if pointed, ok := id.(*string); ok {
+		id = ""
+		if pointed != nil {
+			id = *pointed
+		}
+	}
+	path := "/search?q=" + url.QueryEscape(fmt.Sprint(id))
+	if issuer != "" {
+		path += "&issuer=" + url.QueryEscape(issuer)
+	}
+	return path
 }
 
 // text returns a text of somebody else's, or a dash for none, with a blank in place of each character that isn't printable: one that
@@ -94,6 +112,14 @@ func short(d time.Duration) string {
 		return fmt.Sprintf("%d h %d min", int(d.Hours()), int(d.Minutes())%60)
 	}
 	return fmt.Sprintf("%d days", int(d.Hours())/24)
+}
+
+// money returns an amount in minor units with its currency, or a dash.
+func money(minor *int64, currency string) string {
+	if minor == nil {
+		return "–"
+	}
+	return invoice.FormatMinor(*minor, currency) + " " + currency
 }
 
 // amount returns the total of an invoice, with its currency.

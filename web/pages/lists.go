@@ -56,22 +56,27 @@ func (p *Pages) races(r *http.Request) (view, error) {
 // shownInvoices is what the page of the invoices shows.
 type shownInvoices struct {
 	invoiceFilter
-	Rows   []report.Invoice
-	Next   string // the address of older invoices; "" if there are none
-	Export string // the parameters for the files
+	Issuers []string // none if no issuer was opened
+	Rows    []report.Invoice
+	Next    string // the address of older invoices; "" if there are none
+	Export  string // the parameters for the files
 }
 
 // An invoiceFilter is the filter of the invoices as the visitor wrote it.
-type invoiceFilter struct{ Series, Since, Until string }
+type invoiceFilter struct{ Series, Issuer, Since, Until string }
 
-func readInvoiceFilter(values url.Values) (invoiceFilter, report.Filter, error) {
-	f := invoiceFilter{strings.TrimSpace(values.Get("series")), strings.TrimSpace(values.Get("since")), strings.TrimSpace(values.Get("until"))}
+func readInvoiceFilter(visitor Visitor, values url.Values) (invoiceFilter, report.Filter, error) {
+	get := func(name string) string { return strings.TrimSpace(values.Get(name)) }
+	f := invoiceFilter{get("series"), get("issuer"), get("since"), get("until")}
 	if !usable(f.Series, longestField) || !utf8.ValidString(values.Get("after")) {
 		return f, report.Filter{}, problemf("series must be a text of at most %d bytes", longestField)
 	}
-	selected := report.Filter{Series: f.Series}
+	selected := report.Filter{Series: f.Series, Issuers: visitor.Issuers}
 	now := time.Now()
 	var err error
+	if selected.Issuer, err = ofIssuer(visitor, f.Issuer); err != nil {
+		return f, selected, err
+	}
 	if selected.Since, err = moment("since", f.Since, now); err != nil {
 		return f, selected, err
 	}
@@ -83,7 +88,7 @@ func readInvoiceFilter(values url.Values) (invoiceFilter, report.Filter, error) 
 
 func (f invoiceFilter) query() url.Values {
 	values := url.Values{}
-	for name, value := range map[string]string{"series": f.Series, "since": f.Since, "until": f.Until} {
+	for name, value := range map[string]string{"series": f.Series, "issuer": f.Issuer, "since": f.Since, "until": f.Until} {
 		if value != "" {
 			values.Set(name, value)
 		}
@@ -92,7 +97,8 @@ func (f invoiceFilter) query() url.Values {
 }
 
 func (p *Pages) invoices(r *http.Request) (view, error) {
-	f, selected, err := readInvoiceFilter(r.URL.Query())
+	visitor := p.o.Visitor(r)
+	f, selected, err := readInvoiceFilter(visitor, r.URL.Query())
 	if err != nil {
 		return view{}, err
 	}
@@ -103,7 +109,11 @@ func (p *Pages) invoices(r *http.Request) (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	shown := shownInvoices{invoiceFilter: f, Rows: page.Rows, Export: f.query().Encode()}
+	issuers, err := p.issuerOptions(r.Context(), visitor)
+	if err != nil {
+		return view{}, err
+	}
+	shown := shownInvoices{invoiceFilter: f, Issuers: issuers, Rows: page.Rows, Export: f.query().Encode()}
 	if page.Next != "" {
 		query := f.query()
 		query.Set("after", page.Next)
@@ -115,7 +125,7 @@ func (p *Pages) invoices(r *http.Request) (view, error) {
 // export returns a handler of a file with the invoices that match the filter, the newest 100,000 at most.
 func (p *Pages) export(write func(http.ResponseWriter) (row func(*report.Invoice) error, end func() error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		_, selected, err := readInvoiceFilter(r.URL.Query())
+		_, selected, err := readInvoiceFilter(p.o.Visitor(r), r.URL.Query())
 		if err != nil {
 			p.answer(w, r, p.failure(r, err))
 			return
@@ -147,13 +157,13 @@ func writeCSV(w http.ResponseWriter) (row func(*report.Invoice) error, end func(
 	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
 	w.Header().Set("Content-Disposition", `attachment; filename="invoices.csv"`)
 	out := csv.NewWriter(w)
-	_ = out.Write([]string{"invoice_number", "kind", "series", "period", "number", "transaction_id", "currency", "subtotal", "tax", "total", "issued_at", "created_at", "job_id"})
+	_ = out.Write([]string{"invoice_number", "kind", "series", "period", "number", "transaction_id", "currency", "subtotal", "tax", "total", "issued_at", "created_at", "job_id", "issuer"})
 	return func(i *report.Invoice) error {
 			amount := func(minor int64) string { return invoice.FormatMinor(minor, i.Currency) }
 			_ = out.Write([]string{ // its error comes back at the next call, or from Error
 				cell(i.InvoiceNumber), i.Kind, cell(i.Series), cell(i.Period), strconv.FormatInt(i.Number, 10), cell(i.TransactionID), i.Currency,
 				amount(i.SubtotalMinor), amount(i.TaxMinor), amount(i.TotalMinor), i.IssuedAt.UTC().Format(time.RFC3339Nano),
-				i.CreatedAt.UTC().Format(time.RFC3339Nano), cell(i.JobID),
+				i.CreatedAt.UTC().Format(time.RFC3339Nano), cell(i.JobID), cell(i.Issuer),
 			})
 			return out.Error()
 		}, func() error {

@@ -61,9 +61,12 @@ func TestProducersAndRaces(t *testing.T) {
 VALUES (date_bin('5 minutes', now(), '2000-01-01'), 'webhook', 'w1', 0, 100, 7, 3, 1)`)
 	s.Exec(t, `INSERT INTO duplicate_attempts (job_id, transaction_id, idempotency_key, invoice_id, reason, producer, worker, before_invoice)
 SELECT 'again', 'T1', 'T1', id, 'lost_race', 'webhook', 'w1', interval '20 milliseconds' FROM invoices`)
+	s.Exec(t, `INSERT INTO producer_counts (window_start, producer, worker, lane, ended, duplicates)
+SELECT date_bin('5 minutes', now(), '2000-01-01') - n * interval '5 minutes', 'cron', 'w1', 0, 200, CASE WHEN n < 20 THEN 8 ELSE 4 END FROM generate_series(2, 1500) AS n`)
 	_, page := s.get(t, "/races")
 	for _, want := range []string{
-		"<bdi>webhook</bdi></td><td class=\"n\">100</td><td class=\"n\">7</td><td class=\"n\">3</td><td class=\"n\">1</td>", "learning", "<p>1: these jobs began", "20 ms",
+		"<bdi>webhook</bdi></td><td class=\"n\">100</td><td class=\"n\">7</td><td class=\"n\">3</td><td class=\"n\">1</td>", "learning", "<strong>drifting upwards</strong>",
+		`<td class="n">3,600</td><td class="n">7`, `</td><td class="n">144</td>`, "<p>1: these jobs began", "20 ms",
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q:\n%s", want, page)

@@ -11,10 +11,13 @@ import (
 	"time"
 )
 
-// How often a watched page is read anew, however many watch it, and how many watch at most in a process.
+// How many watch at most in a process, and how often a watched page is read anew, however many watch it: a hundred times as long as
+// reading it took is left between the beginnings of two readings, so that watching takes at most a hundredth of one CPU's time.
 const (
-	livePause    = time.Second
 	mostWatchers = 64
+	livePause    = 2 * time.Second // at least
+	restPerRead  = 100
+	longestPause = 10 * time.Second
 )
 
 // live lets visitors watch pages. All who watch the same page share what is read for it.
@@ -29,8 +32,8 @@ type live struct {
 
 // A reading is the content of one page at one time.
 type reading struct {
-	at      time.Time
 	ready   chan struct{}
+	next    time.Time // when the page may be read anew; zero until this reading is over
 	content string
 	ended   bool // it won't change any more
 	err     error
@@ -71,34 +74,45 @@ func (l *live) leave() {
 	}
 }
 
-// get returns the content of a page, which was read within the last pause. It reads it by show if nobody else has or does.
+// get returns the content of a page, as it was read last. It reads it by show if that is due and nobody else does.
 func (l *live) get(key string, show func() (content string, ended bool, err error)) *reading {
 	l.mu.Lock()
-	r := l.read[key]
-	if r != nil && time.Since(r.at) < livePause {
+	r, begun := l.read[key], time.Now()
+	if r != nil && (r.next.IsZero() || begun.Before(r.next)) {
 		l.mu.Unlock()
 		<-r.ready
 		return r
 	}
-	r = &reading{at: time.Now(), ready: make(chan struct{})}
+	r = &reading{ready: make(chan struct{})}
 	l.read[key] = r
 	for other, old := range l.read { // of pages that nobody watches any more
-		if time.Since(old.at) > 10*livePause {
+		if !old.next.IsZero() && begun.Sub(old.next) > longestPause {
 			delete(l.read, other)
 		}
 	}
 	l.mu.Unlock()
 	defer close(r.ready)
 	r.content, r.ended, r.err = show()
+	pause := livePause
+	if r.err == nil {
+		pause = min(max(pause, restPerRead*time.Since(begun)), longestPause)
+	}
+	l.mu.Lock()
+	r.next = begun.Add(pause)
+	l.mu.Unlock()
 	return r
 }
 
 // watch sends the content of a page whenever it has changed, as server-sent events.
 func (p *Pages) watch(w http.ResponseWriter, r *http.Request) {
 	of, err := url.ParseRequestURI(r.URL.Query().Get("of"))
-	show := p.watchable(of)
-	if err != nil || show == nil {
+	if err != nil || !p.at(of.Path).live {
 		http.Error(w, "of must be the path of a page that changes", http.StatusBadRequest)
+		return
+	}
+	watched, visitor := p.at(of.Path), p.o.Visitor(r)
+	if !watched.opensFor(visitor) {
+		http.Error(w, refusal(visitor).Error(), http.StatusForbidden)
 		return
 	}
 	if !p.live.enter() {
@@ -107,8 +121,7 @@ func (p *Pages) watch(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer p.live.leave()
-	visitor := p.o.Visitor(r)
-	key := fmt.Sprintf("%t %s", visitor.MayAct, of.RequestURI())
+	key := fmt.Sprintf("%t %q %s", visitor.MayAct, visitor.Issuers, of.RequestURI())
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Time{}) // that of the request, which has been read
 	w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
@@ -119,7 +132,7 @@ func (p *Pages) watch(w http.ResponseWriter, r *http.Request) {
 		now := p.live.get(key, func() (string, bool, error) { //nolint:contextcheck // others may wait for the same content
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), readTimeout)
 			defer cancel()
-			v, err := show(watchRequest(ctx, r, of))
+			v, err := watched.show(watchRequest(ctx, r, of))
 			if err != nil {
 				return "", false, err
 			}
@@ -138,11 +151,12 @@ func (p *Pages) watch(w http.ResponseWriter, r *http.Request) {
 				return
 			}
 			last = now.content
+			if control.Flush() != nil {
+				return
+			}
 		}
 		if now.ended {
 			_, _ = fmt.Fprint(w, "event: end\ndata:\n\n")
-		}
-		if control.Flush() != nil || now.ended {
 			return
 		}
 		select {
@@ -163,26 +177,4 @@ func watchRequest(ctx context.Context, r *http.Request, of *url.URL) *http.Reque
 		asked.SetPathValue("run", id)
 	}
 	return asked
-}
-
-// watchable returns the page of the address, or nil if it doesn't change while it is watched.
-func (p *Pages) watchable(of *url.URL) func(*http.Request) (view, error) {
-	if of == nil {
-		return nil
-	}
-	switch {
-	case of.Path == "/":
-		return p.now
-	case of.Path == "/series":
-		return p.series
-	case of.Path == "/search":
-		return p.story
-	case of.Path == "/queues":
-		return p.queues
-	case of.Path == "/workers":
-		return p.workers
-	case strings.HasPrefix(of.Path, "/runs/"):
-		return p.run
-	}
-	return nil
 }

@@ -17,6 +17,7 @@ import (
 
 	"invoicer/internal/report"
 	"invoicer/invoice/ledger"
+	"invoicer/web/access"
 	"invoicer/worker/dispatch"
 )
 
@@ -25,10 +26,10 @@ type Reports interface {
 	Now(ctx context.Context) (report.Now, error)
 	FailedJobs(ctx context.Context, f ledger.FailedFilter, after report.FailedJob, limit int) ([]report.FailedJob, error)
 	Causes(ctx context.Context, f ledger.FailedFilter, look, limit int) (report.Causes, error)
-	SeriesStates(ctx context.Context, limit int) ([]report.Series, error)
+	SeriesStates(ctx context.Context, issuers []string, name string, limit int) ([]report.Series, error)
 	Deeds(ctx context.Context, limit int) ([]report.Deed, error)
-	// Payload returns a job as it was asked for, nil if it isn't kept.
-	Payload(ctx context.Context, jobID string) ([]byte, error)
+	// Payload returns a job of some issuers, nil for all, as it was asked for. It is nil if it isn't kept, or is another issuer's.
+	Payload(ctx context.Context, issuers []string, jobID string) ([]byte, error)
 }
 
 // Lists are what producers asked for, and what was made of it.
@@ -40,9 +41,18 @@ type Lists interface {
 	Invoices(ctx context.Context, f report.Filter, after string, limit int) (report.Page[report.Invoice], error)
 }
 
+// Issuers are the legal entities that issue invoices.
+type Issuers interface {
+	// List returns up to limit issuers as they are now, of the given ones or, for nil, of all.
+	List(ctx context.Context, codes []string, limit int) ([]report.Issuer, error)
+	// Codes returns their codes, and "" for the one without a name, which comes first.
+	Codes(ctx context.Context) ([]string, error)
+}
+
 // Inquiry answers from the database and from Redis, as [inquiry.Reporter] does. What it couldn't ask it names as problems.
 type Inquiry interface {
-	Story(ctx context.Context, id string, limit int) (*report.Story, error)
+	// Story returns what is known of an id within the given issuers; nil stands for all of them. It returns a [*report.AmbiguousError] if the id is that of several of them.
+	Story(ctx context.Context, issuers []string, id string, limit int) (*report.Story, error)
 	Queues(ctx context.Context) (*report.Queues, error)
 	Workers(ctx context.Context) (*report.Workers, error)
 }
@@ -57,10 +67,13 @@ type Failures interface {
 	Dismiss(ctx context.Context, jobID string, by ledger.Actor) error
 }
 
-// A Controller pauses and resumes queues, and keeps on record who did, as [inquiry.Controller] does.
+// A Controller pauses and resumes queues and frees locks, and keeps on record who did, as [inquiry.Controller] does.
 type Controller interface {
 	Pause(ctx context.Context, queue string, by ledger.Actor) (changed bool, err error)
 	Resume(ctx context.Context, queue string, by ledger.Actor) (changed bool, err error)
+	// Lock returns who has the lock of an issuer's transaction, and Free frees it if that one still has it; else both return [report.ErrNotHeld].
+	Lock(ctx context.Context, issuer *string, transactionID string) (report.Lock, error)
+	Free(ctx context.Context, seen report.Lock, by ledger.Actor) error
 }
 
 // Actions keeps on record what people do.
@@ -81,18 +94,23 @@ type Visitor struct {
 	MayAct bool
 	// MaySeePersonalData says that the visitor may see jobs as they were asked for.
 	MaySeePersonalData bool
+	// Issuers are those whose data the visitor may see.
+	Issuers access.Issuers
 }
 
 // Options configure [New]. All are required.
 type Options struct {
 	Reports  Reports
 	Lists    Lists
+	Issuers  Issuers
 	Inquiry  Inquiry
 	Failures Failures
 	Replayer Replayer
 	Actions  Actions
 
 	Controller Controller
+	// InvoiceSeries is the series that jobs ask for which state none.
+	InvoiceSeries string
 	// DatabaseTime returns the time by the database's clock, by which jobs have failed.
 	DatabaseTime func(context.Context) (time.Time, error)
 	// Visitor returns who sent the request. Requests of those who may not read don't come here.
@@ -111,7 +129,8 @@ type Pages struct {
 	templates map[string]*template.Template // by the file's name
 	live      *live
 	runs      *runs
-	mux       *http.ServeMux
+	routes    map[string]route // by pattern
+	mux       *http.ServeMux   // of the routes
 }
 
 // ServeHTTP implements [http.Handler].
@@ -141,7 +160,11 @@ func New(o Options) (*Pages, error) {
 			return nil, err
 		}
 	}
-	p.mux = p.routes()
+	p.routes, p.mux = make(map[string]route), http.NewServeMux()
+	for _, r := range p.allRoutes() {
+		p.routes[r.pattern] = r
+		p.mux.HandleFunc(r.pattern, p.handler(r))
+	}
 	return p, nil
 }
 
@@ -149,30 +172,6 @@ func New(o Options) (*Pages, error) {
 func (p *Pages) Close() {
 	p.live.close()
 	p.runs.close()
-}
-
-func (p *Pages) routes() *http.ServeMux {
-	mux := http.NewServeMux()
-	for path, show := range map[string]func(*http.Request) (view, error){
-		"/{$}": p.now, "/failed": p.failed, "/runs/{run}": p.run, "/series": p.series, "/actions": p.actions,
-		"/search": p.story, "/queues": p.queues, "/workers": p.workers,
-		"/races": p.races, "/invoices": p.invoices,
-		"/": func(*http.Request) (view, error) {
-			return view{}, problem{http.StatusNotFound, "There is no such page."}
-		},
-	} {
-		mux.HandleFunc("GET "+path, p.page(show))
-	}
-	mux.HandleFunc("POST /failed", p.startRun)
-	mux.HandleFunc("POST /runs/{run}", p.stopRun)
-	mux.HandleFunc("POST /queues", p.control)
-	mux.HandleFunc("POST /payload", p.page(p.payload))
-	mux.HandleFunc("GET /invoices.csv", p.export(writeCSV))
-	mux.HandleFunc("GET /invoices.json", p.export(writeJSON))
-	mux.HandleFunc("GET /live", p.watch)
-	mux.HandleFunc("GET /style.css", file("style.css", "text/css; charset=utf-8"))
-	mux.HandleFunc("GET /live.js", file("live.js", "text/javascript; charset=utf-8"))
-	return mux
 }
 
 func file(name, kind string) http.HandlerFunc {
@@ -208,29 +207,6 @@ type rendering struct {
 	Data    any
 }
 
-type link struct {
-	Path, Text string
-	Here       bool
-}
-
-func navigation(path string) []link {
-	links := []link{
-		{Path: "/", Text: "Now"},
-		{Path: "/failed", Text: "Failed"},
-		{Path: "/queues", Text: "Queues"},
-		{Path: "/workers", Text: "Workers"},
-		{Path: "/races", Text: "Races"},
-		{Path: "/invoices", Text: "Invoices"},
-		{Path: "/series", Text: "Series"},
-		{Path: "/actions", Text: "Actions"},
-		{Path: "/monitor/", Text: "asynqmon"},
-	}
-	for i := range links {
-		links[i].Here = links[i].Path == path
-	}
-	return links
-}
-
 // page returns a handler of a page.
 func (p *Pages) page(show func(*http.Request) (view, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -252,9 +228,10 @@ func (p *Pages) answer(w http.ResponseWriter, r *http.Request, v view) {
 	if v.live {
 		live = "/live?of=" + template.URLQueryEscaper(r.URL.RequestURI())
 	}
+	visitor := p.o.Visitor(r)
 	var page bytes.Buffer
 	err := p.templates[v.template].ExecuteTemplate(&page, "layout.html", rendering{
-		Title: v.title, Place: p.o.Place, Search: r.URL.Query().Get("q"), Live: live, Nav: navigation(r.URL.Path), Visitor: p.o.Visitor(r), Data: v.data,
+		Title: v.title, Place: p.o.Place, Search: r.URL.Query().Get("q"), Live: live, Nav: p.navigation(r.URL.Path, visitor), Visitor: visitor, Data: v.data,
 	})
 	if err != nil {
 		p.o.Logger.Error("a page couldn't be rendered", "page", v.template, "error", err)

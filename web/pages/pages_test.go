@@ -47,10 +47,11 @@ func TestFailedJobsAreFiltered(t *testing.T) {
 	s.fail(t, "a")
 	s.fail(t, "b", func(e *ledger.End) {
 		e.Producer, e.Queue, e.Outcome, e.Detail = "webhook", "night", invoice.Invalid, "lines: none"
+		e.Payload = []byte(`{"series":"INV-UK"}`)
 	})
 	for query, want := range map[string]string{
 		"outcome=invalid": "b", "outcome=failed": "a", "reason=LINES": "b", "producer=checkout": "a", "queue=night": "b", "since=1h": "ab",
-		"until=1h": "", "producer=checkout&queue=night": "", "since=2000-01-01T00:00:00Z": "ab", "reason=%25": "",
+		"series=INV": "a", "series=INV-UK": "b", "series=NONE": "", "until=1h": "", "producer=checkout&queue=night": "", "since=2000-01-01T00:00:00Z": "ab", "reason=%25": "",
 	} {
 		status, page := s.get(t, "/failed?"+query)
 		got := ""

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 
+	"invoicer/invoice"
 	"invoicer/invoice/ledger"
 )
 
@@ -19,7 +20,7 @@ type shownPayload struct {
 func (p *Pages) payload(r *http.Request) (view, error) {
 	visitor := p.o.Visitor(r)
 	if !visitor.MaySeePersonalData {
-		return view{}, problem{http.StatusForbidden, "You may not see personal data: that needs http.personal_data, and a token with the role that it names."}
+		return view{}, problem{http.StatusForbidden, "You may not see personal data: that needs http.personal_data, and the role that it names."}
 	}
 	if err := r.ParseForm(); err != nil {
 		return view{}, problemf("the form couldn't be read: %v", err)
@@ -32,9 +33,12 @@ func (p *Pages) payload(r *http.Request) (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	payload, err := p.o.Reports.Payload(r.Context(), jobID)
+	payload, err := p.o.Reports.Payload(r.Context(), visitor.Issuers, jobID)
 	if err != nil {
 		return view{}, err
+	}
+	if job, _ := invoice.Decode(payload); job != nil && job.Issuer != "" && !visitor.Issuers.Has(job.Issuer) {
+		payload = nil // a release that knew no issuers has recorded it as of none
 	}
 	if payload == nil {
 		return view{}, problem{http.StatusNotFound, "The ledger doesn't have this job, or its payload isn't kept any more, or isn't text."}

@@ -13,6 +13,7 @@ import (
 	"invoicer/internal/term"
 	"invoicer/invoice"
 	"invoicer/invoice/ledger"
+	"invoicer/web/access"
 	"invoicer/worker/dispatch"
 )
 
@@ -123,6 +124,15 @@ func (rs *runs) close() {
 	}
 	rs.mu.Unlock()
 	rs.under.Wait()
+}
+
+// keepsTo reports whether the run is about jobs of some issuers alone.
+func (r *run) keepsTo(issuers access.Issuers) bool {
+	of := access.Issuers(r.filter.Issuers)
+	if r.filter.Issuer != nil {
+		of = access.Issuers{*r.filter.Issuer}
+	}
+	return !issuers.Limited() || of.Limited() && !slices.ContainsFunc(of, func(code string) bool { return !issuers.Has(code) })
 }
 
 func (r *run) hasEnded() bool {

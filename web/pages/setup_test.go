@@ -50,17 +50,17 @@ func newSite(t *testing.T, change ...func(*pages.Options)) *site {
 		t.Fatal(err)
 	}
 	reporter, err := inquiry.New(inquiry.Options{
-		Store: s.store.Reports, Invoices: s.store.Invoices, Redis: s.redis, DatabaseID: s.store.DatabaseID,
+		Store: s.store.Reports, Invoices: s.store.Invoices, Redis: s.redis, DatabaseID: s.store.DatabaseID, Issuers: s.store.Issuers.Codes,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.generator = invoice.NewGenerator(s.store.Invoices, numbering)
-	forecaster := invoice.NewForecaster(s.generator, s.store.Invoices)
+	forecaster := invoice.NewForecaster(s.generator)
 	o := pages.Options{
-		Reports: s.store.Reports, Lists: s.store.Reports, Inquiry: reporter, Failures: s.store.Ledger, Actions: s.store.Ledger,
-		Controller: inquiry.Controller{Record: s.store.Ledger, Redis: s.redis, DatabaseID: s.store.DatabaseID}, Replayer: dispatch.NewReplayer(s.store.Ledger, forecaster),
-		DatabaseTime: s.store.Now, Visitor: func(*http.Request) pages.Visitor { return s.visitor }, Place: "the test's", Logger: slog.New(slog.DiscardHandler),
+		Reports: s.store.Reports, Lists: s.store.Reports, Issuers: s.store.Issuers, Inquiry: reporter, Failures: s.store.Ledger, Actions: s.store.Ledger,
+		Controller: inquiry.Controller{Record: s.store.Ledger, Redis: s.redis, DatabaseID: s.store.DatabaseID, Issuers: s.store.Issuers.Codes}, Replayer: dispatch.NewReplayer(s.store.Ledger, forecaster),
+		DatabaseTime: s.store.Now, Visitor: func(*http.Request) pages.Visitor { return s.visitor }, Place: "the test's", InvoiceSeries: "INV", Logger: slog.New(slog.DiscardHandler),
 	}
 	for _, c := range change {
 		c(&o)

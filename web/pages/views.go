@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"invoicer/internal/report"
+	"invoicer/invoice"
 	"invoicer/invoice/ledger"
 )
 
@@ -20,6 +22,7 @@ const (
 	causesOnFailed = 50
 	jobsOnPage     = 50
 	seriesOnPage   = 200
+	issuersOnPage  = 200
 	actionsOnPage  = 200
 	recordsOnStory = 50 // jobs, and duplicate attempts
 	longestID      = 1000
@@ -81,8 +84,19 @@ type stuckQueue struct {
 }
 
 func (p *Pages) series(r *http.Request) (view, error) {
-	states, err := p.o.Reports.SeriesStates(r.Context(), seriesOnPage)
-	return view{template: "series.html", title: "Series", live: true, data: states}, err
+	visible := p.o.Visitor(r).Issuers
+	states, err := p.o.Reports.SeriesStates(r.Context(), visible, "", seriesOnPage)
+	if err != nil {
+		return view{}, err
+	}
+	issuers, err := p.o.Issuers.List(r.Context(), visible, issuersOnPage)
+	return view{template: "series.html", title: "Series", live: true, data: shownSeries{issuers, states}}, err
+}
+
+// shownSeries are the series, and the issuers that were opened.
+type shownSeries struct {
+	Issuers []report.Issuer
+	Series  []report.Series
 }
 
 func (p *Pages) actions(r *http.Request) (view, error) {
@@ -99,7 +113,14 @@ func (p *Pages) story(r *http.Request) (view, error) {
 	case len(id) > longestID || !utf8.ValidString(id) || strings.ContainsRune(id, 0):
 		return view{}, problemf("This is not the id of anything: ids are texts of at most %d bytes.", longestID)
 	}
-	story, err := p.o.Inquiry.Story(r.Context(), id, recordsOnStory)
+	issuers, err := issuersOf(p.o.Visitor(r), r.URL.Query())
+	if err != nil {
+		return view{}, err
+	}
+	story, err := p.o.Inquiry.Story(r.Context(), issuers, id, recordsOnStory)
+	if several := (*report.AmbiguousError)(nil); errors.As(err, &several) {
+		return view{template: "choice.html", title: text(id), data: newChoice(several)}, nil
+	}
 	if err != nil {
 		return view{}, err
 	}
@@ -108,6 +129,37 @@ func (p *Pages) story(r *http.Request) (view, error) {
 		shown.status = http.StatusNotFound
 	}
 	return shown, nil
+}
+
+// A choice is an id that several issuers have, with the addresses of their stories.
+type choice struct {
+	ID      string
+	Stories []link
+}
+
+func newChoice(several *report.AmbiguousError) choice {
+	c := choice{ID: several.ID}
+	for _, issuer := range several.Issuers {
+		one := link{Path: storyPath(issuer, several.ID), Text: "issuer " + issuer}
+		if issuer == "" {
+			one = link{Path: storyPath("", several.ID) + "&issuer=", Text: "the issuer without a name"}
+		}
+		c.Stories = append(c.Stories, one)
+	}
+	return c
+}
+
+// issuersOf returns the issuer that the parameters of a visitor's request name, and if they name none all that the visitor may see, nil
+// for all. The empty one is that without a name.
+func issuersOf(visitor Visitor, values url.Values) ([]string, error) {
+	if !values.Has("issuer") {
+		return visitor.Issuers, nil
+	}
+	issuer := strings.TrimSpace(values.Get("issuer"))
+	if issuer != "" && !invoice.IsIssuer(issuer) {
+		return nil, problemf("issuer %.40q: must be the code of an issuer, 1 to 32 characters of A-Z 0-9 -", issuer)
+	}
+	return []string{issuer}, mustSee(visitor, issuer)
 }
 
 // shownQueues are all queues, and the names of those that can be paused.

@@ -9,14 +9,16 @@
 //
 //	receipt, err := c.Accept(ctx, tx, &invoice.Job{…})
 //
+// In a transaction of pgx, tx is Pgx(tx). What became of a job is told by [Client.Wait], and how a transaction stands by
+// [Client.Lookup].
+//
 // Asking again for the same transaction is safe, from this service or another: there will be one invoice.
 package client
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"math"
 	"regexp"
 	"strings"
 	"time"
@@ -48,8 +50,21 @@ type Options struct {
 	Queue string
 	// Producer is set on jobs that state none. Default: none.
 	Producer string
-	// Schema is the ledger's schema, for [Client.Accept] and [Client.Lookup]. Default: invoicer.
+	// Issuer is set on jobs that state none, and is the one whose transactions [Client.Lookup] looks for. Default: the one without a name.
+	Issuer string
+	// Schema is the ledger's schema, for all calls that take a [Querier]. Default: invoicer.
 	Schema string
+	// JobID returns the id, a UUID, under which a job is asked for by Accept, AcceptMany and Enqueue. The job that it is given
+	// has its Producer and Issuer set. If it returns the same id whenever it is given the same job, a repeat is
+	// [Receipt].Status Known and doesn't become a job of its own, even if the job has failed; if it returns one id for two jobs
+	// that differ, the second is refused. For example:
+	//
+	//	func(j *invoice.Job) string {
+	//		return uuid.NewSHA1(uuid.NameSpaceOID, []byte("checkout "+j.Issuer+" "+j.TransactionID)).String()
+	//	}
+	//
+	// Default: each job gets a new id, and a repeat is a job of its own that ends as a duplicate.
+	JobID func(*invoice.Job) string
 	// Traceparent returns which span of a trace a job belongs to, in the form of W3C Trace Context, or "". A worker that
 	// traces continues there. With OpenTelemetry:
 	//
@@ -73,24 +88,22 @@ type Options struct {
 // [Client.Enqueue] puts a job directly into Redis. It needs no database, and its job is as safe as Redis is: if Redis
 // loses the job before a worker has taken it, the job is lost.
 type Client struct {
-	queue   *asynq.Client
+	queue   *asynq.Client    // nil without Redis
+	tasks   *asynq.Inspector // likewise
 	options Options
 }
 
-// A Receipt names a job that was accepted or enqueued, and its queue.
-type Receipt struct {
-	JobID string `json:"job_id"` // stays the same over retries and replays
-	Queue string `json:"queue"`
-}
-
 // New returns a client that uses an open Redis connection, which the caller has to close. Pass nil if you only call
-// Accept and Lookup.
+// Accept, AcceptMany, Lookup and Wait.
 func New(rdb redis.UniversalClient, o Options) (*Client, error) {
 	if o.Schema == "" {
 		o.Schema = "invoicer"
 	}
 	if strings.ContainsAny(o.Schema, "\"\x00") {
 		return nil, fmt.Errorf("client: schema %q is no plain name", o.Schema)
+	}
+	if o.Issuer != "" && !invoice.IsIssuer(o.Issuer) {
+		return nil, fmt.Errorf("client: issuer %q: must be 1 to 32 characters of A-Z 0-9 -", o.Issuer)
 	}
 	if o.Queue == "" {
 		o.Queue = "default"
@@ -101,61 +114,47 @@ func New(rdb redis.UniversalClient, o Options) (*Client, error) {
 	c := &Client{options: o}
 	if rdb != nil {
 		c.queue = asynq.NewClientFromRedisClient(rdb)
+		c.tasks = asynq.NewInspectorFromRedisClient(rdb)
 	}
 	return c, nil
 }
 
-// Enqueue asks for a job's invoice, by way of the client's queue or the given one. For a job that can never be an
-// invoice it returns an [*invoice.InvalidError]. Any other error comes from Redis, and asking again is safe.
-func (c *Client) Enqueue(ctx context.Context, job *invoice.Job, queue ...string) (Receipt, error) {
-	payload, err := c.encode(job)
+// An ask is a job as it is sent.
+type ask struct {
+	id, issuer, transactionID string
+	payload                   []byte
+	repeatable                bool // the id is the caller's, so that an earlier call may have used it
+}
+
+func (c *Client) ask(job *invoice.Job) (ask, error) {
+	if job == nil {
+		return ask{}, &invoice.InvalidError{Problems: []invoice.Problem{{Field: "payload", Message: "is required: the job is nil"}}}
+	}
+	named := *job
+	named.Producer = cmp.Or(job.Producer, c.options.Producer)
+	named.Issuer = cmp.Or(job.Issuer, c.options.Issuer)
+	// What Encode refuses as too fine is what a clock of Go gives.
+	named.IssuedAt = job.IssuedAt.Truncate(time.Microsecond)
+	payload, err := named.Encode()
 	if err != nil {
-		return Receipt{}, err
+		return ask{}, err
 	}
-	return c.EnqueuePayload(ctx, payload, queue...)
+	a := ask{id: newID(), issuer: named.Issuer, transactionID: named.TransactionID, payload: payload}
+	if c.options.JobID != nil {
+		id, err := uuid.Parse(c.options.JobID(&named))
+		if err != nil {
+			return ask{}, fmt.Errorf("client: Options.JobID of transaction %s must return a UUID: %w", job.TransactionID, err)
+		}
+		a.id, a.repeatable = id.String(), true
+	}
+	return a, nil
 }
 
-func (c *Client) encode(job *invoice.Job) ([]byte, error) {
-	if job.Producer == "" && c.options.Producer != "" {
-		named := *job
-		named.Producer = c.options.Producer
-		job = &named
-	}
-	return job.Encode()
-}
-
-func (c *Client) receipt(queue []string) Receipt {
-	r := Receipt{JobID: newID(), Queue: c.options.Queue}
+func (c *Client) queueOf(queue []string) string {
 	if len(queue) > 0 && queue[0] != "" {
-		r.Queue = queue[0]
+		return queue[0]
 	}
-	return r
-}
-
-// EnqueuePayload enqueues a job given as JSON, without reading it. If [invoice.Decode] refuses the payload, the
-// worker records the job as invalid.
-func (c *Client) EnqueuePayload(ctx context.Context, payload []byte, queue ...string) (Receipt, error) {
-	if c.queue == nil {
-		return Receipt{}, errors.New("client: it was made without a Redis connection, and only accepts")
-	}
-	receipt := c.receipt(queue)
-	var headers map[string]string
-	if in := c.traceparent(ctx); in != "" {
-		headers = map[string]string{TraceparentHeader: in}
-	}
-	_, err := c.queue.EnqueueContext(ctx, asynq.NewTaskWithHeaders(TaskType, payload, headers),
-		asynq.TaskID(receipt.JobID),
-		asynq.Queue(receipt.Queue),
-		asynq.Retention(max(c.options.Retention, 0)),
-		// The worker counts the failures itself, so that it can record a failed job before it gives up; asynq's own
-		// limit would also count attempts that failed through no fault of the job.
-		asynq.MaxRetry(math.MaxInt32),
-	)
-	// The id is new. If it is taken, this call's command was sent twice because its first reply was lost.
-	if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
-		return Receipt{}, fmt.Errorf("enqueue into %s: %w", receipt.Queue, err)
-	}
-	return receipt, nil
+	return c.options.Queue
 }
 
 // aTraceparent is what W3C Trace Context allows in its version 0.

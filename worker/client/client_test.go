@@ -133,7 +133,7 @@ func TestServiceOfItsOwnModule(t *testing.T) {
 	if err := json.Unmarshal([]byte(run(filepath.Join(dir, "billing"), "bulk", "accept")), &statement); err != nil {
 		t.Fatal(err)
 	}
-	query := strings.Replace(statement[0].(string), `"invoicer"`, `"`+b.Schema+`"`, 1)
+	query := strings.ReplaceAll(statement[0].(string), `"invoicer"`, `"`+b.Schema+`"`)
 	b.Exec(t, query, statement[1:]...)
 	if got := b.Text(t, "SELECT concat_ws(' ', transaction_id, producer, queue, state) FROM invoice_jobs"); got != "536365 checkout bulk accepted" {
 		t.Errorf("accepted as %s", got)

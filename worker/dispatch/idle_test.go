@@ -3,6 +3,7 @@ package dispatch_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -80,11 +81,11 @@ type waiting struct {
 	waits, claims int
 }
 
-func (w *waiting) Await(ctx context.Context) error {
+func (w *waiting) Await(ctx context.Context, soon bool) error {
 	if w.waits++; w.waits == w.often {
 		w.end()
 	}
-	return w.Outbox.Await(ctx)
+	return w.Outbox.Await(ctx, soon)
 }
 
 func (w *waiting) Claim(ctx context.Context, limit int, except ...string) ([]ledger.Dispatch, error) {
@@ -107,5 +108,77 @@ func TestAnIdleRelayWaits(t *testing.T) {
 	looks := b.Count(t, "SELECT (1000 * extract(epoch FROM clock_timestamp() - $1::timestamptz))::int / 70", began)
 	if asked := outbox.claims + outbox.waits; looks < 2*asked {
 		t.Errorf("it asked %d times, and would have looked %d times", asked, looks)
+	}
+}
+
+// resuming ends its user's context when it was waited for jobs so often.
+type resuming struct {
+	waiting
+	sinceLook, longest int // waits
+	looks              int
+}
+
+func (r *resuming) Await(ctx context.Context, soon bool) error {
+	r.sinceLook++
+	r.longest = max(r.longest, r.sinceLook)
+	return r.waiting.Await(ctx, soon)
+}
+
+func (r *resuming) Unpark(ctx context.Context) (int, error) {
+	r.looks++
+	r.sinceLook = 0
+	return r.Outbox.Unpark(ctx)
+}
+
+// Each wait of a relay is half a second at most, so a series that was resumed is found within two.
+func TestARelayLooksForResumedSeries(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	outbox := &resuming{waiting: waiting{Outbox: b.store.Ledger, often: 6, end: cancel}}
+	dispatch.NewRelay(outbox, b.Redis, dispatch.RelayOptions{}).Run(ctx)
+	if outbox.looks < 2 || outbox.longest > 3 {
+		t.Errorf("it looked %d times in %d waits, at most %d of which came between two looks", outbox.looks, outbox.waits, outbox.longest)
+	}
+}
+
+// single gives one job, and then ends its user's context after so many waits.
+type single struct {
+	waiting
+	soon []bool // of each wait since the job
+	gave bool
+}
+
+func (s *single) Await(_ context.Context, soon bool) error {
+	if s.soon = append(s.soon, soon); len(s.soon) == s.often {
+		s.end()
+	}
+	return nil
+}
+
+func (s *single) Claim(ctx context.Context, limit int, except ...string) ([]ledger.Dispatch, error) {
+	if s.gave {
+		return nil, nil
+	}
+	claimed, err := s.Outbox.Claim(ctx, limit, except...)
+	s.gave = len(claimed) > 0
+	return claimed, err
+}
+
+// Whoever asks for one job after the other needn't wait for the relay, even if each job takes a tenth of a second; an idle relay soon
+// waits as before.
+func TestARelayExpectsTheNextSingleJobSoon(t *testing.T) {
+	t.Parallel()
+	for jobs, want := range map[int][]bool{1: {true, true, true, true, false, false}, 2: {false, false, false, false, false, false}} {
+		b := setup(t)
+		b.accept(t, 1, jobs)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		outbox := &single{waiting: waiting{Outbox: b.store.Ledger, often: len(want), end: cancel}}
+		dispatch.NewRelay(outbox, b.Redis, dispatch.RelayOptions{}).Run(ctx)
+		if !slices.Equal(outbox.soon, want) {
+			t.Errorf("after %d jobs the waits for the next one are soon: %v, want %v", jobs, outbox.soon, want)
+		}
 	}
 }

@@ -258,10 +258,10 @@ func TestWhoLooksAfterAQueue(t *testing.T) {
 		return held
 	}
 	both := []string{"q1", "q2"}
+	began := time.Now()
 	if got := watch("one"); !slices.Equal(got, both) {
 		t.Fatalf("one holds %q", got)
 	}
-	began := time.Now()
 	for len(watch("two")) == 0 { // one doesn't renew it any more
 	}
 	if took := time.Since(began); took < lease-100*time.Millisecond {

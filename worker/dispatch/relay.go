@@ -21,11 +21,13 @@ import (
 
 // An Outbox holds the accepted jobs that wait for a relay.
 type Outbox interface {
-	// Await returns soon after a job is accepted, or after a while without any.
-	Await(ctx context.Context) error
+	// Await returns shortly after a job is accepted, or after a while without any. If soon, it asks more often, and not for long.
+	Await(ctx context.Context, soon bool) error
 	// Claim takes up to limit accepted jobs and commits that they are dispatched. Jobs for the excepted queues stay
 	// accepted.
 	Claim(ctx context.Context, limit int, except ...string) ([]ledger.Dispatch, error)
+	// Unpark lets jobs be claimed whose series was resumed, and returns how many.
+	Unpark(ctx context.Context) (int, error)
 	// PutBack makes the jobs accepted again that have neither ended nor been dispatched anew, and returns their
 	// number.
 	PutBack(ctx context.Context, lost []ledger.Dispatch) (int, error)
@@ -98,13 +100,27 @@ const (
 // Run relays until ctx ends, and then finishes its batch. While a server is away it retries every two seconds.
 func (r *Relay) Run(ctx context.Context) {
 	backoff := shortestBackoff
+	var unparked time.Time // when it was last asked for jobs of resumed series
+	soon := 0              // how many more waits are for the next job of somebody who asks for one after the other
 	for ctx.Err() == nil {
+		if time.Since(unparked) >= unparkEvery {
+			r.unpark(ctx)
+			unparked = time.Now()
+		}
 		n, err := r.relay(ctx)
 		if err == nil && n < r.options.Batch {
 			if n == 0 && r.foreign.some() { // there are accepted jobs all the time, so waiting for them would return at once
 				pause(ctx, foreignPause)
 			}
-			err = r.await(ctx)
+			switch {
+			case n == 1:
+				soon = soonWaits
+			case n > 1:
+				soon = 0
+			default:
+				soon = max(0, soon-1)
+			}
+			err = r.await(ctx, soon > 0)
 		}
 		if err == nil {
 			backoff = shortestBackoff
@@ -120,12 +136,28 @@ func (r *Relay) Run(ctx context.Context) {
 	}
 }
 
+// soonWaits is how many waits of 30 ms follow on a single job. A program that asks for one job after the other asks for the next one
+// when this one is invoiced.
+const soonWaits = 4
+
+// unparkEvery is how often a relay looks for jobs whose series was resumed.
+const unparkEvery = time.Second
+
+// unpark lets the jobs of resumed series be claimed. An error isn't reported: the claim that follows meets the same.
+func (r *Relay) unpark(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTimeout)
+	defer cancel()
+	if _, err := r.outbox.Unpark(ctx); err != nil {
+		r.options.Logger.DebugContext(ctx, "jobs of resumed series wait", "error", err)
+	}
+}
+
 // await waits until there may be jobs to relay. It ignores the end of ctx, which would close the connection and leave
 // an error in the server's log.
-func (r *Relay) await(ctx context.Context) error {
+func (r *Relay) await(ctx context.Context, soon bool) error {
 	waiting, cancel := context.WithTimeout(context.WithoutCancel(ctx), awaitTimeout)
 	defer cancel()
-	return r.outbox.Await(waiting)
+	return r.outbox.Await(waiting, soon)
 }
 
 // awaitRedis waits until Redis answers: claiming jobs that can't be sent would only update their rows in vain.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"invoicer/invoice"
@@ -22,19 +23,26 @@ type Failures interface {
 	Replay(ctx context.Context, jobs []ledger.Replay, by ledger.Actor) ([]string, error)
 }
 
-// A Forecaster predicts a job's result, and changes nothing.
+// A Forecaster predicts the results of jobs, and changes nothing.
 type Forecaster interface {
-	Forecast(ctx context.Context, r invoice.Request) (invoice.Result, error)
+	// ForecastAll returns the forecast of each request, as [invoice.Forecaster] does.
+	ForecastAll(ctx context.Context, requests []invoice.Request) []invoice.Forecast
 }
 
 // ReplayOptions say what is replayed, by whom and how fast. Zero values mean the defaults.
 type ReplayOptions struct {
 	Filter ledger.FailedFilter
 	By     ledger.Actor // required, except for a dry run
-	// Limit is the largest number of jobs that are sent. Jobs that can't be sent don't count. Default: all.
+	// Limit is the largest number of jobs that are looked at: those that are sent, and those that still are invalid. Default: all.
 	Limit int
 	// Rate bounds the jobs that are sent in a second. Default: no bound.
 	Rate float64
+	// Order is the order in which jobs are sent, each after the one before it has ended. Default: that in which they failed, without
+	// waiting for ends.
+	Order ReplayOrder
+	// Await returns once a job that was sent has ended, and an error if those behind it are not to be sent. Required with Order,
+	// except for a dry run.
+	Await func(ctx context.Context, jobID string, payload []byte) error
 	// DryRun makes the forecasts without sending any job.
 	DryRun bool
 	// Begin is called before the first job, with the number of jobs that match the filter. Default: it isn't called.
@@ -105,6 +113,9 @@ func (r *Replayer) Run(ctx context.Context, o ReplayOptions) (ReplaySummary, err
 		defer tick.Stop()
 		run.tick, run.batch = tick.C, 1
 	}
+	if o.Order != "" {
+		run.batch = 1
+	}
 	if run.options.Observe == nil {
 		run.options.Observe = func(Replayed) {}
 	}
@@ -139,6 +150,9 @@ func (r *replayRun) all(ctx context.Context) error {
 	if filter.Until.IsZero() || filter.Until.After(now) {
 		filter.Until = now // with jobs that fail from now on, perhaps again, the run might never end
 	}
+	if r.options.Order != "" {
+		return r.inOrder(ctx, filter)
+	}
 	var after ledger.FailedJob
 	for {
 		page, err := r.failures.Failed(ctx, filter, after, replayBatch)
@@ -148,12 +162,17 @@ func (r *replayRun) all(ctx context.Context) error {
 		if len(page) == 0 {
 			return r.send(ctx)
 		}
-		for _, failed := range page {
-			if r.full() {
-				return r.send(ctx)
-			}
-			if err := r.consider(ctx, failed); err != nil {
-				return err
+		for together := range slices.Chunk(page, r.batch) {
+			for _, one := range r.forecast(ctx, together) {
+				if r.full() {
+					return r.send(ctx)
+				}
+				if one.err != nil {
+					return one.err
+				}
+				if err := r.consider(ctx, one.forecasted); err != nil {
+					return err
+				}
 			}
 		}
 		after = page[len(page)-1]
@@ -164,29 +183,59 @@ func (r *replayRun) all(ctx context.Context) error {
 }
 
 func (r *replayRun) full() bool {
-	return r.options.Limit > 0 && r.summary.Total()+len(r.waiting) >= r.options.Limit
+	return r.options.Limit > 0 && r.summary.Total()+r.summary.Invalid+len(r.waiting) >= r.options.Limit
 }
 
-// consider makes a job's forecast, and has the job sent unless it is certain to fail again.
-func (r *replayRun) consider(ctx context.Context, failed ledger.FailedJob) error {
-	job, problems, err := decodeFailed(failed)
-	if err != nil {
-		return err
+// A forecast is one that was made, or couldn't be.
+type forecast struct {
+	forecasted
+
+	err error
+}
+
+// forecast makes the forecasts of jobs that are sent together.
+func (r *replayRun) forecast(ctx context.Context, jobs []ledger.FailedJob) []forecast {
+	made := make([]forecast, len(jobs))
+	var requests []invoice.Request
+	var of []*forecast // the requests
+	for i, failed := range jobs {
+		job, problems, err := decodeFailed(failed)
+		made[i] = forecast{forecasted{job: ledger.Replay{Failed: failed, Job: job}, Replayed: Replayed{Failed: failed}}, err}
+		made[i].Failed.Payload = nil
+		switch {
+		case err != nil:
+		case problems != nil:
+			made[i].invalid(problems)
+		case r.options.Filter.Issuers != nil && !slices.Contains(r.options.Filter.Issuers, job.Issuer): // recorded by a release that knew no issuers
+			made[i].invalid([]invoice.Problem{{Field: "issuer", Message: "is one whose jobs you may not see: somebody who may can replay it"}})
+		default:
+			requests, of = append(requests, invoice.NewRequest(failed.JobID, 1, job)), append(of, &made[i])
+		}
 	}
-	next := forecasted{job: ledger.Replay{Failed: failed, Job: job}, Replayed: Replayed{Failed: failed}}
-	next.Failed.Payload = nil
-	if problems == nil {
-		next.Forecast, err = r.forecaster.Forecast(ctx, invoice.NewRequest(failed.JobID, 1, job))
+	if len(requests) == 0 {
+		return made
+	}
+	for i, f := range r.forecaster.ForecastAll(ctx, requests) {
 		var invalid *invoice.InvalidError
-		if errors.As(err, &invalid) {
-			problems, err = invalid.Problems, nil
-		}
-		if err != nil {
-			return fmt.Errorf("job %s: %w", failed.JobID, err)
+		switch {
+		case f.Err == nil:
+			of[i].Forecast = f.Result
+		case errors.As(f.Err, &invalid):
+			of[i].invalid(invalid.Problems)
+		default:
+			of[i].err = fmt.Errorf("job %s: %w", requests[i].JobID, f.Err)
 		}
 	}
-	if problems != nil {
-		next.Forecast, next.Problems = invoice.Result{Outcome: invoice.Invalid}, problems
+	return made
+}
+
+func (f *forecast) invalid(problems []invoice.Problem) {
+	f.Forecast, f.Problems = invoice.Result{Outcome: invoice.Invalid}, problems
+}
+
+// consider has a job sent unless it is certain to fail again.
+func (r *replayRun) consider(ctx context.Context, next forecasted) error {
+	if next.Problems != nil {
 		r.summary.Invalid++
 		r.options.Observe(next.Replayed)
 		return nil

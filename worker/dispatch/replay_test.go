@@ -40,6 +40,9 @@ func (f *failures) CountFailed(context.Context, ledger.FailedFilter) (int, time.
 
 func (f *failures) Failed(_ context.Context, filter ledger.FailedFilter, after ledger.FailedJob, limit int) (page []ledger.FailedJob, _ error) {
 	for _, j := range f.jobs {
+		if len(filter.JobIDs) > 0 && !slices.Contains(filter.JobIDs, j.JobID) {
+			continue
+		}
 		if j.FailedAt.After(after.FailedAt) && !j.FailedAt.After(filter.Until) && len(page) < limit {
 			page = append(page, j)
 		}
@@ -70,8 +73,12 @@ func (f *failures) Replay(_ context.Context, jobs []ledger.Replay, by ledger.Act
 // The forecaster says created, unless it is told otherwise about a transaction.
 type forecaster map[string]error
 
-func (f forecaster) Forecast(_ context.Context, r invoice.Request) (invoice.Result, error) {
-	return invoice.Result{Outcome: invoice.Created}, f[r.Job.TransactionID]
+func (f forecaster) ForecastAll(_ context.Context, requests []invoice.Request) []invoice.Forecast {
+	made := make([]invoice.Forecast, len(requests))
+	for i, r := range requests {
+		made[i] = invoice.Forecast{Result: invoice.Result{Outcome: invoice.Created}, Err: f[r.Job.TransactionID]}
+	}
+	return made
 }
 
 func TestReplayerGoesThroughOnce(t *testing.T) {
@@ -112,11 +119,17 @@ func TestReplayerLimitAndRate(t *testing.T) {
 	}{
 		"limit":   {func(o *dispatch.ReplayOptions) { o.Limit = 120 }, 120, []int{100, 20}},
 		"rate":    {func(o *dispatch.ReplayOptions) { o.Limit, o.Rate = 3, 1e6 }, 3, []int{1, 1, 1}},
+		"invalid": {func(o *dispatch.ReplayOptions) { o.Limit = 12 }, 8, []int{8}},
 		"dry run": {func(o *dispatch.ReplayOptions) { o.Limit, o.DryRun, o.Rate, o.By.Name = 130, true, 0.001, "" }, 130, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFailures(205)
+			if name == "invalid" {
+				for i := range 4 {
+					f.jobs[2*i].Payload = nil
+				}
+			}
 			o := dispatch.ReplayOptions{By: ledger.Actor{Name: "ada"}}
 			test.change(&o)
 			sum, err := dispatch.NewReplayer(f, forecaster{}).Run(t.Context(), o)

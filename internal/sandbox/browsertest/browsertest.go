@@ -3,6 +3,10 @@ package browsertest
 
 import (
 	_ "embed" // for the checks
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -59,10 +63,42 @@ func Open(t *testing.T, b *rod.Browser, address string, width, height int) *rod.
 //go:embed accessible.js
 var accessible string
 
+//go:embed axe.sh
+var axeScript string
+
+// axe returns axe-core, or "" if it isn't on this machine.
+//
+//nolint:gochecknoglobals // read once for all pages
+var axe = sync.OnceValue(func() string {
+	script := exec.Command("sh", "-s", "--", "--path")
+	script.Stdin = strings.NewReader(axeScript)
+	path, err := script.Output()
+	if err != nil {
+		return ""
+	}
+	source, err := os.ReadFile(strings.TrimSpace(string(path)))
+	if err != nil {
+		return ""
+	}
+	return string(source)
+})
+
+// runAxe returns what violates the rules of axe-core, which has to be there.
+const runAxe = `async () => (await axe.run({preload: false})).violations.flatMap(
+	(rule) => rule.nodes.map((node) => rule.id + " (" + rule.help + "): " + node.target.join(" ") + ": " + node.failureSummary.replaceAll("\n", " ")))`
+
 // CheckAccessible fails for what a screen reader, the keyboard or weak eyes stumble over, and for a page that is wider than its window.
+// It applies rules of its own, and those of axe-core if that is there.
 func CheckAccessible(t *testing.T, p *rod.Page, what string) {
 	t.Helper()
-	for _, problem := range p.MustEval(accessible).Arr() {
+	problems := p.MustEval(accessible).Arr()
+	if source := axe(); source == "" {
+		t.Logf("%s is checked without axe-core: make deps fetches it", what)
+	} else {
+		p.MustEval("() => {" + source + "}")
+		problems = append(problems, p.MustEval(runAxe).Arr()...)
+	}
+	for _, problem := range problems {
 		t.Errorf("%s: %s", what, problem.Str())
 	}
 	if p.MustEval("() => document.documentElement.scrollWidth > window.innerWidth").Bool() {

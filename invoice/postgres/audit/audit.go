@@ -16,6 +16,9 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
+
+	"invoicer/internal/seals"
+	"invoicer/invoice"
 )
 
 // Options say what to audit. Zero values mean the defaults.
@@ -30,6 +33,20 @@ type Options struct {
 	// Progress is called when a check begins, and in a long check after every thousand rows, with the number of rows
 	// done and their total. The first call comes after the snapshot was taken. Default: it isn't called.
 	Progress func(check string, done, total int64)
+	// Seals are compared with the invoices, unless they are nil. There must be at least one.
+	Seals *seals.Folder
+}
+
+func (o *Options) setDefaults() {
+	if o.Schema == "" {
+		o.Schema = "invoicer"
+	}
+	if o.Limit == 0 {
+		o.Limit = 20
+	}
+	if o.Progress == nil {
+		o.Progress = func(string, int64, int64) {}
+	}
 }
 
 // A NewerSchemaError says that the schema is newer than this program, which therefore can't know what the schema must
@@ -47,16 +64,8 @@ func (e *NewerSchemaError) Error() string {
 // Run takes a snapshot and runs all checks on it. Violations are in the report. An error means that the audit
 // couldn't be completed; it is a [*NewerSchemaError] if the schema is newer than this program.
 func Run(ctx context.Context, o Options) (report *Report, err error) {
-	if o.Schema == "" {
-		o.Schema = "invoicer"
-	}
-	if o.Limit == 0 {
-		o.Limit = 20
-	}
-	if o.Progress == nil {
-		o.Progress = func(string, int64, int64) {}
-	}
-	s, err := begin(ctx, o)
+	o.setDefaults()
+	s, err := begin(ctx, o, o.tables())
 	if err != nil {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
@@ -70,6 +79,15 @@ func Run(ctx context.Context, o Options) (report *Report, err error) {
 
 // audit runs every check, in the order in which they are reported.
 func (s *session) audit(ctx context.Context) (*Report, error) {
+	report := &Report{Schema: s.options.Schema, TakenAt: s.takenAt}
+	var sealed *comparison
+	if s.options.Seals != nil {
+		var err error
+		if sealed, err = s.newComparison(ctx, s.options.Seals); err != nil {
+			return nil, err
+		}
+		defer sealed.entries.Close()
+	}
 	checks, err := s.enforced(ctx)
 	if err != nil {
 		return nil, err
@@ -88,15 +106,33 @@ func (s *session) audit(ctx context.Context) (*Report, error) {
 		}
 		checks = append(checks, check)
 	}
-	content, err := s.content(ctx, rows["invoices"])
+	chains, err := s.newChains(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("chain: %w", err)
+	}
+	content, err := s.content(ctx, rows["invoices"], chains)
 	if err != nil {
 		return nil, fmt.Errorf("content: %w", err)
+	}
+	chains.inOrder = true
+	switch {
+	case sealed != nil:
+		err = s.compareWithSeals(ctx, rows["invoices"], chains, sealed)
+		content, report.Seals = append(content, sealed.check), &sealed.report
+	case chains.again:
+		err = s.chained(ctx, rows["invoices"], func(row *storedInvoice, record *invoice.Record) error {
+			chains.add(row, record)
+			return nil
+		})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("chain: %w", err)
 	}
 	accepted, err := s.accepted(ctx, rows["invoice_jobs"])
 	if err != nil {
 		return nil, fmt.Errorf("accepted: %w", err)
 	}
-	report := &Report{Schema: s.options.Schema, TakenAt: s.takenAt, Checks: append(slices.Concat(checks, content), accepted)}
+	report.Checks, report.Unlinked = append(slices.Concat(checks, content), chains.check, accepted), chains.unlinked
 	return report, s.summarise(ctx, report)
 }
 
@@ -109,7 +145,8 @@ type inquiry struct {
 	queries  []query
 }
 
-// The first column of a query says what is wrong; the others are the offending row.
+// The first column of a query says what is wrong; the others are the offending row. The columns issuer and invoice_issuer aren't
+// shown where they are empty.
 type query struct {
 	table string // of the offending rows
 	sql   string
@@ -118,7 +155,7 @@ type query struct {
 // inquiries returns the inquiries in the order of the promises.
 func inquiries() []inquiry {
 	return []inquiry{
-		oneInvoice(), oneKey(), gapless(), printedOnce(), counters(), kinds(), ledger(), duplicates(), oneEnd(),
+		issuers(), oneInvoice(), oneKey(), gapless(), printedOnce(), counters(), kinds(), printedAsSet(), datedInOrder(), ledger(), duplicates(), oneEnd(), imports(),
 	}
 }
 
@@ -156,6 +193,9 @@ func (s *session) collect(ctx context.Context, check *Check, q query) error {
 		problem, _ := values[0].(string)
 		var row Row
 		for i, column := range rows.FieldDescriptions()[1:] {
+			if values[i+1] == "" && (column.Name == "issuer" || column.Name == "invoice_issuer") {
+				continue // nothing is said of the one without a name
+			}
 			row = append(row, Field{Column: column.Name, Value: values[i+1]})
 		}
 		check.add(q.table, problem, row)

@@ -128,7 +128,7 @@ func (b *bundle) ask(t *testing.T, jobID, payload string, want invoice.Outcome) 
 	}
 	b.record(t, ledger.End{
 		JobID: jobID, Outcome: result.Outcome, Invoice: result.Invoice, Reason: result.Reason, Detail: result.Detail,
-		TransactionID: request.Job.TransactionID, IdempotencyKey: request.Job.IdempotencyKey, Worker: "w1", Queue: "default",
+		Issuer: request.Job.Issuer, TransactionID: request.Job.TransactionID, IdempotencyKey: request.Job.IdempotencyKey, Worker: "w1", Queue: "default",
 		Payload: []byte(payload), Attempts: 1,
 	})
 }

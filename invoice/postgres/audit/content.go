@@ -13,15 +13,27 @@ import (
 // A storedInvoice is a row of invoices. Columns whose zero value is valid are pointers, since the constraint that
 // refuses NULL may be the one that is broken.
 type storedInvoice struct {
+	place                int64 // in the order in which it is read: its id, or by its number
 	id                   *int64
 	number               *string
 	kind, fingerprint    string
 	job                  invoice.Job // without lines
 	issuedAt             pgtype.Timestamptz
 	subtotal, tax, total *int64
+
+	// What only its link covers.
+	issuer, series, period         string
+	sequence                       *int64 // its number in the series and period
+	seriesVersion, contentHash     int64
+	jobID, metadata, workerVersion string
+	settingsVersion                int64
+	documentDate                   string
+	createdAt, acceptedAt          string // as they are hashed
+	link                           storedLink
 }
 
 type storedLine struct {
+	place     *int64 // its invoice's
 	invoiceID *int64
 	position  *int64
 	text      postgres.LineText
@@ -29,19 +41,20 @@ type storedLine struct {
 }
 
 type storedTax struct {
+	place     *int64 // its invoice's
 	invoiceID *int64
 	percent   string
 	net, tax  *int64
 }
 
-// unknownID is the key of a row without an invoice id. Such rows sort last.
-const unknownID = math.MaxInt64
+// lastPlace is that of a row without an invoice id. Such rows sort last.
+const lastPlace = math.MaxInt64
 
-func key(id *int64) int64 {
-	if id == nil {
-		return unknownID
+func key(place *int64) int64 {
+	if place == nil {
+		return lastPlace
 	}
-	return *id
+	return *place
 }
 
 // plain returns the value that p points to, or nil.
@@ -69,19 +82,24 @@ type reading struct {
 	taxes    *cursor[storedTax]
 
 	positions, sums, fingerprints Check
+	chains                        *chains // nil while the invoices come in the order of their numbers
 
 	// The rows of the current invoice; the slices are reused for the next.
 	lineRows []storedLine
 	jobLines []invoice.Line
 	taxRows  []storedTax
+	totals   invoice.Totals
+	numbers  []int64 // of the lines
 }
 
-// content computes every invoice's amounts again from its stored lines, and its fingerprint from its stored content.
-func (s *session) content(ctx context.Context, total int64) ([]Check, error) {
-	r, err := s.read(ctx)
+// content computes every invoice's amounts again from its stored lines, its fingerprint from its stored content, and its link
+// from all that is stored of it.
+func (s *session) content(ctx context.Context, total int64, chains *chains) ([]Check, error) {
+	r, err := s.read(ctx, inOrderOfIDs)
 	if err != nil {
 		return nil, err
 	}
+	r.chains = chains
 	s.options.Progress(r.positions.Name, 0, total)
 	var last *int64
 	for done := int64(1); ; done++ {
@@ -96,7 +114,7 @@ func (s *session) content(ctx context.Context, total int64) ([]Check, error) {
 			r.positions.add("invoices", "this id is there twice", Row{{"id", plain(row.id)}, {"invoice_number", plain(row.number)}})
 		}
 		last = row.id
-		if err := r.gather(ctx, key(row.id)); err != nil {
+		if err := r.gather(ctx, row.place); err != nil {
 			return nil, err
 		}
 		r.examine(row)
@@ -106,7 +124,7 @@ func (s *session) content(ctx context.Context, total int64) ([]Check, error) {
 		}
 	}
 	// The remaining rows belong to no invoice.
-	if err := r.gather(ctx, unknownID); err != nil {
+	if err := r.gather(ctx, lastPlace); err != nil {
 		return nil, err
 	}
 	for i := range r.lineRows {
@@ -118,8 +136,11 @@ func (s *session) content(ctx context.Context, total int64) ([]Check, error) {
 	return []Check{r.positions, r.sums, r.fingerprints}, nil
 }
 
+// An order is how invoices, and with them their lines and taxes, are read.
+type order struct{ name, invoices, lines, taxes string }
+
 // read declares the cursors.
-func (s *session) read(ctx context.Context) (*reading, error) {
+func (s *session) read(ctx context.Context, in order) (*reading, error) {
 	limit := s.options.Limit
 	r := &reading{
 		positions: Check{
@@ -136,29 +157,29 @@ func (s *session) read(ctx context.Context) (*reading, error) {
 		},
 	}
 	var err error
-	if r.invoices, err = declare(ctx, s.tx, "audit_invoices", selectInvoices(), invoiceBatch, scanInvoice); err != nil {
+	if r.invoices, err = declare(ctx, s.tx, "audit_invoices_"+in.name, selectInvoices(in.invoices), invoiceBatch, scanInvoice); err != nil {
 		return nil, err
 	}
-	if r.lines, err = declare(ctx, s.tx, "audit_lines", selectLines, lineBatch, scanLine); err != nil {
+	if r.lines, err = declare(ctx, s.tx, "audit_lines_"+in.name, "SELECT "+in.lines, lineBatch, scanLine); err != nil {
 		return nil, err
 	}
-	r.taxes, err = declare(ctx, s.tx, "audit_taxes", selectTaxes, taxBatch, scanTax)
+	r.taxes, err = declare(ctx, s.tx, "audit_taxes_"+in.name, "SELECT "+in.taxes, taxBatch, scanTax)
 	return r, err
 }
 
-// gather collects the lines and taxes of the invoice with the id. Rows with smaller ids that haven't been read yet
+// gather collects the lines and taxes of the invoice at the place. Rows of smaller places that haven't been read yet
 // belong to no invoice.
-func (r *reading) gather(ctx context.Context, id int64) error {
+func (r *reading) gather(ctx context.Context, place int64) error {
 	r.lineRows, r.taxRows = r.lineRows[:0], r.taxRows[:0]
 	for {
 		l, err := r.lines.peek(ctx)
 		if err != nil {
 			return err
 		}
-		if l == nil || key(l.invoiceID) > id {
+		if l == nil || key(l.place) > place {
 			break
 		}
-		if key(l.invoiceID) < id {
+		if key(l.place) < place {
 			r.orphanLine(l)
 		} else {
 			r.lineRows = append(r.lineRows, *l)
@@ -170,10 +191,10 @@ func (r *reading) gather(ctx context.Context, id int64) error {
 		if err != nil {
 			return err
 		}
-		if t == nil || key(t.invoiceID) > id {
+		if t == nil || key(t.place) > place {
 			return nil
 		}
-		if key(t.invoiceID) < id {
+		if key(t.place) < place {
 			r.orphanTax(t)
 		} else {
 			r.taxRows = append(r.taxRows, *t)

@@ -14,26 +14,31 @@ FROM invoice_jobs GROUP BY job_id HAVING count(*) > 1 ORDER BY min(id)`},
 SELECT CASE
         WHEN state IN ('failed', 'dismissed') AND coalesce(reason, '') = '' THEN 'a bad end without a reason'
         ELSE 'state and outcome contradict each other'
-    END, job_id, transaction_id, state, outcome, invoice_id
+    END, job_id, issuer, transaction_id, state, outcome, invoice_id, imported_id
 FROM invoice_jobs
 WHERE (CASE
-    WHEN state IN ('accepted', 'enqueued') THEN outcome IS NULL AND invoice_id IS NULL
+    WHEN state IN ('accepted', 'enqueued') THEN outcome IS NULL AND invoice_id IS NULL AND imported_id IS NULL
     WHEN state = 'done' THEN outcome IN ('created', 'duplicate') AND outcome IS NOT NULL
-    WHEN state IN ('failed', 'dismissed') THEN outcome IN ('conflict', 'invalid', 'failed') AND coalesce(reason, '') <> ''
+        AND (imported_id IS NULL OR outcome = 'duplicate' AND invoice_id IS NULL)
+    WHEN state IN ('failed', 'dismissed') THEN outcome IN ('conflict', 'invalid', 'failed') AND coalesce(reason, '') <> '' AND imported_id IS NULL
 END) IS NOT TRUE
 ORDER BY id`},
 			{"invoice_jobs", `
 SELECT * FROM (
     SELECT CASE
-            WHEN invoices.id IS NULL THEN 'done, and its invoice is not there'
-            WHEN invoices.transaction_id IS DISTINCT FROM jobs.transaction_id THEN 'done, and its invoice is another transaction''s'
+            WHEN coalesce(invoices.id, imported.id) IS NULL THEN 'done, and its invoice is not there'
+            WHEN coalesce(invoices.transaction_id, imported.transaction_id) IS DISTINCT FROM jobs.transaction_id THEN 'done, and its invoice is another transaction''s'
+            WHEN coalesce(invoices.issuer, imported.issuer) IS DISTINCT FROM jobs.issuer THEN 'done, and its invoice is another issuer''s'
             WHEN jobs.outcome = 'created' AND invoices.job_id IS DISTINCT FROM jobs.job_id THEN 'created, and its invoice is another job''s'
             WHEN jobs.outcome = 'duplicate' AND attempts.job_id IS NULL THEN 'a duplicate, and its attempt is not there'
-            WHEN jobs.outcome = 'duplicate' AND attempts.invoice_id IS DISTINCT FROM jobs.invoice_id THEN 'a duplicate, and its attempt names another invoice'
-        END AS problem, jobs.job_id, jobs.transaction_id, jobs.outcome, jobs.invoice_id,
-        invoices.invoice_number, invoices.job_id AS invoice_job_id, attempts.invoice_id AS attempt_invoice_id
+            WHEN jobs.outcome = 'duplicate' AND (attempts.invoice_id, attempts.imported_id) IS DISTINCT FROM (jobs.invoice_id, jobs.imported_id)
+                THEN 'a duplicate, and its attempt names another invoice'
+        END AS problem, jobs.job_id, jobs.issuer, jobs.transaction_id, jobs.outcome, jobs.invoice_id,
+        coalesce(invoices.issuer, imported.issuer) AS invoice_issuer, invoices.invoice_number, invoices.job_id AS invoice_job_id, attempts.invoice_id AS attempt_invoice_id,
+        jobs.imported_id, attempts.imported_id AS attempt_imported_id
     FROM invoice_jobs jobs
     LEFT JOIN invoices ON invoices.id = jobs.invoice_id
+    LEFT JOIN imported_invoices imported ON imported.id = jobs.imported_id
     LEFT JOIN duplicate_attempts attempts ON attempts.job_id = jobs.job_id
     WHERE jobs.state = 'done' AND jobs.outcome IN ('created', 'duplicate')
 ) done
@@ -45,18 +50,24 @@ WHERE problem IS NOT NULL`},
 func duplicates() inquiry {
 	return inquiry{
 		name: "duplicates", promises: []int{4},
-		proves: "a duplicate names its transaction's invoice, which another job made",
+		proves: "a duplicate names its transaction's invoice, which another job made, or its transaction's import",
 		tables: []string{"duplicate_attempts"},
 		queries: []query{{"duplicate_attempts", `
 SELECT * FROM (
     SELECT CASE
-            WHEN invoices.id IS NULL THEN 'the invoice that it names is not there'
-            WHEN invoices.transaction_id IS DISTINCT FROM attempts.transaction_id THEN 'the invoice that it names is another transaction''s'
+            WHEN coalesce(invoices.id, imported.id) IS NULL THEN 'the invoice that it names is not there'
+            WHEN attempts.invoice_id IS NOT NULL AND attempts.imported_id IS NOT NULL THEN 'it names an invoice and an import'
+            WHEN coalesce(invoices.transaction_id, imported.transaction_id) IS DISTINCT FROM attempts.transaction_id THEN 'the invoice that it names is another transaction''s'
+            WHEN coalesce(invoices.issuer, imported.issuer) IS DISTINCT FROM attempts.issuer THEN 'the invoice that it names is another issuer''s'
             WHEN invoices.job_id IS NOT DISTINCT FROM attempts.job_id THEN 'the invoice that it names was made by the same job'
             WHEN (attempts.reason IN ('lost_race', 'already_invoiced')) IS NOT TRUE THEN 'its reason is none'
-        END AS problem, attempts.id, attempts.job_id, attempts.transaction_id, attempts.invoice_id, attempts.reason,
-        invoices.invoice_number, invoices.transaction_id AS invoice_transaction_id
-    FROM duplicate_attempts attempts LEFT JOIN invoices ON invoices.id = attempts.invoice_id
+        END AS problem, attempts.id, attempts.job_id, attempts.issuer, attempts.transaction_id, attempts.invoice_id, attempts.reason,
+        coalesce(invoices.issuer, imported.issuer) AS invoice_issuer,
+        coalesce(invoices.invoice_number, imported.invoice_number) AS invoice_number,
+        coalesce(invoices.transaction_id, imported.transaction_id) AS invoice_transaction_id, attempts.imported_id
+    FROM duplicate_attempts attempts
+    LEFT JOIN invoices ON invoices.id = attempts.invoice_id
+    LEFT JOIN imported_invoices imported ON imported.id = attempts.imported_id
 ) attempted
 WHERE problem IS NOT NULL`}},
 	}

@@ -37,6 +37,9 @@ func TestExpected(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	migrator, err := migrations.New(d.URL, d.Schema)
 	if err != nil {
 		t.Fatal(err)
@@ -47,11 +50,26 @@ func TestExpected(t *testing.T) {
 	}
 	var fresh strings.Builder
 	fmt.Fprintln(&fresh, all[len(all)-1].Version)
+	before := make(map[string]string)
 	for _, g := range guards {
 		if g.Fault != "" {
 			t.Errorf("%s %s", g.key(), g.Fault)
 		}
 		fresh.WriteString(strings.Join([]string{g.Kind, g.Table, g.Name, g.Definition}, "\t") + "\n")
+		before[g.key()] = g.Definition
+	}
+	for _, g := range separatedGuards(t, conn, d, migrator) {
+		was, ok := before[g.key()]
+		switch {
+		case !ok || g.Fault != "":
+			t.Errorf("%s appears when the first issuer is opened, or is wrong: %s", g.key(), g.Fault)
+		case was != g.Definition:
+			fresh.WriteString(strings.Join([]string{separated, g.Table, g.Name, g.Definition}, "\t") + "\n")
+		}
+		delete(before, g.key())
+	}
+	for gone := range before {
+		t.Errorf("%s is gone when the first issuer is opened", gone)
 	}
 	if *update {
 		if err := os.WriteFile("expected.tsv", []byte(fresh.String()), 0o644); err != nil {
@@ -60,4 +78,24 @@ func TestExpected(t *testing.T) {
 	} else if fresh.String() != expected {
 		t.Errorf("expected.tsv is not what the migrations make: run go test ./invoice/postgres/audit -run TestExpected -update\n%s", fresh.String())
 	}
+}
+
+// separatedGuards returns the guards as they are once the first issuer can be opened.
+func separatedGuards(t *testing.T, conn *pgx.Conn, d *rig.Database, migrator *migrations.Migrator) []guard {
+	t.Helper()
+	if err := migrator.SeparateIssuers(t.Context(), func(string) {}); err != nil {
+		t.Fatal(err)
+	}
+	tx, err := conn.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), "SET LOCAL search_path = "+d.Schema); err != nil {
+		t.Fatal(err)
+	}
+	guards, err := readGuards(t.Context(), tx, d.Schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return guards
 }

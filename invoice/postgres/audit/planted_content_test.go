@@ -150,7 +150,10 @@ func TestSums(t *testing.T) {
 			sql: `UPDATE invoices SET kind = 'credit_note' WHERE series = 'INV' AND id = 3;
 UPDATE invoices SET series = 'CN', number = 1 WHERE id = 3; UPDATE invoices SET number = 3 WHERE id = 5;
 INSERT INTO invoice_series VALUES ('CN', '', 'credit_note', 1); UPDATE invoice_series SET last_number = 3 WHERE series = 'INV'`,
-			want: map[string][]string{"sums": {"invoices: kind is not what the total makes it: id=3 invoice_number=INV-000003 transaction_id=T3 kind=credit_note computed=invoice"}},
+			want: map[string][]string{
+				"sums":   {"invoices: kind is not what the total makes it: id=3 invoice_number=INV-000003 transaction_id=T3 kind=credit_note computed=invoice"},
+				"series": {"invoices: this number isn't printed as any version of its series' settings says: series=INV period= number=3 invoice_number=INV-000004 "},
+			},
 		},
 		{
 			name: "tax row of nothing",

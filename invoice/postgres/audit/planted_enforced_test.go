@@ -1,10 +1,12 @@
 package audit_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
 	"invoicer/invoice/postgres/audit"
+	"invoicer/migrations"
 )
 
 func TestConstraints(t *testing.T) {
@@ -201,10 +203,69 @@ func TestLimit(t *testing.T) {
 		}
 		for i := range report.Checks {
 			check := &report.Checks[i]
-			want := map[string]int64{"lines": 7, "duplicates": 2, "ledger": 1}[check.Name]
+			want := map[string]int64{"chain": 5, "lines": 7, "duplicates": 2, "ledger": 1}[check.Name]
 			if check.Broken != want || len(check.Findings) != min(int(want), max(0, limit)) {
 				t.Errorf("limit %d: %s: %d broken, %d shown, want %d", limit, check.Name, check.Broken, len(check.Findings), want)
 			}
 		}
+	}
+}
+
+// separate has the unique constraints that know issuers put into the place of those that don't.
+func (b *bundle) separate(t *testing.T) {
+	t.Helper()
+	migrator, err := migrations.New(b.URL, b.Schema)
+	if err == nil {
+		err = migrator.SeparateIssuers(t.Context(), func(string) {})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Either set of unique constraints is right, and no mixture.
+func TestSeparatedConstraints(t *testing.T) {
+	t.Parallel()
+	swapped := map[string][2]string{
+		"invoices.invoices_transaction_id_key":       {"UNIQUE (transaction_id)", "UNIQUE (transaction_id, issuer)"},
+		"invoices.invoices_idempotency_key_key":      {"UNIQUE (idempotency_key)", "UNIQUE (idempotency_key, issuer)"},
+		"invoices.invoices_series_period_number_key": {"UNIQUE (series, period, number)", "UNIQUE (series, period, issuer, number)"},
+		"invoices.invoices_invoice_number_key":       {"UNIQUE (invoice_number)", "UNIQUE (invoice_number, issuer)"},
+		"invoice_series.invoice_series_pkey":         {"PRIMARY KEY (series, period)", "PRIMARY KEY (issuer, series, period)"},
+		"series.series_pkey":                         {"PRIMARY KEY (series, version)", "PRIMARY KEY (issuer, series, version)"},
+	}
+	for is, separated := range []bool{false, true} {
+		t.Run(fmt.Sprint("separated ", separated), func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			if separated {
+				b.separate(t)
+			}
+			if report := b.audit(t); !report.OK() {
+				t.Errorf("broken: %v", broken(report))
+			}
+			for name, definitions := range swapped {
+				table, constraint, _ := strings.Cut(name, ".")
+				swap := func(to string) {
+					b.exec(t, "ALTER TABLE "+table+" DROP CONSTRAINT IF EXISTS "+constraint)
+					if to != "" {
+						b.exec(t, "ALTER TABLE "+table+" ADD CONSTRAINT "+constraint+" "+to)
+					}
+				}
+				expected, other := definitions[is], definitions[1-is]
+				swap(other)
+				b.expect(t, map[string][]string{"constraints": {
+					table + ": constraint is not what the migrations made: constraint=" + constraint + " definition=" + other + " expected=" + expected,
+				}})
+				swap("")
+				b.expect(t, map[string][]string{"constraints": {
+					table + ": constraint is missing: constraint=" + constraint + " definition=<nil> expected=" + expected,
+				}})
+				swap(expected)
+			}
+			if report := b.audit(t); !report.OK() {
+				t.Errorf("broken though all is as it was: %v", broken(report))
+			}
+		})
 	}
 }

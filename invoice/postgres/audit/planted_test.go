@@ -22,6 +22,11 @@ type planted struct {
 
 func testPlanted(t *testing.T, cases []planted) {
 	t.Helper()
+	testPlantedIn(t, setup, cases)
+}
+
+func testPlantedIn(t *testing.T, setup func(*testing.T) *bundle, cases []planted) {
+	t.Helper()
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -42,7 +47,7 @@ func testPlanted(t *testing.T, cases []planted) {
 func (b *bundle) unguarded(t *testing.T, sql string) {
 	t.Helper()
 	for _, change := range []string{"DISABLE", "ENABLE"} {
-		for _, table := range []string{"invoices", "invoice_lines", "invoice_taxes", "invoice_series", "invoice_jobs", "duplicate_attempts"} {
+		for _, table := range []string{"invoices", "invoice_lines", "invoice_taxes", "invoice_links", "invoice_series", "series", "issuers", "invoice_jobs", "duplicate_attempts", "imported_invoices"} {
 			b.exec(t, "ALTER TABLE "+table+" "+change+" TRIGGER USER")
 		}
 		if change == "DISABLE" {
@@ -51,7 +56,8 @@ func (b *bundle) unguarded(t *testing.T, sql string) {
 	}
 }
 
-// expect audits, and wants exactly these findings in exactly these checks.
+// expect audits, and wants exactly these findings in exactly these checks. The chain breaks with most of what can be changed, so it is
+// looked at only where findings of it are wanted.
 func (b *bundle) expect(t *testing.T, want map[string][]string) {
 	t.Helper()
 	report := b.audit(t)
@@ -60,7 +66,7 @@ func (b *bundle) expect(t *testing.T, want map[string][]string) {
 	}
 	got := broken(report)
 	for _, check := range slices.Sorted(maps.Keys(got)) {
-		if _, ok := want[check]; !ok {
+		if _, ok := want[check]; !ok && check != "chain" {
 			t.Errorf("%s is broken as well:\n\t%s", check, strings.Join(got[check], "\n\t"))
 		}
 	}
@@ -136,6 +142,7 @@ func TestNumbers(t *testing.T) {
 			name: "gap",
 			sql:  `UPDATE invoices SET number = 5 WHERE id = 5; UPDATE invoice_series SET last_number = 5 WHERE series = 'INV'`,
 			want: map[string][]string{
+				"series":  {"invoices: this number isn't printed as any version of its series' settings says: series=INV period= number=5 invoice_number=INV-000004 "},
 				"numbers": {"invoices: number 4 is missing before it: series=INV period= number=5 invoice_number=INV-000004 transaction_id=T5"},
 			},
 		},
@@ -143,6 +150,7 @@ func TestNumbers(t *testing.T) {
 			name: "wide gap",
 			sql:  `UPDATE invoices SET number = 9 WHERE id = 5; UPDATE invoice_series SET last_number = 9 WHERE series = 'INV'`,
 			want: map[string][]string{
+				"series":  {"invoices: this number isn't printed as any version of its series' settings says: series=INV period= number=9 invoice_number=INV-000004 "},
 				"numbers": {"invoices: numbers 4 to 8 are missing before it: series=INV period= number=9 "},
 			},
 		},
@@ -151,6 +159,7 @@ func TestNumbers(t *testing.T) {
 			sql: `INSERT INTO invoice_series (series, period, kind, last_number) VALUES ('INV', '2011', 'invoice', 2);
 UPDATE invoices SET period = '2011', number = 2 WHERE id = 5; UPDATE invoice_series SET last_number = 3 WHERE series = 'INV' AND period = ''`,
 			want: map[string][]string{
+				"series":  {"invoice_series: this counter isn't as the newest settings of its series have it: series=INV period=2011 settings=0 version=1 "},
 				"numbers": {"invoices: number 1 is missing before it: series=INV period=2011 number=2 "},
 			},
 		},
@@ -159,6 +168,7 @@ UPDATE invoices SET period = '2011', number = 2 WHERE id = 5; UPDATE invoice_ser
 			dropped: []string{"invoices.invoices_series_period_number_key"},
 			sql:     `UPDATE invoices SET number = 3 WHERE id = 5; UPDATE invoice_series SET last_number = 3 WHERE series = 'INV'`,
 			want: map[string][]string{
+				"series":  {"invoices: this number isn't printed as any version of its series' settings says: series=INV period= number=3 invoice_number=INV-000004 "},
 				"numbers": {"invoices: this number is there twice: series=INV period= number=3 "},
 			},
 		},
@@ -167,8 +177,9 @@ UPDATE invoices SET period = '2011', number = 2 WHERE id = 5; UPDATE invoice_ser
 			dropped: []string{"invoices.invoices_number_check"},
 			sql:     `UPDATE invoices SET number = -3 WHERE id = 1`,
 			want: map[string][]string{
+				"series": {"invoices: this number isn't printed as any version of its series' settings says: series=INV period= number=-3 invoice_number=INV-000001 "},
 				"numbers": {
-					"invoices: this number is below 1: series=INV period= number=-3 invoice_number=INV-000001 ",
+					"invoices: this number is below the first one: series=INV period= number=-3 invoice_number=INV-000001 ",
 					"invoices: number 1 is missing before it: series=INV period= number=2 invoice_number=INV-000002 ",
 				},
 			},
@@ -178,6 +189,7 @@ UPDATE invoices SET period = '2011', number = 2 WHERE id = 5; UPDATE invoice_ser
 			dropped: []string{"invoices.invoices_invoice_number_key"},
 			sql:     `UPDATE invoices SET invoice_number = 'INV-000001' WHERE id = 2`,
 			want: map[string][]string{
+				"series":          {"invoices: this number isn't printed as any version of its series' settings says: series=INV period= number=2 invoice_number=INV-000001 "},
 				"invoice_numbers": {"invoices: this number is printed on more than one document: invoice_number=INV-000001 invoices=2 transaction_id=T1, T2"},
 			},
 		},
@@ -230,7 +242,27 @@ UPDATE invoices SET period = '2011', number = 2 WHERE id = 5; UPDATE invoice_ser
 			name: "series with both kinds",
 			sql:  `INSERT INTO invoice_series (series, period, kind) VALUES ('INV', '2011', 'credit_note')`,
 			want: map[string][]string{
-				"kinds": {"invoice_series: this series holds both kinds: series=INV kind=: invoice, 2011: credit_note"},
+				"series": {"invoice_series: this counter isn't as the newest settings of its series have it: series=INV period=2011 settings=0 version=1 "},
+				"kinds":  {"invoice_series: this series holds both kinds: series=INV kind=: invoice, 2011: credit_note"},
+			},
+		},
+		{
+			name: "dates that fall",
+			sql: `UPDATE series SET date = 'issue' WHERE series = 'INV'; UPDATE invoices SET document_date = '2026-01-01'::date + CASE number WHEN 1 THEN 0 WHEN 2 THEN 2 ELSE 1 END
+				WHERE series = 'INV'; UPDATE invoices SET document_date = NULL WHERE number = 4 AND series = 'INV'; UPDATE invoice_series SET last_date = '2026-01-02' WHERE series = 'INV'`,
+			want: map[string][]string{
+				"dates": {
+					"invoices: this document is dated before the one before it, which is of 2026-01-03: series=INV period= number=3 ",
+					"invoices: this document has no day of issue, by which its series dates it: series=INV period= number=4 ",
+					"invoice_series: this counter is dated before its last document: series=INV period= last_date=2026-01-02 newest_date=2026-01-03",
+				},
+			},
+		},
+		{
+			name: "dates of a series without them",
+			sql:  `UPDATE invoices SET document_date = '2026-01-01' WHERE series = 'INV-CN'; UPDATE invoice_series SET last_date = '2026-01-01' WHERE series = 'INV-CN'`,
+			want: map[string][]string{
+				"dates": {"invoices: this document has a day of issue, though its series dates it by issued_at: series=INV-CN period= number=1 "},
 			},
 		},
 		{
@@ -244,7 +276,8 @@ UPDATE invoices SET period = '2011', number = 2 WHERE id = 5; UPDATE invoice_ser
 			name: "document among those of the other kind",
 			sql:  `UPDATE invoices SET series = 'INV', number = 5 WHERE id = 4; UPDATE invoice_series SET last_number = 5 WHERE series = 'INV'; UPDATE invoice_series SET last_number = 0 WHERE series = 'INV-CN'`,
 			want: map[string][]string{
-				"kinds": {"invoices: this document is not of its series' kind: series=INV period= number=5 invoice_number=INV-CN-000001 kind=credit_note series_kind=invoice"},
+				"series": {"invoices: this number isn't printed as any version of its series' settings says: series=INV period= number=5 invoice_number=INV-CN-000001 "},
+				"kinds":  {"invoices: this document is not of its series' kind: series=INV period= number=5 invoice_number=INV-CN-000001 kind=credit_note series_kind=invoice"},
 			},
 		},
 	})

@@ -19,7 +19,15 @@ type Report struct {
 
 	Totals            []report.Tally `json:"totals"`
 	DuplicateAttempts int64          `json:"duplicate_attempts"`
-	Jobs              []JobTally     `json:"jobs"`
+	// Unlinked counts the invoices that have no link in a chain, since an earlier release wrote them. That is no violation.
+	Unlinked int64 `json:"unlinked"`
+	// Seals is nil if the invoices weren\'t compared with any.
+	Seals *SealsReport `json:"seals,omitempty"`
+	Jobs  []JobTally   `json:"jobs"`
+
+	// Overcredited lists documents of which more was credited than they come to, or given back than was credited. That is no violation:
+	// they came later than what credits them, or earlier releases took the credits.
+	Overcredited []Overcredited `json:"overcredited"`
 
 	// Waiting lists the oldest accepted jobs that have no end yet, which is no violation. Jobs counts all of them.
 	Waiting []WaitingJob `json:"waiting"`
@@ -117,6 +125,16 @@ type JobTally struct {
 	Jobs    int64   `json:"jobs"`
 }
 
+// An Overcredited is a document whose credits don't fit. Amounts are in minor units of its currency, tax included.
+type Overcredited struct {
+	Issuer        string `json:"issuer,omitempty"`
+	InvoiceNumber string `json:"invoice_number"`
+	TransactionID string `json:"transaction_id"`
+	Currency      string `json:"currency"`
+	TotalMinor    int64  `json:"total_minor"`
+	LeftMinor     int64  `json:"left_minor"` // outside of 0 to the total
+}
+
 // A WaitingJob is an accepted job that has no end yet.
 type WaitingJob struct {
 	JobID         string    `json:"job_id"`
@@ -150,6 +168,32 @@ FROM invoices GROUP BY kind, currency ORDER BY kind DESC, currency`)
 	rows, err = s.tx.Query(ctx, `SELECT coalesce(state, ''), outcome, count(*) FROM invoice_jobs GROUP BY state, outcome ORDER BY state, outcome`)
 	if err == nil {
 		r.Jobs, err = pgx.CollectRows(rows, pgx.RowToStructByPos[JobTally])
+	}
+	if err != nil {
+		return err
+	}
+	rows, err = s.tx.Query(ctx, `
+WITH RECURSIVE above (id, issuer, transaction_id) AS (
+    SELECT id, issuer, credits_transaction_id FROM invoices WHERE credits_transaction_id IS NOT NULL
+    UNION
+    SELECT above.id, above.issuer, i.credits_transaction_id FROM above JOIN invoices i ON i.issuer = above.issuer AND i.transaction_id = above.transaction_id
+    WHERE i.credits_transaction_id IS NOT NULL
+), credited AS (
+    SELECT above.issuer, above.transaction_id, i.currency, sum(i.total_minor) AS total_minor FROM above JOIN invoices i USING (id)
+    WHERE i.transaction_id <> above.transaction_id GROUP BY above.issuer, above.transaction_id, i.currency
+), documents AS (
+    SELECT issuer, transaction_id, invoice_number, currency, total_minor, 0::bigint AS before FROM invoices
+    UNION ALL
+    SELECT issuer, transaction_id, invoice_number, currency, total_minor, sign(total_minor)::bigint * coalesce(credited_total_minor, 0) FROM imported_invoices
+    WHERE withdrawn_at IS NULL AND total_minor IS NOT NULL
+), counted AS (
+    SELECT documents.*, greatest(-9223372036854775808, least(9223372036854775807, documents.total_minor - before + credited.total_minor))::bigint AS left_minor
+    FROM credited JOIN documents USING (issuer, transaction_id, currency)
+)
+SELECT issuer, invoice_number, transaction_id, currency, total_minor, left_minor FROM counted
+WHERE left_minor NOT BETWEEN least(0, total_minor) AND greatest(0, total_minor) ORDER BY issuer, invoice_number LIMIT $1`, max(0, s.options.Limit))
+	if err == nil {
+		r.Overcredited, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Overcredited])
 	}
 	if err != nil {
 		return err

@@ -11,7 +11,17 @@ import (
 
 // tables returns the names of the tables that the audit reads.
 func tables() []string {
-	return []string{"invoices", "invoice_lines", "invoice_taxes", "invoice_series", "duplicate_attempts", "invoice_jobs"}
+	return []string{
+		"invoices", "invoice_lines", "invoice_taxes", "invoice_links", "invoice_series", "series", "issuers", "duplicate_attempts", "invoice_jobs", "imported_invoices",
+	}
+}
+
+// tables are those that the audit locks.
+func (o *Options) tables() []string {
+	if o.Seals != nil {
+		return append(tables(), "database_identity")
+	}
+	return tables()
 }
 
 // A session is one connection in one transaction: the snapshot.
@@ -25,7 +35,7 @@ type session struct {
 // closeTimeout bounds closing a connection whose server may be gone.
 const closeTimeout = 5 * time.Second
 
-func begin(ctx context.Context, o Options) (_ *session, err error) {
+func begin(ctx context.Context, o Options, tables []string) (_ *session, err error) {
 	config, err := pgx.ParseConfig(o.URL)
 	if err != nil {
 		return nil, fmt.Errorf("database.url: %w", err)
@@ -56,7 +66,7 @@ SET LOCAL statement_timeout = 0;
 SET LOCAL idle_in_transaction_session_timeout = 0;
 SET LOCAL lock_timeout = '30s';
 SET LOCAL row_security = off;
-LOCK TABLE ` + strings.Join(tables(), ", ") + ` IN ACCESS SHARE MODE`})
+LOCK TABLE ` + strings.Join(tables, ", ") + ` IN ACCESS SHARE MODE`})
 	if err != nil {
 		return nil, fmt.Errorf("schema %q: %w", o.Schema, err)
 	}

@@ -12,7 +12,7 @@ func TestSession(t *testing.T) {
 	t.Parallel()
 	d := rig.NewDatabase(t)
 	limited := rig.With(t, d.URL, "options", "-c statement_timeout=1min -c idle_in_transaction_session_timeout=1min -c default_transaction_isolation=serializable")
-	s, err := begin(t.Context(), Options{URL: limited, Schema: d.Schema})
+	s, err := begin(t.Context(), Options{URL: limited, Schema: d.Schema}, tables())
 	if err != nil {
 		t.Fatal(err)
 	}

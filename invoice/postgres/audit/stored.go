@@ -7,58 +7,94 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"invoicer/invoice"
+	"invoicer/invoice/postgres"
 )
 
-func selectInvoices() string {
-	query := `
-SELECT id, invoice_number, coalesce(kind, ''), coalesce(fingerprint, ''),
+// The orders in which invoices are read. Sorting by bytes is fast, and doesn't depend on the version of a collation.
+//
+//nolint:gochecknoglobals // constants
+var (
+	inOrderOfIDs = order{
+		name: "by_id", invoices: "coalesce(id, " + lastID + ") AS place",
+		lines: "invoice_id AS place, " + lineColumns + " FROM invoice_lines ORDER BY place, position",
+		taxes: "invoice_id AS place, " + taxColumns + " FROM invoice_taxes ORDER BY place, tax_percent",
+	}
+	inOrderOfNumbers = order{
+		name: "by_number", invoices: "row_number() OVER (" + byNumber + ") AS place",
+		lines: "place, " + lineColumns + " FROM invoice_lines JOIN " + places + " ORDER BY place, position",
+		taxes: "place, " + taxColumns + " FROM invoice_taxes JOIN " + places + " ORDER BY place, tax_percent",
+	}
+)
+
+const (
+	lastID   = "9223372036854775807"
+	byNumber = `ORDER BY issuer COLLATE "C", series COLLATE "C", period COLLATE "C", number, id`
+	places   = "(SELECT id, row_number() OVER (" + byNumber + ") AS place FROM invoices) AS places ON places.id = invoice_id"
+
+	lineColumns = `invoice_id, position, sku, description, coalesce(quantity::text, ''), coalesce(unit_price::text, ''),
+    coalesce(discount_percent::text, ''), tax_percent::text, net_minor`
+	taxColumns = "invoice_id, coalesce(tax_percent::text, ''), net_minor, tax_minor"
+)
+
+func selectInvoices(place string) string {
+	query := "SELECT " + place + `, id, invoice_number, coalesce(kind, ''), coalesce(fingerprint, ''),
     coalesce(transaction_id, ''), coalesce(requested_series, ''), coalesce(currency, ''),
-    issued_at, subtotal_minor, tax_minor, total_minor`
+    issued_at, subtotal_minor, tax_minor, total_minor,
+    coalesce(issuer, ''), coalesce(series, ''), coalesce(period, ''), number, coalesce(series_version, 0), coalesce(content_hash, 0),
+    coalesce(job_id, ''), coalesce(metadata::text, ''), coalesce(worker_version, ''), coalesce(settings_version, 0), coalesce(document_date::text, ''), created_at, accepted_at,
+    coalesce(idempotency_key, ''), coalesce(producer, ''), coalesce(invoices.chain, late.chain, ''),
+    CASE WHEN invoices.chain IS NULL THEN late.salt ELSE invoices.salt END,
+    CASE WHEN invoices.chain IS NULL THEN late.text_hash ELSE invoices.text_hash END`
 	for _, name := range invoice.DetailNames() {
 		query += ", coalesce(" + name + ", '')"
 	}
-	return query + " FROM invoices ORDER BY id"
+	return query + " FROM invoices LEFT JOIN invoice_links late ON late.invoice_id = invoices.id ORDER BY place, number"
 }
 
 func scanInvoice(row pgx.CollectableRow) (i storedInvoice, err error) {
+	var created, accepted pgtype.Timestamptz
 	to := []any{
-		&i.id, &i.number, &i.kind, &i.fingerprint, &i.job.TransactionID, &i.job.Series, &i.job.Currency,
+		&i.place, &i.id, &i.number, &i.kind, &i.fingerprint, &i.job.TransactionID, &i.job.Series, &i.job.Currency,
 		&i.issuedAt, &i.subtotal, &i.tax, &i.total,
+		&i.issuer, &i.series, &i.period, &i.sequence, &i.seriesVersion, &i.contentHash,
+		&i.jobID, &i.metadata, &i.workerVersion, &i.settingsVersion, &i.documentDate, &created, &accepted,
+		&i.job.IdempotencyKey, &i.job.Producer, &i.link.chain, &i.link.salt, &i.link.texts,
 	}
 	for n := range invoice.DetailNames() {
 		to = append(to, i.job.Detail(n))
 	}
 	err = row.Scan(to...)
 	i.job.IssuedAt = i.issuedAt.Time // an infinite time is the zero time here, which gives another fingerprint
+	i.createdAt, i.acceptedAt = postgres.HashedTime(created), postgres.HashedTime(accepted)
 	return i, err
 }
 
-const selectLines = `
-SELECT invoice_id, position, sku, description, coalesce(quantity::text, ''), coalesce(unit_price::text, ''),
-    coalesce(discount_percent::text, ''), tax_percent::text, net_minor
-FROM invoice_lines ORDER BY invoice_id, position`
-
 func scanLine(row pgx.CollectableRow) (l storedLine, err error) {
-	err = row.Scan(&l.invoiceID, &l.position, &l.text.SKU, &l.text.Description, &l.text.Quantity, &l.text.UnitPrice,
+	err = row.Scan(&l.place, &l.invoiceID, &l.position, &l.text.SKU, &l.text.Description, &l.text.Quantity, &l.text.UnitPrice,
 		&l.text.DiscountPercent, &l.text.TaxPercent, &l.net)
 	return l, err
 }
 
-const selectTaxes = `
-SELECT invoice_id, coalesce(tax_percent::text, ''), net_minor, tax_minor
-FROM invoice_taxes ORDER BY invoice_id, tax_percent`
-
 func scanTax(row pgx.CollectableRow) (t storedTax, err error) {
-	err = row.Scan(&t.invoiceID, &t.percent, &t.net, &t.tax)
+	err = row.Scan(&t.place, &t.invoiceID, &t.percent, &t.net, &t.tax)
 	return t, err
 }
 
 // examine checks one invoice with the lines and taxes that were gathered for it. If the amounts can't be computed,
 // because a line is missing or unreadable, that is one finding and not three.
 func (r *reading) examine(row *storedInvoice) {
-	if !r.readLines(row) {
+	readable := r.readLines(row)
+	defer func() {
+		var record *invoice.Record
+		if readable {
+			record = r.record(row)
+		}
+		r.chains.add(row, record)
+	}()
+	if !readable {
 		return
 	}
 	r.fingerprints.Examined++
@@ -85,7 +121,15 @@ func (r *reading) examine(row *storedInvoice) {
 
 // identity returns the columns that identify an invoice in findings.
 func (i *storedInvoice) identity() Row {
-	return Row{{"id", plain(i.id)}, {"invoice_number", plain(i.number)}, {"transaction_id", i.job.TransactionID}}
+	return append(Row{{"id", plain(i.id)}}, append(issued(i.issuer), Row{{"invoice_number", plain(i.number)}, {"transaction_id", i.job.TransactionID}}...)...)
+}
+
+// issued returns the field of an issuer, none for the one without a name.
+func issued(issuer string) Row {
+	if issuer == "" {
+		return nil
+	}
+	return Row{{"issuer", issuer}}
 }
 
 // readLines sets the job's lines from the gathered rows, and reports whether all could be read.
@@ -119,7 +163,7 @@ func (r *reading) readLines(row *storedInvoice) bool {
 }
 
 func (l *storedLine) identity(row *storedInvoice) Row {
-	return Row{{"invoice_id", plain(l.invoiceID)}, {"invoice_number", plain(row.number)}, {"position", plain(l.position)}}
+	return append(Row{{"invoice_id", plain(l.invoiceID)}}, append(issued(row.issuer), Row{{"invoice_number", plain(row.number)}, {"position", plain(l.position)}}...)...)
 }
 
 func (r *reading) compareNets(row *storedInvoice, nets []int64) {
@@ -158,8 +202,8 @@ func (r *reading) compareTaxes(row *storedInvoice, computed []invoice.Tax) {
 	for i := range r.taxRows {
 		t := &r.taxRows[i]
 		r.sums.Examined++
-		percent, err := invoice.ParseDecimal(t.percent)
-		for err == nil && len(computed) > 0 && computed[0].Percent < percent {
+		percent, err := invoice.ParseStoredDecimal(t.percent)
+		for err == nil && len(computed) > 0 && computed[0].Percent.Cmp(percent) < 0 {
 			r.missingTax(row, computed[0])
 			computed = computed[1:]
 		}

@@ -6,25 +6,25 @@ package audit
 func oneInvoice() inquiry {
 	return inquiry{
 		name: "transactions", promises: []int{1},
-		proves: "no transaction_id has a second invoice",
+		proves: "no transaction_id of an issuer has a second invoice",
 		tables: []string{"invoices"},
 		queries: []query{{"invoices", `
-SELECT 'this transaction has more than one invoice', transaction_id, count(*) AS invoices,
+SELECT 'this transaction has more than one invoice', issuer, transaction_id, count(*) AS invoices,
     string_agg(invoice_number, ', ' ORDER BY id) AS invoice_number
-FROM invoices WHERE transaction_id IN (SELECT transaction_id FROM invoices GROUP BY transaction_id HAVING count(*) > 1)
-GROUP BY transaction_id ORDER BY min(id)`}},
+FROM invoices WHERE (issuer, transaction_id) IN (SELECT issuer, transaction_id FROM invoices GROUP BY issuer, transaction_id HAVING count(*) > 1)
+GROUP BY issuer, transaction_id ORDER BY min(id)`}},
 	}
 }
 
 func oneKey() inquiry {
 	return inquiry{
 		name: "keys", promises: []int{1},
-		proves: "no idempotency_key has a second invoice",
+		proves: "no idempotency_key of an issuer has a second invoice",
 		tables: []string{"invoices"},
 		queries: []query{{"invoices", `
-SELECT 'this key has more than one invoice', idempotency_key, count(*) AS invoices,
+SELECT 'this key has more than one invoice', issuer, idempotency_key, count(*) AS invoices,
     string_agg(invoice_number, ', ' ORDER BY id) AS invoice_number
-FROM invoices WHERE idempotency_key IN (SELECT idempotency_key FROM invoices GROUP BY idempotency_key HAVING count(*) > 1)
-GROUP BY idempotency_key ORDER BY min(id)`}},
+FROM invoices WHERE (issuer, idempotency_key) IN (SELECT issuer, idempotency_key FROM invoices GROUP BY issuer, idempotency_key HAVING count(*) > 1)
+GROUP BY issuer, idempotency_key ORDER BY min(id)`}},
 	}
 }

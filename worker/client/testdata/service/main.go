@@ -7,7 +7,9 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"log"
 	"os"
 	"time"
@@ -31,11 +33,11 @@ func main() {
 		log.Fatal(err)
 	}
 	job := &invoice.Job{
-		TransactionID: "536365", Currency: "GBP", IssuedAt: time.Now().Truncate(time.Microsecond),
+		TransactionID: "536365", Currency: "GBP", IssuedAt: time.Now(),
 		Lines: []invoice.Line{{SKU: "85123A", Quantity: invoice.MustDecimal("6"), UnitPrice: invoice.MustDecimal("2.55")}},
 	}
 	if len(os.Args) > 2 && os.Args[2] == "accept" {
-		if _, err := c.Accept(context.Background(), transaction{}, job); err != nil {
+		if _, err := c.Accept(context.Background(), sql.OpenDB(transaction{}), job); err != nil {
 			log.Fatal(err)
 		}
 		return
@@ -50,6 +52,31 @@ func main() {
 // transaction stands for the service's own: the driver is the service's choice.
 type transaction struct{}
 
-func (transaction) ExecContext(_ context.Context, query string, args ...any) (sql.Result, error) {
-	return driver.RowsAffected(1), json.NewEncoder(os.Stdout).Encode(append([]any{query}, args...))
+func (t transaction) Connect(context.Context) (driver.Conn, error) { return t, nil }
+func (t transaction) Driver() driver.Driver                        { return t }
+func (t transaction) Open(string) (driver.Conn, error)             { return t, nil }
+func (transaction) Prepare(string) (driver.Stmt, error)            { return nil, errors.ErrUnsupported }
+func (transaction) Begin() (driver.Tx, error)                      { return nil, errors.ErrUnsupported }
+func (transaction) Close() error                                   { return nil }
+
+func (transaction) QueryContext(_ context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	statement := []any{query}
+	for _, a := range args {
+		statement = append(statement, a.Value)
+	}
+	return &answer{}, json.NewEncoder(os.Stdout).Encode(statement)
+}
+
+// An answer says that one job is accepted, and tells nothing more.
+type answer struct{ read bool }
+
+func (*answer) Columns() []string { return []string{"accepted", "told"} }
+func (*answer) Close() error      { return nil }
+
+func (a *answer) Next(values []driver.Value) error {
+	if a.read {
+		return io.EOF
+	}
+	a.read, values[0] = true, int64(1)
+	return nil
 }

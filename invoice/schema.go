@@ -1,0 +1,91 @@
+package invoice
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// Schema returns the job's format as a JSON Schema (draft 2020-12). A job that it refuses is invalid. Not all invalid jobs are refused:
+// a schema can't tell of members that are given twice, nor compute amounts, nor know series and settings.
+func Schema() ([]byte, error) {
+	type object = map[string]any
+	text := object{"type": []string{"string", "null"}}
+	described := func(what object, description string) object {
+		all := object{"description": description}
+		for key, value := range what {
+			all[key] = value
+		}
+		return all
+	}
+	identifier := func(longest int, optional bool) object {
+		kind := []string{"string"}
+		if optional {
+			kind = append(kind, "null")
+		}
+		return object{"type": kind, "pattern": fmt.Sprintf("^[A-Za-z0-9._:/@+=-]{1,%d}$", longest)}
+	}
+	decimal := func(optional bool, bounds object) object {
+		number := object{"type": "number"}
+		for key, value := range bounds {
+			number[key] = value
+		}
+		kinds := []object{number, {"type": "string", "pattern": `^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$`}}
+		if optional {
+			kinds = append(kinds, object{"type": "null"})
+		}
+		return object{"anyOf": kinds}
+	}
+	size := object{"exclusiveMinimum": -1e12, "exclusiveMaximum": 1e12}
+	percentage := object{"minimum": 0, "maximum": 100}
+	code := object{"type": []string{"string", "null"}, "pattern": fmt.Sprintf("^[A-Z0-9-]{1,%d}$", maxSeries)}
+	members := object{
+		"version":         described(object{"type": []string{"integer", "null"}, "minimum": 1}, "of this format; default 1"),
+		"transaction_id":  described(identifier(maxTransactionID, false), "what is invoiced"),
+		"idempotency_key": described(identifier(maxIdempotencyKey, true), "the producer's own key for the invoice; default: the transaction_id"),
+		"producer":        described(identifier(maxProducer, true), "the service that asks"),
+		"issuer":          described(object{"type": []string{"string", "null"}, "pattern": fmt.Sprintf("^[A-Z0-9-]{0,%d}$", maxSeries)}, "the legal entity that issues the invoice"),
+		"series":          described(code, "the series that numbers the invoice"),
+		"issued_at": described(object{
+			"type": "string", "format": "date-time", "pattern": `^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})$`,
+		}, "the transaction's time, in whole microseconds; a retry repeats it"),
+		"currency": described(object{"enum": currencies()}, "an ISO 4217 code"),
+		"lines": object{"type": "array", "minItems": 1, "maxItems": MaxLines, "items": object{
+			"type": "object", "additionalProperties": false, "required": []string{"quantity", "unit_price"},
+			"properties": object{
+				"sku": text, "description": text,
+				"quantity": decimal(false, size), "unit_price": described(decimal(false, size), "net of tax"),
+				"discount_percent": decimal(true, percentage),
+				"tax_percent":      described(decimal(true, percentage), "absent: the rate isn't stated, which is not 0"),
+			},
+		}},
+		"metadata": described(object{"type": []string{"object", "null"}, "additionalProperties": object{"type": "string"}}, "stored with the invoice; no part of its content"),
+	}
+	for i := range details {
+		if members[details[i].name] = any(text); details[i].identifier > 0 {
+			members[details[i].name] = identifier(details[i].identifier, true)
+		}
+	}
+	return json.MarshalIndent(object{
+		"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "A job for invoicer", "type": "object", "additionalProperties": false,
+		"required": []string{"transaction_id", "issued_at", "currency", "lines"}, "properties": members,
+	}, "", "  ")
+}
+
+// currencies returns all codes that [MinorUnits] knows.
+func currencies() (codes []string) {
+	for a := 'A'; a <= 'Z'; a++ {
+		for b := 'A'; b <= 'Z'; b++ {
+			for c := 'A'; c <= 'Z'; c++ {
+				if code := string([]rune{a, b, c}); known(code) {
+					codes = append(codes, code)
+				}
+			}
+		}
+	}
+	return codes
+}
+
+func known(currency string) bool {
+	_, ok := MinorUnits(currency)
+	return ok
+}
