@@ -1,0 +1,279 @@
+package fields
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"invoicer/invoice/decimal"
+)
+
+// An Object describes the fields of a struct. Its methods take a pointer to such a struct.
+type Object struct {
+	fields []field
+	names  []string
+}
+
+// A field describes one field.
+type field struct {
+	name     string
+	at       []int // index of the struct's field, as of [reflect.Value.FieldByIndex]
+	kind     kind
+	of       *Object // of an object, and of a list's elements
+	format   *Format
+	one      []string // the texts that are allowed; nil for any
+	most     int
+	required bool
+	percent  bool
+	personal bool
+	shown    bool
+	check    bool
+}
+
+type kind uint8
+
+const (
+	text kind = iota
+	number
+	present // a number that may be 0
+	truth
+	object
+	list
+)
+
+// Describe returns the description of a struct. It panics at a tag that it doesn't know, and at a type that no field can have: both
+// are mistakes in the program's own text.
+func Describe[T any]() *Object { return describe(reflect.TypeFor[T](), false) }
+
+//nolint:gochecknoglobals // constants
+var (
+	decimalType = reflect.TypeFor[decimal.Decimal]()
+	pointerType = reflect.TypeFor[*decimal.Decimal]()
+)
+
+func describe(t reflect.Type, personal bool) *Object {
+	o := &Object{}
+	o.add(t, nil, personal)
+	for i := range o.fields {
+		o.names = append(o.names, o.fields[i].name)
+	}
+	return o
+}
+
+func (o *Object) add(t reflect.Type, at []int, personal bool) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		index := append(slices.Clip(at), i)
+		if f.Anonymous {
+			o.add(f.Type, index, personal)
+			continue
+		}
+		o.fields = append(o.fields, describeField(f, index, personal))
+	}
+}
+
+func describeField(f reflect.StructField, at []int, personal bool) field {
+	options := strings.Split(f.Tag.Get("job"), ",")
+	d := field{name: options[0], at: at, personal: personal}
+	for _, option := range options[1:] {
+		d.apply(option)
+	}
+	switch t := f.Type; {
+	case t == decimalType:
+		d.kind = number
+	case t == pointerType:
+		d.kind = present
+	case t.Kind() == reflect.Bool:
+		d.kind = truth
+	case t.Kind() == reflect.String:
+		d.kind = text
+		d.personal = d.personal || d.format == nil && d.one == nil
+	case t.Kind() == reflect.Pointer && t.Elem().Kind() == reflect.Struct:
+		d.kind, d.of = object, describe(t.Elem(), d.personal)
+	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct:
+		d.kind, d.of = list, describe(t.Elem(), d.personal)
+	default:
+		panic(fmt.Sprintf("field %s has type %s", f.Name, t)) //nolint:forbidigo // a mistake in the program's own text
+	}
+	return d
+}
+
+func (f *field) apply(option string) {
+	name, value, _ := strings.Cut(option, "=")
+	var err error
+	switch name {
+	case "required":
+		f.required = true
+	case "percent":
+		f.percent = true
+	case "personal":
+		f.personal = true
+	case "shown":
+		f.shown = true
+	case "check":
+		f.check = true
+	case "one":
+		f.one = strings.Split(value, "|")
+	case "most":
+		f.most, err = strconv.Atoi(value)
+	case "like":
+		if f.format = formats[value]; f.format == nil {
+			err = fmt.Errorf("no format %s", value)
+		}
+	default:
+		err = fmt.Errorf("no option %s", name)
+	}
+	if err != nil {
+		panic(fmt.Sprintf("field %s: %v", f.name, err)) //nolint:forbidigo // a mistake in the program's own text
+	}
+}
+
+// Names returns the names of the fields, in their order.
+func (o *Object) Names() []string { return o.names }
+
+// value returns the struct that a pointer refers to.
+func value(of any) reflect.Value { return reflect.ValueOf(of).Elem() }
+
+func (f *field) in(v reflect.Value) reflect.Value { return v.FieldByIndex(f.at) }
+
+func decimalIn(v reflect.Value) decimal.Decimal {
+	if v.Kind() == reflect.Pointer {
+		v = v.Elem()
+	}
+	return v.Interface().(decimal.Decimal) //nolint:forcetypeassert // describeField has looked
+}
+
+// A Part is a part of what a struct states.
+type Part uint8
+
+// The parts. What is a check is in none of them.
+const (
+	All      Part = iota // all that is content
+	Public               // what no person stands in
+	Personal             // the rest
+)
+
+// has reports whether a field of text, number or truth belongs to the part.
+func (p Part) has(f *field) bool {
+	return !f.check && (p == All || f.personal == (p == Personal))
+}
+
+// Empty reports whether the struct states no content of that part.
+func (o *Object) Empty(of any, part Part) bool { return o.empty(value(of), part) }
+
+func (o *Object) empty(v reflect.Value, part Part) bool {
+	for i := range o.fields {
+		if !o.fields[i].absent(o.fields[i].in(v), part) {
+			return false
+		}
+	}
+	return true
+}
+
+// Stated returns the names of the fields that the struct states, checks among them.
+func (o *Object) Stated(of any) (names []string) {
+	v := value(of)
+	for i := range o.fields {
+		if !o.fields[i].in(v).IsZero() {
+			names = append(names, o.fields[i].name)
+		}
+	}
+	return names
+}
+
+// Zero reports whether the struct states nothing at all, neither content nor checks.
+func (o *Object) Zero(of any) bool { return value(of).IsZero() }
+
+// absent reports whether nothing of the field is stated in that part.
+func (f *field) absent(v reflect.Value, part Part) bool {
+	switch f.kind {
+	case object:
+		return f.check || v.IsNil() || f.of.empty(v.Elem(), part)
+	case list:
+		for i := range v.Len() {
+			if !f.of.empty(v.Index(i), part) {
+				return f.check
+			}
+		}
+		return part != All || v.Len() == 0
+	case text, number, present, truth:
+	}
+	return !part.has(f) || v.IsZero()
+}
+
+// Prune removes what states nothing: objects and elements of lists without any fields, and lists without elements.
+func (o *Object) Prune(of any) { o.prune(value(of)) }
+
+func (o *Object) prune(v reflect.Value) {
+	for i := range o.fields {
+		f := &o.fields[i]
+		switch in := f.in(v); f.kind {
+		case object:
+			if in.IsNil() {
+				continue
+			}
+			if f.of.prune(in.Elem()); in.Elem().IsZero() {
+				in.SetZero()
+			}
+		case list:
+			f.of.pruneList(in)
+		case text, number, present, truth:
+		}
+	}
+}
+
+func (o *Object) pruneList(in reflect.Value) {
+	kept := 0
+	for n := range in.Len() {
+		o.prune(in.Index(n))
+		if in.Index(n).IsZero() {
+			continue
+		}
+		if kept < n {
+			in.Index(kept).Set(in.Index(n))
+		}
+		kept++
+	}
+	if kept == 0 {
+		in.SetZero()
+	} else {
+		in.SetLen(kept)
+	}
+}
+
+// Clone returns a deep copy of the struct that a pointer refers to.
+func Clone[T any](o *Object, of *T) *T {
+	to := new(T)
+	o.copy(value(to), value(of))
+	return to
+}
+
+func (o *Object) copy(to, from reflect.Value) {
+	to.Set(from)
+	for i := range o.fields {
+		f := &o.fields[i]
+		switch source, target := f.in(from), f.in(to); f.kind {
+		case object, present:
+			if source.IsNil() {
+				continue
+			}
+			target.Set(reflect.New(source.Type().Elem()))
+			if f.kind == object {
+				f.of.copy(target.Elem(), source.Elem())
+			} else {
+				target.Elem().Set(source.Elem())
+			}
+		case list:
+			if source.IsNil() {
+				continue
+			}
+			target.Set(reflect.MakeSlice(source.Type(), source.Len(), source.Len()))
+			for n := range source.Len() {
+				f.of.copy(target.Index(n), source.Index(n))
+			}
+		case text, number, truth:
+		}
+	}
+}

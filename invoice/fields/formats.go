@@ -1,0 +1,42 @@
+package fields
+
+import (
+	"regexp"
+	"strings"
+	"time"
+)
+
+// A Format is what a text must look like.
+type Format struct {
+	pattern *regexp.Regexp
+	message string
+	check   func(string) bool // of what a pattern can't say; nil for nothing
+}
+
+// formats are those that a tag can name.
+//
+//nolint:gochecknoglobals // a constant table
+var formats = map[string]*Format{
+	"identifier": {pattern: regexp.MustCompile(`^[A-Za-z0-9._:/@+=-]{1,128}$`), message: "must be 1 to 128 characters of A-Z a-z 0-9 . _ : / @ + = -"},
+	"date":       {pattern: regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}$`), message: "must be a date such as 2010-12-31", check: isDate},
+	"country":    {pattern: regexp.MustCompile(`^[A-Z]{2}$`), message: "must be an ISO 3166-1 code of two capital letters, such as GB"},
+	"currency":   {pattern: regexp.MustCompile(`^[A-Z]{3}$`), message: "must be an ISO 4217 code with a minor unit, such as GBP"},
+	"language":   {pattern: regexp.MustCompile(`^[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$`), message: "must be a language tag such as de or pt-BR"},
+	"type_code":  {pattern: regexp.MustCompile(`^[1-9][0-9]{0,2}$`), message: "must be a code of UNTDID 1001, such as 384"},
+	"category":   {pattern: regexp.MustCompile(`^(AE|[BEGKLMOSZ])$`), message: "must be a code of UNTDID 5305: S, Z, E, AE, K, G, O, L, M or B"},
+	"code":       {pattern: regexp.MustCompile(`^[A-Za-z0-9._:/+-]{1,40}$`), message: "must be 1 to 40 characters of A-Z a-z 0-9 . _ : / + -"},
+	"account":    {pattern: regexp.MustCompile(`^[A-Za-z0-9 ]{1,40}$`), message: "must be 1 to 40 letters, digits and blanks"},
+}
+
+func isDate(s string) bool {
+	_, err := time.Parse(time.DateOnly, s)
+	return err == nil && !strings.HasPrefix(s, "0000")
+}
+
+// problem returns what is wrong with the text, "" if nothing is.
+func (f *Format) problem(s string) string {
+	if !f.pattern.MatchString(s) || f.check != nil && !f.check(s) {
+		return f.message
+	}
+	return ""
+}

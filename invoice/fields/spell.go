@@ -1,0 +1,64 @@
+package fields
+
+import (
+	"reflect"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// AppendMembers appends the members of a JSON object that state this part, each after a comma: of a struct without content, nothing.
+// Numbers are strings, so that no reader on the way makes floats of them. In lists, each element is an object, also where the part
+// has nothing of it: so two parts that are read one after the other make the whole.
+func (o *Object) AppendMembers(b []byte, of any, part Part) ([]byte, error) {
+	return o.members(b, value(of), part)
+}
+
+// AppendObject is [Object.AppendMembers] in braces. It appends nothing if the struct states nothing in this part.
+func (o *Object) AppendObject(b []byte, of any, part Part) ([]byte, error) {
+	if o.empty(value(of), part) {
+		return b, nil
+	}
+	return o.spell(b, value(of), part)
+}
+
+func (o *Object) spell(b []byte, v reflect.Value, part Part) ([]byte, error) {
+	start := len(b)
+	b, err := o.members(b, v, part)
+	if len(b) == start {
+		return append(b, '{', '}'), err
+	}
+	b[start] = '{' // instead of the first comma
+	return append(b, '}'), err
+}
+
+func (o *Object) members(b []byte, v reflect.Value, part Part) (_ []byte, err error) {
+	for i := range o.fields {
+		f := &o.fields[i]
+		in := f.in(v)
+		if f.absent(in, part) && (!f.check || part != All || in.IsZero()) {
+			continue
+		}
+		b = append(append(append(b, ',', '"'), f.name...), '"', ':')
+		switch f.kind {
+		case text:
+			b, err = jsontext.AppendQuote(b, in.String())
+		case number, present:
+			b = append(decimalIn(in).Append(append(b, '"')), '"')
+		case truth:
+			b = append(b, "true"...)
+		case object:
+			b, err = f.of.spell(b, in.Elem(), part)
+		case list:
+			separator := byte('[')
+			for n := 0; n < in.Len() && err == nil; n++ {
+				b, err = f.of.spell(append(b, separator), in.Index(n), part)
+				separator = ','
+			}
+			b = append(b, ']')
+		}
+		if err != nil {
+			return b, err
+		}
+	}
+	return b, nil
+}
