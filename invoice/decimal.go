@@ -13,14 +13,6 @@ const decimalPlaces = 6
 //nolint:gochecknoglobals // a constant
 var bounds1 = decimal.Bounds{Digits: 12, Decimals: decimalPlaces}
 
-// check1 returns what is wrong with a quantity or price in a job of version 1.
-func check1(d Decimal) error {
-	if _, ok := d.Millionths(); ok {
-		return nil
-	}
-	return bounds1.Check(d)
-}
-
 // NewDecimal returns unscaled × 10^-decimals: NewDecimal(6, 0) is 6, and NewDecimal(255, 2) is 2.55. Decimals is 0 to 12; NewDecimal
 // panics if it is anything else.
 func NewDecimal(unscaled int64, decimals int) Decimal { return decimal.New(unscaled, decimals) }

@@ -7,10 +7,9 @@ import (
 	"io"
 
 	"github.com/go-json-experiment/json/jsontext"
-)
 
-// MaxPayload is the largest size of a job's JSON, in bytes.
-const MaxPayload = 1 << 20
+	"invoicer/invoice/fields"
+)
 
 // wholePayload is the field name of a problem that concerns the payload as a whole.
 const wholePayload = "payload"
@@ -24,11 +23,11 @@ const wholePayload = "payload"
 // states a version newer than [TaskVersion], whatever else it holds, Decode returns a [*VersionError] and the same
 // kind of job. There are no other errors.
 func Decode(payload []byte) (*Job, error) {
-	d := decoder{object: "a job", job: &Job{Version: TaskVersion}}
+	d := decoder{object: "a job", job: &Job{Version: 1}}
 	if len(payload) > MaxPayload {
 		// The part that fits may identify the job. That it ends too early is already known.
 		_ = d.readPayload(payload[:MaxPayload], d.readJob)
-		return d.identity(false), &InvalidError{Problems: []Problem{{wholePayload, tooLong(len(payload))}}}
+		return d.identity(false), &InvalidError{Problems: []Problem{{wholePayload, tooLong(len(payload), limitsOf(d.job.Version).payload)}}}
 	}
 	if err := d.readPayload(payload, d.readJob); err != nil {
 		d.problems.add(wholePayload, d.malformed(err))
@@ -37,9 +36,16 @@ func Decode(payload []byte) (*Job, error) {
 	if d.newer != 0 && !d.problems.has("version") && !d.problems.has(wholePayload) {
 		return d.identity(true), &VersionError{Version: d.newer}
 	}
-	d.job.validate(&d.problems)
+	if most := limitsOf(d.job.Version).payload; len(payload) > most {
+		return d.identity(false), &InvalidError{Problems: []Problem{{wholePayload, tooLong(len(payload), most)}}}
+	}
+	d.judgeByVersion()
+	totals := d.job.validate(&d.problems)
 	if err := d.problems.err(); err != nil {
 		return d.identity(true), err
+	}
+	if d.job.Terms != nil || d.job.hasLineTerms() {
+		d.job.normalize(totals.signKind())
 	}
 	if d.job.IdempotencyKey == "" {
 		d.job.IdempotencyKey = d.job.TransactionID
@@ -56,6 +62,13 @@ type decoder struct {
 	problems problems
 	newer    int // the version, if it is newer than TaskVersion
 	at       place
+
+	lines int          // how many the job states
+	wide  []wideNumber // numbers that are beyond the bounds of version 1
+
+	suggested int      // how often a known name was looked for
+	newFields []string // that only version 2 has
+	terms     fields.Reader
 }
 
 // A place is a decoder's position in a job. It becomes text only when there is a problem to report.
@@ -177,8 +190,8 @@ func (d *decoder) members(known []string, read func(i int) error) error {
 		name, _ := unquoted(raw) // no known name contains invalid UTF-8
 		i := indexOf(known, name)
 		if i < 0 {
-			d.at.name = quotedName(string(name))
-			err = d.refuse("is no field of " + d.object)
+			d.at.name = fields.Quoted(string(name))
+			err = d.refuse("is no field of " + d.object + d.didYouMean(name, known))
 		} else if d.at.name = known[i]; seen[i] {
 			err = d.refuse(isTwice)
 		} else {
@@ -214,6 +227,12 @@ func (d *decoder) readJob() error {
 		if i < len(details) {
 			return d.readDetail(&details[i])
 		}
+		if n := len(jobNames) - len(termsFields.Names()); i >= n {
+			if j.Terms == nil {
+				j.Terms = &Terms{}
+			}
+			return d.readTerm(termsFields, j.Terms, i-n)
+		}
 		switch jobNames[i] {
 		case "version":
 			return d.readVersion()
@@ -243,7 +262,8 @@ func (d *decoder) readJob() error {
 // jobNames are the names of all members of a job, the details first.
 //
 //nolint:gochecknoglobals // a list that nothing changes
-var jobNames = append(DetailNames(), "version", "transaction_id", "idempotency_key", "producer", "issuer", "series", "issued_at", "currency", "lines", "metadata")
+var jobNames = append(append(DetailNames(), "version", "transaction_id", "idempotency_key", "producer", "issuer", "series", "issued_at", "currency", "lines", "metadata"),
+	termsFields.Names()...)
 
 func (d *decoder) readDetail(one *detail) (err error) {
 	value := one.at(&d.job.Details)
@@ -264,7 +284,7 @@ func (d *decoder) readLines() error {
 	case 'n':
 		return d.tokens.SkipValue()
 	default:
-		return d.refuse(mustBeLines())
+		return d.refuse(mustBeLines(version1().lines))
 	}
 	if _, err := d.tokens.ReadToken(); err != nil {
 		return err
@@ -282,9 +302,7 @@ func (d *decoder) readLines() error {
 			return err
 		}
 	}
-	if d.at = lines; n == 0 || n > MaxLines {
-		d.complain(mustBeLines())
-	}
+	d.at, d.lines = lines, n
 	_, err := d.tokens.ReadToken()
 	return err
 }
@@ -298,6 +316,12 @@ func (d *decoder) readLine() error {
 	l := &d.job.Lines[i]
 	var hasQuantity, hasUnitPrice bool
 	err := d.members(lineNames, func(n int) (err error) {
+		if n >= len(lineNames)-len(lineFields.Names()) {
+			if l.Terms == nil {
+				l.Terms = &LineTerms{}
+			}
+			return d.readTerm(lineFields, l.Terms, n-len(lineNames)+len(lineFields.Names()))
+		}
 		switch lineNames[n] {
 		case "sku":
 			l.SKU, _, err = d.text()
@@ -331,7 +355,7 @@ func (d *decoder) readLine() error {
 }
 
 //nolint:gochecknoglobals // a list that nothing changes
-var lineNames = []string{"sku", "description", "quantity", "unit_price", "discount_percent", "tax_percent"}
+var lineNames = append([]string{"sku", "description", "quantity", "unit_price", "discount_percent", "tax_percent"}, lineFields.Names()...)
 
 func (d *decoder) readMetadata() error {
 	const mustBeStrings = "must be an object that holds nothing but strings"

@@ -212,13 +212,13 @@ func TestDecodeIdentityOfInvalid(t *testing.T) {
 func TestDecodeNewerVersion(t *testing.T) {
 	t.Parallel()
 	for _, payload := range []string{
-		`{"version":2,"transaction_id":"T"}`,
-		`{"transaction_id":"T","lines":{"a":[1,{"b":"\u0000"}]},"new":{"x":1,"x":2},"version":2}`,
-		`{"transaction_id":"T","currency":"\ud800","currency":1,"version":2e0}` + " \n",
+		`{"version":3,"transaction_id":"T"}`,
+		`{"transaction_id":"T","lines":{"a":[1,{"b":"\u0000"}]},"new":{"x":1,"x":2},"version":3}`,
+		`{"transaction_id":"T","currency":"\ud800","currency":1,"version":3e0}` + " \n",
 	} {
 		job, err := invoice.Decode([]byte(payload))
 		var newer *invoice.VersionError
-		if !errors.As(err, &newer) || newer.Version != 2 {
+		if !errors.As(err, &newer) || newer.Version != 3 {
 			t.Errorf("Decode(%s): %v", payload, err)
 			continue
 		}
@@ -229,7 +229,7 @@ func TestDecodeNewerVersion(t *testing.T) {
 			t.Error("want -, got +:", diff)
 		}
 	}
-	for _, payload := range []string{`{"version":2`, `{"version":2}}`, `[{"version":2}]`, `{"version":2,"version":2}`} {
+	for _, payload := range []string{`{"version":3`, `{"version":3}}`, `[{"version":3}]`, `{"version":3,"version":3}`} {
 		if _, err := invoice.Decode([]byte(payload)); problemFields(t, err) == nil {
 			t.Errorf("Decode(%s): %v", payload, err)
 		}

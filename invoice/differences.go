@@ -3,6 +3,7 @@ package invoice
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -51,8 +52,21 @@ func (g *Generator) differs(ctx context.Context, r Request, stored *Ref) (fields
 
 // isPresentation reports whether a field is only shown, and decides neither what is owed, nor what was sold, nor to whom.
 func isPresentation(field string) bool {
-	return field == "customer_name" || strings.HasPrefix(field, "lines[") && strings.HasSuffix(field, "].description")
+	return shown[indexes.ReplaceAllString(field, "[]")]
 }
+
+//nolint:gochecknoglobals // constants
+var (
+	indexes = regexp.MustCompile(`\[[0-9]+\]`)
+	// shown are the fields that are only shown.
+	shown = func() map[string]bool {
+		all := map[string]bool{"customer_name": true, "lines[].description": true}
+		for _, name := range slices.Concat(termsFields.Shown(""), lineFields.Shown("lines[].")) {
+			all[name] = true
+		}
+		return all
+	}()
+)
 
 // weight says of fields that differ whether money, tax or identity is among them. A difference without a name counts as such.
 func weight(fields []string) string {

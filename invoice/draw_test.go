@@ -93,7 +93,7 @@ func drawTime(t *rapid.T, label string) time.Time {
 func drawJob(t *rapid.T) *invoice.Job {
 	const identifier = `[A-Za-z0-9._:/@+=-]{1,12}`
 	j := &invoice.Job{
-		Version:        invoice.TaskVersion,
+		Version:        1,
 		TransactionID:  drawCode(t, "transaction_id", identifier, false),
 		IdempotencyKey: drawCode(t, "idempotency_key", identifier, false),
 		Producer:       drawCode(t, "producer", identifier, true),

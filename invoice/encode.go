@@ -8,9 +8,12 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"invoicer/invoice/fields"
 )
 
-// Encode returns the job as JSON, for a service that builds its jobs in Go. A Version of 0 means [TaskVersion]. The
+// Encode returns the job as JSON, for a service that builds its jobs in Go. A Version of 0 means [Job.NeededVersion], so that older
+// workers read all that they can. The
 // rules are those of [Decode]; decoding the result gives an equal job with the same fingerprint, its defaults filled
 // in and its time in UTC.
 //
@@ -19,7 +22,7 @@ import (
 func (j *Job) Encode() ([]byte, error) {
 	complete := *j
 	if complete.Version == 0 {
-		complete.Version = TaskVersion
+		complete.Version = j.NeededVersion()
 	}
 	var p problems
 	complete.validate(&p)
@@ -31,15 +34,15 @@ func (j *Job) Encode() ([]byte, error) {
 	if w.err != nil {
 		return nil, fmt.Errorf("spelling a valid job as JSON: %w", w.err)
 	}
-	if len(w.json) > MaxPayload {
-		p.add(wholePayload, tooLong(len(w.json)))
+	if most := limitsOf(complete.Version).payload; len(w.json) > most {
+		p.add(wholePayload, tooLong(len(w.json), most))
 		return nil, p.err()
 	}
 	return w.json, nil
 }
 
-func tooLong(n int) string {
-	return fmt.Sprintf("has %s bytes and must not have more than %s", grouped(n), grouped(MaxPayload))
+func tooLong(n, most int) string {
+	return fmt.Sprintf("has %s bytes and must not have more than %s", grouped(n), grouped(most))
 }
 
 // A writer writes a job as JSON and keeps the first error. A valid job causes none.
@@ -61,6 +64,9 @@ func (w *writer) job(j *Job) {
 	}
 	w.member("issued_at", j.IssuedAt.UTC().Format(time.RFC3339Nano))
 	w.member("currency", j.Currency)
+	if j.Terms != nil {
+		w.members(termsFields, j.Terms)
+	}
 	separator := `,"lines":[`
 	for i := range j.Lines {
 		w.raw(separator)
@@ -97,7 +103,18 @@ func (w *writer) line(l *Line) {
 	if l.TaxPercent != nil {
 		w.member("tax_percent", l.TaxPercent.String())
 	}
+	if l.Terms != nil {
+		w.members(lineFields, l.Terms)
+	}
 	w.raw("}")
+}
+
+func (w *writer) members(described *fields.Object, of any) {
+	json, err := described.AppendMembers(w.json, of, fields.All)
+	if err != nil && w.err == nil {
+		w.err = err
+	}
+	w.json = json
 }
 
 // member adds a further member to an object, unless it is absent.

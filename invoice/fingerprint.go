@@ -5,10 +5,13 @@ import (
 	"encoding/hex"
 	"slices"
 	"strconv"
+
+	"invoicer/invoice/fields"
 )
 
 // Fingerprint identifies the job's content: two jobs for one transaction ask for the same invoice exactly if their
-// fingerprints are equal. Idempotency key, producer, metadata and version aren't part of it. The job must be valid.
+// fingerprints are equal. Idempotency key, producer, metadata and version aren't part of it, nor what the amounts are only checked
+// against. The job must be valid.
 //
 // It is "v1:" and the SHA-256, in lower-case hex, of these fields one after the other:
 //
@@ -34,10 +37,43 @@ import (
 // Details that were added to the format later follow, if they are present: for each its name and its text. So a job
 // without them keeps its fingerprint.
 //
+// If the job states anything that only version 2 knows, other than defaults, the fingerprint begins with "v2:" instead, and these
+// fields follow: the [Terms] in the form of [fields.Object.AppendCanonical], and those of each line after its number, from 1, where
+// it states any.
+//
 // A field is written as the number of its bytes, a colon, its bytes in UTF-8 and a comma: 536365 becomes "6:536365,".
 // An absent field is a hyphen and a comma; an empty text counts as absent. Numbers are decimal and as short as
 // possible: 2.5, -0.001, 6, without exponent, leading zeros or trailing zeros, and -0 is 0.
 func (j *Job) Fingerprint() string {
+	if j.Terms != nil || j.hasLineTerms() {
+		if j = j.normal(); j.extends() {
+			return "v2:" + hashed(j.appendTerms(j.appendContent(), fields.All))
+		}
+	}
+	return "v1:" + hashed(j.appendContent())
+}
+
+func hashed(content []byte) string {
+	hash := sha256.Sum256(content)
+	return hex.EncodeToString(hash[:])
+}
+
+// appendTerms appends a part of what only version 2 can state.
+func (j *Job) appendTerms(b []byte, part fields.Part) []byte {
+	if j.Terms != nil {
+		b = termsFields.AppendCanonical(b, j.Terms, part)
+	}
+	for i := range j.Lines {
+		if t := j.Lines[i].Terms; t != nil && !lineFields.Empty(t, part) {
+			b = appendInteger(b, int64(i+1))
+			b = append(lineFields.AppendCanonical(append(b, '{'), t, part), '}')
+		}
+	}
+	return b
+}
+
+// appendContent appends what version 1 can state.
+func (j *Job) appendContent() []byte {
 	b := make([]byte, 0, 256+64*len(j.Lines))
 	b = appendField(b, j.TransactionID)
 	b = appendField(b, j.Series)
@@ -54,8 +90,7 @@ func (j *Job) Fingerprint() string {
 			b = appendField(appendField(b, details[i].name), value)
 		}
 	}
-	hash := sha256.Sum256(b)
-	return "v1:" + hex.EncodeToString(hash[:])
+	return b
 }
 
 func appendLines(b []byte, lines []Line) []byte {
@@ -116,6 +151,9 @@ func shortened(names []string) []string {
 
 func allDifferences(a, b *Job) []string {
 	var names []string
+	if a.Terms != nil || a.hasLineTerms() || b.Terms != nil || b.hasLineTerms() {
+		a, b = a.normal(), b.normal()
+	}
 	differ := func(name string, is bool) {
 		if is {
 			names = append(names, name)
@@ -128,6 +166,7 @@ func allDifferences(a, b *Job) []string {
 	}
 	differ("issued_at", a.canonicalIssuedAt() != b.canonicalIssuedAt())
 	differ("currency", a.Currency != b.Currency)
+	names = termsFields.Differences(names, "", orEmpty(a.Terms), orEmpty(b.Terms))
 	if len(a.Lines) != len(b.Lines) {
 		return append(names, "lines")
 	}
@@ -149,7 +188,17 @@ func (l *Line) appendDifferences(names []string, i int, other *Line) []string {
 	differ("unit_price", l.UnitPrice != other.UnitPrice)
 	differ("discount_percent", l.DiscountPercent != other.DiscountPercent)
 	differ("tax_percent", !equalRates(l.TaxPercent, other.TaxPercent))
-	return names
+	if l.Terms == nil && other.Terms == nil {
+		return names
+	}
+	return lineFields.Differences(names, lineField(i, "")+".", orEmpty(l.Terms), orEmpty(other.Terms))
+}
+
+func orEmpty[T any](of *T) *T {
+	if of == nil {
+		return new(T)
+	}
+	return of
 }
 
 func equalRates(a, b *Decimal) bool {

@@ -2,9 +2,9 @@ package invoice
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 )
 
 // An InvalidError says that a job, as it is, can never become an invoice. It names every bad field at once.
@@ -72,6 +72,19 @@ func (p *problems) add(field, message string) {
 	p.list = append(p.list, Problem{Field: field, Message: message})
 }
 
+// replace puts another message in the place of a field's problem, and removes that for "".
+func (p *problems) replace(field, message string) {
+	i := slices.IndexFunc(p.list, func(one Problem) bool { return one.Field == field })
+	switch {
+	case i < 0:
+	case message == "":
+		p.list = slices.Delete(p.list, i, i+1)
+		delete(p.fields, field)
+	default:
+		p.list[i].Message = message
+	}
+}
+
 func (p *problems) has(field string) bool {
 	_, ok := p.fields[field]
 	return ok
@@ -94,28 +107,6 @@ func lineField(line int, name string) string {
 	}
 	return field
 }
-
-// shownName is the number of bytes that are quoted of a name chosen by the sender.
-const shownName = 64
-
-// quotedName makes a name chosen by the sender fit for a field's name: short, printable, in one line.
-func quotedName(name string) string {
-	plain := name != "" && len(name) <= shownName && strings.Trim(name, nameCharset) == ""
-	if plain {
-		return name
-	}
-	if len(name) <= shownName {
-		return strconv.Quote(name)
-	}
-	cut := shownName
-	for cut > shownName-utf8.UTFMax && !utf8.RuneStart(name[cut]) {
-		cut--
-	}
-	return strconv.Quote(name[:cut]) + "…"
-}
-
-// nameCharset holds the characters of most field names.
-const nameCharset = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 
 // grouped formats a count with commas: 4,980.
 func grouped(n int) string {

@@ -36,8 +36,10 @@ type Invoice struct {
 	Subtotal int64
 	Tax      int64
 	Total    int64
-	Taxes    []Tax // by percentage, ascending
+	Payable  int64 // what is left to pay
+	Taxes    []Tax // by percentage, ascending, then by code and category
 	Metadata map[string]string
+	Terms    *Terms // what its job stated beyond version 1, nil for nothing
 }
 
 // An InvoicedLine is a line with its net amount.
@@ -50,14 +52,14 @@ type InvoicedLine struct {
 // Content returns the invoice's content as a job, which has the invoice's fingerprint.
 func (i *Invoice) Content() *Job {
 	job := &Job{
-		Version:       TaskVersion,
 		TransactionID: i.TransactionID, IdempotencyKey: i.IdempotencyKey, Issuer: i.Issuer,
 		Series: i.RequestedSeries, Details: i.Details,
 		IssuedAt: i.IssuedAt, Currency: i.Currency, Metadata: i.Metadata,
-		Lines: make([]Line, len(i.Lines)),
+		Lines: make([]Line, len(i.Lines)), Terms: i.Terms,
 	}
 	for n := range i.Lines {
 		job.Lines[n] = i.Lines[n].Line
 	}
+	job.Version = job.NeededVersion()
 	return job
 }

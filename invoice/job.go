@@ -3,7 +3,7 @@ package invoice
 import "time"
 
 // TaskVersion is the newest version of the job format that this code understands.
-const TaskVersion = 1
+const TaskVersion = 2
 
 // A Job asks for the invoice of one transaction. A Job that [Decode] returned without an error is valid; the zero
 // value is not.
@@ -38,6 +38,9 @@ type Job struct {
 
 	Lines    []Line
 	Metadata map[string]string
+
+	// Terms are what only version 2 can state, nil for nothing.
+	Terms *Terms
 }
 
 // Details are the optional texts of a transaction, which its invoice keeps as they are. "" means absent.
@@ -87,7 +90,7 @@ func (d *Details) DetailsSize() (n int) {
 // Detail returns a pointer to the detail whose name is at index i of [DetailNames].
 func (d *Details) Detail(i int) *string { return details[i].at(d) }
 
-// A Line is one line of an invoice. Prices are net of tax.
+// A Line is one line of an invoice. Prices are net of tax, unless version 2 states that they contain it.
 type Line struct {
 	SKU             string
 	Description     string
@@ -97,4 +100,7 @@ type Line struct {
 
 	// TaxPercent is nil if the job doesn't state a rate, which is not the same as a rate of 0.
 	TaxPercent *Decimal
+
+	// Terms are what only version 2 can state, nil for nothing.
+	Terms *LineTerms
 }

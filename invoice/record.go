@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"invoicer/invoice/fields"
 )
 
 // A Record is an invoice as its link in the chain covers it: all that is stored of it, except the ids by which the tables
@@ -72,7 +74,8 @@ func (h *Hasher) Hashed() []byte { return h.b }
 //	number of metadata      and for each, in the order of their keys' bytes: key, value
 //	number of lines         and for each, in order: sku, description
 //
-// A text of a later release follows, if it is present, as its name and itself. So a record without it keeps its hash.
+// A text of a later release follows, if it is present, as its name and itself. So a record without it keeps its hash. Where the job
+// states more than version 1 knows, "terms" follows, and of that what a person may stand in, as in [Job.Fingerprint].
 func (h *Hasher) Texts(r *Record, salt []byte) Hash {
 	b := append(append(h.b[:0], textsForm...), salt...)
 	b = appendField(b, r.Fingerprint)
@@ -97,8 +100,18 @@ func (h *Hasher) Texts(r *Record, salt []byte) Hash {
 		b = appendField(b, r.Job.Lines[i].SKU)
 		b = appendField(b, r.Job.Lines[i].Description)
 	}
-	h.b = appendLater(b, &r.Job.Details, false)
+	b = appendLater(b, &r.Job.Details, false)
+	h.b = r.appendTerms(b, fields.Personal)
 	return sha256.Sum256(h.b)
+}
+
+// appendTerms appends a part of what the job states beyond version 1, if it states any.
+func (r *Record) appendTerms(b []byte, part fields.Part) []byte {
+	named := appendField(b, "terms")
+	if all := r.Job.appendTerms(named, part); len(all) > len(named) {
+		return all
+	}
+	return b
 }
 
 // Digest hashes a record, given the hash of its texts. It is the SHA-256 of the line "invoicer invoice v1", the 32 bytes of
@@ -127,7 +140,10 @@ func (h *Hasher) Texts(r *Record, salt []byte) Hash {
 //	document_date           where it is present, after its name
 //	issuer                  where it is present, after its name
 //
-// A field of a later release follows, if it is present, as its name and itself. So a record without it keeps its digest.
+// A field of a later release follows, if it is present, as its name and itself. So a record without it keeps its digest. These follow
+// where they are present: "terms", and of what the job states beyond version 1 all in which no person stands, as in [Job.Fingerprint];
+// payable_minor after its name, if it isn't total_minor; and for each tax with a code, a category or added_minor "tax_row", its place
+// from 1, and these three.
 func (h *Hasher) Digest(r *Record, texts Hash) Hash {
 	b := append(append(h.b[:0], digestOf...), texts[:]...)
 	b = appendField(b, r.Printed)
@@ -163,7 +179,18 @@ func (h *Hasher) Digest(r *Record, texts Hash) Hash {
 	if r.Slot.Issuer != "" {
 		b = appendField(appendField(b, "issuer"), r.Slot.Issuer)
 	}
-	h.b = appendLater(b, &r.Job.Details, true)
+	b = appendLater(b, &r.Job.Details, true)
+	b = r.appendTerms(b, fields.Public)
+	if r.Totals.Payable != r.Totals.Total {
+		b = appendInteger(appendField(b, "payable_minor"), r.Totals.Payable)
+	}
+	for i := range r.Totals.Taxes {
+		if t := &r.Totals.Taxes[i]; t.Code != "" || t.Category != "" || t.Added != 0 {
+			b = appendInteger(appendField(b, "tax_row"), int64(i+1))
+			b = appendInteger(appendField(appendField(b, t.Code), t.Category), t.Added)
+		}
+	}
+	h.b = b
 	return sha256.Sum256(h.b)
 }
 

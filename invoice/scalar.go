@@ -58,7 +58,8 @@ func unquoted(raw jsontext.Value) ([]byte, bool) {
 	return value, err == nil
 }
 
-// decimal reads a number, which may be a JSON number or a string. For null it returns false for present.
+// decimal reads a number, which may be a JSON number or a string. For null it returns false for present. It complains by
+// the bounds of version 1; judgeByVersion takes that back, since the version may follow.
 func (d *decoder) decimal() (value Decimal, present bool, err error) {
 	kind := d.tokens.PeekKind()
 	switch kind {
@@ -76,10 +77,15 @@ func (d *decoder) decimal() (value Decimal, present bool, err error) {
 	if kind == '"' {
 		number, _ = unquoted(raw) // invalid text isn't a number
 	}
-	if value, err = ParseDecimal(string(number)); err != nil {
-		d.complain(err.Error())
-		return Decimal{}, false, nil
+	if value, err = ParseDecimal(string(number)); err == nil {
+		return value, true, nil
 	}
+	d.complain(err.Error())
+	one := wideNumber{field: d.at.String()}
+	if value, err = ParseStoredDecimal(string(number)); err != nil {
+		one.problem = err.Error()
+	}
+	d.wide = append(d.wide, one)
 	return value, true, nil
 }
 
@@ -100,6 +106,8 @@ func (d *decoder) readVersion() error {
 		d.complain(mustBeVersion)
 	case number > TaskVersion:
 		d.newer = int(number)
+	default:
+		d.job.Version = int(number)
 	}
 	return nil
 }

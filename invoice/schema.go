@@ -3,12 +3,12 @@ package invoice
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 )
 
 // Schema returns the job's format as a JSON Schema (draft 2020-12). A job that it refuses is invalid. Not all invalid jobs are refused:
 // a schema can't tell of members that are given twice, nor compute amounts, nor know series and settings.
 func Schema() ([]byte, error) {
-	type object = map[string]any
 	text := object{"type": []string{"string", "null"}}
 	described := func(what object, description string) object {
 		all := object{"description": description}
@@ -35,9 +35,16 @@ func Schema() ([]byte, error) {
 		}
 		return object{"anyOf": kinds}
 	}
-	size := object{"exclusiveMinimum": -1e12, "exclusiveMaximum": 1e12}
+	size := object{"exclusiveMinimum": -1e15, "exclusiveMaximum": 1e15}
 	percentage := object{"minimum": 0, "maximum": 100}
 	code := object{"type": []string{"string", "null"}, "pattern": fmt.Sprintf("^[A-Z0-9-]{1,%d}$", maxSeries)}
+	lineMembers := object{
+		"sku": text, "description": text,
+		"quantity": decimal(false, size), "unit_price": described(decimal(false, size), "net of tax, unless prices is gross"),
+		"discount_percent": decimal(true, percentage),
+		"tax_percent":      described(decimal(true, percentage), "absent: the rate isn't stated, which is not 0"),
+	}
+	maps.Copy(lineMembers, lineFields.Schema())
 	members := object{
 		"version":         described(object{"type": []string{"integer", "null"}, "minimum": 1}, "of this format; default 1"),
 		"transaction_id":  described(identifier(maxTransactionID, false), "what is invoiced"),
@@ -51,12 +58,7 @@ func Schema() ([]byte, error) {
 		"currency": described(object{"enum": currencies()}, "an ISO 4217 code"),
 		"lines": object{"type": "array", "minItems": 1, "maxItems": MaxLines, "items": object{
 			"type": "object", "additionalProperties": false, "required": []string{"quantity", "unit_price"},
-			"properties": object{
-				"sku": text, "description": text,
-				"quantity": decimal(false, size), "unit_price": described(decimal(false, size), "net of tax"),
-				"discount_percent": decimal(true, percentage),
-				"tax_percent":      described(decimal(true, percentage), "absent: the rate isn't stated, which is not 0"),
-			},
+			"properties": lineMembers,
 		}},
 		"metadata": described(object{"type": []string{"object", "null"}, "additionalProperties": object{"type": "string"}}, "stored with the invoice; no part of its content"),
 	}
@@ -65,10 +67,31 @@ func Schema() ([]byte, error) {
 			members[details[i].name] = identifier(details[i].identifier, true)
 		}
 	}
+	maps.Copy(members, termsFields.Schema())
+	of1 := object{"properties": object{}}
+	in1 := object{"maxItems": version1().lines, "items": object{"properties": object{}}}
+	absent(of1, termsFields.Names())
+	absent(in1["items"].(object), lineFields.Names()) //nolint:forcetypeassert // see above
+	narrow := object{"anyOf": []object{{"not": object{"type": "number"}}, {"exclusiveMinimum": -1e12, "exclusiveMaximum": 1e12}}}
+	for _, name := range []string{"quantity", "unit_price"} {
+		in1["items"].(object)["properties"].(object)[name] = narrow //nolint:forcetypeassert // see above
+	}
+	of1["properties"].(object)["lines"] = in1 //nolint:forcetypeassert // see above
 	return json.MarshalIndent(object{
 		"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "A job for invoicer", "type": "object", "additionalProperties": false,
 		"required": []string{"transaction_id", "issued_at", "currency", "lines"}, "properties": members,
+		// What only version 2 knows needs that version.
+		"if": object{"not": object{"required": []string{"version"}, "properties": object{"version": object{"type": "integer", "minimum": 2}}}}, "then": of1,
 	}, "", "  ")
+}
+
+type object = map[string]any
+
+// absent has a schema refuse these members, unless they are null.
+func absent(schema object, names []string) {
+	for _, name := range names {
+		schema["properties"].(object)[name] = object{"type": "null"} //nolint:forcetypeassert // the caller has made it
+	}
 }
 
 // currencies returns all codes that [MinorUnits] knows.

@@ -1,29 +1,39 @@
 package invoice
 
 import (
+	"cmp"
 	"slices"
 )
 
 // Totals are the amounts of a job's document. They are signed, in minor units of the job's currency.
 type Totals struct {
-	Kind     Kind // KindCreditNote when Total is negative, else KindInvoice
+	Kind     Kind // KindCreditNote when Total is negative, else KindInvoice, unless the job states another
 	Subtotal int64
 	Tax      int64
 	Total    int64
+	Payable  int64   // what is left to pay: Total, less what is withheld and prepaid, with the rounding added
 	LineNets []int64 // one for each of the job's lines, in their order
-	Taxes    []Tax   // by percentage, ascending
+	Taxes    []Tax   // by percentage, ascending, then by code and category
 }
 
-// A Tax sums up the lines that state the same percentage; lines that state none are in no Tax.
+// A Tax sums up what is taxed with the same code, category and percentage; what states no rate is in no Tax.
 type Tax struct {
-	Percent Decimal
-	Net     int64 // sum of the lines' nets
-	Tax     int64
+	Code     string // such as GST, "" if the job states none
+	Category string // in UNTDID 5305, "" if the job states none
+	Percent  Decimal
+	Net      int64 // without taxes
+	Added    int64 // the taxes that a compound tax is taken on beside Net; 0 for any other
+	Tax      int64
+}
+
+// CompareRate returns -1, 0 or 1: whether the tax stands before, at or behind the place of the other one in [Totals.Taxes].
+func (t *Tax) CompareRate(other *Tax) int {
+	return cmp.Or(t.Percent.Cmp(other.Percent), cmp.Compare(t.Code, other.Code), cmp.Compare(t.Category, other.Category))
 }
 
 // Calculate computes the job's totals. A line's net is quantity × unit price × (1 − discount/100), and the tax at a
 // percentage is the sum of the nets at that percentage × the percentage, each rounded half away from zero to the
-// currency's minor unit. Nothing else is rounded; the arithmetic is exact.
+// currency's minor unit. Nothing else is rounded; the arithmetic is exact. What version 2 adds is computed as package amounts says.
 //
 // It returns an [*InvalidError] if an amount doesn't fit an int64; the error names lines[i], subtotal, tax or total.
 // For a job that [Decode] hasn't checked, the error also names an unknown currency, and numbers that a job can't state.
@@ -32,9 +42,7 @@ func (j *Job) Calculate() (Totals, error) {
 	if _, ok := MinorUnits(j.Currency); !ok {
 		p.add("currency", unknownCurrency(j.Currency))
 	}
-	for i := range j.Lines {
-		j.Lines[i].validateNumbers(i, &p)
-	}
+	j.validateNumbers(&p)
 	if err := p.err(); err != nil {
 		return Totals{}, err
 	}
@@ -49,6 +57,9 @@ const tooBig = "comes to an amount that is too big, so split the transaction"
 
 // calculate is Calculate for a job with a known currency and valid numbers.
 func (j *Job) calculate(p *problems) Totals {
+	if j.Version > 1 && (j.Terms != nil || j.hasLineTerms() || j.isWide()) {
+		return j.calculateTerms(p)
+	}
 	exponent, _ := MinorUnits(j.Currency)
 	totals := Totals{LineNets: make([]int64, len(j.Lines))}
 	var subtotal sum
@@ -82,11 +93,17 @@ func (j *Job) calculate(p *problems) Totals {
 	if totals.Total, ok = total.int64(); !ok {
 		p.add("total", tooBig)
 	}
-	totals.Kind = KindInvoice
-	if totals.Total < 0 {
-		totals.Kind = KindCreditNote
-	}
+	totals.Payable = totals.Total
+	totals.Kind = totals.signKind()
 	return totals
+}
+
+// signKind returns the kind that the sign of the total makes of the document.
+func (t *Totals) signKind() Kind {
+	if t.Total < 0 {
+		return KindCreditNote
+	}
+	return KindInvoice
 }
 
 // net returns the line's net in minor units, and false if it doesn't fit an int64. The line's numbers are valid.

@@ -130,6 +130,7 @@ func TestCalculate(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			tt.want.Payable = tt.want.Total
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Error("want -, got +:", diff)
 			}
@@ -211,6 +212,7 @@ func TestCalculateAgainstOracle(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		want.Payable = want.Total
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatal("want -, got +:", diff)
 		}

@@ -6,12 +6,12 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"invoicer/invoice/decimal"
+	"invoicer/invoice/fields"
 )
 
 const (
-	// MaxLines is the largest number of lines in a job.
-	MaxLines = 5000
-
 	maxTransactionID  = 128
 	maxIdempotencyKey = 255
 	maxProducer       = 64
@@ -25,7 +25,7 @@ const (
 )
 
 // validate checks a job's fields, whether it was decoded or built in Go.
-func (j *Job) validate(p *problems) {
+func (j *Job) validate(p *problems) (totals Totals) {
 	if j.Version < 1 || j.Version > TaskVersion {
 		p.add("version", mustBeVersion)
 	}
@@ -58,20 +58,25 @@ func (j *Job) validate(p *problems) {
 	case !known:
 		p.add("currency", unknownCurrency(j.Currency))
 	}
-	if len(j.Lines) == 0 || len(j.Lines) > MaxLines {
-		p.add("lines", mustBeLines())
+	most := limitsOf(j.Version).lines
+	if len(j.Lines) == 0 || len(j.Lines) > most {
+		p.add("lines", mustBeLines(most))
 	}
-	for i := range j.Lines[:min(len(j.Lines), MaxLines)] {
+	for i := range j.Lines[:min(len(j.Lines), most)] {
 		j.Lines[i].validate(i, p)
 	}
+	j.validateNumbers(p)
 	j.validateMetadata(p)
+	j.validateVersion(p)
+	j.validateTerms(p)
 
 	if !p.any() {
-		j.calculate(p)
+		totals = j.calculate(p)
 	}
+	return totals
 }
 
-func mustBeLines() string { return "must hold 1 to " + grouped(MaxLines) + " lines" }
+func mustBeLines(most int) string { return "must hold 1 to " + grouped(most) + " lines" }
 
 func (l *Line) validate(i int, p *problems) {
 	if !isText(l.SKU) {
@@ -80,51 +85,72 @@ func (l *Line) validate(i int, p *problems) {
 	if !isText(l.Description) {
 		p.add(lineField(i, "description"), mustBeText)
 	}
-	l.validateNumbers(i, p)
 }
 
-// validateNumbers reports whether quantity, price and percentages are within the bounds of version 1.
-func (l *Line) validateNumbers(i int, p *problems) bool {
-	ok := true
-	if err := check1(l.Quantity); err != nil {
+// validateNumbers checks whether quantities, prices and percentages are within the bounds of the job's version.
+func (j *Job) validateNumbers(p *problems) {
+	limits := limitsOf(j.Version)
+	for i := range j.Lines[:min(len(j.Lines), limits.lines)] {
+		j.Lines[i].validateNumbers(i, limits.numbers, p)
+	}
+}
+
+func (l *Line) validateNumbers(i int, bounds decimal.Bounds, p *problems) {
+	if isNarrow(l.Quantity) && isNarrow(l.UnitPrice) && isNarrowPercentage(l.DiscountPercent) && (l.TaxPercent == nil || isNarrowPercentage(*l.TaxPercent)) {
+		return // as most are, in any version
+	}
+	if err := bounds.Check(l.Quantity); err != nil {
 		p.add(lineField(i, "quantity"), err.Error())
-		ok = false
 	}
-	if err := check1(l.UnitPrice); err != nil {
+	if err := bounds.Check(l.UnitPrice); err != nil {
 		p.add(lineField(i, "unit_price"), err.Error())
-		ok = false
 	}
-	return l.validatePercents(i, p) && ok
-}
-
-// validatePercents reports whether both percentages are between 0 and 100.
-func (l *Line) validatePercents(i int, p *problems) bool {
-	ok := true
-	if problem := problemOfPercentage(l.DiscountPercent); problem != "" {
+	if problem := problemOfPercentage(l.DiscountPercent, bounds); problem != "" {
 		p.add(lineField(i, "discount_percent"), problem)
-		ok = false
 	}
 	if l.TaxPercent != nil {
-		if problem := problemOfPercentage(*l.TaxPercent); problem != "" {
+		if problem := problemOfPercentage(*l.TaxPercent, bounds); problem != "" {
 			p.add(lineField(i, "tax_percent"), problem)
-			ok = false
 		}
 	}
-	return ok
 }
 
-// problemOfPercentage returns what is wrong with a percentage, "" if it is one that version 1 allows.
-func problemOfPercentage(d Decimal) string {
-	millionths, fine := d.Millionths()
-	switch {
-	case millionths < 0, millionths > percent100:
+func isNarrowPercentage(d Decimal) bool {
+	millionths, ok := d.Millionths()
+	return ok && 0 <= millionths && millionths <= percent100
+}
+
+// problemOfPercentage returns what is wrong with a percentage, "" if it is one within the bounds.
+func problemOfPercentage(d Decimal, bounds decimal.Bounds) string {
+	if d.Sign() < 0 || d.Cmp(decimal.New(100, 0)) > 0 {
 		return "must be a percentage from 0 to 100"
-	case !fine:
-		return bounds1.Check(d).Error()
-	default:
-		return ""
+	}
+	if err := bounds.Check(d); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+// validateVersion refuses what only a later version can state.
+func (j *Job) validateVersion(p *problems) {
+	if j.Version != 1 {
+		return
+	}
+	if j.Terms != nil {
+		for _, name := range termsFields.Stated(j.Terms) {
+			p.add(name, isOfVersion2)
+		}
+	}
+	for i := range j.Lines {
+		if t := j.Lines[i].Terms; t != nil {
+			for _, name := range lineFields.Stated(t) {
+				p.add(lineField(i, name), isOfVersion2)
+			}
+		}
 	}
 }
+
+const isOfVersion2 = `is a field of version 2: state "version": 2`
 
 // validateIssuedAt refuses the zero time although it lies in the year 1: a Go program that forgets to set the field
 // sends it.
@@ -154,7 +180,7 @@ func (j *Job) validateMetadata(p *problems) {
 	}
 }
 
-func metadataField(key string) string { return "metadata." + quotedName(key) }
+func metadataField(key string) string { return "metadata." + fields.Quoted(key) }
 
 func (d *Details) validate(p *problems) {
 	for i := range details {

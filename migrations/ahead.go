@@ -15,10 +15,12 @@ import (
 //
 //nolint:gochecknoglobals // a constant table
 var ahead = []struct {
-	before                   int64 // the migration
-	table, index, definition string
+	before                         int64 // the migration
+	kind, table, index, definition string
 }{
-	{27, "invoices", "invoices_credits_idx", "(issuer, credits_transaction_id) WHERE credits_transaction_id IS NOT NULL"},
+	{27, "INDEX", "invoices", "invoices_credits_idx", "(issuer, credits_transaction_id) WHERE credits_transaction_id IS NOT NULL"},
+	{31, "UNIQUE INDEX", "invoice_taxes", "invoice_taxes_rows_key", "(invoice_id, tax_percent, code, category)"},
+	{31, "INDEX", "invoices", "invoices_replaces_idx", "(issuer, (terms ->> 'replaces_transaction_id')) WHERE terms ->> 'replaces_transaction_id' IS NOT NULL"},
 }
 
 // largeTable is how many rows a table has from which on indexes are built ahead.
@@ -37,14 +39,14 @@ func (m *Migrator) upAhead(ctx context.Context, p *goose.Provider) ([]*goose.Mig
 			return all, err // it has the results
 		}
 		all = append(all, results...)
-		if err := m.buildAhead(ctx, one.table, one.index, one.definition); err != nil {
+		if err := m.buildAhead(ctx, one.kind, one.table, one.index, one.definition); err != nil {
 			return all, err
 		}
 	}
 	return all, nil
 }
 
-func (m *Migrator) buildAhead(ctx context.Context, table, index, definition string) (err error) {
+func (m *Migrator) buildAhead(ctx context.Context, kind, table, index, definition string) (err error) {
 	db := stdlib.OpenDB(*m.config)
 	defer func() { err = errors.Join(err, db.Close()) }()
 	db.SetMaxOpenConns(1)
@@ -53,7 +55,7 @@ func (m *Migrator) buildAhead(ctx context.Context, table, index, definition stri
 	if err != nil || !large {
 		return err
 	}
-	return m.buildIndex(ctx, db, "INDEX", table, index, definition)
+	return m.buildIndex(ctx, db, kind, table, index, definition)
 }
 
 // buildIndex builds an index while others write. What a broken-off build has left is removed first.

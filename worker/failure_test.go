@@ -109,7 +109,7 @@ func TestNewerVersionIsPutBack(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	w := b.start(t, "w1")
-	id := b.enqueueRaw(t, client.TaskType, []byte(`{"version":2,"transaction_id":"T1","something":"new"}`))
+	id := b.enqueueRaw(t, client.TaskType, []byte(`{"version":3,"transaction_id":"T1","something":"new"}`))
 	if e := w.await(t, worker.PutBack); e.JobID != id {
 		t.Errorf("job %s put back", e.JobID)
 	}
@@ -172,7 +172,7 @@ func TestForeignRetryLimit(t *testing.T) {
 	}
 	b.awaitState(t, id, asynq.TaskStateCompleted)
 
-	newer := b.enqueueRaw(t, client.TaskType, []byte(`{"version":2}`), asynq.MaxRetry(0))
+	newer := b.enqueueRaw(t, client.TaskType, []byte(`{"version":3}`), asynq.MaxRetry(0))
 	if e := w.ended(t); e.JobID != newer || e.Outcome != invoice.Failed {
 		t.Errorf("a newer version that the queue won't keep ended as %s", e.Outcome)
 	}

@@ -65,7 +65,7 @@ func (g *Generator) Next() invoice.Job {
 	g.number++
 	g.now = g.now.Add(time.Duration(g.rand.IntN(41)) * time.Minute)
 	j := invoice.Job{
-		Version:  invoice.TaskVersion,
+		Version:  1,
 		IssuedAt: g.now,
 		Currency: pick(g.rand, g.options.Currencies),
 	}

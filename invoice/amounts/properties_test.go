@@ -239,7 +239,7 @@ func TestVersion1(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := calculate(t, ofVersion1(&j))
-		got := invoice.Totals{Kind: want.Kind, Subtotal: r.Subtotal, Tax: r.Tax, Total: r.Total, LineNets: nets(r.Lines)}
+		got := invoice.Totals{Kind: want.Kind, Subtotal: r.Subtotal, Tax: r.Tax, Total: r.Total, Payable: r.Payable, LineNets: nets(r.Lines)}
 		for _, row := range r.Taxes {
 			equal(t, "base", row.Base, row.Net)
 			got.Taxes = append(got.Taxes, invoice.Tax{Percent: row.Percent, Net: row.Net, Tax: row.Tax})

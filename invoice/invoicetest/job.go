@@ -11,7 +11,7 @@ import (
 func Job(transactionID string, edits ...func(*invoice.Job)) *invoice.Job {
 	twenty := invoice.NewDecimal(20, 0)
 	j := &invoice.Job{
-		Version:        invoice.TaskVersion,
+		Version:        1,
 		TransactionID:  transactionID,
 		IdempotencyKey: transactionID,
 		Details:        invoice.Details{CustomerID: "17850", Country: "United Kingdom"},

@@ -42,8 +42,8 @@ func TestAcceptTakesWhateverDecodes(t *testing.T) {
 		"the last day":                     at("9999-12-31T23:59:59.999999Z"),
 		"astral text":                      with(`"customer_name":"😀 \ud83d\ude00 \u2028","metadata":{"😀":"\u0001"}`),
 		"5,000 lines":                      strings.Replace(good, oneLine, strings.Repeat(oneLine+",", 4999)+oneLine, 1),
-		"a whole MiB":                      good + strings.Repeat(" ", invoice.MaxPayload-len(good)),
-		"a MiB of text":                    with(`"country":"` + strings.Repeat("é", (invoice.MaxPayload-len(good)-13)/2) + `"`),
+		"a whole MiB":                      good + strings.Repeat(" ", (1<<20)-len(good)),
+		"a MiB of text":                    with(`"country":"` + strings.Repeat("é", ((1<<20)-len(good)-13)/2) + `"`),
 		"longest codes":                    with(`"idempotency_key":"` + strings.Repeat("k", 255) + `","producer":"` + strings.Repeat("p", 64) + `","series":"` + strings.Repeat("S", 32) + `"`),
 	} {
 		if _, err := invoice.Decode([]byte(payload)); err != nil {
@@ -54,11 +54,11 @@ func TestAcceptTakesWhateverDecodes(t *testing.T) {
 		}
 	}
 	for name, payload := range map[string]string{
-		"nothing that is known":   `{"version":2,"transaction_id":"T2"}`,
-		"fields of another type":  `{"version":2,"transaction_id":"T2","lines":7,"issued_at":null,"currency":[],"metadata":"m","series":5,"credits_transaction_id":{},"country":{}}`,
+		"nothing that is known":   `{"version":3,"transaction_id":"T2"}`,
+		"fields of another type":  `{"version":3,"transaction_id":"T2","lines":7,"issued_at":null,"currency":[],"metadata":"m","series":5,"credits_transaction_id":{},"country":{}}`,
 		"unknown fields":          `{"version":2147483647,"transaction_id":"T2","positions":[{"a":[1,2,{"b":null}]}]}`,
-		"unknown fields, twice":   `{"version":2,"transaction_id":"T2","x":1,"x":1}`,
-		"numbers out of Postgres": `{"version":2,"transaction_id":"T2","x":1e999999999}`,
+		"unknown fields, twice":   `{"version":3,"transaction_id":"T2","x":1,"x":1}`,
+		"numbers out of Postgres": `{"version":3,"transaction_id":"T2","x":1e999999999}`,
 	} {
 		if _, err := invoice.Decode([]byte(payload)); !errors.As(err, new(*invoice.VersionError)) {
 			t.Errorf("%s: %v; want a newer version", name, err)

@@ -76,9 +76,9 @@ func (a *array) amount(n *int64) {
 	a.integer(*n)
 }
 
-// integerUnless0 adds an integer, or NULL for 0.
-func (a *array) integerUnless0(n int64) {
-	if n == 0 {
+// integerUnless adds an integer, or NULL if it is the usual one.
+func (a *array) integerUnless(n, usual int64) {
+	if n == usual {
 		a.null()
 		return
 	}

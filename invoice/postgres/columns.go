@@ -21,6 +21,7 @@ type lineRow struct {
 	member, position int64
 	line             *invoice.Line
 	net              int64
+	terms, texts     string // what version 2 states of it, as JSON; "" for nothing
 }
 
 type taxRow struct {
@@ -67,11 +68,14 @@ func invoiceColumns(version string) []column[*write] {
 		minor("subtotal_minor", func(t *invoice.Totals) int64 { return t.Subtotal }),
 		minor("tax_minor", func(t *invoice.Totals) int64 { return t.Tax }),
 		minor("total_minor", func(t *invoice.Totals) int64 { return t.Total }),
+		{"payable_minor", "bigint", func(a *array, w *write) { a.integerUnless(w.draft.Totals.Payable, w.draft.Totals.Total) }},
+		{"terms", "jsonb", func(a *array, w *write) { a.optional(w.terms) }},
+		{"parties", "jsonb", func(a *array, w *write) { a.optional(w.parties) }},
 		{"metadata", "jsonb", func(a *array, w *write) { a.text(w.metadata) }},
 		{"producer", "text", func(a *array, w *write) { a.optional(w.draft.Job.Producer) }},
 		{"accepted_at", "timestamptz", func(a *array, w *write) { a.optional(w.asked) }},
 		{"worker_version", "text", func(a *array, _ *write) { a.optional(version) }},
-		{"content_hash", "bigint", func(a *array, w *write) { a.integerUnless0(w.content) }},
+		{"content_hash", "bigint", func(a *array, w *write) { a.integerUnless(w.content, 0) }},
 		text("chain", func(w *write) string { return w.chain }),
 		{"salt", "bytea", func(a *array, w *write) { a.bytes(w.salt) }},
 		{"text_hash", "bytea", func(a *array, w *write) { a.bytes(w.texts[:]) }},
@@ -93,6 +97,8 @@ func lineColumns() []column[lineRow] {
 		{"discount_percent", "numeric", func(a *array, r lineRow) { a.decimal(&r.line.DiscountPercent) }},
 		{"tax_percent", "numeric", func(a *array, r lineRow) { a.decimal(r.line.TaxPercent) }},
 		{"net_minor", "bigint", func(a *array, r lineRow) { a.integer(r.net) }},
+		{"terms", "jsonb", func(a *array, r lineRow) { a.optional(r.terms) }},
+		{"texts", "jsonb", func(a *array, r lineRow) { a.optional(r.texts) }},
 	}
 }
 
@@ -102,6 +108,9 @@ func taxColumns() []column[taxRow] {
 		{"tax_percent", "numeric", func(a *array, r taxRow) { a.decimal(&r.tax.Percent) }},
 		{"net_minor", "bigint", func(a *array, r taxRow) { a.integer(r.tax.Net) }},
 		{"tax_minor", "bigint", func(a *array, r taxRow) { a.integer(r.tax.Tax) }},
+		{"code", "text", func(a *array, r taxRow) { a.text(r.tax.Code) }},
+		{"category", "text", func(a *array, r taxRow) { a.text(r.tax.Category) }},
+		{"added_minor", "bigint", func(a *array, r taxRow) { a.integerUnless(r.tax.Added, 0) }},
 	}
 }
 

@@ -18,11 +18,14 @@ const mostWaits = 50
 func (s *Invoices) Credit(ctx context.Context, j *invoice.Job, totals *invoice.Totals) (invoice.Credit, error) {
 	var rates, amounts array
 	unrated := totals.Total
-	for i := range totals.Taxes {
-		t := &totals.Taxes[i]
-		rates.decimal(&t.Percent)
-		amounts.integer(t.Net + t.Tax)
-		unrated -= t.Net + t.Tax
+	for i := 0; i < len(totals.Taxes); {
+		percent, amount := totals.Taxes[i].Percent, int64(0)
+		for ; i < len(totals.Taxes) && totals.Taxes[i].Percent == percent; i++ {
+			amount += totals.Taxes[i].Net + totals.Taxes[i].Tax
+		}
+		rates.decimal(&percent)
+		amounts.integer(amount)
+		unrated -= amount
 	}
 	rates.null()
 	amounts.integer(unrated)

@@ -39,6 +39,8 @@ type write struct {
 	date     string            // its day of issue, "" if its issued_at is its date
 	made     *invoice.Ref      // the invoice to be written, once it has its number
 	metadata string            // as JSON
+	terms    string            // what version 2 states, but for what a person may stand in, as JSON; "" for nothing
+	parties  string            // the rest of it
 	content  int64             // the hash by which twins are found; 0 for none
 	chain    string            // the link of the invoice to be written
 	salt     []byte            // of its texts
@@ -68,12 +70,18 @@ func (w *write) weigh() int { return w.size }
 // sizeOf estimates the bytes that a draft takes in a statement.
 func sizeOf(d *invoice.Draft) int {
 	n := 1000
+	if d.Job.Terms != nil {
+		n += 4000
+	}
 	for key, value := range d.Job.Metadata {
 		n += len(key) + len(value)
 	}
 	n += d.Job.DetailsSize()
 	for i := range d.Job.Lines {
 		n += 400 + len(d.Job.Lines[i].SKU) + len(d.Job.Lines[i].Description)
+		if d.Job.Lines[i].Terms != nil {
+			n += 400
+		}
 	}
 	return n
 }

@@ -44,7 +44,7 @@ func TestInsertStoresWhatWasAsked(t *testing.T) {
 		Ref: *made, Slot: invoice.Slot{Series: "INV", Kind: invoice.KindInvoice}, Sequence: 1,
 		CreatedAt: stored.CreatedAt, IssuedAt: want.IssuedAt, Currency: want.Currency,
 		Details: want.Details, Metadata: want.Metadata,
-		Subtotal: totals.Subtotal, Tax: totals.Tax, Total: totals.Total, Taxes: totals.Taxes,
+		Subtotal: totals.Subtotal, Tax: totals.Tax, Total: totals.Total, Payable: totals.Total, Taxes: totals.Taxes,
 	}
 	for i, line := range want.Lines {
 		wantRead.Lines = append(wantRead.Lines, invoice.InvoicedLine{Line: line, Net: totals.LineNets[i]})

@@ -22,16 +22,17 @@ func (s *Invoices) Read(ctx context.Context, invoiceID int64) (*invoice.Invoice,
 		LineText
 		NetMinor int64
 	}
-	err = db.Raw(`SELECT sku, description, quantity::text, unit_price::text, discount_percent::text, tax_percent::text, net_minor
+	err = db.Raw(`SELECT sku, description, quantity::text, unit_price::text, discount_percent::text, tax_percent::text, net_minor, terms::text, texts::text
 FROM invoicer.invoice_lines WHERE invoice_id = ? ORDER BY position`, invoiceID).Scan(&lines).Error
 	if err != nil {
 		return nil, classify(err)
 	}
 	var taxes []struct {
-		TaxPercent         string
-		NetMinor, TaxMinor int64
+		Code, Category, TaxPercent     string
+		NetMinor, AddedMinor, TaxMinor int64
 	}
-	err = db.Raw("SELECT tax_percent::text, net_minor, tax_minor FROM invoicer.invoice_taxes WHERE invoice_id = ? ORDER BY tax_percent", invoiceID).Scan(&taxes).Error
+	err = db.Raw(`SELECT code, category, tax_percent::text, net_minor, coalesce(added_minor, 0) AS added_minor, tax_minor
+FROM invoicer.invoice_taxes t WHERE invoice_id = ? ORDER BY `+InOrderOfTaxes, invoiceID).Scan(&taxes).Error
 	if err != nil {
 		return nil, classify(err)
 	}
@@ -48,20 +49,23 @@ FROM invoicer.invoice_lines WHERE invoice_id = ? ORDER BY position`, invoiceID).
 		if err != nil {
 			return nil, fmt.Errorf("invoice %s: stored tax_percent: %w", whole.Number, err)
 		}
-		whole.Taxes = append(whole.Taxes, invoice.Tax{Percent: percent, Net: t.NetMinor, Tax: t.TaxMinor})
+		whole.Taxes = append(whole.Taxes, invoice.Tax{Code: t.Code, Category: t.Category, Percent: percent, Net: t.NetMinor, Added: t.AddedMinor, Tax: t.TaxMinor})
 	}
 	return whole, nil
 }
 
+// InOrderOfTaxes sorts rows t of invoice_taxes as [invoice.Totals] has them.
+const InOrderOfTaxes = `t.tax_percent, t.code COLLATE "C", t.category COLLATE "C"`
+
 func (s *Invoices) readInvoice(ctx context.Context, id int64) (*invoice.Invoice, error) {
 	whole := &invoice.Invoice{Ref: invoice.Ref{ID: id}}
-	var metadata []byte
+	var metadata, terms, parties []byte
 	query := `SELECT invoice_number, issuer, transaction_id, idempotency_key, job_id, fingerprint, series, period, kind, number,
-coalesce(requested_series, ''), coalesce(producer, ''), issued_at, created_at, currency, subtotal_minor, tax_minor, total_minor, metadata`
+coalesce(requested_series, ''), coalesce(producer, ''), issued_at, created_at, currency, subtotal_minor, tax_minor, total_minor, coalesce(payable_minor, total_minor), terms, parties, metadata`
 	to := []any{
 		&whole.Number, &whole.Issuer, &whole.TransactionID, &whole.IdempotencyKey, &whole.JobID, &whole.Fingerprint,
 		&whole.Slot.Series, &whole.Slot.Period, &whole.Slot.Kind, &whole.Sequence,
-		&whole.RequestedSeries, &whole.Producer, &whole.IssuedAt, &whole.CreatedAt, &whole.Currency, &whole.Subtotal, &whole.Tax, &whole.Total, &metadata,
+		&whole.RequestedSeries, &whole.Producer, &whole.IssuedAt, &whole.CreatedAt, &whole.Currency, &whole.Subtotal, &whole.Tax, &whole.Total, &whole.Payable, &terms, &parties, &metadata,
 	}
 	for i, name := range invoice.DetailNames() {
 		query, to = query+", coalesce("+name+", '')", append(to, whole.Detail(i))
@@ -78,6 +82,9 @@ coalesce(requested_series, ''), coalesce(producer, ''), issued_at, created_at, c
 	if err := json.Unmarshal(metadata, &whole.Metadata); err != nil {
 		return nil, fmt.Errorf("invoice %s: metadata: %w", whole.Number, err)
 	}
+	if whole.Terms, err = invoice.ReadTerms(terms, parties); err != nil {
+		return nil, fmt.Errorf("invoice %s: terms: %w", whole.Number, err)
+	}
 	return whole, nil
 }
 
@@ -86,6 +93,7 @@ type LineText struct {
 	SKU, Description                     *string
 	Quantity, UnitPrice, DiscountPercent string
 	TaxPercent                           *string
+	Terms, Texts                         *string // as JSON
 }
 
 // Line returns the line with its decimals parsed exactly.
@@ -111,6 +119,13 @@ func (t LineText) Line() (invoice.Line, error) {
 			return l, fmt.Errorf("stored tax_percent: %w", err)
 		}
 		l.TaxPercent = &d
+	}
+	if t.Terms != nil || t.Texts != nil {
+		terms, err := invoice.ReadLineTerms([]byte(text(t.Terms)), []byte(text(t.Texts)))
+		if err != nil {
+			return l, fmt.Errorf("stored terms: %w", err)
+		}
+		l.Terms = terms
 	}
 	return l, nil
 }

@@ -28,11 +28,11 @@ var errUnreadable = errors.New("the stored invoice can't be read")
 var recordColumns = `i.id, i.invoice_number, i.issuer, i.series, i.period, i.number, coalesce(i.series_version, 0), i.kind, i.transaction_id, i.idempotency_key,
     i.job_id, i.fingerprint, coalesce(i.requested_series, ''), coalesce(i.producer, ''), i.currency, i.issued_at, i.created_at, i.accepted_at,
     coalesce(i.worker_version, ''), coalesce(i.settings_version, 0), coalesce(i.document_date::text, ''), coalesce(i.content_hash, 0),
-    i.subtotal_minor, i.tax_minor, i.total_minor, i.metadata::text,
+    i.subtotal_minor, i.tax_minor, i.total_minor, coalesce(i.payable_minor, i.total_minor), i.terms::text, i.parties::text, i.metadata::text,
     (SELECT coalesce(json_agg(json_build_array(position, sku, description, quantity::text, unit_price::text,
-        discount_percent::text, tax_percent::text, net_minor) ORDER BY position), '[]')::text FROM invoicer.invoice_lines WHERE invoice_id = i.id),
-    (SELECT coalesce(json_agg(json_build_array(tax_percent::text, net_minor, tax_minor) ORDER BY tax_percent), '[]')::text
-        FROM invoicer.invoice_taxes WHERE invoice_id = i.id)` + detailColumns()
+        discount_percent::text, tax_percent::text, net_minor, terms::text, texts::text) ORDER BY position), '[]')::text FROM invoicer.invoice_lines WHERE invoice_id = i.id),
+    (SELECT coalesce(json_agg(json_build_array(code, category, tax_percent::text, net_minor, coalesce(added_minor, 0), tax_minor) ORDER BY ` + InOrderOfTaxes + `), '[]')::text
+        FROM invoicer.invoice_taxes t WHERE invoice_id = i.id)` + detailColumns()
 
 func detailColumns() string {
 	var b strings.Builder
@@ -56,10 +56,11 @@ func scanRecord(rows pgx.Rows, before ...any) (*StoredRecord, error) {
 	r := &StoredRecord{Record: invoice.Record{Job: job, Totals: totals}}
 	var issued, created, accepted pgtype.Timestamptz
 	var metadata, lines, taxes string
+	var terms, parties *string
 	to := append(before, //nolint:gocritic // the caller's slice is its own
 		&r.ID, &r.Printed, &r.Slot.Issuer, &r.Slot.Series, &r.Slot.Period, &r.Number, &r.Slot.Version, &r.Slot.Kind, &job.TransactionID, &job.IdempotencyKey,
 		&r.JobID, &r.Fingerprint, &job.Series, &job.Producer, &job.Currency, &issued, &created, &accepted,
-		&r.WorkerVersion, &r.SettingsVersion, &r.DocumentDate, &r.ContentHash, &totals.Subtotal, &totals.Tax, &totals.Total, &metadata, &lines, &taxes)
+		&r.WorkerVersion, &r.SettingsVersion, &r.DocumentDate, &r.ContentHash, &totals.Subtotal, &totals.Tax, &totals.Total, &totals.Payable, &terms, &parties, &metadata, &lines, &taxes)
 	for i := range invoice.DetailNames() {
 		to = append(to, job.Detail(i))
 	}
@@ -69,6 +70,10 @@ func scanRecord(rows pgx.Rows, before ...any) (*StoredRecord, error) {
 	job.IssuedAt, r.CreatedAt, r.AcceptedAt = issued.Time, HashedTime(created), HashedTime(accepted)
 	if err := json.Unmarshal([]byte(metadata), &job.Metadata); err != nil {
 		return nil, fmt.Errorf("%w: metadata of %s", errUnreadable, r.Printed)
+	}
+	var err error
+	if job.Terms, err = invoice.ReadTerms([]byte(text(terms)), []byte(text(parties))); err != nil {
+		return nil, fmt.Errorf("%w: terms of %s", errUnreadable, r.Printed)
 	}
 	if err := r.readLines(lines); err != nil {
 		return nil, fmt.Errorf("%w: lines of %s", errUnreadable, r.Printed)
@@ -116,7 +121,7 @@ func (r *StoredRecord) readLines(text string) error {
 			position, net int64
 			stored        LineText
 		)
-		to := into{&position, &stored.SKU, &stored.Description, &stored.Quantity, &stored.UnitPrice, &stored.DiscountPercent, &stored.TaxPercent, &net}
+		to := into{&position, &stored.SKU, &stored.Description, &stored.Quantity, &stored.UnitPrice, &stored.DiscountPercent, &stored.TaxPercent, &net, &stored.Terms, &stored.Texts}
 		if err := to.UnmarshalJSON(one); err != nil {
 			return err
 		}
@@ -139,7 +144,7 @@ func (r *StoredRecord) readTaxes(text string) error {
 	for _, one := range all {
 		var percent string
 		var tax invoice.Tax
-		if err := (into{&percent, &tax.Net, &tax.Tax}).UnmarshalJSON(one); err != nil {
+		if err := (into{&tax.Code, &tax.Category, &percent, &tax.Net, &tax.Added, &tax.Tax}).UnmarshalJSON(one); err != nil {
 			return err
 		}
 		parsed, err := invoice.ParseStoredDecimal(percent)

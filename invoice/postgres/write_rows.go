@@ -92,11 +92,19 @@ func (w *writing) parameters(group []*write, worker string, lane int64, locked c
 			}
 			one.metadata = string(metadata)
 		}
+		var err error
+		if one.terms, one.parties, err = spelled(job.Terms); err != nil {
+			return nil, err
+		}
 		issuedAt[i] = job.IssuedAt
 		byProducer[job.Producer]++
 		invoices.add(one)
 		for n := range job.Lines {
-			lines.add(lineRow{member, int64(n + 1), &job.Lines[n], totals.LineNets[n]})
+			row := lineRow{member: member, position: int64(n + 1), line: &job.Lines[n], net: totals.LineNets[n]}
+			if row.terms, row.texts, err = spelled(job.Lines[n].Terms); err != nil {
+				return nil, err
+			}
+			lines.add(row)
 		}
 		for n := range totals.Taxes {
 			taxes.add(taxRow{member, &totals.Taxes[n]})
@@ -118,6 +126,18 @@ func (w *writing) parameters(group []*write, worker string, lane int64, locked c
 		all = append(all, table...)
 	}
 	return append(append(all, worker, lane), counts.parameters()...), nil
+}
+
+// spelled returns what a job or a line states beyond version 1 as two JSON texts, "" for nothing.
+func spelled[T any, P interface {
+	*T
+	Spell() (public, personal []byte, err error)
+}](terms P) (public, personal string, err error) {
+	if terms == nil {
+		return "", "", nil
+	}
+	a, b, err := terms.Spell()
+	return string(a), string(b), err
 }
 
 // addWrite adds the statement that writes all rows of the members: invoices, lines, taxes, counters, and the ends in

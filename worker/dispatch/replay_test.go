@@ -87,7 +87,7 @@ func TestReplayerGoesThroughOnce(t *testing.T) {
 	f.again = true
 	f.gone = map[string]bool{"7": true}
 	f.jobs[9].Payload = nil
-	f.jobs[10].Payload = []byte(`{"version":2,"transaction_id":"T11"}`)
+	f.jobs[10].Payload = []byte(`{"version":3,"transaction_id":"T11"}`)
 	f.jobs[11].NoText = true
 	f.jobs[13].TaskType = "invoice:preview"
 	var counted int

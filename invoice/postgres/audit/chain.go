@@ -140,7 +140,7 @@ func (r *reading) record(row *storedInvoice) *invoice.Record {
 		row.job.Metadata = map[string]string{"": row.metadata} // which no invoice was linked with
 	}
 	totals := &r.totals
-	*totals = invoice.Totals{Subtotal: *row.subtotal, Tax: *row.tax, Total: *row.total, LineNets: totals.LineNets[:0], Taxes: totals.Taxes[:0]}
+	*totals = invoice.Totals{Subtotal: *row.subtotal, Tax: *row.tax, Total: *row.total, Payable: *row.payableOrTotal(), LineNets: totals.LineNets[:0], Taxes: totals.Taxes[:0]}
 	r.numbers = r.numbers[:0]
 	for i := range r.lineRows {
 		l := &r.lineRows[i]
@@ -156,7 +156,7 @@ func (r *reading) record(row *storedInvoice) *invoice.Record {
 		if err != nil || t.net == nil || t.tax == nil {
 			return nil
 		}
-		totals.Taxes = append(totals.Taxes, invoice.Tax{Percent: percent, Net: *t.net, Tax: *t.tax})
+		totals.Taxes = append(totals.Taxes, invoice.Tax{Code: t.code, Category: t.category, Percent: percent, Net: *t.net, Added: t.added, Tax: *t.tax})
 	}
 	return &invoice.Record{
 		Slot:   invoice.Slot{Issuer: row.issuer, Series: row.series, Period: row.period, Kind: invoice.Kind(row.kind), Version: int(row.seriesVersion)},

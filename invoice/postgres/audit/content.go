@@ -20,6 +20,8 @@ type storedInvoice struct {
 	job                  invoice.Job // without lines
 	issuedAt             pgtype.Timestamptz
 	subtotal, tax, total *int64
+	payable              *int64 // nil for the total
+	terms, parties       string // as JSON; "" for nothing
 
 	// What only its link covers.
 	issuer, series, period         string
@@ -45,6 +47,9 @@ type storedTax struct {
 	invoiceID *int64
 	percent   string
 	net, tax  *int64
+
+	code, category string
+	added          int64
 }
 
 // lastPlace is that of a row without an invoice id. Such rows sort last.

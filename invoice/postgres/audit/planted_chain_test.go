@@ -120,7 +120,7 @@ BEGIN
 END $$`)
 	change := map[string]string{
 		"text": "coalesce(%[1]s, '') || 'X'", "bigint": "coalesce(%[1]s, 0) + 1", "integer": "coalesce(%[1]s, 0) + 1", "numeric": "coalesce(%[1]s, 0) + 1",
-		"timestamp with time zone": "coalesce(%[1]s, now()) + interval '1 microsecond'", "date": "coalesce(%[1]s, current_date) + 1", "jsonb": `%[1]s || '{"other": "x"}'`,
+		"timestamp with time zone": "coalesce(%[1]s, now()) + interval '1 microsecond'", "date": "coalesce(%[1]s, current_date) + 1", "jsonb": `coalesce(%[1]s, '{}') || '{"other": "x"}'`,
 	}
 	for _, c := range columns {
 		name := c[0] + "." + c[1]

@@ -47,7 +47,7 @@ func TestLines(t *testing.T) {
 				"sums": {
 					"invoices: subtotal_minor is not what the lines add up to: id=1 ", "invoices: tax_minor is not what the lines add up to: id=1 ",
 					"invoices: total_minor is not what the lines add up to: id=1 ",
-					"invoice_taxes: no line states this percentage, or there is another row for it: id=1 invoice_number=INV-000001 transaction_id=T1 tax_percent=7.5",
+					"invoice_taxes: nothing states this percentage, or there is another row for it: id=1 invoice_number=INV-000001 transaction_id=T1 tax_percent=7.5",
 				},
 			},
 		},
@@ -129,7 +129,7 @@ ALTER TABLE invoices ALTER id SET GENERATED ALWAYS`,
 func TestSums(t *testing.T) {
 	t.Parallel()
 	const added = " is not what the lines add up to: id=1 invoice_number=INV-000001 transaction_id=T1 "
-	const noLine = "invoice_taxes: no line states this percentage, or there is another row for it: id=1 invoice_number=INV-000001 transaction_id=T1 "
+	const noLine = "invoice_taxes: nothing states this percentage, or there is another row for it: id=1 invoice_number=INV-000001 transaction_id=T1 "
 	testPlanted(t, []planted{
 		{
 			name:    "changed total",
@@ -151,7 +151,7 @@ func TestSums(t *testing.T) {
 UPDATE invoices SET series = 'CN', number = 1 WHERE id = 3; UPDATE invoices SET number = 3 WHERE id = 5;
 INSERT INTO invoice_series VALUES ('CN', '', 'credit_note', 1); UPDATE invoice_series SET last_number = 3 WHERE series = 'INV'`,
 			want: map[string][]string{
-				"sums":   {"invoices: kind is not what the total makes it: id=3 invoice_number=INV-000003 transaction_id=T3 kind=credit_note computed=invoice"},
+				"sums":   {"invoices: kind is neither what the job states, nor what the total makes it: id=3 invoice_number=INV-000003 transaction_id=T3 kind=credit_note computed=invoice"},
 				"series": {"invoices: this number isn't printed as any version of its series' settings says: series=INV period= number=3 invoice_number=INV-000004 "},
 			},
 		},
@@ -196,6 +196,35 @@ INSERT INTO invoice_series VALUES ('CN', '', 'credit_note', 1); UPDATE invoice_s
 			want:    map[string][]string{"sums": {noLine + "tax_percent=NaN"}},
 		},
 		{
+			name: "changed payable",
+			sql:  `UPDATE invoices SET payable_minor = 1 WHERE id = 1`,
+			want: map[string][]string{"sums": {"invoices: payable_minor" + added + "payable_minor=1 computed=2238"}},
+		},
+		{
+			name: "changed code, category and base of a tax",
+			sql: `UPDATE invoice_taxes SET code = 'GST' WHERE invoice_id = 1 AND tax_percent = 20; UPDATE invoice_taxes SET added_minor = 5 WHERE invoice_id = 1 AND tax_percent < 20;
+UPDATE invoice_taxes SET category = 'Z' WHERE invoice_id = 3 AND tax_percent = 0`,
+			want: map[string][]string{"sums": {
+				"invoice_taxes: added_minor is not what the taxes before it add up to: id=1 ", noLine + "tax_percent=20 code=GST", "invoice_taxes: the row for this percentage is not there: id=1 invoice_number=INV-000001 transaction_id=T1 tax_percent=20 ",
+				"invoice_taxes: nothing states this percentage, or there is another row for it: id=3 invoice_number=INV-000003 transaction_id=T3 tax_percent=0 category=Z",
+				"invoice_taxes: the row for this percentage is not there: id=3 invoice_number=INV-000003 transaction_id=T3 tax_percent=0 ",
+			}},
+		},
+		{
+			name: "terms that change what the document comes to",
+			sql:  `UPDATE invoices SET terms = '{"rounding": "0.02"}' WHERE id = 1`,
+			want: map[string][]string{"sums": {"invoices: payable_minor" + added + "payable_minor=2238 computed=2240"}, "fingerprints": notInvoiced("1")},
+		},
+		{
+			name:    "terms that can't be read",
+			dropped: []string{"invoices.invoices_terms_check", "invoice_lines.invoice_lines_terms_check"},
+			sql: `UPDATE invoices SET terms = '{"due_date": "soon"}' WHERE id = 1; UPDATE invoices SET terms = '{}' WHERE id = 2;
+UPDATE invoice_lines SET terms = '[]' WHERE invoice_id = 3 AND position = 1`,
+			want: map[string][]string{"lines": {
+				"invoices: its terms can't be read: due_date must be a date", "invoices: its terms can't be read: state nothing", "invoice_lines: it can't be read: stored terms: ",
+			}},
+		},
+		{
 			name: "unknown currency",
 			sql:  `UPDATE invoices SET currency = 'QQQ' WHERE id = 2`,
 			want: map[string][]string{
@@ -223,6 +252,10 @@ func TestFingerprints(t *testing.T) {
 		{"invoice_lines", "sku", "'other'"},
 		{"invoice_lines", "description", "' '"},
 		{"invoice_lines", "discount_percent", "discount_percent + 0.000001"},
+		{"invoices", "terms", `'{"due_date": "2010-12-31"}'`},
+		{"invoices", "parties", `'{"buyer": {"name": "Zoë"}}'`},
+		{"invoice_lines", "terms", `'{"unit": "C62"}'`},
+		{"invoice_lines", "texts", `'{"name": "tea"}'`},
 	} {
 		b.unguarded(t, "CREATE TABLE original AS SELECT * FROM "+column.table)
 		id, row := "id", "id = 1"

@@ -20,12 +20,12 @@ var (
 	inOrderOfIDs = order{
 		name: "by_id", invoices: "coalesce(id, " + lastID + ") AS place",
 		lines: "invoice_id AS place, " + lineColumns + " FROM invoice_lines ORDER BY place, position",
-		taxes: "invoice_id AS place, " + taxColumns + " FROM invoice_taxes ORDER BY place, tax_percent",
+		taxes: "invoice_id AS place, " + taxColumns + " FROM invoice_taxes t ORDER BY place, " + postgres.InOrderOfTaxes,
 	}
 	inOrderOfNumbers = order{
 		name: "by_number", invoices: "row_number() OVER (" + byNumber + ") AS place",
 		lines: "place, " + lineColumns + " FROM invoice_lines JOIN " + places + " ORDER BY place, position",
-		taxes: "place, " + taxColumns + " FROM invoice_taxes JOIN " + places + " ORDER BY place, tax_percent",
+		taxes: "place, " + taxColumns + " FROM invoice_taxes t JOIN " + places + " ORDER BY place, " + postgres.InOrderOfTaxes,
 	}
 )
 
@@ -35,14 +35,14 @@ const (
 	places   = "(SELECT id, row_number() OVER (" + byNumber + ") AS place FROM invoices) AS places ON places.id = invoice_id"
 
 	lineColumns = `invoice_id, position, sku, description, coalesce(quantity::text, ''), coalesce(unit_price::text, ''),
-    coalesce(discount_percent::text, ''), tax_percent::text, net_minor`
-	taxColumns = "invoice_id, coalesce(tax_percent::text, ''), net_minor, tax_minor"
+    coalesce(discount_percent::text, ''), tax_percent::text, net_minor, terms::text, texts::text`
+	taxColumns = "invoice_id, coalesce(tax_percent::text, ''), net_minor, tax_minor, coalesce(code, ''), coalesce(category, ''), coalesce(added_minor, 0)"
 )
 
 func selectInvoices(place string) string {
 	query := "SELECT " + place + `, id, invoice_number, coalesce(kind, ''), coalesce(fingerprint, ''),
     coalesce(transaction_id, ''), coalesce(requested_series, ''), coalesce(currency, ''),
-    issued_at, subtotal_minor, tax_minor, total_minor,
+    issued_at, subtotal_minor, tax_minor, total_minor, payable_minor, coalesce(terms::text, ''), coalesce(parties::text, ''),
     coalesce(issuer, ''), coalesce(series, ''), coalesce(period, ''), number, coalesce(series_version, 0), coalesce(content_hash, 0),
     coalesce(job_id, ''), coalesce(metadata::text, ''), coalesce(worker_version, ''), coalesce(settings_version, 0), coalesce(document_date::text, ''), created_at, accepted_at,
     coalesce(idempotency_key, ''), coalesce(producer, ''), coalesce(invoices.chain, late.chain, ''),
@@ -58,7 +58,7 @@ func scanInvoice(row pgx.CollectableRow) (i storedInvoice, err error) {
 	var created, accepted pgtype.Timestamptz
 	to := []any{
 		&i.place, &i.id, &i.number, &i.kind, &i.fingerprint, &i.job.TransactionID, &i.job.Series, &i.job.Currency,
-		&i.issuedAt, &i.subtotal, &i.tax, &i.total,
+		&i.issuedAt, &i.subtotal, &i.tax, &i.total, &i.payable, &i.terms, &i.parties,
 		&i.issuer, &i.series, &i.period, &i.sequence, &i.seriesVersion, &i.contentHash,
 		&i.jobID, &i.metadata, &i.workerVersion, &i.settingsVersion, &i.documentDate, &created, &accepted,
 		&i.job.IdempotencyKey, &i.job.Producer, &i.link.chain, &i.link.salt, &i.link.texts,
@@ -68,18 +68,19 @@ func scanInvoice(row pgx.CollectableRow) (i storedInvoice, err error) {
 	}
 	err = row.Scan(to...)
 	i.job.IssuedAt = i.issuedAt.Time // an infinite time is the zero time here, which gives another fingerprint
+	i.job.Version = invoice.TaskVersion
 	i.createdAt, i.acceptedAt = postgres.HashedTime(created), postgres.HashedTime(accepted)
 	return i, err
 }
 
 func scanLine(row pgx.CollectableRow) (l storedLine, err error) {
 	err = row.Scan(&l.place, &l.invoiceID, &l.position, &l.text.SKU, &l.text.Description, &l.text.Quantity, &l.text.UnitPrice,
-		&l.text.DiscountPercent, &l.text.TaxPercent, &l.net)
+		&l.text.DiscountPercent, &l.text.TaxPercent, &l.net, &l.text.Terms, &l.text.Texts)
 	return l, err
 }
 
 func scanTax(row pgx.CollectableRow) (t storedTax, err error) {
-	err = row.Scan(&t.place, &t.invoiceID, &t.percent, &t.net, &t.tax)
+	err = row.Scan(&t.place, &t.invoiceID, &t.percent, &t.net, &t.tax, &t.code, &t.category, &t.added)
 	return t, err
 }
 
@@ -136,6 +137,12 @@ func issued(issuer string) Row {
 func (r *reading) readLines(row *storedInvoice) bool {
 	row.job.Lines = r.jobLines[:0]
 	readable := len(r.lineRows) > 0
+	var err error
+	if row.job.Terms, err = invoice.ReadTerms([]byte(row.terms), []byte(row.parties)); err != nil {
+		r.positions.add("invoices", "its terms can't be read: "+err.Error(), row.identity())
+		row.job.Lines = row.job.Lines[:0]
+		return false
+	}
 	if !readable {
 		r.positions.add("invoices", "it has no lines", row.identity())
 	}
@@ -185,31 +192,44 @@ func (r *reading) compareSums(row *storedInvoice, totals *invoice.Totals) {
 		{"subtotal_minor", row.subtotal, totals.Subtotal},
 		{"tax_minor", row.tax, totals.Tax},
 		{"total_minor", row.total, totals.Total},
+		{"payable_minor", row.payableOrTotal(), totals.Payable},
 	} {
+		if amount.column == "payable_minor" && row.payable == nil && totals.Payable == totals.Total {
+			continue // a finding about the total says it all
+		}
 		if !equal(amount.stored, amount.computed) {
 			r.sums.add("invoices", amount.column+" is not what the lines add up to",
 				append(row.identity(), Field{amount.column, plain(amount.stored)}, Field{"computed", amount.computed}))
 		}
 	}
 	if row.kind != string(totals.Kind) {
-		r.sums.add("invoices", "kind is not what the total makes it",
+		r.sums.add("invoices", "kind is neither what the job states, nor what the total makes it",
 			append(row.identity(), Field{"kind", row.kind}, Field{"computed", string(totals.Kind)}))
 	}
 }
 
-// compareTaxes compares the stored rows with the computed ones, both in the order of their percentages.
+// payableOrTotal returns what is left to pay, as it is stored: NULL stands for the total.
+func (i *storedInvoice) payableOrTotal() *int64 {
+	if i.payable == nil {
+		return i.total
+	}
+	return i.payable
+}
+
+// compareTaxes compares the stored rows with the computed ones, both in the order of their percentages, codes and categories.
 func (r *reading) compareTaxes(row *storedInvoice, computed []invoice.Tax) {
 	for i := range r.taxRows {
 		t := &r.taxRows[i]
 		r.sums.Examined++
 		percent, err := invoice.ParseStoredDecimal(t.percent)
-		for err == nil && len(computed) > 0 && computed[0].Percent.Cmp(percent) < 0 {
+		own := invoice.Tax{Code: t.code, Category: t.category, Percent: percent}
+		for err == nil && len(computed) > 0 && computed[0].CompareRate(&own) < 0 {
 			r.missingTax(row, computed[0])
 			computed = computed[1:]
 		}
-		identity := append(row.identity(), Field{"tax_percent", t.percent})
-		if err != nil || len(computed) == 0 || computed[0].Percent != percent {
-			r.sums.add("invoice_taxes", "no line states this percentage, or there is another row for it", identity)
+		identity := t.identity(row)
+		if err != nil || len(computed) == 0 || computed[0].CompareRate(&own) != 0 {
+			r.sums.add("invoice_taxes", "nothing states this percentage, or there is another row for it", identity)
 			continue
 		}
 		want := computed[0]
@@ -222,6 +242,10 @@ func (r *reading) compareTaxes(row *storedInvoice, computed []invoice.Tax) {
 			r.sums.add("invoice_taxes", "tax_minor is not this percentage of its lines",
 				slices.Concat(identity, Row{{"tax_minor", plain(t.tax)}, {"computed", want.Tax}}))
 		}
+		if t.added != want.Added {
+			r.sums.add("invoice_taxes", "added_minor is not what the taxes before it add up to",
+				slices.Concat(identity, Row{{"added_minor", t.added}, {"computed", want.Added}}))
+		}
 	}
 	for _, t := range computed {
 		r.missingTax(row, t)
@@ -230,7 +254,23 @@ func (r *reading) compareTaxes(row *storedInvoice, computed []invoice.Tax) {
 
 func (r *reading) missingTax(row *storedInvoice, t invoice.Tax) {
 	r.sums.add("invoice_taxes", "the row for this percentage is not there",
-		append(row.identity(), Field{"tax_percent", t.Percent.String()}, Field{"computed", t.Tax}))
+		append(row.identity(), append(rate(t.Percent.String(), t.Code, t.Category), Field{"computed", t.Tax})...))
+}
+
+func (t *storedTax) identity(row *storedInvoice) Row {
+	return append(row.identity(), rate(t.percent, t.code, t.category)...)
+}
+
+// rate returns the columns by which a tax row is found, without those that most have none of.
+func rate(percent, code, category string) Row {
+	row := Row{{"tax_percent", percent}}
+	if code != "" {
+		row = append(row, Field{"code", code})
+	}
+	if category != "" {
+		row = append(row, Field{"category", category})
+	}
+	return row
 }
 
 // equal reports whether the stored value is present and equals the computed one.

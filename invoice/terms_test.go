@@ -1,0 +1,232 @@
+package invoice_test
+
+import (
+	"math/rand/v2"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"invoicer/invoice"
+	"invoicer/invoice/invoicetest"
+)
+
+// Whatever a job of version 2 states is content, but for checks: another value gives another fingerprint, and the difference has the
+// field's name.
+func TestEachTermIsContent(t *testing.T) {
+	t.Parallel()
+	for _, l := range leaves() {
+		one, other, without := invoicetest.Job("T"), invoicetest.Job("T"), invoicetest.Job("T")
+		l.set(one, true, nil)
+		l.set(other, false, nil)
+		if strings.HasSuffix(l.path, "compound") { // true or absent
+			l.at(other).SetBool(false)
+		}
+		switch differs := invoice.DiffFields(one, other); {
+		case strings.Contains(l.options, "check"):
+			if len(differs) > 0 || one.Fingerprint() != other.Fingerprint() || one.Fingerprint() != without.Fingerprint() {
+				t.Errorf("%s is content: %q", l.path, differs)
+			}
+		case one.Fingerprint() == other.Fingerprint():
+			t.Errorf("%s isn't in the fingerprint", l.path)
+		case !slices.Equal(differs, []string{l.path}) && !isSpelledOtherwise(l.path, differs):
+			t.Errorf("%s: %q differ", l.path, differs)
+		case !strings.HasPrefix(one.Fingerprint(), "v2:") && !strings.HasPrefix(other.Fingerprint(), "v2:") && !isSpelledOtherwise(l.path, differs):
+			t.Errorf("%s: %s", l.path, one.Fingerprint())
+		}
+	}
+}
+
+// isSpelledOtherwise reports whether a field goes by the name of another one, which says the same.
+func isSpelledOtherwise(path string, differs []string) bool {
+	around := path[:strings.LastIndexByte(path, '.')+1]
+	switch {
+	case strings.HasSuffix(path, "].taxes[0].percent"): // a single plain tax
+		return slices.Equal(differs, []string{strings.TrimSuffix(around, "taxes[0].") + "tax_percent"})
+	case strings.HasSuffix(path, "].taxes[0].category"), strings.HasSuffix(path, "].taxes[0].compound"):
+		return len(differs) > 0
+	default: // the one value is a default
+		return path == "kind" || strings.HasSuffix(path, "prices")
+	}
+}
+
+// What is stated is read as it is, whether it was spelled whole or in two parts.
+func TestTermsAreReadAsTheyAreSpelled(t *testing.T) {
+	t.Parallel()
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	for range 100 {
+		j := whole(t, random)
+		terms, personal, err := j.Terms.Spell()
+		if err != nil {
+			t.Fatal(err)
+		}
+		read, err := invoice.ReadTerms(terms, personal)
+		if err != nil {
+			t.Fatal(err)
+		}
+		expected := *j.Terms
+		expected.ExpectedTotal, expected.ExpectedPayable = nil, nil
+		if diff := cmp.Diff(&expected, read, decimals()); diff != "" {
+			t.Fatalf("want -, got +: %s", diff)
+		}
+		terms, personal, err = j.Lines[0].Terms.Spell()
+		if err != nil {
+			t.Fatal(err)
+		}
+		line, err := invoice.ReadLineTerms(terms, personal)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(j.Lines[0].Terms, line, decimals()); diff != "" {
+			t.Fatalf("want -, got +: %s", diff)
+		}
+		for _, text := range []string{string(terms)} {
+			if strings.Contains(text, "plain") || strings.Contains(text, "注文") {
+				t.Errorf("a person may stand in %s", text)
+			}
+		}
+	}
+}
+
+func decimals() cmp.Option {
+	return cmp.Comparer(func(a, b invoice.Decimal) bool { return a == b })
+}
+
+// A job that states nothing but defaults is one of version 1.
+func TestDefaultsAreAsIfAbsent(t *testing.T) {
+	t.Parallel()
+	const job = `{%s"transaction_id":"T","issued_at":"2010-12-01T08:26:00Z","currency":"EUR",%s"lines":[{"quantity":1,"unit_price":"10","tax_percent":19%s}]}`
+	fill := func(version, ofJob, ofLine string) string {
+		return strings.NewReplacer("{%s", "{"+version, ",%s", ","+ofJob, "19%s", "19"+ofLine).Replace(job)
+	}
+	plain := decode(t, fill("", "", ""))
+	for _, tt := range [][2]string{
+		{"", ""},
+		{`"kind":"invoice","type_code":"380","prices":"net",`, ""},
+		{`"allowances":[],"charges":null,"buyer":{},"seller":{"address":{"city":""},"contact":null},"notes":[],"rounding":0,"prepaid":"0.00",`, ""},
+		{`"expected_total":"11.90","expected_payable":11.9,`, ""},
+		{"", `,"prices":"net","base_quantity":1,"discount_amount":0,"charge_amount":"0.00","taxes":[],"period":{},"classifications":[],"unit":""`},
+	} {
+		j := decode(t, fill(`"version":2,`, tt[0], tt[1]))
+		if j.Fingerprint() != plain.Fingerprint() {
+			t.Errorf("%s %s: %s differ", tt[0], tt[1], invoice.DiffFields(plain, j))
+		}
+		if differs := invoice.DiffFields(plain, j); len(differs) > 0 {
+			t.Errorf("%s %s: %s differ", tt[0], tt[1], differs)
+		}
+	}
+	for _, tt := range [][2]string{
+		{`"kind":"credit_note",`, ""}, {`"prices":"gross",`, ""}, {`"rounding":"0.01",`, ""}, {"", `,"base_quantity":2`}, {"", `,"unit":"C62"`}, {`"notes":[{"text":"a"}],`, ""},
+	} {
+		if j := decode(t, fill(`"version":2,`, tt[0], tt[1])); !strings.HasPrefix(j.Fingerprint(), "v2:") {
+			t.Errorf("%s %s: %s", tt[0], tt[1], j.Fingerprint())
+		}
+	}
+	// What says the same in other words.
+	same := decode(t, strings.ReplaceAll(fill(`"version":2,`, "", ""), `"tax_percent":19`, `"taxes":[{"percent":"19"}]`))
+	if same.Fingerprint() != plain.Fingerprint() {
+		t.Error("one plain tax isn't a tax_percent")
+	}
+	exempt := decode(t, strings.ReplaceAll(fill(`"version":2,`, "", ""), `"tax_percent":19`, `"tax_category":"E"`))
+	stated := decode(t, strings.ReplaceAll(fill(`"version":2,`, "", ""), `"tax_percent":19`, `"tax_category":"E","tax_percent":0`))
+	if exempt.Fingerprint() != stated.Fingerprint() {
+		t.Error("an exemption has another rate than 0")
+	}
+}
+
+func decode(t *testing.T, payload string) *invoice.Job {
+	t.Helper()
+	j, err := invoice.Decode([]byte(payload))
+	if err != nil {
+		t.Fatalf("%s: %v", payload, err)
+	}
+	return j
+}
+
+// Every bad field is named by its path, with what to do.
+func TestBadTerms(t *testing.T) {
+	t.Parallel()
+	for payload, want := range map[string]string{
+		`"kind":"invoice","version":1`:                               `kind is a field of version 2: state "version": 2`,
+		`"kind":"bill"`:                                              "kind must be invoice or credit_note",
+		`"prices":"brutto"`:                                          "prices must be net or gross",
+		`"buyer":{"addres":{}}`:                                      "buyer.addres is no field of this object, did you mean address?",
+		`"buyer":{"address":{"country_code":"Germany"}}`:             "buyer.address.country_code must be an ISO 3166-1 code",
+		`"buyer":{"name":"A","name":"B"}`:                            "buyer.name must not be given twice",
+		`"buyer":"A"`:                                                "buyer must be an object",
+		`"buyer":{"electronic_address":{"id":"1"}}`:                  "buyer.electronic_address.scheme is required",
+		`"notes":{}`:                                                 "notes must be a list",
+		`"notes":[{"text":"a"},{"code":"AAI"}]`:                      "notes[1].text is required",
+		`"notes":[{"text":"a\u0000"}]`:                               "notes[0].text must be valid UTF-8",
+		`"due_date":"2010-02-30"`:                                    "due_date must be a date such as 2010-12-31",
+		`"period":{"start":"2010-02-03","end":"2010-02-02"}`:         "period.end must not be before start",
+		`"rounding":"0.001"`:                                         "rounding must not have more than 2 decimals",
+		`"rounding":"1e15"`:                                          "rounding must be smaller than 1,000,000,000,000,000 in size",
+		`"tax_currency":"EUR"`:                                       "tax_currency must be another currency",
+		`"tax_currency":"GBP"`:                                       "tax_currency_rate must be greater than 0",
+		`"tax_currency_rate":"2"`:                                    "tax_currency is required",
+		`"replaces_transaction_id":"T"`:                              "replaces_transaction_id must be another transaction",
+		`"type_code":"381"`:                                          "type_code 381 is a credit note",
+		`"allowances":[{"amount":"1","percent":"2"}]`:                "allowances[0].percent must not be stated beside amount",
+		`"expected_total":"100.01"`:                                  "expected_total",
+		`"withholdings":[{"code":"IRPF"}]`:                           "withholdings[0].percent is required",
+		`"lines":[{"quantity":1,"unit_price":1,"base_quantity":0}]`:  "lines[0].base_quantity must be greater than 0",
+		`"lines":[{"quantity":1,"unit_price":1,"tax_category":"S"}]`: "lines[0].tax_percent is required beside tax_category S",
+		`"lines":[{"quantity":1,"unit_price":1,"tax_category":"E","tax_percent":19}]`:             "lines[0].tax_percent must be 0 in the tax category E",
+		`"lines":[{"quantity":1,"unit_price":1,"taxes":[{"percent":101}]}]`:                       "lines[0].taxes[0].percent must be a percentage from 0 to 100",
+		`"lines":[{"quantity":1,"unit_price":1,"taxes":[{"percent":1}],"tax_percent":1}]`:         "lines[0].tax_percent must not be stated beside taxes",
+		`"lines":[{"quantity":1,"unit_price":1,"taxes":[{},{},{},{},{},{},{},{},{}]}]`:            "lines[0].taxes must not hold more than 8 elements",
+		`"lines":[{"quantity":"0.0000000000001","unit_price":1}]`:                                 "lines[0].quantity must not have more than 12 decimals",
+		`"lines":[{"quantity":"111.29999999999998","unit_price":1}]`:                              "binary noise",
+		`"lines":[{"quantity":1,"unit_price":1,"unitprice":1}]`:                                   "did you mean unit_price?",
+		`"lines":[{"quantity":1,"unit_price":1,"compound":true}]`:                                 "lines[0].compound is no field of a job",
+		`"lines":[{"quantity":1,"unit_price":1,"classifications":[{"scheme":"a b","code":"1"}]}]`: "lines[0].classifications[0].scheme must be 1 to 40 characters",
+	} {
+		members := []string{payload}
+		for _, other := range []string{`"version":2`, `"transaction_id":"T"`, `"issued_at":"2010-12-01T08:26:00Z"`, `"currency":"EUR"`, `"lines":[{"quantity":1,"unit_price":100}]`} {
+			if name, _, _ := strings.Cut(other, ":"); !regexp.MustCompile(`(^|,)` + name + `:`).MatchString(payload) {
+				members = append(members, other)
+			}
+		}
+		whole := "{" + strings.Join(members, ",") + "}"
+		if _, err := invoice.Decode([]byte(whole)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", payload, err, want)
+		}
+	}
+}
+
+// A job of version 2 is sent as it is.
+func TestEncodeTerms(t *testing.T) {
+	t.Parallel()
+	percent := invoice.MustDecimal("19")
+	expected := invoice.MustDecimal("109.50")
+	j := invoicetest.Job("T", func(j *invoice.Job) {
+		j.Version, j.Currency = 0, "EUR"
+		j.Lines = []invoice.Line{{Quantity: invoice.MustDecimal("1"), UnitPrice: invoice.MustDecimal("119"), TaxPercent: &percent, Terms: &invoice.LineTerms{Unit: "C62"}}}
+		j.Terms = &invoice.Terms{
+			Prices: invoice.PricesGross, ExpectedTotal: &expected, Buyer: &invoice.Party{Name: "Zoë", Address: &invoice.Address{CountryCode: "DE"}},
+			Allowances: []invoice.Adjustment{{Reason: "loyalty", Amount: invoice.MustDecimal("9.50")}},
+		}
+	})
+	payload, err := j.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := decode(t, string(payload))
+	if read.Version != 2 || read.Fingerprint() != j.Fingerprint() || read.Terms.ExpectedTotal == nil {
+		t.Errorf("%s: %+v", payload, read)
+	}
+	j.Version = 1
+	if fields := problemFields(t, func() error { _, err := j.Encode(); return err }()); !slices.Contains(fields, "lines[0].unit") || !slices.Contains(fields, "buyer") {
+		t.Errorf("version 1 takes it: %q", fields)
+	}
+	if !reflect.DeepEqual(j.Terms.Prices, invoice.PricesGross) {
+		t.Error("Encode changes the job")
+	}
+}
