@@ -29,6 +29,8 @@ type Options struct {
 	// Elaborate adds what the real set doesn't have: several tax percentages beside none and 0, discounts, fractional
 	// quantities, customer names, metadata, and which transaction a cancellation credits.
 	Elaborate bool
+	// Terms has half of the sales state what only version 2 of the job can, and comes with Elaborate.
+	Terms bool
 }
 
 // A Generator makes up one transaction after the other, without end. It isn't safe for concurrent use.
@@ -86,7 +88,10 @@ func (g *Generator) Next() invoice.Job {
 		return j
 	}
 	g.elaborate(&j)
-	if selling {
+	if selling && g.options.Terms && g.oneIn(2) {
+		g.state(&j)
+	}
+	if selling && isCreditable(&j) {
 		sold := j
 		g.sale = &sold
 	}
@@ -120,6 +125,9 @@ func (g *Generator) cancel(j *invoice.Job) {
 // credit makes a cancellation one of some of a sale's lines, which is never more than is left of the sale. It leaves it as it is if the
 // sale took something back: what is left of a tax rate could then be less than one of its lines.
 func (g *Generator) credit(j, sale *invoice.Job) {
+	if sale.Terms != nil {
+		j.Version, j.Terms = sale.Version, &invoice.Terms{Prices: sale.Terms.Prices, Buyer: sale.Terms.Buyer}
+	}
 	for i := range sale.Lines {
 		if l := &sale.Lines[i]; l.Quantity.Sign() < 0 || l.UnitPrice.Sign() < 0 {
 			return
