@@ -19,13 +19,9 @@ func NewDecimal(unscaled int64, decimals int) Decimal { return decimal.New(unsca
 
 // ParseDecimal reads a number as JSON spells it, exponent included, without ever going through a float. The value
 // counts, not the spelling: 1.5000000 and 15e-1 are 1.5. ParseDecimal returns an error for anything but a JSON
-// number, for a value with more than six decimals, and for an absolute value of 10¹² or more. Its cost is linear in
-// the length of s, whatever the exponent.
-func ParseDecimal(s string) (Decimal, error) { return bounds1.Parse(s) }
-
-// ParseStoredDecimal reads a number of an invoice as it is stored, whichever version its job had: it is [ParseDecimal], but for values
-// with up to twelve decimals and with an absolute value below 10¹⁵.
-func ParseStoredDecimal(s string) (Decimal, error) { return decimal.Widest().Parse(s) }
+// number, for a value with more than twelve decimals, and for an absolute value of 10¹⁵ or more. Its cost is linear in
+// the length of s, whatever the exponent. A job of version 1 allows less: see [Job.Encode].
+func ParseDecimal(s string) (Decimal, error) { return decimal.Widest().Parse(s) }
 
 // MustDecimal is [ParseDecimal] for constants in a program: it panics if s isn't a valid decimal.
 func MustDecimal(s string) Decimal {

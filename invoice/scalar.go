@@ -77,12 +77,12 @@ func (d *decoder) decimal() (value Decimal, present bool, err error) {
 	if kind == '"' {
 		number, _ = unquoted(raw) // invalid text isn't a number
 	}
-	if value, err = ParseDecimal(string(number)); err == nil {
+	if value, err = bounds1.Parse(string(number)); err == nil {
 		return value, true, nil
 	}
 	d.complain(err.Error())
 	one := wideNumber{field: d.at.String()}
-	if value, err = ParseStoredDecimal(string(number)); err != nil {
+	if value, err = ParseDecimal(string(number)); err != nil {
 		one.problem = err.Error()
 	}
 	d.wide = append(d.wide, one)

@@ -45,7 +45,7 @@ FROM invoicer.invoice_taxes t WHERE invoice_id = ? ORDER BY `+InOrderOfTaxes, in
 		whole.Lines = append(whole.Lines, invoice.InvoicedLine{Line: line, Net: lines[i].NetMinor})
 	}
 	for _, t := range taxes {
-		percent, err := invoice.ParseStoredDecimal(t.TaxPercent)
+		percent, err := invoice.ParseDecimal(t.TaxPercent)
 		if err != nil {
 			return nil, fmt.Errorf("invoice %s: stored tax_percent: %w", whole.Number, err)
 		}
@@ -107,14 +107,14 @@ func (t LineText) Line() (invoice.Line, error) {
 		{"unit_price", t.UnitPrice, &l.UnitPrice},
 		{"discount_percent", t.DiscountPercent, &l.DiscountPercent},
 	} {
-		d, err := invoice.ParseStoredDecimal(f.text)
+		d, err := invoice.ParseDecimal(f.text)
 		if err != nil {
 			return l, fmt.Errorf("stored %s: %w", f.name, err)
 		}
 		*f.to = d
 	}
 	if t.TaxPercent != nil {
-		d, err := invoice.ParseStoredDecimal(*t.TaxPercent)
+		d, err := invoice.ParseDecimal(*t.TaxPercent)
 		if err != nil {
 			return l, fmt.Errorf("stored tax_percent: %w", err)
 		}

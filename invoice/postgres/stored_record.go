@@ -147,7 +147,7 @@ func (r *StoredRecord) readTaxes(text string) error {
 		if err := (into{&tax.Code, &tax.Category, &percent, &tax.Net, &tax.Added, &tax.Tax}).UnmarshalJSON(one); err != nil {
 			return err
 		}
-		parsed, err := invoice.ParseStoredDecimal(percent)
+		parsed, err := invoice.ParseDecimal(percent)
 		if err != nil {
 			return err
 		}

@@ -152,7 +152,7 @@ func (r *reading) record(row *storedInvoice) *invoice.Record {
 	}
 	for i := range r.taxRows {
 		t := &r.taxRows[i]
-		percent, err := invoice.ParseStoredDecimal(t.percent)
+		percent, err := invoice.ParseDecimal(t.percent)
 		if err != nil || t.net == nil || t.tax == nil {
 			return nil
 		}

@@ -221,7 +221,7 @@ func (r *reading) compareTaxes(row *storedInvoice, computed []invoice.Tax) {
 	for i := range r.taxRows {
 		t := &r.taxRows[i]
 		r.sums.Examined++
-		percent, err := invoice.ParseStoredDecimal(t.percent)
+		percent, err := invoice.ParseDecimal(t.percent)
 		own := invoice.Tax{Code: t.code, Category: t.category, Percent: percent}
 		for err == nil && len(computed) > 0 && computed[0].CompareRate(&own) < 0 {
 			r.missingTax(row, computed[0])
