@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"invoicer/internal/sample"
 	"invoicer/invoice"
 	"invoicer/invoice/invoicetest"
 )
@@ -20,6 +21,19 @@ func FuzzDecode(f *testing.F) {
 		if len(bad.Payload) < 1<<14 {
 			f.Add(bad.Payload)
 		}
+	}
+	jobs := sample.New(sample.Options{Seed: 3, Elaborate: true, Terms: true, MaxLines: 3, Currencies: []string{"GBP", "JPY", "BHD"}})
+	for range 50 {
+		j := jobs.Next()
+		payload, err := j.Encode()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(payload)
+	}
+	all, err := whole(f, nil).Encode()
+	if err == nil {
+		f.Add(all)
 	}
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		job, err := invoice.Decode(payload)
@@ -62,6 +76,37 @@ func checkRoundTrip(t interface {
 	}
 	if job.Fingerprint() != again.Fingerprint() {
 		t.Fatal("the fingerprint changes")
+	}
+	checkStored(t, job)
+}
+
+// checkStored spells what version 2 states as it is stored, and reads it again.
+func checkStored(t interface{ Fatal(...any) }, job *invoice.Job) {
+	stored := *job
+	stored.Lines = slices.Clone(job.Lines)
+	if job.Terms != nil {
+		public, personal, err := job.Terms.Spell()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if stored.Terms, err = invoice.ReadTerms(public, personal); err != nil {
+			t.Fatal("stored terms:", err)
+		}
+	}
+	for i := range stored.Lines {
+		if stored.Lines[i].Terms == nil {
+			continue
+		}
+		public, personal, err := stored.Lines[i].Terms.Spell()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if stored.Lines[i].Terms, err = invoice.ReadLineTerms(public, personal); err != nil {
+			t.Fatal("stored terms of a line:", err)
+		}
+	}
+	if differs := invoice.DiffFields(job, &stored); stored.Fingerprint() != job.Fingerprint() || len(differs) > 0 {
+		t.Fatal("what is stored has another content:", differs)
 	}
 }
 

@@ -2,6 +2,8 @@ package invoice
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 
 	"invoicer/invoice/fields"
 )
@@ -283,6 +285,20 @@ func (j *Job) isWide() bool {
 func isNarrow(d Decimal) bool {
 	_, ok := d.Millionths()
 	return ok
+}
+
+// Show returns the value of a field that only version 2 has, by its name in [DiffFields]: "" if the job doesn't state it. It returns
+// false for fields in which a person may stand, and for names of other fields.
+func (j *Job) Show(field string) (string, bool) {
+	var n int
+	of, name, found := strings.Cut(field, ".")
+	if _, err := fmt.Sscanf(of, "lines[%d]", &n); err != nil || !found {
+		return termsFields.Show(orEmpty(j.Terms), field)
+	}
+	if n < 0 || n >= len(j.Lines) {
+		return "", false
+	}
+	return lineFields.Show(orEmpty(j.Lines[n].Terms), name)
 }
 
 // Spell returns what the terms state as two JSON objects: one without anything in which a person may stand, and one with the rest. Each

@@ -115,7 +115,7 @@ func (l *leaf) text(n int) string {
 }
 
 // whole returns a job that states every field of version 2, and is valid but for what can't be stated together.
-func whole(t *testing.T, random *rand.Rand) *invoice.Job {
+func whole(t testing.TB, random *rand.Rand) *invoice.Job {
 	t.Helper()
 	j := invoicetest.Job("T", func(j *invoice.Job) { j.Version = 2 })
 	for _, l := range leaves() {

@@ -230,3 +230,29 @@ func TestEncodeTerms(t *testing.T) {
 		t.Error("Encode changes the job")
 	}
 }
+
+// What is shown of a field has no person in it.
+func TestShow(t *testing.T) {
+	t.Parallel()
+	j := whole(t, nil)
+	for _, l := range leaves() {
+		value, ok := j.Show(l.path)
+		personal := strings.Contains(value, "plain") || strings.Contains(l.options, "personal")
+		if personal && ok || ok && value == "" {
+			t.Errorf("%s is shown as %q", l.path, value)
+		}
+		if strings.Contains(l.options, "like=") && !strings.Contains(l.options, "personal") && !ok {
+			t.Errorf("%s isn't shown", l.path)
+		}
+	}
+	for path, want := range map[string]string{"allowances": "1 allowances", "lines[0].taxes[0].percent": "1", "due_date": "2010-02-02", "lines[1].unit": ""} {
+		if got, ok := j.Show(path); !ok || got != want {
+			t.Errorf("%s: %q %t, want %q", path, got, ok, want)
+		}
+	}
+	for _, path := range []string{"", "buyer", "buyer.name", "allowances[1].amount", "allowances[x].amount", "lines[9].unit", "due_date.x", "other", "lines[0].sku"} {
+		if got, ok := j.Show(path); ok {
+			t.Errorf("%s: %q", path, got)
+		}
+	}
+}

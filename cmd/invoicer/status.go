@@ -200,13 +200,15 @@ func withoutTables(schema string, err error) error {
 	return await.Briefly("", err)
 }
 
-// writeFamily writes what the document credits, and what credits it.
+// writeFamily writes what the document credits and replaces, and what credits and replaces it.
 func writeFamily(out io.Writer, r *report.Records) {
 	columns := []string{"invoice_number", "kind", "transaction_id", "total", "issued_at"}
 	for _, of := range []struct {
 		title     string
 		relatives []report.Relative
-	}{{"credits", r.Family.Credits}, {"credited by", r.Family.CreditedBy}} {
+	}{
+		{"credits", r.Family.Credits}, {"credited by", r.Family.CreditedBy}, {"replaces", r.Family.Replaces}, {"replaced by", r.Family.ReplacedBy},
+	} {
 		var rows [][]string
 		for _, d := range of.relatives {
 			kind, total, issuedAt := cmp.Or(d.Kind, "imported"), "-", "-"
@@ -244,6 +246,9 @@ func writeReport(out io.Writer, r *report.Records) {
 		row := []string{
 			i.InvoiceNumber, i.Kind, amount(i.TotalMinor), amount(i.TaxMinor), strconv.Itoa(i.Lines),
 			instant(i.IssuedAt), instant(i.CreatedAt), i.JobID,
+		}
+		if i.PayableMinor != i.TotalMinor {
+			header, row = append(header, "payable"), append(row, amount(i.PayableMinor))
 		}
 		if i.DocumentDate != nil {
 			header, row = append(header, "document_date"), append(row, *i.DocumentDate)

@@ -377,7 +377,7 @@ func ofLine(j *invoice.Job, name string) *string {
 	var n int
 	begin, field, found := strings.Cut(name, ".")
 	if _, err := fmt.Sscanf(begin, "lines[%d]", &n); err != nil || !found || n < 0 || n >= len(j.Lines) {
-		return nil
+		return ofTerms(j, name)
 	}
 	var value string
 	switch line := j.Lines[n]; field {
@@ -392,6 +392,15 @@ func ofLine(j *invoice.Job, name string) *string {
 			value = line.TaxPercent.String()
 		}
 	default:
+		return ofTerms(j, name)
+	}
+	return &value
+}
+
+// ofTerms returns the value of a field that version 2 of the job has added.
+func ofTerms(j *invoice.Job, name string) *string {
+	value, ok := j.Show(name)
+	if !ok {
 		return nil
 	}
 	return &value

@@ -42,9 +42,12 @@ type Invoice struct {
 	SubtotalMinor        int64           `json:"subtotal_minor"`
 	TaxMinor             int64           `json:"tax_minor"`
 	TotalMinor           int64           `json:"total_minor"`
+	PayableMinor         int64           `gorm:"column:payable" json:"payable_minor"` // what is left to pay of the total
 	IssuedAt             time.Time       `json:"issued_at"`
 	DocumentDate         *string         `gorm:"column:dated" json:"document_date"` // the day of issue; null if issued_at is the document's date
 	Metadata             json.RawMessage `json:"metadata"`
+	Terms                json.RawMessage `json:"terms"`   // what its job stated beyond version 1; null for nothing
+	Parties              Masked          `json:"parties"` // likewise, for what a person may stand in
 	CreatedAt            time.Time       `json:"created_at"`
 	Lines                int             `json:"lines"`
 }
@@ -78,17 +81,22 @@ func (r *Records) Import() *Import {
 	return nil
 }
 
-// A Family is what a transaction's document credits, and what credits it.
+// A Family is what a transaction's document credits, and what credits it, and what stands in for what.
 type Family struct {
 	Credits    []Relative `json:"credits"`     // what it credits, and what that credits in turn
 	CreditedBy []Relative `json:"credited_by"` // what credits it, and what credits those, in the order in which they were made
 	// LeftMinor is what is left of its total, with all that credits it. It is null if nothing does, or the total isn't known.
 	LeftMinor *int64 `json:"left_minor"`
 	More      bool   `json:"more"` // there are more than are listed
+
+	Replaces   []Relative `json:"replaces"`    // what it stands in for
+	ReplacedBy []Relative `json:"replaced_by"` // what stands in for it
 }
 
 // NoFamily returns the family of a document without any relative.
-func NoFamily() Family { return Family{Credits: []Relative{}, CreditedBy: []Relative{}} }
+func NoFamily() Family {
+	return Family{Credits: []Relative{}, CreditedBy: []Relative{}, Replaces: []Relative{}, ReplacedBy: []Relative{}}
+}
 
 // A Relative is another document of a family.
 type Relative struct {

@@ -45,6 +45,9 @@ SELECT depth, documents.* FROM above CROSS JOIN LATERAL (
 			return err
 		}
 	}
+	if err := readReplaced(tx, r); err != nil {
+		return err
+	}
 	err := tx.Raw(`
 WITH RECURSIVE below (depth, id, transaction_id) AS (
     SELECT 1, i.id, i.transaction_id FROM invoicer.invoices i WHERE i.issuer = @issuer AND i.credits_transaction_id = @id
@@ -76,4 +79,23 @@ WITH RECURSIVE below (id, transaction_id) AS (
 )
 SELECT greatest(-9223372036854775808, least(9223372036854775807, @total - sign(@total) * @before + sum(total_minor)))::bigint
 FROM below JOIN invoicer.invoices USING (id) WHERE currency = @currency`, values).Scan(&f.LeftMinor).Error
+}
+
+// readReplaced reads what the transaction's document stands in for, and what stands in for it.
+func readReplaced(tx *gorm.DB, r *report.Records) error {
+	const columns = "1 AS depth, invoice_number, transaction_id, kind, currency, total_minor, issued_at FROM invoicer.invoices i"
+	values := map[string]any{"issuer": r.Issuer, "id": *r.TransactionID, "most": mostRelatives}
+	if r.Invoice != nil && r.Invoice.Terms != nil {
+		values["own"] = r.Invoice.ID
+		err := tx.Raw(`
+WITH replaced AS (SELECT terms ->> 'replaces_transaction_id' AS id FROM invoicer.invoices WHERE id = @own)
+SELECT `+columns+` WHERE i.issuer = @issuer AND i.transaction_id = (SELECT id FROM replaced)
+UNION ALL
+SELECT 1, invoice_number, transaction_id, '', coalesce(currency, ''), total_minor, issued_at FROM invoicer.imported_invoices i
+WHERE i.issuer = @issuer AND i.transaction_id = (SELECT id FROM replaced) AND i.withdrawn_at IS NULL`, values).Scan(&r.Family.Replaces).Error
+		if err != nil {
+			return err
+		}
+	}
+	return tx.Raw("SELECT "+columns+" WHERE i.issuer = @issuer AND i.terms ->> 'replaces_transaction_id' = @id ORDER BY id LIMIT @most", values).Scan(&r.Family.ReplacedBy).Error
 }

@@ -56,3 +56,39 @@ func TestFamilyOfADocument(t *testing.T) {
 		t.Errorf("%+v, %v; want an import", r.Family, err)
 	}
 }
+
+// A corrected invoice, and the one that it stands in for, know each other.
+func TestReplacedDocuments(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	const line = `"lines":[{"quantity":1,"unit_price":"100"}]`
+	b.create(t, "wrong", termsJob(t, "ord-9", line))
+	b.create(t, "storno", job(t, "ord-9-storno", credits("ord-9"), func(j *invoice.Job) { j.Currency = "EUR" }, amounts(t, "-100", "")))
+	b.create(t, "right", termsJob(t, "ord-9:2", `"replaces_transaction_id":"ord-9","prepaid":"10.00",`+line))
+	for id, want := range map[string]string{"ord-9": " INV-000002 true", "ord-9:2": "INV-000001  false"} {
+		r, err := b.store.Reports.Lookup(t.Context(), "", id, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		say := func(list []report.Relative) (said string) {
+			for _, d := range list {
+				said += d.InvoiceNumber
+			}
+			return said
+		}
+		if got := fmt.Sprint(say(r.Family.Replaces), " ", say(r.Family.ReplacedBy), " ", r.Invoice.PayableMinor == r.Invoice.TotalMinor); got != want {
+			t.Errorf("%s: %s, want %s", id, got, want)
+		}
+	}
+	old := imported("old-1", "OLD-1")
+	if _, err := b.store.Imports.Add(t.Context(), []invoice.Import{old}, false); err != nil {
+		t.Fatal(err)
+	}
+	b.create(t, "anew", termsJob(t, "new-1", `"replaces_transaction_id":"old-1",`+line))
+	if r, err := b.store.Reports.Lookup(t.Context(), "", "old-1", 10); err != nil || len(r.Family.ReplacedBy) != 1 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if r, err := b.store.Reports.Lookup(t.Context(), "", "new-1", 10); err != nil || len(r.Family.Replaces) != 1 || r.Family.Replaces[0].InvoiceNumber != "OLD-1" {
+		t.Errorf("%+v, %v", r, err)
+	}
+}

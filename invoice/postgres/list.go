@@ -77,7 +77,7 @@ func (s *Reports) Invoices(ctx context.Context, f report.Filter, after string, l
 func listingOfInvoices(f report.Filter) listing {
 	l := listing{
 		table: "invoices", at: "created_at",
-		columns: "listed.*, document_date::text AS dated, (SELECT count(*) FROM invoicer.invoice_lines WHERE invoice_id = listed.id) AS lines",
+		columns: "listed.*, document_date::text AS dated, coalesce(payable_minor, total_minor) AS payable, (SELECT count(*) FROM invoicer.invoice_lines WHERE invoice_id = listed.id) AS lines",
 	}
 	l.where(f.Series, "series = ?")
 	l.ofIssuers(f)

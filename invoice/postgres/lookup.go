@@ -89,7 +89,7 @@ func noRecords() *report.Records {
 
 func readInvoice(tx *gorm.DB, r *report.Records, where string, values ...any) error {
 	var found []report.Invoice
-	err := tx.Raw(`SELECT invoices.*, document_date::text AS dated, (SELECT count(*) FROM invoicer.invoice_lines WHERE invoice_id = invoices.id) AS lines
+	err := tx.Raw(`SELECT invoices.*, document_date::text AS dated, coalesce(payable_minor, total_minor) AS payable, (SELECT count(*) FROM invoicer.invoice_lines WHERE invoice_id = invoices.id) AS lines
 FROM invoicer.invoices WHERE `+where+` LIMIT 1`, values...).Scan(&found).Error
 	if len(found) > 0 {
 		r.Invoice = &found[0]

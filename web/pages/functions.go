@@ -31,6 +31,7 @@ func functions() template.FuncMap {
 		"seconds": seconds,
 		"amount":  amount,
 		"money":   money,
+		"payable": func(i *report.Invoice) string { return money(&i.PayableMinor, i.Currency) },
 		"lines":   lines,
 		"apart":   func(s float64) string { return short(time.Duration(s * float64(time.Second))) },
 		"kind":    func(kind string) string { return strings.ReplaceAll(kind, "_", " ") },
