@@ -46,7 +46,10 @@ import (
 // possible: 2.5, -0.001, 6, without exponent, leading zeros or trailing zeros, and -0 is 0.
 func (j *Job) Fingerprint() string {
 	if j.Terms != nil || j.hasLineTerms() {
-		if j = j.normal(); j.extends() {
+		if !j.isNormal() {
+			j = j.normal()
+		}
+		if j.extends() {
 			return "v2:" + hashed(j.appendTerms(j.appendContent(), fields.All))
 		}
 	}

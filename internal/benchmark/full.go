@@ -3,20 +3,24 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+
+	"invoicer/invoice"
 )
 
 // full is what bench-full measures beside the contest, all of it about the worker alone.
 type full struct {
-	Latency                      []latency
-	Memory                       []memory
-	Filled                       []filledResult
-	Duplicates, Lines, Processes []result
-	Storm                        *storm
-	Profile                      []slice
-	Refusals                     []result
-	Distances                    []result
+	Latency                  []latency
+	Memory                   []memory
+	Filled                   []filledResult
+	Duplicates, Lines, Terms []result
+	Processes                []result
+	Storm                    *storm
+	Profile                  []slice
+	Refusals                 []result
+	Distances                []result
 }
 
 type memory struct {
@@ -76,7 +80,7 @@ func (b *bench) vary(ctx context.Context, o options, what string, variants []var
 func always(s source) func(int) source { return func(int) source { return s } }
 
 // parts are the names of what bench-full measures, in this order.
-var parts = []string{"latency", "memory", "storm", "profile", "duplicates", "lines", "processes", "distance", "filled"}
+var parts = []string{"latency", "memory", "storm", "profile", "duplicates", "lines", "terms", "processes", "distance", "filled"}
 
 // measureMore measures the named parts.
 func (b *bench) measureMore(ctx context.Context, o options, parts []string) (*full, error) {
@@ -104,6 +108,8 @@ func (b *bench) measureMore(ctx context.Context, o options, parts []string) (*fu
 			f.Duplicates, err = b.vary(ctx, o, part, shares(o))
 		case "lines":
 			f.Lines, err = b.vary(ctx, o, part, lengths(o))
+		case "terms":
+			f.Terms, err = b.vary(ctx, o, part, versions(o))
 		case "processes":
 			f.Processes, err = b.vary(ctx, o, part, processes(o))
 		case "distance":
@@ -137,6 +143,19 @@ func lengths(o options) (list []variant) {
 			source: always(source{"lines", func(i int) ([]byte, error) { return synthetic("T", i, n) }}),
 		})
 	}
+	return list
+}
+
+// versions are jobs of version 1, and the same with prices that contain the taxes and a buyer, which takes version 2.
+func versions(o options) (list []variant) {
+	for title, edit := range map[string]func(*invoice.Job){"1": func(*invoice.Job) {}, "2": sellGross} {
+		list = append(list, variant{
+			title:  title,
+			entry:  entry{contestant: contestant{name: invoicerName, guess: 1500, open: ours{}.open}, setting: o.common},
+			source: always(source{"version " + title, func(i int) ([]byte, error) { return synthetic("T", i, 5, edit) }}),
+		})
+	}
+	slices.SortFunc(list, func(a, b variant) int { return strings.Compare(a.title, b.title) })
 	return list
 }
 
@@ -226,6 +245,7 @@ func (f *full) tables() []table {
 		{"Invoices that are there already", "invoices", filled, true},
 		{"Share of duplicates", "duplicates", f.Duplicates, true},
 		{"Lines of each job", "lines", f.Lines, true},
+		{"Version of the job, with 5 lines; 2: prices with tax, and a buyer", "version", f.Terms, true},
 		{"Worker processes", "processes", f.Processes, false},                         // their time isn't this process's
 		{"Both servers far away", "a round trip takes longer by", f.Distances, false}, // the delaying takes time as well
 	} {

@@ -83,7 +83,7 @@ const realName = "real transactions"
 var fiveLines = source{"5 lines", func(i int) ([]byte, error) { return synthetic("T", i, 5) }}
 
 // synthetic makes up a job.
-func synthetic(prefix string, number, lines int) ([]byte, error) {
+func synthetic(prefix string, number, lines int, edits ...func(*invoice.Job)) ([]byte, error) {
 	r := rand.New(rand.NewPCG(uint64(number), 0))
 	full, reduced := invoice.NewDecimal(20, 0), invoice.NewDecimal(5, 0)
 	job := invoice.Job{
@@ -110,7 +110,21 @@ func synthetic(prefix string, number, lines int) ([]byte, error) {
 		}
 		job.Lines[i] = line
 	}
+	for _, edit := range edits {
+		edit(&job)
+	}
 	return job.Encode()
+}
+
+// sellGross states that prices contain the taxes, and a buyer.
+func sellGross(j *invoice.Job) {
+	j.Terms = &invoice.Terms{Prices: invoice.PricesGross, Buyer: &invoice.Party{
+		Name: j.CustomerName, VATID: "GB123456789", Email: "ap@example.org",
+		Address: &invoice.Address{Line1: "1 High Street", City: "London", Postcode: "N1 1AA", CountryCode: "GB"},
+	}}
+	for i := range j.Lines {
+		j.Lines[i].Terms = &invoice.LineTerms{Unit: "C62"}
+	}
 }
 
 // realTransactions are those of a real shop, in a file of this process's own, so that they are in no contestant's memory.

@@ -18,25 +18,45 @@ func (o *Object) canonical(b []byte, v reflect.Value, part Part) []byte {
 	for i := range o.fields {
 		f := &o.fields[i]
 		in := f.in(v)
-		if f.absent(in, part) {
+		if in.IsZero() || !f.of.holds(part, f) {
 			continue
 		}
+		start := len(b)
 		b = AppendText(b, f.name)
 		switch f.kind {
 		case text:
 			b = AppendText(b, in.String())
 		case number, present:
-			b = AppendText(b, decimalIn(in).String())
+			var digits [40]byte
+			b = appendBytes(b, decimalIn(in).Append(digits[:0]))
 		case truth:
 			b = AppendText(b, "true")
 		case object:
-			b = append(f.of.canonical(append(b, '{'), in.Elem(), part), '}')
-		case list:
-			b = AppendText(b, strconv.Itoa(in.Len()))
-			for n := range in.Len() {
-				b = append(f.of.canonical(append(b, '{'), in.Index(n), part), '}')
+			empty := len(b) + 1
+			if b = f.of.canonical(append(b, '{'), in.Elem(), part); len(b) == empty {
+				b = b[:start]
+			} else {
+				b = append(b, '}')
 			}
+		case list:
+			b = f.canonicalList(b, start, in, part)
 		}
+	}
+	return b
+}
+
+// canonicalList appends the elements of a list, and takes what was appended from start on back if it states nothing in this part.
+func (f *field) canonicalList(b []byte, start int, in reflect.Value, part Part) []byte {
+	b = AppendText(b, strconv.Itoa(in.Len()))
+	states := part == All && in.Len() > 0
+	for n := range in.Len() {
+		empty := len(b) + 1
+		b = f.of.canonical(append(b, '{'), in.Index(n), part)
+		states = states || len(b) > empty
+		b = append(b, '}')
+	}
+	if !states {
+		return b[:start]
 	}
 	return b
 }
@@ -45,6 +65,12 @@ func (o *Object) canonical(b []byte, v reflect.Value, part Part) []byte {
 func AppendText(b []byte, s string) []byte {
 	b = strconv.AppendInt(b, int64(len(s)), 10)
 	b = append(append(b, ':'), s...)
+	return append(b, ',')
+}
+
+func appendBytes(b, text []byte) []byte {
+	b = strconv.AppendInt(b, int64(len(text)), 10)
+	b = append(append(b, ':'), text...)
 	return append(b, ',')
 }
 

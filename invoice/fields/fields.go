@@ -136,7 +136,12 @@ func (o *Object) Names() []string { return o.names }
 // value returns the struct that a pointer refers to.
 func value(of any) reflect.Value { return reflect.ValueOf(of).Elem() }
 
-func (f *field) in(v reflect.Value) reflect.Value { return v.FieldByIndex(f.at) }
+func (f *field) in(v reflect.Value) reflect.Value {
+	for _, i := range f.at { // FieldByIndex looks at more
+		v = v.Field(i)
+	}
+	return v
+}
 
 func decimalIn(v reflect.Value) decimal.Decimal {
 	if v.Kind() == reflect.Pointer {
@@ -158,6 +163,11 @@ const (
 // has reports whether a field of text, number or truth belongs to the part.
 func (p Part) has(f *field) bool {
 	return !f.check && (p == All || f.personal == (p == Personal))
+}
+
+// holds reports whether anything of a field may belong to the part. o describes what is below the field, nil if nothing is.
+func (o *Object) holds(part Part, f *field) bool {
+	return !f.check && (part == All || o != nil || f.personal == (part == Personal))
 }
 
 // Empty reports whether the struct states no content of that part.
@@ -201,6 +211,32 @@ func (f *field) absent(v reflect.Value, part Part) bool {
 	case text, number, present, truth:
 	}
 	return !part.has(f) || v.IsZero()
+}
+
+// IsPruned reports whether [Object.Prune] would leave the struct as it is.
+func (o *Object) IsPruned(of any) bool { return o.isPruned(value(of)) }
+
+func (o *Object) isPruned(v reflect.Value) bool {
+	for i := range o.fields {
+		f := &o.fields[i]
+		switch in := f.in(v); f.kind {
+		case object:
+			if !in.IsNil() && (in.Elem().IsZero() || !f.of.isPruned(in.Elem())) {
+				return false
+			}
+		case list:
+			if !in.IsNil() && in.Len() == 0 {
+				return false
+			}
+			for n := range in.Len() {
+				if in.Index(n).IsZero() || !f.of.isPruned(in.Index(n)) {
+					return false
+				}
+			}
+		case text, number, present, truth:
+		}
+	}
+	return true
 }
 
 // Prune removes what states nothing: objects and elements of lists without any fields, and lists without elements.

@@ -165,12 +165,21 @@ func (f *field) longest() int {
 
 // string reads a JSON string. It returns false for one that isn't valid text.
 func (r *Reader) string() (string, bool, error) {
+	unquoted, ok, err := r.unquoted()
+	return string(unquoted), ok, err
+}
+
+// unquoted is [Reader.string] for a text that is needed until the next token is read.
+func (r *Reader) unquoted() ([]byte, bool, error) {
 	raw, err := r.Tokens.ReadValue()
 	if err != nil {
-		return "", false, err
+		return nil, false, err
+	}
+	if bytes.IndexByte(raw, '\\') < 0 {
+		return raw[1 : len(raw)-1], true, nil // what is invalid in it is found later
 	}
 	unquoted, err := jsontext.AppendUnquote(nil, raw)
-	return string(unquoted), err == nil, nil
+	return unquoted, err == nil, nil
 }
 
 func (r *Reader) number(f *field, in reflect.Value) error {
@@ -250,16 +259,17 @@ func (r *Reader) object(o *Object, v reflect.Value) error {
 	}
 	var seen uint64
 	for r.Tokens.PeekKind() != '}' {
-		name, _, err := r.string()
+		name, _, err := r.unquoted()
 		if err != nil {
 			return err
 		}
-		i := indexOf(o.names, name)
+		i := indexOf(o.names, string(name))
 		switch {
 		case i < 0:
-			err = r.in(Quoted(name), func() error { return r.refuse("is no field of this object" + r.didYouMean(name, o.names)) })
+			unknown := string(name)
+			err = r.in(Quoted(unknown), func() error { return r.refuse("is no field of this object" + r.didYouMean(unknown, o.names)) })
 		case seen&(1<<i) != 0:
-			err = r.in(name, func() error { return r.refuse(IsTwice) })
+			err = r.in(o.names[i], func() error { return r.refuse(IsTwice) })
 		default:
 			seen |= 1 << i
 			err = r.field(&o.fields[i], v)

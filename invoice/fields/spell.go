@@ -15,10 +15,12 @@ func (o *Object) AppendMembers(b []byte, of any, part Part) ([]byte, error) {
 
 // AppendObject is [Object.AppendMembers] in braces. It appends nothing if the struct states nothing in this part.
 func (o *Object) AppendObject(b []byte, of any, part Part) ([]byte, error) {
-	if o.empty(value(of), part) {
-		return b, nil
+	start := len(b)
+	b, err := o.spell(b, value(of), part)
+	if len(b) == start+len("{}") {
+		b = b[:start]
 	}
-	return o.spell(b, value(of), part)
+	return b, err
 }
 
 func (o *Object) spell(b []byte, v reflect.Value, part Part) ([]byte, error) {
@@ -35,9 +37,10 @@ func (o *Object) members(b []byte, v reflect.Value, part Part) (_ []byte, err er
 	for i := range o.fields {
 		f := &o.fields[i]
 		in := f.in(v)
-		if f.absent(in, part) && (!f.check || part != All || in.IsZero()) {
+		if in.IsZero() || !f.of.holds(part, f) && !(f.check && part == All) {
 			continue
 		}
+		start := len(b)
 		b = append(append(append(b, ',', '"'), f.name...), '"', ':')
 		switch f.kind {
 		case text:
@@ -47,18 +50,32 @@ func (o *Object) members(b []byte, v reflect.Value, part Part) (_ []byte, err er
 		case truth:
 			b = append(b, "true"...)
 		case object:
-			b, err = f.of.spell(b, in.Elem(), part)
-		case list:
-			separator := byte('[')
-			for n := 0; n < in.Len() && err == nil; n++ {
-				b, err = f.of.spell(append(b, separator), in.Index(n), part)
-				separator = ','
+			empty := len(b) + len("{}")
+			if b, err = f.of.spell(b, in.Elem(), part); len(b) == empty {
+				b = b[:start]
 			}
-			b = append(b, ']')
+		case list:
+			b, err = f.spellList(b, start, in, part)
 		}
 		if err != nil {
 			return b, err
 		}
 	}
 	return b, nil
+}
+
+// spellList appends the elements of a list, and takes what was appended from start on back if it states nothing in this part.
+func (f *field) spellList(b []byte, start int, in reflect.Value, part Part) (_ []byte, err error) {
+	separator, states := byte('['), part == All && in.Len() > 0
+	for n := 0; n < in.Len() && err == nil; n++ {
+		b = append(b, separator)
+		empty := len(b) + len("{}")
+		b, err = f.of.spell(b, in.Index(n), part)
+		states = states || len(b) > empty
+		separator = ','
+	}
+	if !states {
+		return b[:start], err
+	}
+	return append(b, ']'), err
 }
