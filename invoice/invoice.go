@@ -40,6 +40,10 @@ type Invoice struct {
 	Taxes    []Tax // by percentage, ascending, then by code and category
 	Metadata map[string]string
 	Terms    *Terms // what its job stated beyond version 1, nil for nothing
+
+	// IssuerVersion is the version of what was known of the issuer when the document was made, if that is the seller. It is 0 if the job
+	// has stated one, and if there is no issuer.
+	IssuerVersion int
 }
 
 // An InvoicedLine is a line with its net amount.

@@ -35,6 +35,7 @@ type Record struct {
 	WorkerVersion string
 
 	SettingsVersion int    // 0 if it isn't stored
+	IssuerVersion   int    // of what was known of the issuer, if that is the seller; else 0
 	DocumentDate    string // the day of issue, as 2010-12-01; "" if issued_at is the document's date
 	ContentHash     int64  // as [Job.ContentHash] returns it; 0 for none
 }
@@ -139,6 +140,7 @@ func (r *Record) appendTerms(b []byte, part fields.Part) []byte {
 //	settings_version        where it is present, after its name
 //	document_date           where it is present, after its name
 //	issuer                  where it is present, after its name
+//	issuer_version          where it is present, after its name
 //
 // A field of a later release follows, if it is present, as its name and itself. So a record without it keeps its digest. These follow
 // where they are present: "terms", and of what the job states beyond version 1 all in which no person stands, as in [Job.Fingerprint];
@@ -178,6 +180,9 @@ func (h *Hasher) Digest(r *Record, texts Hash) Hash {
 	}
 	if r.Slot.Issuer != "" {
 		b = appendField(appendField(b, "issuer"), r.Slot.Issuer)
+	}
+	if r.IssuerVersion != 0 {
+		b = appendInteger(appendField(b, "issuer_version"), int64(r.IssuerVersion))
 	}
 	b = appendLater(b, &r.Job.Details, true)
 	b = r.appendTerms(b, fields.Public)

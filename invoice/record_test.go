@@ -92,6 +92,7 @@ func TestRecordSeesEveryChange(t *testing.T) {
 		{"created", plain, func(r *invoice.Record) { r.CreatedAt = "2010-12-01T08:26:07.000124Z" }},
 		{"accepted", plain, func(r *invoice.Record) { r.AcceptedAt = "" }},
 		{"settings", plain, func(r *invoice.Record) { r.SettingsVersion = 2 }},
+		{"issuer version", plain, func(r *invoice.Record) { r.IssuerVersion = 2 }},
 		{"document date", plain, func(r *invoice.Record) { r.DocumentDate = "2010-12-02" }},
 		{"worker version", plain, func(r *invoice.Record) { r.WorkerVersion = "v1.2.4" }},
 		{"currency", plain, func(r *invoice.Record) { r.Job.Currency = "EUR" }},

@@ -46,8 +46,9 @@ type Invoice struct {
 	IssuedAt             time.Time       `json:"issued_at"`
 	DocumentDate         *string         `gorm:"column:dated" json:"document_date"` // the day of issue; null if issued_at is the document's date
 	Metadata             json.RawMessage `json:"metadata"`
-	Terms                json.RawMessage `json:"terms"`   // what its job stated beyond version 1; null for nothing
-	Parties              Masked          `json:"parties"` // likewise, for what a person may stand in
+	Terms                json.RawMessage `json:"terms"`          // what its job stated beyond version 1; null for nothing
+	Parties              Masked          `json:"parties"`        // likewise, for what a person may stand in
+	IssuerVersion        *int            `json:"issuer_version"` // the version of the issuer that is the seller; null if the job states a seller, or there is no issuer
 	CreatedAt            time.Time       `json:"created_at"`
 	Lines                int             `json:"lines"`
 }

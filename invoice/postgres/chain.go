@@ -27,7 +27,7 @@ type head struct {
 	last   int64 // the last invoice's number, 0 for none
 }
 
-// addHeads adds the statement that reads the heads of the slots' chains, and the time that the invoices of this transaction
+// addHeads adds the statement that reads the heads of the slots' chains, the newest version of what is known of the issuers, and the time that the invoices of this transaction
 // will have as created_at. Its snapshot must be taken when the counters are locked.
 func addHeads(f *flight, group []*write, found counters) {
 	issuers, series, periods, _ := slotsOf(group)
@@ -35,6 +35,7 @@ func addHeads(f *flight, group []*write, found counters) {
 	f.add(`
 SELECT issuer, series, period, CASE WHEN last_number >= first_number THEN last_number ELSE 0 END,
     to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+    CASE WHEN issuer <> '' THEN coalesce((SELECT max(version) FROM invoicer.issuers i WHERE i.issuer = s.issuer), 0) ELSE 0 END,
     coalesce((SELECT chain FROM invoicer.invoices i WHERE i.issuer = s.issuer AND i.series = s.series AND i.period = s.period AND i.number = s.last_number),
         (SELECT chain FROM invoicer.invoice_links WHERE invoice_id = (
             SELECT id FROM invoicer.invoices i WHERE i.issuer = s.issuer AND i.series = s.series AND i.period = s.period AND i.number = s.last_number)))
@@ -43,11 +44,12 @@ FROM invoicer.invoice_series s WHERE (issuer, series, period) IN (SELECT * FROM 
 		Issuer, Series, Period string
 		Last                   int64
 		Now                    string
+		IssuerVersion          int
 		Chain                  *string
 	},
 	) error {
 		if counter := found[counterKey{r.Issuer, r.Series, r.Period}]; counter != nil {
-			counter.now, counter.head = r.Now, head{last: r.Last}
+			counter.now, counter.issuerVersion, counter.head = r.Now, r.IssuerVersion, head{last: r.Last}
 			if r.Chain != nil {
 				counter.head.follow(*r.Chain)
 			}
@@ -178,10 +180,13 @@ func addLinks(rows []*write, locked counters, version string) error {
 		if counter.now == "" {
 			return fmt.Errorf("series %s: the head of its chain wasn't read", w.draft.Slot.Series)
 		}
+		if terms := w.draft.Job.Terms; terms == nil || terms.Seller == nil {
+			w.issuerVersion = counter.issuerVersion
+		}
 		record := invoice.Record{
 			Slot: w.draft.Slot, Number: w.number, Printed: w.made.Number, Job: w.draft.Job, JobID: w.draft.JobID, Fingerprint: w.draft.Fingerprint,
 			Totals: &w.draft.Totals, CreatedAt: counter.now, AcceptedAt: w.asked, WorkerVersion: version, ContentHash: w.content,
-			SettingsVersion: w.draft.Settings.Version, DocumentDate: w.date,
+			SettingsVersion: w.draft.Settings.Version, IssuerVersion: w.issuerVersion, DocumentDate: w.date,
 		}
 		w.salt = salts[i*invoice.SaltSize : (i+1)*invoice.SaltSize]
 		w.texts = hasher.Texts(&record, w.salt)

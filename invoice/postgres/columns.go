@@ -56,6 +56,7 @@ func invoiceColumns(version string) []column[*write] {
 		{"number", "bigint", func(a *array, w *write) { a.integer(w.number) }},
 		{"series_version", "integer", func(a *array, w *write) { a.integer(int64(w.draft.Slot.Version)) }},
 		{"settings_version", "integer", func(a *array, w *write) { a.integer(int64(w.draft.Settings.Version)) }},
+		{"issuer_version", "integer", func(a *array, w *write) { a.integerUnless(int64(w.issuerVersion), 0) }},
 		{"document_date", "date", func(a *array, w *write) { a.optional(w.date) }},
 		text("invoice_number", func(w *write) string { return w.made.Number }),
 		text("kind", func(w *write) string { return string(w.draft.Slot.Kind) }),

@@ -18,13 +18,14 @@ type counterKey [3]string
 type counters map[counterKey]*counterRow
 
 type counterRow struct {
-	kind       string
-	lastNumber int64
-	settings   int  // the newest version of its series' settings
-	locked     bool // false: another transaction holds it
-	advanced   bool
-	head       head
-	now        string // created_at of this transaction's invoices, as it is hashed
+	kind          string
+	lastNumber    int64
+	settings      int  // the newest version of its series' settings
+	locked        bool // false: another transaction holds it
+	advanced      bool
+	head          head
+	issuerVersion int    // the newest version of what is known of its issuer, 0 for the one without a name
+	now           string // created_at of this transaction's invoices, as it is hashed
 
 	standing int       // the newest version of the installation's settings
 	clock    time.Time // the database's

@@ -31,24 +31,25 @@ type write struct {
 	draft *invoice.Draft
 	size  int // in bytes, estimated
 
-	keys     [4]string         // by which others may hold what it needs: transaction, key, job, slot
-	obstacle obstacle          // why it wasn't written in its group
-	accepted bool              // whether the ledger has accepted its job
-	ledgerID int64             // of its job's row in the ledger, if it has one
-	number   int64             // its own in the slot
-	date     string            // its day of issue, "" if its issued_at is its date
-	made     *invoice.Ref      // the invoice to be written, once it has its number
-	metadata string            // as JSON
-	terms    string            // what version 2 states, but for what a person may stand in, as JSON; "" for nothing
-	parties  string            // the rest of it
-	content  int64             // the hash by which twins are found; 0 for none
-	chain    string            // the link of the invoice to be written
-	salt     []byte            // of its texts
-	texts    invoice.Hash      // the salted hash of its texts
-	since    time.Duration     // since the ledger accepted its job, 0 if it didn't
-	asked    string            // when the ledger accepted its job, as text; "" if it didn't
-	inserted invoice.Insertion // the result
-	err      error
+	keys          [4]string         // by which others may hold what it needs: transaction, key, job, slot
+	obstacle      obstacle          // why it wasn't written in its group
+	accepted      bool              // whether the ledger has accepted its job
+	ledgerID      int64             // of its job's row in the ledger, if it has one
+	number        int64             // its own in the slot
+	date          string            // its day of issue, "" if its issued_at is its date
+	made          *invoice.Ref      // the invoice to be written, once it has its number
+	metadata      string            // as JSON
+	terms         string            // what version 2 states, but for what a person may stand in, as JSON; "" for nothing
+	parties       string            // the rest of it
+	content       int64             // the hash by which twins are found; 0 for none
+	issuerVersion int               // of what is known of the issuer, if that is the seller; else 0
+	chain         string            // the link of the invoice to be written
+	salt          []byte            // of its texts
+	texts         invoice.Hash      // the salted hash of its texts
+	since         time.Duration     // since the ledger accepted its job, 0 if it didn't
+	asked         string            // when the ledger accepted its job, as text; "" if it didn't
+	inserted      invoice.Insertion // the result
+	err           error
 }
 
 func newWrite(ctx context.Context, d *invoice.Draft) *write {

@@ -61,11 +61,11 @@ func (s *Invoices) readInvoice(ctx context.Context, id int64) (*invoice.Invoice,
 	whole := &invoice.Invoice{Ref: invoice.Ref{ID: id}}
 	var metadata, terms, parties []byte
 	query := `SELECT invoice_number, issuer, transaction_id, idempotency_key, job_id, fingerprint, series, period, kind, number,
-coalesce(requested_series, ''), coalesce(producer, ''), issued_at, created_at, currency, subtotal_minor, tax_minor, total_minor, coalesce(payable_minor, total_minor), terms, parties, metadata`
+coalesce(requested_series, ''), coalesce(producer, ''), issued_at, created_at, currency, subtotal_minor, tax_minor, total_minor, coalesce(payable_minor, total_minor), coalesce(issuer_version, 0), terms, parties, metadata`
 	to := []any{
 		&whole.Number, &whole.Issuer, &whole.TransactionID, &whole.IdempotencyKey, &whole.JobID, &whole.Fingerprint,
 		&whole.Slot.Series, &whole.Slot.Period, &whole.Slot.Kind, &whole.Sequence,
-		&whole.RequestedSeries, &whole.Producer, &whole.IssuedAt, &whole.CreatedAt, &whole.Currency, &whole.Subtotal, &whole.Tax, &whole.Total, &whole.Payable, &terms, &parties, &metadata,
+		&whole.RequestedSeries, &whole.Producer, &whole.IssuedAt, &whole.CreatedAt, &whole.Currency, &whole.Subtotal, &whole.Tax, &whole.Total, &whole.Payable, &whole.IssuerVersion, &terms, &parties, &metadata,
 	}
 	for i, name := range invoice.DetailNames() {
 		query, to = query+", coalesce("+name+", '')", append(to, whole.Detail(i))

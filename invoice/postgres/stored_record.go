@@ -27,7 +27,7 @@ var errUnreadable = errors.New("the stored invoice can't be read")
 //nolint:gochecknoglobals // a constant, but for the names of details
 var recordColumns = `i.id, i.invoice_number, i.issuer, i.series, i.period, i.number, coalesce(i.series_version, 0), i.kind, i.transaction_id, i.idempotency_key,
     i.job_id, i.fingerprint, coalesce(i.requested_series, ''), coalesce(i.producer, ''), i.currency, i.issued_at, i.created_at, i.accepted_at,
-    coalesce(i.worker_version, ''), coalesce(i.settings_version, 0), coalesce(i.document_date::text, ''), coalesce(i.content_hash, 0),
+    coalesce(i.worker_version, ''), coalesce(i.settings_version, 0), coalesce(i.issuer_version, 0), coalesce(i.document_date::text, ''), coalesce(i.content_hash, 0),
     i.subtotal_minor, i.tax_minor, i.total_minor, coalesce(i.payable_minor, i.total_minor), i.terms::text, i.parties::text, i.metadata::text,
     (SELECT coalesce(json_agg(json_build_array(position, sku, description, quantity::text, unit_price::text,
         discount_percent::text, tax_percent::text, net_minor, terms::text, texts::text) ORDER BY position), '[]')::text FROM invoicer.invoice_lines WHERE invoice_id = i.id),
@@ -60,7 +60,7 @@ func scanRecord(rows pgx.Rows, before ...any) (*StoredRecord, error) {
 	to := append(before, //nolint:gocritic // the caller's slice is its own
 		&r.ID, &r.Printed, &r.Slot.Issuer, &r.Slot.Series, &r.Slot.Period, &r.Number, &r.Slot.Version, &r.Slot.Kind, &job.TransactionID, &job.IdempotencyKey,
 		&r.JobID, &r.Fingerprint, &job.Series, &job.Producer, &job.Currency, &issued, &created, &accepted,
-		&r.WorkerVersion, &r.SettingsVersion, &r.DocumentDate, &r.ContentHash, &totals.Subtotal, &totals.Tax, &totals.Total, &totals.Payable, &terms, &parties, &metadata, &lines, &taxes)
+		&r.WorkerVersion, &r.SettingsVersion, &r.IssuerVersion, &r.DocumentDate, &r.ContentHash, &totals.Subtotal, &totals.Tax, &totals.Total, &totals.Payable, &terms, &parties, &metadata, &lines, &taxes)
 	for i := range invoice.DetailNames() {
 		to = append(to, job.Detail(i))
 	}

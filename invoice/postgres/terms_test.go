@@ -8,7 +8,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"invoicer/internal/report"
 	"invoicer/invoice"
+	"invoicer/invoice/postgres"
 )
 
 // terms are jobs of version 2, and what their documents come to. Each job has id, time and currency, EUR unless it states one.
@@ -175,4 +177,34 @@ func TestTermsAreGuarded(t *testing.T) {
 			t.Errorf("%s is let through", statement)
 		}
 	}
+}
+
+// The seller is what was known of the issuer when the document was made, unless the job states one. It is no content.
+func TestSellerIsTheIssuer(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.openIssuers(t, "ACME-DE")
+	const line = `"issuer":"ACME-DE","lines":[{"quantity":1,"unit_price":"10"}]`
+	first := b.create(t, "1", termsJob(t, "T1", line))
+	_, err := b.store.Issuers.Change(t.Context(), &postgres.IssuerChange{Code: "ACME-DE", What: "name", By: "ada", To: func(current *report.Issuer) (report.Issuer, error) {
+		changed := *current
+		changed.Name = new("Acme SE")
+		return changed, nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := b.create(t, "2", termsJob(t, "T2", line))
+	stated := b.create(t, "3", termsJob(t, "T3", `"seller":{"name":"Other"},`+line))
+	nobody := b.create(t, "4", job(t, "T4"))
+	for made, want := range map[*invoice.Ref]int{first: 1, second: 2, stated: 0, nobody: 0} {
+		if whole, err := b.store.Invoices.Read(t.Context(), made.ID); err != nil || whole.IssuerVersion != want {
+			t.Errorf("%s is of version %d, want %d: %v", made.TransactionID, whole.IssuerVersion, want, err)
+		}
+	}
+	again, err := b.generator.Generate(t.Context(), request("again", termsJob(t, "T1", line)))
+	if err != nil || again.Outcome != invoice.Duplicate {
+		t.Errorf("asked for again: %+v, %v", again, err)
+	}
+	b.clean(t)
 }

@@ -162,7 +162,7 @@ func (r *reading) record(row *storedInvoice) *invoice.Record {
 		Slot:   invoice.Slot{Issuer: row.issuer, Series: row.series, Period: row.period, Kind: invoice.Kind(row.kind), Version: int(row.seriesVersion)},
 		Number: *row.sequence, Printed: *row.number, Job: &row.job, JobID: row.jobID, Fingerprint: row.fingerprint, Totals: totals, Positions: r.numbers,
 		CreatedAt: row.createdAt, AcceptedAt: row.acceptedAt, WorkerVersion: row.workerVersion, ContentHash: row.contentHash,
-		SettingsVersion: int(row.settingsVersion), DocumentDate: row.documentDate,
+		SettingsVersion: int(row.settingsVersion), IssuerVersion: int(row.issuerVersion), DocumentDate: row.documentDate,
 	}
 }
 

@@ -28,7 +28,7 @@ type storedInvoice struct {
 	sequence                       *int64 // its number in the series and period
 	seriesVersion, contentHash     int64
 	jobID, metadata, workerVersion string
-	settingsVersion                int64
+	settingsVersion, issuerVersion int64
 	documentDate                   string
 	createdAt, acceptedAt          string // as they are hashed
 	link                           storedLink

@@ -21,6 +21,10 @@ SELECT 'these settings are of an issuer that was never opened', issuer, series, 
 FROM series WHERE issuer <> '' AND issuer NOT IN (SELECT issuer FROM issuers) ORDER BY 2, 3, 4`},
 			unknown("duplicate_attempts", "duplicates"),
 			unknown("imported_invoices", "imports"),
+			{"invoices", `
+SELECT 'its seller is a version of its issuer that is not there', id, issuer, invoice_number, issuer_version
+FROM invoices WHERE issuer_version IS NOT NULL AND (issuer = '' OR issuer IN (SELECT issuer FROM issuers))
+    AND (issuer, issuer_version) NOT IN (SELECT issuer, version FROM issuers) ORDER BY id`},
 			{"issuers", `
 SELECT 'versions of this issuer are missing, or are there twice', issuer, count(*) AS versions, max(version) AS newest
 FROM issuers GROUP BY issuer HAVING (min(version), max(version), count(DISTINCT version)) IS DISTINCT FROM (1, count(*)::integer, count(*)) ORDER BY issuer`},

@@ -201,6 +201,16 @@ func TestIssuers(t *testing.T) {
 			}},
 		},
 		{
+			name: "a seller that was never known",
+			sql:  "UPDATE invoices SET issuer_version = 9 WHERE id = 8; UPDATE invoices SET issuer_version = 1 WHERE id = 1",
+			want: map[string][]string{
+				"issuers": {
+					"invoices: its seller is a version of its issuer that is not there: id=1 invoice_number=INV-000001 issuer_version=1", "invoices: its seller is a version of its issuer that is not there: id=8 issuer=ACME-FR ",
+				},
+				"chain": {"invoices: it is not what was linked, or another invoice was before it: id=1 ", "invoices: it is not what was linked, or another invoice was before it: id=8 "},
+			},
+		},
+		{
 			name: "an issuer's history with a gap",
 			sql:  "INSERT INTO issuers (issuer, version) VALUES ('ACME-DE', 3)",
 			want: map[string][]string{"issuers": {"issuers: versions of this issuer are missing, or are there twice: issuer=ACME-DE versions=2 newest=3"}},

@@ -44,7 +44,7 @@ func selectInvoices(place string) string {
     coalesce(transaction_id, ''), coalesce(requested_series, ''), coalesce(currency, ''),
     issued_at, subtotal_minor, tax_minor, total_minor, payable_minor, coalesce(terms::text, ''), coalesce(parties::text, ''),
     coalesce(issuer, ''), coalesce(series, ''), coalesce(period, ''), number, coalesce(series_version, 0), coalesce(content_hash, 0),
-    coalesce(job_id, ''), coalesce(metadata::text, ''), coalesce(worker_version, ''), coalesce(settings_version, 0), coalesce(document_date::text, ''), created_at, accepted_at,
+    coalesce(job_id, ''), coalesce(metadata::text, ''), coalesce(worker_version, ''), coalesce(settings_version, 0), coalesce(issuer_version, 0), coalesce(document_date::text, ''), created_at, accepted_at,
     coalesce(idempotency_key, ''), coalesce(producer, ''), coalesce(invoices.chain, late.chain, ''),
     CASE WHEN invoices.chain IS NULL THEN late.salt ELSE invoices.salt END,
     CASE WHEN invoices.chain IS NULL THEN late.text_hash ELSE invoices.text_hash END`
@@ -60,7 +60,7 @@ func scanInvoice(row pgx.CollectableRow) (i storedInvoice, err error) {
 		&i.place, &i.id, &i.number, &i.kind, &i.fingerprint, &i.job.TransactionID, &i.job.Series, &i.job.Currency,
 		&i.issuedAt, &i.subtotal, &i.tax, &i.total, &i.payable, &i.terms, &i.parties,
 		&i.issuer, &i.series, &i.period, &i.sequence, &i.seriesVersion, &i.contentHash,
-		&i.jobID, &i.metadata, &i.workerVersion, &i.settingsVersion, &i.documentDate, &created, &accepted,
+		&i.jobID, &i.metadata, &i.workerVersion, &i.settingsVersion, &i.issuerVersion, &i.documentDate, &created, &accepted,
 		&i.job.IdempotencyKey, &i.job.Producer, &i.link.chain, &i.link.salt, &i.link.texts,
 	}
 	for n := range invoice.DetailNames() {
