@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"invoicer/invoice/fields"
+	"invoicer/invoice/identifier"
 )
 
 // wholePayload is the field name of a problem that concerns the payload as a whole.
@@ -23,26 +24,34 @@ const wholePayload = "payload"
 // states a version newer than [TaskVersion], whatever else it holds, Decode returns a [*VersionError] and the same
 // kind of job. There are no other errors.
 func Decode(payload []byte) (*Job, error) {
+	job, _, err := Read(payload)
+	return job, err
+}
+
+// Read is [Decode], and reports as well whether the release before this one would refuse a job of version 1 that this one takes: for
+// characters of an identifier, an identifier that is a JSON number, a currency in small letters, or more digits of a second than six.
+// While a worker of that release lives, such a job must not be begun, lest it depends on chance how the job ends.
+func Read(payload []byte) (job *Job, lenient bool, err error) {
 	d := decoder{object: "a job", job: &Job{Version: 1}}
 	if len(payload) > MaxPayload {
 		// The part that fits may identify the job. That it ends too early is already known.
 		_ = d.readPayload(payload[:MaxPayload], d.readJob)
-		return d.identity(false), &InvalidError{Problems: []Problem{{wholePayload, tooLong(len(payload), limitsOf(d.job.Version).payload)}}}
+		return d.identity(false), false, &InvalidError{Problems: []Problem{{wholePayload, tooLong(len(payload), limitsOf(d.job.Version).payload)}}}
 	}
 	if err := d.readPayload(payload, d.readJob); err != nil {
 		d.problems.add(wholePayload, d.malformed(err))
-		return d.identity(false), d.problems.err()
+		return d.identity(false), false, d.problems.err()
 	}
 	if d.newer != 0 && !d.problems.has("version") && !d.problems.has(wholePayload) {
-		return d.identity(true), &VersionError{Version: d.newer}
+		return d.identity(true), false, &VersionError{Version: d.newer}
 	}
 	if most := limitsOf(d.job.Version).payload; len(payload) > most {
-		return d.identity(false), &InvalidError{Problems: []Problem{{wholePayload, tooLong(len(payload), most)}}}
+		return d.identity(false), false, &InvalidError{Problems: []Problem{{wholePayload, tooLong(len(payload), most)}}}
 	}
 	d.judgeByVersion()
 	totals := d.job.validate(&d.problems)
 	if err := d.problems.err(); err != nil {
-		return d.identity(true), err
+		return d.identity(true), false, err
 	}
 	if d.job.Terms != nil || d.job.hasLineTerms() {
 		d.job.normalize(totals.signKind())
@@ -50,7 +59,7 @@ func Decode(payload []byte) (*Job, error) {
 	if d.job.IdempotencyKey == "" {
 		d.job.IdempotencyKey = d.job.TransactionID
 	}
-	return d.job, nil
+	return d.job, d.lenient && d.job.Version == 1, nil
 }
 
 // A decoder reads one payload. Its methods return an error only if the payload isn't JSON and reading can't go on;
@@ -66,6 +75,7 @@ type decoder struct {
 	lines int          // how many the job states
 	wide  []wideNumber // numbers that are beyond the bounds of version 1
 
+	lenient   bool     // something is taken that the release before refuses in version 1
 	suggested int      // how often a known name was looked for
 	newFields []string // that only version 2 has
 	terms     fields.Reader
@@ -162,9 +172,9 @@ func (d *decoder) identity(complete bool) *Job {
 	}
 	j := d.job
 	id := &Job{
-		TransactionID:  keep("transaction_id", j.TransactionID, isIdentifier(j.TransactionID, maxTransactionID)),
-		IdempotencyKey: keep("idempotency_key", j.IdempotencyKey, isIdentifier(j.IdempotencyKey, maxIdempotencyKey)),
-		Producer:       keep("producer", j.Producer, isIdentifier(j.Producer, maxProducer)),
+		TransactionID:  keep("transaction_id", j.TransactionID, identifier.Problem(j.TransactionID, maxTransactionID) == ""),
+		IdempotencyKey: keep("idempotency_key", j.IdempotencyKey, identifier.Problem(j.IdempotencyKey, maxIdempotencyKey) == ""),
+		Producer:       keep("producer", j.Producer, identifier.Narrow(j.Producer, maxProducer)),
 		Issuer:         keep("issuer", j.Issuer, IsIssuer(j.Issuer)),
 		Series:         keep("series", j.Series, isSeries(j.Series)),
 	}
@@ -237,9 +247,9 @@ func (d *decoder) readJob() error {
 		case "version":
 			return d.readVersion()
 		case "transaction_id":
-			j.TransactionID, err = d.code()
+			j.TransactionID, err = d.identifier(maxTransactionID)
 		case "idempotency_key":
-			j.IdempotencyKey, err = d.code()
+			j.IdempotencyKey, err = d.identifier(maxIdempotencyKey)
 		case "producer":
 			j.Producer, err = d.code()
 		case "issuer":
@@ -249,7 +259,7 @@ func (d *decoder) readJob() error {
 		case "issued_at":
 			j.IssuedAt, err = d.time()
 		case "currency":
-			j.Currency, err = d.code()
+			j.Currency, err = d.currency()
 		case "lines":
 			return d.readLines()
 		case "metadata":
@@ -268,7 +278,7 @@ var jobNames = append(append(DetailNames(), "version", "transaction_id", "idempo
 func (d *decoder) readDetail(one *detail) (err error) {
 	value := one.at(&d.job.Details)
 	if one.identifier > 0 {
-		*value, err = d.code()
+		*value, err = d.identifier(one.identifier)
 	} else {
 		*value, _, err = d.text()
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"invoicer/invoice"
+	"invoicer/invoice/identifier"
 	"invoicer/invoice/invoicetest"
 )
 
@@ -167,7 +168,7 @@ func checkIdentity(t *testing.T, job *invoice.Job) {
 		t.Error("more than an identity:", diff)
 	}
 	for _, s := range []string{job.TransactionID, job.IdempotencyKey, job.Producer, job.Series} {
-		if strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:/@+=-") != "" || len(s) > 255 {
+		if s != "" && identifier.Problem(s, 255) != "" {
 			t.Errorf("identity %q is not valid", s)
 		}
 	}
@@ -185,12 +186,12 @@ func TestDecodeIdentityOfInvalid(t *testing.T) {
 		},
 		{"key by default", `{"transaction_id":"T"}`, invoice.Job{TransactionID: "T", IdempotencyKey: "T"}},
 		{"bad key", `{"transaction_id":"T","idempotency_key":""}`, invoice.Job{TransactionID: "T"}},
-		{"bad transaction_id", `{"transaction_id":"a b","idempotency_key":"K","producer":"P"}`, invoice.Job{IdempotencyKey: "K", Producer: "P"}},
-		{"wrong types", `{"transaction_id":"T","idempotency_key":1,"producer":{},"series":["S"]}`, invoice.Job{TransactionID: "T"}},
+		{"bad transaction_id", `{"transaction_id":"a\tb","idempotency_key":"K","producer":"P"}`, invoice.Job{IdempotencyKey: "K", Producer: "P"}},
+		{"wrong types", `{"transaction_id":"T","idempotency_key":1.5,"producer":{},"series":["S"]}`, invoice.Job{TransactionID: "T"}},
 		{"ambiguous", `{"transaction_id":"T","idempotency_key":"K","transaction_id":"U"}`, invoice.Job{IdempotencyKey: "K"}},
 		{"trailing data", `{"transaction_id":"T"} x`, invoice.Job{TransactionID: "T", IdempotencyKey: "T"}},
 		{"cut", `{"transaction_id":"T","producer":"P","lines":[{"quant`, invoice.Job{TransactionID: "T", Producer: "P"}},
-		{"bad and cut", `{"transaction_id":"a b","idempotency_key":"K","producer":"\u0000","series":"s","lines":[`, invoice.Job{IdempotencyKey: "K"}},
+		{"bad and cut", `{"transaction_id":" b","idempotency_key":"K","producer":"\u0000","series":"s","lines":[`, invoice.Job{IdempotencyKey: "K"}},
 		{
 			"too long", `{"transaction_id":"T","idempotency_key":"K","country":"` + strings.Repeat("a", 1<<20) + `"}`,
 			invoice.Job{TransactionID: "T", IdempotencyKey: "K"},
@@ -318,5 +319,46 @@ func TestDecodeIsCheap(t *testing.T) { //nolint:paralleltest // what other tests
 		if allocated > 100 {
 			t.Errorf("%s: %d MiB", name, allocated)
 		}
+	}
+}
+
+// Jobs as shops and gateways write them are taken. Read says of those of version 1 that the release before refuses them.
+func TestAsShopsWriteIt(t *testing.T) {
+	t.Parallel()
+	for members, want := range map[string]struct {
+		id, currency, at string
+		lenient          bool
+	}{
+		`"transaction_id":"#1030","currency":"EUR","issued_at":"2022-04-14T10:00:00Z"`:                        {"#1030", "EUR", "2022-04-14T10:00:00Z", true},
+		`"transaction_id":"注文-0001","currency":"JPY","issued_at":"2022-04-14T10:00:00Z"`:                      {"注文-0001", "JPY", "2022-04-14T10:00:00Z", true},
+		`"transaction_id":4688949215318,"currency":"EUR","issued_at":"2022-04-14T10:00:00Z"`:                  {"4688949215318", "EUR", "2022-04-14T10:00:00Z", true},
+		`"transaction_id":"T","currency":"jpy","issued_at":"2022-04-14T10:00:00Z"`:                            {"T", "JPY", "2022-04-14T10:00:00Z", true},
+		`"transaction_id":"T","currency":"EUR","issued_at":"2024-05-15T04:20:05.1234567Z"`:                    {"T", "EUR", "2024-05-15T04:20:05.123456Z", true},
+		`"transaction_id":"T","currency":"EUR","issued_at":"1024-05-15T04:20:05.9999999999999Z"`:              {"T", "EUR", "1024-05-15T04:20:05.999999Z", true},
+		`"transaction_id":"T","currency":"EUR","issued_at":"2024-05-15T04:20:05.1234560Z"`:                    {"T", "EUR", "2024-05-15T04:20:05.123456Z", false},
+		`"transaction_id":"T","idempotency_key":"K 1","currency":"EUR","issued_at":"2022-04-14T10:00:00Z"`:    {"T", "EUR", "2022-04-14T10:00:00Z", true},
+		`"transaction_id":"T","credits_transaction_id":1,"currency":"EUR","issued_at":"2022-04-14T10:00:00Z"`: {"T", "EUR", "2022-04-14T10:00:00Z", true},
+	} {
+		for _, version := range []string{"", `"version":2,`} {
+			payload := "{" + version + members + `,"lines":[{"quantity":1,"unit_price":1}]}`
+			job, lenient, err := invoice.Read([]byte(payload))
+			if err != nil {
+				t.Errorf("%s: %v", payload, err)
+				continue
+			}
+			if job.TransactionID != want.id || job.Currency != want.currency || job.IssuedAt.Format(time.RFC3339Nano) != want.at || lenient != (want.lenient && version == "") {
+				t.Errorf("%s: %+v %t", payload, job, lenient)
+			}
+		}
+	}
+	a := decode(t, `{"transaction_id":"1030","currency":"EUR","issued_at":"2022-04-14T10:00:00Z","lines":[{"quantity":1,"unit_price":1}]}`)
+	b := decode(t, `{"transaction_id":1030,"currency":"eur","issued_at":"2022-04-14T10:00:00.0000001Z","lines":[{"quantity":1,"unit_price":1}]}`)
+	c := decode(t, `{"transaction_id":"#1030","currency":"EUR","issued_at":"2022-04-14T10:00:00Z","lines":[{"quantity":1,"unit_price":1}]}`)
+	if a.Fingerprint() != b.Fingerprint() || a.Fingerprint() == c.Fingerprint() {
+		t.Error("1030 is another transaction than the number, or the same as #1030")
+	}
+	c.Version = 0
+	if payload, err := c.Encode(); err != nil || !strings.Contains(string(payload), `"version":2`) {
+		t.Errorf("a worker of the release before would refuse %s, %v", payload, err)
 	}
 }

@@ -67,7 +67,7 @@ func TestEncodeRefuses(t *testing.T) {
 		{"the zero value", func(j *invoice.Job) { *j = invoice.Job{} }, []string{"transaction_id", "issued_at", "currency", "lines"}},
 		{"a newer version", func(j *invoice.Job) { j.Version = 3 }, []string{"version"}},
 		{"bad codes", func(j *invoice.Job) {
-			j.TransactionID, j.IdempotencyKey, j.Producer, j.CreditsTransactionID, j.Series = "a b", "ä", strings.Repeat("p", 65), "c,d", "inv"
+			j.TransactionID, j.IdempotencyKey, j.Producer, j.CreditsTransactionID, j.Series = "a\tb", " ä", strings.Repeat("p", 65), "c\u00a0d", "inv"
 		}, []string{"transaction_id", "idempotency_key", "producer", "credits_transaction_id", "series"}},
 		{"numbers that are too fine", func(j *invoice.Job) {
 			fine := invoice.NewDecimal(20_000_000_000_001, 12)

@@ -8,6 +8,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"invoicer/invoice/identifier"
 )
 
 // An Import is a transaction that was invoiced elsewhere, as far as that is known. Amounts are in minor units of its
@@ -62,13 +64,13 @@ func (t *ImportText) read(p *problems) (Import, error) {
 	switch {
 	case i.TransactionID == "":
 		p.add("transaction_id", isRequired)
-	case !isIdentifier(i.TransactionID, maxTransactionID):
-		p.add("transaction_id", mustBeIdentifier(maxTransactionID))
+	case identifier.Problem(i.TransactionID, maxTransactionID) != "":
+		p.add("transaction_id", identifier.Problem(i.TransactionID, maxTransactionID))
 	}
 	if i.IdempotencyKey == "" {
 		i.IdempotencyKey = i.TransactionID
-	} else if !isIdentifier(i.IdempotencyKey, maxIdempotencyKey) {
-		p.add("idempotency_key", mustBeIdentifier(maxIdempotencyKey))
+	} else if problem := identifier.Problem(i.IdempotencyKey, maxIdempotencyKey); problem != "" {
+		p.add("idempotency_key", problem)
 	}
 	switch {
 	case i.InvoiceNumber == "":
@@ -167,7 +169,7 @@ func parseImportTime(s string) (time.Time, string) {
 		}
 		return time.Time{}, "must be a date such as 2010-12-01, or an RFC 3339 time with a zone"
 	}
-	at, problem := parseTime(s)
+	at, _, problem := parseTime(s)
 	if problem == "" && (at.Year() < 1 || at.Year() > 9999) {
 		problem = "must lie in the years 1 to 9999, in UTC"
 	}

@@ -58,7 +58,7 @@ func TestBadImports(t *testing.T) {
 		"cut":                   {fine, "line is not valid JSON: it ends too early"},
 		"more":                  {fine + `} {}`, "payload has data after the JSON object"},
 		"unknown and twice":     {fine + `,"amount":1,"transaction_id":"T2"}`, "amount is no field of an import; transaction_id must not be given twice"},
-		"ids":                   {`{"transaction_id":"T 1","invoice_number":"1","idempotency_key":"ü"}`, "transaction_id must be 1 to 128 characters of A-Z a-z 0-9 . _ : / @ + = -; idempotency_key must be 1 to 255 characters of A-Z a-z 0-9 . _ : / @ + = -"},
+		"ids":                   {`{"transaction_id":" T1","invoice_number":"1","idempotency_key":"a\u00a0b"}`, "transaction_id must not begin or end with a blank; idempotency_key must not have a no-break space (U+00A0): send a plain blank"},
 		"empty":                 {`{"transaction_id":"","invoice_number":""}`, "transaction_id must not be empty; invoice_number must not be empty"},
 		"number of an old one":  {`{"transaction_id":"T1","invoice_number":1}`, "invoice_number must be a string"},
 		"number with a control": {`{"transaction_id":"T1","invoice_number":"1\u001b[2J"}`, "invoice_number must be 1 to 128 characters of valid text without control characters, and without spaces at its ends"},

@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"invoicer/invoice/decimal"
+	"invoicer/invoice/identifier"
 )
 
 // text reads a string, or null, for which it returns "" and false. It refuses lone surrogates, which no Go string can
@@ -40,6 +41,37 @@ func (d *decoder) code() (string, error) {
 		d.complain("must not be empty")
 	}
 	return s, err
+}
+
+// identifier reads an identifier, which may be a JSON integer: shops number their orders.
+func (d *decoder) identifier(most int) (string, error) {
+	if d.tokens.PeekKind() != '0' {
+		s, err := d.code()
+		d.lenient = d.lenient || s != "" && !identifier.Narrow(s, most)
+		return s, err
+	}
+	raw, err := d.tokens.ReadValue()
+	if err != nil {
+		return "", err
+	}
+	digits := string(raw)
+	if strings.Trim(digits, "0123456789") != "" {
+		d.complain("must be a string, or an integer in digits alone")
+		return "", nil
+	}
+	d.lenient = true
+	return digits, nil
+}
+
+// currency reads the code of a currency, which payment services spell in small letters.
+func (d *decoder) currency() (string, error) {
+	s, err := d.code()
+	capitals := strings.ToUpper(s)
+	if capitals == s || !consistsOf(s, 3, func(c byte) bool { return 'A' <= c&^0x20 && c&^0x20 <= 'Z' }) {
+		return s, err
+	}
+	d.lenient = true
+	return capitals, err
 }
 
 // issuer reads the code of an issuer. The empty one is that of the issuer without a name.
@@ -118,31 +150,31 @@ func (d *decoder) time() (time.Time, error) {
 	if !present {
 		return time.Time{}, err
 	}
-	t, problem := parseTime(s)
+	t, cut, problem := parseTime(s)
 	if problem != "" {
 		d.complain(problem)
 	}
+	d.lenient = d.lenient || cut
 	return t, nil
 }
 
-func parseTime(s string) (t time.Time, problem string) {
+// parseTime reads a time. It cuts off what is finer than a microsecond, as the database has no more, and says so.
+func parseTime(s string) (t time.Time, cut bool, problem string) {
 	const mustBeTime = "must be an RFC 3339 time with a zone, such as 2010-12-01T08:26:00Z"
 	// RFC 3339 allows a lower-case t and z, package time doesn't. A lower-case letter anywhere else is an error
 	// either way.
 	s = strings.ToUpper(s)
 	fraction, ok := cutTime(s)
 	if !ok {
-		return time.Time{}, mustBeTime
+		return time.Time{}, false, mustBeTime
 	}
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil {
-		return time.Time{}, mustBeTime
+		return time.Time{}, false, mustBeTime
 	}
-	// Package time drops digits beyond nanoseconds, so the digits themselves are checked.
-	if len(fraction) > 6 && strings.Trim(fraction[6:], "0") != "" {
-		return time.Time{}, tooFine
-	}
-	return t.UTC(), ""
+	// Package time drops digits beyond nanoseconds, so the digits themselves are looked at.
+	cut = len(fraction) > 6 && strings.Trim(fraction[6:], "0") != ""
+	return t.Add(-time.Duration(t.Nanosecond() % int(time.Microsecond))).UTC(), cut, ""
 }
 
 // cutTime reports whether s has the form of an RFC 3339 time, and returns the digits of its fraction. Package time is

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"strings"
 )
 
 // Schema returns the job's format as a JSON Schema (draft 2020-12). A job that it refuses is invalid. Not all invalid jobs are refused:
@@ -18,11 +19,11 @@ func Schema() ([]byte, error) {
 		return all
 	}
 	identifier := func(longest int, optional bool) object {
-		kind := []string{"string"}
+		kind := []string{"string", "integer"}
 		if optional {
 			kind = append(kind, "null")
 		}
-		return object{"type": kind, "pattern": fmt.Sprintf("^[A-Za-z0-9._:/@+=-]{1,%d}$", longest)}
+		return object{"type": kind, "minimum": 0, "minLength": 1, "maxLength": longest, "pattern": `^[^\x00-\x20\x7f-\xa0]([^\x00-\x1f\x7f-\xa0]*[^\x00-\x20\x7f-\xa0])?$`}
 	}
 	decimal := func(optional bool, bounds object) object {
 		number := object{"type": "number"}
@@ -49,13 +50,13 @@ func Schema() ([]byte, error) {
 		"version":         described(object{"type": []string{"integer", "null"}, "minimum": 1}, "of this format; default 1"),
 		"transaction_id":  described(identifier(maxTransactionID, false), "what is invoiced"),
 		"idempotency_key": described(identifier(maxIdempotencyKey, true), "the producer's own key for the invoice; default: the transaction_id"),
-		"producer":        described(identifier(maxProducer, true), "the service that asks"),
+		"producer":        described(object{"type": []string{"string", "null"}, "pattern": fmt.Sprintf("^[A-Za-z0-9._:/@+=-]{1,%d}$", maxProducer)}, "the service that asks"),
 		"issuer":          described(object{"type": []string{"string", "null"}, "pattern": fmt.Sprintf("^[A-Z0-9-]{0,%d}$", maxSeries)}, "the legal entity that issues the invoice"),
 		"series":          described(code, "the series that numbers the invoice"),
 		"issued_at": described(object{
 			"type": "string", "format": "date-time", "pattern": `^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})$`,
 		}, "the transaction's time, in whole microseconds; a retry repeats it"),
-		"currency": described(object{"enum": currencies()}, "an ISO 4217 code"),
+		"currency": described(object{"enum": currencies()}, "an ISO 4217 code, in capitals or in small letters"),
 		"lines": object{"type": "array", "minItems": 1, "maxItems": MaxLines, "items": object{
 			"type": "object", "additionalProperties": false, "required": []string{"quantity", "unit_price"},
 			"properties": lineMembers,
@@ -94,13 +95,13 @@ func absent(schema object, names []string) {
 	}
 }
 
-// currencies returns all codes that [MinorUnits] knows.
+// currencies returns all codes that [MinorUnits] knows, in both spellings.
 func currencies() (codes []string) {
 	for a := 'A'; a <= 'Z'; a++ {
 		for b := 'A'; b <= 'Z'; b++ {
 			for c := 'A'; c <= 'Z'; c++ {
 				if code := string([]rune{a, b, c}); known(code) {
-					codes = append(codes, code)
+					codes = append(codes, code, strings.ToLower(code))
 				}
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"invoicer/invoice/fields"
+	"invoicer/invoice/identifier"
 )
 
 // Terms are what a job of version 2 states about the whole document beyond version 1. The zero value of each field means that the job
@@ -262,10 +263,16 @@ func (j *Job) hasLineTerms() bool {
 
 // NeededVersion returns the lowest version of the format that can state the job.
 func (j *Job) NeededVersion() int {
-	if j.Terms != nil || j.hasLineTerms() || j.isWide() {
+	if j.Terms != nil || j.hasLineTerms() || j.isWide() || j.hasWideIdentifiers() {
 		return 2
 	}
 	return 1
+}
+
+// hasWideIdentifiers reports whether the release before would refuse an identifier of the job in version 1.
+func (j *Job) hasWideIdentifiers() bool {
+	wide := func(s string) bool { return s != "" && !identifier.Narrow(s, maxIdempotencyKey) }
+	return wide(j.TransactionID) || wide(j.IdempotencyKey) || wide(j.CreditsTransactionID)
 }
 
 // isWide reports whether a number of the job is beyond the bounds of version 1, or the lines are more than it allows.

@@ -156,7 +156,7 @@ func TestBadTerms(t *testing.T) {
 		`"kind":"invoice","version":1`:                               `kind is a field of version 2: state "version": 2`,
 		`"kind":"bill"`:                                              "kind must be invoice or credit_note",
 		`"prices":"brutto"`:                                          "prices must be net or gross",
-		`"buyer":{"addres":{}}`:                                      "buyer.addres is no field of this object, did you mean address?",
+		`"buyer":{"contac":{}}`:                                      "buyer.contac is no field of this object, did you mean contact?",
 		`"buyer":{"address":{"country_code":"Germany"}}`:             "buyer.address.country_code must be an ISO 3166-1 code",
 		`"buyer":{"name":"A","name":"B"}`:                            "buyer.name must not be given twice",
 		`"buyer":"A"`:                                                "buyer must be an object",

@@ -1,7 +1,6 @@
 package invoice
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -9,6 +8,7 @@ import (
 
 	"invoicer/invoice/decimal"
 	"invoicer/invoice/fields"
+	"invoicer/invoice/identifier"
 )
 
 const (
@@ -38,11 +38,16 @@ func (j *Job) validate(p *problems) (totals Totals) {
 	}{
 		{"transaction_id", j.TransactionID, maxTransactionID},
 		{"idempotency_key", j.IdempotencyKey, maxIdempotencyKey},
-		{"producer", j.Producer, maxProducer},
 	} {
-		if id.value != "" && !isIdentifier(id.value, id.max) {
-			p.add(id.field, mustBeIdentifier(id.max))
+		if id.value == "" {
+			continue
 		}
+		if problem := identifier.Problem(id.value, id.max); problem != "" {
+			p.add(id.field, problem)
+		}
+	}
+	if j.Producer != "" && !identifier.Narrow(j.Producer, maxProducer) {
+		p.add("producer", identifier.NarrowProblem(maxProducer))
 	}
 	if j.Issuer != "" && !IsIssuer(j.Issuer) {
 		p.add("issuer", mustBeSeries)
@@ -184,27 +189,20 @@ func metadataField(key string) string { return "metadata." + fields.Quoted(key) 
 
 func (d *Details) validate(p *problems) {
 	for i := range details {
-		switch one, value := &details[i], *details[i].at(d); {
-		case one.identifier == 0 && !isText(value):
+		one, value := &details[i], *details[i].at(d)
+		if one.identifier == 0 && !isText(value) {
 			p.add(one.name, mustBeText)
-		case one.identifier > 0 && value != "" && !isIdentifier(value, one.identifier):
-			p.add(one.name, mustBeIdentifier(one.identifier))
+		}
+		if one.identifier > 0 && value != "" {
+			if problem := identifier.Problem(value, one.identifier); problem != "" {
+				p.add(one.name, problem)
+			}
 		}
 	}
 }
 
 // isText reports whether Postgres can store s as text.
 func isText(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
-
-func isIdentifier(s string, maxLen int) bool {
-	return consistsOf(s, maxLen, func(c byte) bool {
-		return 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' || isDigit(c) || strings.IndexByte("._:/@+=-", c) >= 0
-	})
-}
-
-func mustBeIdentifier(maxLen int) string {
-	return fmt.Sprintf("must be 1 to %d characters of A-Z a-z 0-9 . _ : / @ + = -", maxLen)
-}
 
 func isSeries(s string) bool { return consistsOf(s, maxSeries, isSeriesChar) }
 

@@ -52,7 +52,7 @@ func TestUpDownUp(t *testing.T) {
 			t.Fatalf("%s Up applied %v", round, applied)
 		}
 		want := []string{
-			"actions", "database_identity", "duplicate_attempts", "imported_invoices", "invoice_job_actions", "invoice_jobs", "invoice_lines", "invoice_links", "invoice_series",
+			"actions", "capabilities", "database_identity", "duplicate_attempts", "imported_invoices", "invoice_job_actions", "invoice_jobs", "invoice_lines", "invoice_links", "invoice_series",
 			"invoice_taxes", "invoices", "issuers", "job_attempts", "ledger_queues", "producer_counts", "queue_nonces", "series", "settings", "tokens",
 		}
 		if tables := b.tables(t); !slices.Equal(tables, want) {

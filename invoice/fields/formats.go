@@ -4,20 +4,23 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"invoicer/invoice/identifier"
 )
 
 // A Format is what a text must look like.
 type Format struct {
 	pattern *regexp.Regexp
 	message string
-	check   func(string) bool // of what a pattern can't say; nil for nothing
+	check   func(string) bool   // of what a pattern can't say; nil for nothing
+	judge   func(string) string // what is wrong with the text, instead of pattern and message
 }
 
 // formats are those that a tag can name.
 //
 //nolint:gochecknoglobals // a constant table
 var formats = map[string]*Format{
-	"identifier": {pattern: regexp.MustCompile(`^[A-Za-z0-9._:/@+=-]{1,128}$`), message: "must be 1 to 128 characters of A-Z a-z 0-9 . _ : / @ + = -"},
+	"identifier": {pattern: regexp.MustCompile(`^[^\x00-\x1f\x7f]{1,128}$`), judge: func(s string) string { return identifier.Problem(s, 128) }},
 	"date":       {pattern: regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}$`), message: "must be a date such as 2010-12-31", check: isDate},
 	"country":    {pattern: regexp.MustCompile(`^[A-Z]{2}$`), message: "must be an ISO 3166-1 code of two capital letters, such as GB"},
 	"currency":   {pattern: regexp.MustCompile(`^[A-Z]{3}$`), message: "must be an ISO 4217 code with a minor unit, such as GBP"},
@@ -35,6 +38,9 @@ func isDate(s string) bool {
 
 // problem returns what is wrong with the text, "" if nothing is.
 func (f *Format) problem(s string) string {
+	if f.judge != nil {
+		return f.judge(s)
+	}
 	if !f.pattern.MatchString(s) || f.check != nil && !f.check(s) {
 		return f.message
 	}
