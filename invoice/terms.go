@@ -53,12 +53,17 @@ type Terms struct {
 	TaxRepresentative *Party   `job:"tax_representative,personal"`
 	Payment           *Payment `job:"payment,personal"`
 
-	BuyerReference    string `job:"buyer_reference,shown,most=200"`
-	OrderReference    string `job:"order_reference,shown,most=200"`
-	ContractReference string `job:"contract_reference,shown,most=200"`
-	ProjectReference  string `job:"project_reference,shown,most=200"`
-	Notes             []Note `job:"notes,most=20"`
-	Language          string `job:"language,like=language,shown"`
+	BuyerReference      string `job:"buyer_reference,shown,most=200"`
+	OrderReference      string `job:"order_reference,shown,most=200"`
+	ContractReference   string `job:"contract_reference,shown,most=200"`
+	ProjectReference    string `job:"project_reference,shown,most=200"`
+	TenderReference     string `job:"tender_reference,shown,most=200"`
+	DespatchReference   string `job:"despatch_reference,shown,most=200"`
+	ReceiptReference    string `job:"receipt_reference,shown,most=200"`
+	ObjectReference     string `job:"object_reference,shown,most=200"` // such as a meter or a telephone number
+	AccountingReference string `job:"accounting_reference,shown,most=200"`
+	Notes               []Note `job:"notes,most=20"`
+	Language            string `job:"language,like=language,shown"`
 }
 
 // The modes of prices.
@@ -77,12 +82,18 @@ type LineTerms struct {
 	DiscountAmount Decimal `job:"discount_amount"` // taken off after the percentage
 	ChargeAmount   Decimal `job:"charge_amount"`   // added after the percentage
 	DiscountReason string  `job:"discount_reason,shown"`
+	ChargeReason   string  `job:"charge_reason,shown"`
 
 	Taxation
 
 	Period          *Period          `job:"period"`
 	ItemIDs         *ItemIDs         `job:"item_ids"`
 	Classifications []Classification `job:"classifications,most=20"`
+	OriginCountry   string           `job:"origin_country,like=country"`
+
+	Note                string `job:"note,shown"`
+	OrderLine           string `job:"order_line,shown,most=200"`
+	AccountingReference string `job:"accounting_reference,shown,most=200"`
 }
 
 // Taxation says how a line, an allowance or a charge is taxed.
