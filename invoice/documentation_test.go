@@ -33,9 +33,9 @@ func TestJobsAreDocumented(t *testing.T) {
 	for _, described := range describe(map[string]bool{}, reflect.TypeFor[invoice.Terms](), reflect.TypeFor[invoice.LineTerms](), reflect.TypeFor[invoice.Taxation]()) {
 		whole = described.check(t, whole)
 	}
-	for name := range membersOf(t) { // those of version 1 are described by hand
-		if !strings.Contains(page, "`"+name+"`") {
-			t.Errorf("%s lacks the field %s", jobsPage, name)
+	for _, path := range members(t) { // those of version 1 are described by hand
+		if name := strings.TrimPrefix(path, "lines[]."); !strings.Contains(page, "`"+name+"`") {
+			t.Errorf("%s lacks the field %s", jobsPage, path)
 		}
 	}
 	switch whole = computeExamples(t, whole); {
@@ -49,25 +49,31 @@ func TestJobsAreDocumented(t *testing.T) {
 	}
 }
 
-// membersOf returns the names of all members of a job and of a line.
-func membersOf(t *testing.T) map[string]any {
+// members returns the paths of all members of a job and of its lines.
+func members(t *testing.T) (paths []string) {
 	t.Helper()
 	text, err := invoice.Schema()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var schema struct {
-		Properties map[string]any
+	type object struct {
+		Properties map[string]json.RawMessage
 	}
-	if err := json.Unmarshal(text, &schema); err != nil {
+	var job object
+	var lines struct{ Items object }
+	if err := json.Unmarshal(text, &job); err != nil {
 		t.Fatal(err)
 	}
-	names := schema.Properties
-	items, _ := names["lines"].(map[string]any)["items"].(map[string]any)
-	for name := range items["properties"].(map[string]any) { //nolint:forcetypeassert // lines are objects
-		names[name] = nil
+	if err := json.Unmarshal(job.Properties["lines"], &lines); err != nil {
+		t.Fatal(err)
 	}
-	return names
+	for name := range job.Properties {
+		paths = append(paths, name)
+	}
+	for name := range lines.Items.Properties {
+		paths = append(paths, "lines[]."+name)
+	}
+	return paths
 }
 
 // A documented is a struct whose fields have a table in the page, below a heading.
@@ -253,4 +259,61 @@ func amountsOf(t *testing.T, j *invoice.Job) string {
 		b.WriteString(" " + amount(net))
 	}
 	return b.String() + "\n"
+}
+
+// docs/en16931.md has each term of EN 16931 once, and names no field that a job doesn't have.
+func TestTermsOfEN16931AreDocumented(t *testing.T) {
+	t.Parallel()
+	const path = "../docs/en16931.md"
+	page, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	missing := map[string]bool{}
+	for n := 1; n <= 165; n++ {
+		missing[fmt.Sprintf("BT-%d", n)] = n != 4 // which doesn't exist
+	}
+	for n := 1; n <= 32; n++ {
+		missing[fmt.Sprintf("BG-%d", n)] = true
+	}
+	for _, part := range []string{"18-1", "29-1", "30-1", "34-1", "46-1", "47-1", "49-1", "60-1", "61-1", "71-1", "125-1", "125-2", "128-1", "157-1", "158-1", "158-2"} {
+		missing["BT-"+part] = true
+	}
+	for _, row := range regexp.MustCompile(`(?m)^\| (B[TG][0-9-]+) \| [^|]+ \| [^|]+ \|$`).FindAllSubmatch(page, -1) {
+		if term := string(row[1]); !missing[term] {
+			t.Errorf("%s: %s has two rows, or is no term", path, term)
+		} else {
+			missing[term] = false
+		}
+	}
+	for term, is := range missing {
+		if is {
+			t.Errorf("%s lacks %s", path, term)
+		}
+	}
+	known := paths(t)
+	for _, span := range regexp.MustCompile("`([a-z][a-z0-9_.\\[\\]]*)`").FindAllSubmatch(page, -1) {
+		if !known[string(span[1])] {
+			t.Errorf("%s: %s is no field of a job", path, span[1])
+		}
+	}
+}
+
+// paths returns all paths of fields: lines, lines[].item_ids, lines[].item_ids.buyer.
+func paths(t *testing.T) map[string]bool {
+	t.Helper()
+	all := map[string]bool{}
+	for _, path := range members(t) {
+		all[path] = true
+	}
+	for _, l := range leaves() {
+		path := strings.ReplaceAll(l.path, "[0]", "[]")
+		for at := range path {
+			if path[at] == '.' || path[at] == '[' {
+				all[path[:at]] = true
+			}
+		}
+		all[path] = true
+	}
+	return all
 }
