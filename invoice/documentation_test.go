@@ -133,7 +133,7 @@ var formats = map[string]string{
 	"type_code":  "up to 3 digits",
 	"category":   "`S`, `Z`, `E`, `AE`, `K`, `G`, `O`, `L`, `M` or `B`",
 	"code":       "code",
-	"account":    "1–40 letters, digits and blanks",
+	"account":    "1–40 letters, digits, blanks and `. / : -`",
 }
 
 // form says what a field may hold.

@@ -28,7 +28,7 @@ var formats = map[string]*Format{
 	"type_code":  {pattern: regexp.MustCompile(`^[1-9][0-9]{0,2}$`), message: "must be a code of UNTDID 1001, such as 384"},
 	"category":   {pattern: regexp.MustCompile(`^(AE|[BEGKLMOSZ])$`), message: "must be a code of UNTDID 5305: S, Z, E, AE, K, G, O, L, M or B"},
 	"code":       {pattern: regexp.MustCompile(`^[A-Za-z0-9._:/+-]{1,40}$`), message: "must be 1 to 40 characters of A-Z a-z 0-9 . _ : / + -"},
-	"account":    {pattern: regexp.MustCompile(`^[A-Za-z0-9 ]{1,40}$`), message: "must be 1 to 40 letters, digits and blanks"},
+	"account":    {pattern: regexp.MustCompile(`^[A-Za-z0-9 ./:-]{1,40}$`), message: "must be 1 to 40 letters, digits, blanks and . / : -"},
 }
 
 func isDate(s string) bool {
