@@ -69,14 +69,14 @@ func (h *Handler) compare(ctx context.Context, a *attempt) (accepted bool, err e
 
 // decode reads the attempt's job.
 func (h *Handler) decode(ctx context.Context, a *attempt) (*invoice.Job, error) {
-	job, err := invoice.Decode(a.payload)
+	job, err := h.read(ctx, a)
 	if errors.As(err, new(*invoice.VersionError)) {
 		before := a.payload
 		if _, err := h.compare(ctx, a); err != nil {
 			return nil, err
 		}
 		if !bytes.Equal(before, a.payload) {
-			job, err = invoice.Decode(a.payload)
+			job, err = h.read(ctx, a)
 		}
 	}
 	a.identify(job)

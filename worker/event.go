@@ -131,7 +131,7 @@ func (h *Handler) returned(ctx context.Context, a *attempt, err error) {
 	level := slog.LevelDebug
 	attributes := append(a.attributes(), "error", err)
 	var version *invoice.VersionError
-	if errors.As(err, &version) {
+	if errors.As(err, &version) || errors.As(err, new(*olderWorkersError)) {
 		level = slog.LevelWarn // otherwise the job would wait for a newer worker unnoticed
 	}
 	a.traceReturn(err)

@@ -49,12 +49,12 @@ func newPanicError(p any) *panicError {
 }
 
 // isFailure reports whether err uses up a retry. Contention, outages, a paused series, an invoice that isn't made yet, and a job for a
-// newer worker don't. A crash ([asynq.ErrLeaseExpired]) does, or a job that crashes its workers would do so for ever.
+// newer worker, or one for which older workers have to go first, don't. A crash ([asynq.ErrLeaseExpired]) does, or a job that crashes its workers would do so for ever.
 func isFailure(err error) bool {
 	var contention *contentionError
 	var version *invoice.VersionError
 	var paused *invoice.PausedError
-	return !errors.As(err, &contention) && !errors.As(err, &version) && !errors.As(err, new(*invoice.CreditWaitsError)) && !errors.As(err, &paused) && !isOutage(err)
+	return !errors.As(err, new(*olderWorkersError)) && !errors.As(err, &contention) && !errors.As(err, &version) && !errors.As(err, new(*invoice.CreditWaitsError)) && !errors.As(err, &paused) && !isOutage(err)
 }
 
 // isOutage reports whether err is due to a server that doesn't answer or can't serve, and not to the job.
@@ -79,7 +79,7 @@ func retryDelay(retried int, err error, _ *asynq.Task) time.Duration {
 		return queue.Between(2*time.Second, 4*time.Second)
 	case errors.As(err, &contention):
 		return queue.Between(50*time.Millisecond, 250*time.Millisecond)
-	case errors.As(err, &version):
+	case errors.As(err, &version), errors.As(err, new(*olderWorkersError)):
 		return queue.Between(10*time.Second, 30*time.Second)
 	case !isFailure(err):
 		return queue.Between(time.Second, 5*time.Second)

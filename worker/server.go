@@ -44,6 +44,9 @@ type Options struct {
 	// Owns reports whether this installation owns the queues now. While it doesn't, no task is fetched. Owns must
 	// return at once. Default: the queues are always owned.
 	Owns func() bool
+	// TakesIdentifiers reports whether no worker of the release before lives, so that jobs of version 1 are taken which it refuses: see
+	// [invoice.Read]. Default: it is so.
+	TakesIdentifiers func(context.Context) bool
 	// LedgerOnly refuses jobs that were enqueued directly: they are recorded as invalid, and not invoiced.
 	LedgerOnly bool
 	// Logger gets one line for each ended job. Default: no lines.
@@ -67,6 +70,9 @@ type Options struct {
 func (o *Options) complete() error {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.TakesIdentifiers == nil {
+		o.TakesIdentifiers = func(context.Context) bool { return true }
 	}
 	if o.Observe == nil {
 		o.Observe = func(Event) {}

@@ -104,6 +104,7 @@ type workplace struct {
 	locker    *locking.Locker
 	traces    *export.Exporter // nil if nothing is traced
 	keeper    *queue.Keeper    // set by keep
+	upgrade   *upgrade
 
 	databaseID string
 }
@@ -171,6 +172,7 @@ func (a app) openWorkplace(ctx context.Context, cfg *config.Config, queues int, 
 	if err := health.Await(ctx, w.serverNames(), w.probes(), log); err != nil {
 		return nil, err
 	}
+	w.upgrade = &upgrade{store: w.store, redis: w.redis, installation: w.databaseID, schema: cfg.Database.Schema, log: log}
 	w.locker, err = locking.New(w.shared, locking.Options{Prefix: inquiry.LockPrefix(w.databaseID), TTL: cfg.Lock.TTL})
 	return w, err
 }
@@ -210,8 +212,8 @@ func (w *workplace) newWorker(
 	handler, err := worker.NewHandler(w.generator, w.locker, w.store.Ledger, worker.Options{
 		Name: name, Concurrency: w.cfg.Worker.Concurrency, Queues: queues,
 		JobTimeout: w.cfg.Worker.JobTimeout, ShutdownTimeout: w.cfg.Worker.ShutdownTimeout,
-		LedgerOnly: w.cfg.Worker.Direct == "refuse",
-		MaxRetry:   w.cfg.Worker.MaxRetry, LockWait: w.cfg.Lock.Wait, CacheTTL: cacheTTL,
+		LedgerOnly: w.cfg.Worker.Direct == "refuse", TakesIdentifiers: w.upgrade.TakesIdentifiers,
+		MaxRetry: w.cfg.Worker.MaxRetry, LockWait: w.cfg.Lock.Wait, CacheTTL: cacheTTL,
 		Installation: w.databaseID, Owns: func() bool { return w.keeper.Owns() && !quiet() },
 		Logger: w.log, LogProblems: w.cfg.Log.Outcomes == "problems", Tracer: w.traces.Tracer(), Observe: observe, DatabaseTime: w.store.Now, Fault: w.fault,
 	})

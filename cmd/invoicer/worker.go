@@ -137,7 +137,8 @@ func (o operation) run(ctx context.Context) error {
 	if o.pages != nil {
 		watching = append(watching, o.pages.Part())
 	}
-	return lifecycle.Run(ctx, claims, watching, ledgers, workers, lifecycle.Stage{o.health.Readiness(o.serving)})
+	upgraded := lasting("the look for workers of the release before", o.upgrade.run)
+	return lifecycle.Run(ctx, append(claims, upgraded), watching, ledgers, workers, lifecycle.Stage{o.health.Readiness(o.serving)})
 }
 
 // workerPart returns a part that takes jobs until its context ends, and then finishes those in hand.

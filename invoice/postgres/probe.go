@@ -52,9 +52,11 @@ var needs = []struct{ kind, name, privileges string }{
 	{"table", "duplicate_attempts", "SELECT INSERT"},
 	{"table", "producer_counts", "SELECT INSERT UPDATE"},
 	{"table", "ledger_queues", "SELECT INSERT UPDATE"},
+	{"table", "capabilities", "SELECT INSERT"},
 	{"table", "queue_nonces", "SELECT UPDATE"},
 	{"function", "record_ends_with_differences", "EXECUTE"},
 	{"function", "credit_problem", "EXECUTE"},
+	{"function", "is_identifier", "EXECUTE"},
 }
 
 // Probe checks that a worker could work: that the database takes writes, and that everything a worker needs exists
