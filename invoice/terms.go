@@ -3,6 +3,7 @@ package invoice
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"invoicer/invoice/fields"
@@ -270,6 +271,21 @@ func (j *Job) hasLineTerms() bool {
 		}
 	}
 	return false
+}
+
+// HasSeveralTaxes reports whether a line, an allowance or a charge states several taxes, so that its net is in several rows of taxes.
+func (j *Job) HasSeveralTaxes() bool {
+	several := func(t *Taxation) bool { return len(t.Taxes) > 0 }
+	for i := range j.Lines {
+		if t := j.Lines[i].Terms; t != nil && several(&t.Taxation) {
+			return true
+		}
+	}
+	if j.Terms == nil {
+		return false
+	}
+	stated := func(a Adjustment) bool { return several(&a.Taxation) }
+	return slices.ContainsFunc(j.Terms.Allowances, stated) || slices.ContainsFunc(j.Terms.Charges, stated)
 }
 
 // NeededVersion returns the lowest version of the format that can state the job.

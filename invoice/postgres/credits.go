@@ -27,8 +27,10 @@ func (s *Invoices) Credit(ctx context.Context, j *invoice.Job, totals *invoice.T
 		amounts.integer(amount)
 		unrated -= amount
 	}
-	rates.null()
-	amounts.integer(unrated)
+	if !j.HasSeveralTaxes() { // else what is without a rate can't be told from the rows of those documents either
+		rates.null()
+		amounts.integer(unrated)
+	}
 	var found struct {
 		Problem         *string
 		Here            bool

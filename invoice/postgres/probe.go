@@ -57,6 +57,7 @@ var needs = []struct{ kind, name, privileges string }{
 	{"function", "record_ends_with_differences", "EXECUTE"},
 	{"function", "credit_problem", "EXECUTE"},
 	{"function", "is_identifier", "EXECUTE"},
+	{"function", "has_several_taxes", "EXECUTE"},
 }
 
 // Probe checks that a worker could work: that the database takes writes, and that everything a worker needs exists

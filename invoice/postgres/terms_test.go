@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -218,6 +219,46 @@ func TestSellerIsTheIssuer(t *testing.T) {
 	again, err := b.generator.Generate(t.Context(), request("again", termsJob(t, "T1", line)))
 	if err != nil || again.Outcome != invoice.Duplicate {
 		t.Errorf("asked for again: %+v, %v", again, err)
+	}
+	b.clean(t)
+}
+
+// What has several taxes can be credited line by line, also beside lines without any.
+func TestSeveralTaxesAreCredited(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	const two = `{"quantity":%d,"unit_price":"30","taxes":[{"code":"GST","percent":"5"},{"code":"QST","percent":"9.975"}]}`
+	const none = `{"quantity":%d,"unit_price":"100"}`
+	lines := func(of ...string) string { return `"lines":[` + strings.Join(of, ",") + `]` }
+	for n, parts := range [][2]string{{fmt.Sprintf(two, -1), fmt.Sprintf(none, -1)}, {fmt.Sprintf(none, -1), fmt.Sprintf(two, -1)}} {
+		id := fmt.Sprint("sale-", n)
+		b.create(t, id, termsJob(t, id, lines(fmt.Sprintf(none, 1), fmt.Sprintf(two, 1))))
+		for m, part := range parts {
+			ref := fmt.Sprintf("ref-%d-%d", n, m)
+			b.create(t, ref, termsJob(t, ref, `"credits_transaction_id":"`+id+`",`+lines(part)))
+		}
+		if _, err := b.generator.Generate(t.Context(), request("more", termsJob(t, "more", `"credits_transaction_id":"`+id+`",`+lines(fmt.Sprintf(two, -1))))); !errors.As(err, new(*invoice.InvalidError)) {
+			t.Errorf("it is credited twice: %v", err)
+		}
+	}
+	b.clean(t)
+}
+
+// Of prices with tax, parts of a sale can be credited until nothing is left.
+func TestGrossPartsAreCredited(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	part := func(quantity string) string {
+		return `"prices":"gross","lines":[{"quantity":` + quantity + `,"unit_price":"33.33","tax_percent":19},{"quantity":` + quantity + `,"unit_price":"0.05","tax_percent":7}]`
+	}
+	b.create(t, "sale", termsJob(t, "sale", part("3")))
+	for n := range 3 {
+		ref := fmt.Sprint("ref-", n)
+		b.create(t, ref, termsJob(t, ref, `"credits_transaction_id":"sale",`+part("-1")))
+	}
+	r, err := b.store.Reports.Lookup(t.Context(), "", "sale", 10)
+	if err != nil || r.Family.LeftMinor == nil || *r.Family.LeftMinor != 0 {
+		t.Errorf("%+v, %v", r.Family, err)
 	}
 	b.clean(t)
 }
