@@ -144,6 +144,16 @@ func ofStore() []mutant {
 			in:      theStore, tests: []string{"TestGroupSharesATransaction"},
 		},
 		{
+			name: "a group's invoices are all written as of the first one's series", promise: gapless,
+			changes: []change{{"invoice/postgres/write_rows.go", "invoices.add(invoiceRow{one, bySlot[shared]})", "invoices.add(invoiceRow{one, 1})"}},
+			in:      theStore, tests: []string{"TestGroupSharesATransaction"},
+		},
+		{
+			name: "a key is taken for the usual one", promise: immutable, hazard: sameKey,
+			changes: []change{{"invoice/postgres/columns.go", "a.textUnless(w.draft.Job.TransactionID, w.draft.Job.IdempotencyKey)", "a.null()"}},
+			in:      theStore, tests: []string{"TestGroupKeepsWhatEachMemberStates"},
+		},
+		{
 			name: "nobody ends the session that holds the counter", promise: recovers, hazard: pausedCounter,
 			changes: []change{{"invoice/postgres/session.go", "\t\t{\"idle_in_transaction_session_timeout\", milliseconds(o.IdleInTransactionTimeout)},\n", ""}},
 			in:      theStore, tests: []string{"TestPausedHolderOfTheCounter"},

@@ -3,6 +3,7 @@ package postgres
 import (
 	"encoding/hex"
 	"strconv"
+	"strings"
 	"time"
 
 	"invoicer/invoice"
@@ -26,7 +27,7 @@ func (a *array) literal() string {
 	if len(*a) == 0 {
 		return "{}"
 	}
-	return string(*a) + "}"
+	return string(append(*a, '}'))
 }
 
 // next returns the array so far, ready for another element.
@@ -40,13 +41,21 @@ func (a *array) next() []byte {
 // text adds a text, which may be any that a column can hold.
 func (a *array) text(s string) {
 	*a = append(a.next(), '"')
+	if strings.IndexByte(s, '"') < 0 && strings.IndexByte(s, '\\') < 0 {
+		*a = append(*a, s...)
+	} else {
+		a.escape(s)
+	}
+	*a = append(*a, '"')
+}
+
+func (a *array) escape(s string) {
 	for i := range len(s) {
 		if s[i] == '"' || s[i] == '\\' {
 			*a = append(*a, '\\')
 		}
 		*a = append(*a, s[i])
 	}
-	*a = append(*a, '"')
 }
 
 // bytes adds a bytea.
@@ -67,6 +76,15 @@ func (a *array) optional(s string) {
 
 func (a *array) integer(n int64) { *a = strconv.AppendInt(a.next(), n, 10) }
 
+// textUnless adds a text, or NULL if it is the usual one.
+func (a *array) textUnless(usual, s string) {
+	if s == usual {
+		a.null()
+		return
+	}
+	a.text(s)
+}
+
 // amount adds an integer, or NULL for nil.
 func (a *array) amount(n *int64) {
 	if n == nil {
@@ -77,7 +95,7 @@ func (a *array) amount(n *int64) {
 }
 
 // integerUnless adds an integer, or NULL if it is the usual one.
-func (a *array) integerUnless(n, usual int64) {
+func (a *array) integerUnless(usual, n int64) {
 	if n == usual {
 		a.null()
 		return
@@ -105,7 +123,19 @@ func (a *array) decimal(d *invoice.Decimal) {
 	*a = d.Append(a.next())
 }
 
+// decimalUnless0 adds a decimal, or NULL for 0.
+func (a *array) decimalUnless0(d *invoice.Decimal) {
+	if d.Sign() == 0 {
+		a.null()
+		return
+	}
+	a.decimal(d)
+}
+
 func (a *array) null() { *a = append(a.next(), "NULL"...) }
+
+// endsWithNull reports whether the last element is NULL: any other one ends with a digit or a quotation mark, or is a boolean.
+func (a *array) endsWithNull() bool { return (*a)[len(*a)-1] == 'L' }
 
 // textsOrNull returns texts as a parameter, or NULL for nil.
 func textsOrNull(texts []string) *string {

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"slices"
 	"strings"
 
 	"invoicer/invoice"
@@ -8,14 +9,27 @@ import (
 
 // A column describes a table's column and its value for each row that a group writes. The statement's lists of names,
 // types and arrays all follow from it.
+//
+// The server's work grows with the number of elements in the arrays, except in those that hold nothing but NULL, which cost
+// nothing. So NULL stands for a column's usual value.
 type column[R any] struct {
 	name, kind string
 	add        func(*array, R)
+	usual      string // SQL of the value that NULL stands for; "" if NULL stands for itself
 }
 
-// memberColumn is the column by which lines, taxes and ends refer to their invoice: its position in the group, from
-// 1. The statement replaces it with the invoice's id.
+// memberColumn is the column by which taxes and ends refer to their invoice: its position in the group, from 1. The statement
+// replaces it with the invoice's id.
 const memberColumn = "member"
+
+// placeColumn is that of lines, together with the line's position: an element for each line is saved.
+const (
+	placeColumn  = "place"
+	positionBits = 16 // more than a job's lines need
+)
+
+// slotColumn is the column by which an invoice refers to its slot: the slot's position in the arrays of slots, from 1.
+const slotColumn = "slot"
 
 type lineRow struct {
 	member, position int64
@@ -27,6 +41,21 @@ type lineRow struct {
 type taxRow struct {
 	member int64
 	tax    *invoice.Tax
+}
+
+// An invoiceRow is a member and its slot's position among the slots, from 1.
+type invoiceRow struct {
+	*write
+
+	slot int64
+}
+
+// A slotRow is what all documents have in common that are written in a slot.
+type slotRow struct {
+	invoice.Slot
+
+	settings int
+	date     string // of the documents, "" if their issued_at is their date
 }
 
 type endRow struct{ id, member, attempts int64 }
@@ -42,125 +71,142 @@ type countRow struct {
 	ended    int64
 }
 
-func invoiceColumns(version string) []column[*write] {
-	text := func(name string, of func(*write) string) column[*write] {
-		return column[*write]{name, "text", func(a *array, w *write) { a.text(of(w)) }}
+func invoiceColumns() []column[invoiceRow] {
+	text := func(name string, of func(invoiceRow) string) column[invoiceRow] {
+		return column[invoiceRow]{name: name, kind: "text", add: func(a *array, w invoiceRow) { a.text(of(w)) }}
 	}
-	minor := func(name string, of func(*invoice.Totals) int64) column[*write] {
-		return column[*write]{name, "bigint", func(a *array, w *write) { a.integer(of(&w.draft.Totals)) }}
+	minor := func(name string, of func(*invoice.Totals) int64) column[invoiceRow] {
+		return column[invoiceRow]{name: name, kind: "bigint", add: func(a *array, w invoiceRow) { a.integer(of(&w.draft.Totals)) }}
 	}
-	columns := []column[*write]{
-		text("issuer", func(w *write) string { return w.draft.Slot.Issuer }),
-		text("series", func(w *write) string { return w.draft.Slot.Series }),
-		text("period", func(w *write) string { return w.draft.Slot.Period }),
-		{"number", "bigint", func(a *array, w *write) { a.integer(w.number) }},
-		{"series_version", "integer", func(a *array, w *write) { a.integer(int64(w.draft.Slot.Version)) }},
-		{"settings_version", "integer", func(a *array, w *write) { a.integer(int64(w.draft.Settings.Version)) }},
-		{"issuer_version", "integer", func(a *array, w *write) { a.integerUnless(int64(w.issuerVersion), 0) }},
-		{"document_date", "date", func(a *array, w *write) { a.optional(w.date) }},
-		text("invoice_number", func(w *write) string { return w.made.Number }),
-		text("kind", func(w *write) string { return string(w.draft.Slot.Kind) }),
-		text("transaction_id", func(w *write) string { return w.draft.Job.TransactionID }),
-		text("idempotency_key", func(w *write) string { return w.draft.Job.IdempotencyKey }),
-		text("job_id", func(w *write) string { return w.draft.JobID }),
-		text("fingerprint", func(w *write) string { return w.draft.Fingerprint }),
-		{"requested_series", "text", func(a *array, w *write) { a.optional(w.draft.Job.Series) }},
-		text("currency", func(w *write) string { return w.draft.Job.Currency }),
+	columns := []column[invoiceRow]{
+		{name: slotColumn, kind: "bigint", usual: "1", add: func(a *array, w invoiceRow) { a.integerUnless(1, w.slot) }},
+		{name: "number", kind: "bigint", add: func(a *array, w invoiceRow) { a.integer(w.number) }},
+		text("invoice_number", func(w invoiceRow) string { return w.made.Number }),
+		text("transaction_id", func(w invoiceRow) string { return w.draft.Job.TransactionID }),
+		{name: "idempotency_key", kind: "text", usual: "transaction_id", add: func(a *array, w invoiceRow) {
+			a.textUnless(w.draft.Job.TransactionID, w.draft.Job.IdempotencyKey)
+		}},
+		text("job_id", func(w invoiceRow) string { return w.draft.JobID }),
+		text("fingerprint", func(w invoiceRow) string { return w.draft.Fingerprint }),
+		{name: "requested_series", kind: "text", add: func(a *array, w invoiceRow) { a.optional(w.draft.Job.Series) }},
+		text("currency", func(w invoiceRow) string { return w.draft.Job.Currency }),
 		minor("subtotal_minor", func(t *invoice.Totals) int64 { return t.Subtotal }),
 		minor("tax_minor", func(t *invoice.Totals) int64 { return t.Tax }),
 		minor("total_minor", func(t *invoice.Totals) int64 { return t.Total }),
-		{"payable_minor", "bigint", func(a *array, w *write) { a.integerUnless(w.draft.Totals.Payable, w.draft.Totals.Total) }},
-		{"terms", "jsonb", func(a *array, w *write) { a.optional(w.terms) }},
-		{"parties", "jsonb", func(a *array, w *write) { a.optional(w.parties) }},
-		{"metadata", "jsonb", func(a *array, w *write) { a.text(w.metadata) }},
-		{"producer", "text", func(a *array, w *write) { a.optional(w.draft.Job.Producer) }},
-		{"accepted_at", "timestamptz", func(a *array, w *write) { a.optional(w.asked) }},
-		{"worker_version", "text", func(a *array, _ *write) { a.optional(version) }},
-		{"content_hash", "bigint", func(a *array, w *write) { a.integerUnless(w.content, 0) }},
-		text("chain", func(w *write) string { return w.chain }),
-		{"salt", "bytea", func(a *array, w *write) { a.bytes(w.salt) }},
-		{"text_hash", "bytea", func(a *array, w *write) { a.bytes(w.texts[:]) }},
+		{name: "payable_minor", kind: "bigint", add: func(a *array, w invoiceRow) { a.integerUnless(w.draft.Totals.Total, w.draft.Totals.Payable) }},
+		{name: "terms", kind: "jsonb", add: func(a *array, w invoiceRow) { a.optional(w.terms) }},
+		{name: "parties", kind: "jsonb", add: func(a *array, w invoiceRow) { a.optional(w.parties) }},
+		{name: "issuer_version", kind: "integer", add: func(a *array, w invoiceRow) { a.integerUnless(0, int64(w.issuerVersion)) }},
+		{name: "metadata", kind: "jsonb", usual: "'{}'", add: func(a *array, w invoiceRow) { a.optional(w.metadata) }},
+		{name: "producer", kind: "text", add: func(a *array, w invoiceRow) { a.optional(w.draft.Job.Producer) }},
+		{name: "accepted_at", kind: "timestamptz", add: func(a *array, w invoiceRow) { a.optional(w.asked) }},
+		{name: "content_hash", kind: "bigint", add: func(a *array, w invoiceRow) { a.integerUnless(0, w.content) }},
+		text("chain", func(w invoiceRow) string { return w.chain }),
 	}
 	for i, name := range invoice.DetailNames() {
-		columns = append(columns, column[*write]{name, "text", func(a *array, w *write) { a.optional(*w.draft.Job.Detail(i)) }})
+		columns = append(columns, column[invoiceRow]{name: name, kind: "text", add: func(a *array, w invoiceRow) { a.optional(*w.draft.Job.Detail(i)) }})
 	}
 	return columns
 }
 
+func slotColumns() []column[slotRow] {
+	return []column[slotRow]{
+		{name: "issuer", kind: "text", add: func(a *array, r slotRow) { a.text(r.Issuer) }},
+		{name: "series", kind: "text", add: func(a *array, r slotRow) { a.text(r.Series) }},
+		{name: "period", kind: "text", add: func(a *array, r slotRow) { a.text(r.Period) }},
+		{name: "kind", kind: "text", add: func(a *array, r slotRow) { a.text(string(r.Kind)) }},
+		{name: "series_version", kind: "integer", add: func(a *array, r slotRow) { a.integer(int64(r.Version)) }},
+		{name: "settings_version", kind: "integer", add: func(a *array, r slotRow) { a.integer(int64(r.settings)) }},
+		{name: "document_date", kind: "date", add: func(a *array, r slotRow) { a.optional(r.date) }},
+	}
+}
+
 func lineColumns() []column[lineRow] {
 	return []column[lineRow]{
-		{memberColumn, "bigint", func(a *array, r lineRow) { a.integer(r.member) }},
-		{"position", "integer", func(a *array, r lineRow) { a.integer(r.position) }},
-		{"sku", "text", func(a *array, r lineRow) { a.optional(r.line.SKU) }},
-		{"description", "text", func(a *array, r lineRow) { a.optional(r.line.Description) }},
-		{"quantity", "numeric", func(a *array, r lineRow) { a.decimal(&r.line.Quantity) }},
-		{"unit_price", "numeric", func(a *array, r lineRow) { a.decimal(&r.line.UnitPrice) }},
-		{"discount_percent", "numeric", func(a *array, r lineRow) { a.decimal(&r.line.DiscountPercent) }},
-		{"tax_percent", "numeric", func(a *array, r lineRow) { a.decimal(r.line.TaxPercent) }},
-		{"net_minor", "bigint", func(a *array, r lineRow) { a.integer(r.net) }},
-		{"terms", "jsonb", func(a *array, r lineRow) { a.optional(r.terms) }},
-		{"texts", "jsonb", func(a *array, r lineRow) { a.optional(r.texts) }},
+		{name: placeColumn, kind: "bigint", add: func(a *array, r lineRow) { a.integer(r.member<<positionBits | r.position) }},
+		{name: "sku", kind: "text", add: func(a *array, r lineRow) { a.optional(r.line.SKU) }},
+		{name: "description", kind: "text", add: func(a *array, r lineRow) { a.optional(r.line.Description) }},
+		{name: "quantity", kind: "numeric", add: func(a *array, r lineRow) { a.decimal(&r.line.Quantity) }},
+		{name: "unit_price", kind: "numeric", add: func(a *array, r lineRow) { a.decimal(&r.line.UnitPrice) }},
+		{name: "discount_percent", kind: "numeric", usual: "0", add: func(a *array, r lineRow) { a.decimalUnless0(&r.line.DiscountPercent) }},
+		{name: "tax_percent", kind: "numeric", add: func(a *array, r lineRow) { a.decimal(r.line.TaxPercent) }},
+		{name: "net_minor", kind: "bigint", add: func(a *array, r lineRow) { a.integer(r.net) }},
+		{name: "terms", kind: "jsonb", add: func(a *array, r lineRow) { a.optional(r.terms) }},
+		{name: "texts", kind: "jsonb", add: func(a *array, r lineRow) { a.optional(r.texts) }},
 	}
 }
 
 func taxColumns() []column[taxRow] {
 	return []column[taxRow]{
-		{memberColumn, "bigint", func(a *array, r taxRow) { a.integer(r.member) }},
-		{"tax_percent", "numeric", func(a *array, r taxRow) { a.decimal(&r.tax.Percent) }},
-		{"net_minor", "bigint", func(a *array, r taxRow) { a.integer(r.tax.Net) }},
-		{"tax_minor", "bigint", func(a *array, r taxRow) { a.integer(r.tax.Tax) }},
-		{"code", "text", func(a *array, r taxRow) { a.text(r.tax.Code) }},
-		{"category", "text", func(a *array, r taxRow) { a.text(r.tax.Category) }},
-		{"added_minor", "bigint", func(a *array, r taxRow) { a.integerUnless(r.tax.Added, 0) }},
+		{name: memberColumn, kind: "bigint", add: func(a *array, r taxRow) { a.integer(r.member) }},
+		{name: "tax_percent", kind: "numeric", add: func(a *array, r taxRow) { a.decimal(&r.tax.Percent) }},
+		{name: "net_minor", kind: "bigint", add: func(a *array, r taxRow) { a.integer(r.tax.Net) }},
+		{name: "tax_minor", kind: "bigint", add: func(a *array, r taxRow) { a.integer(r.tax.Tax) }},
+		{name: "code", kind: "text", usual: "''", add: func(a *array, r taxRow) { a.optional(r.tax.Code) }},
+		{name: "category", kind: "text", usual: "''", add: func(a *array, r taxRow) { a.optional(r.tax.Category) }},
+		{name: "added_minor", kind: "bigint", add: func(a *array, r taxRow) { a.integerUnless(0, r.tax.Added) }},
 	}
 }
 
 func endColumns() []column[endRow] {
 	return []column[endRow]{
-		{"id", "bigint", func(a *array, r endRow) { a.integer(r.id) }},
-		{memberColumn, "bigint", func(a *array, r endRow) { a.integer(r.member) }},
-		{"attempts", "bigint", func(a *array, r endRow) { a.integer(r.attempts) }},
+		{name: "id", kind: "bigint", add: func(a *array, r endRow) { a.integer(r.id) }},
+		{name: memberColumn, kind: "bigint", add: func(a *array, r endRow) { a.integer(r.member) }},
+		{name: "attempts", kind: "bigint", add: func(a *array, r endRow) { a.integer(r.attempts) }},
 	}
 }
 
 func countColumns() []column[countRow] {
 	return []column[countRow]{
-		{"producer", "text", func(a *array, r countRow) { a.text(r.producer) }},
-		{"ended", "bigint", func(a *array, r countRow) { a.integer(r.ended) }},
+		{name: "producer", kind: "text", add: func(a *array, r countRow) { a.text(r.producer) }},
+		{name: "ended", kind: "bigint", add: func(a *array, r countRow) { a.integer(r.ended) }},
 	}
 }
 
 func counterColumns() []column[lastRow] {
 	return []column[lastRow]{
-		{"issuer", "text", func(a *array, r lastRow) { a.text(r.key[0]) }},
-		{"series", "text", func(a *array, r lastRow) { a.text(r.key[1]) }},
-		{"period", "text", func(a *array, r lastRow) { a.text(r.key[2]) }},
-		{"last_number", "bigint", func(a *array, r lastRow) { a.integer(r.last) }},
-		{"last_date", "date", func(a *array, r lastRow) { a.optional(r.date) }},
+		{name: "issuer", kind: "text", add: func(a *array, r lastRow) { a.text(r.key[0]) }},
+		{name: "series", kind: "text", add: func(a *array, r lastRow) { a.text(r.key[1]) }},
+		{name: "period", kind: "text", add: func(a *array, r lastRow) { a.text(r.key[2]) }},
+		{name: "last_number", kind: "bigint", add: func(a *array, r lastRow) { a.integer(r.last) }},
+		{name: "last_date", kind: "date", add: func(a *array, r lastRow) { a.optional(r.date) }},
 	}
 }
+
+// mostRoom bounds the bytes that are reserved for an array by what its first value takes.
+const mostRoom = 64 << 10
 
 // A rows holds the rows for one table, as an array for each column.
 type rows[R any] struct {
 	columns []column[R]
 	arrays  []array
+	filled  []bool // whether the array holds anything but NULL
+	room    int    // for how many rows; they may be more
 }
 
-func newRows[R any](columns []column[R]) rows[R] {
-	return rows[R]{columns, make([]array, len(columns))}
+func newRows[R any](columns []column[R], room int) rows[R] {
+	return rows[R]{columns, make([]array, len(columns)), make([]bool, len(columns)), room}
 }
 
 func (t *rows[R]) add(row R) {
 	for i := range t.columns {
-		t.columns[i].add(&t.arrays[i], row)
+		a := &t.arrays[i]
+		if t.columns[i].add(a, row); t.filled[i] || a.endsWithNull() {
+			continue
+		}
+		t.filled[i] = true
+		*a = slices.Grow(*a, min(len(*a)*t.room, mostRoom)) // the other rows are mostly about as long
 	}
 }
 
-// parameters returns the rows as parameters of the statement, in the columns' order.
+// parameters returns the rows as parameters of the statement, in the columns' order. Where one array is shorter than another,
+// unnest adds NULLs.
 func (t *rows[R]) parameters() []any {
 	list := make([]any, len(t.arrays))
 	for i := range t.arrays {
-		list[i] = t.arrays[i].literal()
+		if list[i] = new(array).literal(); t.filled[i] {
+			list[i] = t.arrays[i].literal()
+		}
 	}
 	return list
 }
@@ -168,6 +214,16 @@ func (t *rows[R]) parameters() []any {
 // names returns the list of columns for an INSERT.
 func names[R any](columns []column[R]) string {
 	return list(columns, func(c column[R]) string { return c.name })
+}
+
+// values returns the list of their values.
+func values[R any](columns []column[R]) string {
+	return list(columns, func(c column[R]) string {
+		if c.usual == "" {
+			return c.name
+		}
+		return "coalesce(" + c.name + ", " + c.usual + ")"
+	})
 }
 
 // unnest returns SQL that turns the parameters into rows, under the given alias.

@@ -104,6 +104,52 @@ func TestGroupSharesATransaction(t *testing.T) {
 	b.gapless(t)
 }
 
+// Each member states something else, or nothing: in a column of a group, some values are the usual ones, all are, or none is.
+func TestGroupKeepsWhatEachMemberStates(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.openIssuers(t, "ACME-DE")
+	states := []func(i int, j *invoice.Job){
+		func(i int, j *invoice.Job) { j.IdempotencyKey = fmt.Sprint("key-", i) },
+		func(_ int, j *invoice.Job) { j.Metadata = nil },
+		func(i int, j *invoice.Job) { j.Metadata = map[string]string{"order": fmt.Sprint(`"\`, i)} },
+		func(i int, j *invoice.Job) { j.Producer = fmt.Sprint("producer-", i) },
+		func(_ int, j *invoice.Job) { j.Series = "OTHER" },
+		func(_ int, j *invoice.Job) { j.Issuer = "ACME-DE" },
+		func(_ int, j *invoice.Job) { j.Details = invoice.Details{} },
+		func(i int, j *invoice.Job) { j.Lines[0].DiscountPercent = decimal(t, fmt.Sprint("0.", i+1)) },
+		func(_ int, j *invoice.Job) { j.Lines[1].DiscountPercent = invoice.Decimal{} },
+		func(_ int, j *invoice.Job) { j.Lines = slices.Repeat(j.Lines, 40) },
+	}
+	jobs := make(map[string]*invoice.Job)
+	for i := range 60 {
+		jobs[fmt.Sprint("job-", i)] = job(t, fmt.Sprint("T", i), func(j *invoice.Job) {
+			states[i%len(states)](i, j)
+			if i >= 30 {
+				states[i/7%len(states)](i, j)
+			}
+		})
+	}
+	for id, a := range b.together(t, jobs, nil) {
+		if a.err != nil || a.result.Outcome != invoice.Created {
+			t.Errorf("%s: %+v", id, a)
+			continue
+		}
+		whole, err := b.store.Invoices.Read(t.Context(), a.result.Invoice.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		content := whole.Content()
+		content.Producer = whole.Producer
+		got, want := string(encoded(t, content)), string(encoded(t, jobs[id]))
+		if got != want {
+			t.Errorf("%s: stored %s, want %s", id, got, want)
+		}
+	}
+	b.gapless(t)
+	b.linked(t, 0)
+}
+
 // One bad or doubled member is nothing to its neighbours.
 func TestGroupSortsItsMembersOut(t *testing.T) {
 	t.Parallel()

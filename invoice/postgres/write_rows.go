@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"invoicer/invoice"
 )
 
 // maxGroup is the largest number of drafts in one transaction.
@@ -19,7 +21,9 @@ const maxBytes = 8 << 20
 
 // A writing is the statement that writes whole groups, and the columns of each table.
 type writing struct {
-	invoices  []column[*write]
+	version   string // of the worker
+	invoices  []column[invoiceRow]
+	slots     []column[slotRow]
 	lines     []column[lineRow]
 	taxes     []column[taxRow]
 	counters  []column[lastRow]
@@ -32,33 +36,32 @@ type writing struct {
 // multi-row Create would use reflection for each row.
 func newWriting(version string) *writing {
 	w := &writing{
-		invoices: invoiceColumns(version), lines: lineColumns(), taxes: taxColumns(), counters: counterColumns(), ends: endColumns(),
-		counts: countColumns(),
+		version: version, invoices: invoiceColumns(), slots: slotColumns(), lines: lineColumns(), taxes: taxColumns(), counters: counterColumns(),
+		ends: endColumns(), counts: countColumns(),
 	}
 	const id = "(SELECT ids FROM drawn)[" + memberColumn + "]"
-	insertion := func(names string) (target, source string) {
-		rest := strings.TrimPrefix(names, memberColumn+", ")
-		return "invoice_id, " + rest, id + ", " + rest
+	own := w.invoices[1:] // without the slot, which has columns of its own
+	ofSlot := func(c column[slotRow]) string {
+		return "(?::" + c.kind + "[])[coalesce(" + slotColumn + ", " + w.invoices[0].usual + ")]"
 	}
-	lineTarget, lineSource := insertion(names(w.lines))
-	taxTarget, taxSource := insertion(names(w.taxes))
 	// The ids are drawn first, so that no join is needed to find each invoice's id. The times come first, as they
-	// aren't passed as text.
+	// aren't passed as text. Salts and hashes have one length each, so those of all members are passed as one bytea.
 	w.statement = `
 WITH drawn AS MATERIALIZED (
     SELECT array_agg(nextval('invoicer.invoices_id_seq')) AS ids FROM generate_series(1, ?)
 ), written AS (
-    INSERT INTO invoicer.invoices (id, issued_at, ` + names(w.invoices) + `)
+    INSERT INTO invoicer.invoices (id, issued_at, worker_version, salt, text_hash, ` + names(w.slots) + ", " + names(own) + `)
     OVERRIDING SYSTEM VALUE
-    SELECT ` + id + `, issued_at, ` + names(w.invoices) + `
-    FROM unnest(?::timestamptz[], ` + list(w.invoices, func(c column[*write]) string { return "?::" + c.kind + "[]" }) + `)
+    SELECT ` + id + `, issued_at, ?::text, ` + part(invoice.SaltSize) + `, ` + part(len(invoice.Hash{})) + `, ` + list(w.slots, ofSlot) + `, ` + values(own) + `
+    FROM unnest(?::timestamptz[], ` + list(w.invoices, func(c column[invoiceRow]) string { return "?::" + c.kind + "[]" }) + `)
         WITH ORDINALITY AS a (issued_at, ` + names(w.invoices) + `, ` + memberColumn + `)
 ), lines AS (
-    INSERT INTO invoicer.invoice_lines (` + lineTarget + `)
-    SELECT ` + lineSource + ` FROM ` + unnest(w.lines, "l") + `
+    INSERT INTO invoicer.invoice_lines (invoice_id, position, ` + names(w.lines[1:]) + `)
+    SELECT (SELECT ids FROM drawn)[` + placeColumn + ` >> ` + strconv.Itoa(positionBits) + `], ` + placeColumn + ` & ` + strconv.Itoa(1<<positionBits-1) + `, ` + values(w.lines[1:]) + `
+    FROM ` + unnest(w.lines, "l") + `
 ), taxes AS (
-    INSERT INTO invoicer.invoice_taxes (` + taxTarget + `)
-    SELECT ` + taxSource + ` FROM ` + unnest(w.taxes, "t") + `
+    INSERT INTO invoicer.invoice_taxes (invoice_id, ` + names(w.taxes[1:]) + `)
+    SELECT ` + id + `, ` + values(w.taxes[1:]) + ` FROM ` + unnest(w.taxes, "t") + `
 ), counters AS (
     UPDATE invoicer.invoice_series SET last_number = c.last_number, last_date = coalesce(c.last_date, invoice_series.last_date)
     FROM ` + unnest(w.counters, "c") + `
@@ -76,15 +79,27 @@ SELECT array_to_string(ids, ',') FROM drawn`
 	return w
 }
 
+// part returns SQL of a member's part of a parameter in which each member has the given number of bytes.
+func part(size int) string {
+	bytes := strconv.Itoa(size)
+	return "substr(?::bytea, (" + memberColumn + "::integer - 1) * " + bytes + " + 1, " + bytes + ")"
+}
+
 // parameters returns the statement's parameters for a group, whose ends are counted in a row of the worker and the lane.
 func (w *writing) parameters(group []*write, worker string, lane int64, locked counters) ([]any, error) {
-	invoices, lines, taxes := newRows(w.invoices), newRows(w.lines), newRows(w.taxes)
-	counters, ends, counts := newRows(w.counters), newRows(w.ends), newRows(w.counts)
-	byProducer := make(map[string]int64)
+	allLines, allTaxes := 0, 0
+	for _, one := range group {
+		allLines += len(one.draft.Job.Lines)
+		allTaxes += len(one.draft.Totals.Taxes)
+	}
+	invoices, slots, lines, taxes := newRows(w.invoices, len(group)), newRows(w.slots, 1), newRows(w.lines, allLines), newRows(w.taxes, allTaxes)
+	counters, ends, counts := newRows(w.counters, 1), newRows(w.ends, len(group)), newRows(w.counts, 1)
+	byProducer, bySlot := make(map[string]int64), make(map[slotRow]int64)
 	issuedAt := make([]time.Time, len(group)) // not as text: the two sides read the text of some years differently
+	salts, texts := make([]byte, 0, len(group)*invoice.SaltSize), make([]byte, 0, len(group)*len(invoice.Hash{}))
 	for i, one := range group {
 		member, job, totals := int64(i+1), one.draft.Job, &one.draft.Totals
-		one.metadata = "{}"
+		one.metadata = ""
 		if len(job.Metadata) > 0 {
 			metadata, err := json.Marshal(job.Metadata)
 			if err != nil {
@@ -97,8 +112,14 @@ func (w *writing) parameters(group []*write, worker string, lane int64, locked c
 			return nil, err
 		}
 		issuedAt[i] = job.IssuedAt
+		salts, texts = append(salts, one.salt...), append(texts, one.texts[:]...)
 		byProducer[job.Producer]++
-		invoices.add(one)
+		shared := slotRow{one.draft.Slot, one.draft.Settings.Version, one.date}
+		if bySlot[shared] == 0 {
+			slots.add(shared)
+			bySlot[shared] = int64(len(bySlot) + 1)
+		}
+		invoices.add(invoiceRow{one, bySlot[shared]})
 		for n := range job.Lines {
 			row := lineRow{member: member, position: int64(n + 1), line: &job.Lines[n], net: totals.LineNets[n]}
 			if row.terms, row.texts, err = spelled(job.Lines[n].Terms); err != nil {
@@ -121,7 +142,8 @@ func (w *writing) parameters(group []*write, worker string, lane int64, locked c
 	for producer, ended := range byProducer {
 		counts.add(countRow{producer, ended})
 	}
-	all := []any{len(group), &issuedAt}
+	all := append([]any{len(group), nullable(w.version), &salts, &texts}, slots.parameters()...)
+	all = append(all, &issuedAt)
 	for _, table := range [][]any{invoices.parameters(), lines.parameters(), taxes.parameters(), counters.parameters(), ends.parameters()} {
 		all = append(all, table...)
 	}
