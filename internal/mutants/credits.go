@@ -29,7 +29,7 @@ func ofCredits() []mutant {
 		},
 		{
 			name: "the database trusts who writes a credit note", promise: immutable,
-			changes: []change{{credits, "IF crediting IS NOT NULL THEN", "IF crediting = '{}' THEN"}},
+			changes: []change{{rechecks, "IF crediting IS NOT NULL THEN", "IF crediting = '{}' THEN"}},
 			in:      theStore, tests: []string{"TestDatabaseKeepsCredits", "TestCreditsAtOnce"},
 		},
 		{
@@ -84,12 +84,12 @@ func ofCredits() []mutant {
 		},
 		{
 			name: "a worker of the release before makes a credit note of nothing", promise: immutable,
-			changes: []change{{credits, "IF rule.must_credit AND EXISTS", "IF false AND EXISTS"}},
+			changes: []change{{rechecks, "IF rule.must_credit AND EXISTS", "IF false AND EXISTS"}},
 			in:      theStore, tests: []string{"TestSettingsOfCredits"},
 		},
 		{
 			name: "a worker of the release before makes a document of zeros", promise: immutable,
-			changes: []change{{credits, "IF rule.refuse_zero AND EXISTS (", "IF false AND EXISTS ("}},
+			changes: []change{{rechecks, "IF rule.refuse_zero AND EXISTS (", "IF false AND EXISTS ("}},
 			in:      theStore, tests: []string{"TestSettingsOfCredits"},
 		},
 		{

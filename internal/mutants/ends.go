@@ -4,6 +4,8 @@ package main
 const (
 	ends    = "migrations/00025_issuers.sql"
 	records = "migrations/00028_differences.sql" // how good ends are recorded
+
+	rechecks = "migrations/00036_statement_checks.sql" // what is checked once for all rows of a statement
 )
 
 // What may be recorded of a job's end, whatever Redis says of the job.

@@ -9,18 +9,18 @@ func ofSettings() []mutant {
 			name: "an invoice is made by settings that don't hold any more", promise: classified,
 			changes: []change{
 				{"invoice/postgres/counters.go", ", counter.standing != w.draft.Settings.Version:", ":"},
-				{credits, "AND (settings_version <> rule.version OR", "AND ("},
+				{rechecks, "IF run.version <> rule.version OR run.newest <> rule.version THEN", "IF false THEN"},
 			},
 			in: theStore, tests: []string{"TestSettingsChangeInAStorm"},
 		},
 		{
 			name: "a worker of the release before dates an invoice far ahead", promise: classified,
-			changes: []change{{credits, " OR issued_at > rule.latest) LIMIT 1", ") LIMIT 1"}},
+			changes: []change{{rechecks, "IF run.earliest < rule.earliest OR run.latest > rule.latest THEN", "IF run.earliest < rule.earliest THEN"}},
 			in:      theStore, tests: []string{"TestSettingsHoldForEveryWriter"},
 		},
 		{
 			name: "a worker of the release before dates an invoice in the year 25", promise: classified,
-			changes: []change{{credits, " OR issued_at < rule.earliest OR", " OR"}},
+			changes: []change{{rechecks, "IF run.earliest < rule.earliest OR run.latest > rule.latest THEN", "IF run.latest > rule.latest THEN"}},
 			in:      theStore, tests: []string{"TestSettingsHoldForEveryWriter"},
 		},
 		{

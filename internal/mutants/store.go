@@ -213,7 +213,7 @@ func ofStore() []mutant {
 }
 
 func ofSchema() []mutant {
-	const tables, checks, series = "migrations/00001_invoices.sql", "migrations/00004_checks.sql", ends
+	const tables, series = "migrations/00001_invoices.sql", ends
 	return []mutant{
 		{
 			name: "no unique constraint on transaction_id", promise: one, hazard: failover,
@@ -275,8 +275,18 @@ func ofSchema() []mutant {
 		},
 		{
 			name: "a line of no invoice", promise: immutable,
-			changes: []change{{checks, "IS DISTINCT FROM now()) THEN", "<> now()) THEN"}},
+			changes: []change{{rechecks, "IS DISTINCT FROM now()) THEN", "<> now()) THEN"}},
 			in:      theStore, tests: []string{"TestDatabaseRefuses/line_of_no_invoice"},
+		},
+		{
+			name: "a line of an earlier invoice, among those that follow each other", promise: immutable,
+			changes: []change{{rechecks, "count(*) FILTER (WHERE created_at = now()) FROM", "count(*) FROM"}},
+			in:      theStore, tests: []string{"TestDatabaseRefuses/addition_of_a_line"},
+		},
+		{
+			name: "a line of no invoice, among those that follow each other", promise: immutable,
+			changes: []change{{rechecks, ") > of.last - of.first THEN", ") >= of.last - of.first THEN"}},
+			in:      theStore, tests: []string{"TestDatabaseRefuses/line_of_no_invoice_beside_that_of_one"},
 		},
 		{
 			name: "a counter may be lowered", promise: gapless,

@@ -26,6 +26,11 @@ func ofOther(number int) string {
 	return fmt.Sprintf("('OTHER', '', %[1]d, 'o%[1]d', 'invoice', 'O%[1]d', 'O%[1]d', %[2]s)", number, values)
 }
 
+// withLines is one statement for an invoice, and for what the query selects of its id, which is written.
+func withLines(query string) string {
+	return "WITH written AS (" + insertInvoices(ofOther(1)) + " RETURNING id) INSERT INTO invoice_lines (invoice_id, position, quantity, unit_price, net_minor) " + query
+}
+
 // What must never be is refused by the database, whoever asks: here somebody with psql and every privilege.
 func TestDatabaseRefuses(t *testing.T) {
 	t.Parallel()
@@ -53,6 +58,9 @@ func TestDatabaseRefuses(t *testing.T) {
 		{"deletion of a tax", "DELETE FROM invoice_taxes", "23000", "invoice_taxes_immutable"},
 		{"truncation of taxes", "TRUNCATE invoice_taxes", "23000", "invoice_taxes_immutable"},
 		{"line of no invoice", "INSERT INTO invoice_lines (invoice_id, position, quantity, unit_price, net_minor) VALUES (999, 1, 1, 1, 100)", "23000", "invoice_lines_complete"},
+		{"line of no invoice beside that of one", withLines("SELECT id + more, 9, 1, 1, 100 FROM written, generate_series(0, 1) AS more"), "23000", "invoice_lines_complete"},
+		{"line of an earlier invoice beside that of one", withLines("SELECT id, 9, 1, 1, 100 FROM written UNION ALL SELECT max(id), 9, 1, 1, 100 FROM invoices"), "23000", "invoice_lines_complete"},
+		{"lines of the lowest and the highest id", "INSERT INTO invoice_lines (invoice_id, position, quantity, unit_price, net_minor) VALUES (-9223372036854775808, 1, 1, 1, 100), (9223372036854775807, 1, 1, 1, 100)", "23000", "invoice_lines_complete"},
 		{"tax of no invoice", "INSERT INTO invoice_taxes VALUES (999, 7, 1, 1)", "23000", "invoice_taxes_complete"},
 		{"addition of a tax", "INSERT INTO invoice_taxes SELECT id, 7, 1, 1 FROM invoices", "23000", "invoice_taxes_complete"},
 		{"second invoice for a transaction", insertInvoices("('INV', '', 3, 'x', 'invoice', 'T1', 'k', " + values + ")"), "23505", "invoices_transaction_id_key"},
