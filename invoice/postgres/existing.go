@@ -9,6 +9,10 @@ import (
 	"invoicer/invoice/ledger"
 )
 
+// ifAnyImport is a condition that is decided once for a statement: without any import, none is looked for in the indexes for each
+// member.
+const ifAnyImport = "AND EXISTS (SELECT FROM invoicer.imported_invoices)"
+
 // addFind adds the statement that finds, for each member, the existing invoices of its transaction and key, here or
 // imported, and its job's row in the ledger. The row is looked up by the job id alone. If the ledger has accepted another payload under
 // that id, or the job was dismissed, the member's error is set.
@@ -32,10 +36,10 @@ FROM unnest(?::text[], ?::text[], ?::text[], ?::text[], ?::text[]) WITH ORDINALI
     FROM invoicer.invoices WHERE idempotency_key = asked_key AND issuer = asked_issuer
     UNION ALL
     SELECT id, invoice_number, issuer, transaction_id, idempotency_key, '', '', true, currency, total_minor, 0, '', false, true, NULL, NULL, NULL
-    FROM invoicer.imported_invoices WHERE issuer = asked_issuer AND withdrawn_at IS NULL AND transaction_id = asked_transaction
+    FROM invoicer.imported_invoices WHERE issuer = asked_issuer AND withdrawn_at IS NULL AND transaction_id = asked_transaction `+ifAnyImport+`
     UNION ALL
     SELECT id, invoice_number, issuer, transaction_id, idempotency_key, '', '', true, currency, total_minor, 0, '', false, true, NULL, NULL, NULL
-    FROM invoicer.imported_invoices WHERE issuer = asked_issuer AND withdrawn_at IS NULL AND idempotency_key = asked_key
+    FROM invoicer.imported_invoices WHERE issuer = asked_issuer AND withdrawn_at IS NULL AND idempotency_key = asked_key `+ifAnyImport+`
     UNION ALL
     SELECT 0, '', '', '', '', '', '', false, NULL, NULL, id, state, ours, matches, CASE WHEN ours AND NOT matches THEN payload END,
         CASE WHEN ours THEN to_char(accepted_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') END,
