@@ -8,7 +8,7 @@ import (
 // A Right is the privileges that a piece of work needs on one object of the schema.
 type Right struct {
 	Kind       string // table, function, or schema for the schema itself
-	Name       string // "" for the schema
+	Name       string // "" for the schema; of a function with its arguments' types where several have the name
 	Privileges []string
 }
 
@@ -51,7 +51,7 @@ WITH needs AS (
     FROM needs JOIN pg_class ON kind = 'table' AND relname = name JOIN pg_namespace ON pg_namespace.oid = relnamespace AND nspname = $1
     UNION ALL
     SELECT 'FUNCTION', format('%I.%I(%s)', nspname, proname, oidvectortypes(proargtypes)), privilege, place, has_function_privilege(pg_proc.oid, privilege)
-    FROM needs JOIN pg_proc ON kind = 'function' AND proname = name JOIN pg_namespace ON pg_namespace.oid = pronamespace AND nspname = $1
+    FROM needs JOIN pg_proc ON kind = 'function' AND name IN (proname, format('%s(%s)', proname, oidvectortypes(proargtypes))) JOIN pg_namespace ON pg_namespace.oid = pronamespace AND nspname = $1
 ), objects AS (
     SELECT kind, object, string_agg(privilege, ', ' ORDER BY place) AS missing, min(place) AS place FROM rights WHERE NOT allowed GROUP BY kind, object
 )
