@@ -53,7 +53,7 @@ func TestUpDownUp(t *testing.T) {
 		}
 		want := []string{
 			"actions", "capabilities", "database_identity", "duplicate_attempts", "imported_invoices", "invoice_job_actions", "invoice_jobs", "invoice_lines", "invoice_links", "invoice_series",
-			"invoice_taxes", "invoices", "issuers", "job_attempts", "ledger_queues", "producer_counts", "queue_nonces", "series", "settings", "tokens",
+			"invoice_taxes", "invoices", "issuers", "job_attempts", "ledger_queues", "producer_counts", "producer_queues", "queue_nonces", "series", "settings", "tokens",
 		}
 		if tables := b.tables(t); !slices.Equal(tables, want) {
 			t.Errorf("%s Up made %v", round, tables)

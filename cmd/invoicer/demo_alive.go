@@ -42,7 +42,7 @@ func (d *demonstration) trickle(ctx context.Context) {
 			job.Producer = names[i]
 			payload, err := job.Encode()
 			if err == nil {
-				err = d.store.Ledger.Accept(ctx, uuid.NewString(), d.queue(), payload)
+				err = d.store.Ledger.AcceptIntoNew(ctx, uuid.NewString(), d.queue(), payload)
 			}
 			if err != nil {
 				d.log.Debug("a job of the demo wasn't accepted", "error", err)

@@ -257,7 +257,7 @@ func TestJobsInNobodysQueueAreMeasured(t *testing.T) {
 	w := s.start(t, "worker")
 	w.awaitReadyz(t, http.StatusOK)
 	nobodys := s.queue + "_nobodys"
-	s.Exec(t, "SELECT accept($1, $2)", payloadOf("T1", "GBP"), nobodys)
+	s.Exec(t, "SELECT accept($1, $2, new_queue := true)", payloadOf("T1", "GBP"), nobodys)
 	rig.Within(t, time.Minute, func() error {
 		_, metrics := get(t, w.pages(t)+"/metrics")
 		if want := fmt.Sprintf("invoicer_queue_pending{queue=%q} 1\n", nobodys); !strings.Contains(metrics, want) {

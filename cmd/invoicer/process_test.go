@@ -55,6 +55,9 @@ func newSiteOn(t *testing.T, url, schema, redisURL string) *site {
 	}
 	s.inspector = asynq.NewInspectorFromRedisClient(s.rdb)
 	t.Cleanup(func() { s.rdb.Close() })
+	if s.Is(t, "SELECT to_regclass('producer_queues') IS NOT NULL") {
+		s.KnowQueue(t, s.queue)
+	}
 	return s
 }
 

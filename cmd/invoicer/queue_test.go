@@ -87,7 +87,7 @@ func TestTwoInstallationsInOneRedis(t *testing.T) {
 			own := second(t)
 			other := own.start(t, "worker")
 			other.await(t, "worker started")
-			if _, err := own.DB.ExecContext(t.Context(), "SELECT accept($1, $2), accept(replace($1, 'X1', 'X2'), $3)", oneJob, a.queue, own.queue); err != nil {
+			if _, err := own.DB.ExecContext(t.Context(), "SELECT accept($1, $2, new_queue := true), accept(replace($1, 'X1', 'X2'), $3)", oneJob, a.queue, own.queue); err != nil {
 				t.Fatal(err)
 			}
 			own.awaitEnds(t, 1)

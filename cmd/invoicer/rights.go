@@ -132,7 +132,7 @@ func needs(cmd *cobra.Command) []postgres.Right {
 			on("INSERT", "actions")
 		}
 	case "enqueue":
-		rights = append(rights, postgres.Right{Kind: "function", Name: "accept", Privileges: []string{"EXECUTE"}})
+		rights = append(rights, postgres.Right{Kind: "function", Name: "accept(text, text, uuid, boolean)", Privileges: []string{"EXECUTE"}})
 		if ordered, _ := cmd.Flags().GetBool("in-order"); ordered {
 			on("SELECT", "invoices", "duplicate_attempts", "invoice_jobs", "series")
 		}

@@ -113,10 +113,10 @@ func TestAcceptingNeedsNoTable(t *testing.T) {
 		return code, stderr
 	}
 	s.change(t, fmt.Sprintf("GRANT USAGE ON SCHEMA %s TO %s", s.Schema, role))
-	if code, stderr := enqueue(); code != exitFailed || !strings.Contains(stderr, fmt.Sprintf("GRANT EXECUTE ON FUNCTION %s.accept(text, text, uuid) TO %s;", s.Schema, role)) {
+	if code, stderr := enqueue(); code != exitFailed || !strings.Contains(stderr, fmt.Sprintf("GRANT EXECUTE ON FUNCTION %s.accept(text, text, uuid, boolean) TO %s;", s.Schema, role)) {
 		t.Errorf("with USAGE: exit code %d, %s", code, stderr)
 	}
-	s.change(t, fmt.Sprintf("GRANT EXECUTE ON FUNCTION %s.accept TO %s", s.Schema, role))
+	s.change(t, fmt.Sprintf("GRANT EXECUTE ON FUNCTION %s.accept(text, text, uuid, boolean) TO %s", s.Schema, role))
 	if code, stderr := enqueue(); code != exitOK {
 		t.Errorf("with EXECUTE: exit code %d, %s", code, stderr)
 	}

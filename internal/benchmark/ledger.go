@@ -11,7 +11,7 @@ import (
 // accept puts jobs into the ledger through its SQL door.
 func (b *bench) accept(ctx context.Context, schema string, j jobs) error {
 	const size = 500
-	statement := "SELECT count(" + pgx.Identifier{schema, "accept"}.Sanitize() + "(payload, $2)) FROM unnest($1::text[]) AS payload"
+	statement := "SELECT count(" + pgx.Identifier{schema, "accept"}.Sanitize() + "(payload, $2, new_queue := true)) FROM unnest($1::text[]) AS payload"
 	group, grouped := errgroup.WithContext(ctx)
 	group.SetLimit(4)
 	err := j.chunks(size, func(payloads [][]byte) error {

@@ -147,7 +147,7 @@ func ofEnds() []mutant {
 		{
 			name: "a job that is known is accepted at once", promise: noneLost, hazard: foundUnreplicated,
 			changes: []change{{
-				ends, // accept
+				door, // accept
 				"and one that has only read doesn't.\n    PERFORM pg_logical_emit_message(true, 'invoicer', '');\n",
 				"and one that has only read doesn't.\n",
 			}},

@@ -17,7 +17,7 @@ func ofLedger() []mutant {
 		},
 		{
 			name: "accept looks into its caller's temporary tables", promise: noneLost,
-			changes: []change{{ends, "quote_ident(current_schema()) || ', pg_temp', true);\n\n-- In the order", "quote_ident(current_schema()), true);\n\n-- In the order"}},
+			changes: []change{{door, "quote_ident(current_schema()) || ', pg_temp', true);\n\n-- Queues that", "quote_ident(current_schema()), true);\n\n-- Queues that"}},
 			in:      theStore, tests: []string{"TestAcceptForARoleThatMayDoNothingElse"},
 		},
 		{

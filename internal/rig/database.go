@@ -42,6 +42,14 @@ func (d *Database) OpenIssuers(t testing.TB, codes ...string) {
 	}
 }
 
+// KnowQueue makes queues known, as if a producer had named them.
+func (d *Database) KnowQueue(t testing.TB, queues ...string) {
+	t.Helper()
+	for _, queue := range queues {
+		d.Exec(t, "INSERT INTO producer_queues (queue, job_id) VALUES ($1, 'of a test')", queue)
+	}
+}
+
 // DatabaseOn is as [NewDatabase], on a server of the test's own.
 func DatabaseOn(t testing.TB, url string) *Database {
 	t.Helper()

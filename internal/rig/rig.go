@@ -28,14 +28,16 @@ func New(t testing.TB) *Rig {
 	return On(t, NewDatabase(t), sandboxtest.Redis(t))
 }
 
-// On makes a queue for a database, on a Redis that may be the test's own.
+// On makes a queue for a database, on a Redis that may be the test's own. Jobs are accepted for it before any worker has consumed it.
 func On(t testing.TB, d *Database, redisURL string) *Rig {
 	t.Helper()
 	rdb := Connect(t, redisURL)
-	return &Rig{
+	r := &Rig{
 		Database: d, RedisURL: redisURL, Queue: "q_" + strings.ToLower(rand.Text()),
 		Redis: rdb, Inspector: asynq.NewInspectorFromRedisClient(rdb),
 	}
+	r.KnowQueue(t, r.Queue)
+	return r
 }
 
 // Key is one of the keys that asynq has for the queue, such as lease.

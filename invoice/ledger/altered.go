@@ -33,3 +33,17 @@ type StateError struct {
 }
 
 func (e *StateError) Error() string { return fmt.Sprintf("job %s is %s", e.JobID, e.State) }
+
+// An UnknownQueueError says that a job was not accepted, because no worker has ever consumed its queue: mostly the name is mistyped.
+type UnknownQueueError struct {
+	Queue string
+	Known string // the queues that are known, as a list for people
+	Err   error  // the database's own
+}
+
+func (e *UnknownQueueError) Error() string {
+	return fmt.Sprintf("no worker has ever consumed queue %q; known are %s", e.Queue, e.Known)
+}
+
+// Unwrap returns what the database said.
+func (e *UnknownQueueError) Unwrap() error { return e.Err }

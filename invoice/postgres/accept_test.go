@@ -164,6 +164,7 @@ func TestAcceptNamesWhatIsWrongAndQuotesNothing(t *testing.T) {
 func TestAcceptChecksTheQueue(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
+	b.KnowQueue(t, "a-z_0", strings.Repeat("q", 255))
 	for queue, ok := range map[string]bool{
 		"default": true, "a-z_0": true, strings.Repeat("q", 255): true,
 		"": false, "Default": false, "a b": false, "ä": false, "a:b": false, "{a}": false, "a\n": false, strings.Repeat("q", 256): false,
@@ -296,13 +297,21 @@ func TestAcceptForARoleThatMayDoNothingElse(t *testing.T) {
 	}
 	_, err = accept(session, good, "default", nil)
 	denied("accept without a grant", err)
-	b.Exec(t, "GRANT EXECUTE ON FUNCTION accept(text, text, uuid) TO "+role)
+	b.Exec(t, "GRANT EXECUTE ON FUNCTION accept(text, text, uuid, boolean) TO "+role)
 	for _, statement := range []string{
 		"SELECT count(*) FROM invoice_jobs", "SELECT * FROM ledger_queues", "SELECT * FROM invoice_job_actions",
 		"INSERT INTO invoice_jobs (job_id, queue, state, outcome, reason) VALUES ('j', 'q', 'failed', 'invalid', 'r')",
 		"UPDATE invoice_jobs SET state = 'done'", "DELETE FROM invoice_jobs", "SELECT accept_problems('{}', '{}', true)",
+		"SELECT * FROM producer_queues", "SELECT accept_queue('q', true, 'j')", "SELECT accept_check('{}')", "SELECT queue_known('q')",
+		"SELECT accept('{}'::jsonb)", "SELECT accept_many('[]')", "SELECT accept_many('[]'::jsonb)", "SELECT accept_many(ARRAY['{}'])", "SELECT lookup('T1')",
 	} {
 		denied(statement, run(statement))
+	}
+	if err := run("SELECT refuse_unknown_queue('bulk')"); err != nil {
+		t.Error(err)
+	}
+	for _, more := range []string{"accept(jsonb, text, uuid, boolean)", "accept_many(text, text, uuid[], boolean)", "accept_many(jsonb, text, uuid[], boolean)", "accept_many(text[], text, uuid[], boolean)", "lookup(text, text)"} {
+		b.Exec(t, "GRANT EXECUTE ON FUNCTION "+more+" TO "+role)
 	}
 
 	// As the trigger of a table of one's own, a definer's function would run what one's own view calls.
@@ -321,6 +330,8 @@ func TestAcceptForARoleThatMayDoNothingElse(t *testing.T) {
 
 	for _, trap := range []string{
 		"CREATE TEMP TABLE invoice_jobs (job_id text, transaction_id text, idempotency_key text, producer text, queue text, payload text, state text, CONSTRAINT invoice_jobs_job_id_key UNIQUE (job_id))",
+		"CREATE TEMP TABLE producer_queues (queue text, job_id text)",
+		"CREATE FUNCTION pg_temp.queue_known(text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE 'ran as %', current_user; END $$",
 		"CREATE FUNCTION pg_temp.accept_problems(jsonb, text, boolean) RETURNS text[] LANGUAGE sql AS $$ SELECT '{}'::text[] $$",
 		"CREATE FUNCTION pg_temp.gen_random_uuid() RETURNS uuid LANGUAGE sql AS $$ SELECT NULL::uuid $$",
 		"CREATE FUNCTION pg_temp.trapped(text, text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE 'ran as %', current_user; END $$",
@@ -341,6 +352,14 @@ func TestAcceptForARoleThatMayDoNothingElse(t *testing.T) {
 	}
 	_, err = session.ExecContext(t.Context(), "SELECT "+b.Schema+".accept('{}')")
 	_ = refused(t, err, "an empty job")
+	for _, statement := range []string{
+		"accept($1::text::jsonb, 'named', new_queue := true)", "accept_many(ARRAY[$1::text], 'named')", "accept_many('[' || $1::text || ']')", "accept_many(('[' || $1::text || ']')::jsonb)",
+		"lookup($1::text::jsonb ->> 'transaction_id')",
+	} {
+		if err := run("SELECT "+b.Schema+"."+statement, good); err != nil {
+			t.Errorf("%s: %v", statement, err)
+		}
+	}
 	if err := run("RESET ROLE"); err != nil {
 		t.Error(err)
 	}

@@ -9,15 +9,6 @@ import (
 	"invoicer/invoice/ledger"
 )
 
-// Accept adds a job to the ledger. Once it has returned nil, the job will get an end sooner or later. The id is a
-// UUID. Accepting the same job again under the same id changes nothing, so Accept may be called again after any
-// error.
-func (s *Ledger) Accept(ctx context.Context, jobID, queue string, payload []byte) error {
-	return classify(s.autocommit(ctx, func(db *gorm.DB) error {
-		return db.Exec("SELECT invoicer.accept(?, ?, ?::uuid)", string(payload), queue, jobID).Error
-	}))
-}
-
 // These are the statements of [Ledger.Await]. Each sleeps on the server, which costs a fraction of a round trip, and
 // sleeps before it looks, so that jobs accepted one by one are claimed together. COMMIT releases the snapshot, which
 // would hold up vacuum.

@@ -257,7 +257,7 @@ func TestJobsWaitForTheirSeries(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := b.store.Ledger.Accept(t.Context(), id, "q", payload); err != nil {
+		if err := b.store.Ledger.AcceptIntoNew(t.Context(), id, "q", payload); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -242,7 +242,7 @@ func TestTheStoryOfATransaction(t *testing.T) {
 func TestQueuesAndWorkers(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	if err := s.store.Ledger.Accept(t.Context(), jobID, "nightly", invoicetest.Payload(t, "T1")); err != nil {
+	if err := s.store.Ledger.AcceptIntoNew(t.Context(), jobID, "nightly", invoicetest.Payload(t, "T1")); err != nil {
 		t.Fatal(err)
 	}
 	if _, page := s.get(t, "/queues"); !strings.Contains(page, "<bdi>nightly</bdi>") || !strings.Contains(page, "no worker consumes it") {

@@ -20,7 +20,7 @@ func TestLookup(t *testing.T) {
 	b := setup(t)
 	role := b.Schema + "_role"
 	b.Exec(t, "CREATE ROLE "+role+"; GRANT USAGE ON SCHEMA "+b.Schema+" TO "+role+"; GRANT SELECT ON invoices, invoice_jobs TO "+role+
-		"; GRANT EXECUTE ON FUNCTION accept(text, text, uuid) TO "+role)
+		"; GRANT EXECUTE ON FUNCTION accept(text, text, uuid, boolean) TO "+role)
 	t.Cleanup(func() { b.Exec(t, "DROP OWNED BY "+role+"; DROP ROLE "+role) })
 	session, err := b.DB.Conn(t.Context())
 	if err != nil {

@@ -43,7 +43,7 @@ func jobOf(transactionID string) *invoice.Job {
 func (b *site) as(t *testing.T, grants string) (session *sql.Conn, role string) {
 	t.Helper()
 	role = b.Schema + "_role"
-	b.Exec(t, "CREATE ROLE "+role+"; GRANT USAGE ON SCHEMA "+b.Schema+" TO "+role+"; GRANT EXECUTE ON FUNCTION accept(text, text, uuid) TO "+role)
+	b.Exec(t, "CREATE ROLE "+role+"; GRANT USAGE ON SCHEMA "+b.Schema+" TO "+role+"; GRANT EXECUTE ON FUNCTION accept(text, text, uuid, boolean) TO "+role)
 	t.Cleanup(func() { b.Exec(t, "DROP OWNED BY "+role+"; DROP ROLE "+role) })
 	if grants != "" {
 		b.Exec(t, "GRANT "+grants+" TO "+role)

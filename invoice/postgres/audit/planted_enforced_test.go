@@ -164,12 +164,12 @@ CREATE TRIGGER invoices_immutable BEFORE DELETE ON invoices FOR EACH ROW EXECUTE
 		},
 		{
 			name: "jobs accepted with the caller's rights",
-			sql:  `ALTER FUNCTION accept(text, text, uuid) SECURITY INVOKER`,
+			sql:  `ALTER FUNCTION accept(text, text, uuid, boolean) SECURITY INVOKER`,
 			want: map[string][]string{"triggers": {"-: function is not what the migrations made: function=accept("}},
 		},
 		{
 			name: "jobs accepted into another queue",
-			sql:  `DO $$ BEGIN EXECUTE replace(pg_get_functiondef('accept(text, text, uuid)'::regprocedure), 'DEFAULT ''default''', 'DEFAULT ''bulk'''); END $$`,
+			sql:  `DO $$ BEGIN EXECUTE replace(pg_get_functiondef('accept(text, text, uuid, boolean)'::regprocedure), 'DEFAULT ''default''', 'DEFAULT ''bulk'''); END $$`,
 			want: map[string][]string{"triggers": {"-: function is not what the migrations made: function=accept("}},
 		},
 	} {
