@@ -72,5 +72,10 @@ func ofDoor() []mutant {
 			changes: []change{{door, "ALTER FUNCTION accept(text, text, uuid) RENAME TO accept_of_before;", "DROP FUNCTION accept(text, text, uuid);"}},
 			in:      migrations, tests: []string{"TestTheSQLDoorLetsStatementsEnd"},
 		},
+		{
+			name: "a column has no comment", promise: classified,
+			changes: []change{{door, "COMMENT ON COLUMN tokens.issuers IS", "COMMENT ON COLUMN tokens.hash IS"}},
+			in:      migrations, tests: []string{"TestEverythingHasAComment"},
+		},
 	}
 }
