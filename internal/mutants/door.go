@@ -63,6 +63,11 @@ func ofDoor() []mutant {
 			in:      theClient, tests: []string{lookup},
 		},
 		{
+			name: "the Go client takes every queue", promise: noneLost,
+			changes: []change{{"worker/client/accept.go", "if c.options.NewQueue {", "if queue != \"\" {"}},
+			in:      theClient, tests: []string{"TestAQueueThatNobodyConsumes"},
+		},
+		{
 			name: "whoever could accept jobs no longer may", promise: noneLost,
 			changes: []change{{door, "= 'accept_of_before(text, text, uuid)'::regprocedure AND privilege_type", "= 0 AND privilege_type"}},
 			in:      migrations, tests: []string{"TestTheSQLDoorKeepsItsCallers"},

@@ -29,7 +29,7 @@ import (
 //
 // For a job that can never be an invoice, Accept returns an [*invoice.InvalidError] before it sends anything. Any
 // other error comes from the database, and the transaction can only be rolled back; for an id that another job has, it is a
-// [*TakenError].
+// [*TakenError], and for a queue that no worker has ever consumed an [*UnknownQueueError]: see [Options].NewQueue.
 func (c *Client) Accept(ctx context.Context, tx Querier, job *invoice.Job, queue ...string) (Receipt, error) {
 	a, err := c.ask(job)
 	if err != nil {
@@ -146,6 +146,9 @@ func (c *Client) accept(ctx context.Context, tx Querier, asks []ask, queue strin
 	}
 	schema := `"` + c.options.Schema + `"`
 	call := schema + `.accept(a.payload, $2::text, a.job_id)`
+	if c.options.NewQueue {
+		call = schema + `.accept(a.payload, $2::text, a.job_id, true)`
+	}
 	args := []any{string(listed), queue, string(looked)}
 	if c.options.Traceparent != nil {
 		// CASE has an order. What is set holds until the transaction ends, so it is set for a job without a trace, too.
@@ -156,6 +159,9 @@ func (c *Client) accept(ctx context.Context, tx Querier, asks []ask, queue strin
 	var before *string
 	row := tx.QueryRowContext(ctx, "SELECT count("+call+"), ("+told(schema)+")\nFROM json_to_recordset($1::text::json) AS a (job_id uuid, payload text)", args...)
 	if err := row.Scan(&accepted, &before); err != nil {
+		if unknown := unknownQueue(queue, err); unknown != nil {
+			return nil, fmt.Errorf("accept: %w", unknown)
+		}
 		for _, a := range asks {
 			if a.repeatable && strings.Contains(err.Error(), "job_id "+a.id+" belongs to another job") { // drivers have different types for errors
 				err = &TakenError{JobID: a.id, Err: err}

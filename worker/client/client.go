@@ -48,6 +48,9 @@ const TraceparentHeader = "traceparent"
 type Options struct {
 	// Queue is used if a call doesn't name another queue. Default: default.
 	Queue string
+	// NewQueue lets Accept and AcceptMany take a queue that no worker has ever consumed, and makes it known. Default: such a queue is
+	// refused, since a job waits there for ever if its name is mistyped.
+	NewQueue bool
 	// Producer is set on jobs that state none. Default: none.
 	Producer string
 	// Issuer is set on jobs that state none, and is the one whose transactions [Client.Lookup] looks for. Default: the one without a name.

@@ -64,7 +64,7 @@ func (b *site) as(t *testing.T, grants string) (session *sql.Conn, role string) 
 func TestTimeIsCutToMicroseconds(t *testing.T) {
 	t.Parallel()
 	b, rdb, queue := setup(t), rig.Connect(t, sandboxtest.Redis(t)), uuid.NewString()
-	c, err := client.New(rdb, client.Options{Schema: b.Schema, Queue: queue})
+	c, err := client.New(rdb, client.Options{Schema: b.Schema, Queue: queue, NewQueue: true})
 	if err != nil {
 		t.Fatal(err)
 	}
