@@ -16,6 +16,7 @@ import (
 	"invoicer/internal/await"
 	"invoicer/internal/importer"
 	"invoicer/invoice"
+	"invoicer/invoice/ledger"
 	"invoicer/worker/queue"
 )
 
@@ -29,6 +30,7 @@ type enqueueRun struct {
 	fromLine int
 	fromJob  int
 	durable  bool
+	newQueue bool // may be one that no worker has consumed
 	ordered  bool
 	dryRun   bool
 	anyway   bool // however alike the bad lines at the beginning are
@@ -61,7 +63,8 @@ With --in-order, a line is sent once the job of the line before has ended: the n
 out, and a job that fails or whose series is paused stops it, naming the line. Others that enqueue meanwhile come in between.
 
 With --durable the jobs are accepted in Postgres, and a worker puts them into the queue from there: no job is lost, whatever
-Redis does. Without it the jobs go straight into Redis. That is faster, and the jobs are as safe as your Redis is.
+Redis does. Without it the jobs go straight into Redis. That is faster, and the jobs are as safe as your Redis is. A queue that no worker
+has ever consumed is refused with --durable, since its name is probably mistyped; with --new-queue it is taken, and known from then on.
 
 It refuses a queue that belongs to another installation: another database or schema that uses the same Redis.
 
@@ -84,6 +87,7 @@ its transaction gets one invoice, and the other jobs are recorded as duplicates.
 	flags.IntVar(&r.fromLine, "from-line", 1, "begin with this line; the first line is 1")
 	flags.IntVar(&r.fromJob, "from-job", 1, "begin with this job, where jobs aren't lines of their own; the first is 1")
 	flags.BoolVar(&r.durable, "durable", false, "accept the jobs in Postgres, so that Redis can't lose them")
+	flags.BoolVar(&r.newQueue, "new-queue", false, "with --durable, take a queue that no worker has ever consumed")
 	flags.BoolVar(&r.ordered, "in-order", false, "send a line once the one before is invoiced, so that numbers follow the order of the lines")
 	flags.BoolVar(&r.dryRun, "dry-run", false, "check all jobs, and send and store nothing")
 	flags.BoolVar(&r.anyway, "keep-going", false, "go on after 20 bad lines at the beginning that are alike")
@@ -123,6 +127,9 @@ func (r *enqueueRun) check() error {
 	}
 	if r.fromLine > 1 && r.fromJob > 1 {
 		problems = append(problems, errors.New("--from-line and --from-job don't go together: leave either out"))
+	}
+	if r.newQueue && !r.durable {
+		problems = append(problems, errors.New("--new-queue goes with --durable: otherwise every queue is taken"))
 	}
 	if r.rejects == "-" {
 		problems = append(problems, errors.New("--rejects -: name a file"))
@@ -190,6 +197,9 @@ func (r *enqueueRun) run(cmd *cobra.Command, cfg *config.Config) (err error) {
 	out.progress.Stop(sendErr == nil)
 	if usage := r.misplaced(sendErr); usage != nil {
 		return usage
+	}
+	if unknown := new(ledger.UnknownQueueError); errors.As(sendErr, &unknown) {
+		return usageErrorf("--queue %s: no worker has ever consumed it; known are %s: correct it, or add --new-queue", unknown.Queue, unknown.Known)
 	}
 	if errors.Is(sendErr, errSignal) {
 		sendErr = errors.New("stopped by a signal")

@@ -70,6 +70,12 @@ func (r *enqueueRun) toPostgres(cfg *config.Config, s *importer.Sender) (disconn
 		}
 		return err
 	})
+	known := once(func(ctx context.Context) error {
+		if r.newQueue {
+			return nil
+		}
+		return store.Ledger.CheckQueue(ctx, r.queue)
+	})
 	var readable atomic.Bool // the settings
 	s.Ping = func(ctx context.Context) error {
 		if err := store.Ping(ctx); err != nil {
@@ -81,7 +87,10 @@ func (r *enqueueRun) toPostgres(cfg *config.Config, s *importer.Sender) (disconn
 		// Not everybody who may accept jobs may read the settings. The write checks the date again, by the database's clock.
 		_, err := store.Settings.Current(ctx, "")
 		readable.Store(err == nil)
-		return refuse(ctx)
+		if err := refuse(ctx); err != nil {
+			return err
+		}
+		return known(ctx)
 	}
 	s.Check = func(ctx context.Context, job *invoice.Job) error {
 		if !readable.Load() {
@@ -99,8 +108,12 @@ func (r *enqueueRun) toPostgres(cfg *config.Config, s *importer.Sender) (disconn
 	if r.dryRun {
 		return func() { _ = errors.Join(store.Close(), rdb.Close()) }, nil // as above
 	}
+	accept := store.Ledger.Accept
+	if r.newQueue {
+		accept = store.Ledger.AcceptIntoNew
+	}
 	s.Deliver = func(ctx context.Context, jobID string, payload []byte) (string, error) {
-		return jobID, store.Ledger.Accept(ctx, jobID, r.queue, payload)
+		return jobID, accept(ctx, jobID, r.queue, payload)
 	}
 	return func() { _ = errors.Join(store.Close(), rdb.Close()) }, nil // as above
 }

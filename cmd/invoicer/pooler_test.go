@@ -69,7 +69,7 @@ func (s *site) everyCommand(t *testing.T) {
 	worker := s.start(t, "worker")
 	lines := payloadOf("T1", "GBP") + "\n" + payloadOf("T2", "GBP") + "\n"
 	for range 2 {
-		if code, _, stderr := s.run(t, lines, "enqueue", "--durable", "-", "--queue", s.queue); code != exitOK {
+		if code, _, stderr := s.run(t, lines, "enqueue", "--durable", "-", "--queue", s.queue, "--new-queue"); code != exitOK {
 			t.Fatalf("enqueue --durable: exit code %d, %s", code, stderr)
 		}
 		s.awaitIdle(t)

@@ -5,7 +5,7 @@ const door = "migrations/00030_sql_door.sql"
 
 // What producers in any language are promised by the functions that they call.
 func ofDoor() []mutant {
-	const theClient, migrations, lookup = "./worker/client", "./migrations", "TestLookupInSQL"
+	const theClient, migrations, program, lookup = "./worker/client", "./migrations", "./cmd/invoicer", "TestLookupInSQL"
 	return []mutant{
 		{
 			name: "a queue that nobody consumes is taken", promise: noneLost,
@@ -66,6 +66,11 @@ func ofDoor() []mutant {
 			name: "the Go client takes every queue", promise: noneLost,
 			changes: []change{{"worker/client/accept.go", "if c.options.NewQueue {", "if queue != \"\" {"}},
 			in:      theClient, tests: []string{"TestAQueueThatNobodyConsumes"},
+		},
+		{
+			name: "enqueue takes every queue", promise: noneLost,
+			changes: []change{{"cmd/invoicer/enqueue_servers.go", "\tif r.newQueue {\n\t\taccept =", "\tif r.durable {\n\t\taccept ="}, {"cmd/invoicer/enqueue_servers.go", "\t\tif r.newQueue {\n\t\t\treturn nil", "\t\tif r.durable {\n\t\t\treturn nil"}},
+			in:      program, tests: []string{"TestScripts/enqueue_new_queue"},
 		},
 		{
 			name: "whoever could accept jobs no longer may", promise: noneLost,
