@@ -288,7 +288,9 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
--- What each table, column and function is, for those who look from psql or another tool. A test refuses one without.
+-- What each table, column and function is, for those who look from psql or another tool. A test refuses one without. Only a vacuum, or
+-- another change of the schema, has to wait for these locks or holds them up, and an automatic vacuum gives way after deadlock_timeout.
+SELECT set_config('lock_timeout', '5s', true);
 COMMENT ON TABLE actions IS 'What people did that isn''t about one failed job, such as pausing a queue or freeing a lock. Rows are never changed or deleted.';
 COMMENT ON COLUMN actions.id IS 'Identity of the row. Gaps mean nothing.';
 COMMENT ON COLUMN actions.action IS 'What was done, such as pause or free.';
@@ -693,7 +695,7 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 DROP FUNCTION accept_queue(text, boolean, text), refuse_unknown_queue(text), queue_known(text), accept_check(text);
-DROP TABLE producer_queues;
+DROP TABLE producer_queues;SELECT set_config('lock_timeout', '5s', true); -- as above
 -- +goose StatementBegin
 DO $$
 DECLARE

@@ -115,3 +115,34 @@ func TestTheSQLDoorLetsStatementsEnd(t *testing.T) {
 		t.Errorf("%d jobs", n)
 	}
 }
+
+// An automatic vacuum of a large table gives way to whoever waits for it for a second, and so isn't waited for again and again.
+func TestTheSQLDoorWaitsForAVacuumToGiveWay(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.upTo(t, 28)
+	vacuum, err := b.DB.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer vacuum.Rollback() //nolint:errcheck // it is over by then
+	if _, err := vacuum.ExecContext(t.Context(), "LOCK TABLE invoices IN SHARE UPDATE EXCLUSIVE MODE"); err != nil {
+		t.Fatal(err)
+	}
+	b.Waits = func(name string) { t.Errorf("%s gives way", name) }
+	done := make(chan error, 1)
+	go func() {
+		_, err := b.Up(t.Context())
+		done <- err
+	}()
+	b.eventually(t, "a migration that has waited for longer than a vacuum does", `SELECT EXISTS (SELECT FROM pg_locks
+		WHERE NOT granted AND relation = 'invoices'::regclass AND clock_timestamp() - waitstart > '1.2 seconds')`)
+	b.Exec(t, "INSERT INTO invoice_series (series, period, kind) VALUES ('S', '', 'invoice')")
+	b.Exec(t, "SELECT accept($1)", aJob)
+	if err := vacuum.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
