@@ -132,7 +132,8 @@ func needs(cmd *cobra.Command) []postgres.Right {
 			on("INSERT", "actions")
 		}
 	case "enqueue":
-		rights = append(rights, postgres.Right{Kind: "function", Name: "accept(text, text, uuid, boolean)", Privileges: []string{"EXECUTE"}})
+		rights = append(rights, postgres.Right{Kind: "function", Name: "accept(text, text, uuid, boolean)", Privileges: []string{"EXECUTE"}},
+			postgres.Right{Kind: "function", Name: "refuse_unknown_queue", Privileges: []string{"EXECUTE"}})
 		if ordered, _ := cmd.Flags().GetBool("in-order"); ordered {
 			on("SELECT", "invoices", "duplicate_attempts", "invoice_jobs", "series")
 		}

@@ -123,6 +123,10 @@ func TestAcceptingNeedsNoTable(t *testing.T) {
 	if n := s.Count(t, "SELECT count(*) FROM invoice_jobs WHERE transaction_id = 'T1'"); n != 1 {
 		t.Errorf("%d jobs are accepted", n)
 	}
+	s.change(t, fmt.Sprintf("REVOKE EXECUTE ON FUNCTION %s.refuse_unknown_queue FROM PUBLIC", s.Schema))
+	if code, stderr := enqueue(); code != exitFailed || !strings.Contains(stderr, fmt.Sprintf(": GRANT EXECUTE ON FUNCTION %s.refuse_unknown_queue(text) TO %s;", s.Schema, role)) {
+		t.Errorf("without what is everybody's: exit code %d, %s", code, stderr)
+	}
 
 	empty := newSiteWithout(t)
 	if code, _, stderr := empty.run(t, payloadOf("T1", "GBP"), "enqueue", "-", "--durable"); code != exitFailed || !strings.Contains(stderr, "run `invoicer migrate up`") {
