@@ -701,10 +701,10 @@ DO $$
 DECLARE
     one text;
 BEGIN
-    FOR one IN SELECT format('TABLE %s', oid::regclass) FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'
+    FOR one IN SELECT format('TABLE %s', oid::regclass) FROM pg_class WHERE relnamespace = quote_ident(current_schema())::regnamespace AND relkind = 'r'
         UNION ALL SELECT format('COLUMN %s.%I', attrelid::regclass, attname) FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
-            WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r' AND attnum > 0 AND NOT attisdropped
-        UNION ALL SELECT format('FUNCTION %s', oid::regprocedure) FROM pg_proc WHERE pronamespace = current_schema()::regnamespace LOOP
+            WHERE relnamespace = quote_ident(current_schema())::regnamespace AND relkind = 'r' AND attnum > 0 AND NOT attisdropped
+        UNION ALL SELECT format('FUNCTION %s', oid::regprocedure) FROM pg_proc WHERE pronamespace = quote_ident(current_schema())::regnamespace LOOP
         EXECUTE format('COMMENT ON %s IS NULL', one);
     END LOOP;
 END $$;
