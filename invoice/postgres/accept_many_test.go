@@ -45,14 +45,14 @@ func TestAcceptManyInEveryForm(t *testing.T) {
 	}
 	list := "[" + b.Text(t, "SELECT string_agg(job, E',\n ' ORDER BY n) FROM jobs") + "]"
 	for call, args := range map[string][]any{
-		"accept_many(ARRAY(SELECT job FROM jobs ORDER BY n), 'bulk')":                                   nil,
-		"accept_many(payloads := (SELECT jsonb_agg(job::jsonb ORDER BY n) FROM jobs), queue := 'bulk')": nil,
-		"accept_many('" + list + "', 'bulk')":                                                           nil,
-		"accept_many($1, $2)":                                                                           {list, "bulk"},
-		"accept_many(payloads := $1, queue := $2)":                                                      {list, "bulk"},
-		"accept_many($1::text[], queue := $2, new_queue := true)":                                       {arrayOf(t, b), "bulk"},
-		"accept_many($1::jsonb, $2)":                                                                    {list, "bulk"},
-		"accept_many(ARRAY(SELECT job FROM jobs ORDER BY n), 'bulk', (SELECT array_agg(NULL::uuid) FROM jobs), false)": nil,
+		"accept_many(ARRAY(SELECT job FROM jobs ORDER BY n), 'bulk')":                                            nil,
+		"accept_many(payloads := (SELECT jsonb_agg(job::jsonb ORDER BY n) FROM jobs), queue := 'bulk')":          nil,
+		"accept_many('" + list + "', 'bulk')":                                                                    nil,
+		"accept_many($1, $2)":                                                                                    {list, "bulk"},
+		"accept_many(payloads := $1, queue := $2)":                                                               {list, "bulk"},
+		"accept_many($1::text[], queue := $2, new_queue := true)":                                                {arrayOf(t, b), "bulk"},
+		"accept_many($1::jsonb, $2)":                                                                             {list, "bulk"},
+		"accept_many(ARRAY(SELECT job FROM jobs ORDER BY n), 'bulk', array_fill(NULL::uuid, ARRAY[300]), false)": nil,
 	} {
 		rows, err := b.acceptMany(t, call, args...)
 		if err != nil || len(rows) != 300 {
