@@ -11,11 +11,11 @@ import (
 
 const aJob = `{"transaction_id":"T1","issued_at":"2010-12-01T08:26:00Z","currency":"GBP","lines":[{"quantity":1,"unit_price":2}]}`
 
-// Whoever could accept jobs before migration 30 can afterwards, in sessions and statements of before, too, and again after a step down.
+// Whoever could accept jobs before migration 37 can afterwards, in sessions and statements of before, too, and again after a step down.
 func TestTheSQLDoorKeepsItsCallers(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.upTo(t, 28)
+	b.upTo(t, 36)
 	role, heir := b.Schema+"_producer", b.Schema+"_heir"
 	b.Exec(t, "CREATE ROLE "+role+"; CREATE ROLE "+heir+"; GRANT USAGE ON SCHEMA "+b.Schema+" TO "+role+", "+heir+"; GRANT EXECUTE ON FUNCTION accept(text, text, uuid) TO "+role+" WITH GRANT OPTION")
 	t.Cleanup(func() {
@@ -87,7 +87,7 @@ func TestTheSQLDoorKeepsItsCallers(t *testing.T) {
 func TestTheSQLDoorLetsStatementsEnd(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.upTo(t, 28)
+	b.upTo(t, 36)
 	session := rig.OpenDatabase(t, b.Named(t), b.Schema)
 	gate, err := b.DB.BeginTx(t.Context(), nil)
 	if err != nil {
@@ -120,7 +120,7 @@ func TestTheSQLDoorLetsStatementsEnd(t *testing.T) {
 func TestTheSQLDoorWaitsForAVacuumToGiveWay(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.upTo(t, 28)
+	b.upTo(t, 36)
 	vacuum, err := b.DB.BeginTx(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)

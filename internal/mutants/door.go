@@ -1,7 +1,7 @@
 package main
 
 // door is the migration that has what producers call.
-const door = "migrations/00030_sql_door.sql"
+const door = "migrations/00037_sql_door.sql"
 
 // What producers in any language are promised by the functions that they call.
 func ofDoor() []mutant {
