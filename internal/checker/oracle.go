@@ -7,9 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
+	"strconv"
 	"strings"
-	"time"
 
 	"github.com/shopspring/decimal"
 )
@@ -25,33 +24,6 @@ func exponent(currency string) (int32, bool) {
 		return 3, true
 	}
 	return 0, false
-}
-
-// A payload is a job as it went in.
-type payload struct {
-	Version        *int              `json:"version"`
-	Issuer         string            `json:"issuer"`
-	TransactionID  string            `json:"transaction_id"`
-	IdempotencyKey string            `json:"idempotency_key"`
-	Producer       string            `json:"producer"`
-	Series         string            `json:"series"`
-	Credits        string            `json:"credits_transaction_id"`
-	CustomerID     string            `json:"customer_id"`
-	CustomerName   string            `json:"customer_name"`
-	Country        string            `json:"country"`
-	IssuedAt       time.Time         `json:"issued_at"`
-	Currency       string            `json:"currency"`
-	Lines          []line            `json:"lines"`
-	Metadata       map[string]string `json:"metadata"`
-}
-
-type line struct {
-	SKU         string  `json:"sku"`
-	Description string  `json:"description"`
-	Quantity    *number `json:"quantity"`
-	UnitPrice   *number `json:"unit_price"`
-	Discount    *number `json:"discount_percent"`
-	TaxPercent  *number `json:"tax_percent"`
 }
 
 // A number is a JSON number or string, read exactly.
@@ -70,21 +42,19 @@ type request struct {
 
 	content []string // what the invoice says, field by field
 	figures []string // what it amounts to, field by field
-	series  string
-	kind    string
 }
 
 func newRequest(j Job) *request {
 	r := &request{Job: j}
-	if r.invalid = r.parse(); r.invalid == nil {
-		r.calculate()
+	r.invalid = r.parse()
+	if r.invalid == nil {
+		r.invalid = r.calculate()
 	}
 	return r
 }
 
 func (r *request) parse() error {
 	d := json.NewDecoder(bytes.NewReader(r.Payload))
-	d.DisallowUnknownFields()
 	if err := d.Decode(&r.payload); err != nil {
 		return err
 	}
@@ -105,79 +75,55 @@ func (r *request) parse() error {
 	case len(r.Lines) == 0:
 		return errors.New("no lines")
 	}
+	return r.validate()
+}
+
+// calculate fills in what the invoice has to say and to come to. The error is of a job that can be none because of what it comes to.
+func (r *request) calculate() error {
+	d, err := r.document()
+	if err != nil {
+		return err
+	}
+	bySign := "invoice"
+	if d.total.Sign() < 0 {
+		bySign = "credit_note"
+	}
+	kind, series := cmp.Or(r.Kind, bySign), cmp.Or(r.Series, "INV")
+	if kind == "credit_note" {
+		series += "-CN"
+	}
+	if r.Issuer != "" {
+		series = r.Issuer + "/" + series
+	}
+	r.figures = append([]string{"kind=" + kind, "in series=" + series}, d.figures()...)
+
+	terms, lines, err := normalised(r.Payload, kind, bySign)
+	if err != nil {
+		return err
+	}
+	r.content = []string{
+		"transaction_id=" + r.TransactionID, "series=" + r.Series, "credits_transaction_id=" + r.Credits, "customer_id=" + r.CustomerID,
+		"customer_name=" + r.CustomerName, "country=" + r.Country, "issued_at=" + r.IssuedAt.UTC().Format("2006-01-02T15:04:05.000000Z"),
+		"currency=" + r.Currency, "terms=" + spelled(terms), fmt.Sprintf("lines=%d", len(r.Lines)),
+	}
 	for i, l := range r.Lines {
-		if l.Quantity == nil || l.UnitPrice == nil {
-			return fmt.Errorf("line %d has no quantity or no unit_price", i)
+		discount := decimal.Zero
+		if l.Discount != nil {
+			discount = l.Discount.Decimal
 		}
-		for _, percent := range []*number{l.Discount, l.TaxPercent} {
-			if percent != nil && (percent.IsNegative() || percent.GreaterThan(hundred())) {
-				return fmt.Errorf("line %d has a percentage of %s", i, percent)
-			}
-		}
+		percent, _ := lines[i]["tax_percent"].(string)
+		delete(lines[i], "tax_percent") // has a column of its own
+		r.content = append(r.content, lineContent(i, l.SKU, l.Description, plain(l.Quantity.Decimal), plain(l.UnitPrice.Decimal), plain(discount), percent,
+			spelled(lines[i]))...)
 	}
 	return nil
 }
 
-func hundred() decimal.Decimal { return decimal.NewFromInt(100) }
-
-// calculate is the oracle: net per line, rounded half away from zero to the currency's exponent; the tax of each
-// percentage on the sum of its nets, rounded in the same way.
-func (r *request) calculate() {
-	digits, _ := exponent(r.Currency)
-	r.content = []string{
-		"transaction_id=" + r.TransactionID, "series=" + r.Series, "credits_transaction_id=" + r.Credits, "customer_id=" + r.CustomerID,
-		"customer_name=" + r.CustomerName, "country=" + r.Country, "issued_at=" + r.IssuedAt.UTC().Format("2006-01-02T15:04:05.000000Z"),
-		"currency=" + r.Currency, fmt.Sprintf("lines=%d", len(r.Lines)),
-	}
-	var subtotal, tax decimal.Decimal
-	var nets []string
-	var percents []decimal.Decimal
-	taxed := make(map[string]decimal.Decimal)
-	for i, l := range r.Lines {
-		discount, percent := decimal.Zero, ""
-		if l.Discount != nil {
-			discount = l.Discount.Decimal
-		}
-		share := hundred().Sub(discount)
-		net := l.Quantity.Mul(l.UnitPrice.Decimal).Mul(share).Shift(-2).Round(digits)
-		subtotal = subtotal.Add(net)
-		nets = append(nets, fmt.Sprintf("lines[%d].net_minor=%s", i, net.Shift(digits)))
-		if l.TaxPercent != nil {
-			percent = plain(l.TaxPercent.Decimal)
-			if _, ok := taxed[percent]; !ok {
-				percents = append(percents, l.TaxPercent.Decimal)
-			}
-			taxed[percent] = taxed[percent].Add(net)
-		}
-		r.content = append(r.content, lineContent(i, l.SKU, l.Description, plain(l.Quantity.Decimal), plain(l.UnitPrice.Decimal), plain(discount), percent)...)
-	}
-	slices.SortFunc(percents, decimal.Decimal.Cmp)
-	var taxes []string
-	for _, percent := range percents {
-		net := taxed[plain(percent)]
-		of := net.Mul(percent).Shift(-2).Round(digits)
-		tax = tax.Add(of)
-		taxes = append(taxes, fmt.Sprintf("tax at %s=%s on %s", plain(percent), of.Shift(digits), net.Shift(digits)))
-	}
-	total := subtotal.Add(tax)
-	r.kind, r.series = "invoice", cmp.Or(r.Series, "INV")
-	if total.IsNegative() {
-		r.kind, r.series = "credit_note", r.series+"-CN"
-	}
-	if r.Issuer != "" {
-		r.series = r.Issuer + "/" + r.series
-	}
-	r.figures = slices.Concat([]string{
-		"kind=" + r.kind, "in series=" + r.series, "subtotal_minor=" + subtotal.Shift(digits).String(),
-		"tax_minor=" + tax.Shift(digits).String(), "total_minor=" + total.Shift(digits).String(),
-	}, nets, taxes)
-}
-
-func lineContent(i int, sku, description, quantity, unitPrice, discount, taxPercent string) []string {
+func lineContent(i int, sku, description, quantity, unitPrice, discount, taxPercent, terms string) []string {
 	at := fmt.Sprintf("lines[%d].", i)
 	return []string{
 		at + "sku=" + sku, at + "description=" + description, at + "quantity=" + quantity, at + "unit_price=" + unitPrice,
-		at + "discount_percent=" + discount, at + "tax_percent=" + taxPercent,
+		at + "discount_percent=" + discount, at + "tax_percent=" + taxPercent, at + "terms=" + terms,
 	}
 }
 
@@ -198,11 +144,11 @@ func (s *stored) content(i *invoiceRow) []string {
 	fields := []string{
 		"transaction_id=" + i.TransactionID, "series=" + i.RequestedSeries, "credits_transaction_id=" + i.Credits, "customer_id=" + i.CustomerID,
 		"customer_name=" + i.CustomerName, "country=" + i.Country, "issued_at=" + i.IssuedAt,
-		"currency=" + i.Currency, fmt.Sprintf("lines=%d", len(s.lines[i.ID])),
+		"currency=" + i.Currency, "terms=" + merged(i.Terms, i.Parties), fmt.Sprintf("lines=%d", len(s.lines[i.ID])),
 	}
 	for _, l := range s.lines[i.ID] {
 		fields = append(fields, lineContent(int(l.Position)-1, l.SKU, l.Description, plainText(l.Quantity), plainText(l.UnitPrice),
-			plainText(l.Discount), plainText(l.TaxPercent))...)
+			plainText(l.Discount), plainText(l.TaxPercent), merged(l.Terms, l.Texts))...)
 	}
 	return fields
 }
@@ -211,13 +157,13 @@ func (s *stored) content(i *invoiceRow) []string {
 func (s *stored) figures(i *invoiceRow) []string {
 	fields := []string{
 		"kind=" + i.Kind, "in series=" + i.Series, fmt.Sprintf("subtotal_minor=%d", i.Subtotal),
-		fmt.Sprintf("tax_minor=%d", i.Tax), fmt.Sprintf("total_minor=%d", i.Total),
+		fmt.Sprintf("tax_minor=%d", i.Tax), fmt.Sprintf("total_minor=%d", i.Total), "payable_minor=" + i.Payable,
 	}
 	for _, l := range s.lines[i.ID] {
 		fields = append(fields, fmt.Sprintf("lines[%d].net_minor=%d", l.Position-1, l.Net))
 	}
 	for _, t := range s.taxes[i.ID] {
-		fields = append(fields, fmt.Sprintf("tax at %s=%d on %d", plainText(t.TaxPercent), t.Tax, t.Net))
+		fields = append(fields, taxFigure(plainText(t.TaxPercent), t.Code, t.Category, strconv.FormatInt(t.Tax, 10), strconv.FormatInt(t.Net, 10), t.Added))
 	}
 	return fields
 }

@@ -18,16 +18,18 @@ type (
 		Subtotal, Tax, Total                                        int64
 		IssuedAt                                                    string
 		Metadata                                                    map[string]string
+		Terms, Parties, Payable                                     string
 	}
 	lineRow struct {
 		InvoiceID, Position                                         int64
 		SKU, Description, Quantity, UnitPrice, Discount, TaxPercent string
 		Net                                                         int64
+		Terms, Texts                                                string
 	}
 	taxRow struct {
-		InvoiceID  int64
-		TaxPercent string
-		Net, Tax   int64
+		InvoiceID                         int64
+		TaxPercent, Code, Category, Added string
+		Net, Tax                          int64
 	}
 	duplicateRow struct {
 		JobID, TransactionID string
@@ -69,11 +71,14 @@ const (
 	selectInvoices = `SELECT id, concat_ws('/', nullif(issuer, ''), series), period, number, concat_ws('/', nullif(issuer, ''), invoice_number), kind,
 concat_ws('/', nullif(issuer, ''), transaction_id), concat_ws('/', nullif(issuer, ''), idempotency_key), job_id,
 coalesce(requested_series, ''), coalesce(credits_transaction_id, ''), coalesce(customer_id, ''), coalesce(customer_name, ''),
-coalesce(country, ''), currency, subtotal_minor, tax_minor, total_minor, to_char(issued_at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), metadata
+coalesce(country, ''), currency, subtotal_minor, tax_minor, total_minor, to_char(issued_at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), metadata,
+coalesce(terms::text, ''), coalesce(parties::text, ''), coalesce(payable_minor::text, '')
 FROM invoices ORDER BY id`
 	selectLines = `SELECT invoice_id, position, coalesce(sku, ''), coalesce(description, ''), quantity::text, unit_price::text,
-discount_percent::text, coalesce(tax_percent::text, ''), net_minor FROM invoice_lines ORDER BY invoice_id, position`
-	selectTaxes      = `SELECT invoice_id, tax_percent::text, net_minor, tax_minor FROM invoice_taxes t ORDER BY invoice_id, t.tax_percent`
+discount_percent::text, coalesce(tax_percent::text, ''), net_minor, coalesce(terms::text, ''), coalesce(texts::text, '')
+FROM invoice_lines ORDER BY invoice_id, position`
+	selectTaxes = `SELECT invoice_id, tax_percent::text, code, category, coalesce(added_minor::text, ''), net_minor, tax_minor
+FROM invoice_taxes t ORDER BY invoice_id, t.tax_percent, code COLLATE "C", category COLLATE "C"`
 	selectDuplicates = `SELECT job_id, concat_ws('/', nullif(issuer, ''), transaction_id), coalesce(invoice_id, 0) FROM duplicate_attempts ORDER BY id`
 	selectJobs       = `SELECT job_id, concat_ws('/', nullif(issuer, ''), transaction_id), state, coalesce(outcome, ''),
 coalesce(convert_to(payload, 'UTF8'), payload_raw), coalesce(invoice_id, 0) FROM invoice_jobs ORDER BY id`

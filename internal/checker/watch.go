@@ -68,7 +68,7 @@ func (w *Watch) Violations() []Violation {
 // One statement is one snapshot.
 const selectDigests = `SELECT i.id, concat_ws('/', nullif(i.issuer, ''), i.transaction_id), concat_ws('/', nullif(i.issuer, ''), i.series), i.period, i.number, md5(i::text
 || coalesce((SELECT string_agg(l::text, ',' ORDER BY l.position) FROM invoice_lines l WHERE l.invoice_id = i.id), '')
-|| coalesce((SELECT string_agg(t::text, ',' ORDER BY t.tax_percent) FROM invoice_taxes t WHERE t.invoice_id = i.id), ''))
+|| coalesce((SELECT string_agg(t::text, ',' ORDER BY t.tax_percent, t.code, t.category) FROM invoice_taxes t WHERE t.invoice_id = i.id), ''))
 FROM invoices i ORDER BY i.id`
 
 type digestRow struct {
