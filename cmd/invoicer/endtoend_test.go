@@ -32,7 +32,7 @@ func TestEndToEnd(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "made-up.jsonl")
 		var lines []byte
 		sums := map[string]int64{}
-		g := sample.New(sample.Options{Seed: seed, Elaborate: true, Currencies: []string{"GBP", "JPY", "BHD"}})
+		g := sample.New(sample.Options{Seed: seed, Elaborate: true, Terms: true, Currencies: []string{"GBP", "JPY", "BHD"}})
 		for range transactions {
 			j := g.Next()
 			document, err := j.Calculate()

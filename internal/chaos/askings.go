@@ -22,7 +22,7 @@ type Asking struct {
 // Askings draws n jobs, of which a fifth ask again for what others ask for, and on top of those some that ask for
 // another content, and some that can never be an invoice but that only a worker can tell from a good one.
 func Askings(r *rand.Rand, n, conflicts, invalid int) ([]Asking, error) {
-	g := sample.New(sample.Options{Seed: r.Uint64(), MaxLines: 6, Elaborate: true, Currencies: []string{"GBP", "JPY", "BHD"}})
+	g := sample.New(sample.Options{Seed: r.Uint64(), MaxLines: 6, Elaborate: true, Terms: true, Currencies: []string{"GBP", "JPY", "BHD"}})
 	jobs := make([]invoice.Job, 0, n+conflicts)
 	for len(jobs) < n-n/5 {
 		jobs = append(jobs, g.Next())
@@ -41,7 +41,7 @@ func Askings(r *rand.Rand, n, conflicts, invalid int) ([]Asking, error) {
 		places = append(places, place)
 		j.Producer = fmt.Sprintf("again-%d", r.IntN(3))
 		if i >= n/5 {
-			j.CustomerName += " & Co"
+			alter(r, &j)
 		}
 		jobs = append(jobs, j)
 	}
@@ -55,9 +55,43 @@ func Askings(r *rand.Rand, n, conflicts, invalid int) ([]Asking, error) {
 	}
 	for i := range invalid {
 		id := fmt.Sprintf("bad-%d", i)
-		payload := fmt.Appendf(nil, `{"transaction_id":%q,"issued_at":"2010-12-01T08:26:00Z","currency":"ZZZ","lines":[{"quantity":1,"unit_price":"2.55"}]}`, id)
+		bad := []string{`"currency":"ZZZ"`, `"currency":"GBP","version":2,"expected_total":"2.56"`}[i%2]
+		payload := fmt.Appendf(nil, `{"transaction_id":%q,"issued_at":"2010-12-01T08:26:00Z",%s,"lines":[{"quantity":1,"unit_price":"2.55"}]}`, id, bad)
 		all = append(all, Asking{place: r.Float64(), TransactionID: id, Payload: payload})
 	}
 	slices.SortStableFunc(all, func(a, b Asking) int { return cmp.Compare(a.place, b.place) })
 	return all, nil
+}
+
+// alter gives a job another content, of which another of the same transaction may be invoiced as well. What it shares with the original
+// stays as it is.
+func alter(r *rand.Rand, j *invoice.Job) {
+	change := r.IntN(4)
+	if change == 0 {
+		j.CustomerName += " & Co"
+		return
+	}
+	j.Version = 2
+	if change == 1 {
+		j.Lines = slices.Clone(j.Lines)
+		j.Lines[0].Terms = copied(j.Lines[0].Terms)
+		j.Lines[0].Terms.Unit = "MTR"
+		return
+	}
+	j.Terms = copied(j.Terms)
+	if change == 2 {
+		j.Terms.BuyerReference = "another desk"
+		return
+	}
+	exponent, _ := invoice.MinorUnits(j.Currency)
+	j.Terms.Rounding = invoice.NewDecimal(51, exponent) // more than any sample has
+}
+
+// copied returns a copy, or a new one of nil.
+func copied[T any](of *T) *T {
+	c := new(T)
+	if of != nil {
+		*c = *of
+	}
+	return c
 }
