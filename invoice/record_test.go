@@ -125,6 +125,8 @@ func TestRecordSeesEveryChange(t *testing.T) {
 		{"metadata's key", texts, func(r *invoice.Record) { delete(r.Job.Metadata, "note") }},
 		{"sku", texts, func(r *invoice.Record) { r.Job.Lines[1].SKU = "85123A" }},
 		{"description", texts, func(r *invoice.Record) { r.Job.Lines[0].Description = "" }},
+		{"buyer", texts, func(r *invoice.Record) { r.Job.Terms = &invoice.Terms{Buyer: &invoice.Party{Name: "Zoë"}} }},
+		{"text of a line", texts, func(r *invoice.Record) { r.Job.Lines[1].Terms = &invoice.LineTerms{Name: "tea"} }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
