@@ -68,6 +68,16 @@ func TestDatabaseRefuses(t *testing.T) {
 		{"number twice", insertInvoices("('INV', '', 2, 'x', 'invoice', 'T3', 'T3', " + values + ")"), "23505", "invoices_series_period_number_key"},
 		{"printed number twice", insertInvoices("('INV', '', 3, 'INV-000002', 'invoice', 'T3', 'T3', " + values + ")"), "23505", "invoices_invoice_number_key"},
 		{"gap", insertInvoices("('INV', '', 4, 'x', 'invoice', 'T3', 'T3', " + values + ")"), "23000", "invoices_gapless"},
+		{
+			"kind that the job does not state",
+			strings.Replace(insertInvoices("('{\"kind\":\"credit_note\"}', 'INV', '', 3, 'x', 'invoice', 'T3', 'T3', 'j', 'v2:' || repeat('0', 64), 'GBP', -1, 0, -1, now())"), "(series", "(terms, series", 1),
+			"23514", "invoices_kind_check",
+		},
+		{
+			"kind that the total does not make it, beside terms",
+			strings.Replace(insertInvoices("('{\"due_date\":\"2010-12-31\"}', 'INV', '', 3, 'x', 'invoice', 'T3', 'T3', 'j', 'v2:' || repeat('0', 64), 'GBP', -1, 0, -1, now())"), "(series", "(terms, series", 1),
+			"23514", "invoices_kind_check",
+		},
 		{"other kind", insertInvoices("('INV', '', 3, 'x', 'credit_note', 'T3', 'T3', 'j', 'v1:' || repeat('0', 64), 'GBP', -1, 0, -1, now())"), "23000", "invoices_counted"},
 		{"series without a counter", insertInvoices("('NEW', '', 1, 'x', 'invoice', 'T3', 'T3', " + values + ")"), "23000", "invoices_counted"},
 		{"period without a counter", insertInvoices("('INV', '2010', 1, 'x', 'invoice', 'T3', 'T3', " + values + ")"), "23000", "invoices_counted"},
