@@ -176,6 +176,8 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
+-- Only a vacuum, or another change of the schema, has to wait for these locks or holds them up, and an automatic vacuum gives way.
+SELECT set_config('lock_timeout', '5s', true);
 COMMENT ON COLUMN invoices.terms IS 'What the job states beyond version 1, as it states it, but for what a person may stand in. Numbers are text. NULL for nothing.';
 COMMENT ON COLUMN invoices.parties IS 'What the job states beyond version 1 and a person may stand in, such as seller and buyer. NULL for nothing.';
 COMMENT ON COLUMN invoices.payable_minor IS 'What is left to pay, in minor units: the total, less what is withheld and prepaid, with the rounding added. NULL for total_minor.';

@@ -59,7 +59,7 @@ func ofDomain() []mutant {
 		},
 		{
 			name: "an error quotes the bad value", promise: discreet,
-			changes: []change{{"invoice/scalar.go", "\t\td.complain(err.Error())\n", "\t\td.complain(err.Error() + \": \" + string(number))\n"}},
+			changes: []change{{"invoice/scalar.go", "\td.complain(err.Error())\n", "\td.complain(err.Error() + \": \" + string(number))\n"}},
 			in:      in, tests: []string{"TestErrorsHoldNoPersonalData"},
 		},
 		{

@@ -80,7 +80,7 @@ func ofOwners() []mutant {
 		},
 		{
 			name: "a queue is given up before its jobs are done", promise: apart, hazard: sharedRedis,
-			changes: []change{{"cmd/invoicer/worker.go", "claims, watching, ledgers, workers, lifecycle.Stage{o.health.Readiness(o.serving)}", "watching, ledgers, workers, append(lifecycle.Stage{o.health.Readiness(o.serving)}, claims...)"}},
+			changes: []change{{"cmd/invoicer/worker.go", "append(claims, upgraded), watching, ledgers, workers, lifecycle.Stage{o.health.Readiness(o.serving)}", "watching, ledgers, workers, append(lifecycle.Stage{o.health.Readiness(o.serving), upgraded}, claims...)"}},
 			in:      "./cmd/invoicer", tests: []string{"TestADrainingWorkerOwnsItsQueue"},
 		},
 		{

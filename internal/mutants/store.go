@@ -140,7 +140,7 @@ func ofStore() []mutant {
 		},
 		{
 			name: "a group's lines all go to one invoice", promise: immutable, hazard: lostCommit,
-			changes: []change{{"invoice/postgres/write_rows.go", "lines.add(lineRow{member, ", "lines.add(lineRow{1, "}},
+			changes: []change{{"invoice/postgres/write_rows.go", "row := lineRow{member: member, ", "row := lineRow{member: 1, "}},
 			in:      theStore, tests: []string{"TestGroupSharesATransaction"},
 		},
 		{

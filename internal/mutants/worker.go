@@ -24,7 +24,7 @@ func ofWorker() []mutant {
 		},
 		{
 			name: "losing a race uses up a retry", promise: recovers, hazard: storm,
-			changes: []change{{"worker/retry.go", "return !errors.As(err, &contention) && !errors.As", "return errors.As(err, &contention) || !errors.As"}},
+			changes: []change{{"worker/retry.go", "!errors.As(err, &contention) && !errors.As(err, &version) &&", "(errors.As(err, &contention) || !errors.As(err, &version)) &&"}},
 			in:      in, tests: []string{"TestCrashedHolder/another_job_waits_for_the_expiry"},
 		},
 		{
