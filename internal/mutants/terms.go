@@ -26,17 +26,17 @@ func ofTerms() []mutant {
 		},
 		{
 			name: "what is left to pay isn't stored", promise: immutable,
-			changes: []change{{columns, "a.integerUnless(w.draft.Totals.Payable, w.draft.Totals.Total)", "a.integerUnless(w.draft.Totals.Total, w.draft.Totals.Total)"}},
+			changes: []change{{columns, "a.integerUnless(w.draft.Totals.Total, w.draft.Totals.Payable)", "a.integerUnless(w.draft.Totals.Total, w.draft.Totals.Total)"}},
 			in:      theStore, tests: []string{"TestTermsAreStored"},
 		},
 		{
 			name: "a tax's code isn't stored", promise: immutable,
-			changes: []change{{columns, "a.text(r.tax.Code)", "a.text(r.tax.Code[:0])"}},
+			changes: []change{{columns, "a.optional(r.tax.Code)", "a.optional(r.tax.Code[:0])"}},
 			in:      theStore, tests: []string{"TestTermsAreStored"},
 		},
 		{
 			name: "the base of a compound tax isn't stored", promise: immutable,
-			changes: []change{{columns, "a.integerUnless(r.tax.Added, 0)", "a.integerUnless(r.tax.Added, r.tax.Added)"}},
+			changes: []change{{columns, "a.integerUnless(0, r.tax.Added)", "a.integerUnless(r.tax.Added, r.tax.Added)"}},
 			in:      theStore, tests: []string{"TestTermsAreStored"},
 		},
 		{
