@@ -11,7 +11,7 @@ func ofSeeing() []mutant {
 		},
 		{
 			name: "a conflict shows what was asked for", promise: discreet,
-			changes: []change{{"internal/inquiry/story.go", "default:\n\t\treturn ofLine(j, name)", "case \"customer_name\":\n\t\tvalue = j.CustomerName\n\tdefault:\n\t\treturn ofLine(j, name)"}},
+			changes: []change{{"internal/inquiry/differences.go", "default:\n\t\treturn ofLine(j, name)", "case \"customer_name\":\n\t\tvalue = j.CustomerName\n\tdefault:\n\t\treturn ofLine(j, name)"}},
 			in:      program, tests: []string{"TestPersonalDataIsNowhere"},
 		},
 		{
