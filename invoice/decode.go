@@ -312,7 +312,9 @@ func (d *decoder) readLines() error {
 			return err
 		}
 	}
-	d.at, d.lines = lines, n
+	if d.at, d.lines = lines, n; n == 0 {
+		d.complain(mustBeLines(limitsOf(d.job.Version).lines))
+	}
 	_, err := d.tokens.ReadToken()
 	return err
 }

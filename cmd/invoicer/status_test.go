@@ -77,7 +77,7 @@ func TestStatusForMachines(t *testing.T) {
 	}
 
 	code, out, errs = b.status(t, "T9", "--json")
-	want := "{\n  \"transaction_id\": \"T9\",\n  \"invoice\": null,\n  \"imports\": [],\n  \"family\": {\n    \"credits\": [],\n    \"credited_by\": [],\n    \"left_minor\": null,\n    \"more\": false\n  },\n  \"duplicate_attempts\": [],\n  \"jobs\": [],\n  \"asked\": \"T9\",\n  \"matches\": [],\n"
+	want := "{\n  \"transaction_id\": \"T9\",\n  \"invoice\": null,\n  \"imports\": [],\n  \"family\": {\n    \"credits\": [],\n    \"credited_by\": [],\n    \"left_minor\": null,\n    \"more\": false,\n    \"replaces\": [],\n    \"replaced_by\": []\n  },\n  \"duplicate_attempts\": [],\n  \"jobs\": [],\n  \"asked\": \"T9\",\n  \"matches\": [],\n"
 	if !strings.HasPrefix(out, want) || code != exitFailed {
 		t.Errorf("exit code %d, stdout %s", code, out)
 	}

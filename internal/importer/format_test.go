@@ -152,8 +152,8 @@ func TestBrokenDocuments(t *testing.T) {
 		"more after it":            {"[{}]\nx", "job 2, line 2: the input is not valid JSON on line 2, ", 1},
 		"a pretty one with a typo": {"{\n  \"a\": 1,\n}\n", "job 1, line 1: the input is not valid JSON on line 3, ", 0},
 		"half a pretty one":        {"{\n  \"a\": 1", "job 1, line 1: the input ends too early", 0},
-		"an endless text":          {"[{},\n{\"a\":\"" + strings.Repeat("x", 3<<20) + "\"}]", "job 2, line 2: it holds a text, or blanks, of more bytes ", 1},
-		"endless blanks":           {"[{}," + strings.Repeat(" ", 3<<20) + "]", "job 2, line 1: it holds a text, or blanks, of more bytes ", 1},
+		"an endless text":          {"[{},\n{\"a\":\"" + strings.Repeat("x", 5<<20) + "\"}]", "job 2, line 2: it holds a text, or blanks, of more bytes ", 1},
+		"endless blanks":           {"[{}," + strings.Repeat(" ", 5<<20) + "]", "job 2, line 1: it holds a text, or blanks, of more bytes ", 1},
 		"a cut gzip":               {string(zipped(t, "[{},{"))[:20], "the input can't be read past job 1: unexpected EOF", 1},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -97,7 +97,7 @@ func TestEachLineIsCounted(t *testing.T) {
 	for n := range lines {
 		fmt.Fprintf(&input, "T%d,%d\n", n, n)
 	}
-	input.WriteString("T 1,1\n")
+	input.WriteString(" T1,1\n")
 	next, failed := 0, false
 	i := newImporter(t, io.Discard, func(batch []invoice.Import) ([]invoice.Addition, error) {
 		if next > 0 && !failed {

@@ -138,7 +138,7 @@ func TestRefusedFlightIsNotCommitted(t *testing.T) {
 	eachMode(t, func(t *testing.T, b *site, mode string) {
 		store := b.open(t, func(o *postgres.Options) { o.URL += mode; o.MaxConns = 1 })
 		g := generator(t, store)
-		if _, err := g.Generate(t.Context(), request(b.id("bad"), job(t, "no id", func(j *invoice.Job) { j.IdempotencyKey = "K" }))); err == nil || errors.Is(err, invoice.ErrUnavailable) {
+		if _, err := g.Generate(t.Context(), request(b.id("bad"), job(t, " no id", func(j *invoice.Job) { j.IdempotencyKey = "K" }))); err == nil || errors.Is(err, invoice.ErrUnavailable) {
 			t.Errorf("error %v, want a refusal", err)
 		}
 		if n := b.Count(t, "SELECT coalesce(sum(last_number), 0) FROM invoice_series"); n != 0 {

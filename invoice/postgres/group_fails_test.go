@@ -17,7 +17,7 @@ func TestGroupMemberFails(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	jobs := ten(t)
-	jobs["bad"] = job(t, "no id")
+	jobs["bad"] = job(t, " no id")
 	for id, a := range b.together(t, jobs, nil) {
 		if id == "bad" {
 			if a.err == nil {
@@ -27,7 +27,7 @@ func TestGroupMemberFails(t *testing.T) {
 			t.Errorf("%s: %+v", id, a)
 		}
 	}
-	if n := b.Count(t, "SELECT count(*) FROM invoices WHERE transaction_id <> 'no id'"); n != 11 {
+	if n := b.Count(t, "SELECT count(*) FROM invoices WHERE transaction_id <> ' no id'"); n != 11 {
 		t.Errorf("%d invoices of good ones, want 11", n)
 	}
 	if n := b.Count(t, "SELECT count(*) FROM invoices"); n != 11 {
@@ -126,7 +126,7 @@ func ten(t *testing.T) map[string]*invoice.Job {
 func TestRefusedGroupMemberGoesAway(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	jobs := map[string]*invoice.Job{"bad": job(t, "no id", func(j *invoice.Job) { j.TransactionID = "no id" })}
+	jobs := map[string]*invoice.Job{"bad": job(t, " no id", func(j *invoice.Job) { j.TransactionID = " no id" })}
 	for _, id := range []string{"gone", "there", "also"} {
 		jobs[id] = job(t, id)
 	}

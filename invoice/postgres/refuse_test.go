@@ -130,10 +130,10 @@ func TestDatabaseRefusesText(t *testing.T) {
 	b.create(t, "1", job(t, "T1"))
 	for column, bad := range map[string]map[string]string{
 		"transaction_id": {
-			"empty": "''", "too long": "repeat('x', 129)", "umlaut": "'Jürgen'", "space": "'T 2'", "newline at its end": `E'T2\n'`, "newline": `E'\n'`,
+			"empty": "''", "too long": "repeat('x', 129)", "decomposed umlaut": `U&'Ju\0308rgen'`, "space at its end": "'T2 '", "no-break space": `U&'T\00A02'`, "newline at its end": `E'T2\n'`, "newline": `E'\n'`,
 		},
 		"idempotency_key": {
-			"empty": "''", "too long": "repeat('x', 256)", "umlaut": "'Jürgen'", "space": "'T 2'", "newline at its end": `E'T2\n'`, "newline": `E'\n'`,
+			"empty": "''", "too long": "repeat('x', 256)", "decomposed umlaut": `U&'Ju\0308rgen'`, "space at its end": "'T2 '", "newline at its end": `E'T2\n'`, "newline": `E'\n'`,
 		},
 		"fingerprint": {
 			"empty": "''", "too short": "'v1:' || repeat('0', 63)", "too long": "'v1:' || repeat('0', 65)", "upper case": "'v1:' || repeat('A', 64)",

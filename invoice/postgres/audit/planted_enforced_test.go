@@ -67,7 +67,7 @@ func TestConstraintsInOtherWords(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.exec(t, `ALTER TABLE invoice_lines DROP CONSTRAINT invoice_lines_tax_percent_check;
-ALTER TABLE invoice_lines ADD CONSTRAINT invoice_lines_tax_percent_check CHECK (tax_percent BETWEEN 0 AND 100 AND scale(tax_percent) <= 6)`)
+ALTER TABLE invoice_lines ADD CONSTRAINT invoice_lines_tax_percent_check CHECK (tax_percent BETWEEN 0 AND 100 AND scale(tax_percent) <= 12)`)
 	if report := b.audit(t); !report.OK() {
 		t.Errorf("broken: %v", broken(report))
 	}
