@@ -79,7 +79,7 @@ func TestLogsHoldNoPersonalData(t *testing.T) {
 	b.enqueue(t, job("panic", secrets))
 	end(invoice.Failed)
 	for _, bad := range []string{
-		`{"transaction_id":"Secret 10","customer_name":5,"issued_at":"Secret-11","currency":"Secret-12","lines":[{"quantity":"Secret-13","unit_price":"Secret-14"}]}`,
+		`{"transaction_id":"Secret-10 ","customer_name":5,"issued_at":"Secret-11","currency":"Secret-12","lines":[{"quantity":"Secret-13","unit_price":"Secret-14"}]}`,
 		`{"customer_name":"Secret-15`, `Secret-16`, "{\"customer_name\":\"Secret-17\x00\xff\"}",
 	} {
 		b.enqueueRaw(t, client.TaskType, []byte(bad))
