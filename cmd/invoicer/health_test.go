@@ -239,8 +239,8 @@ func TestJobsTellWhatIsInTheWay(t *testing.T) {
 	s.awaitEnds(t, 3)
 	w.await(t, "jobs go on")
 	w.awaitReadyz(t, http.StatusOK)
-	if n := len(w.logged("ERROR", "")); n != 1 {
-		t.Errorf("%d errors are logged", n)
+	if n := len(w.logged("ERROR", "53100")); n != 1 {
+		t.Errorf("%d errors are logged of it", n)
 	}
 	_, metrics = get(t, w.pages(t)+"/metrics")
 	for _, want := range []string{`invoicer_outage{cause="53100",server="postgres"} 0`, "invoicer_ready 1"} {
