@@ -218,9 +218,9 @@ func (d *decoder) members(known []string, read func(i int) error) error {
 }
 
 // mostMembers is the largest number of known names that members supports.
-const mostMembers = 64
+const mostMembers = 128
 
-const isTwice = "must not be given twice"
+const isTwice = fields.IsTwice
 
 func indexOf(names []string, name []byte) int {
 	for i := range names {

@@ -94,7 +94,7 @@ func (h *Hasher) Texts(r *Record, salt []byte) Hash {
 	}
 	slices.Sort(h.keys)
 	for _, key := range h.keys {
-		b = appendText(appendText(b, key), r.Job.Metadata[key])
+		b = fields.AppendText(fields.AppendText(b, key), r.Job.Metadata[key]) // an empty text isn't an absent one
 	}
 	b = appendInteger(b, int64(len(r.Job.Lines)))
 	for i := range r.Job.Lines {
@@ -236,13 +236,6 @@ func appendLater(b []byte, d *Details, identifiers bool) []byte {
 		}
 	}
 	return b
-}
-
-// appendText is appendField, but for texts that differ from absent ones when they are empty.
-func appendText(b []byte, value string) []byte {
-	b = strconv.AppendInt(b, int64(len(value)), 10)
-	b = append(append(b, ':'), value...)
-	return append(b, ',')
 }
 
 func appendInteger(b []byte, n int64) []byte {

@@ -19,8 +19,8 @@ const (
 )
 
 const (
-	isRequired    = "is required"
-	mustBeText    = "must be valid UTF-8 without U+0000 and without lone surrogates"
+	isRequired    = fields.IsRequired
+	mustBeText    = fields.MustBeText
 	mustBeVersion = "must be the number of a known version, such as 1"
 )
 

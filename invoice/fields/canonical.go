@@ -18,7 +18,7 @@ func (o *Object) canonical(b []byte, v reflect.Value, part Part) []byte {
 	for i := range o.fields {
 		f := &o.fields[i]
 		in := f.in(v)
-		if in.IsZero() || !f.of.holds(part, f) {
+		if in.IsZero() || !f.holds(part) {
 			continue
 		}
 		start := len(b)

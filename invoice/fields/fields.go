@@ -160,14 +160,9 @@ const (
 	Personal             // the rest
 )
 
-// has reports whether a field of text, number or truth belongs to the part.
-func (p Part) has(f *field) bool {
-	return !f.check && (p == All || f.personal == (p == Personal))
-}
-
-// holds reports whether anything of a field may belong to the part. o describes what is below the field, nil if nothing is.
-func (o *Object) holds(part Part, f *field) bool {
-	return !f.check && (part == All || o != nil || f.personal == (part == Personal))
+// holds reports whether anything of the field may belong to the part. What is below a field may belong to another part than itself.
+func (f *field) holds(part Part) bool {
+	return !f.check && (part == All || f.of != nil || f.personal == (part == Personal))
 }
 
 // Empty reports whether the struct states no content of that part.
@@ -210,7 +205,7 @@ func (f *field) absent(v reflect.Value, part Part) bool {
 		return part != All || v.Len() == 0
 	case text, number, present, truth:
 	}
-	return !part.has(f) || v.IsZero()
+	return !f.holds(part) || v.IsZero()
 }
 
 // IsPruned reports whether [Object.Prune] would leave the struct as it is.

@@ -37,7 +37,7 @@ func (o *Object) members(b []byte, v reflect.Value, part Part) (_ []byte, err er
 	for i := range o.fields {
 		f := &o.fields[i]
 		in := f.in(v)
-		if in.IsZero() || !f.of.holds(part, f) && (!f.check || part != All) {
+		if in.IsZero() || !f.holds(part) && (!f.check || part != All) {
 			continue
 		}
 		start := len(b)
