@@ -239,8 +239,9 @@ func TestJobsTellWhatIsInTheWay(t *testing.T) {
 	s.awaitEnds(t, 3)
 	w.await(t, "jobs go on")
 	w.awaitReadyz(t, http.StatusOK)
-	if n := len(w.logged("ERROR", "53100")); n != 1 {
-		t.Errorf("%d errors are logged of it", n)
+	// On a slow disk the server may really give no answer for a while, which is another outage, and said as well.
+	if all, of := len(w.logged("ERROR", "")), len(w.logged("ERROR", "53100")); of != 1 || all-of != len(w.logged("ERROR", "no answer within")) {
+		t.Errorf("%d errors are logged, %d of them of it", all, of)
 	}
 	_, metrics = get(t, w.pages(t)+"/metrics")
 	for _, want := range []string{`invoicer_outage{cause="53100",server="postgres"} 0`, "invoicer_ready 1"} {
