@@ -170,7 +170,7 @@ func compare(t *testing.T, payload []byte) bool {
 	return true
 }
 
-// figures tells of totals as the oracle does.
+// figures returns the program's totals in the form in which the oracle has its own.
 func figures(totals *invoice.Totals) []string {
 	payable := ""
 	if totals.Payable != totals.Total {

@@ -296,7 +296,7 @@ func (d *document) fits(amounts []*big.Int) error {
 	return nil
 }
 
-// figures are what the stored invoice has to amount to, as [stored.figures] tells of what is there.
+// figures are the amounts that the stored invoice has to have, in the form of [stored.figures].
 func (d *document) figures() []string {
 	payable := ""
 	if d.payable.Cmp(d.total) != 0 {
