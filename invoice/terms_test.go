@@ -256,3 +256,28 @@ func TestShow(t *testing.T) {
 		}
 	}
 }
+
+// Each version has its own bound of lines, also where the version comes last.
+func TestLinesAreBoundedByVersion(t *testing.T) {
+	t.Parallel()
+	const line = `{"quantity":1,"unit_price":1}`
+	for _, tt := range []struct {
+		version string
+		lines   int
+		taken   bool
+	}{{"1", 5000, true}, {"1", 5001, false}, {"2", 5001, true}, {"2", 20_000, true}, {"2", 20_001, false}} {
+		lines := `"lines":[` + strings.Repeat(line+",", tt.lines-1) + line + `]`
+		for _, payload := range []string{
+			`{"version":` + tt.version + `,` + lines + `,"transaction_id":"T","issued_at":"2010-12-01T08:26:00Z","currency":"EUR"}`,
+			`{` + lines + `,"transaction_id":"T","issued_at":"2010-12-01T08:26:00Z","currency":"EUR","version":` + tt.version + `}`,
+		} {
+			job, err := invoice.Decode([]byte(payload))
+			if (err == nil) != tt.taken {
+				t.Errorf("version %s, %d lines: %v", tt.version, tt.lines, err)
+			}
+			if totals, err := job.Calculate(); tt.taken && (err != nil || totals.Total != int64(100*tt.lines)) {
+				t.Errorf("version %s, %d lines come to %+v, %v", tt.version, tt.lines, totals.Total, err)
+			}
+		}
+	}
+}

@@ -97,3 +97,59 @@ func TestIdentifiersOfAnyScript(t *testing.T) {
 	}
 	b.clean(t)
 }
+
+// What the release before refuses in version 1, accept takes once it is on record that no worker of it lives, and of version 2 at once.
+func TestAcceptWaitsForTheReleaseBefore(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	const job = `{%s"transaction_id":%s,"issued_at":%q,"currency":%q,"lines":[{"quantity":1,"unit_price":1}]}`
+	spelled := map[string]string{
+		"transaction_id": fmt.Sprintf(job, "", `"#1"`, "2010-12-01T08:26:00Z", "GBP"),
+		"an integer":     fmt.Sprintf(job, "", "7", "2010-12-01T08:26:00Z", "GBP"),
+		"currency":       fmt.Sprintf(job, "", `"T1"`, "2010-12-01T08:26:00Z", "gbp"),
+		"issued_at":      fmt.Sprintf(job, "", `"T2"`, "2010-12-01T08:26:00.1234567Z", "GBP"),
+	}
+	for name, payload := range spelled {
+		if _, err := b.accept(t, payload); err == nil || !strings.Contains(err.Error(), "workers of the release before refuse") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := b.accept(t, strings.Replace(payload, "{", `{"version":2,`, 1)); err != nil {
+			t.Errorf("%s, in version 2: %v", name, err)
+		}
+	}
+	if err := b.store.Ledger.TakeIdentifiers(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for name, payload := range spelled {
+		if _, err := b.accept(t, payload); err != nil {
+			t.Errorf("%s, once none lives: %v", name, err)
+		}
+	}
+	for _, id := range []string{`" a"`, `"Zoe\u0308"`, "1.5", `"a\u00a0b"`} {
+		if _, err := b.accept(t, fmt.Sprintf(job, "", id, "2010-12-01T08:26:00Z", "GBP")); err == nil || !strings.Contains(err.Error(), "transaction_id must be") {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+	if n := b.Count(t, "SELECT count(*) FROM invoice_jobs WHERE transaction_id = '7'"); n != 2 {
+		t.Errorf("%d jobs of transaction 7", n)
+	}
+}
+
+// A job of version 2 may have two MiB, and one of version 1 one.
+func TestAcceptBoundsSizesByVersion(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	const job = `{"version":%d,"transaction_id":"T","issued_at":"2010-12-01T08:26:00Z","currency":"GBP","lines":[{"quantity":1,"unit_price":1}]}`
+	for _, tt := range []struct {
+		version, size int
+		taken         bool
+	}{{1, 1 << 20, true}, {1, 1<<20 + 1, false}, {2, 1<<20 + 1, true}, {2, 2 << 20, true}, {2, 2<<20 + 1, false}} {
+		payload := fmt.Sprintf(job, tt.version)
+		payload += strings.Repeat(" ", tt.size-len(payload))
+		_, accepted := b.accept(t, payload)
+		_, decoded := invoice.Decode([]byte(payload))
+		if (accepted == nil) != tt.taken || (decoded == nil) != tt.taken {
+			t.Errorf("version %d, %d bytes: accepted: %v; decoded: %v", tt.version, tt.size, accepted, decoded)
+		}
+	}
+}
