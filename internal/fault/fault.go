@@ -31,6 +31,10 @@ const (
 	// Recorded: the end is committed in the database, the task isn't acknowledged to the queue.
 	Recorded Point = "recorded"
 
+	// Remembering: documents are committed, and nothing outside of the database remembers them. It is passed beside the points above.
+	Remembering Point = "remembering"
+	// Stored: the bytes of a document are in a folder or bucket, and nothing in the database says so but that they were announced.
+	Stored Point = "stored"
 	// Held: the attempt found the lock held by another job, and hasn't begun to wait.
 	Held Point = "held"
 )

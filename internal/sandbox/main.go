@@ -1,6 +1,9 @@
 // Command sandbox runs a command with a private Postgres and a private Redis:
 //
-//	go run ./internal/sandbox -- COMMAND [ARGUMENT...]
+//	go run ./internal/sandbox [-durable] -- COMMAND [ARGUMENT...]
+//
+// With -durable they keep what they confirm, as servers in use do. Without it they are faster, and INVOICER_ALLOW_UNSAFE lets
+// workers start there nevertheless: this is for tests.
 //
 // The command finds them through INVOICER_DATABASE_URL and INVOICER_REDIS_URL. A variable that is set already is left
 // as it is, and that server is not started. When the command has ended, or this process, or the go command that runs
@@ -36,11 +39,15 @@ func main() {
 }
 
 func run(args []string, stderr io.Writer) int {
+	durable := len(args) > 0 && args[0] == "-durable"
+	if durable {
+		args = args[1:]
+	}
 	if len(args) > 0 && args[0] == "--" {
 		args = args[1:]
 	}
 	if len(args) == 0 {
-		fmt.Fprintln(stderr, "usage: go run ./internal/sandbox -- COMMAND [ARGUMENT...]")
+		fmt.Fprintln(stderr, "usage: go run ./internal/sandbox [-durable] -- COMMAND [ARGUMENT...]")
 		return 2
 	}
 	path, err := exec.LookPath(args[0])
@@ -58,7 +65,7 @@ func run(args []string, stderr io.Writer) int {
 	signal.Notify(stop, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
 	go watchParent(os.Getppid(), stop)
 
-	started, by, err := startServers(stop)
+	started, by, err := startServers(durable, stop)
 	switch {
 	case err != nil:
 		fmt.Fprintln(stderr, "sandbox:", err)

@@ -31,6 +31,8 @@ func TestMain(m *testing.M) {
 		main()
 	case "probe":
 		os.Exit(probe())
+	case "durability":
+		os.Exit(tellDurability())
 	case "count":
 		countSignals()
 	default:
@@ -53,6 +55,23 @@ func probe() int {
 		fmt.Println(err)
 		return 1
 	}
+	return 0
+}
+
+// tellDurability tells whether the servers keep what they confirm, and what lets workers start if Postgres doesn't.
+func tellDurability() int {
+	ctx := context.Background()
+	var fsync string
+	connection, err := pgx.Connect(ctx, os.Getenv(databaseVariable))
+	if err == nil {
+		err = connection.QueryRow(ctx, "SHOW fsync").Scan(&fsync)
+	}
+	options, redisErr := redis.ParseURL(os.Getenv(redisVariable))
+	if err := errors.Join(err, redisErr); err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	fmt.Printf("fsync %s, append-only %s, allowed %q\n", fsync, redis.NewClient(options).ConfigGet(ctx, "appendonly").Val()["appendonly"], os.Getenv("INVOICER_ALLOW_UNSAFE"))
 	return 0
 }
 
@@ -113,6 +132,20 @@ func TestBothServers(t *testing.T) {
 		t.Errorf("%v: %s", err, output)
 	}
 	checkEmpty(t, temporary)
+}
+
+// Servers for tests are fast; those for people keep what they confirm.
+func TestDurableServers(t *testing.T) {
+	t.Parallel()
+	for want, args := range map[string][]string{
+		"fsync off, append-only no, allowed \"true\"\n": {"--"},
+		"fsync on, append-only yes, allowed \"\"\n":     {"-durable", "--"},
+	} {
+		output, err := command(t, append(args, os.Args[0], "durability"), "INVOICER_ALLOW_UNSAFE=").CombinedOutput()
+		if err != nil || string(output) != want {
+			t.Errorf("%v: %s, %v; want %s", args, output, err, want)
+		}
+	}
 }
 
 func TestGivenServersAreUsed(t *testing.T) {

@@ -14,7 +14,7 @@ type sandbox struct {
 }
 
 // startServers starts the servers that the environment doesn't name. A signal meanwhile ends it, and is returned.
-func startServers(stop <-chan os.Signal) (*sandbox, os.Signal, error) {
+func startServers(durable bool, stop <-chan os.Signal) (*sandbox, os.Signal, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	type result struct {
@@ -23,7 +23,7 @@ func startServers(stop <-chan os.Signal) (*sandbox, os.Signal, error) {
 	}
 	results := make(chan result, 1)
 	go func() {
-		started, err := startMissing(ctx)
+		started, err := startMissing(ctx, durable)
 		results <- result{started, err}
 	}()
 	select {
@@ -39,26 +39,31 @@ func startServers(stop <-chan os.Signal) (*sandbox, os.Signal, error) {
 	}
 }
 
-func startMissing(ctx context.Context) (*sandbox, error) {
+func startMissing(ctx context.Context, durable bool) (*sandbox, error) {
+	o := servers.Options{Postgres: servers.PostgresOptions{Durable: durable}, Redis: servers.RedisOptions{Durable: durable}}
+	var unsafe []string
+	if !durable {
+		unsafe = []string{servers.AllowUnsafe}
+	}
 	switch {
 	case os.Getenv(databaseVariable) != "":
-		redis, err := servers.StartRedis(ctx, servers.RedisOptions{})
+		redis, err := servers.StartRedis(ctx, o.Redis)
 		if err != nil {
 			return nil, err
 		}
 		return &sandbox{[]string{redisVariable + "=" + redis.URL}, redis.Close}, nil
 	case os.Getenv(redisVariable) != "":
-		postgres, err := servers.StartPostgres(ctx, servers.PostgresOptions{})
+		postgres, err := servers.StartPostgres(ctx, o.Postgres)
 		if err != nil {
 			return nil, err
 		}
-		return &sandbox{[]string{databaseVariable + "=" + postgres.URL}, postgres.Close}, nil
+		return &sandbox{append(unsafe, databaseVariable+"="+postgres.URL), postgres.Close}, nil
 	}
-	both, err := servers.Start(ctx, servers.Options{})
+	both, err := servers.Start(ctx, o)
 	if err != nil {
 		return nil, err
 	}
 	return &sandbox{
-		[]string{databaseVariable + "=" + both.DatabaseURL, redisVariable + "=" + both.RedisURL}, both.Close,
+		append(unsafe, databaseVariable+"="+both.DatabaseURL, redisVariable+"="+both.RedisURL), both.Close,
 	}, nil
 }

@@ -2,7 +2,9 @@
 # Installs the programs that the demo and the tests need, where they are missing.
 #
 #   install.sh PROGRAM...           redis-server, postgres (the server), pgbouncer, cc (a C compiler with its headers),
-#                                   chromium, prometheus
+#                                   chromium, prometheus, qpdf (with pdftotext and pdftoppm), saxon (with a JDK, for the
+#                                   official validator of invoices); and for the examples: requests (Python's library,
+#                                   with Python), node, java (with its compiler), curl, psql
 #   install.sh --print PROGRAM...   only prints the command that installs them, missing or not
 #
 # It installs silently as root without a terminal, or in CI (CI=true); it asks at a terminal; otherwise it prints the
@@ -23,6 +25,27 @@ has_chromium() {
 
 has_prometheus() {
 	command -v prometheus >/dev/null 2>&1 && command -v promtool >/dev/null 2>&1
+}
+
+has_requests() {
+	for python in python3 /usr/bin/python3; do
+		! "$python" -c 'import requests' >/dev/null 2>&1 || return 0
+	done
+	return 1
+}
+
+# Java's runtime alone can't run a source file.
+has_java() {
+	java --list-modules 2>/dev/null | grep -q '^jdk.compiler'
+}
+
+has_qpdf() {
+	command -v qpdf >/dev/null 2>&1 && command -v pdftotext >/dev/null 2>&1 && command -v pdftoppm >/dev/null 2>&1
+}
+
+# A JDK with its compiler, and Saxon-HE as Debian has it.
+has_saxon() {
+	command -v javac >/dev/null 2>&1 && [ -n "$(find /usr/share/java /usr/share/maven-repo/net/sf/saxon -name 'Saxon-HE*.jar' 2>/dev/null)" ]
 }
 
 # The same folders as in programs.go. The server lies beside initdb.
@@ -51,6 +74,11 @@ has() {
 	cc) has_cc ;;
 	chromium) has_chromium ;;
 	prometheus) has_prometheus ;;
+	requests) has_requests ;;
+	java) has_java ;;
+	node | curl | psql) command -v "$1" >/dev/null 2>&1 ;;
+	qpdf) has_qpdf ;;
+	saxon) has_saxon ;;
 	*)
 		echo "install.sh: unknown program $1" >&2
 		exit 2
@@ -82,6 +110,22 @@ packages() {
 		*:chromium) echo chromium ;;
 		dnf:prometheus) echo golang-github-prometheus ;;
 		*:prometheus) echo prometheus ;;
+		apk:requests) echo py3-requests ;;
+		brew:requests) echo python ;;
+		*:requests) echo python3-requests ;;
+		brew:node) echo node ;;
+		*:node) echo nodejs ;;
+		apt-get:java) echo default-jdk-headless ;;
+		dnf:java) echo java-latest-openjdk-devel ;;
+		apk:java) echo openjdk21-jdk ;;
+		*:java) echo openjdk ;;
+		*:curl) echo curl ;;
+		brew:psql) echo libpq ;;
+		dnf:psql) echo postgresql ;;
+		*:psql) echo postgresql-client ;;
+		brew:qpdf) echo qpdf poppler ;;
+		*:qpdf) echo qpdf poppler-utils ;;
+		apt-get:saxon) echo default-jdk-headless libsaxonhe-java ;;
 		apt-get:cc) echo gcc libc6-dev ;;
 		apk:cc) echo gcc musl-dev ;;
 		*:cc) echo gcc ;;
@@ -179,7 +223,7 @@ done
 
 manager=$(package_manager)
 if [ -z "$manager" ]; then
-	echo "Missing:$missing. Install Redis, the PostgreSQL server, PgBouncer, a C compiler, Chromium and Prometheus with your system's package manager." >&2
+	echo "Missing:$missing. Install Redis, the PostgreSQL server and client, PgBouncer, a C compiler, Chromium, Prometheus, qpdf, Poppler, Python's requests, Node.js, a JDK and curl with your system's package manager." >&2
 	exit 1
 fi
 # shellcheck disable=SC2086 # a list of words

@@ -205,16 +205,16 @@ func TestInstallInCIAsPerson(t *testing.T) {
 func TestPrintedCommand(t *testing.T) {
 	t.Parallel()
 	for manager, want := range map[string]string{
-		"apt-get": "apt-get update && apt-get install --no-install-recommends redis-server postgresql pgbouncer gcc libc6-dev chromium prometheus",
-		"dnf":     "dnf install redis postgresql-server pgbouncer gcc chromium golang-github-prometheus",
-		"apk":     "apk add redis postgresql pgbouncer gcc musl-dev chromium prometheus",
-		"brew":    "brew install redis postgresql@17 pgbouncer gcc chromium prometheus",
+		"apt-get": "apt-get update && apt-get install --no-install-recommends redis-server postgresql pgbouncer gcc libc6-dev chromium prometheus python3-requests nodejs default-jdk-headless curl postgresql-client qpdf poppler-utils",
+		"dnf":     "dnf install redis postgresql-server pgbouncer gcc chromium golang-github-prometheus python3-requests nodejs java-latest-openjdk-devel curl postgresql qpdf poppler-utils",
+		"apk":     "apk add redis postgresql pgbouncer gcc musl-dev chromium prometheus py3-requests nodejs openjdk21-jdk curl postgresql-client qpdf poppler-utils",
+		"brew":    "brew install redis postgresql@17 pgbouncer gcc chromium prometheus python node openjdk curl libpq qpdf poppler",
 	} {
 		f := newFakes(t)
 		f.add(t, "id", asRoot)
 		f.add(t, manager, "")
 		c := f.command(t)
-		c.Args = append(c.Args[:2], "--print", "redis-server", "postgres", "pgbouncer", "cc", "chromium", "prometheus")
+		c.Args = append(c.Args[:2], "--print", "redis-server", "postgres", "pgbouncer", "cc", "chromium", "prometheus", "requests", "node", "java", "curl", "psql", "qpdf")
 		if output, err := c.Output(); err != nil || strings.TrimSpace(string(output)) != want {
 			t.Errorf("%q, %v; want %q", output, err, want)
 		}

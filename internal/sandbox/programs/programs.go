@@ -34,6 +34,18 @@ const (
 	Chromium Program = "chromium"
 	// Prometheus stores metrics and evaluates alerts. promtool comes with it.
 	Prometheus Program = "prometheus"
+	// Requests is a Python that has the library of that name.
+	Requests Program = "requests"
+	// Node runs JavaScript.
+	Node Program = "node"
+	// Java runs and compiles Java.
+	Java Program = "java"
+	// Curl sends requests of HTTP.
+	Curl Program = "curl"
+	// Psql is the shell of Postgres.
+	Psql Program = "psql"
+	// QPDF checks PDF files. pdftotext and pdftoppm, of Poppler, come with it.
+	QPDF Program = "qpdf"
 )
 
 // MissingError tells which programs are not on this machine, and what installs them.
@@ -82,6 +94,23 @@ func find(p Program) (string, bool) {
 			}
 		}
 		return "", false
+	}
+	switch p {
+	case Requests: // not each Python on PATH has what the system's package manager installs
+		for _, name := range []string{"python3", "/usr/bin/python3"} {
+			if path, err := exec.LookPath(name); err == nil && exec.Command(path, "-c", "import requests").Run() == nil { //nolint:noctx // it ends at once
+				return path, true
+			}
+		}
+		return "", false
+	case Java: // the runtime alone can't run a source file
+		path, err := exec.LookPath("java")
+		if err != nil {
+			return "", false
+		}
+		modules, err := exec.Command(path, "--list-modules").Output() //nolint:noctx // it ends at once
+		return path, err == nil && strings.Contains(string(modules), "jdk.compiler")
+	case Redis, Postgres, PgBouncer, Chromium, Prometheus, Node, Curl, Psql, QPDF:
 	}
 	if p != Postgres {
 		path, err := exec.LookPath(string(p))

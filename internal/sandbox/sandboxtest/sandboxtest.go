@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"go.uber.org/goleak"
 
 	"invoicer/internal/sandbox/servers"
@@ -126,11 +127,20 @@ func Schema(t testing.TB) (url, schema string) {
 		t.Fatalf("make a schema: %v", err)
 	}
 	t.Cleanup(func() {
-		if err := execute(url, "DROP SCHEMA IF EXISTS "+schema+" CASCADE"); err != nil {
+		err := execute(url, "DROP SCHEMA IF EXISTS "+schema+" CASCADE")
+		for n := 0; n < 5 && isDeadlock(err); n++ { // with a vacuum, or with what a process that was killed has left
+			err = execute(url, "DROP SCHEMA IF EXISTS "+schema+" CASCADE")
+		}
+		if err != nil {
 			t.Errorf("drop the test's schema: %v", err)
 		}
 	})
 	return url, schema
+}
+
+func isDeadlock(err error) bool {
+	var refused *pgconn.PgError
+	return errors.As(err, &refused) && refused.Code == "40P01"
 }
 
 // execute runs one statement on a connection of its own. Whoever still holds a lock that it needs is told of in time.

@@ -23,9 +23,14 @@ type PostgresOptions struct {
 	Durable bool
 	// TCP makes it listen on a free port of 127.0.0.1, which its URL then names. Default: only on a unix socket.
 	TCP bool
+	// Archive keeps the log in a folder beside the data, from which [StartRestored] restores. Default: it isn't kept.
+	Archive bool
 	// Settings are more settings of postgresql.conf, such as "lock_timeout": "1s". Default: none.
 	Settings map[string]string
 }
+
+// AllowUnsafe lets workers start on a Postgres that isn't durable, as a variable of their environment.
+const AllowUnsafe = "INVOICER_ALLOW_UNSAFE=true"
 
 // StartPostgres starts a private Postgres with an empty database invoicer, whose superuser postgres needs no password.
 // The context is for the start alone: the server outlives it.
@@ -112,7 +117,13 @@ func (s *Server) configurePostgres(data string, options PostgresOptions) (string
 	s.URL = address.String()
 	s.ready = func(ctx context.Context) error { return execute(ctx, maintenance, "SELECT") }
 	if options.Durable {
-		settings["fsync"], settings["full_page_writes"] = "on", "on"
+		delete(settings, "fsync") // both are on, and a test may set them by ALTER SYSTEM
+		delete(settings, "full_page_writes")
+	}
+	if options.Archive {
+		if err := s.keepLog(settings); err != nil {
+			return "", err
+		}
 	}
 	maps.Copy(settings, options.Settings)
 	s.args = []string{"-D", data}
