@@ -28,9 +28,10 @@ type cause struct {
 
 // Codes of the causes for which the servers have no code of their own.
 const (
-	away  = "away"  // the server can't be reached, is starting, or is shutting down
-	slow  = "slow"  // the server didn't answer before the job's deadline
-	other = "other" // an error that this package doesn't know
+	away  = "away"   // the server can't be reached, is starting, or is shutting down
+	slow  = "slow"   // the server didn't answer before the job's deadline
+	lossy = "unsafe" // the server may lose what it commits
+	other = "other"  // an error that this package doesn't know
 )
 
 // unspecific reports whether the cause may be only a symptom of another one: to a job, a server that is out of memory can
@@ -53,7 +54,10 @@ func (a Servers) cause(err error) cause {
 	var connect *pgconn.ConnectError
 	var unfitPostgres *postgres.UnfitError
 	var unfitRedis *worker.UnfitError
+	var unsafe *postgres.UnsafeError
 	switch {
+	case errors.As(err, &unsafe):
+		return cause{server: a.Postgres, code: lossy, lasting: true, text: unsafe.Error()}
 	case errors.As(err, &unfitPostgres):
 		c := ofSQLState(unfitPostgres.Code)
 		c.server, c.text = a.Postgres, unfitPostgres.Error()

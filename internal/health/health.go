@@ -46,6 +46,10 @@ type Options struct {
 	// source it expires sooner.
 	Silence time.Duration
 	Logger  *slog.Logger
+	// Version is that of the program, which /readyz tells visitors on this machine. Default: it tells none.
+	Version string
+	// Unsafe says what may get lost although the process is ready, which /readyz then tells. Default: nothing.
+	Unsafe string
 	// Registry is where New registers the metrics invoicer_ready and invoicer_outage.
 	Registry prometheus.Registerer
 }
@@ -54,6 +58,8 @@ type Options struct {
 type Health struct {
 	probes   []Probe
 	names    Servers
+	unsafe   string
+	version  string
 	outages  *outages
 	tried    atomic.Int64 // number of probes that have been tried at least once
 	draining atomic.Bool
@@ -66,7 +72,7 @@ func New(o Options) *Health {
 	gauge := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Namespace: "invoicer", Name: "outage", Help: "Whether jobs wait for this cause at present.",
 	}, []string{"server", "cause"})
-	h := &Health{log: o.Logger, names: o.Servers, probes: o.Probes, outages: newOutages(o.Logger, o.Silence, gauge)}
+	h := &Health{log: o.Logger, names: o.Servers, unsafe: o.Unsafe, version: o.Version, probes: o.Probes, outages: newOutages(o.Logger, o.Silence, gauge)}
 	o.Registry.MustRegister(gauge, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Namespace: "invoicer", Name: "ready", Help: "Whether this worker can work.",
 	}, func() float64 {
@@ -134,14 +140,20 @@ func (h *Health) obstacles() []string {
 	return list
 }
 
-// ServeHTTP answers 200 if the process is ready, and 503 otherwise. A client on this machine also gets the reasons.
+// ServeHTTP answers 200 if the process is ready, and 503 otherwise. A client on this machine also gets the reasons, or what may get lost
+// although it is ready, and the program's version. Others aren't told which version they could attack.
 func (h *Health) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	status, body := http.StatusOK, "ready"
+	status, body, local := http.StatusOK, "ready", access.Of(r).Local()
 	if obstacles := h.obstacles(); len(obstacles) > 0 {
 		status, body = http.StatusServiceUnavailable, "not ready"
-		if access.Of(r).Local() {
+		if local {
 			body = strings.Join(obstacles, "\n")
 		}
+	} else if h.unsafe != "" && local {
+		body += "\nunsafe: " + h.unsafe
+	}
+	if h.version != "" && local {
+		body += "\nversion: " + h.version
 	}
 	w.WriteHeader(status)
 	_, _ = fmt.Fprintln(w, body) // the client may be gone
