@@ -11,6 +11,8 @@ type CreditBook interface {
 	// Credit says whether the job's document could credit the one that it names, and what that one waits for. The totals are those that
 	// [Job.Calculate] returns. It only reads: [Store.Insert] checks again.
 	Credit(ctx context.Context, j *Job, totals *Totals) (Credit, error)
+	// Replaced says how the document stands that the job's one replaces. It only reads: [Store.Insert] checks again.
+	Replaced(ctx context.Context, j *Job) (Replaced, error)
 }
 
 // A Credit says whether a document could credit the one that it names. Of a document that isn't here, and whose job the ledger doesn't
@@ -79,14 +81,16 @@ func (p *CreditProblem) Invalid(currency string) error {
 
 const creditsField = "credits_transaction_id"
 
-// A CreditWaitsError says that a document can't be made yet, because the one that it credits isn't made yet.
+// A CreditWaitsError says that a document can't be made yet, because another one isn't: the one that it credits or replaces, or the one
+// that is to credit what it replaces.
 type CreditWaitsError struct {
-	TransactionID string // that is to be credited
-	JobID         string // that is to make its document
+	TransactionID string // whose document isn't made yet
+	JobID         string // that is to make it
+	Why           string // it is waited for, such as "which it credits"
 }
 
 func (e *CreditWaitsError) Error() string {
-	return fmt.Sprintf(WaitsForInvoice+" transaction_id %s, which it credits: job %s is under way", e.TransactionID, e.JobID)
+	return fmt.Sprintf(WaitsForInvoice+" transaction_id %s, %s: job %s is under way", e.TransactionID, e.Why, e.JobID)
 }
 
 // WaitsForInvoice is how the text of a [CreditWaitsError] begins.
@@ -114,7 +118,7 @@ func (g *Generator) checkCredit(ctx context.Context, j *Job, totals *Totals, set
 	case credit.Waits != "" && dry:
 		return nil // it is made by then
 	case credit.Waits != "":
-		return &CreditWaitsError{TransactionID: j.CreditsTransactionID, JobID: credit.Waits}
+		return &CreditWaitsError{TransactionID: j.CreditsTransactionID, JobID: credit.Waits, Why: "which it credits"}
 	case credit.Failed != "":
 		return &InvalidError{Replayable: true, Problems: []Problem{{
 			Field:   creditsField,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/bits"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -24,34 +25,42 @@ const wholePayload = "payload"
 // states a version newer than [TaskVersion], whatever else it holds, Decode returns a [*VersionError] and the same
 // kind of job. There are no other errors.
 func Decode(payload []byte) (*Job, error) {
-	job, _, err := Read(payload)
-	return job, err
+	r, err := Read(payload)
+	return r.Job, err
 }
 
-// Read is [Decode], and reports as well whether the release before this one would refuse a job of version 1 that this one takes: for
-// characters of an identifier, an identifier that is a JSON number, a currency in small letters, or more digits of a second than six.
-// While a worker of that release lives, such a job must not be begun, lest it depends on chance how the job ends.
-func Read(payload []byte) (job *Job, lenient bool, err error) {
+// A Reading is a job that was read, and what was found out about it by that.
+type Reading struct {
+	Job    *Job
+	Totals Totals // what the job's Calculate returns
+	// Lenient says that the release before this one would refuse a job of version 1 that this one takes: for characters of an
+	// identifier, an identifier that is a JSON number, a currency in small letters, or more digits of a second than six. While a worker
+	// of that release lives, such a job must not be begun, lest it depends on chance how the job ends.
+	Lenient bool
+}
+
+// Read is [Decode], and returns what it has found out as well. Beside an error, there is nothing but the job.
+func Read(payload []byte) (Reading, error) {
 	d := decoder{object: "a job", job: &Job{Version: 1}}
 	if len(payload) > MaxPayload {
 		// The part that fits may identify the job. That it ends too early is already known.
 		_ = d.readPayload(payload[:MaxPayload], d.readJob)
-		return d.identity(false), false, &InvalidError{Problems: []Problem{{wholePayload, tooLong(len(payload), limitsOf(d.job.Version).payload)}}}
+		return d.refused(false, &InvalidError{Problems: []Problem{{wholePayload, tooLong(len(payload), limitsOf(d.job.Version).payload)}}})
 	}
 	if err := d.readPayload(payload, d.readJob); err != nil {
 		d.problems.add(wholePayload, d.malformed(err))
-		return d.identity(false), false, d.problems.err()
+		return d.refused(false, d.problems.err())
 	}
 	if d.newer != 0 && !d.problems.has("version") && !d.problems.has(wholePayload) {
-		return d.identity(true), false, &VersionError{Version: d.newer}
+		return d.refused(true, &VersionError{Version: d.newer})
 	}
 	if most := limitsOf(d.job.Version).payload; len(payload) > most {
-		return d.identity(false), false, &InvalidError{Problems: []Problem{{wholePayload, tooLong(len(payload), most)}}}
+		return d.refused(false, &InvalidError{Problems: []Problem{{wholePayload, tooLong(len(payload), most)}}})
 	}
 	d.judgeByVersion()
 	totals := d.job.validate(&d.problems)
 	if err := d.problems.err(); err != nil {
-		return d.identity(true), false, err
+		return d.refused(true, err)
 	}
 	if d.job.Terms != nil || d.job.hasLineTerms() {
 		d.job.normalize(totals.signKind())
@@ -59,7 +68,7 @@ func Read(payload []byte) (job *Job, lenient bool, err error) {
 	if d.job.IdempotencyKey == "" {
 		d.job.IdempotencyKey = d.job.TransactionID
 	}
-	return d.job, d.lenient && d.job.Version == 1, nil
+	return Reading{d.job, totals, d.lenient && d.job.Version == 1}, nil
 }
 
 // A decoder reads one payload. Its methods return an error only if the payload isn't JSON and reading can't go on;
@@ -72,12 +81,15 @@ type decoder struct {
 	newer    int // the version, if it is newer than TaskVersion
 	at       place
 
-	lines int          // how many the job states
-	wide  []wideNumber // numbers that are beyond the bounds of version 1
+	null bool // a text or a number was read last, and is null
 
-	lenient   bool     // something is taken that the release before refuses in version 1
-	suggested int      // how often a known name was looked for
-	newFields []string // that only version 2 has
+	lines   int          // how many the job states
+	noLines bool         // it states an empty list of lines, or something else
+	wide    []wideNumber // numbers that are beyond the bounds of version 1
+
+	lenient   bool    // something is taken that the release before refuses in version 1
+	suggested int     // how often a known name was looked for
+	newFields []place // that only version 2 has
 	terms     fields.Reader
 }
 
@@ -105,6 +117,12 @@ func (p place) String() string {
 	default:
 		return p.name
 	}
+}
+
+// of returns the place of another field in the same object.
+func (p place) of(name string) place {
+	p.name = name
+	return p
 }
 
 func (d *decoder) complain(message string) { d.problems.add(d.at.String(), message) }
@@ -161,9 +179,9 @@ func (d *decoder) malformed(err error) string {
 	return message
 }
 
-// identity returns the part of a refused job that is kept. Only a payload that was read completely is known not to
+// refused returns the part of a refused job that is kept, beside the error. Only a payload that was read completely is known not to
 // state a key.
-func (d *decoder) identity(complete bool) *Job {
+func (d *decoder) refused(complete bool, err error) (Reading, error) {
 	keep := func(field, value string, valid bool) string {
 		if !valid || d.problems.has(field) {
 			return ""
@@ -174,19 +192,19 @@ func (d *decoder) identity(complete bool) *Job {
 	id := &Job{
 		TransactionID:  keep("transaction_id", j.TransactionID, identifier.Problem(j.TransactionID, maxTransactionID) == ""),
 		IdempotencyKey: keep("idempotency_key", j.IdempotencyKey, identifier.Problem(j.IdempotencyKey, maxIdempotencyKey) == ""),
-		Producer:       keep("producer", j.Producer, identifier.Narrow(j.Producer, maxProducer)),
+		Producer:       keep("producer", j.Producer, IsProducer(j.Producer)),
 		Issuer:         keep("issuer", j.Issuer, IsIssuer(j.Issuer)),
 		Series:         keep("series", j.Series, isSeries(j.Series)),
 	}
 	if complete && j.IdempotencyKey == "" && !d.problems.has("idempotency_key") {
 		id.IdempotencyKey = id.TransactionID
 	}
-	return id
+	return Reading{Job: id}, err
 }
 
 // members reads an object whose names are known. For the first member of each name it calls read with the name's
 // index in known, while the decoder stands before the value; it records a problem for every other member.
-func (d *decoder) members(known []string, read func(i int) error) error {
+func (d *decoder) members(known *fields.Names, read func(i int) error) error {
 	if _, err := d.tokens.ReadToken(); err != nil {
 		return err
 	}
@@ -198,12 +216,12 @@ func (d *decoder) members(known []string, read func(i int) error) error {
 			return err
 		}
 		name, _ := unquoted(raw) // no known name contains invalid UTF-8
-		i := indexOf(known, name)
+		i := known.Index(name)
 		if i < 0 {
 			d.at.name = fields.Quoted(string(name))
 			err = d.refuse("is no field of " + d.object + d.didYouMean(name, known))
-		} else if d.at.name = known[i]; seen[i] {
-			err = d.refuse(isTwice)
+		} else if d.at.name = known.At(i); seen[i] {
+			err = d.refuseTwice()
 		} else {
 			seen[i] = true
 			err = read(i)
@@ -222,67 +240,17 @@ const mostMembers = 128
 
 const isTwice = fields.IsTwice
 
-func indexOf(names []string, name []byte) int {
-	for i := range names {
-		if names[i] == string(name) {
-			return i
-		}
-	}
-	return -1
-}
-
 func (d *decoder) readJob() error {
 	j := d.job
-	return d.members(jobNames, func(i int) (err error) {
-		if i < len(details) {
-			return d.readDetail(&details[i])
+	return d.members(&jobNames, func(i int) error {
+		if i < len(jobMembers) {
+			return jobMembers[i].read(d, j)
 		}
-		if n := len(jobNames) - len(termsFields.Names()); i >= n {
-			if j.Terms == nil {
-				j.Terms = &Terms{}
-			}
-			return d.readTerm(termsFields, j.Terms, i-n)
+		if j.Terms == nil {
+			j.Terms = &Terms{}
 		}
-		switch jobNames[i] {
-		case "version":
-			return d.readVersion()
-		case "transaction_id":
-			j.TransactionID, err = d.identifier(maxTransactionID)
-		case "idempotency_key":
-			j.IdempotencyKey, err = d.identifier(maxIdempotencyKey)
-		case "producer":
-			j.Producer, err = d.code()
-		case "issuer":
-			j.Issuer, err = d.issuer()
-		case "series":
-			j.Series, err = d.code()
-		case "issued_at":
-			j.IssuedAt, err = d.time()
-		case "currency":
-			j.Currency, err = d.currency()
-		case "lines":
-			return d.readLines()
-		case "metadata":
-			return d.readMetadata()
-		}
-		return err
+		return d.readTerm(termsFields, j.Terms, i-len(jobMembers))
 	})
-}
-
-// jobNames are the names of all members of a job, the details first.
-//
-//nolint:gochecknoglobals // a list that nothing changes
-var jobNames = append(append(DetailNames(), "version", "transaction_id", "idempotency_key", "producer", "issuer", "series", "issued_at", "currency", "lines", "metadata"),
-	termsFields.Names()...)
-
-func (d *decoder) readDetail(one *detail) (err error) {
-	value := one.at(&d.job.Details)
-	if one.identifier > 0 {
-		*value, err = d.identifier(one.identifier)
-	} else {
-		*value, _, err = d.text()
-	}
-	return err
 }
 
 // fewLines is how many lines there is room for at first. Most jobs have more.
@@ -294,7 +262,8 @@ func (d *decoder) readLines() error {
 	case 'n':
 		return d.tokens.SkipValue()
 	default:
-		return d.refuse(mustBeLines(version1().lines))
+		d.noLines = true
+		return d.refuse(mustBeLines(version1().lines)) // judgeByVersion corrects the number
 	}
 	if _, err := d.tokens.ReadToken(); err != nil {
 		return err
@@ -313,7 +282,8 @@ func (d *decoder) readLines() error {
 		}
 	}
 	if d.at, d.lines = lines, n; n == 0 {
-		d.complain(mustBeLines(limitsOf(d.job.Version).lines))
+		d.noLines = true
+		d.complain(mustBeLines(version1().lines))
 	}
 	_, err := d.tokens.ReadToken()
 	return err
@@ -326,45 +296,26 @@ func (d *decoder) readLine() error {
 		return d.refuse("must be an object")
 	}
 	l := &d.job.Lines[i]
-	var hasQuantity, hasUnitPrice bool
-	err := d.members(lineNames, func(n int) (err error) {
-		if n >= len(lineNames)-len(lineFields.Names()) {
-			if l.Terms == nil {
-				l.Terms = &LineTerms{}
+	var stated uint64
+	err := d.members(&lineNames, func(n int) error {
+		if n < len(lineMembers) {
+			d.null = false
+			err := lineMembers[n].read(d, l)
+			if !d.null {
+				stated |= 1 << n
 			}
-			return d.readTerm(lineFields, l.Terms, n-len(lineNames)+len(lineFields.Names()))
+			return err
 		}
-		switch lineNames[n] {
-		case "sku":
-			l.SKU, _, err = d.text()
-		case "description":
-			l.Description, _, err = d.text()
-		case "quantity":
-			l.Quantity, hasQuantity, err = d.decimal()
-		case "unit_price":
-			l.UnitPrice, hasUnitPrice, err = d.decimal()
-		case "discount_percent":
-			l.DiscountPercent, _, err = d.decimal()
-		case "tax_percent":
-			if percent, ok, e := d.decimal(); ok {
-				l.TaxPercent = &percent
-			} else {
-				err = e
-			}
+		if l.Terms == nil {
+			l.Terms = &LineTerms{}
 		}
-		return err
+		return d.readTerm(lineFields, l.Terms, n-len(lineMembers))
 	})
 	if err != nil {
 		return err
 	}
-	if !hasQuantity {
-		d.problems.add(lineField(i, "quantity"), isRequired)
-	}
-	if !hasUnitPrice {
-		d.problems.add(lineField(i, "unit_price"), isRequired)
+	for missing := requiredOfLine &^ stated; missing != 0; missing &= missing - 1 {
+		d.problems.add(lineField(i, lineMembers[bits.TrailingZeros64(missing)].name), isRequired)
 	}
 	return nil
 }
-
-//nolint:gochecknoglobals // a list that nothing changes
-var lineNames = append([]string{"sku", "description", "quantity", "unit_price", "discount_percent", "tax_percent"}, lineFields.Names()...)

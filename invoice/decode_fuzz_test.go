@@ -36,10 +36,12 @@ func FuzzDecode(f *testing.F) {
 		f.Add(all)
 	}
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		job, err := invoice.Decode(payload)
+		read, err := invoice.Read(payload)
+		job := read.Job
 		var newer *invoice.VersionError
 		switch {
 		case err == nil:
+			checkTotals(t, read)
 			checkRoundTrip(t, job)
 			return
 		case errors.As(err, &newer):
@@ -84,19 +86,14 @@ func checkRoundTrip(t interface {
 func checkStored(t interface{ Fatal(...any) }, job *invoice.Job) {
 	stored := *job
 	stored.Lines = slices.Clone(job.Lines)
-	if job.Terms != nil {
-		public, personal, err := job.Terms.Spell()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if stored.Terms, err = invoice.ReadTerms(public, personal); err != nil {
-			t.Fatal("stored terms:", err)
-		}
+	public, personal, err := job.Terms.Spell()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stored.Terms, err = invoice.ReadTerms(public, personal); err != nil {
+		t.Fatal("stored terms:", err)
 	}
 	for i := range stored.Lines {
-		if stored.Lines[i].Terms == nil {
-			continue
-		}
 		public, personal, err := stored.Lines[i].Terms.Spell()
 		if err != nil {
 			t.Fatal(err)
@@ -119,6 +116,34 @@ func TestDecodeRoundTrip(t *testing.T) {
 		}
 		checkRoundTrip(t, job)
 	})
+}
+
+// Totals are found by reading before what states nothing but defaults is taken away, and must be those of what is left.
+func TestReadFindsTheTotals(t *testing.T) {
+	t.Parallel()
+	jobs := sample.New(sample.Options{Seed: 16, Elaborate: true, Terms: true, MaxLines: 5, Currencies: []string{"GBP", "JPY", "BHD"}})
+	for range 2000 {
+		job := jobs.Next()
+		payload, err := job.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		read, err := invoice.Read(payload)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkTotals(t, read)
+	}
+}
+
+func checkTotals(t interface{ Fatal(...any) }, read invoice.Reading) {
+	totals, err := read.Job.Calculate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(totals, read.Totals); diff != "" {
+		t.Fatal("want -, got +:", diff)
+	}
 }
 
 func BenchmarkDecode(b *testing.B) {

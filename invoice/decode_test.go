@@ -341,13 +341,13 @@ func TestAsShopsWriteIt(t *testing.T) {
 	} {
 		for _, version := range []string{"", `"version":2,`} {
 			payload := "{" + version + members + `,"lines":[{"quantity":1,"unit_price":1}]}`
-			job, lenient, err := invoice.Read([]byte(payload))
+			read, err := invoice.Read([]byte(payload))
 			if err != nil {
 				t.Errorf("%s: %v", payload, err)
 				continue
 			}
-			if job.TransactionID != want.id || job.Currency != want.currency || job.IssuedAt.Format(time.RFC3339Nano) != want.at || lenient != (want.lenient && version == "") {
-				t.Errorf("%s: %+v %t", payload, job, lenient)
+			if job := read.Job; job.TransactionID != want.id || job.Currency != want.currency || job.IssuedAt.Format(time.RFC3339Nano) != want.at || read.Lenient != (want.lenient && version == "") {
+				t.Errorf("%s: %+v %t", payload, job, read.Lenient)
 			}
 		}
 	}

@@ -1,6 +1,8 @@
 package invoice
 
 import (
+	"fmt"
+	"slices"
 	"strconv"
 
 	"invoicer/invoice/amounts"
@@ -38,8 +40,35 @@ func (j *Job) calculateTerms(p *problems) Totals {
 	if len(totals.Taxes) == 0 {
 		totals.Taxes = nil
 	}
+	totals.Allowances, totals.Charges = adjusted(result.Allowances), adjusted(result.Charges)
+	totals.Withholdings, totals.Withheld = result.Withholdings, result.Withheld
 	j.checkTypeCode(totals.Kind, p)
 	return totals
+}
+
+// Amounts returns how the job's totals come about: the share that each rate has in an allowance, and what lines come to with tax. It
+// returns an [*InvalidError] where [Job.Calculate] does.
+func (j *Job) Amounts() (*amounts.Result, error) {
+	if _, err := j.Calculate(); err != nil {
+		return nil, err
+	}
+	var p problems
+	exponent, _ := MinorUnits(j.Currency)
+	document := j.document(exponent, &p)
+	document.ExpectedTotal, document.ExpectedPayable = nil, nil
+	result, found := amounts.Calculate(document)
+	for _, one := range found {
+		p.add(one.Field, one.Message)
+	}
+	return result, p.err()
+}
+
+func adjusted(of []amounts.Adjusted) []Adjusted {
+	var all []Adjusted
+	for i := range of {
+		all = append(all, Adjusted{Amount: of[i].Amount, Net: of[i].Net})
+	}
+	return all
 }
 
 // document returns what the amounts are computed from.
@@ -132,6 +161,9 @@ func (t *Taxation) terms(percent *Decimal, complain func(name, message string)) 
 			if message := misfit(category, one.Percent); message != "" {
 				complain("taxes["+strconv.Itoa(i)+"].percent", message)
 			}
+			if first := slices.Index(terms.Taxes, one); first >= 0 {
+				complain("taxes["+strconv.Itoa(i)+"]", fmt.Sprintf("states the same tax as taxes[%d]: state it once", first))
+			}
 			terms.Taxes = append(terms.Taxes, one)
 		}
 	default:
@@ -180,26 +212,28 @@ func (j *Job) validateTerms(p *problems) {
 			if t.BaseQuantity != nil && t.BaseQuantity.Sign() <= 0 {
 				p.add(lineField(i, "base_quantity"), "must be greater than 0")
 			}
-			t.Period.validate(lineField(i, "period"), p)
+			if t.Period.isTurned() {
+				p.add(lineField(i, "period.end"), endsBeforeStart)
+			}
 		}
 	}
 	t := j.Terms
 	if t == nil {
 		return
 	}
-	t.Period.validate("period", p)
+	if t.Period.isTurned() {
+		p.add("period.end", endsBeforeStart)
+	}
 	t.validateTaxCurrency(j.Currency, p)
 	if t.ReplacesTransactionID != "" && t.ReplacesTransactionID == j.TransactionID {
 		p.add("replaces_transaction_id", "must be another transaction than this one")
 	}
 }
 
-// A date is spelled so that the order of texts is that of days.
-func (d *Period) validate(field string, p *problems) {
-	if d != nil && d.Start != "" && d.End != "" && d.End < d.Start {
-		p.add(field+".end", "must not be before start")
-	}
-}
+const endsBeforeStart = "must not be before start"
+
+// isTurned reports whether the period ends before it begins. A date is spelled so that the order of texts is that of days.
+func (d *Period) isTurned() bool { return d != nil && d.Start != "" && d.End != "" && d.End < d.Start }
 
 func (t *Terms) validateTaxCurrency(currency string, p *problems) {
 	if t.TaxCurrency == "" {

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"invoicer/invoice"
+	"invoicer/invoice/document"
 )
 
 var update = flag.Bool("update", false, "write the forms of fields, and what examples come to, into docs/jobs.md")
@@ -30,13 +31,9 @@ func TestJobsAreDocumented(t *testing.T) {
 	}
 	page := string(text)
 	whole := page
-	for _, described := range describe(map[string]bool{}, reflect.TypeFor[invoice.Terms](), reflect.TypeFor[invoice.LineTerms](), reflect.TypeFor[invoice.Taxation]()) {
+	d := description(t)
+	for _, described := range append(d.documented(page), describe(map[string]bool{}, reflect.TypeFor[invoice.Terms](), reflect.TypeFor[invoice.LineTerms](), reflect.TypeFor[invoice.Taxation]())...) {
 		whole = described.check(t, whole)
-	}
-	for _, path := range members(t) { // those of version 1 are described by hand
-		if name := strings.TrimPrefix(path, "lines[]."); !strings.Contains(page, "`"+name+"`") {
-			t.Errorf("%s lacks the field %s", jobsPage, path)
-		}
 	}
 	switch whole = computeExamples(t, whole); {
 	case page == whole:
@@ -76,20 +73,20 @@ func members(t *testing.T) (paths []string) {
 	return paths
 }
 
-// A documented is a struct whose fields have a table in the page, below a heading.
+// A documented is an object whose fields have a table in the page.
 type documented struct {
-	heading string
-	rows    [][2]string // name and form
+	below string      // the line before the table
+	rows  [][2]string // name and form
 }
 
 // describe returns the structs and all that they hold.
 func describe(seen map[string]bool, types ...reflect.Type) (all []documented) {
 	for _, of := range types {
-		d := documented{heading: headings.Replace(spaced(of))}
-		if seen[d.heading] {
+		d := documented{below: "\n### " + headings.Replace(spaced(of)) + "\n"}
+		if seen[d.below] {
 			continue
 		}
-		seen[d.heading] = true
+		seen[d.below] = true
 		var below []reflect.Type
 		for i := range of.NumField() {
 			f := of.Field(i)
@@ -178,15 +175,15 @@ func form(t reflect.Type, options string) string {
 // check returns the page with the table's forms as they have to be.
 func (d *documented) check(t *testing.T, page string) string {
 	t.Helper()
-	before, rest, ok := strings.Cut(page, "\n### "+d.heading+"\n")
+	before, rest, ok := strings.Cut(page, d.below)
 	if !ok {
-		t.Errorf("%s lacks the heading %s", jobsPage, d.heading)
+		t.Errorf("%s lacks the line %q", jobsPage, d.below)
 		return page
 	}
 	at := strings.Index(rest, "\n| field |")
 	next := strings.Index(rest, "\n#")
 	if at < 0 || next >= 0 && next < at {
-		t.Errorf("%s lacks a table below %s", jobsPage, d.heading)
+		t.Errorf("%s lacks a table below %q", jobsPage, d.below)
 		return page
 	}
 	table := rest[at+1:]
@@ -201,11 +198,11 @@ func (d *documented) check(t *testing.T, page string) string {
 	b.WriteString("| field | form | |\n|---|---|---|\n")
 	for _, row := range d.rows {
 		if strings.TrimSpace(meanings[row[0]]) == "" {
-			t.Errorf("%s: below %s, nothing says what %s is", jobsPage, d.heading, row[0])
+			t.Errorf("%s: below %q, nothing says what %s is", jobsPage, d.below, row[0])
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", row[0], row[1], meanings[row[0]])
 	}
-	return before + "\n### " + d.heading + "\n" + strings.Replace(rest, table, b.String(), 1)
+	return before + d.below + strings.Replace(rest, table, b.String(), 1)
 }
 
 // computeExamples returns the page with what each of its jobs comes to in the block that follows it. All of them have to be valid.
@@ -292,6 +289,9 @@ func TestTermsOfEN16931AreDocumented(t *testing.T) {
 		}
 	}
 	known := paths(t)
+	for _, profile := range document.Profiles() {
+		known[string(profile)] = true
+	}
 	for _, span := range regexp.MustCompile("`([a-z][a-z0-9_.\\[\\]]*)`").FindAllSubmatch(page, -1) {
 		if !known[string(span[1])] {
 			t.Errorf("%s: %s is no field of a job", path, span[1])

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"slices"
 	"strconv"
+	"time"
 
 	"invoicer/invoice/fields"
 )
@@ -50,15 +51,16 @@ func (j *Job) Fingerprint() string {
 			j = j.normal()
 		}
 		if j.extends() {
-			return "v2:" + hashed(j.appendTerms(j.appendContent(), fields.All))
+			return hashed("v2:", j.appendTerms(j.appendContent(roomForTerms), fields.All))
 		}
 	}
-	return "v1:" + hashed(j.appendContent())
+	return hashed("v1:", j.appendContent(0))
 }
 
-func hashed(content []byte) string {
+func hashed(prefix string, content []byte) string {
 	hash := sha256.Sum256(content)
-	return hex.EncodeToString(hash[:])
+	var room [3 + 2*sha256.Size]byte
+	return string(hex.AppendEncode(append(room[:0], prefix...), hash[:]))
 }
 
 // appendTerms appends a part of what only version 2 can state.
@@ -67,17 +69,24 @@ func (j *Job) appendTerms(b []byte, part fields.Part) []byte {
 		b = termsFields.AppendCanonical(b, j.Terms, part)
 	}
 	for i := range j.Lines {
-		if t := j.Lines[i].Terms; t != nil && !lineFields.Empty(t, part) {
-			b = appendInteger(b, int64(i+1))
-			b = append(lineFields.AppendCanonical(append(b, '{'), t, part), '}')
+		if j.Lines[i].Terms == nil {
+			continue
+		}
+		start := len(b)
+		b = append(appendInteger(b, int64(i+1)), '{')
+		empty := len(b)
+		if b = lineFields.AppendCanonical(b, j.Lines[i].Terms, part); len(b) == empty {
+			b = b[:start]
+		} else {
+			b = append(b, '}')
 		}
 	}
 	return b
 }
 
-// appendContent appends what version 1 can state.
-func (j *Job) appendContent() []byte {
-	b := make([]byte, 0, 256+64*len(j.Lines))
+// appendContent returns what version 1 can state, with room for more bytes.
+func (j *Job) appendContent(room int) []byte {
+	b := make([]byte, 0, 256+64*len(j.Lines)+room)
 	b = appendField(b, j.TransactionID)
 	b = appendField(b, j.Series)
 	for i := range details {
@@ -85,7 +94,7 @@ func (j *Job) appendContent() []byte {
 			b = appendField(b, *details[i].at(&j.Details))
 		}
 	}
-	b = appendField(b, j.canonicalIssuedAt())
+	b = appendTime(b, j.IssuedAt)
 	b = appendField(b, j.Currency)
 	b = appendLines(b, j.Lines)
 	for i := range details {
@@ -118,8 +127,12 @@ func appendLines(b []byte, lines []Line) []byte {
 	return b
 }
 
-func (j *Job) canonicalIssuedAt() string {
-	return j.IssuedAt.UTC().Format("2006-01-02T15:04:05.000000Z")
+// storedTime is the form of a time that is hashed.
+const storedTime = "2006-01-02T15:04:05.000000Z"
+
+func appendTime(b []byte, t time.Time) []byte {
+	var room [len(storedTime)]byte
+	return appendField(b, string(t.UTC().AppendFormat(room[:0], storedTime)))
 }
 
 func appendField(b []byte, value string) []byte {
@@ -167,7 +180,7 @@ func allDifferences(a, b *Job) []string {
 	for i := range details {
 		differ(details[i].name, *details[i].at(&a.Details) != *details[i].at(&b.Details))
 	}
-	differ("issued_at", a.canonicalIssuedAt() != b.canonicalIssuedAt())
+	differ("issued_at", StoredTime(a.IssuedAt) != StoredTime(b.IssuedAt))
 	differ("currency", a.Currency != b.Currency)
 	names = termsFields.Differences(names, "", orEmpty(a.Terms), orEmpty(b.Terms))
 	if len(a.Lines) != len(b.Lines) {

@@ -54,16 +54,19 @@ func (f *Forecaster) ForecastAll(ctx context.Context, requests []Request) []Fore
 // An aheadStore answers from what was read for all requests at once.
 type aheadStore struct {
 	Store
-	found map[Asked]Existing
-	jobs  map[string]struct{} // all that are asked about
-	mu    sync.Mutex
-	made  map[aheadKey]aheadSeries // the first settings that series without any would get
+	found    map[Asked]Existing
+	jobs     map[string]struct{}      // all that are asked about
+	credited map[replacedKey]struct{} // what these credit
+	mu       sync.Mutex
+	made     map[aheadKey]aheadSeries // the first settings that series without any would get
 }
 
 type aheadKey struct {
 	id   SeriesID
 	kind Kind
 }
+
+type replacedKey struct{ issuer, transactionID string }
 
 type aheadSeries struct {
 	settings *Series
@@ -83,11 +86,14 @@ func readAhead(ctx context.Context, store Store, requests []Request) (*aheadStor
 	for i := range asked {
 		found[asked[i]] = existing[i]
 	}
-	jobs := make(map[string]struct{}, len(requests))
+	jobs, credited := make(map[string]struct{}, len(requests)), make(map[replacedKey]struct{})
 	for i := range requests {
 		jobs[requests[i].JobID] = struct{}{}
+		if id := requests[i].Job.CreditsTransactionID; id != "" {
+			credited[replacedKey{requests[i].Job.Issuer, id}] = struct{}{}
+		}
 	}
-	return &aheadStore{Store: store, found: found, jobs: jobs, made: make(map[aheadKey]aheadSeries)}, nil
+	return &aheadStore{Store: store, found: found, jobs: jobs, credited: credited, made: make(map[aheadKey]aheadSeries)}, nil
 }
 
 func (s *aheadStore) Find(_ context.Context, issuer, transactionID, idempotencyKey string) (Existing, error) {
@@ -101,6 +107,18 @@ func (s *aheadStore) Credit(ctx context.Context, j *Job, totals *Totals) (Credit
 		credit.Failed = ""
 	}
 	return credit, err
+}
+
+// Replaced counts on what is replayed together, too: a job that has failed makes or credits its document by then.
+func (s *aheadStore) Replaced(ctx context.Context, j *Job) (Replaced, error) {
+	replaced, err := s.Store.Replaced(ctx, j)
+	if _, together := s.jobs[replaced.Failed]; together {
+		replaced.Failed = ""
+	}
+	if _, together := s.credited[replacedKey{j.Issuer, j.Replaces()}]; together && j.CreditsTransactionID != j.Replaces() {
+		replaced.Left = nil
+	}
+	return replaced, err
 }
 
 // MakeSeries asks once for each series.
@@ -128,7 +146,7 @@ func (f *Forecaster) Forecast(ctx context.Context, r Request) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	_, _, closed, err := g.place(ctx, r.Job, document.Kind, settings, true)
+	_, series, closed, err := g.place(ctx, r.Job, document.Kind, settings, true)
 	if err != nil {
 		return Result{}, err
 	}
@@ -144,6 +162,9 @@ func (f *Forecaster) Forecast(ctx context.Context, r Request) (Result, error) {
 			closed = settings.CheckDate(r.Job.IssuedAt, time.Now())
 		}
 		if closed == nil {
+			_, closed, err = g.judge(ctx, r.Job, settings, series)
+		}
+		if err == nil && closed == nil {
 			closed, err = g.refused(ctx, r.Job, &document, settings, true)
 		}
 		if err != nil {
@@ -152,4 +173,22 @@ func (f *Forecaster) Forecast(ctx context.Context, r Request) (Result, error) {
 		return Result{Outcome: Created}, closed
 	}
 	return g.decide(ctx, r, existing, AlreadyInvoiced)
+}
+
+// Place returns the series in which [Generator.Generate] would count the job's document now, as far as it is known, and the period. The
+// error is an [*InvalidError] if no series takes it.
+func (f *Forecaster) Place(ctx context.Context, job *Job) (*Series, string, error) {
+	document, err := job.Calculate()
+	if err != nil {
+		return nil, "", err
+	}
+	settings, err := f.generator.settings(ctx, job)
+	if err != nil {
+		return nil, "", err
+	}
+	slot, series, closed, err := f.generator.place(ctx, job, document.Kind, settings, true)
+	if err == nil && series == nil {
+		err = closed
+	}
+	return series, slot.Period, err
 }

@@ -13,6 +13,10 @@ var (
 	// failover. The same call may succeed later, and repeating it is safe.
 	ErrUnavailable = errors.New("database unavailable")
 
+	// ErrBrokenOff marks an [ErrUnavailable] of what was under way at a server when another one was found to have taken its place: the
+	// next attempt reaches that one.
+	ErrBrokenOff = errors.New("broken off, since another server is the primary now")
+
 	// ErrHeld marks an [ErrUnavailable] that concerns only some drafts: another open transaction holds a row that
 	// they need, such as the counter of their series. Other drafts can be written meanwhile.
 	ErrHeld = errors.New("held by another transaction")
@@ -33,7 +37,8 @@ type Request struct {
 	JobID       string
 	Attempt     int // which run of the job this is, beginning with 1
 	Job         *Job
-	Fingerprint string // of Job
+	Fingerprint string  // of Job
+	Totals      *Totals // of Job, if they are known; else [Generator.Generate] calculates them
 
 	Payload []byte // from which Job was decoded
 
@@ -48,11 +53,13 @@ func NewRequest(jobID string, attempt int, job *Job) Request {
 
 // A Draft is an invoice that is complete but for its number.
 type Draft struct {
-	Request
-	Totals   Totals
+	Request  // with totals
 	Slot     Slot
 	Series   *Series   // the settings by which the slot was chosen
 	Settings *Settings // by which it was placed
+
+	// Judged is what was known of the seller when the draft was judged by a profile; nil if it wasn't, or if that didn't matter.
+	Judged *KnownIssuer
 }
 
 // Existing holds the invoices that the database has for a transaction and for an idempotency key, its own or imported
@@ -69,9 +76,13 @@ type Asked struct{ Issuer, TransactionID, IdempotencyKey string }
 // prevented it.
 type Insertion struct {
 	Created  *Ref
-	Existing Existing
-	Since    time.Duration // since the ledger accepted the job of a draft that was created, 0 if it didn't
-	Raced    bool          // nothing was in the way at first, and a unique violation revealed another writer
+	Numbered Numbered // the number of a draft that was created
+	// Remembered is closed once the number of a draft that was created is remembered outside of the database, or can't be; nil if nobody
+	// remembers.
+	Remembered <-chan struct{}
+	Existing   Existing
+	Since      time.Duration // since the ledger accepted the job of a draft that was created, 0 if it didn't
+	Raced      bool          // nothing was in the way at first, and a unique violation revealed another writer
 }
 
 // Books are what has to be known before a document is placed.
@@ -79,6 +90,7 @@ type Books interface {
 	SettingsBook
 	SeriesBook
 	CreditBook
+	Judge
 }
 
 // A Store keeps invoices. It returns [ErrUnavailable] if the same call may succeed later, and [*InvalidError] if the
@@ -89,7 +101,7 @@ type Store interface {
 	// Insert stores the draft under the next number of its slot, or returns the invoices that prevent it. It may be
 	// called again after any error: a draft is never stored twice, and no number is skipped. It returns [ErrSettingsChanged] if the
 	// draft was placed by settings that don't hold any more, [*OtherPeriodError] if its day of issue lies in another period, and
-	// [*InvalidError] if its date isn't allowed by the database's clock, or if it can't credit what it names.
+	// [*InvalidError] if its date isn't allowed by the database's clock, or if it can't credit or replace what it names.
 	Insert(ctx context.Context, d *Draft) (Insertion, error)
 	// Find returns the committed invoices of an issuer's transaction and of an idempotency key.
 	Find(ctx context.Context, issuer, transactionID, idempotencyKey string) (Existing, error)
@@ -109,8 +121,10 @@ type Result struct {
 	Differs []string // of a conflict: the fields whose content differs; of a duplicate: those that settings ignore
 	Detail  string   // of a conflict: one sentence, without any content
 
-	// Series is that of an invoice that was made by this call.
-	Series SeriesID
+	// Series is that of an invoice that was made by this call, and Numbered its number. Remembered is as in [Insertion].
+	Series     SeriesID
+	Numbered   Numbered
+	Remembered <-chan struct{}
 
 	// Since is how long ago the ledger accepted the job of an invoice that was made by this call; 0 if it didn't.
 	Since time.Duration
@@ -135,16 +149,19 @@ func NewGenerator(store Store, numbering *Numbering) *Generator {
 const maxPlacings = 10
 
 // Generate makes the transaction's invoice, or returns why there is none to make. The result rests on committed data
-// only. It returns a [*PausedError] while the series takes no documents, and a [*CreditWaitsError] while the document that this one credits
+// only. It returns a [*PausedError] while the series takes no documents, and a [*CreditWaitsError] while a document that this one needs
 // isn't made.
 func (g *Generator) Generate(ctx context.Context, r Request) (Result, error) {
-	totals, err := r.Job.Calculate()
-	if err != nil {
-		return Result{}, err
+	if r.Totals == nil {
+		totals, err := r.Job.Calculate()
+		if err != nil {
+			return Result{}, err
+		}
+		r.Totals = &totals
 	}
 	var elsewhere *OtherPeriodError
 	for placings := 1; ; placings++ {
-		result, err := g.insert(ctx, r, totals, elsewhere)
+		result, err := g.insert(ctx, r, elsewhere)
 		elsewhere = nil // under other settings, the period may have another form
 		if again := errors.As(err, &elsewhere) || errors.Is(err, ErrSettingsChanged); !again || placings == maxPlacings {
 			return result, err
@@ -153,17 +170,21 @@ func (g *Generator) Generate(ctx context.Context, r Request) (Result, error) {
 }
 
 // insert inserts the draft. If the day of issue was found to lie elsewhere, the draft is placed in that period.
-func (g *Generator) insert(ctx context.Context, r Request, totals Totals, elsewhere *OtherPeriodError) (Result, error) {
+func (g *Generator) insert(ctx context.Context, r Request, elsewhere *OtherPeriodError) (Result, error) {
 	settings, err := g.settings(ctx, r.Job)
 	if err != nil {
 		return Result{}, err
 	}
-	slot, series, closed, err := g.place(ctx, r.Job, totals.Kind, settings, false)
+	slot, series, closed, err := g.place(ctx, r.Job, r.Totals.Kind, settings, false)
 	if err != nil {
 		return Result{}, err
 	}
+	var judged *KnownIssuer
 	if closed == nil {
-		closed, err = g.refused(ctx, r.Job, &totals, settings, false)
+		judged, closed, err = g.judge(ctx, r.Job, settings, series)
+	}
+	if err == nil && closed == nil {
+		closed, err = g.refused(ctx, r.Job, r.Totals, settings, false)
 	}
 	if err != nil {
 		return Result{}, err
@@ -174,12 +195,12 @@ func (g *Generator) insert(ctx context.Context, r Request, totals Totals, elsewh
 	if elsewhere != nil && series.Date == DateIssue {
 		slot.Period = elsewhere.Period
 	}
-	inserted, err := g.store.Insert(ctx, &Draft{Request: r, Totals: totals, Slot: slot, Series: series, Settings: settings})
+	inserted, err := g.store.Insert(ctx, &Draft{Request: r, Slot: slot, Series: series, Settings: settings, Judged: judged})
 	if err != nil {
 		return Result{}, err
 	}
 	if inserted.Created != nil {
-		return Result{Outcome: Created, Invoice: inserted.Created, Series: series.ID(), Since: inserted.Since, Recorded: true}, nil
+		return Result{Outcome: Created, Invoice: inserted.Created, Series: series.ID(), Numbered: inserted.Numbered, Remembered: inserted.Remembered, Since: inserted.Since, Recorded: true}, nil
 	}
 	reason := AlreadyInvoiced
 	if inserted.Raced {
@@ -188,12 +209,14 @@ func (g *Generator) insert(ctx context.Context, r Request, totals Totals, elsewh
 	return g.decide(ctx, r, inserted.Existing, reason)
 }
 
-// refused returns why a new document must not be made, nil if it may; err is any other error. If dry, what it credits may be made later.
+// refused returns why a new document must not be made, nil if it may; err is any other error. If dry, what it waits for may be made later.
 func (g *Generator) refused(ctx context.Context, j *Job, totals *Totals, settings *Settings, dry bool) (refused, err error) {
 	if refused := checkZero(totals, settings); refused != nil {
 		return refused, nil
 	}
-	err = g.checkCredit(ctx, j, totals, settings, dry)
+	if err = g.checkCredit(ctx, j, totals, settings, dry); err == nil {
+		err = g.checkReplaced(ctx, j, settings, dry)
+	}
 	if errors.As(err, new(*InvalidError)) || errors.As(err, new(*CreditWaitsError)) {
 		return err, nil
 	}
@@ -286,14 +309,6 @@ func (g *Generator) decideClosed(ctx context.Context, r Request, closed error) (
 	return g.decide(ctx, r, existing, AlreadyInvoiced)
 }
 
-// OtherKind returns the [*InvalidError] of a document of the given kind for a series that holds the other one.
-func OtherKind(series SeriesID, kind Kind) error {
-	return &InvalidError{Problems: []Problem{{
-		Field:   "series",
-		Message: fmt.Sprintf("%s holds the other kind of document, and this is of kind %s; a series holds one kind: send another series", series, kind),
-	}}}
-}
-
 // Lookup decides about the request by one read of the database, without writing. It returns [ErrNotInvoiced] while
 // the transaction is neither invoiced nor imported, even if the key already has another transaction's: the holder of the lock may still
 // make the invoice.
@@ -312,6 +327,9 @@ func (g *Generator) Lookup(ctx context.Context, r Request, reason Reason) (Resul
 // the database, since recording it fails if the invoice is gone. Every other result is confirmed by reading. Known
 // returns [ErrNotInvoiced] if the remembered invoice is stale.
 func (g *Generator) Known(ctx context.Context, r Request, known Ref, reason Reason) (Result, error) {
+	if known.Erased() && known.Issuer == r.Job.Issuer && known.TransactionID == r.Job.TransactionID && known.JobID != r.JobID {
+		return decideErased(r, &known), nil
+	}
 	if known.Issuer == r.Job.Issuer && known.TransactionID == r.Job.TransactionID && known.Fingerprint == r.Fingerprint && known.JobID != r.JobID {
 		return Result{Outcome: Duplicate, Invoice: &known, Reason: reason}, nil
 	}
@@ -324,6 +342,8 @@ func (g *Generator) decide(ctx context.Context, r Request, e Existing, reason Re
 	switch own := e.OfTransaction; {
 	case own != nil && own.Imported != nil:
 		return decideImported(r, own, reason)
+	case own != nil && own.Erased():
+		return decideErased(r, own), nil
 	case own != nil && own.Fingerprint != r.Fingerprint:
 		return g.decideDiffering(ctx, r, own, reason)
 	case own != nil && own.JobID == r.JobID:
@@ -331,6 +351,11 @@ func (g *Generator) decide(ctx context.Context, r Request, e Existing, reason Re
 	case own != nil:
 		return Result{Outcome: Duplicate, Invoice: own, Reason: reason}, nil
 	case e.OfKey != nil:
+		if e.OfKey.Erased() {
+			return Result{Outcome: Conflict, Invoice: e.OfKey, Differs: []string{"transaction_id"}, Detail: fmt.Sprintf(
+				"idempotency_key %s belongs to transaction_id %s, invoiced as %s, whose personal data was erased, and this job asks for %s; send a key of its own, or none",
+				e.OfKey.IdempotencyKey, e.OfKey.TransactionID, e.OfKey.Number, r.Job.TransactionID)}, nil
+		}
 		differs, elsewhere, err := g.differs(ctx, r, e.OfKey)
 		if err != nil {
 			return Result{}, err
@@ -341,6 +366,15 @@ func (g *Generator) decide(ctx context.Context, r Request, e Existing, reason Re
 	default:
 		return Result{}, fmt.Errorf("transaction_id %s: the store neither stored the draft nor found an invoice", r.Job.TransactionID)
 	}
+}
+
+// decideErased decides about a transaction whose invoice was erased. Nothing is left to compare a content with, and the transaction is
+// invoiced once.
+func decideErased(r Request, own *Ref) Result {
+	if own.JobID == r.JobID {
+		return Result{Outcome: Created, Invoice: own}
+	}
+	return Result{Outcome: Duplicate, Invoice: own, Reason: AlreadyInvoiced}
 }
 
 // decideImported decides about a transaction that was invoiced elsewhere. What isn't known of that can't differ.

@@ -9,6 +9,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"invoicer/invoice/fields"
 	"invoicer/invoice/identifier"
 )
 
@@ -41,12 +42,12 @@ const (
 )
 
 // ImportFields returns the names of an import's fields.
-func ImportFields() []string { return slices.Clone(importNames) }
+func ImportFields() []string { return slices.Clone(importNames.All()) }
 
 //nolint:gochecknoglobals // a list that nothing changes
-var importNames = []string{
+var importNames = fields.NewNames([]string{
 	"transaction_id", "invoice_number", "idempotency_key", "issuer", "currency", "total", "credited_total", "issued_at",
-}
+})
 
 // maxInvoiceNumber is the largest number of characters in the number of an invoice that was issued elsewhere.
 const maxInvoiceNumber = 128
@@ -127,13 +128,13 @@ func DecodeImport(line []byte) (Import, error) {
 	d := decoder{object: "an import"}
 	var t ImportText
 	err := d.readPayload(line, func() error {
-		return d.members(importNames, func(n int) (err error) {
+		return d.members(&importNames, func(n int) (err error) {
 			if n == importTotal || n == importCreditedTotal {
 				t[n], err = d.number()
 				return err
 			}
-			if importNames[n] == "issuer" {
-				t[n], err = d.issuer()
+			if d.at.name == "issuer" { // "" is the issuer without a name
+				t[n], _, err = d.text()
 				return err
 			}
 			t[n], err = d.code()

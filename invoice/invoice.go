@@ -15,6 +15,12 @@ type Ref struct {
 	Imported       *Imported // nil for an invoice of this database
 }
 
+// ErasedFingerprint stands in the place of the fingerprint of an invoice whose personal data was erased. No content has it.
+const ErasedFingerprint = "v0:0000000000000000000000000000000000000000000000000000000000000000"
+
+// Erased reports whether the personal data of the invoice was erased, so that no content can be compared with it.
+func (r *Ref) Erased() bool { return r.Fingerprint == ErasedFingerprint }
+
 // An Invoice is a committed invoice or credit note as it is stored. Amounts are in minor units of its currency, and signed.
 // In the text fields "" means absent.
 type Invoice struct {
@@ -30,7 +36,9 @@ type Invoice struct {
 
 	IssuedAt  time.Time // the transaction's time, in UTC
 	CreatedAt time.Time // when the writing database transaction began, in UTC
-	Currency  string
+	// DocumentDate is the day on which the document was issued, as YYYY-MM-DD; "" if IssuedAt says it.
+	DocumentDate string
+	Currency     string
 
 	Lines    []InvoicedLine
 	Subtotal int64

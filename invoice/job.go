@@ -57,6 +57,7 @@ type Details struct {
 // A detail describes one of the [Details].
 type detail struct {
 	name       string // in JSON, and of the column
+	about      string // what the schema says of it
 	identifier int    // most characters of an identifier; 0: any text is allowed
 	later      bool   // it was added after the first fingerprints, which must not change: see [Job.Fingerprint]
 	at         func(*Details) *string
@@ -64,10 +65,10 @@ type detail struct {
 
 // details lists the details in the order in which they are encoded and fingerprinted.
 var details = [...]detail{ //nolint:gochecknoglobals // a constant table
-	{name: "credits_transaction_id", identifier: maxTransactionID, at: func(d *Details) *string { return &d.CreditsTransactionID }},
-	{name: "customer_id", at: func(d *Details) *string { return &d.CustomerID }},
-	{name: "customer_name", at: func(d *Details) *string { return &d.CustomerName }},
-	{name: "country", at: func(d *Details) *string { return &d.Country }},
+	{name: "credits_transaction_id", about: "the transaction whose document this one credits", identifier: maxTransactionID, at: func(d *Details) *string { return &d.CreditsTransactionID }},
+	{name: "customer_id", about: "who buys, as the seller numbers customers", at: func(d *Details) *string { return &d.CustomerID }},
+	{name: "customer_name", about: "who buys", at: func(d *Details) *string { return &d.CustomerName }},
+	{name: "country", about: "where the customer is, as free text", at: func(d *Details) *string { return &d.Country }},
 }
 
 // DetailNames returns the names of the [Details], which they have in JSON and as columns.

@@ -54,7 +54,7 @@ const (
 )
 
 // StoredTime returns a time as it is hashed: in UTC, as 2010-12-01T08:26:00.000000Z, always with six decimals.
-func StoredTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000Z") }
+func StoredTime(t time.Time) string { return t.UTC().Format(storedTime) }
 
 // A Hasher hashes records. The zero value is ready to use; it isn't safe for concurrent use.
 type Hasher struct {
@@ -163,7 +163,7 @@ func (h *Hasher) Digest(r *Record, texts Hash) Hash {
 			b = appendField(b, *details[i].at(&r.Job.Details))
 		}
 	}
-	b = appendField(b, StoredTime(r.Job.IssuedAt))
+	b = appendTime(b, r.Job.IssuedAt)
 	b = appendField(b, r.CreatedAt)
 	b = appendField(b, r.AcceptedAt)
 	b = appendField(b, r.WorkerVersion)

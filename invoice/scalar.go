@@ -18,6 +18,7 @@ func (d *decoder) text() (s string, present bool, err error) {
 	switch d.tokens.PeekKind() {
 	case '"':
 	case 'n':
+		d.null = true
 		return "", false, d.tokens.SkipValue()
 	default:
 		return "", false, d.refuse("must be a string")
@@ -74,12 +75,6 @@ func (d *decoder) currency() (string, error) {
 	return capitals, err
 }
 
-// issuer reads the code of an issuer. The empty one is that of the issuer without a name.
-func (d *decoder) issuer() (string, error) {
-	s, _, err := d.text()
-	return s, err
-}
-
 // unquoted removes the quotes and escapes of a JSON string. It returns false if an escape stands for invalid text;
 // invalid text that isn't escaped stays as it is.
 func unquoted(raw jsontext.Value) ([]byte, bool) {
@@ -97,6 +92,7 @@ func (d *decoder) decimal() (value Decimal, present bool, err error) {
 	switch kind {
 	case '0', '"':
 	case 'n':
+		d.null = true
 		return Decimal{}, false, d.tokens.SkipValue()
 	default:
 		return Decimal{}, false, d.refuse(decimal.ErrSyntax.Error())

@@ -46,6 +46,9 @@ type Series struct {
 
 	State SeriesState
 
+	// Profile is as in [Settings], for the documents of this series; "" means that of the settings.
+	Profile string
+
 	location *time.Location // set by Resolve
 }
 

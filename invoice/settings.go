@@ -22,11 +22,16 @@ type Settings struct {
 
 	// MustCredit says that a credit note has to name what it credits.
 	MustCredit bool
+	// CreditReplaced says that a document has to be credited in full before another one replaces it.
+	CreditReplaced bool
 	// IgnoreIssuedAt and IgnorePresentation say that a job is a duplicate although it differs from the invoice in issued_at, or in what is
 	// only shown, if its idempotency key is the invoice's.
 	IgnoreIssuedAt, IgnorePresentation bool
 	// RefuseZero says that no document is made of nothing but zeros.
 	RefuseZero bool
+	// Profile names the rules by which documents are judged before they get a number, such as xrechnung: those of a series come first. ""
+	// and [NoProfile] mean none.
+	Profile string
 }
 
 // ErrSettingsChanged says that a draft was placed by settings, of its series or of its issuer, that don't hold any
@@ -69,5 +74,13 @@ func (s *Settings) CheckDate(issuedAt, now time.Time) error {
 func NotOpened(id SeriesID) error {
 	return &InvalidError{Replayable: true, Problems: []Problem{{
 		Field: "series", Message: fmt.Sprintf("%s wasn't opened, and the setting strict allows no other series: send another one, or `invoicer series open %s`", id, id.Args()),
+	}}}
+}
+
+// OtherKind returns the [*InvalidError] of a document of the given kind for a series that holds the other one.
+func OtherKind(series SeriesID, kind Kind) error {
+	return &InvalidError{Problems: []Problem{{
+		Field:   "series",
+		Message: fmt.Sprintf("%s holds the other kind of document, and this is of kind %s; a series holds one kind: send another series", series, kind),
 	}}}
 }

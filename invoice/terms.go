@@ -336,34 +336,51 @@ func (j *Job) Show(field string) (string, bool) {
 }
 
 // Spell returns what the terms state as two JSON objects: one without anything in which a person may stand, and one with the rest. Each
-// is nil if there is nothing to say. Checks are in neither.
-func (t *Terms) Spell() (public, personal []byte, err error) { return spell(termsFields, t) }
+// is "" if there is nothing to say, as nil terms have. Checks are in neither.
+func (t *Terms) Spell() (public, personal string, err error) {
+	if t == nil {
+		return "", "", nil
+	}
+	return spell(make([]byte, 0, roomForTerms), termsFields, t)
+}
 
 // Spell is [Terms.Spell] for a line.
-func (t *LineTerms) Spell() (public, personal []byte, err error) { return spell(lineFields, t) }
-
-func spell(described *fields.Object, of any) (public, personal []byte, err error) {
-	if public, err = described.AppendObject(nil, of, fields.Public); err != nil {
-		return nil, nil, err
+func (t *LineTerms) Spell() (public, personal string, err error) {
+	if t == nil {
+		return "", "", nil
 	}
-	personal, err = described.AppendObject(nil, of, fields.Personal)
-	return public, personal, err
+	return spell(make([]byte, 0, roomForLine), lineFields, t)
+}
+
+// How many bytes are enough for what most jobs and lines state.
+const roomForTerms, roomForLine = 512, 64
+
+func spell(b []byte, described *fields.Object, of any) (public, personal string, err error) {
+	if b, err = described.AppendObject(b, of, fields.Public); err != nil {
+		return "", "", err
+	}
+	end := len(b)
+	if b, err = described.AppendObject(b, of, fields.Personal); err != nil {
+		return "", "", err
+	}
+	both := string(b)
+	return both[:end], both[end:], nil
 }
 
 // ReadTerms reads what [Terms.Spell] has spelled. It returns nil if both are empty. The error names no values.
-func ReadTerms(public, personal []byte) (*Terms, error) {
+func ReadTerms(public, personal string) (*Terms, error) {
 	return readTerms[Terms](termsFields, public, personal)
 }
 
 // ReadLineTerms is [ReadTerms] for a line.
-func ReadLineTerms(public, personal []byte) (*LineTerms, error) {
+func ReadLineTerms(public, personal string) (*LineTerms, error) {
 	return readTerms[LineTerms](lineFields, public, personal)
 }
 
-func readTerms[T any](described *fields.Object, parts ...[]byte) (*T, error) {
+func readTerms[T any](described *fields.Object, parts ...string) (*T, error) {
 	var t *T
 	for _, part := range parts {
-		if len(part) == 0 {
+		if part == "" {
 			continue
 		}
 		if t == nil {

@@ -14,6 +14,19 @@ type Totals struct {
 	Payable  int64   // what is left to pay: Total, less what is withheld and prepaid, with the rounding added
 	LineNets []int64 // one for each of the job's lines, in their order
 	Taxes    []Tax   // by percentage, ascending, then by code and category
+
+	// What only version 2 states: what each allowance, charge and withholding comes to, in the job's order, and what all withholdings do.
+	Allowances   []Adjusted
+	Charges      []Adjusted
+	Withholdings []int64
+	Withheld     int64
+}
+
+// An Adjusted is what an allowance or a charge comes to, with the sign that the job states: an allowance of 5.00 is 500, although it is
+// taken off.
+type Adjusted struct {
+	Amount int64 // in its own mode of prices
+	Net    int64 // without taxes
 }
 
 // A Tax sums up what is taxed with the same code, category and percentage; what states no rate is in no Tax.

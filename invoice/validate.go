@@ -46,7 +46,7 @@ func (j *Job) validate(p *problems) (totals Totals) {
 			p.add(id.field, problem)
 		}
 	}
-	if j.Producer != "" && !identifier.Narrow(j.Producer, maxProducer) {
+	if j.Producer != "" && !IsProducer(j.Producer) {
 		p.add("producer", identifier.NarrowProblem(maxProducer))
 	}
 	if j.Issuer != "" && !IsIssuer(j.Issuer) {
@@ -208,6 +208,9 @@ func isSeries(s string) bool { return consistsOf(s, maxSeries, isSeriesChar) }
 
 // IsIssuer reports whether the text can be the code of an issuer: 1 to 32 characters of A-Z 0-9 -.
 func IsIssuer(s string) bool { return isSeries(s) }
+
+// IsProducer reports whether the text can name a producer: 1 to 64 characters of A-Z a-z 0-9 . _ : / @ + = -.
+func IsProducer(s string) bool { return identifier.Narrow(s, maxProducer) }
 
 func isSeriesChar(c byte) bool { return 'A' <= c && c <= 'Z' || isDigit(c) || c == '-' }
 

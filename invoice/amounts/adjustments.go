@@ -5,13 +5,16 @@ import "math/big"
 // addAdjustments computes what each allowance and charge comes to, and adds it to its group, or shares it over those of its mode.
 func (c *calculation) addAdjustments() {
 	d := c.document
+	if len(d.Allowances) == 0 && len(d.Charges) == 0 {
+		return
+	}
 	modes := map[bool]*mode{false: {}, true: {}}
 	for _, g := range c.groups {
-		if m := modes[g.gross]; g.ofLines.Sign() != 0 {
+		if m := modes[g.gross]; g.amount.Sign() != 0 { // nothing but lines so far
 			m.groups = append(m.groups, g)
-			m.sums = append(m.sums, g.ofLines)
-			m.sum.Add(&m.sum, &g.ofLines)
-			m.mixed = m.mixed || g.ofLines.Sign() != m.groups[0].ofLines.Sign()
+			m.sums = append(m.sums, new(big.Int).Set(&g.amount))
+			m.sum.Add(&m.sum, &g.amount)
+			m.mixed = m.mixed || g.amount.Sign() != m.groups[0].amount.Sign()
 		}
 	}
 	c.result.Allowances = c.adjust("allowances", d.Allowances, modes, true)
@@ -20,8 +23,8 @@ func (c *calculation) addAdjustments() {
 
 // A mode is what the lines with one mode of prices come to.
 type mode struct {
-	groups []*group  // those with lines that don't come to 0
-	sums   []big.Int // what their lines come to
+	groups []*group   // those with lines that don't come to 0
+	sums   []*big.Int // what their lines come to
 	sum    big.Int
 	mixed  bool // some sums are above 0, and some below
 }
@@ -63,7 +66,7 @@ func (c *calculation) spread(amount *big.Int, of *mode, field string) []Part {
 	parts := make([]big.Int, len(of.sums))
 	denominator := new(big.Int).Abs(&of.sum)
 	for i := range of.sums {
-		parts[i].Mul(amount, &of.sums[i])
+		parts[i].Mul(amount, of.sums[i])
 		if of.sum.Sign() < 0 {
 			parts[i].Neg(&parts[i])
 		}

@@ -17,10 +17,9 @@ type group struct {
 	taxes []Tax
 	rates rates
 
-	lines   int     // how many lines it has
-	ofLines big.Int // what they come to
-	amount  big.Int // what all of its parts come to
-	parts   []part
+	lines  int     // how many lines it has
+	amount big.Int // what all of its parts come to
+	parts  []part
 
 	// Of a gross group, what it contains of each of its taxes.
 	contained []big.Int
@@ -114,7 +113,6 @@ func (c *calculation) addLines() {
 		g, line := c.groupOf(&l.Terms), &c.result.Lines[i]
 		line.Group, line.Amount = g.index, amount
 		g.lines++
-		g.ofLines.Add(&g.ofLines, big.NewInt(amount))
 		g.add(part{amount: amount, net: &line.Net})
 	}
 }

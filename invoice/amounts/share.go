@@ -11,6 +11,10 @@ import (
 // above 0. Where they don't sum up to the total, the difference is shared evenly.
 func share(total *big.Int, numerators []big.Int, denominator *big.Int) []big.Int {
 	shares := make([]big.Int, len(numerators))
+	if len(numerators) == 1 {
+		shares[0].Set(total)
+		return shares
+	}
 	sharing := make([]sharer, 0, len(numerators))
 	turned := isTurned(numerators, total)
 	left := new(big.Int).Set(total)

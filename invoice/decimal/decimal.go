@@ -98,6 +98,14 @@ func (d Decimal) Int(z *big.Int) *big.Int {
 	return z.Add(z, part.SetInt64(d.fraction))
 }
 
+// Parts returns the absolute value: what stands before the point, and what stands behind it in units of 10^-[Places].
+func (d Decimal) Parts() (whole, fraction uint64) {
+	if d.whole < 0 || d.fraction < 0 {
+		return -uint64(d.whole), -uint64(d.fraction)
+	}
+	return uint64(d.whole), uint64(d.fraction)
+}
+
 // String returns the shortest spelling of the number: 2.5, -0.001, 6. [Bounds.Parse] reads it back.
 func (d Decimal) String() string {
 	return string(d.Append(make([]byte, 0, 34)))
@@ -105,10 +113,9 @@ func (d Decimal) String() string {
 
 // Append appends the text that String returns to b.
 func (d Decimal) Append(b []byte) []byte {
-	whole, fraction := uint64(d.whole), uint64(d.fraction)
+	whole, fraction := d.Parts()
 	if d.whole < 0 || d.fraction < 0 {
 		b = append(b, '-')
-		whole, fraction = -whole, -fraction
 	}
 	b = strconv.AppendUint(b, whole, 10)
 	if fraction == 0 {

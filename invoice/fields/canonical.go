@@ -15,10 +15,9 @@ func (o *Object) AppendCanonical(b []byte, of any, part Part) []byte {
 }
 
 func (o *Object) canonical(b []byte, v reflect.Value, part Part) []byte {
-	for i := range o.fields {
-		f := &o.fields[i]
+	for _, f := range o.parts[part] {
 		in := f.in(v)
-		if in.IsZero() || !f.holds(part) {
+		if in.IsZero() {
 			continue
 		}
 		start := len(b)
@@ -81,12 +80,11 @@ func (o *Object) Differences(names []string, prefix string, a, b any) []string {
 }
 
 func (o *Object) differences(names []string, prefix string, a, b reflect.Value) []string {
-	for i := range o.fields {
-		f := &o.fields[i]
+	for _, f := range o.parts[All] {
 		x, y := f.in(a), f.in(b)
 		name := prefix + f.name
 		switch {
-		case f.check || f.absent(x, All) && f.absent(y, All):
+		case f.absent(x, All) && f.absent(y, All):
 		case f.kind == object:
 			names = f.of.differences(names, name+".", orZero(x), orZero(y))
 		case f.kind == list && x.Len() != y.Len():
@@ -117,8 +115,8 @@ func orZero(pointer reflect.Value) reflect.Value {
 // Shown returns the names of all fields that are only shown, as [Object.Differences] names them, but without the indexes in lists:
 // allowances[].reason.
 func (o *Object) Shown(prefix string) (names []string) {
-	for i := range o.fields {
-		switch f := &o.fields[i]; {
+	for _, f := range o.fields {
+		switch {
 		case f.shown:
 			names = append(names, prefix+f.name)
 		case f.kind == object:

@@ -12,8 +12,11 @@ import (
 
 // An Object describes the fields of a struct. Its methods take a pointer to such a struct.
 type Object struct {
-	fields []field
-	names  []string
+	name   string // of the struct
+	fields []*field
+	names  Names
+	nested []*field               // those that are objects or lists
+	parts  [Personal + 1][]*field // those that may belong to each part
 }
 
 // A field describes one field.
@@ -23,6 +26,7 @@ type field struct {
 	kind     kind
 	of       *Object // of an object, and of a list's elements
 	format   *Format
+	like     string   // the format's name
 	one      []string // the texts that are allowed; nil for any
 	most     int
 	required bool
@@ -54,11 +58,21 @@ var (
 )
 
 func describe(t reflect.Type, personal bool) *Object {
-	o := &Object{}
+	o := &Object{name: t.Name()}
 	o.add(t, nil, personal)
-	for i := range o.fields {
-		o.names = append(o.names, o.fields[i].name)
+	var names []string
+	for _, f := range o.fields {
+		names = append(names, f.name)
+		if f.of != nil {
+			o.nested = append(o.nested, f)
+		}
+		for part := range o.parts {
+			if f.holds(Part(part)) {
+				o.parts[part] = append(o.parts[part], f)
+			}
+		}
 	}
+	o.names = NewNames(names)
 	return o
 }
 
@@ -74,9 +88,9 @@ func (o *Object) add(t reflect.Type, at []int, personal bool) {
 	}
 }
 
-func describeField(f reflect.StructField, at []int, personal bool) field {
+func describeField(f reflect.StructField, at []int, personal bool) *field {
 	options := strings.Split(f.Tag.Get("job"), ",")
-	d := field{name: options[0], at: at, personal: personal}
+	d := &field{name: options[0], at: at, personal: personal}
 	for _, option := range options[1:] {
 		d.apply(option)
 	}
@@ -119,7 +133,7 @@ func (f *field) apply(option string) {
 	case "most":
 		f.most, err = strconv.Atoi(value)
 	case "like":
-		if f.format = formats[value]; f.format == nil {
+		if f.like, f.format = value, formats[value]; f.format == nil {
 			err = fmt.Errorf("no format %s", value)
 		}
 	default:
@@ -130,8 +144,11 @@ func (f *field) apply(option string) {
 	}
 }
 
+// Name returns the name of the struct.
+func (o *Object) Name() string { return o.name }
+
 // Names returns the names of the fields, in their order.
-func (o *Object) Names() []string { return o.names }
+func (o *Object) Names() *Names { return &o.names }
 
 // value returns the struct that a pointer refers to.
 func value(of any) reflect.Value { return reflect.ValueOf(of).Elem() }
@@ -160,17 +177,24 @@ const (
 	Personal             // the rest
 )
 
-// holds reports whether anything of the field may belong to the part. What is below a field may belong to another part than itself.
+// holds reports whether the field may belong to the part, or something below it.
 func (f *field) holds(part Part) bool {
-	return !f.check && (part == All || f.of != nil || f.personal == (part == Personal))
+	switch {
+	case f.check:
+		return false
+	case f.of != nil:
+		return len(f.of.parts[part]) > 0
+	default:
+		return part == All || f.personal == (part == Personal)
+	}
 }
 
 // Empty reports whether the struct states no content of that part.
 func (o *Object) Empty(of any, part Part) bool { return o.empty(value(of), part) }
 
 func (o *Object) empty(v reflect.Value, part Part) bool {
-	for i := range o.fields {
-		if !o.fields[i].absent(o.fields[i].in(v), part) {
+	for _, f := range o.parts[part] {
+		if !f.absent(f.in(v), part) {
 			return false
 		}
 	}
@@ -180,9 +204,9 @@ func (o *Object) empty(v reflect.Value, part Part) bool {
 // Stated returns the names of the fields that the struct states, checks among them.
 func (o *Object) Stated(of any) (names []string) {
 	v := value(of)
-	for i := range o.fields {
-		if !o.fields[i].in(v).IsZero() {
-			names = append(names, o.fields[i].name)
+	for _, f := range o.fields {
+		if !f.in(v).IsZero() {
+			names = append(names, f.name)
 		}
 	}
 	return names
@@ -191,44 +215,43 @@ func (o *Object) Stated(of any) (names []string) {
 // Zero reports whether the struct states nothing at all, neither content nor checks.
 func (o *Object) Zero(of any) bool { return value(of).IsZero() }
 
-// absent reports whether nothing of the field is stated in that part.
+// absent reports whether nothing of a field that may belong to the part is stated in it.
 func (f *field) absent(v reflect.Value, part Part) bool {
 	switch f.kind {
 	case object:
-		return f.check || v.IsNil() || f.of.empty(v.Elem(), part)
+		return v.IsNil() || f.of.empty(v.Elem(), part)
 	case list:
 		for i := range v.Len() {
 			if !f.of.empty(v.Index(i), part) {
-				return f.check
+				return false
 			}
 		}
 		return part != All || v.Len() == 0
 	case text, number, present, truth:
 	}
-	return !f.holds(part) || v.IsZero()
+	return v.IsZero()
 }
 
 // IsPruned reports whether [Object.Prune] would leave the struct as it is.
 func (o *Object) IsPruned(of any) bool { return o.isPruned(value(of)) }
 
 func (o *Object) isPruned(v reflect.Value) bool {
-	for i := range o.fields {
-		f := &o.fields[i]
-		switch in := f.in(v); f.kind {
-		case object:
-			if !in.IsNil() && (in.Elem().IsZero() || !f.of.isPruned(in.Elem())) {
+	for _, f := range o.nested {
+		in := f.in(v)
+		switch {
+		case in.IsNil():
+		case f.kind == object:
+			if in.Elem().IsZero() || !f.of.isPruned(in.Elem()) {
 				return false
 			}
-		case list:
-			if !in.IsNil() && in.Len() == 0 {
-				return false
-			}
+		case in.Len() == 0:
+			return false
+		default:
 			for n := range in.Len() {
 				if in.Index(n).IsZero() || !f.of.isPruned(in.Index(n)) {
 					return false
 				}
 			}
-		case text, number, present, truth:
 		}
 	}
 	return true
@@ -238,19 +261,15 @@ func (o *Object) isPruned(v reflect.Value) bool {
 func (o *Object) Prune(of any) { o.prune(value(of)) }
 
 func (o *Object) prune(v reflect.Value) {
-	for i := range o.fields {
-		f := &o.fields[i]
-		switch in := f.in(v); f.kind {
-		case object:
-			if in.IsNil() {
-				continue
-			}
-			if f.of.prune(in.Elem()); in.Elem().IsZero() {
-				in.SetZero()
-			}
-		case list:
+	for _, f := range o.nested {
+		in := f.in(v)
+		if in.IsNil() {
+			continue
+		}
+		if f.kind == list {
 			f.of.pruneList(in)
-		case text, number, present, truth:
+		} else if f.of.prune(in.Elem()); in.Elem().IsZero() {
+			in.SetZero()
 		}
 	}
 }
@@ -283,8 +302,7 @@ func Clone[T any](o *Object, of *T) *T {
 
 func (o *Object) copy(to, from reflect.Value) {
 	to.Set(from)
-	for i := range o.fields {
-		f := &o.fields[i]
+	for _, f := range o.fields {
 		switch source, target := f.in(from), f.in(to); f.kind {
 		case object, present:
 			if source.IsNil() {

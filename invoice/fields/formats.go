@@ -16,11 +16,14 @@ type Format struct {
 	judge   func(string) string // what is wrong with the text, instead of pattern and message
 }
 
+// identifierMost is how many characters an identifier has at most.
+const identifierMost = 128
+
 // formats are those that a tag can name.
 //
 //nolint:gochecknoglobals // a constant table
 var formats = map[string]*Format{
-	"identifier": {pattern: regexp.MustCompile(`^[^\x00-\x1f\x7f]{1,128}$`), judge: func(s string) string { return identifier.Problem(s, 128) }},
+	"identifier": {pattern: regexp.MustCompile(`^[^\x00-\x1f\x7f]{1,128}$`), judge: func(s string) string { return identifier.Problem(s, identifierMost) }},
 	"date":       {pattern: regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}$`), message: "must be a date such as 2010-12-31", check: isDate},
 	"country":    {pattern: regexp.MustCompile(`^[A-Z]{2}$`), message: "must be an ISO 3166-1 code of two capital letters, such as GB"},
 	"currency":   {pattern: regexp.MustCompile(`^[A-Z]{3}$`), message: "must be an ISO 4217 code with a minor unit, such as GBP"},

@@ -28,15 +28,46 @@ func Quoted(name string) string {
 // nameCharset holds the characters of most field names.
 const nameCharset = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 
-// DidYouMean returns a half sentence that names the known name nearest to this one: ", did you mean unit_price?". It is "" where
-// none is near.
-func DidYouMean(name string, known []string) string {
+// Names are the names of an object's members, in their order.
+type Names struct {
+	list []string
+	at   map[string]int
+}
+
+// NewNames returns Names. No two are equal.
+func NewNames(list []string) Names {
+	at := make(map[string]int, len(list))
+	for i, name := range list {
+		at[name] = i
+	}
+	return Names{list, at}
+}
+
+// Len returns how many they are.
+func (n *Names) Len() int { return len(n.list) }
+
+// All returns all of them.
+func (n *Names) All() []string { return n.list }
+
+// At returns the name at an index.
+func (n *Names) At(i int) string { return n.list[i] }
+
+// Index returns the index of a name, -1 if it is none of them.
+func (n *Names) Index(name []byte) int {
+	if i, ok := n.at[string(name)]; ok {
+		return i
+	}
+	return -1
+}
+
+// DidYouMean returns a half sentence that names the one nearest to this name: ", did you mean unit_price?". It is "" where none is near.
+func (n *Names) DidYouMean(name string) string {
 	if len(name) > shownName {
 		return ""
 	}
 	plain := strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(name))
 	best, at := 3, ""
-	for _, one := range known {
+	for _, one := range n.list {
 		if abs(len(one)-len(name)) > 2*best {
 			continue
 		}

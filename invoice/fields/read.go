@@ -28,11 +28,11 @@ type Reader struct {
 // suggestions is how many names are looked for at most: each costs time, and nobody reads more.
 const suggestions = 20
 
-func (r *Reader) didYouMean(name string, known []string) string {
+func (r *Reader) didYouMean(name string, known *Names) string {
 	if r.suggested++; r.suggested > suggestions {
 		return ""
 	}
-	return DidYouMean(name, known)
+	return known.DidYouMean(name)
 }
 
 // Texts that say what is wrong with a field.
@@ -44,10 +44,10 @@ const (
 )
 
 // ReadField reads the value of the field whose name is at index i of [Object.Names], while the tokens stand before it. The path is
-// that of the struct, "" for a job itself.
-func (o *Object) ReadField(r *Reader, of any, i int, path string) error {
-	r.path = append(r.path[:0], path...)
-	return r.field(&o.fields[i], value(of))
+// as seen from the struct.
+func (o *Object) ReadField(r *Reader, of any, i int) error {
+	r.path = r.path[:0]
+	return r.field(o.fields[i], value(of))
 }
 
 // ReadObject reads a whole object, while the tokens stand before it.
@@ -263,16 +263,16 @@ func (r *Reader) object(o *Object, v reflect.Value) error {
 		if err != nil {
 			return err
 		}
-		i := indexOf(o.names, string(name))
+		i := o.names.Index(name)
 		switch {
 		case i < 0:
 			unknown := string(name)
-			err = r.in(Quoted(unknown), func() error { return r.refuse("is no field of this object" + r.didYouMean(unknown, o.names)) })
+			err = r.in(Quoted(unknown), func() error { return r.refuse("is no field of this object" + r.didYouMean(unknown, &o.names)) })
 		case seen&(1<<i) != 0:
-			err = r.in(o.names[i], func() error { return r.refuse(IsTwice) })
+			err = r.in(o.names.list[i], func() error { return r.refuse(IsTwice) })
 		default:
 			seen |= 1 << i
-			err = r.field(&o.fields[i], v)
+			err = r.field(o.fields[i], v)
 		}
 		if err != nil {
 			return err
@@ -281,8 +281,8 @@ func (r *Reader) object(o *Object, v reflect.Value) error {
 	if _, err := r.Tokens.ReadToken(); err != nil {
 		return err
 	}
-	for i := range o.fields {
-		if f := &o.fields[i]; f.required && f.in(v).IsZero() {
+	for _, f := range o.fields {
+		if f.required && f.in(v).IsZero() {
 			// After a problem with the value itself this is left out, since a field has one problem.
 			_ = r.in(f.name, func() error { r.complain(IsRequired); return nil })
 		}
@@ -290,21 +290,12 @@ func (r *Reader) object(o *Object, v reflect.Value) error {
 	return nil
 }
 
-func indexOf(names []string, name string) int {
-	for i := range names {
-		if names[i] == name {
-			return i
-		}
-	}
-	return -1
-}
-
 // ReadPart reads a JSON object that states a part of what the struct states: see [Object.AppendMembers]. The error names the bad field
 // and no values.
-func (o *Object) ReadPart(json []byte, of any) error {
+func (o *Object) ReadPart(json string, of any) error {
 	var found error
 	r := &Reader{
-		Tokens: jsontext.NewDecoder(bytes.NewReader(json)),
+		Tokens: jsontext.NewDecoder(strings.NewReader(json)),
 		Problem: func(path, message string) {
 			if found == nil && message != IsRequired { // the other part may have it
 				found = fmt.Errorf("%s %s", path, message)

@@ -3,16 +3,16 @@ package fields
 // Schema returns the members of the struct as JSON Schemas, by their names.
 func (o *Object) Schema() map[string]any {
 	members := make(map[string]any, len(o.fields))
-	for i := range o.fields {
-		members[o.fields[i].name] = o.fields[i].schema()
+	for _, f := range o.fields {
+		members[f.name] = f.schema()
 	}
 	return members
 }
 
 func (o *Object) required() (names []string) {
-	for i := range o.fields {
-		if o.fields[i].required {
-			names = append(names, o.fields[i].name)
+	for _, f := range o.fields {
+		if f.required {
+			names = append(names, f.name)
 		}
 	}
 	return names

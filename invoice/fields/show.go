@@ -13,11 +13,11 @@ func (o *Object) Show(of any, path string) (string, bool) { return o.show(value(
 func (o *Object) show(v reflect.Value, path string) (string, bool) {
 	first, rest, deeper := strings.Cut(path, ".")
 	name, index, indexed := strings.Cut(strings.TrimSuffix(first, "]"), "[")
-	i := indexOf(o.names, name)
+	i := o.names.Index([]byte(name))
 	if i < 0 {
 		return "", false
 	}
-	f := &o.fields[i]
+	f := o.fields[i]
 	in := f.in(v)
 	switch f.kind {
 	case object:

@@ -34,10 +34,13 @@ func (o *Object) spell(b []byte, v reflect.Value, part Part) ([]byte, error) {
 }
 
 func (o *Object) members(b []byte, v reflect.Value, part Part) (_ []byte, err error) {
-	for i := range o.fields {
-		f := &o.fields[i]
+	spelled := o.parts[part]
+	if part == All {
+		spelled = o.fields // checks among them
+	}
+	for _, f := range spelled {
 		in := f.in(v)
-		if in.IsZero() || !f.holds(part) && (!f.check || part != All) {
+		if in.IsZero() {
 			continue
 		}
 		start := len(b)
