@@ -6,7 +6,6 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 )
 
@@ -47,7 +46,7 @@ func (m *Migrator) upAhead(ctx context.Context, p *goose.Provider) ([]*goose.Mig
 }
 
 func (m *Migrator) buildAhead(ctx context.Context, kind, table, index, definition string) (err error) {
-	db := stdlib.OpenDB(*m.config)
+	db := m.open(ctx)
 	defer func() { err = errors.Join(err, db.Close()) }()
 	db.SetMaxOpenConns(1)
 	var large bool

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io/fs"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 )
@@ -25,7 +26,7 @@ func (m *Migrator) WithLarge(rows int) { m.large = rows }
 // With has other migrations than the program's.
 func (m *Migrator) With(files fs.FS) *Migrator {
 	other := *m
-	other.files = files
+	other.files, other.config = files, m.config.Copy()
 	return &other
 }
 
@@ -40,3 +41,11 @@ func (m *Migrator) UpWithoutLock(ctx context.Context) (err error) {
 	_, err = p.Up(ctx)
 	return err
 }
+
+// OnNotice hands on what the server says.
+func (m *Migrator) OnNotice(hear func(*pgconn.Notice)) {
+	m.config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { hear(n) }
+}
+
+// Set has all sessions begin with a setting.
+func (m *Migrator) Set(name, value string) { m.config.RuntimeParams[name] = value }

@@ -12,7 +12,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 )
 
@@ -42,7 +41,7 @@ const (
 // calls progress with a sentence about each step.
 func (m *Migrator) SeparateIssuers(ctx context.Context, progress func(string)) error {
 	return m.exclusively(ctx, false, func(*goose.Provider) (err error) {
-		db := stdlib.OpenDB(*m.config)
+		db := m.open(ctx)
 		defer func() { err = errors.Join(err, db.Close()) }()
 		db.SetMaxOpenConns(1)
 		schema := quote(m.schema)

@@ -19,12 +19,15 @@ import (
 	"hash/fnv"
 	"io/fs"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
+
+	"invoicer/internal/primary"
 )
 
 //go:embed *.sql
@@ -68,6 +71,7 @@ type Migrator struct {
 	Waits func(name string)
 
 	config *pgx.ConnConfig
+	chosen *sync.Once // of several hosts, the one that counts
 	schema string
 	files  fs.FS
 	large  int // see largeTable
@@ -83,7 +87,13 @@ func New(url, schema string) (*Migrator, error) {
 	// A pooler may give each transaction another of the server's sessions, so no prepared statement may outlive a
 	// transaction.
 	config.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
-	return &Migrator{config: config, schema: schema, files: files, large: largeTable}, nil
+	return &Migrator{config: config, chosen: new(sync.Once), schema: schema, files: files, large: largeTable}, nil
+}
+
+// open returns connections to the primary that was promoted last, where the URL has several hosts.
+func (m *Migrator) open(ctx context.Context) *sql.DB {
+	m.chosen.Do(func() { primary.Choose(ctx, &m.config.Config) })
+	return stdlib.OpenDB(*m.config)
 }
 
 // Up creates the schema if it is missing, and applies every pending migration. Any number of processes may call it at
@@ -170,7 +180,7 @@ func (m *Migrator) Down(ctx context.Context) (*Migration, error) {
 // Status returns every migration that this program knows or the schema has, the oldest first.
 func (m *Migrator) Status(ctx context.Context) ([]Migration, error) {
 	var list []Migration
-	db := stdlib.OpenDB(*m.config)
+	db := m.open(ctx)
 	defer db.Close()
 	ready, err := m.hasTable(ctx, db)
 	if err != nil {
@@ -244,7 +254,7 @@ func (m *Migrator) Check(ctx context.Context) error {
 // all the time, since a pooler may change the session between two transactions. If the process dies, the lock is
 // freed.
 func (m *Migrator) exclusively(ctx context.Context, create bool, f func(*goose.Provider) error) (err error) {
-	db := stdlib.OpenDB(*m.config)
+	db := m.open(ctx)
 	defer func() { err = errors.Join(err, db.Close()) }()
 	guard, err := m.lock(ctx, db)
 	if err != nil {

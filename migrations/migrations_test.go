@@ -52,8 +52,8 @@ func TestUpDownUp(t *testing.T) {
 			t.Fatalf("%s Up applied %v", round, applied)
 		}
 		want := []string{
-			"actions", "capabilities", "database_identity", "duplicate_attempts", "imported_invoices", "invoice_job_actions", "invoice_jobs", "invoice_lines", "invoice_links", "invoice_series",
-			"invoice_taxes", "invoices", "issuers", "job_attempts", "ledger_queues", "producer_counts", "producer_queues", "queue_nonces", "series", "settings", "tokens",
+			"actions", "api_requests", "capabilities", "database_identity", "document_formats", "document_leftovers", "documents", "documents_owed", "duplicate_attempts", "erasure_holds", "erasures", "event_deliveries", "event_endpoints", "event_recording", "event_secrets", "events", "handover_channels", "handover_log", "handovers", "imported_invoices", "invoice_job_actions", "invoice_jobs", "invoice_lines", "invoice_links", "invoice_series",
+			"invoice_taxes", "invoices", "issuers", "job_attempts", "ledger_queues", "list_marks", "producer_bindings", "producer_counts", "producer_queues", "queue_nonces", "replays", "reserved_numbers", "seen_server", "series", "settings", "tokens",
 		}
 		if tables := b.tables(t); !slices.Equal(tables, want) {
 			t.Errorf("%s Up made %v", round, tables)

@@ -8,7 +8,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/stdlib"
 )
 
 const insufficientPrivilege = "42501"
@@ -21,7 +20,7 @@ func (m *Migrator) CheckAccept(ctx context.Context) error {
 	if !forbidden(err) {
 		return err
 	}
-	db := stdlib.OpenDB(*m.config)
+	db := m.open(ctx)
 	defer db.Close()
 	var allowed sql.NullBool
 	asked := db.QueryRowContext(ctx, `

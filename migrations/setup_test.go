@@ -1,12 +1,14 @@
 package migrations_test
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
@@ -66,7 +68,10 @@ WHERE schemaname = current_schema() AND tablename <> 'goose_db_version'`))
 
 func (b bundle) up(t *testing.T) []int64 {
 	t.Helper()
-	applied, err := b.Up(t.Context())
+	// A migration gives way to whoever uses its tables, for as long as that takes.
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	applied, err := b.Up(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -104,7 +104,7 @@ func TestTheSQLDoorLetsStatementsEnd(t *testing.T) {
 		accepted <- err
 	}()
 	b.AwaitBlocked(t)
-	b.up(t)
+	b.upTo(t, 37) // later ones change the table that the call writes to, and give way to it
 	if err := gate.Commit(); err != nil {
 		t.Fatal(err)
 	}
