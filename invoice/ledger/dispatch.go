@@ -13,6 +13,7 @@ type Dispatch struct {
 	At      time.Time // when it was dispatched, by the database's clock
 
 	Traceparent string // the span of its producer's trace that it belongs to; "" if there is none, or it isn't needed
+	Producer    string // where the payload names none, but the role that asked is bound to one; "" else
 }
 
 // A Watch is the right to reconcile a queue with the ledger, together with the last known state of its Redis.

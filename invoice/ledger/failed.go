@@ -27,21 +27,21 @@ type FailedJob struct {
 // A FailedFilter selects failed jobs. A job matches if it satisfies every field that is set; it satisfies a list if
 // it equals one of the elements.
 type FailedFilter struct {
-	JobIDs         []string
-	TransactionIDs []string
-	Outcomes       []invoice.Outcome
-	Reason         string    // contained in the reason, ignoring case
-	Since          time.Time // failed then or later
-	Until          time.Time // failed then or earlier
-	Queue          string
-	Producer       string
-	Issuer         *string  // nil for all; "" is the one without a name
-	Issuers        []string // nil for all: those that whoever asks may see
+	JobIDs         []string          `json:"job_ids,omitempty"`
+	TransactionIDs []string          `json:"transaction_ids,omitempty"`
+	Outcomes       []invoice.Outcome `json:"outcomes,omitempty"`
+	Reason         string            `json:"reason,omitempty"` // contained in the reason, ignoring case
+	Since          time.Time         `json:"since,omitzero"`   // failed then or later
+	Until          time.Time         `json:"until,omitzero"`   // failed then or earlier
+	Queue          string            `json:"queue,omitempty"`
+	Producer       string            `json:"producer,omitempty"`
+	Issuer         *string           `json:"issuer,omitempty"` // nil for all; "" is the one without a name
+	Issuers        []string          `json:"issuers"`          // nil for all: those that whoever asks may see
 	// Series is what the job asks for. A job that states none asks for DefaultSeries, and a credit note for that of the invoices. A job
 	// whose payload isn't kept matches none.
-	Series        string
-	DefaultSeries string // not a condition by itself
-	Cause         string // the reason without what differs from job to job, as reports show it
+	Series        string `json:"series,omitempty"`
+	DefaultSeries string `json:"default_series,omitempty"` // not a condition by itself
+	Cause         string `json:"cause,omitempty"`          // the reason without what differs from job to job, as reports show it
 }
 
 // A Replay is a failed job that is to be sent again, together with the job that its payload asks for.

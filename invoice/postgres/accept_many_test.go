@@ -103,7 +103,7 @@ func TestAcceptManyNamesEveryBadJobInSQL(t *testing.T) {
 	}, ",") + "]"
 	for _, call := range []string{"accept_many($1)", "accept_many(ARRAY(SELECT e::text FROM json_array_elements($1) AS e))"} {
 		pg := wrong(call, list)
-		if want := "invalid jobs: 3 of 5, so none is accepted: job 2: lines[0].quantity must be a decimal number; job 2: lines[0].tax_percent must be a percentage from 0 to 100; " +
+		if want := "invalid jobs: 3 of 5, so none is accepted: job 2: lines[0].quantity must be a decimal number such as 2.50; job 2: lines[0].tax_percent must be a percentage from 0 to 100; " +
 			"job 4: payload must be a JSON object, in valid text without U+0000 and lone surrogates; job 5: currency must not be given twice"; pg.Message != want || pg.ColumnName != "lines" || pg.Hint == "" {
 			t.Errorf("%s: %q, column %s, hint %q", call, pg.Message, pg.ColumnName, pg.Hint)
 		}
@@ -114,7 +114,7 @@ func TestAcceptManyNamesEveryBadJobInSQL(t *testing.T) {
 	for call, says := range map[string]string{
 		"accept_many(NULL)": "payloads must be", "accept_many(NULL::text[])": "payloads must be", "accept_many(NULL::jsonb)": "payloads must be",
 		"accept_many('secret')": "payloads must be a JSON array", "accept_many('{\"secret\":1}')": "payloads must be a JSON array", "accept_many('{\"secret\":1}'::jsonb)": "payloads must be a JSON array",
-		"accept_many(ARRAY[ARRAY['secret']])": "payloads must be", "accept_many('[null]')": "job 1: payload must be a JSON object", "accept_many(ARRAY[NULL::text])": "job 1: payload has 0 bytes",
+		"accept_many(ARRAY[ARRAY['secret']])": "payloads must be", "accept_many('[null]')": "job 1: payload must be a JSON object", "accept_many(ARRAY[NULL::text])": "job 1: payload must be a JSON object, and is empty",
 		"accept_many('[{}]', 'No Queue')": "queue must be", "accept_many('[{}]', NULL)": "queue must be",
 		"accept_many('[{}]', job_ids := '{}')": "job_ids has 0 ids for 1 payloads",
 	} {

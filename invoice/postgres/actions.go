@@ -18,7 +18,14 @@ func (s *Ledger) RecordAction(ctx context.Context, action, subject, details stri
 	}))
 }
 
-// Deeds returns up to limit of the things that people did, the latest first: to jobs, queues, locks, workers, series, settings and issuers.
+// What an erasure has selected, and what a hold exempts, in words. A customer's id isn't among them.
+const (
+	selectedBy = "concat_ws(' ', 'issuer ' || nullif(issuer, ''), CASE selection WHEN 'customer' THEN 'a customer' ELSE 'before ' || to_char(before AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI') END)"
+	heldBy     = "concat_ws(' ', 'issuer ' || nullif(issuer, ''), CASE scope WHEN 'transaction' THEN 'transaction ' || transaction_id WHEN 'customer' THEN 'a customer' END)"
+)
+
+// Deeds returns up to limit of the things that people did, the latest first: to jobs, queues, locks, workers, series, settings and issuers,
+// and what was erased and held.
 func (s *Reports) Deeds(ctx context.Context, limit int) ([]report.Deed, error) {
 	deeds := []report.Deed{}
 	err := s.db.WithContext(ctx).Raw(`
@@ -30,6 +37,14 @@ SELECT * FROM (
     (SELECT changed_at, 'change settings', issuer, actor, role, note, change FROM invoicer.settings WHERE version > 1 ORDER BY changed_at DESC LIMIT @limit)
     UNION ALL
     (SELECT changed_at, 'change issuer', issuer, actor, role, note, change FROM invoicer.issuers ORDER BY changed_at DESC LIMIT @limit)
+    UNION ALL
+    (SELECT begun_at, 'erase', `+selectedBy+`, actor, role, reason,
+        invoices || ' invoices erased, ' || held || ' held' || CASE WHEN ended_at IS NULL THEN ', broken off or under way' ELSE '' END FROM invoicer.erasures ORDER BY id DESC LIMIT @limit)
+    UNION ALL
+    (SELECT held_at, 'hold', `+heldBy+`, actor, role, reason, NULL FROM invoicer.erasure_holds ORDER BY id DESC LIMIT @limit)
+    UNION ALL
+    (SELECT released_at, 'release', `+heldBy+`, released_by, released_by_role, released_reason, NULL FROM invoicer.erasure_holds
+        WHERE released_at IS NOT NULL ORDER BY released_at DESC LIMIT @limit)
     UNION ALL
     (SELECT acted_at, action, job_id, actor, role, note, 'after: ' || outcome FROM invoicer.invoice_job_actions ORDER BY id DESC LIMIT @limit)
 ) deeds ORDER BY acted_at DESC LIMIT @limit`, map[string]any{"limit": limit}).Scan(&deeds).Error

@@ -14,7 +14,8 @@ import (
 )
 
 // Each invoice has a link in the chain of its series and period: see [invoice.Link]. Whoever holds the counter's lock reads
-// the last invoice's link and adds the next ones, so links follow numbers.
+// the last invoice's link and adds the next ones, so links follow numbers. An invoice with a reserved number may come after those
+// with higher ones: its link follows nothing, and nothing follows it.
 
 // mostLate is the number of invoices without a link that a transaction links at most before its own. Where more stand, a new
 // chain begins, since the counter is held meanwhile.
@@ -33,14 +34,19 @@ func addHeads(f *flight, group []*write, found counters) {
 	issuers, series, periods, _ := slotsOf(group)
 	// The subqueries, unlike joins, read by the key whatever the planner thinks of the tables' sizes.
 	f.add(`
-SELECT issuer, series, period, CASE WHEN last_number >= first_number THEN last_number ELSE 0 END,
+SELECT issuer, series, period, CASE WHEN last_number >= first_number THEN head ELSE 0 END,
     to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
     CASE WHEN issuer <> '' THEN coalesce((SELECT max(version) FROM invoicer.issuers i WHERE i.issuer = s.issuer), 0) ELSE 0 END,
-    coalesce((SELECT chain FROM invoicer.invoices i WHERE i.issuer = s.issuer AND i.series = s.series AND i.period = s.period AND i.number = s.last_number),
+    coalesce((SELECT chain FROM invoicer.invoices i WHERE i.issuer = s.issuer AND i.series = s.series AND i.period = s.period AND i.number = s.head),
         (SELECT chain FROM invoicer.invoice_links WHERE invoice_id = (
-            SELECT id FROM invoicer.invoices i WHERE i.issuer = s.issuer AND i.series = s.series AND i.period = s.period AND i.number = s.last_number)))
-FROM invoicer.invoice_series s WHERE (issuer, series, period) IN (SELECT * FROM unnest(?::text[], ?::text[], ?::text[]))`,
-		literals(&issuers, &series, &periods)...).Query(collect(func(r *struct {
+            SELECT id FROM invoicer.invoices i WHERE i.issuer = s.issuer AND i.series = s.series AND i.period = s.period AND i.number = s.head)))
+FROM (
+    SELECT *, CASE WHEN last_number IS DISTINCT FROM reserved_to THEN last_number ELSE coalesce((
+        SELECT number FROM invoicer.invoices i WHERE i.issuer = c.issuer AND i.series = c.series AND i.period = c.period AND number <= c.last_number AND `+notReserved+`
+        ORDER BY number DESC LIMIT 1), 0) END AS head
+    FROM invoicer.invoice_series c WHERE (issuer, series, period) IN (SELECT * FROM unnest(?::text[], ?::text[], ?::text[]))
+) s`,
+		&issuers, &series, &periods).Query(collect(func(r *struct {
 		Issuer, Series, Period string
 		Last                   int64
 		Now                    string
@@ -109,7 +115,7 @@ var selectSinceLink = `
 WITH tail AS MATERIALIZED (
     SELECT i.id AS tail_id, coalesce(i.chain, l.chain) AS tail_chain, i.number AS tail_number
     FROM invoicer.invoices i LEFT JOIN invoicer.invoice_links l ON l.invoice_id = i.id
-    WHERE i.issuer = ? AND i.series = ? AND i.period = ? AND i.number BETWEEN ? AND ?
+    WHERE i.issuer = ? AND i.series = ? AND i.period = ? AND i.number BETWEEN ? AND ? AND ` + notReserved + `
 )
 SELECT tail_chain, ` + recordColumns + `
 FROM tail JOIN invoicer.invoices i ON i.id = tail_id
@@ -168,7 +174,7 @@ func addLateLinks(f *flight, late []lateLink) {
 		texts.bytes(l.texts)
 	}
 	f.add(`INSERT INTO invoicer.invoice_links (invoice_id, chain, salt, text_hash)
-SELECT * FROM unnest(?::bigint[], ?::text[], ?::bytea[], ?::bytea[])`, literals(&ids, &chains, &salts, &texts)...)
+SELECT * FROM unnest(?::bigint[], ?::text[], ?::bytea[], ?::bytea[])`, &ids, &chains, &salts, &texts)
 }
 
 // addLinks gives each row its link, in the order in which the rows are numbered.
@@ -185,12 +191,17 @@ func addLinks(rows []*write, locked counters, version string) error {
 		}
 		record := invoice.Record{
 			Slot: w.draft.Slot, Number: w.number, Printed: w.made.Number, Job: w.draft.Job, JobID: w.draft.JobID, Fingerprint: w.draft.Fingerprint,
-			Totals: &w.draft.Totals, CreatedAt: counter.now, AcceptedAt: w.asked, WorkerVersion: version, ContentHash: w.content,
+			Totals: w.draft.Totals, CreatedAt: counter.now, AcceptedAt: w.asked, WorkerVersion: version, ContentHash: w.content,
 			SettingsVersion: w.draft.Settings.Version, IssuerVersion: w.issuerVersion, DocumentDate: w.date,
 		}
 		w.salt = salts[i*invoice.SaltSize : (i+1)*invoice.SaltSize]
 		w.texts = hasher.Texts(&record, w.salt)
-		counter.head.link = invoice.Link(counter.head.link, hasher.Digest(&record, w.texts))
+		digest := hasher.Digest(&record, w.texts)
+		if w.reserved != nil {
+			w.chain = invoice.FormatLink(invoice.Link(invoice.Hash{}, digest))
+			continue
+		}
+		counter.head.link = invoice.Link(counter.head.link, digest)
 		counter.head.linked = true
 		w.chain = invoice.FormatLink(counter.head.link)
 	}

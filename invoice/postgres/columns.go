@@ -13,8 +13,9 @@ import (
 // The server's work grows with the number of elements in the arrays, except in those that hold nothing but NULL, which cost
 // nothing. So NULL stands for a column's usual value.
 type column[R any] struct {
-	name, kind string
+	name, kind string // kind is the type of the array's elements
 	add        func(*array, R)
+	cast       string // the column's type, if it is neither that nor one to which the server casts it by itself
 	usual      string // SQL of the value that NULL stands for; "" if NULL stands for itself
 }
 
@@ -76,7 +77,7 @@ func invoiceColumns() []column[invoiceRow] {
 		return column[invoiceRow]{name: name, kind: "text", add: func(a *array, w invoiceRow) { a.text(of(w)) }}
 	}
 	minor := func(name string, of func(*invoice.Totals) int64) column[invoiceRow] {
-		return column[invoiceRow]{name: name, kind: "bigint", add: func(a *array, w invoiceRow) { a.integer(of(&w.draft.Totals)) }}
+		return column[invoiceRow]{name: name, kind: "bigint", add: func(a *array, w invoiceRow) { a.integer(of(w.draft.Totals)) }}
 	}
 	columns := []column[invoiceRow]{
 		{name: slotColumn, kind: "bigint", usual: "1", add: func(a *array, w invoiceRow) { a.integerUnless(1, w.slot) }},
@@ -94,12 +95,12 @@ func invoiceColumns() []column[invoiceRow] {
 		minor("tax_minor", func(t *invoice.Totals) int64 { return t.Tax }),
 		minor("total_minor", func(t *invoice.Totals) int64 { return t.Total }),
 		{name: "payable_minor", kind: "bigint", add: func(a *array, w invoiceRow) { a.integerUnless(w.draft.Totals.Total, w.draft.Totals.Payable) }},
-		{name: "terms", kind: "jsonb", add: func(a *array, w invoiceRow) { a.optional(w.terms) }},
-		{name: "parties", kind: "jsonb", add: func(a *array, w invoiceRow) { a.optional(w.parties) }},
-		{name: "issuer_version", kind: "integer", add: func(a *array, w invoiceRow) { a.integerUnless(0, int64(w.issuerVersion)) }},
-		{name: "metadata", kind: "jsonb", usual: "'{}'", add: func(a *array, w invoiceRow) { a.optional(w.metadata) }},
+		{name: "terms", kind: "text", cast: "jsonb", add: func(a *array, w invoiceRow) { a.optional(w.terms) }},
+		{name: "parties", kind: "text", cast: "jsonb", add: func(a *array, w invoiceRow) { a.optional(w.parties) }},
+		{name: "issuer_version", kind: "bigint", add: func(a *array, w invoiceRow) { a.integerUnless(0, int64(w.issuerVersion)) }},
+		{name: "metadata", kind: "text", cast: "jsonb", usual: "'{}'", add: func(a *array, w invoiceRow) { a.optional(w.metadata) }},
 		{name: "producer", kind: "text", add: func(a *array, w invoiceRow) { a.optional(w.draft.Job.Producer) }},
-		{name: "accepted_at", kind: "timestamptz", add: func(a *array, w invoiceRow) { a.optional(w.asked) }},
+		{name: "accepted_at", kind: "text", cast: "timestamptz", add: func(a *array, w invoiceRow) { a.optional(w.asked) }},
 		{name: "content_hash", kind: "bigint", add: func(a *array, w invoiceRow) { a.integerUnless(0, w.content) }},
 		text("chain", func(w invoiceRow) string { return w.chain }),
 	}
@@ -115,9 +116,9 @@ func slotColumns() []column[slotRow] {
 		{name: "series", kind: "text", add: func(a *array, r slotRow) { a.text(r.Series) }},
 		{name: "period", kind: "text", add: func(a *array, r slotRow) { a.text(r.Period) }},
 		{name: "kind", kind: "text", add: func(a *array, r slotRow) { a.text(string(r.Kind)) }},
-		{name: "series_version", kind: "integer", add: func(a *array, r slotRow) { a.integer(int64(r.Version)) }},
-		{name: "settings_version", kind: "integer", add: func(a *array, r slotRow) { a.integer(int64(r.settings)) }},
-		{name: "document_date", kind: "date", add: func(a *array, r slotRow) { a.optional(r.date) }},
+		{name: "series_version", kind: "bigint", add: func(a *array, r slotRow) { a.integer(int64(r.Version)) }},
+		{name: "settings_version", kind: "bigint", add: func(a *array, r slotRow) { a.integer(int64(r.settings)) }},
+		{name: "document_date", kind: "text", cast: "date", add: func(a *array, r slotRow) { a.optional(r.date) }},
 	}
 }
 
@@ -131,8 +132,8 @@ func lineColumns() []column[lineRow] {
 		{name: "discount_percent", kind: "numeric", usual: "0", add: func(a *array, r lineRow) { a.decimalUnless0(&r.line.DiscountPercent) }},
 		{name: "tax_percent", kind: "numeric", add: func(a *array, r lineRow) { a.decimal(r.line.TaxPercent) }},
 		{name: "net_minor", kind: "bigint", add: func(a *array, r lineRow) { a.integer(r.net) }},
-		{name: "terms", kind: "jsonb", add: func(a *array, r lineRow) { a.optional(r.terms) }},
-		{name: "texts", kind: "jsonb", add: func(a *array, r lineRow) { a.optional(r.texts) }},
+		{name: "terms", kind: "text", cast: "jsonb", add: func(a *array, r lineRow) { a.optional(r.terms) }},
+		{name: "texts", kind: "text", cast: "jsonb", add: func(a *array, r lineRow) { a.optional(r.texts) }},
 	}
 }
 
@@ -169,7 +170,7 @@ func counterColumns() []column[lastRow] {
 		{name: "series", kind: "text", add: func(a *array, r lastRow) { a.text(r.key[1]) }},
 		{name: "period", kind: "text", add: func(a *array, r lastRow) { a.text(r.key[2]) }},
 		{name: "last_number", kind: "bigint", add: func(a *array, r lastRow) { a.integer(r.last) }},
-		{name: "last_date", kind: "date", add: func(a *array, r lastRow) { a.optional(r.date) }},
+		{name: "last_date", kind: "text", cast: "date", add: func(a *array, r lastRow) { a.optional(r.date) }},
 	}
 }
 
@@ -180,22 +181,21 @@ const mostRoom = 64 << 10
 type rows[R any] struct {
 	columns []column[R]
 	arrays  []array
-	filled  []bool // whether the array holds anything but NULL
-	room    int    // for how many rows; they may be more
+	room    int // for how many rows; they may be more
 }
 
 func newRows[R any](columns []column[R], room int) rows[R] {
-	return rows[R]{columns, make([]array, len(columns)), make([]bool, len(columns)), room}
+	return rows[R]{columns, make([]array, len(columns)), room}
 }
 
 func (t *rows[R]) add(row R) {
 	for i := range t.columns {
 		a := &t.arrays[i]
-		if t.columns[i].add(a, row); t.filled[i] || a.endsWithNull() {
+		filled := !a.isNull()
+		if t.columns[i].add(a, row); filled || a.isNull() {
 			continue
 		}
-		t.filled[i] = true
-		*a = slices.Grow(*a, min(len(*a)*t.room, mostRoom)) // the other rows are mostly about as long
+		a.elements = slices.Grow(a.elements, min(len(a.elements)*t.room, mostRoom)) // the other rows are mostly about as long
 	}
 }
 
@@ -204,8 +204,8 @@ func (t *rows[R]) add(row R) {
 func (t *rows[R]) parameters() []any {
 	list := make([]any, len(t.arrays))
 	for i := range t.arrays {
-		if list[i] = new(array).literal(); t.filled[i] {
-			list[i] = t.arrays[i].literal()
+		if list[i] = &t.arrays[i]; t.arrays[i].isNull() {
+			list[i] = new(array)
 		}
 	}
 	return list
@@ -219,11 +219,19 @@ func names[R any](columns []column[R]) string {
 // values returns the list of their values.
 func values[R any](columns []column[R]) string {
 	return list(columns, func(c column[R]) string {
+		value := c.name + castTo(c.cast)
 		if c.usual == "" {
-			return c.name
+			return value
 		}
-		return "coalesce(" + c.name + ", " + c.usual + ")"
+		return "coalesce(" + value + ", " + c.usual + ")"
 	})
+}
+
+func castTo(kind string) string {
+	if kind == "" {
+		return ""
+	}
+	return "::" + kind
 }
 
 // unnest returns SQL that turns the parameters into rows, under the given alias.

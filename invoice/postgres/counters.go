@@ -30,6 +30,9 @@ type counterRow struct {
 	standing int       // the newest version of the installation's settings
 	clock    time.Time // the database's
 
+	server     string // which server it is: see [serverWatch]
+	reservedTo *int64 // the highest reserved number, nil if none was ever reserved
+
 	lastDate *time.Time // of the series' last document that was dated on its day of issue, nil if there is none
 	dated    time.Time  // the date of the documents that are written now, zero if it is their issued_at
 
@@ -76,17 +79,17 @@ func addLock(f *flight, group []*write, patient bool, found counters) {
 	if patient {
 		skip = ""
 	}
-	slots := literals(&issuers, &series, &periods)
+	slots := []any{&issuers, &series, &periods}
 	f.add(`
 WITH locked AS MATERIALIZED (
-    SELECT issuer, series, period, kind, last_number, settings, prefix, width, suffix, next_from, coalesce(next_prefix, '') AS next_prefix, coalesce(next_width, 1) AS next_width, coalesce(next_suffix, '') AS next_suffix, last_date FROM invoicer.invoice_series
+    SELECT issuer, series, period, kind, last_number, settings, prefix, width, suffix, next_from, coalesce(next_prefix, '') AS next_prefix, coalesce(next_width, 1) AS next_width, coalesce(next_suffix, '') AS next_suffix, last_date, reserved_to FROM invoicer.invoice_series
     WHERE (issuer, series, period) IN (SELECT * FROM unnest(?::text[], ?::text[], ?::text[])) ORDER BY issuer, series, period FOR NO KEY UPDATE `+skip+`
 )
 SELECT issuer, series, period, kind, last_number, settings, prefix, width, suffix, next_from, next_prefix, next_width, next_suffix, true,
     (SELECT max(version) FROM invoicer.settings WHERE settings.issuer = locked.issuer), clock_timestamp(),
-    CASE WHEN last_date IS NOT NULL THEN (SELECT max(o.last_date) FROM invoicer.invoice_series o WHERE o.issuer = locked.issuer AND o.series = locked.series) END FROM locked
+    CASE WHEN last_date IS NOT NULL THEN (SELECT max(o.last_date) FROM invoicer.invoice_series o WHERE o.issuer = locked.issuer AND o.series = locked.series) END, reserved_to, `+whichServer+` FROM locked
 UNION ALL
-SELECT issuer, series, period, kind, last_number, settings, prefix, width, suffix, next_from, coalesce(next_prefix, ''), coalesce(next_width, 1), coalesce(next_suffix, ''), false, 0, clock_timestamp(), NULL FROM invoicer.invoice_series
+SELECT issuer, series, period, kind, last_number, settings, prefix, width, suffix, next_from, coalesce(next_prefix, ''), coalesce(next_width, 1), coalesce(next_suffix, ''), false, 0, clock_timestamp(), NULL, reserved_to, '' FROM invoicer.invoice_series
 WHERE (issuer, series, period) IN (SELECT * FROM unnest(?::text[], ?::text[], ?::text[]))`,
 		append(slots, slots...)...).Query(collect(func(r *struct {
 		Issuer, Series, Period, Kind string
@@ -103,6 +106,8 @@ WHERE (issuer, series, period) IN (SELECT * FROM unnest(?::text[], ?::text[], ?:
 		Standing                     int
 		Now                          time.Time
 		LastDate                     *time.Time
+		ReservedTo                   *int64
+		Server                       string
 	},
 	) error {
 		key := counterKey{r.Issuer, r.Series, r.Period}
@@ -110,7 +115,7 @@ WHERE (issuer, series, period) IN (SELECT * FROM unnest(?::text[], ?::text[], ?:
 			found[key] = &counterRow{
 				kind: r.Kind, lastNumber: r.LastNumber, settings: r.Settings, locked: r.Locked, prefix: r.Prefix, width: r.Width, suffix: r.Suffix,
 				nextFrom: r.NextFrom, nextPrefix: r.NextPrefix, nextWidth: r.NextWidth, nextSuffix: r.NextSuffix,
-				standing: r.Standing, clock: r.Now, lastDate: r.LastDate,
+				standing: r.Standing, clock: r.Now, lastDate: r.LastDate, reservedTo: r.ReservedTo, server: r.Server,
 			}
 		}
 		return nil
@@ -127,11 +132,11 @@ func addJobLocks(f *flight, group []*write, patient bool) {
 	}
 	if patient {
 		f.add("SELECT count(pg_advisory_xact_lock(job)) FROM (SELECT DISTINCT hashtextextended(id, 0) AS job FROM unnest(?::text[]) AS id ORDER BY 1) AS ends",
-			literals(&jobIDs)...)
+			&jobIDs)
 		return
 	}
 	f.add("SELECT member FROM unnest(?::text[]) WITH ORDINALITY AS asked (id, member) WHERE NOT pg_try_advisory_xact_lock(hashtextextended(id, 0))",
-		literals(&jobIDs)...).Query(func(rows pgx.Rows) error {
+		&jobIDs).Query(func(rows pgx.Rows) error {
 		members, err := pgx.CollectRows(rows, pgx.RowTo[int64])
 		for _, member := range members {
 			group[member-1].obstacle = heldJob
@@ -145,7 +150,7 @@ func addCreate(f *flight, group []*write) {
 	issuers, series, periods, kinds := slotsOf(group)
 	// Which constraint it is depends on whether issuers were opened.
 	f.add(`INSERT INTO invoicer.invoice_series (issuer, series, period, kind) SELECT * FROM unnest(?::text[], ?::text[], ?::text[], ?::text[])
-ON CONFLICT DO NOTHING`, literals(&issuers, &series, &periods, &kinds)...)
+ON CONFLICT DO NOTHING`, &issuers, &series, &periods, &kinds)
 }
 
 // place sets the obstacle of each member whose slot's counter is missing or held, and the error of each member whose

@@ -28,7 +28,7 @@ func (s *Invoices) Credit(ctx context.Context, j *invoice.Job, totals *invoice.T
 		unrated -= amount
 	}
 	if !j.HasSeveralTaxes() { // else what is without a rate can't be told from the rows of those documents either
-		rates.null()
+		rates.addNull()
 		amounts.integer(unrated)
 	}
 	var found struct {
@@ -45,7 +45,7 @@ SELECT invoicer.credit_problem(@issuer, @transaction, @credited, @currency, @dat
     (SELECT job_id FROM invoicer.invoice_jobs WHERE issuer = @issuer AND transaction_id = @credited AND state = 'failed' ORDER BY id DESC LIMIT 1) AS failed
 FROM (SELECT) AS one LEFT JOIN LATERAL (`+waitingJob+`) AS waiting ON true`, map[string]any{
 		"issuer": j.Issuer, "transaction": j.TransactionID, "credited": j.CreditsTransactionID, "currency": j.Currency, "dated": j.IssuedAt,
-		"total": totals.Total, "rates": rates.literal(), "amounts": amounts.literal(),
+		"total": totals.Total, "rates": &rates, "amounts": &amounts,
 	}).Scan(&found).Error
 	switch {
 	case err != nil:

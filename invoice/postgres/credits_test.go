@@ -75,7 +75,7 @@ WITH counter AS (
 // A document is credited once, in parts or as a whole: never by more than it comes to, in all or at a rate.
 func TestCreditsStayWithinTheirInvoice(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
+	b := setup(t, patient)
 	b.create(t, "sale", job(t, "ord-1", amounts(t, "100", "20")))
 	b.create(t, "part", job(t, "ref-1", credits("ord-1"), amounts(t, "-99", "20")))
 	b.refused(t, job(t, "ref-2", credits("ord-1"), amounts(t, "-100", "20")), "credits INV-000001 by more than is left of it: 1.20 GBP of 120.00, and this comes to -120.00")
@@ -105,7 +105,7 @@ func TestCreditsStayWithinTheirInvoice(t *testing.T) {
 // Cancelling a credit note gives its room back, once, to all above it.
 func TestCancelledCreditsGiveBack(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
+	b := setup(t, patient)
 	b.create(t, "sale", job(t, "ord-1", amounts(t, "100", "20")))
 	b.create(t, "credit", job(t, "ref-1", credits("ord-1"), amounts(t, "-60", "20")))
 	b.refused(t, job(t, "more", credits("ref-1"), amounts(t, "61", "20")), "credits INV-CN-000001 by more than is left of it: -72.00 GBP of -72.00, and this comes to 73.20")
@@ -246,7 +246,7 @@ func TestDocumentBetweenItsFamily(t *testing.T) {
 // Neither depth nor amounts without measure keep anybody from an answer.
 func TestCreditsWithoutMeasure(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
+	b := setup(t, patient)
 	b.create(t, "top", job(t, "n0", amounts(t, "100", "")))
 	for i := 1; i <= 50; i++ {
 		price := "-1"

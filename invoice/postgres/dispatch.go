@@ -37,9 +37,14 @@ func (s *Ledger) Await(ctx context.Context, soon bool) error {
 // paused series. Once Claim has
 // returned, no row is locked. Concurrent calls don't wait for each other, and no two get the same job.
 func (s *Ledger) Claim(ctx context.Context, limit int, except ...string) ([]ledger.Dispatch, error) {
+	return s.claim(ctx, limit, "", except)
+}
+
+// claim takes jobs of which the SQL condition is true.
+func (s *Ledger) claim(ctx context.Context, limit int, condition string, except []string) ([]ledger.Dispatch, error) {
 	// There are usually no jobs, and Claim is called twice a second: this query costs a fraction of the next.
 	var some bool
-	if err := s.sql.QueryRowContext(ctx, "SELECT EXISTS (SELECT FROM invoicer.invoice_jobs WHERE state = 'accepted' AND paused_series IS NULL)").Scan(&some); err != nil || !some {
+	if err := s.sql.QueryRowContext(ctx, "SELECT EXISTS (SELECT FROM invoicer.invoice_jobs WHERE state = 'accepted' AND paused_series IS NULL"+condition+")").Scan(&some); err != nil || !some {
 		return nil, classify(err)
 	}
 	if except == nil {
@@ -51,19 +56,45 @@ func (s *Ledger) Claim(ctx context.Context, limit int, except ...string) ([]ledg
 	err := s.autocommit(ctx, func(db *gorm.DB) error {
 		return db.Raw(`
 WITH locked AS MATERIALIZED (
-    SELECT id, octet_length(payload) AS size FROM invoicer.invoice_jobs WHERE state = 'accepted' AND paused_series IS NULL AND queue <> ALL (?::text[]) ORDER BY id LIMIT ? FOR UPDATE SKIP LOCKED
+    SELECT id, octet_length(payload) AS size FROM invoicer.invoice_jobs WHERE state = 'accepted' AND paused_series IS NULL AND queue <> ALL (?::text[])`+condition+` ORDER BY id LIMIT ? FOR UPDATE SKIP LOCKED
 ), next AS MATERIALIZED (
     SELECT id FROM (SELECT id, sum(size) OVER (ORDER BY id) - size AS before FROM locked) sized WHERE before <= ?
 )
-UPDATE invoicer.invoice_jobs jobs SET state = 'enqueued', dispatch = dispatch + 1, updated_at = now()
-FROM next WHERE jobs.id = next.id
-RETURNING jobs.id, job_id, dispatch, queue, payload, updated_at, coalesce(traceparent, '') AS traceparent`, &except, limit, pageBytes).Scan(&rows).Error
+`+claimNext, &except, limit, pageBytes).Scan(&rows).Error
 	})
 	if err != nil {
 		return nil, classify(err)
 	}
 	return dispatches(rows), nil
 }
+
+// ClaimJobs is [Ledger.Claim] of those of the given jobs that are accepted and wait for nothing.
+func (s *Ledger) ClaimJobs(ctx context.Context, jobIDs []string, except ...string) ([]ledger.Dispatch, error) {
+	return s.claimJobs(ctx, jobIDs, "", except)
+}
+
+func (s *Ledger) claimJobs(ctx context.Context, jobIDs []string, condition string, except []string) ([]ledger.Dispatch, error) {
+	if except == nil {
+		except = []string{} // not NULL, which would exclude every queue
+	}
+	var rows []dispatchRow
+	err := s.autocommit(ctx, func(db *gorm.DB) error {
+		return db.Raw(`
+WITH next AS MATERIALIZED (
+    SELECT id FROM invoicer.invoice_jobs WHERE job_id = ANY (?::text[]) AND state = 'accepted' AND queue <> ALL (?::text[])`+condition+` AND paused_series IS NULL ORDER BY id FOR UPDATE SKIP LOCKED
+)
+`+claimNext, &jobIDs, &except).Scan(&rows).Error
+	})
+	if err != nil {
+		return nil, classify(err)
+	}
+	return dispatches(rows), nil
+}
+
+// claimNext ends a statement that claims the jobs of next.
+const claimNext = `UPDATE invoicer.invoice_jobs jobs SET state = 'enqueued', dispatch = dispatch + 1, updated_at = now()
+FROM next WHERE jobs.id = next.id
+RETURNING jobs.id, job_id, dispatch, queue, payload, updated_at, coalesce(traceparent, '') AS traceparent, CASE WHEN producer_bound THEN producer ELSE '' END AS producer`
 
 // PutBack makes enqueued jobs accepted again, so that they are dispatched anew. A job that has ended meanwhile, or
 // was dispatched again, stays as it is. PutBack returns the number of jobs that it changed.
@@ -172,12 +203,13 @@ type dispatchRow struct {
 	UpdatedAt time.Time
 
 	Traceparent string
+	Producer    string
 }
 
 func dispatches(rows []dispatchRow) []ledger.Dispatch {
 	list := make([]ledger.Dispatch, len(rows))
 	for i, r := range rows {
-		list[i] = ledger.Dispatch{ID: r.ID, JobID: r.JobID, Number: r.Dispatch, Queue: r.Queue, Payload: []byte(r.Payload), At: r.UpdatedAt, Traceparent: r.Traceparent}
+		list[i] = ledger.Dispatch{ID: r.ID, JobID: r.JobID, Number: r.Dispatch, Queue: r.Queue, Payload: []byte(r.Payload), At: r.UpdatedAt, Traceparent: r.Traceparent, Producer: r.Producer}
 	}
 	return list
 }

@@ -24,8 +24,12 @@ func (e *unavailableError) Error() string {
 	}
 	return e.cause.Error()
 }
-func (e *unavailableError) Unwrap() error        { return e.cause }
-func (e *unavailableError) Is(target error) bool { return target == invoice.ErrUnavailable }
+func (e *unavailableError) Unwrap() error { return e.cause }
+
+// Is reports what it marks. Only this process closes connections under those who use them: see [primaries.promoted].
+func (e *unavailableError) Is(target error) bool {
+	return target == invoice.ErrUnavailable || target == invoice.ErrBrokenOff && errors.Is(e.cause, net.ErrClosed)
+}
 
 // classify wraps an error that is due to the database's state, and not to the job, so that it matches
 // [invoice.ErrUnavailable].

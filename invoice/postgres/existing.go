@@ -48,7 +48,7 @@ FROM unnest(?::text[], ?::text[], ?::text[], ?::text[], ?::text[]) WITH ORDINALI
         FROM invoicer.invoice_jobs WHERE job_id = asked_job
     ) AS compared
 ) found`,
-		literals(&issuers, &transactions, &keys, &jobIDs, &digests)...).Query(func(rows pgx.Rows) error {
+		&issuers, &transactions, &keys, &jobIDs, &digests).Query(func(rows pgx.Rows) error {
 		for _, w := range group {
 			w.accepted = false
 		}

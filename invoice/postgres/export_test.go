@@ -2,11 +2,15 @@ package postgres
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"invoicer/internal/fault"
 	"invoicer/internal/owned"
+	"invoicer/internal/report"
 	"invoicer/invoice"
 	"invoicer/invoice/ledger"
 )
@@ -39,20 +43,25 @@ func (s *Ledger) RecordTogether(ctx context.Context, ends []ledger.End) []error 
 }
 
 // The arrays as they go to the server.
-func TextArray(elements []string) string     { return literal(elements, (*array).text) }
-func OptionalArray(elements []string) string { return literal(elements, (*array).optional) }
-func IntegerArray(elements []int64) string   { return literal(elements, (*array).integer) }
-func DecimalArray(elements []*invoice.Decimal) string {
-	return literal(elements, (*array).decimal)
+func TextArray(elements []string) any     { return arrayOf(elements, (*array).text) }
+func OptionalArray(elements []string) any { return arrayOf(elements, (*array).optional) }
+func IntegerArray(elements []int64) any   { return arrayOf(elements, (*array).integer) }
+func BooleanArray(elements []bool) any    { return arrayOf(elements, (*array).boolean) }
+func BytesArray(elements [][]byte) any    { return arrayOf(elements, (*array).bytes) }
+func DecimalArray(elements []*invoice.Decimal) any {
+	return arrayOf(elements, (*array).decimal)
 }
 
-func literal[T any](elements []T, add func(*array, T)) string {
-	var a array
+func arrayOf[T any](elements []T, add func(*array, T)) any {
+	a := new(array)
 	for _, e := range elements {
-		add(&a, e)
+		add(a, e)
 	}
-	return literals(&a)[0].(string)
+	return a
 }
+
+// RegisterArrays has a connection take arrays as parameters.
+func RegisterArrays(c *pgx.Conn) { registerArrays(c) }
 
 // Storm is what the store takes for a storm of duplicates.
 func (s *Ledger) Storm(invoiceIDs ...int64) int {
@@ -134,3 +143,9 @@ func (s *Invoices) MostWaiting() int { return cap(s.lanes.waiting) }
 
 // SizeOf is about how many bytes a draft takes on its way.
 func SizeOf(d *invoice.Draft) int { return sizeOf(d) }
+
+// OldestJobs is the end of the statement that looks at jobs, the oldest first, with the ids between which it looks as $1 and $2.
+func (s *Reports) OldestJobs() string {
+	l := listingOfJobs(report.Filter{})
+	return strings.Replace(strings.Replace(l.oldest(), "?", "$1", 1), "?", "$2", 1)
+}

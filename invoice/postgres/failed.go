@@ -120,17 +120,23 @@ func asksFor(series, byDefault string) (condition string, values []any) {
 // Replay makes failed jobs accepted again, so that a relay dispatches them anew. It updates each row from the job's
 // payload, and records the actor. It changes all jobs in one transaction, but skips a job whose row has changed since it was
 // listed. It returns the ids of the jobs that it changed.
-func (s *Ledger) Replay(ctx context.Context, jobs []ledger.Replay, by ledger.Actor) ([]string, error) {
+func (s *Ledger) Replay(ctx context.Context, jobs []ledger.Replay, by ledger.Actor) (replayed []string, err error) {
+	err = s.autocommit(ctx, func(db *gorm.DB) (err error) {
+		replayed, err = replay(db, jobs, by)
+		return err
+	})
+	return replayed, classify(err)
+}
+
+func replay(db *gorm.DB, jobs []ledger.Replay, by ledger.Actor) (replayed []string, err error) {
 	ids, dispatches := make([]int64, len(jobs)), make([]int64, len(jobs))
 	issuers, transactions, keys, producers := make([]string, len(jobs)), make([]string, len(jobs)), make([]string, len(jobs)), make([]*string, len(jobs))
 	for i, r := range jobs {
 		ids[i], dispatches[i] = r.Failed.ID, int64(r.Failed.Dispatch)
 		issuers[i], transactions[i], keys[i], producers[i] = r.Job.Issuer, r.Job.TransactionID, r.Job.IdempotencyKey, nullable(r.Job.Producer)
 	}
-	var replayed []string
 	// The rows are locked in the order of their ids, so that two replays of the same jobs can't deadlock.
-	err := s.autocommit(ctx, func(db *gorm.DB) error {
-		return db.Raw(`
+	err = db.Raw(`
 WITH asked AS (
     SELECT * FROM unnest(?::bigint[], ?::bigint[], ?::text[], ?::text[], ?::text[], ?::text[])
         AS asked (id, dispatch, issuer, transaction_id, idempotency_key, producer)
@@ -147,9 +153,8 @@ WITH asked AS (
 INSERT INTO invoicer.invoice_job_actions (job_id, action, actor, note, dispatch, outcome, reason)
 SELECT was.job_id, 'replay', ?, ?, was.dispatch, was.outcome, was.reason FROM was JOIN replayed USING (id) ORDER BY was.id
 RETURNING job_id`,
-			&ids, &dispatches, &issuers, &transactions, &keys, &producers, storable(by.Name), nullable(storable(by.Note))).Scan(&replayed).Error
-	})
-	return replayed, classify(err)
+		&ids, &dispatches, &issuers, &transactions, &keys, &producers, storable(by.Name), nullable(storable(by.Note))).Scan(&replayed).Error
+	return replayed, err
 }
 
 // History returns up to limit actions, the latest first: those on one job, or on all jobs if jobID is "".

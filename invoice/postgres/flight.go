@@ -64,6 +64,11 @@ func (f *flight) addLockTimeout(d time.Duration) {
 	f.add("SELECT set_config('lock_timeout', ?, true)", milliseconds(d))
 }
 
+// addJudged adds a statement that bounds all later waits for locks, and says to the trigger refuse_unjudged that this writer judges by profiles.
+func (f *flight) addJudged(d time.Duration) {
+	f.add("SELECT set_config('lock_timeout', ?, true), set_config(?, 'judged', true)", milliseconds(d), "invoicer.profiles")
+}
+
 // add adds a statement. GORM builds its SQL without running it.
 func (f *flight) add(query string, args ...any) *pgx.QueuedQuery {
 	built := f.db.Raw(query, args...).Statement

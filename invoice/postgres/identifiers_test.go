@@ -126,7 +126,7 @@ func TestAcceptWaitsForTheReleaseBefore(t *testing.T) {
 		}
 	}
 	for _, id := range []string{`" a"`, `"Zoe\u0308"`, "1.5", `"a\u00a0b"`} {
-		if _, err := b.accept(t, fmt.Sprintf(job, "", id, "2010-12-01T08:26:00Z", "GBP")); err == nil || !strings.Contains(err.Error(), "transaction_id must be") {
+		if _, err := b.accept(t, fmt.Sprintf(job, "", id, "2010-12-01T08:26:00Z", "GBP")); err == nil || !strings.Contains(err.Error(), "transaction_id must ") {
 			t.Errorf("%s: %v", id, err)
 		}
 	}

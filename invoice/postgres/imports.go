@@ -84,7 +84,7 @@ func (s *Imports) insert(ctx context.Context, batch []*invoice.Import) error {
 		written := false
 		f.add(`INSERT INTO invoicer.imported_invoices (issued_at, issuer, transaction_id, idempotency_key, invoice_number, currency, total_minor, credited_total_minor)
 SELECT * FROM unnest(?::timestamptz[], ?::text[], ?::text[], ?::text[], ?::text[], ?::text[], ?::bigint[], ?::bigint[])`,
-			append([]any{&issued}, literals(&issuers, &transactions, &keys, &numbers, &currencies, &totals, &credited)...)...).Exec(func(pgconn.CommandTag) error {
+			&issued, &issuers, &transactions, &keys, &numbers, &currencies, &totals, &credited).Exec(func(pgconn.CommandTag) error {
 			f.forgetWarning() // any warning from here on belongs to COMMIT
 			written = true
 			return nil
@@ -215,7 +215,7 @@ FROM unnest(?::text[]) WITH ORDINALITY AS asked (asked_issuer, member)
 WHERE asked_issuer <> '' AND NOT EXISTS (SELECT FROM invoicer.issuers WHERE issuers.issuer = asked_issuer)
 ORDER BY member`
 	err = s.autocommit(ctx, func(db *gorm.DB) error {
-		return db.Raw(statement, literals(&issuers, &transactions, &keys, &numbers, &issuers, &numbers, &issuers, &numbers, &issuers)...).Scan(&met).Error
+		return db.Raw(statement, &issuers, &transactions, &keys, &numbers, &issuers, &numbers, &issuers, &numbers, &issuers).Scan(&met).Error
 	})
 	return met, err
 }

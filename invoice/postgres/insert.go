@@ -37,6 +37,7 @@ type write struct {
 	ledgerID      int64             // of its job's row in the ledger, if it has one
 	number        int64             // its own in the slot
 	date          string            // its day of issue, "" if its issued_at is its date
+	reserved      *reservation      // the number that is kept for its transaction
 	made          *invoice.Ref      // the invoice to be written, once it has its number
 	metadata      string            // as JSON
 	terms         string            // what version 2 states, but for what a person may stand in, as JSON; "" for nothing
@@ -63,7 +64,7 @@ func newWrite(ctx context.Context, d *invoice.Draft) *write {
 func (w *write) apart() []string { return w.keys[:3] }
 
 func (w *write) reset() {
-	w.obstacle, w.ledgerID, w.asked, w.since, w.made, w.inserted, w.err = none, 0, "", 0, nil, invoice.Insertion{}, nil
+	w.obstacle, w.ledgerID, w.asked, w.since, w.made, w.reserved, w.inserted, w.err = none, 0, "", 0, nil, nil, invoice.Insertion{}, nil
 }
 
 func (w *write) weigh() int { return w.size }
@@ -121,6 +122,8 @@ func (s *Invoices) Insert(ctx context.Context, d *invoice.Draft) (invoice.Insert
 		return invoice.Insertion{}, &invoice.InvalidError{Replayable: true, Problems: []invoice.Problem{{Field: "issued_at", Message: message(err)}}}
 	case violates(err, "invoices_credits"):
 		return invoice.Insertion{}, refusedCredit(err, d.Job.Currency)
+	case violates(err, "invoices_replaces"):
+		return invoice.Insertion{}, refusedReplacement(err, d.Job.Replaces())
 	case violates(err, "invoices_number_not_imported"):
 		return invoice.Insertion{}, fmt.Errorf("series %s: an imported invoice has the next number: withdraw that import (`invoicer status NUMBER` shows whose it is), or send another series: %w", d.Slot.Series, err)
 	default:
@@ -160,10 +163,11 @@ func (s *Invoices) write(ctx context.Context, group []*write, m manner) {
 			}
 		}
 	}()
-	for deadlocks := 0; len(group) > 0; {
+	for deadlocks, looks := 0, 0; len(group) > 0; {
 		err := s.writeTogether(ctx, group, m)
 		var lost *commitError
 		var held *heldError
+		var moved *movedError
 		switch {
 		case err == nil:
 			return
@@ -175,6 +179,14 @@ func (s *Invoices) write(ctx context.Context, group []*write, m manner) {
 		case errors.As(err, &held) && !m.final:
 			s.sortOut(ctx, group, m, held)
 			return
+		case errors.As(err, &moved) && looks < maxLooks:
+			if err := s.look(ctx, moved); err != nil {
+				for _, w := range group {
+					w.err = err
+				}
+				return
+			}
+			looks++
 		case len(group) == 1, outage(err):
 			for _, w := range group {
 				w.err = err
@@ -214,6 +226,12 @@ func (s *Invoices) writeTogether(ctx context.Context, group []*write, m manner) 
 		locked, err := s.lockAndFind(ctx, f, group, m)
 		if err != nil {
 			return asHeld(err, false)
+		}
+		if err := s.server.check(locked); err != nil {
+			return err
+		}
+		if err := findReserved(ctx, f, group, locked); err != nil {
+			return err
 		}
 		rows := number(group, locked)
 		if len(rows) == 0 {
@@ -274,9 +292,7 @@ func (s *Invoices) lockAndFind(ctx context.Context, f *flight, group []*write, m
 }
 
 func (s *Invoices) writeAndCommit(ctx context.Context, f *flight, rows []*write, lane int64, locked counters, m manner) error {
-	if limit := m.whenWriting(); limit < m.wait {
-		f.addLockTimeout(limit)
-	}
+	f.addJudged(min(m.wait, m.whenWriting()))
 	if err := addLinks(rows, locked, s.options.Version); err != nil {
 		return err
 	}
@@ -296,9 +312,11 @@ func (s *Invoices) writeAndCommit(ctx context.Context, f *flight, rows []*write,
 		return err
 	}
 	s.options.Wrote(len(rows))
+	remembered := s.remember(ctx, rows)
 	for _, w := range rows {
-		w.inserted = invoice.Insertion{Created: w.made, Since: w.since}
+		w.inserted = invoice.Insertion{Created: w.made, Since: w.since, Numbered: w.numbered(), Remembered: remembered}
 	}
+	s.server.wrote(locked)
 	return nil
 }
 
@@ -316,9 +334,17 @@ func number(group []*write, locked counters) []*write {
 		if w.err = w.draft.Settings.CheckDate(w.draft.Job.IssuedAt, counter.clock); w.err != nil {
 			continue
 		}
-		counter.lastNumber++
-		counter.advanced = true
-		w.number, w.date = counter.lastNumber, counter.dateText()
+		if judged := w.draft.Judged; judged != nil && judged.Version != counter.issuerVersion {
+			w.err = invoice.ErrSettingsChanged // of the seller, by whose facts the draft was judged
+			continue
+		}
+		if w.reserved != nil {
+			w.number, w.date = w.reserved.number, w.reserved.date
+		} else {
+			counter.lastNumber++
+			counter.advanced = true
+			w.number, w.date = counter.lastNumber, counter.dateText()
+		}
 		w.made = &invoice.Ref{
 			Number: counter.print(w.number), Issuer: w.draft.Slot.Issuer, TransactionID: w.draft.Job.TransactionID, IdempotencyKey: w.draft.Job.IdempotencyKey,
 			JobID: w.draft.JobID, Fingerprint: w.draft.Fingerprint,

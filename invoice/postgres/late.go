@@ -89,12 +89,13 @@ SELECT coalesce(past - lo, 0) FROM search, ids WHERE lo = hi OR lo IS NULL ORDER
 	return made, err
 }
 
-// readEntryBytes estimates what the keys and values of worker.doneEntry need. 150 are the bytes of both that are always there.
+// readEntryBytes estimates what the keys and values of worker.doneEntry need. 175 are the bytes of both that are always there.
 // Redis 7.0 with jemalloc was measured to need up to a quarter more than their lengths, since it rounds up, and up to 100 bytes
 // for its own tables.
 func readEntryBytes(tx *gorm.DB) (bytes int64, err error) {
 	err = tx.Raw(`
-SELECT ceil(coalesce(avg(150 + octet_length(id::text) + octet_length(invoice_number) + 2 * octet_length(transaction_id)
+SELECT ceil(coalesce(avg(175 + octet_length(id::text) + octet_length(series) + octet_length(number::text)
+    + CASE WHEN period = '' THEN 0 ELSE 12 + octet_length(period) END + CASE WHEN document_date IS NULL THEN 0 ELSE 31 END + octet_length(invoice_number) + 2 * octet_length(transaction_id)
     + octet_length(idempotency_key) + octet_length(job_id) + octet_length(fingerprint)), 0) * 1.25 + 100)::bigint
 FROM (SELECT * FROM invoicer.invoices ORDER BY id DESC LIMIT ?) AS newest`, newestInvoices).Row().Scan(&bytes)
 	return bytes, err

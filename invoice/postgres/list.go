@@ -24,9 +24,16 @@ const (
 // Jobs returns a page of the jobs that match the filter, beginning after the cursor, "" for the first page: the newest first, those
 // of state failed or dismissed by when they ended.
 func (s *Reports) Jobs(ctx context.Context, f report.Filter, after string, limit int) (report.Page[report.ListedJob], error) {
+	if f.Oldest {
+		state := f.State
+		f.State = ""
+		l := listingOfJobs(f)
+		l.where(state, "state = ?")
+		return oldest(ctx, s, l, f, after, limit, func(j *report.ListedJob) int64 { return j.ID })
+	}
 	l := listingOfJobs(f)
 	if !l.byTime {
-		return listed(ctx, s, l, f, after, limit, func(j report.ListedJob) (time.Time, int64) { return j.AcceptedAt, j.ID })
+		return byID(ctx, s, l, f, after, limit, func(j report.ListedJob) (time.Time, int64) { return j.AcceptedAt, j.ID })
 	}
 	all := report.Page[report.ListedJob]{Rows: []report.ListedJob{}, Next: after}
 	for range lookedAt / lookedAtByTime {
@@ -71,13 +78,23 @@ func listingOfJobs(f report.Filter) listing {
 
 // Invoices returns a page of the invoices that match the filter, as [Reports.Jobs] does.
 func (s *Reports) Invoices(ctx context.Context, f report.Filter, after string, limit int) (report.Page[report.Invoice], error) {
-	return listed(ctx, s, listingOfInvoices(f), f, after, limit, func(i report.Invoice) (time.Time, int64) { return i.CreatedAt, i.ID })
+	read := func() (report.Page[report.Invoice], error) {
+		if f.Oldest {
+			return oldest(ctx, s, listingOfInvoices(f), f, after, limit, func(i *report.Invoice) int64 { return i.ID })
+		}
+		return byID(ctx, s, listingOfInvoices(f), f, after, limit, func(i report.Invoice) (time.Time, int64) { return i.CreatedAt, i.ID })
+	}
+	page, err := read()
+	for i := range page.Rows {
+		addStated(&page.Rows[i])
+	}
+	return page, err
 }
 
 func listingOfInvoices(f report.Filter) listing {
 	l := listing{
 		table: "invoices", at: "created_at",
-		columns: "listed.*, document_date::text AS dated, coalesce(payable_minor, total_minor) AS payable, (SELECT count(*) FROM invoicer.invoice_lines WHERE invoice_id = listed.id) AS lines",
+		columns: invoicedColumns("listed"),
 	}
 	l.where(f.Series, "series = ?")
 	l.ofIssuers(f)
@@ -86,7 +103,10 @@ func listingOfInvoices(f report.Filter) listing {
 
 // Duplicates returns a page of the recorded duplicates that match the filter, as [Reports.Jobs] does.
 func (s *Reports) Duplicates(ctx context.Context, f report.Filter, after string, limit int) (report.Page[report.ListedDuplicate], error) {
-	return listed(ctx, s, listingOfDuplicates(f), f, after, limit, func(d report.ListedDuplicate) (time.Time, int64) { return d.AttemptedAt, d.ID })
+	if f.Oldest {
+		return oldest(ctx, s, listingOfDuplicates(f), f, after, limit, func(d *report.ListedDuplicate) int64 { return d.ID })
+	}
+	return byID(ctx, s, listingOfDuplicates(f), f, after, limit, func(d report.ListedDuplicate) (time.Time, int64) { return d.AttemptedAt, d.ID })
 }
 
 func listingOfDuplicates(f report.Filter) listing {
@@ -205,6 +225,14 @@ func listed[T any](ctx context.Context, s *Reports, l listing, f report.Filter, 
 	return page, err
 }
 
+// byID is listed for a list in the order of ids, or patient if the filter says so.
+func byID[T any](ctx context.Context, s *Reports, l listing, f report.Filter, after string, limit int, place func(T) (time.Time, int64)) (report.Page[T], error) {
+	if f.Patient {
+		return patient(ctx, s, l, f, after, limit, place)
+	}
+	return listed(ctx, s, l, f, after, limit, place)
+}
+
 // until leaves out the records after a time. Where the order is that of ids, it finds the first of them by halving: it is about as
 // far as their times are in order.
 func (s *Reports) until(ctx context.Context, l *listing, until time.Time, first bool) error {
@@ -219,17 +247,26 @@ func (s *Reports) until(ctx context.Context, l *listing, until time.Time, first 
 	if !first {
 		return nil
 	}
+	last, err := s.lastUntil(ctx, l, until.Add(late))
+	if err == nil {
+		l.look("id <= ?", last)
+	}
+	return err
+}
+
+// lastUntil returns the greatest id of a record until a time, about as far as the times are in the order of the ids.
+func (s *Reports) lastUntil(ctx context.Context, l *listing, until time.Time) (int64, error) {
 	var low, high int64 // low is early enough, high may be too late
 	bounds := "SELECT coalesce((SELECT min(id) FROM invoicer." + l.table + "), 0), coalesce((SELECT max(id) FROM invoicer." + l.table + "), 0)"
 	if err := s.db.WithContext(ctx).Raw(bounds).Row().Scan(&low, &high); err != nil {
-		return classify(err)
+		return 0, classify(err)
 	}
 	for low < high {
 		middle := low + (high-low+1)/2
 		var early bool
 		probe := "SELECT " + l.at + " <= ? FROM invoicer." + l.table + " WHERE id <= ? ORDER BY id DESC LIMIT 1"
-		if err := s.db.WithContext(ctx).Raw(probe, until.Add(late), middle).Row().Scan(&early); err != nil {
-			return classify(err)
+		if err := s.db.WithContext(ctx).Raw(probe, until, middle).Row().Scan(&early); err != nil {
+			return 0, classify(err)
 		}
 		if early {
 			low = middle
@@ -237,8 +274,7 @@ func (s *Reports) until(ctx context.Context, l *listing, until time.Time, first 
 			high = middle - 1
 		}
 	}
-	l.look("id <= ?", low)
-	return nil
+	return low, nil
 }
 
 // cursor returns a record's place as text.
@@ -246,19 +282,27 @@ func cursor(at time.Time, id int64) string {
 	return strconv.FormatInt(at.UnixMicro(), 36) + "." + strconv.FormatInt(id, 36)
 }
 
+// parseCursor reads what [cursor] returns.
+func parseCursor(text string) (at time.Time, id int64, err error) {
+	first, second, _ := strings.Cut(text, ".")
+	micros, err := strconv.ParseInt(first, 36, 64)
+	id, err2 := strconv.ParseInt(second, 36, 64)
+	if err != nil || err2 != nil {
+		return at, 0, fmt.Errorf("%q %w", text, report.ErrCursor)
+	}
+	return time.UnixMicro(micros), id, nil
+}
+
 // after leaves out the records up to a cursor.
 func (l *listing) after(after string) error {
 	if after == "" {
 		return nil
 	}
-	first, second, _ := strings.Cut(after, ".")
-	micros, err := strconv.ParseInt(first, 36, 64)
-	id, err2 := strconv.ParseInt(second, 36, 64)
-	if err != nil || err2 != nil {
-		return fmt.Errorf("%q %w", after, report.ErrCursor)
+	at, id, err := parseCursor(after)
+	if err != nil {
+		return err
 	}
 	if l.byTime {
-		at := time.UnixMicro(micros)
 		l.look(l.at+" <= ? AND ("+l.at+", id) < (?, ?)", at, at, id)
 	} else {
 		l.look("id < ?", id)

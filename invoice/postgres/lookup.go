@@ -31,6 +31,9 @@ func (s *Reports) Lookup(ctx context.Context, issuer, transactionID string, limi
 		}
 		return readJobs(tx, found, ofTransaction, limit, transactionID, issuer)
 	})
+	if err == nil {
+		err = s.addAdjustments(ctx, found.Invoice) // of rows that never change
+	}
 	return found, classify(err)
 }
 
@@ -76,6 +79,9 @@ UNION SELECT issuer, transaction_id FROM invoicer.duplicate_attempts WHERE `+ofJ
 		found.Issuer, found.TransactionID = found.Invoice.Issuer, &found.Invoice.TransactionID
 		return readFamily(tx, found)
 	})
+	if err == nil {
+		err = s.addAdjustments(ctx, found.Invoice)
+	}
 	return found, classify(err)
 }
 
@@ -89,12 +95,15 @@ func noRecords() *report.Records {
 
 func readInvoice(tx *gorm.DB, r *report.Records, where string, values ...any) error {
 	var found []report.Invoice
-	err := tx.Raw(`SELECT invoices.*, document_date::text AS dated, coalesce(payable_minor, total_minor) AS payable, (SELECT count(*) FROM invoicer.invoice_lines WHERE invoice_id = invoices.id) AS lines
-FROM invoicer.invoices WHERE `+where+` LIMIT 1`, values...).Scan(&found).Error
-	if len(found) > 0 {
-		r.Invoice = &found[0]
+	err := tx.Raw(`SELECT `+invoicedColumns("invoices")+` FROM invoicer.invoices WHERE `+where+` LIMIT 1`, values...).Scan(&found).Error
+	if err != nil || len(found) == 0 {
+		return err
 	}
-	return err
+	r.Invoice = &found[0]
+	return tx.Raw(`SELECT h.channel, h.state, CASE WHEN h.state = 'queued' AND h.due_at IS NULL THEN coalesce(ci.invoice_number, '') ELSE '' END AS waits_for,
+    h.error IS NOT NULL AS failing, coalesce(h.their_id, '') AS their_id, coalesce(h.clearance, '') AS clearance, h.changed_at
+FROM invoicer.handovers h LEFT JOIN invoicer.handovers c ON c.id = h.credits LEFT JOIN invoicer.invoices ci ON ci.id = c.invoice_id
+WHERE h.invoice_id = ? ORDER BY h.id`, r.Invoice.ID).Scan(&r.Handovers).Error
 }
 
 // readImports reads the import that holds, and the newest of those that were withdrawn.

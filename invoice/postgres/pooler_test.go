@@ -57,7 +57,7 @@ func TestHeavyAllBehindAPooler(t *testing.T) {
 		t.Skip("heavy: make test-all runs it")
 	}
 	// These ask the database and not the store.
-	const others = "^TestArrays|^TestAcceptTakes|^TestAcceptRefuses|^TestDatabase"
+	const others = "^TestArrays|^TestAcceptTakes|^TestAcceptRefuses|^TestAcceptSays|^TestAcceptJudges|^TestTheDatabase|^TestDatabase"
 	again := exec.CommandContext(t.Context(), os.Args[0], "-test.timeout=20m", "-pooler=transaction", "-test.skip="+others,
 		"-test.parallel="+strconv.Itoa(runtime.GOMAXPROCS(0)))
 	if told, err := again.CombinedOutput(); err != nil {

@@ -12,6 +12,10 @@ import (
 
 // Read implements [invoice.Store].
 func (s *Invoices) Read(ctx context.Context, invoiceID int64) (*invoice.Invoice, error) {
+	return s.read(ctx, invoiceID)
+}
+
+func (s *core) read(ctx context.Context, invoiceID int64) (*invoice.Invoice, error) {
 	// The three statements don't need a common snapshot: what they read is immutable.
 	db := s.db.WithContext(ctx)
 	whole, err := s.readInvoice(ctx, invoiceID)
@@ -57,15 +61,15 @@ FROM invoicer.invoice_taxes t WHERE invoice_id = ? ORDER BY `+InOrderOfTaxes, in
 // InOrderOfTaxes sorts rows t of invoice_taxes as [invoice.Totals] has them.
 const InOrderOfTaxes = `t.tax_percent, t.code COLLATE "C", t.category COLLATE "C"`
 
-func (s *Invoices) readInvoice(ctx context.Context, id int64) (*invoice.Invoice, error) {
+func (s *core) readInvoice(ctx context.Context, id int64) (*invoice.Invoice, error) {
 	whole := &invoice.Invoice{Ref: invoice.Ref{ID: id}}
 	var metadata, terms, parties []byte
 	query := `SELECT invoice_number, issuer, transaction_id, idempotency_key, job_id, fingerprint, series, period, kind, number,
-coalesce(requested_series, ''), coalesce(producer, ''), issued_at, created_at, currency, subtotal_minor, tax_minor, total_minor, coalesce(payable_minor, total_minor), coalesce(issuer_version, 0), terms, parties, metadata`
+coalesce(requested_series, ''), coalesce(producer, ''), issued_at, created_at, currency, subtotal_minor, tax_minor, total_minor, coalesce(payable_minor, total_minor), coalesce(issuer_version, 0), coalesce(document_date::text, ''), terms, parties, metadata`
 	to := []any{
 		&whole.Number, &whole.Issuer, &whole.TransactionID, &whole.IdempotencyKey, &whole.JobID, &whole.Fingerprint,
 		&whole.Slot.Series, &whole.Slot.Period, &whole.Slot.Kind, &whole.Sequence,
-		&whole.RequestedSeries, &whole.Producer, &whole.IssuedAt, &whole.CreatedAt, &whole.Currency, &whole.Subtotal, &whole.Tax, &whole.Total, &whole.Payable, &whole.IssuerVersion, &terms, &parties, &metadata,
+		&whole.RequestedSeries, &whole.Producer, &whole.IssuedAt, &whole.CreatedAt, &whole.Currency, &whole.Subtotal, &whole.Tax, &whole.Total, &whole.Payable, &whole.IssuerVersion, &whole.DocumentDate, &terms, &parties, &metadata,
 	}
 	for i, name := range invoice.DetailNames() {
 		query, to = query+", coalesce("+name+", '')", append(to, whole.Detail(i))
@@ -82,7 +86,7 @@ coalesce(requested_series, ''), coalesce(producer, ''), issued_at, created_at, c
 	if err := json.Unmarshal(metadata, &whole.Metadata); err != nil {
 		return nil, fmt.Errorf("invoice %s: metadata: %w", whole.Number, err)
 	}
-	if whole.Terms, err = invoice.ReadTerms(terms, parties); err != nil {
+	if whole.Terms, err = invoice.ReadTerms(string(terms), string(parties)); err != nil {
 		return nil, fmt.Errorf("invoice %s: terms: %w", whole.Number, err)
 	}
 	return whole, nil
@@ -121,7 +125,7 @@ func (t LineText) Line() (invoice.Line, error) {
 		l.TaxPercent = &d
 	}
 	if t.Terms != nil || t.Texts != nil {
-		terms, err := invoice.ReadLineTerms([]byte(text(t.Terms)), []byte(text(t.Texts)))
+		terms, err := invoice.ReadLineTerms(text(t.Terms), text(t.Texts))
 		if err != nil {
 			return l, fmt.Errorf("stored terms: %w", err)
 		}

@@ -45,6 +45,10 @@ func (s *Ledger) Record(ctx context.Context, e ledger.End) error {
 // order to record an end or to dismiss the job.
 const lockEnd = "pg_advisory_xact_lock(hashtextextended(?, 0))"
 
+// lockErasing is shared by whoever ends a job, and erase_invoices has it alone: either it sees the end, or the end's next statement sees what
+// was erased.
+const lockErasing = "pg_advisory_xact_lock_shared(invoicer.erasing_lock())"
+
 // digest returns a payload's hash for comparison, as the database computes it: encode(sha256(…), 'hex').
 func digest(payload []byte) string {
 	sum := sha256.Sum256(payload)
@@ -132,11 +136,11 @@ func (s *Ledger) writeGoodEndsTogether(ctx context.Context, group []*goodEnd) (e
 		transactionIDs.text(e.TransactionID)
 		keys.text(e.IdempotencyKey)
 		if e.Invoice.Imported != nil {
-			invoiceIDs.null()
+			invoiceIDs.addNull()
 			importedIDs.integer(e.Invoice.ID)
 		} else {
 			invoiceIDs.integer(e.Invoice.ID)
-			importedIDs.null()
+			importedIDs.addNull()
 		}
 		invoiced.text(e.Invoice.TransactionID)
 		fingerprints.text(e.Invoice.Fingerprint)
@@ -158,9 +162,9 @@ func (s *Ledger) writeGoodEndsTogether(ctx context.Context, group []*goodEnd) (e
 	err = s.autocommit(ctx, func(db *gorm.DB) error {
 		return db.Raw(`
 SELECT member, problem, accepted FROM invoicer.record_ends_with_differences(?::text[], ?::text[], ?::text[], ?::text[], ?::text[], ?::bigint[], ?::bigint[], ?::text[], ?::text[], ?::text[],
-    ?::text[], ?::text[], ?::text[], ?::integer[], ?::text[], ?::boolean[], ?::float8[], ?::text[], ?, ?::integer)`,
-			append(literals(&issuers, &jobIDs, &outcomes, &transactionIDs, &keys, &invoiceIDs, &importedIDs, &invoiced, &fingerprints, &numbers,
-				&reasons, &producers, &workers, &attempts, &digests, &ledgerOnly, &took, &differs), s.options.Worker, lane)...).Scan(&problems).Error
+    ?::text[], ?::text[], ?::text[], ?::bigint[]::integer[], ?::text[], ?::boolean[], ?::float8[], ?::text[], ?, ?::integer)`,
+			&issuers, &jobIDs, &outcomes, &transactionIDs, &keys, &invoiceIDs, &importedIDs, &invoiced, &fingerprints, &numbers,
+			&reasons, &producers, &workers, &attempts, &digests, &ledgerOnly, &took, &differs, s.options.Worker, lane).Scan(&problems).Error
 	})
 	if err != nil {
 		return err

@@ -27,7 +27,8 @@ func matching(issuer, transaction, digest string) string {
     ELSE invoice_jobs.issuer = ` + issuer + ` AND invoice_jobs.transaction_id IS NOT DISTINCT FROM ` + transaction + ` END`
 }
 
-// recordBad records that a job failed. An accepted job's payload stays in its row as it is.
+// recordBad records that a job failed. An accepted job's payload stays in its row as it is, unless its transaction was erased: then none is
+// kept.
 func (s *Ledger) recordBad(ctx context.Context, e ledger.End) error {
 	detail := storable(e.Detail)
 	sum := digest(e.Payload)
@@ -53,16 +54,18 @@ func (s *Ledger) recordBad(ctx context.Context, e ledger.End) error {
 	err := s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
 		// A concurrent attempt at the same job may be about to commit its invoice. After this wait, the next
 		// statement sees it.
-		if err := tx.Exec("SELECT "+lockEnd, e.JobID).Error; err != nil {
+		if err := tx.Exec("SELECT "+lockEnd+", "+lockErasing, e.JobID).Error; err != nil {
 			return err
 		}
 		var written int
 		err := tx.Raw(`
 WITH before AS (
     SELECT state FROM invoicer.invoice_jobs WHERE job_id = ?
+), erased AS (
+    SELECT 1 FROM invoicer.invoices WHERE transaction_id = ? AND issuer = ? AND erasure_id IS NOT NULL
 ), written AS (
 INSERT INTO invoicer.invoice_jobs (job_id, issuer, transaction_id, idempotency_key, producer, queue, payload, payload_raw, state, outcome, reason, attempts, task_type)
-SELECT ?, ?, ?, ?, ?, ?, ?, ?, 'failed', ?, ?, ?, ?
+SELECT ?, ?, ?, ?, ?, ?, CASE WHEN NOT EXISTS (SELECT FROM erased) THEN ?::text END, CASE WHEN NOT EXISTS (SELECT FROM erased) THEN ?::bytea END, 'failed', ?, ?, ?, ?
 WHERE NOT EXISTS (SELECT FROM invoicer.invoices WHERE transaction_id = ? AND issuer = ? AND job_id = ?)
   AND NOT EXISTS (SELECT FROM invoicer.duplicate_attempts WHERE job_id = ?)
 ON CONFLICT (job_id) DO UPDATE SET state = 'failed', outcome = excluded.outcome, reason = excluded.reason,
@@ -70,8 +73,8 @@ ON CONFLICT (job_id) DO UPDATE SET state = 'failed', outcome = excluded.outcome,
     idempotency_key = CASE WHEN `+ours+` THEN invoice_jobs.idempotency_key ELSE excluded.idempotency_key END,
     producer = CASE WHEN `+ours+` THEN invoice_jobs.producer ELSE excluded.producer END,
     queue = CASE WHEN `+ours+` THEN invoice_jobs.queue ELSE excluded.queue END,
-    payload = CASE WHEN `+ours+` THEN invoice_jobs.payload ELSE excluded.payload END,
-    payload_raw = CASE WHEN `+ours+` THEN invoice_jobs.payload_raw ELSE excluded.payload_raw END,
+    payload = CASE WHEN EXISTS (SELECT FROM erased) THEN NULL WHEN `+ours+` THEN invoice_jobs.payload ELSE excluded.payload END,
+    payload_raw = CASE WHEN EXISTS (SELECT FROM erased) THEN NULL WHEN `+ours+` THEN invoice_jobs.payload_raw ELSE excluded.payload_raw END,
     task_type = CASE WHEN `+ours+` THEN invoice_jobs.task_type ELSE excluded.task_type END
 WHERE invoice_jobs.state IN ('enqueued', 'failed') AND `+matching("excluded.issuer", "excluded.transaction_id", "?")+`
 RETURNING id
@@ -81,7 +84,7 @@ RETURNING id
     `+addToCounts+`
 )
 SELECT count(*) FROM written`,
-			e.JobID, e.JobID, e.Issuer, nullable(e.TransactionID), nullable(e.IdempotencyKey), nullable(e.Producer), e.Queue, asText, raw,
+			e.JobID, e.TransactionID, e.Issuer, e.JobID, e.Issuer, nullable(e.TransactionID), nullable(e.IdempotencyKey), nullable(e.Producer), e.Queue, asText, raw,
 			e.Outcome, detail, e.Attempts, nullable(storable(e.TaskType)), e.TransactionID, e.Issuer, e.JobID, e.JobID, sum,
 			e.Producer, s.options.Worker, lane, conflicts).Row().Scan(&written)
 		if err != nil || written > 0 {

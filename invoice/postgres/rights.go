@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"strings"
 )
 
 // A Right is the privileges that a piece of work needs on one object of the schema.
@@ -10,6 +11,67 @@ type Right struct {
 	Kind       string // table, function, or schema for the schema itself
 	Name       string // "" for the schema; of a function with its arguments' types where several have the name
 	Privileges []string
+}
+
+// WorkerRights returns the rights of a worker that lacks nothing: those without which it doesn't start, and those without which it says
+// less about jobs.
+func WorkerRights() []Right {
+	list := []Right{
+		{Kind: "schema", Privileges: []string{"USAGE"}},
+		{Kind: "table", Name: "job_attempts", Privileges: []string{"SELECT", "INSERT", "DELETE"}},
+	}
+	for _, n := range needs {
+		list = append(list, Right{Kind: n.kind, Name: n.name, Privileges: strings.Fields(n.privileges)})
+	}
+	return list
+}
+
+// ProducerRights returns the rights of a role that asks for invoices in SQL, by the Go client or by `invoicer enqueue --durable`, and may
+// read no table.
+func ProducerRights() []Right {
+	list := []Right{{Kind: "schema", Privileges: []string{"USAGE"}}}
+	for _, function := range []string{
+		"accept(text, text, uuid, boolean)", "accept(jsonb, text, uuid, boolean)",
+		"accept_many(text, text, uuid[], boolean)", "accept_many(text[], text, uuid[], boolean)", "accept_many(jsonb, text, uuid[], boolean)",
+		"lookup(text, text)", "refuse_unknown_queue(text)",
+	} {
+		list = append(list, Right{Kind: "function", Name: function, Privileges: []string{"EXECUTE"}})
+	}
+	return list
+}
+
+// APIRights returns the rights that the HTTP API needs beside those of a worker, to take jobs and to act.
+func APIRights() []Right {
+	return []Right{
+		{Kind: "function", Name: "set_endpoint_secret(bigint, text)", Privileges: []string{"EXECUTE"}},
+		{Kind: "function", Name: "test_endpoint(bigint)", Privileges: []string{"EXECUTE"}},
+		{Kind: "table", Name: "replays", Privileges: []string{"SELECT", "INSERT", "UPDATE"}},
+		{Kind: "function", Name: "accept_request(text, text, uuid, text, text, text, bytea, bytea, text, boolean)", Privileges: []string{"EXECUTE"}},
+		{Kind: "function", Name: "accept_request(text, text, uuid, text, text, text, bytea, bytea, text)", Privileges: []string{"EXECUTE"}}, // of the release before
+		{Kind: "function", Name: "accept_many(text[], text, uuid[], boolean)", Privileges: []string{"EXECUTE"}},
+	}
+}
+
+// ServeRights returns the rights of a process that serves the pages and the API without taking jobs, beside those to read and those of
+// [APIRights]: to send the jobs that it has accepted into their queues, to set up endpoints, and to keep the documents that it makes.
+func ServeRights() []Right {
+	return []Right{
+		{Kind: "table", Name: "invoice_jobs", Privileges: []string{"SELECT", "UPDATE"}},
+		{Kind: "table", Name: "actions", Privileges: []string{"INSERT"}},
+		{Kind: "table", Name: "documents", Privileges: []string{"SELECT", "INSERT"}},
+		{Kind: "function", Name: "announce_object", Privileges: []string{"EXECUTE"}},
+		{Kind: "table", Name: "event_endpoints", Privileges: []string{"SELECT", "INSERT", "UPDATE"}},
+		{Kind: "table", Name: "event_deliveries", Privileges: []string{"SELECT", "UPDATE"}},
+	}
+}
+
+// APIReadRights returns the rights that it takes to read by the HTTP API, beside those that commands need.
+func APIReadRights() []Right {
+	return []Right{
+		{Kind: "function", Name: "list_horizon(text)", Privileges: []string{"EXECUTE"}},
+		{Kind: "table", Name: "replays", Privileges: []string{"SELECT"}},
+		{Kind: "table", Name: "documents", Privileges: []string{"SELECT"}},
+	}
 }
 
 // Lacking says which rights a role lacks.

@@ -209,8 +209,10 @@ type SeriesChange struct {
 	// which a series is opened is invoice.SeriesOpen.
 	To func(current *invoice.Series) (invoice.Series, error)
 
-	origin string
-	dry    bool
+	origin    string
+	dry       bool
+	lost      bool // it is to say that the series may have lost numbers
+	recovered bool // it may resume a series that may have lost numbers
 }
 
 // A SeriesError says why a series can't have some settings.
@@ -250,11 +252,16 @@ func (s *Series) change(ctx context.Context, c *SeriesChange) (changed invoice.S
 			return err
 		}
 		var current *invoice.Series
+		lost := false // numbers, by the pause that holds
 		for i := range all {
 			if all[i].Series == c.Name {
 				settings := settingsOf(&all[i])
 				current = &settings // the last one is the newest
+				lost = settings.State == invoice.SeriesPaused && (lost || all[i].Change == LostNumbers)
 			}
+		}
+		if c.lost && lost {
+			return errUnchanged
 		}
 		if changed, err = c.To(current); err != nil {
 			return err
@@ -262,6 +269,9 @@ func (s *Series) change(ctx context.Context, c *SeriesChange) (changed invoice.S
 		changed.Issuer, changed.Name, changed.Version = c.Issuer, c.Name, 1
 		if current != nil {
 			changed.Version = current.Version + 1
+		}
+		if lost && changed.State == invoice.SeriesOpen && !c.recovered {
+			return &SeriesError{Series: changed.ID().String(), Why: "it is " + LostNumbers + ": `invoicer series recover " + changed.ID().Args() + "` finds out which, keeps them for their transactions, and resumes it"}
 		}
 		if err := changed.Check(); err != nil {
 			return err
@@ -277,9 +287,9 @@ func (s *Series) change(ctx context.Context, c *SeriesChange) (changed invoice.S
 				return err
 			}
 		}
-		return tx.Exec(`INSERT INTO invoicer.series (issuer, series, version, kind, format, from_period, from_number, period, first_month, timezone, date, first_number, first_period, state, origin, change, actor, note)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, changed.Issuer, changed.Name, changed.Version, changed.Kind, changed.Format, changed.FromPeriod, changed.FromNumber, changed.Period, changed.FirstMonth,
-			changed.Timezone, changed.Date, changed.FirstNumber, changed.FirstPeriod, changed.State, c.origin, c.What, storable(c.By), nullable(storable(c.Note))).Error
+		return tx.Exec(`INSERT INTO invoicer.series (issuer, series, version, kind, format, from_period, from_number, period, first_month, timezone, date, first_number, first_period, state, profile, origin, change, actor, note)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, changed.Issuer, changed.Name, changed.Version, changed.Kind, changed.Format, changed.FromPeriod, changed.FromNumber, changed.Period, changed.FirstMonth,
+			changed.Timezone, changed.Date, changed.FirstNumber, changed.FirstPeriod, changed.State, changed.Profile, c.origin, c.What, storable(c.By), nullable(storable(c.Note))).Error
 	})
 	switch {
 	case errors.Is(err, errUnchanged):
@@ -337,13 +347,13 @@ WHERE counter.issuer = ? AND counter.series = ? ORDER BY period`, settings.Issue
 	return nil
 }
 
-const selectSeries = `SELECT issuer, series, version, kind, format, from_period, from_number, period, first_month, timezone, date, first_number, first_period, state, origin, change, changed_at, actor, role, note
+const selectSeries = `SELECT issuer, series, version, kind, format, from_period, from_number, period, first_month, timezone, date, first_number, first_period, state, profile, origin, change, changed_at, actor, role, note
 FROM invoicer.series`
 
 func settingsOf(v *report.SeriesVersion) invoice.Series {
 	return invoice.Series{
 		Issuer: v.Issuer, Name: v.Series, Version: v.Version, Kind: invoice.Kind(v.Kind), Format: v.Format, FromPeriod: v.FromPeriod, FromNumber: v.FromNumber, Period: v.Period, FirstMonth: v.FirstMonth,
-		Timezone: v.Timezone, Date: invoice.DateRule(v.Date), FirstNumber: v.FirstNumber, FirstPeriod: v.FirstPeriod, State: invoice.SeriesState(v.State),
+		Timezone: v.Timezone, Date: invoice.DateRule(v.Date), FirstNumber: v.FirstNumber, FirstPeriod: v.FirstPeriod, State: invoice.SeriesState(v.State), Profile: v.Profile,
 	}
 }
 
@@ -380,5 +390,8 @@ func (s *Invoices) Series(ctx context.Context, id invoice.SeriesID) (*invoice.Se
 
 // MakeSeries implements [invoice.SeriesBook]: see [Series.Make].
 func (s *Invoices) MakeSeries(ctx context.Context, first invoice.Series, dry bool) (*invoice.Series, error) {
+	if err := s.server.misses(first.ID()); err != nil {
+		return nil, err
+	}
 	return s.series.Make(ctx, first, dry)
 }

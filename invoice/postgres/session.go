@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 	"github.com/jackc/pgx/v5/stdlib"
 
+	"invoicer/internal/primary"
 	"invoicer/invoice"
 )
 
@@ -73,8 +74,12 @@ type connector struct {
 	timeout        time.Duration // of connecting
 	met            func()        // called once a pooler was detected
 
+	primaries primaries
+
 	pooled atomic.Bool // a pooler was detected: from then on, connections are opened without the settings
 	known  atomic.Bool // pooled is final: a connection has been opened
+
+	refusesUnsafe atomic.Bool // see [DB.RefuseUnsafe]
 }
 
 func newConnector(o Options) (*connector, error) {
@@ -82,7 +87,15 @@ func newConnector(o Options) (*connector, error) {
 	if err != nil {
 		return nil, fmt.Errorf("database.url: %w", err)
 	}
-	config.ConnectTimeout = o.ConnectTimeout
+	hosts := primary.Hosts(&config.Config)
+	if config.ConnectTimeout = o.ConnectTimeout; len(hosts) > 1 {
+		config.ConnectTimeout = min(o.ConnectTimeout, primary.TimeoutOfHost)
+	}
+	c := &connector{settings: settings(o), schema: qualifier(o.Schema), statementLimit: o.StatementTimeout + time.Second, timeout: max(o.ConnectTimeout, time.Duration(len(hosts))*config.ConnectTimeout), met: func() {}}
+	if len(hosts) > 1 {
+		c.primaries.hosts = hosts
+		config.ValidateConnect = c.primaries.refuseOld(config.ValidateConnect)
+	}
 	config.OnNotice = noticeWarning
 	config.Tracer = o.Statements
 	config.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {
@@ -94,7 +107,6 @@ func newConnector(o Options) (*connector, error) {
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = "invoicer"
 	}
-	c := &connector{settings: settings(o), schema: qualifier(o.Schema), statementLimit: o.StatementTimeout + time.Second, timeout: o.ConnectTimeout, met: func() {}}
 	for _, s := range c.settings {
 		delete(config.RuntimeParams, s.name)
 	}
@@ -116,7 +128,17 @@ func newConnector(o Options) (*connector, error) {
 		defer cancel()
 		return p.Conn.PgConn().Ping(ctx) != nil
 	})
-	c.direct, c.plain = stdlib.GetConnector(*config, ping), stdlib.GetConnector(*plain, ping)
+	opened := stdlib.OptionAfterConnect(func(_ context.Context, opened *pgx.Conn) error {
+		registerArrays(opened)
+		return nil
+	})
+	current := stdlib.OptionResetSession(func(_ context.Context, used *pgx.Conn) error {
+		if c.primaries.old(used.PgConn()) {
+			return driver.ErrBadConn
+		}
+		return nil
+	})
+	c.direct, c.plain = stdlib.GetConnector(*config, ping, opened, current), stdlib.GetConnector(*plain, ping, opened, current)
 	return c, nil
 }
 
@@ -140,6 +162,7 @@ func namesExecMode(url string) (bool, error) {
 func (c *connector) Driver() driver.Driver { return c.direct.Driver() }
 
 func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
+	c.primaries.choose(ctx)
 	if !c.pooled.Load() {
 		opened, err := c.connectDirectly(ctx)
 		if opened != nil || err != nil {
@@ -166,13 +189,30 @@ func (c *connector) tryPooler(ctx context.Context, pg *pgconn.PgConn) error {
 	limit := c.timeout * 4 / 5 // leaves the caller some of its time
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	for _, statement := range []string{"BEGIN; " + localSettings(c.settings), "ROLLBACK"} {
-		if _, err := pg.Exec(limited, statement).ReadAll(); err != nil {
+	for _, statement := range []string{"BEGIN; " + localSettings(c.settings) + "; " + durability, "ROLLBACK"} {
+		results, err := pg.Exec(limited, statement).ReadAll()
+		if err != nil {
 			if limited.Err() != nil && ctx.Err() == nil {
 				return noSessionError{limit}
 			}
 			return err
 		}
+		if last := results[len(results)-1]; len(last.Rows) == 1 {
+			if err := c.refuseUnsafe(last.Rows[0]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// refuseUnsafe returns an [*UnsafeError] if a server with these settings, which [durability] selects, is refused.
+func (c *connector) refuseUnsafe(values [][]byte) error {
+	if !c.refusesUnsafe.Load() {
+		return nil
+	}
+	if found := unsafe(string(values[0]), string(values[1]), string(values[2]), string(values[3])); len(found) > 0 {
+		return &UnsafeError{Settings: found}
 	}
 	return nil
 }
@@ -220,14 +260,17 @@ func (c *connector) has(ctx context.Context, pg *pgconn.PgConn) (bool, error) {
 		query += ", pg_catalog.current_setting('" + s.name + "')"
 		want = append(want, s.value)
 	}
-	results, err := pg.Exec(ctx, query).ReadAll()
+	results, err := pg.Exec(ctx, query+"; "+durability).ReadAll()
 	if err != nil {
 		return false, err
 	}
-	if len(results) != 1 || len(results[0].Rows) != 1 {
+	if len(results) != 2 || len(results[0].Rows) != 1 || len(results[1].Rows) != 1 {
 		return false, errors.New("the server doesn't report its settings")
 	}
-	return slices.EqualFunc(results[0].Rows[0], want, func(value []byte, want string) bool { return string(value) == want }), nil
+	if !slices.EqualFunc(results[0].Rows[0], want, func(value []byte, want string) bool { return string(value) == want }) {
+		return false, nil
+	}
+	return true, c.refuseUnsafe(results[1].Rows[0])
 }
 
 // localSettings returns a statement that gives a transaction the settings that a session should have, except for the

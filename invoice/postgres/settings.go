@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -76,15 +77,16 @@ func (s *Settings) forget(issuer string) {
 	delete(s.known, issuer)
 }
 
-const selectSettings = "SELECT issuer, version, strict, dates_earliest::text AS dates_earliest, dates_latest_seconds, credit_notes, zero, array_to_string(ignore, ',') AS ignore, change, changed_at, actor, role, note FROM invoicer.settings WHERE issuer = ?"
+const selectSettings = "SELECT issuer, version, strict, dates_earliest::text AS dates_earliest, dates_latest_seconds, credit_notes, zero, replaces, array_to_string(ignore, ',') AS ignore, profile, change, changed_at, actor, role, note FROM invoicer.settings WHERE issuer = ?"
 
 // SettingsIn returns the settings of a version.
 func SettingsIn(v *report.SettingsVersion) (invoice.Settings, error) {
 	earliest, err := time.Parse(time.DateOnly, v.DatesEarliest)
 	return invoice.Settings{
 		Version: v.Version, Strict: v.Strict, Earliest: earliest, Latest: time.Duration(v.DatesLatestSeconds) * time.Second,
-		MustCredit: v.CreditNotes == "must_credit", RefuseZero: v.Zero == "refuse",
+		MustCredit: v.CreditNotes == "must_credit", RefuseZero: v.Zero == "refuse", CreditReplaced: v.Replaces == "must_credit",
 		IgnoreIssuedAt: strings.Contains(v.Ignore, "issued_at"), IgnorePresentation: strings.Contains(v.Ignore, "presentation"),
+		Profile: v.Profile,
 	}, err
 }
 
@@ -153,12 +155,15 @@ func (s *Settings) change(ctx context.Context, c *SettingsChange) (changed invoi
 		if err := tx.Exec("SELECT set_config('lock_timeout', ?, true)", milliseconds(settingsWait)).Error; err != nil {
 			return err
 		}
-		creditNotes, zero := "free", "number"
+		creditNotes, zero, replaces := "free", "number", "free"
 		if changed.MustCredit {
 			creditNotes = "must_credit"
 		}
 		if changed.RefuseZero {
 			zero = "refuse"
+		}
+		if changed.CreditReplaced {
+			replaces = "must_credit"
 		}
 		var ignore array
 		for field, ignored := range map[string]bool{"issued_at": changed.IgnoreIssuedAt, "presentation": changed.IgnorePresentation} {
@@ -166,9 +171,9 @@ func (s *Settings) change(ctx context.Context, c *SettingsChange) (changed invoi
 				ignore.text(field)
 			}
 		}
-		return tx.Exec(`INSERT INTO invoicer.settings (issuer, version, strict, dates_earliest, dates_latest_seconds, credit_notes, zero, ignore, change, actor, note)
-VALUES (?, ?, ?, ?::date, ?, ?, ?, ?::text[], ?, ?, ?)`, c.Issuer, changed.Version, changed.Strict, changed.Earliest.Format(time.DateOnly), int64(changed.Latest/time.Second),
-			creditNotes, zero, ignore.literal(), c.What, storable(c.By), nullable(storable(c.Note))).Error
+		return tx.Exec(`INSERT INTO invoicer.settings (issuer, version, strict, dates_earliest, dates_latest_seconds, credit_notes, zero, replaces, ignore, profile, change, actor, note)
+VALUES (?, ?, ?, ?::date, ?, ?, ?, ?, ?::text[], ?, ?, ?, ?)`, c.Issuer, changed.Version, changed.Strict, changed.Earliest.Format(time.DateOnly), int64(changed.Latest/time.Second),
+			creditNotes, zero, replaces, &ignore, cmp.Or(changed.Profile, invoice.NoProfile), c.What, storable(c.By), nullable(storable(c.Note))).Error
 	})
 	return changed, err
 }

@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -130,6 +131,56 @@ func TestSettingsChangeInAStorm(t *testing.T) {
 	b.gapless(t)
 }
 
+// A changing store lets something happen once the drafts of all jobs are placed, before any of them is written.
+type changing struct {
+	*postgres.Invoices
+
+	placed *sync.WaitGroup
+	change func()
+}
+
+func (c *changing) Insert(ctx context.Context, d *invoice.Draft) (invoice.Insertion, error) {
+	if d.Settings.Version == 1 {
+		c.placed.Done()
+		c.placed.Wait()
+		c.change()
+	}
+	return c.Invoices.Insert(ctx, d)
+}
+
+// Settings that change after a worker has read them, and before it writes, hold for what it writes.
+func TestSettingsChangeBeforeTheWrite(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	others := &site{Database: b.Database, store: b.open(t)} // another process, so that this one hears nothing of the change
+	const jobs = 6
+	var placed, all sync.WaitGroup
+	placed.Add(jobs)
+	change := sync.OnceFunc(func() { others.settle(t, func(s *invoice.Settings) { s.RefuseZero = true }) })
+	numbering, err := invoice.NewNumbering(invoice.NumberingOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := invoice.NewGenerator(&changing{b.store.Invoices, &placed, change}, numbering)
+	for i := range jobs {
+		all.Go(func() {
+			id, price, refused := fmt.Sprint("T", i), "1", i%2 == 1
+			if refused {
+				price = "0"
+			}
+			_, err := g.Generate(t.Context(), request(id, job(t, id, amounts(t, price, "20"))))
+			if errors.As(err, new(*invoice.InvalidError)) != refused || err != nil && !refused {
+				t.Errorf("a price of %s: %v", price, err)
+			}
+		})
+	}
+	all.Wait()
+	if got := b.Text(t, "SELECT count(*) || ' of version ' || string_agg(DISTINCT settings_version::text, ' ') FROM invoices"); got != "3 of version 2" {
+		t.Errorf("made are %s, want 3 of version 2", got)
+	}
+	b.gapless(t)
+}
+
 func TestStrictSettings(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -154,21 +205,45 @@ func TestStrictSettings(t *testing.T) {
 	b.create(t, "new", job(t, "new", inSeries("NEW")))
 }
 
-// What a worker of the release before would write against the settings is refused, and the past of the settings stays.
+// placedBy is one statement for an invoice, which names the version of the settings by which it was placed.
+func placedBy(version int, row string) string {
+	return strings.Replace(strings.TrimSuffix(insertInvoices(row), ")")+fmt.Sprintf(", %d)", version), "issued_at)", "issued_at, settings_version)", 1)
+}
+
+// What any writer would write against the settings is refused, and the past of the settings stays.
 func TestSettingsHoldForEveryWriter(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.create(t, "one", job(t, "one"))
+	b.settle(t, func(*invoice.Settings) {}) // version 2
 	old := "('INV', '', 2, 'INV-000002', 'invoice', 'x', 'x', "
 	for statement, constraint := range map[string]string{
 		insertInvoices(old + strings.Replace(values, "now()", "now() + interval '2 days'", 1) + ")"): "invoices_dates",
 		insertInvoices(old + strings.Replace(values, "now()", "'0025-03-01T00:00:00Z'", 1) + ")"):    "invoices_dates",
+		placedBy(1, old+values+")"):         "invoices_settings_version",
+		placedBy(3, old+values+")"):         "invoices_settings_version",
 		"UPDATE settings SET strict = true": "settings_append_only",
 		"DELETE FROM settings":              "settings_append_only",
 		"TRUNCATE settings":                 "settings_append_only",
 	} {
 		b.refuses(t, statement, "23000", constraint)
 	}
-	b.refuses(t, "INSERT INTO settings (version, change, actor) VALUES (3, 'x', 'x')", "23505", "settings_pkey")
+	b.refuses(t, "INSERT INTO settings (version, change, actor) VALUES (4, 'x', 'x')", "23505", "settings_pkey")
 	b.refuses(t, "INSERT INTO settings (version, change, actor) VALUES (1, 'x', 'x')", "23505", "settings_pkey")
+}
+
+// An issuer begins with all settings that hold without one, and has its own from then on.
+func TestIssuersBeginWithTheSettingsThatHold(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	want := invoice.Settings{
+		Strict: true, Earliest: time.Date(2010, 1, 1, 0, 0, 0, 0, time.UTC), Latest: time.Hour,
+		MustCredit: true, CreditReplaced: true, RefuseZero: true, IgnoreIssuedAt: true, IgnorePresentation: true, Profile: "peppol",
+	}
+	b.settle(t, func(s *invoice.Settings) { *s = want })
+	b.openIssuers(t, "ACME-DE")
+	want.Version = 1
+	if got, err := b.store.Settings.Current(t.Context(), "ACME-DE"); err != nil || *got != want {
+		t.Errorf("%+v, %v, want %+v", got, err, want)
+	}
 }

@@ -65,6 +65,9 @@ func (b *site) open(t *testing.T, change ...func(*postgres.Options)) *postgres.D
 	return store
 }
 
+// patient has a store wait for locks of the database that tests of other schemas hold for long, such as that of erasing.
+func patient(o *postgres.Options) { o.LockTimeout, o.StatementTimeout = time.Minute, time.Minute }
+
 // planted has a hook called at the store's fault points.
 func planted(h fault.Hook) func(*postgres.Options) {
 	return func(o *postgres.Options) { o.Fault = h }

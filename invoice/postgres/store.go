@@ -2,9 +2,9 @@
 // must never be: a second invoice for a transaction, a number used twice, a gap, a changed invoice. This package
 // never asks for any of these, and recognizes the refusal that means that another process was first.
 //
-// A [DB] is opened once and has six parts: [Invoices] writes and reads invoices, [Imports] keeps which transactions were
+// A [DB] is opened once and has several parts: [Invoices] writes and reads invoices, [Imports] keeps which transactions were
 // invoiced elsewhere, [Series] keeps how series are numbered and [Settings] what else decides about invoices, [Ledger] keeps the accepted jobs and the ends of jobs, [Reports]
-// reads what is shown to people, [Tokens] keeps who may see it. All are safe for concurrent use, and any call may be
+// reads what is shown to people, [Tokens] keeps who may see it, [Outbox] holds the events that endpoints are told, [Replays] keeps replays of many jobs. All are safe for concurrent use, and any call may be
 // repeated after an error.
 package postgres
 
@@ -25,6 +25,7 @@ import (
 	"invoicer/internal/owned"
 	"invoicer/internal/races"
 	"invoicer/internal/tracing"
+	"invoicer/invoice"
 )
 
 // Options say where the database is and how long it may wait. Zero values mean the defaults.
@@ -57,6 +58,12 @@ type Options struct {
 	// Wrote is called after each transaction that wrote invoices, with their number. It must return soon. Default: it isn't
 	// called.
 	Wrote func(invoices int)
+	// Remember is called after each commit that has made documents, and returns once they are remembered, or can't be. Default: nobody
+	// remembers them.
+	Remember func(ctx context.Context, made []invoice.Made)
+	// Look is called before the first number is given out by a server, and after each restart, failover and restore of it. Numbers wait
+	// for it. Default: nobody looks.
+	Look Look
 	// Producers follows the producers of the same database and schema, if another DB does so already. Default: this DB does so itself
 	// once it is asked.
 	Producers *races.Follower
@@ -64,6 +71,8 @@ type Options struct {
 	Tracer *tracing.Tracer
 	// Statements traces the statements of each connection. Default: they aren't traced.
 	Statements pgx.QueryTracer
+	// Objects keeps the bytes of documents that aren't kept in the database. Default: the database keeps all.
+	Objects Objects
 	// Fault is called at the fault points of a transaction that writes invoices, once for all that share it, for tests.
 	// Such a transaction takes more round trips. Default: the points do nothing.
 	Fault fault.Hook
@@ -102,14 +111,19 @@ func (o *Options) setDefaults() {
 type DB struct {
 	*core
 
-	Invoices *Invoices
-	Imports  *Imports
-	Ledger   *Ledger
-	Reports  *Reports
-	Tokens   *Tokens
-	Series   *Series
-	Settings *Settings
-	Issuers  *Issuers
+	Invoices  *Invoices
+	Imports   *Imports
+	Ledger    *Ledger
+	Reports   *Reports
+	Tokens    *Tokens
+	Erasures  *Erasures
+	Series    *Series
+	Settings  *Settings
+	Issuers   *Issuers
+	Outbox    *Outbox
+	Documents *Documents
+	Handovers *Handovers
+	Replays   *Replays
 }
 
 // Invoices holds the committed invoices and credit notes, and the counters of their series.
@@ -120,6 +134,8 @@ type Invoices struct {
 	writing  *writing
 	series   *Series
 	settings *Settings
+	server   serverWatch
+	looking  chan struct{} // the permit to look
 }
 
 // A Ledger holds every accepted job, and how each job ended.
@@ -161,7 +177,10 @@ func Open(o Options) (*DB, error) {
 	// A pooler may reserve one of the server's sessions for each connection of this pool.
 	opener.met = func() { pool.SetConnMaxIdleTime(time.Second) }
 	shared := &core{db: db, sql: pool, opener: opener, options: o, counts: &countLanes{}}
-	invoices := &Invoices{core: shared, writing: newWriting(o.Version), series: newSeries(shared), settings: newSettings(shared)}
+	invoices := &Invoices{
+		core: shared, writing: newWriting(o.Version), series: newSeries(shared), settings: newSettings(shared),
+		server: serverWatch{looks: o.Look != nil, seen: make(map[counterKey]int64), missing: make(map[invoice.SeriesID]int64)}, looking: make(chan struct{}, 1),
+	}
 	invoices.lanes = newLanes(invoices)
 	ledger := &Ledger{core: shared}
 	ledger.goodEnds = group[*goodEnd]{
@@ -173,8 +192,9 @@ func Open(o Options) (*DB, error) {
 		reports.Producers = races.NewFollower(reports.Windows)
 	}
 	return &DB{
-		core: shared, Invoices: invoices, Imports: &Imports{shared}, Ledger: ledger, Reports: reports, Tokens: &Tokens{shared},
+		core: shared, Invoices: invoices, Imports: &Imports{shared}, Ledger: ledger, Reports: reports, Tokens: &Tokens{shared}, Erasures: &Erasures{shared},
 		Series: invoices.series, Settings: invoices.settings, Issuers: &Issuers{shared},
+		Outbox: &Outbox{shared}, Documents: &Documents{shared}, Handovers: &Handovers{shared}, Replays: &Replays{shared},
 	}, nil
 }
 

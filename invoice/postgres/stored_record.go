@@ -72,7 +72,7 @@ func scanRecord(rows pgx.Rows, before ...any) (*StoredRecord, error) {
 		return nil, fmt.Errorf("%w: metadata of %s", errUnreadable, r.Printed)
 	}
 	var err error
-	if job.Terms, err = invoice.ReadTerms([]byte(text(terms)), []byte(text(parties))); err != nil {
+	if job.Terms, err = invoice.ReadTerms(text(terms), text(parties)); err != nil {
 		return nil, fmt.Errorf("%w: terms of %s", errUnreadable, r.Printed)
 	}
 	if err := r.readLines(lines); err != nil {

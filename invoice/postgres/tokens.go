@@ -54,7 +54,7 @@ func (s *Tokens) Make(ctx context.Context, t NewToken) error {
 		made := db.Exec(`
 INSERT INTO invoicer.tokens (name, hash, roles, issuers, producer, created_by, expires_at)
 VALUES (?, ?, ?::text[], ?::text[], ?, ?, now() + make_interval(secs => ?)) ON CONFLICT DO NOTHING`,
-			t.Name, t.Hash[:], roles.literal(), textsOrNull(t.Issuers), nullable(t.Producer), storable(t.By), seconds)
+			t.Name, t.Hash[:], &roles, textsOrNull(t.Issuers), nullable(t.Producer), storable(t.By), seconds)
 		rows = made.RowsAffected
 		return made.Error
 	})

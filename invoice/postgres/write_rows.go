@@ -42,7 +42,7 @@ func newWriting(version string) *writing {
 	const id = "(SELECT ids FROM drawn)[" + memberColumn + "]"
 	own := w.invoices[1:] // without the slot, which has columns of its own
 	ofSlot := func(c column[slotRow]) string {
-		return "(?::" + c.kind + "[])[coalesce(" + slotColumn + ", " + w.invoices[0].usual + ")]"
+		return "(?::" + c.kind + "[])[coalesce(" + slotColumn + ", " + w.invoices[0].usual + ")]" + castTo(c.cast)
 	}
 	// The ids are drawn first, so that no join is needed to find each invoice's id. The times come first, as they
 	// aren't passed as text. Salts and hashes have one length each, so those of all members are passed as one bytea.
@@ -63,7 +63,7 @@ WITH drawn AS MATERIALIZED (
     INSERT INTO invoicer.invoice_taxes (invoice_id, ` + names(w.taxes[1:]) + `)
     SELECT ` + id + `, ` + values(w.taxes[1:]) + ` FROM ` + unnest(w.taxes, "t") + `
 ), counters AS (
-    UPDATE invoicer.invoice_series SET last_number = c.last_number, last_date = coalesce(c.last_date, invoice_series.last_date)
+    UPDATE invoicer.invoice_series SET last_number = c.last_number, last_date = coalesce(c.last_date::date, invoice_series.last_date)
     FROM ` + unnest(w.counters, "c") + `
     WHERE invoice_series.issuer = c.issuer AND invoice_series.series = c.series AND invoice_series.period = c.period
 ), jobs AS (
@@ -98,7 +98,7 @@ func (w *writing) parameters(group []*write, worker string, lane int64, locked c
 	issuedAt := make([]time.Time, len(group)) // not as text: the two sides read the text of some years differently
 	salts, texts := make([]byte, 0, len(group)*invoice.SaltSize), make([]byte, 0, len(group)*len(invoice.Hash{}))
 	for i, one := range group {
-		member, job, totals := int64(i+1), one.draft.Job, &one.draft.Totals
+		member, job, totals := int64(i+1), one.draft.Job, one.draft.Totals
 		one.metadata = ""
 		if len(job.Metadata) > 0 {
 			metadata, err := json.Marshal(job.Metadata)
@@ -108,7 +108,7 @@ func (w *writing) parameters(group []*write, worker string, lane int64, locked c
 			one.metadata = string(metadata)
 		}
 		var err error
-		if one.terms, one.parties, err = spelled(job.Terms); err != nil {
+		if one.terms, one.parties, err = job.Terms.Spell(); err != nil {
 			return nil, err
 		}
 		issuedAt[i] = job.IssuedAt
@@ -122,7 +122,7 @@ func (w *writing) parameters(group []*write, worker string, lane int64, locked c
 		invoices.add(invoiceRow{one, bySlot[shared]})
 		for n := range job.Lines {
 			row := lineRow{member: member, position: int64(n + 1), line: &job.Lines[n], net: totals.LineNets[n]}
-			if row.terms, row.texts, err = spelled(job.Lines[n].Terms); err != nil {
+			if row.terms, row.texts, err = job.Lines[n].Terms.Spell(); err != nil {
 				return nil, err
 			}
 			lines.add(row)
@@ -148,18 +148,6 @@ func (w *writing) parameters(group []*write, worker string, lane int64, locked c
 		all = append(all, table...)
 	}
 	return append(append(all, worker, lane), counts.parameters()...), nil
-}
-
-// spelled returns what a job or a line states beyond version 1 as two JSON texts, "" for nothing.
-func spelled[T any, P interface {
-	*T
-	Spell() (public, personal []byte, err error)
-}](terms P) (public, personal string, err error) {
-	if terms == nil {
-		return "", "", nil
-	}
-	a, b, err := terms.Spell()
-	return string(a), string(b), err
 }
 
 // addWrite adds the statement that writes all rows of the members: invoices, lines, taxes, counters, and the ends in

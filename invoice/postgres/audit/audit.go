@@ -1,24 +1,28 @@
-// Package audit proves, from what is stored and in one snapshot, that the promises about invoices were kept: one
-// invoice for each transaction, numbers without a gap, content as it was invoiced, one recorded end for each job.
+// Package audit proves, from what is stored, that the promises about invoices were kept: one invoice for each transaction,
+// numbers without a gap, content as it was invoiced, one recorded end for each job.
 //
 // It trusts as little as it can. It uses a session of its own, reads the tables and not their indexes, computes every
 // invoice again from its lines, and checks the constraints and triggers that enforce the promises. It writes nothing,
-// and works on a standby as well. Its memory doesn't grow with the number of invoices.
+// and works on a standby as well. Its memory doesn't grow with the number of invoices, and it needs hardly any temporary files.
 //
-// While it runs, it locks the tables against changes of their structure and holds one snapshot, which keeps vacuum
-// from removing rows. Run it when no migration and no heavy clean-up is due.
+// It sees one snapshot, or if it takes long, one after the other, so that it doesn't keep vacuum from removing rows for long. In each it
+// locks the tables against changes of their structure. Invoices up to the counters' numbers of the beginning don't change and are all there in
+// every later snapshot; those after them aren't read.
+//
+// [Diff] compares the documents of two databases, read in the same way, such as those of a restored one and of the one that was lost.
 package audit
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"invoicer/internal/seals"
-	"invoicer/invoice"
 )
 
 // Options say what to audit. Zero values mean the defaults.
@@ -35,6 +39,22 @@ type Options struct {
 	Progress func(check string, done, total int64)
 	// Seals are compared with the invoices, unless they are nil. There must be at least one.
 	Seals *seals.Folder
+	// Since is the number of a seal of these. Of the invoices that it and those before it have, neither sums nor fingerprints are computed
+	// again: they are compared with the seals, and their links are verified. Default: all are computed.
+	Since int
+	// Snapshot bounds how long one snapshot is held, which keeps vacuum from removing rows: between two checks, or two pieces of a long
+	// one, the audit changes to a newer snapshot. A query isn't broken off for it. Default: 1 minute.
+	Snapshot time.Duration
+	// Piece bounds how many invoices are read and sorted together, more or less. Default: by the size of the tables, so that no sort needs a
+	// temporary file.
+	Piece int64
+	// Objects are the bytes of documents outside of the database, which are hashed. Default: these documents are counted, and not hashed.
+	Objects Objects
+	// Reached is called after each check and each piece with how far the audit has come, if it isn't nil. It must not keep the state.
+	Reached func(s *State) error
+	// Continue is how far an earlier audit has come, which this one continues. It must be of the same database and the same options: else
+	// Run returns an [*OtherStateError]. Default: from the beginning.
+	Continue *State
 }
 
 func (o *Options) setDefaults() {
@@ -43,6 +63,12 @@ func (o *Options) setDefaults() {
 	}
 	if o.Limit == 0 {
 		o.Limit = 20
+	}
+	if o.Snapshot == 0 {
+		o.Snapshot = time.Minute
+	}
+	if o.Piece <= 0 {
+		o.Piece = math.MaxInt64
 	}
 	if o.Progress == nil {
 		o.Progress = func(string, int64, int64) {}
@@ -79,7 +105,13 @@ func Run(ctx context.Context, o Options) (report *Report, err error) {
 
 // audit runs every check, in the order in which they are reported.
 func (s *session) audit(ctx context.Context) (*Report, error) {
+	if err := s.beginState(ctx); err != nil {
+		return nil, err
+	}
 	report := &Report{Schema: s.options.Schema, TakenAt: s.takenAt}
+	if s.continued {
+		report.TakenAt = s.state.TakenAt
+	}
 	var sealed *comparison
 	if s.options.Seals != nil {
 		var err error
@@ -99,40 +131,47 @@ func (s *session) audit(ctx context.Context) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, q := range inquiries() {
-		check, err := s.inquire(ctx, q, rows)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", q.name, err)
-		}
-		checks = append(checks, check)
-	}
-	chains, err := s.newChains(ctx)
+	inquired, err := s.inquireAll(ctx, rows)
 	if err != nil {
-		return nil, fmt.Errorf("chain: %w", err)
+		return nil, err
 	}
-	content, err := s.content(ctx, rows["invoices"], chains)
+	p, err := s.newPass(ctx, sealed)
 	if err != nil {
 		return nil, fmt.Errorf("content: %w", err)
 	}
-	chains.inOrder = true
-	switch {
-	case sealed != nil:
-		err = s.compareWithSeals(ctx, rows["invoices"], chains, sealed)
-		content, report.Seals = append(content, sealed.check), &sealed.report
-	case chains.again:
-		err = s.chained(ctx, rows["invoices"], func(row *storedInvoice, record *invoice.Record) error {
-			chains.add(row, record)
-			return nil
-		})
+	if err := s.run(ctx, p, rows["invoices"]); err != nil {
+		return nil, fmt.Errorf("content: %w", err)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("chain: %w", err)
+	for i := range inquired {
+		switch inquired[i].Name {
+		case "numbers":
+			inquired[i].append(&p.numbers)
+		case "dates":
+			inquired[i].append(&p.dates)
+		}
+	}
+	for i := range inquired {
+		if inquired[i].Name == "documents" {
+			if report.Objects, err = s.objects(ctx, &inquired[i]); err != nil {
+				return nil, fmt.Errorf("documents: %w", err)
+			}
+		}
+	}
+	content := []Check{p.positions, p.sums, p.fingerprints}
+	if sealed != nil {
+		content, report.Seals = append(content, sealed.check), &sealed.report
 	}
 	accepted, err := s.accepted(ctx, rows["invoice_jobs"])
 	if err != nil {
 		return nil, fmt.Errorf("accepted: %w", err)
 	}
-	report.Checks, report.Unlinked = append(slices.Concat(checks, content), chains.check, accepted), chains.unlinked
+	if s.several() { // between two snapshots anybody may change the structure
+		if checks, err = s.enforced(ctx); err != nil {
+			return nil, err
+		}
+	}
+	report.Checks, report.Unlinked = append(slices.Concat(checks, inquired, content), p.chains.check, accepted), p.chains.unlinked
+	report.Snapshots, report.ContinuedAt = s.snapshots, s.continuedAt()
 	return report, s.summarise(ctx, report)
 }
 
@@ -150,13 +189,32 @@ type inquiry struct {
 type query struct {
 	table string // of the offending rows
 	sql   string
+	only  string // if it isn't "", sql is run only if this one, which takes less, returns true
 }
 
 // inquiries returns the inquiries in the order of the promises.
 func inquiries() []inquiry {
 	return []inquiry{
-		issuers(), oneInvoice(), oneKey(), gapless(), printedOnce(), counters(), kinds(), printedAsSet(), datedInOrder(), ledger(), duplicates(), oneEnd(), imports(),
+		issuers(), oneInvoice(), oneKey(), gapless(), reserved(), printedOnce(), counters(), kinds(), printedAsSet(), datedInOrder(), ledger(), duplicates(), oneEnd(), imports(), erased(), handedOut(), handovers(),
 	}
+}
+
+// inquireAll runs the inquiries that an earlier audit hasn't.
+func (s *session) inquireAll(ctx context.Context, rows map[string]int64) ([]Check, error) {
+	for _, q := range inquiries()[len(s.state.Inquired):] {
+		check, err := s.inquire(ctx, q, rows)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", q.name, err)
+		}
+		s.state.Inquired = append(s.state.Inquired, check)
+		if err := s.reached(nil); err != nil {
+			return nil, err
+		}
+		if _, err := s.renew(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return slices.Clone(s.state.Inquired), nil
 }
 
 // inquire runs an inquiry's queries.
@@ -176,6 +234,12 @@ func (s *session) inquire(ctx context.Context, q inquiry, rows map[string]int64)
 
 // collect adds the rows that a query returns to the check's findings.
 func (s *session) collect(ctx context.Context, check *Check, q query) error {
+	if q.only != "" {
+		var wanted bool
+		if err := s.tx.QueryRow(ctx, q.only).Scan(&wanted); err != nil || !wanted {
+			return err
+		}
+	}
 	rows, err := s.tx.Query(ctx, q.sql)
 	if err != nil {
 		return err

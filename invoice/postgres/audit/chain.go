@@ -1,26 +1,19 @@
 package audit
 
 import (
-	"context"
 	"encoding/json"
 
 	"invoicer/internal/seals"
 	"invoicer/invoice"
 )
 
-// chains verifies the links of all invoices. An invoice without a link, which an earlier release has written, is counted; a
-// new chain begins after it.
-//
-// Within a slot, ids rise with the numbers, unless somebody has put rows there by hand. So most chains can be
-// verified in the order of the ids, while everything else is. Those in which a number comes out of order are left, from there on,
-// to a second reading, in the order of the numbers.
+// chains verifies the links of all invoices, which come in the order of their numbers. An invoice without a link, which an earlier
+// release has written, is counted; a new chain begins after it.
 type chains struct {
 	check    Check
 	hasher   invoice.Hasher
-	ends     map[seals.Slot]*chainEnd
-	inOrder  bool // the invoices now come in the order of their numbers
-	all      bool // every chain is verified then
-	again    bool // some chain needs the second reading
+	end      chainEnd         // of the current slot
+	reserved map[headKey]bool // numbers whose links stand alone
 	unlinked int64
 }
 
@@ -30,91 +23,58 @@ func (i *storedInvoice) slot() seals.Slot {
 
 // A chainEnd is the last invoice of a slot whose link was verified.
 type chainEnd struct {
-	number   int64 // at first, the one before the first
-	linked   bool
-	link     invoice.Hash
-	unsorted bool
+	Number int64 // at first, the one before the first
+	Linked bool
+	Link   invoice.Hash
 }
 
-func (s *session) newChains(ctx context.Context) (*chains, error) {
-	c := &chains{ends: make(map[seals.Slot]*chainEnd), all: s.options.Seals != nil, check: Check{
-		Name: "chain", Promises: []int{7}, limit: s.options.Limit,
+func newChains(limit int) chains {
+	return chains{check: Check{
+		Name: "chain", Promises: []int{7}, limit: limit,
 		Proves: "each invoice is as it was when it was linked to the one before it",
 	}}
-	rows, err := s.tx.Query(ctx, `
-SELECT coalesce(issuer, ''), coalesce(series, ''), coalesce(period, ''), coalesce(max(first_number), 1) FROM invoice_series GROUP BY issuer, series, period`)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var key seals.Slot
-		var first int64
-		if err := rows.Scan(&key.Issuer, &key.Series, &key.Period, &first); err != nil {
-			return nil, err
-		}
-		c.ends[key] = &chainEnd{number: first - 1}
-	}
-	return c, rows.Err()
 }
 
-// turn returns the end that the invoice is to be added to, nil if it isn't the invoice's turn.
-func (c *chains) turn(row *storedInvoice) *chainEnd {
-	key := row.slot()
-	end := c.ends[key]
-	if end == nil {
-		end = &chainEnd{}
-		c.ends[key] = end
-	}
-	switch {
-	case row.sequence == nil:
-		return nil // which its number's check has found
-	case c.inOrder:
-		if !end.unsorted && !c.all || *row.sequence <= end.number {
-			return nil
-		}
-	case end.unsorted || c.all:
-		return nil
-	case *row.sequence != end.number+1:
-		end.unsorted, c.again = true, true
-		return nil
-	}
-	return end
-}
-
-// add verifies the link of an invoice. Its record is nil if what is stored can't be read, which another check has found.
+// add verifies the link of an invoice. Its record is nil if what is stored can't be read, which another check has found, as it has one
+// without a number, or with that of another one.
 func (c *chains) add(row *storedInvoice, record *invoice.Record) {
-	end := c.turn(row)
-	if end == nil {
+	end := &c.end
+	if row.sequence == nil || *row.sequence <= end.Number {
 		return
 	}
-	end.number = *row.sequence
+	end.Number = *row.sequence
+	if c.reserved[headKey{row.slot(), *row.sequence}] {
+		end = &chainEnd{} // it follows nothing, and nothing follows it
+	}
 	if row.link.chain == "" {
 		c.unlinked++
-		end.linked, end.link = false, invoice.Hash{}
+		end.Linked, end.Link = false, invoice.Hash{}
 		return
 	}
 	c.check.Examined++
 	link, err := invoice.ParseLink(row.link.chain)
 	switch {
-	case err != nil || !row.link.complete():
+	case err != nil || !row.link.complete(row.erased):
 		c.check.add("invoices", "its link can't be read", append(row.identity(), Field{"chain", row.link.chain}))
 	case record != nil:
 		c.verify(end, row, record)
 	}
-	end.linked, end.link = err == nil, link
+	end.Linked, end.Link = err == nil, link
 }
 
 func (c *chains) verify(end *chainEnd, row *storedInvoice, record *invoice.Record) {
 	texts := c.hasher.Texts(record, row.link.salt)
+	if row.erased && row.link.salt == nil {
+		texts = invoice.Hash(row.link.texts) // they are gone; what is left is linked by it all the same
+	}
 	if [len(texts)]byte(row.link.texts) != texts {
 		c.check.add("invoices", "its texts are not those with which it was linked", row.identity())
 	}
 	// The chain goes on with the stored hash, which stays when the texts go.
-	computed := invoice.FormatLink(invoice.Link(end.link, c.hasher.Digest(record, invoice.Hash(row.link.texts))))
+	computed := invoice.FormatLink(invoice.Link(end.Link, c.hasher.Digest(record, invoice.Hash(row.link.texts))))
 	if computed != row.link.chain {
 		problem := "it is not what was linked, or not after the invoice that is before it"
-		if !end.linked {
+		if !end.Linked {
 			problem = "it is not what was linked, or another invoice was before it"
 		}
 		c.check.add("invoices", problem, append(row.identity(), Field{"chain", row.link.chain}, Field{"computed", computed}))
@@ -127,8 +87,8 @@ type storedLink struct {
 	salt, texts []byte
 }
 
-func (l *storedLink) complete() bool {
-	return len(l.salt) == invoice.SaltSize && len(l.texts) == len(invoice.Hash{})
+func (l *storedLink) complete(erased bool) bool {
+	return (len(l.salt) == invoice.SaltSize || erased && l.salt == nil) && len(l.texts) == len(invoice.Hash{})
 }
 
 // record returns the row with the lines and taxes that were gathered for it, or nil if they can't be read.
@@ -163,34 +123,5 @@ func (r *reading) record(row *storedInvoice) *invoice.Record {
 		Number: *row.sequence, Printed: *row.number, Job: &row.job, JobID: row.jobID, Fingerprint: row.fingerprint, Totals: totals, Positions: r.numbers,
 		CreatedAt: row.createdAt, AcceptedAt: row.acceptedAt, WorkerVersion: row.workerVersion, ContentHash: row.contentHash,
 		SettingsVersion: int(row.settingsVersion), IssuerVersion: int(row.issuerVersion), DocumentDate: row.documentDate,
-	}
-}
-
-// chained reads the invoices once more, in the order of their numbers, and hands each to the function with its record.
-func (s *session) chained(ctx context.Context, total int64, each func(*storedInvoice, *invoice.Record) error) error {
-	r, err := s.read(ctx, inOrderOfNumbers)
-	if err != nil {
-		return err
-	}
-	s.options.Progress("chain", 0, total)
-	for done := int64(1); ; done++ {
-		row, err := r.invoices.peek(ctx)
-		if err != nil || row == nil {
-			return err
-		}
-		if err := r.gather(ctx, row.place); err != nil {
-			return err
-		}
-		var record *invoice.Record
-		if r.readLines(row) {
-			record = r.record(row)
-		}
-		if err := each(row, record); err != nil {
-			return err
-		}
-		r.invoices.take()
-		if done%progressEvery == 0 {
-			s.options.Progress("chain", done, total)
-		}
 	}
 }

@@ -8,7 +8,7 @@ func ledger() inquiry {
 		queries: []query{
 			{"invoice_jobs", `
 SELECT 'this job has more than one row', job_id, count(*) AS jobs, string_agg(state, ', ' ORDER BY id) AS state
-FROM invoice_jobs GROUP BY job_id HAVING count(*) > 1 ORDER BY min(id)`},
+FROM invoice_jobs GROUP BY job_id HAVING count(*) > 1 ORDER BY min(id)`, twice("invoice_jobs", "job_id")},
 			// IS NOT TRUE also finds an unknown word in state, for which the CASE is NULL.
 			{"invoice_jobs", `
 SELECT CASE
@@ -22,7 +22,7 @@ WHERE (CASE
         AND (imported_id IS NULL OR outcome = 'duplicate' AND invoice_id IS NULL)
     WHEN state IN ('failed', 'dismissed') THEN outcome IN ('conflict', 'invalid', 'failed') AND coalesce(reason, '') <> '' AND imported_id IS NULL
 END) IS NOT TRUE
-ORDER BY id`},
+ORDER BY id`, ""},
 			{"invoice_jobs", `
 SELECT * FROM (
     SELECT CASE
@@ -42,7 +42,7 @@ SELECT * FROM (
     LEFT JOIN duplicate_attempts attempts ON attempts.job_id = jobs.job_id
     WHERE jobs.state = 'done' AND jobs.outcome IN ('created', 'duplicate')
 ) done
-WHERE problem IS NOT NULL`},
+WHERE problem IS NOT NULL`, ""},
 		},
 	}
 }
@@ -69,7 +69,7 @@ SELECT * FROM (
     LEFT JOIN invoices ON invoices.id = attempts.invoice_id
     LEFT JOIN imported_invoices imported ON imported.id = attempts.imported_id
 ) attempted
-WHERE problem IS NOT NULL`}},
+WHERE problem IS NOT NULL`, ""}},
 	}
 }
 
@@ -91,6 +91,10 @@ WITH ends AS NOT MATERIALIZED (
 SELECT CASE WHEN bool_or(waiting) THEN 'this job has ended, and is still waiting' ELSE 'this job has more than one end' END,
     job_id, string_agg(ending, ', ' ORDER BY ending) AS ends
 FROM ends WHERE job_id IN (SELECT job_id FROM ends GROUP BY job_id HAVING count(*) > 1)
-GROUP BY job_id HAVING NOT bool_and(waiting) ORDER BY job_id`}},
+GROUP BY job_id HAVING NOT bool_and(waiting) ORDER BY job_id`, twice(`(
+    SELECT job_id FROM invoices
+    UNION ALL SELECT job_id FROM duplicate_attempts
+    UNION ALL SELECT job_id FROM invoice_jobs WHERE state <> 'done'
+) ends`, "job_id")}},
 	}
 }

@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "write expected.tsv from a freshly migra
 // audit about it.
 func TestExpected(t *testing.T) {
 	t.Parallel()
-	d := rig.NewDatabase(t)
+	d := rig.NewMigratedDatabase(t)
 	conn, err := pgx.Connect(t.Context(), d.URL)
 	if err != nil {
 		t.Fatal(err)

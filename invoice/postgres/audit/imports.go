@@ -21,13 +21,13 @@ FROM (
     FROM imported_invoices imported JOIN invoices ON invoices.issuer = imported.issuer AND invoices.invoice_number = imported.invoice_number
     WHERE imported.withdrawn_at IS NULL AND invoices.transaction_id <> imported.transaction_id
 ) found JOIN imported_invoices imported ON imported.id = found.id JOIN invoices met ON met.id = found.invoice_id
-ORDER BY imported.id, problem`},
+ORDER BY imported.id, problem`, ""},
 			{"imported_invoices", `
 SELECT 'this transaction is imported more than once', issuer, transaction_id, count(*) AS imports, string_agg(invoice_number, ', ' ORDER BY id) AS invoice_number
-FROM imported_invoices WHERE withdrawn_at IS NULL GROUP BY issuer, transaction_id HAVING count(*) > 1 ORDER BY min(id)`},
+FROM imported_invoices WHERE withdrawn_at IS NULL GROUP BY issuer, transaction_id HAVING count(*) > 1 ORDER BY min(id)`, ""},
 			{"imported_invoices", `
 SELECT 'this key is imported more than once', issuer, idempotency_key, count(*) AS imports, string_agg(invoice_number, ', ' ORDER BY id) AS invoice_number
-FROM imported_invoices WHERE withdrawn_at IS NULL GROUP BY issuer, idempotency_key HAVING count(*) > 1 ORDER BY min(id)`},
+FROM imported_invoices WHERE withdrawn_at IS NULL GROUP BY issuer, idempotency_key HAVING count(*) > 1 ORDER BY min(id)`, ""},
 		},
 	}
 }

@@ -47,7 +47,7 @@ func testPlantedIn(t *testing.T, setup func(*testing.T) *bundle, cases []planted
 func (b *bundle) unguarded(t *testing.T, sql string) {
 	t.Helper()
 	for _, change := range []string{"DISABLE", "ENABLE"} {
-		for _, table := range []string{"invoices", "invoice_lines", "invoice_taxes", "invoice_links", "invoice_series", "series", "issuers", "invoice_jobs", "duplicate_attempts", "imported_invoices"} {
+		for _, table := range []string{"invoices", "invoice_lines", "invoice_taxes", "invoice_links", "invoice_series", "series", "issuers", "invoice_jobs", "duplicate_attempts", "imported_invoices", "documents", "handovers", "handover_log"} {
 			b.exec(t, "ALTER TABLE "+table+" "+change+" TRIGGER USER")
 		}
 		if change == "DISABLE" {

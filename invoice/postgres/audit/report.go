@@ -14,13 +14,21 @@ import (
 // A Report is the result of an audit of one snapshot. Keys are named like the columns.
 type Report struct {
 	Schema  string    `json:"schema"`
-	TakenAt time.Time `json:"taken_at"` // when the snapshot was taken, by the server's clock
-	Checks  []Check   `json:"checks"`
+	TakenAt time.Time `json:"taken_at"` // when the first snapshot was taken, by the server's clock
+	// Snapshots is how many were taken, one after the other. What came after the first isn't looked at by all checks.
+	Snapshots int `json:"snapshots"`
+	// ContinuedAt is when the audit was continued that had been broken off, nil if it wasn't.
+	ContinuedAt *time.Time `json:"continued_at,omitempty"`
+	Checks      []Check    `json:"checks"`
 
 	Totals            []report.Tally `json:"totals"`
 	DuplicateAttempts int64          `json:"duplicate_attempts"`
 	// Unlinked counts the invoices that have no link in a chain, since an earlier release wrote them. That is no violation.
 	Unlinked int64 `json:"unlinked"`
+	// Erased counts the invoices whose personal data was erased. Their numbers, amounts and links are checked as those of any other.
+	Erased int64 `json:"erased"`
+	// Objects is about the documents whose bytes are outside of the database.
+	Objects *ObjectsReport `json:"objects"`
 	// Seals is nil if the invoices weren\'t compared with any.
 	Seals *SealsReport `json:"seals,omitempty"`
 	Jobs  []JobTally   `json:"jobs"`
@@ -28,6 +36,9 @@ type Report struct {
 	// Overcredited lists documents of which more was credited than they come to, or given back than was credited. That is no violation:
 	// they came later than what credits them, or earlier releases took the credits.
 	Overcredited []Overcredited `json:"overcredited"`
+
+	// Reserved lists the numbers that a lost database gave out and this one keeps for their transactions. That is no violation.
+	Reserved []ReservedNumbers `json:"reserved"`
 
 	// Waiting lists the oldest accepted jobs that have no end yet, which is no violation. Jobs counts all of them.
 	Waiting []WaitingJob `json:"waiting"`
@@ -68,6 +79,12 @@ type Check struct {
 // OK reports whether there are no findings.
 func (c *Check) OK() bool { return c.Broken == 0 }
 
+// append adds the findings of another check.
+func (c *Check) append(other *Check) {
+	c.Broken += other.Broken
+	c.Findings = append(c.Findings, other.Findings[:min(len(other.Findings), max(0, c.limit-len(c.Findings)))]...)
+}
+
 // full reports whether further findings are only counted.
 func (c *Check) full() bool { return len(c.Findings) >= c.limit }
 
@@ -92,6 +109,29 @@ type Row []Field
 type Field struct {
 	Column string
 	Value  any
+}
+
+// UnmarshalJSON reads what MarshalJSON has written. Numbers become [json.Number].
+func (r *Row) UnmarshalJSON(text []byte) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	if _, err := d.Token(); err != nil {
+		return err
+	}
+	*r = Row{}
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			return err
+		}
+		var f Field
+		f.Column, _ = name.(string)
+		if err := d.Decode(&f.Value); err != nil {
+			return err
+		}
+		*r = append(*r, f)
+	}
+	return nil
 }
 
 // MarshalJSON encodes the row as an object, with its columns in their order.
@@ -135,6 +175,22 @@ type Overcredited struct {
 	LeftMinor     int64  `json:"left_minor"` // outside of 0 to the total
 }
 
+// ReservedNumbers are the reserved numbers of a series and period.
+type ReservedNumbers struct {
+	Issuer    string `json:"issuer,omitempty"`
+	Series    string `json:"series"`
+	Period    string `json:"period"`
+	First     int64  `json:"first_number"`
+	Last      int64  `json:"last_number"`
+	Numbers   int64  `json:"numbers"`
+	GivenBack int64  `json:"given_back"` // to their transactions
+	Unknown   int64  `json:"unknown"`    // nobody gets them, since nobody knows whose they are
+	Elsewhere int64  `json:"elsewhere"`  // nobody gets them, since their transactions have other numbers by now
+}
+
+// Waiting is how many wait for their transactions to be asked for again.
+func (r *ReservedNumbers) Waiting() int64 { return r.Numbers - r.GivenBack - r.Unknown - r.Elsewhere }
+
 // A WaitingJob is an accepted job that has no end yet.
 type WaitingJob struct {
 	JobID         string    `json:"job_id"`
@@ -161,7 +217,7 @@ FROM invoices GROUP BY kind, currency ORDER BY kind DESC, currency`)
 	if err != nil {
 		return err
 	}
-	err = s.tx.QueryRow(ctx, `SELECT count(*) FROM duplicate_attempts`).Scan(&r.DuplicateAttempts)
+	err = s.tx.QueryRow(ctx, `SELECT (SELECT count(*) FROM duplicate_attempts), (SELECT count(*) FROM invoices WHERE erasure_id IS NOT NULL)`).Scan(&r.DuplicateAttempts, &r.Erased)
 	if err != nil {
 		return err
 	}
@@ -194,6 +250,17 @@ SELECT issuer, invoice_number, transaction_id, currency, total_minor, left_minor
 WHERE left_minor NOT BETWEEN least(0, total_minor) AND greatest(0, total_minor) ORDER BY issuer, invoice_number LIMIT $1`, max(0, s.options.Limit))
 	if err == nil {
 		r.Overcredited, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Overcredited])
+	}
+	if err != nil {
+		return err
+	}
+	rows, err = s.tx.Query(ctx, `
+SELECT r.issuer, r.series, r.period, min(r.number), max(r.number), count(*), count(i.id), count(*) FILTER (WHERE r.transaction_id IS NULL),
+    count(*) FILTER (WHERE i.id IS NULL AND EXISTS (SELECT FROM invoices o WHERE o.issuer = r.issuer AND o.transaction_id = r.transaction_id))
+FROM reserved_numbers r LEFT JOIN invoices i ON i.issuer = r.issuer AND i.series = r.series AND i.period = r.period AND i.number = r.number
+GROUP BY r.issuer, r.series, r.period ORDER BY r.issuer, r.series, r.period`)
+	if err == nil {
+		r.Reserved, err = pgx.CollectRows(rows, pgx.RowToStructByPos[ReservedNumbers])
 	}
 	if err != nil {
 		return err

@@ -20,9 +20,11 @@ type Snapshot struct {
 // A SealsReport says which seals the invoices were compared with.
 type SealsReport struct {
 	Seals    int       `json:"seals"`
-	TakenAt  time.Time `json:"taken_at"` // when the last one was taken
-	Sealed   int64     `json:"sealed"`   // invoices
-	Unsealed int64     `json:"unsealed"` // invoices that came after the last seal
+	TakenAt  time.Time `json:"taken_at"`         // when the last one was taken
+	Sealed   int64     `json:"sealed"`           // invoices
+	Unsealed int64     `json:"unsealed"`         // invoices that came after the last seal
+	Since    int       `json:"since,omitempty"`  // the seal up to which neither sums nor fingerprints were computed again
+	Hashed   int64     `json:"hashed,omitempty"` // the invoices of which that is so
 }
 
 // A comparison compares the invoices, in the order of their numbers, with the entries of seals.
@@ -32,8 +34,11 @@ type comparison struct {
 	sealed  *seals.Sealed // the next entry, nil after the last
 	last    map[seals.Slot]seals.Head
 	heads   map[headKey]string // the sealed links
+	since   map[seals.Slot]int64
 	hasher  invoice.Hasher
 	report  SealsReport
+
+	reserved map[headKey]bool // numbers that may be given out after later ones were sealed
 
 	slot   seals.Slot // of the invoice before
 	broken bool       // something of this slot differs already
@@ -52,18 +57,22 @@ func (s *session) newComparison(ctx context.Context, folder *seals.Folder) (*com
 	if sealed := folder.Database(); sealed != id {
 		return nil, &ForeignFolderError{sealed, id}
 	}
-	c := &comparison{last: folder.Heads(), heads: make(map[headKey]string), check: Check{
+	c := &comparison{last: folder.Heads(), heads: make(map[headKey]string), since: make(map[seals.Slot]int64), check: Check{
 		Name: "seals", Promises: []int{3, 7}, limit: s.options.Limit,
 		Proves: "each sealed invoice is there, and is what it was when it was sealed",
 	}}
 	for _, seal := range folder.Seals() {
 		c.report.Seals, c.report.TakenAt, c.report.Sealed = seal.Number, seal.TakenAt, c.report.Sealed+seal.Invoices
 		for _, h := range seal.Heads {
+			if seal.Number <= s.options.Since {
+				c.since[h.Slot()] = h.Number
+			}
 			if h.Chain != "" {
 				c.heads[headKey{h.Slot(), h.Number}] = h.Chain
 			}
 		}
 	}
+	c.report.Since = s.options.Since
 	if c.entries, err = folder.Entries(ctx); err != nil {
 		return nil, err
 	}
@@ -71,14 +80,30 @@ func (s *session) newComparison(ctx context.Context, folder *seals.Folder) (*com
 	return c, err
 }
 
-// compareWithSeals runs the check of the chains and that of the seals over the invoices in the order of their numbers.
-func (s *session) compareWithSeals(ctx context.Context, total int64, chains *chains, c *comparison) error {
-	err := s.chained(ctx, total, func(row *storedInvoice, record *invoice.Record) error {
-		chains.add(row, record)
-		return c.add(row, record)
-	})
+// covers reports whether the invoice is one of those that the last full audit has seen, as seals prove.
+func (c *comparison) covers(row *storedInvoice) bool {
+	if c == nil || row.sequence == nil {
+		return false
+	}
+	covered := *row.sequence <= c.since[row.slot()] && !c.reserved[headKey{row.slot(), *row.sequence}]
+	if covered {
+		c.report.Hashed++
+	}
+	return covered
+}
+
+// rest reports the entries after the last invoice.
+func (c *comparison) rest() (err error) {
 	for err == nil && c.sealed != nil {
 		err = c.gone()
+	}
+	return err
+}
+
+// skip leaves out the entries up to a position, which were compared before.
+func (c *comparison) skip(to position) (err error) {
+	for err == nil && c.sealed != nil && cmp.Or(c.sealed.Slot.Compare(to.slot()), cmp.Compare(c.sealed.Number, to.Number)) <= 0 {
+		c.sealed, err = c.entries.Next()
 	}
 	return err
 }
@@ -122,7 +147,7 @@ func (c *comparison) add(row *storedInvoice, record *invoice.Record) error {
 		c.slot, c.broken = slot, false
 	}
 	if c.before(row) > 0 {
-		if row.sequence != nil && *row.sequence > c.last[c.slot].Number {
+		if row.sequence != nil && (*row.sequence > c.last[c.slot].Number || c.reserved[headKey{c.slot, *row.sequence}]) {
 			c.report.Unsealed++
 			return nil
 		}
@@ -159,6 +184,9 @@ func (c *comparison) differs(row *storedInvoice, record *invoice.Record, e *seal
 		return differs + ": it can't even be read"
 	}
 	var texts invoice.Hash
+	if e.Salt != "" && row.erased {
+		return "" // it had no link, and its texts are gone: nothing is left to compare with
+	}
 	if e.Salt != "" {
 		salt, err := hex.DecodeString(e.Salt)
 		if err != nil {

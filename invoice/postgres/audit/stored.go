@@ -13,95 +13,103 @@ import (
 	"invoicer/invoice/postgres"
 )
 
-// The orders in which invoices are read. Sorting by bytes is fast, and doesn't depend on the version of a collation.
-//
-//nolint:gochecknoglobals // constants
-var (
-	inOrderOfIDs = order{
-		name: "by_id", invoices: "coalesce(id, " + lastID + ") AS place",
-		lines: "invoice_id AS place, " + lineColumns + " FROM invoice_lines ORDER BY place, position",
-		taxes: "invoice_id AS place, " + taxColumns + " FROM invoice_taxes t ORDER BY place, " + postgres.InOrderOfTaxes,
-	}
-	inOrderOfNumbers = order{
-		name: "by_number", invoices: "row_number() OVER (" + byNumber + ") AS place",
-		lines: "place, " + lineColumns + " FROM invoice_lines JOIN " + places + " ORDER BY place, position",
-		taxes: "place, " + taxColumns + " FROM invoice_taxes t JOIN " + places + " ORDER BY place, " + postgres.InOrderOfTaxes,
-	}
-)
-
 const (
-	lastID   = "9223372036854775807"
-	byNumber = `ORDER BY issuer COLLATE "C", series COLLATE "C", period COLLATE "C", number, id`
-	places   = "(SELECT id, row_number() OVER (" + byNumber + ") AS place FROM invoices) AS places ON places.id = invoice_id"
+	// byNumber is the order of invoices. Sorting by bytes is fast, and doesn't depend on the version of a collation. An invoice without
+	// a number is the last.
+	byNumber = `ORDER BY coalesce(issuer, '') COLLATE "C", coalesce(series, '') COLLATE "C", coalesce(period, '') COLLATE "C", number, id`
 
 	lineColumns = `invoice_id, position, sku, description, coalesce(quantity::text, ''), coalesce(unit_price::text, ''),
     coalesce(discount_percent::text, ''), tax_percent::text, net_minor, terms::text, texts::text`
 	taxColumns = "invoice_id, coalesce(tax_percent::text, ''), net_minor, tax_minor, coalesce(code, ''), coalesce(category, ''), coalesce(added_minor, 0)"
 )
 
-func selectInvoices(place string) string {
-	query := "SELECT " + place + `, id, invoice_number, coalesce(kind, ''), coalesce(fingerprint, ''),
+// where is the condition of an invoice's being in the piece.
+func (p *piece) where() string {
+	return fmt.Sprintf(" WHERE %s AND %s BETWEEN %s AND %s ", p.invoices.where("invoices"), placed, p.first.sql(), p.last.sql())
+}
+
+// ids is the condition of a row's being of an invoice in the piece, or of another one.
+func (p *piece) ids() string { return fmt.Sprintf("invoice_id BETWEEN %d AND %d", p.firstID, p.lastID) }
+
+// belongs is the condition of a row's being of an invoice in the piece. Where these have all ids from the first to the last, none is of another one.
+func (p *piece) belongs() string {
+	if p.lastID-p.firstID+1 == p.invoiceRows {
+		return p.ids()
+	}
+	return p.ids() + " AND invoice_id IN (SELECT id FROM invoices" + p.where() + ")"
+}
+
+func (p *piece) selectLines() string {
+	return "SELECT " + lineColumns + " FROM invoice_lines WHERE " + p.lines.where("invoice_lines") + " AND " + p.belongs() + " ORDER BY invoice_id, position"
+}
+
+func (p *piece) selectTaxes() string {
+	return "SELECT " + taxColumns + " FROM invoice_taxes t WHERE " + p.taxes.where("t") + " AND " + p.belongs() + " ORDER BY invoice_id, " + postgres.InOrderOfTaxes
+}
+
+func (p *piece) selectInvoices() string {
+	query := `SELECT id, invoice_number, coalesce(kind, ''), coalesce(fingerprint, ''),
     coalesce(transaction_id, ''), coalesce(requested_series, ''), coalesce(currency, ''),
     issued_at, subtotal_minor, tax_minor, total_minor, payable_minor, coalesce(terms::text, ''), coalesce(parties::text, ''),
     coalesce(issuer, ''), coalesce(series, ''), coalesce(period, ''), number, coalesce(series_version, 0), coalesce(content_hash, 0),
     coalesce(job_id, ''), coalesce(metadata::text, ''), coalesce(worker_version, ''), coalesce(settings_version, 0), coalesce(issuer_version, 0), coalesce(document_date::text, ''), created_at, accepted_at,
     coalesce(idempotency_key, ''), coalesce(producer, ''), coalesce(invoices.chain, late.chain, ''),
     CASE WHEN invoices.chain IS NULL THEN late.salt ELSE invoices.salt END,
-    CASE WHEN invoices.chain IS NULL THEN late.text_hash ELSE invoices.text_hash END`
+    CASE WHEN invoices.chain IS NULL THEN late.text_hash ELSE invoices.text_hash END, erasure_id IS NOT NULL`
 	for _, name := range invoice.DetailNames() {
 		query += ", coalesce(" + name + ", '')"
 	}
-	return query + " FROM invoices LEFT JOIN invoice_links late ON late.invoice_id = invoices.id ORDER BY place, number"
+	return query + " FROM invoices LEFT JOIN (SELECT * FROM invoice_links WHERE " + p.ids() + ") AS late ON late.invoice_id = invoices.id" + p.where() + byNumber
 }
 
-func scanInvoice(row pgx.CollectableRow) (i storedInvoice, err error) {
+func literal(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
+
+func scanInvoice(rows pgx.Rows, i *storedInvoice) error {
+	*i = storedInvoice{}
 	var created, accepted pgtype.Timestamptz
 	to := []any{
-		&i.place, &i.id, &i.number, &i.kind, &i.fingerprint, &i.job.TransactionID, &i.job.Series, &i.job.Currency,
+		&i.id, &i.number, &i.kind, &i.fingerprint, &i.job.TransactionID, &i.job.Series, &i.job.Currency,
 		&i.issuedAt, &i.subtotal, &i.tax, &i.total, &i.payable, &i.terms, &i.parties,
 		&i.issuer, &i.series, &i.period, &i.sequence, &i.seriesVersion, &i.contentHash,
 		&i.jobID, &i.metadata, &i.workerVersion, &i.settingsVersion, &i.issuerVersion, &i.documentDate, &created, &accepted,
-		&i.job.IdempotencyKey, &i.job.Producer, &i.link.chain, &i.link.salt, &i.link.texts,
+		&i.job.IdempotencyKey, &i.job.Producer, &i.link.chain, &i.link.salt, &i.link.texts, &i.erased,
 	}
 	for n := range invoice.DetailNames() {
 		to = append(to, i.job.Detail(n))
 	}
-	err = row.Scan(to...)
+	err := rows.Scan(to...)
 	i.job.IssuedAt = i.issuedAt.Time // an infinite time is the zero time here, which gives another fingerprint
 	i.job.Version = invoice.TaskVersion
 	i.createdAt, i.acceptedAt = postgres.HashedTime(created), postgres.HashedTime(accepted)
-	return i, err
+	return err
 }
 
-func scanLine(row pgx.CollectableRow) (l storedLine, err error) {
-	err = row.Scan(&l.place, &l.invoiceID, &l.position, &l.text.SKU, &l.text.Description, &l.text.Quantity, &l.text.UnitPrice,
+func scanLine(rows pgx.Rows, l *storedLine) error {
+	return rows.Scan(&l.invoiceID, &l.position, &l.text.SKU, &l.text.Description, &l.text.Quantity, &l.text.UnitPrice,
 		&l.text.DiscountPercent, &l.text.TaxPercent, &l.net, &l.text.Terms, &l.text.Texts)
-	return l, err
 }
 
-func scanTax(row pgx.CollectableRow) (t storedTax, err error) {
-	err = row.Scan(&t.place, &t.invoiceID, &t.percent, &t.net, &t.tax, &t.code, &t.category, &t.added)
-	return t, err
+func scanTax(rows pgx.Rows, t *storedTax) error {
+	return rows.Scan(&t.invoiceID, &t.percent, &t.net, &t.tax, &t.code, &t.category, &t.added)
 }
 
-// examine checks one invoice with the lines and taxes that were gathered for it. If the amounts can't be computed,
-// because a line is missing or unreadable, that is one finding and not three.
-func (r *reading) examine(row *storedInvoice) {
-	readable := r.readLines(row)
-	defer func() {
-		var record *invoice.Record
-		if readable {
-			record = r.record(row)
-		}
-		r.chains.add(row, record)
-	}()
-	if !readable {
-		return
+// examine checks one invoice. If the amounts can't be computed, because a line is missing or unreadable, that is one finding and not
+// three. What was checked when it was sealed isn't computed again: its record, which is returned, tells whether anything has
+// changed. The record is nil if what is stored can't be read.
+func (r *reading) examine(row *storedInvoice, sealed bool) *invoice.Record {
+	if !r.readLines(row) {
+		return nil
 	}
-	r.fingerprints.Examined++
-	if computed := row.job.Fingerprint(); computed != row.fingerprint {
-		r.fingerprints.add("invoices", "the content is not what was invoiced",
-			append(row.identity(), Field{"fingerprint", row.fingerprint}, Field{"computed", computed}))
+	if !sealed {
+		r.compute(row)
+	}
+	return r.record(row)
+}
+
+// compute computes the fingerprint and the amounts again.
+func (r *reading) compute(row *storedInvoice) {
+	if !row.erased { // whatever the fingerprint was made of is gone
+		r.compareFingerprint(row)
 	}
 
 	totals, err := row.job.Calculate()
@@ -118,6 +126,14 @@ func (r *reading) examine(row *storedInvoice) {
 	r.compareNets(row, totals.LineNets)
 	r.compareSums(row, &totals)
 	r.compareTaxes(row, totals.Taxes)
+}
+
+func (r *reading) compareFingerprint(row *storedInvoice) {
+	r.fingerprints.Examined++
+	if computed := row.job.Fingerprint(); computed != row.fingerprint {
+		r.fingerprints.add("invoices", "the content is not what was invoiced",
+			append(row.identity(), Field{"fingerprint", row.fingerprint}, Field{"computed", computed}))
+	}
 }
 
 // identity returns the columns that identify an invoice in findings.
@@ -138,7 +154,7 @@ func (r *reading) readLines(row *storedInvoice) bool {
 	row.job.Lines = r.jobLines[:0]
 	readable := len(r.lineRows) > 0
 	var err error
-	if row.job.Terms, err = invoice.ReadTerms([]byte(row.terms), []byte(row.parties)); err != nil {
+	if row.job.Terms, err = invoice.ReadTerms(row.terms, row.parties); err != nil {
 		r.positions.add("invoices", "its terms can't be read: "+err.Error(), row.identity())
 		row.job.Lines = row.job.Lines[:0]
 		return false
@@ -150,13 +166,13 @@ func (r *reading) readLines(row *storedInvoice) bool {
 	for i := range r.lineRows {
 		l := &r.lineRows[i]
 		r.positions.Examined++
-		switch position := key(l.position); {
+		switch position := positionOf(l.position); {
 		case position == before:
 			r.positions.add("invoice_lines", "this position is there twice", l.identity(row))
 		case position != before+1:
 			r.positions.add("invoice_lines", fmt.Sprintf("the line before it is not there: position %d is expected", before+1), l.identity(row))
 		}
-		before = key(l.position)
+		before = positionOf(l.position)
 
 		line, err := l.text.Line()
 		if err != nil {
@@ -227,24 +243,24 @@ func (r *reading) compareTaxes(row *storedInvoice, computed []invoice.Tax) {
 			r.missingTax(row, computed[0])
 			computed = computed[1:]
 		}
-		identity := t.identity(row)
+		identity := func() Row { return t.identity(row) }
 		if err != nil || len(computed) == 0 || computed[0].CompareRate(&own) != 0 {
-			r.sums.add("invoice_taxes", "nothing states this percentage, or there is another row for it", identity)
+			r.sums.add("invoice_taxes", "nothing states this percentage, or there is another row for it", identity())
 			continue
 		}
 		want := computed[0]
 		computed = computed[1:]
 		if !equal(t.net, want.Net) {
 			r.sums.add("invoice_taxes", "net_minor is not what the lines at this percentage add up to",
-				slices.Concat(identity, Row{{"net_minor", plain(t.net)}, {"computed", want.Net}}))
+				slices.Concat(identity(), Row{{"net_minor", plain(t.net)}, {"computed", want.Net}}))
 		}
 		if !equal(t.tax, want.Tax) {
 			r.sums.add("invoice_taxes", "tax_minor is not this percentage of its lines",
-				slices.Concat(identity, Row{{"tax_minor", plain(t.tax)}, {"computed", want.Tax}}))
+				slices.Concat(identity(), Row{{"tax_minor", plain(t.tax)}, {"computed", want.Tax}}))
 		}
 		if t.added != want.Added {
 			r.sums.add("invoice_taxes", "added_minor is not what the taxes before it add up to",
-				slices.Concat(identity, Row{{"added_minor", t.added}, {"computed", want.Added}}))
+				slices.Concat(identity(), Row{{"added_minor", t.added}, {"computed", want.Added}}))
 		}
 	}
 	for _, t := range computed {

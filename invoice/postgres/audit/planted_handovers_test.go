@@ -1,0 +1,31 @@
+package audit_test
+
+import "testing"
+
+// A hand-over isn't what its history says, or there is none.
+func TestHandedOver(t *testing.T) {
+	t.Parallel()
+	const channel = `INSERT INTO handover_channels (name, kind, await_clearance, after_invoice) VALUES ('peppol', 'https', false, 0);
+INSERT INTO handovers (invoice_id, channel) SELECT id, 'peppol' FROM invoices;
+INSERT INTO handover_log (handover_id, state, key, attempts) SELECT id, state, key, 0 FROM handovers;`
+	found := func(what string) map[string][]string {
+		return map[string][]string{"handovers": {"handovers: " + what + ": id=1 invoice_number=INV-000001 channel=peppol state="}}
+	}
+	testPlantedIn(t, setup, []planted{
+		{name: "another state", sql: channel + "UPDATE handovers SET state = 'rejected', answered_at = now() WHERE id = 1", want: found("it is not what its history says")},
+		{name: "another id", sql: channel + "UPDATE handovers SET their_id = 'x' WHERE id = 1", want: found("it is not what its history says")},
+		{name: "another key", sql: channel + "UPDATE handovers SET key = gen_random_uuid() WHERE id = 1", want: found("it is not what its history says")},
+		{name: "no history", sql: channel + "DELETE FROM handover_log WHERE handover_id = 1", want: found("it has no history")},
+		{name: "erased by itself", sql: channel + "UPDATE handovers SET erased_at = now() WHERE id = 1", want: found("it was erased, and its invoice was not")},
+		{
+			name: "one that is missing", sql: channel + "DELETE FROM handover_log WHERE handover_id = 1; DELETE FROM handovers WHERE id = 1",
+			want: map[string][]string{"handovers": {"invoices: it was owed to the channel, and has no hand-over: id=1 invoice_number=INV-000001 channel=peppol"}},
+		},
+	})
+	testPlantedIn(t, erased, []planted{
+		{
+			name: "words about an erased invoice", sql: channel + "UPDATE handovers SET state = 'sent', answered_at = now(), answer = CASE id WHEN 1 THEN 'a name' END, erased_at = now(); INSERT INTO handover_log (handover_id, state, key, attempts) SELECT id, state, key, 0 FROM handovers",
+			want: found("its invoice was erased, and it was not"),
+		},
+	})
+}

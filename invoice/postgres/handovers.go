@@ -1,0 +1,230 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"gorm.io/gorm"
+
+	"invoicer/invoice/handover"
+)
+
+// Handovers keeps what is handed over of invoices, and what the other side says. Triggers write what is owed, refuse steps that a hand-over doesn't
+// take, and note each change.
+type Handovers struct{ *core }
+
+// Configure has each invoice from now on be handed over through these channels, and no other: the process that has started last decides.
+func (s *Handovers) Configure(ctx context.Context, rules []handover.Rule) error {
+	if rules == nil {
+		rules = []handover.Rule{}
+	}
+	text, err := json.Marshal(rules)
+	if err != nil {
+		return err
+	}
+	return classify(s.autocommit(ctx, func(db *gorm.DB) error { return db.Exec("SELECT invoicer.owe_channels(?::jsonb)", string(text)).Error }))
+}
+
+// Claim returns a hand-over of a channel that is due, and keeps other processes from it for so long. It returns false if none is due.
+func (s *Handovers) Claim(ctx context.Context, channel string, lease time.Duration) (c handover.Claim, found bool, err error) {
+	var waited float64
+	err = s.autocommit(ctx, func(db *gorm.DB) error {
+		return db.Raw(`WITH due AS MATERIALIZED (
+    SELECT id FROM invoicer.handovers WHERE channel = ? AND due_at <= now() ORDER BY due_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
+) UPDATE invoicer.handovers h SET turn = h.turn + 1, attempts = h.attempts + 1, due_at = now() + ? * interval '1 second'
+FROM due, invoicer.invoices i WHERE h.id = due.id AND i.id = h.invoice_id
+RETURNING h.id, h.turn, h.attempts, h.state, h.key::text, h.invoice_id, i.issuer, i.invoice_number, i.kind, h.address, coalesce(h.their_id, ''),
+    coalesce((SELECT credited.clearance FROM invoicer.handovers credited WHERE credited.id = h.credits), ''), h.since, extract(epoch FROM clock_timestamp() - h.changed_at)::float8`,
+			channel, lease.Seconds()).Row().Scan(&c.ID, &c.Turn, &c.Attempts, &c.State, &c.Key, &c.InvoiceID, &c.Issuer, &c.Number, &c.Kind, &c.Address, &c.TheirID, &c.Clearance, &c.Since, &waited)
+	})
+	if errors.Is(err, sql.ErrNoRows) {
+		return c, false, nil
+	}
+	c.Since, c.Waited = c.Since.UTC(), time.Duration(waited*float64(time.Second))
+	return c, err == nil, classify(err)
+}
+
+// Settle records what came of a claim. It returns [handover.ErrGone] if the claim is another process's by now, or an operator has decided meanwhile.
+func (s *Handovers) Settle(ctx context.Context, c *handover.Claim, r handover.Result) error {
+	var changed int64
+	err := s.autocommit(ctx, func(db *gorm.DB) error {
+		done := db.Exec(`UPDATE invoicer.handovers SET state = @state, error = nullif(@error, ''),
+    attempts = CASE WHEN @error <> '' THEN attempts ELSE 0 END, due_at = CASE WHEN CAST(@again AS float8) > 0 THEN now() + CAST(@again AS float8) * interval '1 second' END,
+    their_id = coalesce(nullif(@their, ''), their_id), clearance = coalesce(clearance, nullif(@clearance, '')),
+    answer = coalesce(nullif(@answer, ''), answer), answered_at = CASE WHEN @answered THEN clock_timestamp() ELSE answered_at END,
+    changed_by = NULL, reason = NULL
+WHERE id = @id AND turn = @turn AND state = @was`, map[string]any{
+			"state": string(r.State), "error": bounded(r.Err, handover.MostError), "again": r.Again.Seconds(), "their": r.TheirID, "clearance": r.Clearance,
+			"answer": bounded(r.Answer, handover.MostAnswer), "answered": r.Answered, "id": c.ID, "turn": c.Turn, "was": string(c.State),
+		})
+		changed = done.RowsAffected
+		return done.Error
+	})
+	if err == nil && changed == 0 {
+		return handover.ErrGone
+	}
+	return classify(err)
+}
+
+// bounded is what a text column of so many bytes can hold of a text.
+func bounded(text string, most int) string {
+	text = storable(text)
+	if len(text) <= most {
+		return text
+	}
+	cut := most - len("…")
+	for cut > 0 && !utf8.RuneStart(text[cut]) {
+		cut--
+	}
+	return text[:cut] + "…"
+}
+
+// Counts returns how many hand-overs aren't at an end, or ended so that somebody has to look.
+func (s *Handovers) Counts(ctx context.Context) (list []handover.Count, err error) {
+	rows, err := s.sql.QueryContext(ctx, `SELECT h.channel, CASE WHEN h.state <> 'queued' OR h.due_at IS NOT NULL THEN h.state WHEN credited.state IN ('rejected', 'failed', 'cancelled') THEN 'blocked' ELSE 'waiting' END AS standing,
+    count(h.error), count(*), min(h.changed_at)
+FROM invoicer.handovers h LEFT JOIN invoicer.handovers credited ON credited.id = h.credits
+WHERE h.due_at IS NOT NULL OR h.state IN ('queued', 'rejected', 'failed') GROUP BY 1, 2 ORDER BY 1, 2`)
+	if err != nil {
+		return nil, classify(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var c handover.Count
+		if err := rows.Scan(&c.Channel, &c.State, &c.Failing, &c.N, &c.Oldest); err != nil {
+			return nil, err
+		}
+		list = append(list, c)
+	}
+	return list, classify(rows.Err())
+}
+
+// List returns hand-overs, the newest first.
+func (s *Handovers) List(ctx context.Context, f handover.Filter) ([]handover.Handover, error) {
+	where, args := []string{"true"}, []any{}
+	with := func(condition string, arg any) {
+		args = append(args, arg)
+		where = append(where, fmt.Sprintf(condition, len(args)))
+	}
+	if f.State != "" {
+		with("h.state = $%d", string(f.State))
+	}
+	if f.Channel != "" {
+		with("h.channel = $%d", f.Channel)
+	}
+	if f.Issuers != nil {
+		with("i.issuer = ANY ($%d::text[])", textArray(f.Issuers))
+	}
+	if f.TheirID != "" {
+		with("h.their_id = $%d", f.TheirID)
+	}
+	if f.Number != "" {
+		with("i.invoice_number = $%d", f.Number)
+	}
+	if !f.Since.IsZero() {
+		with("h.changed_at >= $%d", f.Since)
+	}
+	if f.After != 0 {
+		with("h.id < $%d", f.After)
+	}
+	limit := ""
+	if f.Limit > 0 {
+		limit = fmt.Sprintf(" LIMIT %d", f.Limit)
+	}
+	//nolint:gosec // the conditions are those above, and what they compare with are arguments
+	rows, err := s.sql.QueryContext(ctx, `SELECT h.id, h.channel, i.issuer, i.invoice_number, i.kind, h.address, h.state, h.key::text, h.attempts, coalesce(h.error, ''), coalesce(h.their_id, ''),
+    coalesce(h.clearance, ''), coalesce(h.answer, ''), h.since, h.changed_at, h.due_at, h.answered_at, h.erased_at, h.invoice_id, i.transaction_id,
+    CASE WHEN h.state = 'queued' AND h.due_at IS NULL THEN coalesce(ci.invoice_number, '') ELSE '' END, h.state = 'queued' AND h.due_at IS NULL AND coalesce(c.state IN ('rejected', 'failed', 'cancelled'), false)
+FROM invoicer.handovers h JOIN invoicer.invoices i ON i.id = h.invoice_id
+LEFT JOIN invoicer.handovers c ON c.id = h.credits LEFT JOIN invoicer.invoices ci ON ci.id = c.invoice_id
+WHERE `+strings.Join(where, " AND ")+` ORDER BY h.id DESC`+limit, args...)
+	if err != nil {
+		return nil, classify(err)
+	}
+	defer rows.Close()
+	var list []handover.Handover
+	for rows.Next() {
+		var h handover.Handover
+		if err := rows.Scan(&h.ID, &h.Channel, &h.Issuer, &h.Number, &h.Kind, &h.Address, &h.State, &h.Key, &h.Attempts, &h.Error, &h.TheirID,
+			&h.Clearance, &h.Answer, &h.Since, &h.ChangedAt, &h.DueAt, &h.AnsweredAt, &h.ErasedAt, &h.InvoiceID, &h.Transaction, &h.WaitsFor, &h.Blocked); err != nil {
+			return nil, err
+		}
+		list = append(list, h)
+	}
+	return list, classify(rows.Err())
+}
+
+// History returns each change of the hand-overs of an invoice, in their order.
+func (s *Handovers) History(ctx context.Context, invoiceID int64) (list []handover.Change, err error) {
+	rows, err := s.sql.QueryContext(ctx, `SELECT l.at, h.channel, l.state, l.key::text, l.attempts, coalesce(l.error, ''), coalesce(l.their_id, ''), coalesce(l.clearance, ''), coalesce(l.answer, ''),
+    coalesce(l.changed_by, ''), coalesce(l.reason, '')
+FROM invoicer.handovers h JOIN invoicer.handover_log l ON l.handover_id = h.id WHERE h.invoice_id = $1 ORDER BY l.id`, invoiceID)
+	if err != nil {
+		return nil, classify(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var c handover.Change
+		if err := rows.Scan(&c.At, &c.Channel, &c.State, &c.Key, &c.Attempts, &c.Error, &c.TheirID, &c.Clearance, &c.Answer, &c.ChangedBy, &c.Reason); err != nil {
+			return nil, err
+		}
+		list = append(list, c)
+	}
+	return list, classify(rows.Err())
+}
+
+// Decide does what an operator decides about a hand-over, and notes who did. One that was rejected gets a new key when it is sent again, since by the
+// old one the other side would know it as rejected, and so does an e-mail that was sent or goes to another address; another one keeps its key, since
+// the other side may have it. It returns [handover.ErrStep] if it
+// can't get there from where it is, and [handover.ErrNone] if it isn't there.
+func (s *Handovers) Decide(ctx context.Context, id int64, o handover.Order) error {
+	args := map[string]any{
+		"id": id, "to": string(o.To), "by": bounded(o.By, 400), "reason": bounded(o.Reason, handover.MostReason), "anyway": o.Anyway,
+		"address": o.Address, "their": o.TheirID, "clearance": o.Clearance, "answer": bounded(o.Answer, handover.MostAnswer),
+	}
+	statement := `UPDATE invoicer.handovers SET state = @to, due_at = NULL, attempts = 0, error = NULL, changed_by = @by, reason = nullif(@reason, ''),
+    their_id = coalesce(nullif(@their, ''), their_id), clearance = coalesce(clearance, nullif(@clearance, '')), answer = coalesce(nullif(@answer, ''), answer), answered_at = clock_timestamp()
+WHERE id = @id AND state <> @to`
+	switch o.To { //nolint:exhaustive // the others are what the other side said
+	case handover.Queued: // one that waits for a clearance goes on waiting, unless it needn't
+		statement = `UPDATE invoicer.handovers h SET state = 'queued', attempts = 0, error = NULL, changed_by = @by, reason = nullif(@reason, ''), their_id = NULL, clearance = NULL, answer = NULL,
+    answered_at = NULL, turn = turn + 1, address = coalesce(nullif(@address, ''), address),
+    key = CASE WHEN state = 'rejected' OR @address NOT IN ('', address)
+        OR state = 'sent' AND EXISTS (SELECT FROM invoicer.handover_channels c WHERE c.name = h.channel AND c.until IS NULL AND c.kind = 'email') THEN gen_random_uuid() ELSE key END,
+    due_at = CASE WHEN @anyway OR NOT EXISTS (
+        SELECT FROM invoicer.handovers credited JOIN invoicer.handover_channels c ON c.name = h.channel AND c.until IS NULL AND c.await_clearance
+        WHERE credited.id = h.credits AND credited.clearance IS NULL
+    ) THEN now() END
+WHERE id = @id AND (state <> 'queued' OR due_at IS NULL AND @anyway OR error IS NOT NULL)`
+	case handover.Cancelled:
+		statement = `UPDATE invoicer.handovers SET state = 'cancelled', due_at = NULL, changed_by = @by, reason = nullif(@reason, '') WHERE id = @id AND state <> 'cancelled'`
+	}
+	var changed int64
+	err := s.autocommit(ctx, func(db *gorm.DB) error {
+		done := db.Exec(statement, args)
+		changed = done.RowsAffected
+		return done.Error
+	})
+	switch {
+	case violates(err, "handovers_steps"), violates(err, "handovers_cleared_check"):
+		return handover.ErrStep
+	case err != nil:
+		return classify(err)
+	case changed == 0:
+		var there bool
+		if err := s.sql.QueryRowContext(ctx, "SELECT EXISTS (SELECT FROM invoicer.handovers WHERE id = $1)", id).Scan(&there); err != nil {
+			return classify(err)
+		}
+		if !there {
+			return handover.ErrNone
+		}
+		return handover.ErrStep
+	}
+	return nil
+}
