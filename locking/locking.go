@@ -217,6 +217,19 @@ func (l *Locker) Forget(ctx context.Context, key, value string) (bool, error) {
 	return forgot, nil
 }
 
+// Drop deletes the value that [Lock.Finish] stored for the key, whatever it is, and reports whether there was one. The key can then be
+// acquired again.
+func (l *Locker) Drop(ctx context.Context, key string) (bool, error) {
+	if err := checkKey(key); err != nil {
+		return false, fmt.Errorf("locking: drop %q: %w", key, err)
+	}
+	dropped, err := drop.Run(ctx, l.client, l.keys(key)).Bool()
+	if err != nil {
+		return false, fmt.Errorf("locking: drop %q: %w", key, err)
+	}
+	return dropped, nil
+}
+
 // keys returns the names of the lock and of the done entry, in the order that the scripts expect.
 func (l *Locker) keys(key string) []string {
 	tag := hashTag(key)

@@ -107,3 +107,6 @@ if get(KEYS[2]) ~= ARGV[1] then
 end
 return redis.call('DEL', KEYS[2])
 `)
+
+// drop takes nothing: it deletes the done entry, whatever its value.
+var drop = redis.NewScript(`return redis.call('DEL', KEYS[2])`)

@@ -68,19 +68,20 @@ func (h *Handler) compare(ctx context.Context, a *attempt) (accepted bool, err e
 }
 
 // decode reads the attempt's job.
-func (h *Handler) decode(ctx context.Context, a *attempt) (*invoice.Job, error) {
-	job, err := h.read(ctx, a)
+func (h *Handler) decode(ctx context.Context, a *attempt) (invoice.Reading, error) {
+	r, err := h.read(ctx, a)
 	if errors.As(err, new(*invoice.VersionError)) {
 		before := a.payload
 		if _, err := h.compare(ctx, a); err != nil {
-			return nil, err
+			return invoice.Reading{}, err
 		}
 		if !bytes.Equal(before, a.payload) {
-			job, err = h.read(ctx, a)
+			r, err = h.read(ctx, a)
 		}
 	}
-	a.identify(job)
-	return job, err
+	a.nameProducer(r.Job)
+	a.identify(r.Job)
+	return r, err
 }
 
 // typed checks that the task has the type that this worker knows. The ledger sends no other type.
@@ -111,7 +112,7 @@ func mustBeLeft(err error) bool {
 // refuseDirect records that a job was enqueued directly although only jobs of the ledger are allowed. The outcome is
 // invalid rather than failed, so that a replay of the jobs that failed in an outage doesn't include this one
 // unnoticed.
-func (h *Handler) refuseDirect(ctx context.Context, a *attempt) (ledger.End, error) {
+func (h *Handler) refuseDirect(ctx context.Context, a *attempt) (*ledger.End, error) {
 	return h.badEnd(ctx, a, a.end(invoice.Invalid, fmt.Sprintf(
 		"job %s is not in the ledger, and worker.direct is refuse: send it through the ledger; or look at it, and replay it if it is right", a.jobID)))
 }

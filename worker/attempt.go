@@ -69,8 +69,15 @@ func (a *attempt) identify(job *invoice.Job) {
 	}
 }
 
-func (a *attempt) end(o invoice.Outcome, detail string) ledger.End {
-	end := ledger.End{
+// nameProducer adds the producer that the ledger knows to a job that states none.
+func (a *attempt) nameProducer(job *invoice.Job) {
+	if known := a.task.Headers()[client.ProducerHeader]; job != nil && job.Producer == "" && invoice.IsProducer(known) {
+		job.Producer = known
+	}
+}
+
+func (a *attempt) end(o invoice.Outcome, detail string) *ledger.End {
+	end := &ledger.End{
 		JobID: a.jobID, Outcome: o, Detail: detail,
 		Issuer: a.issuer, TransactionID: a.transactionID, IdempotencyKey: a.idempotencyKey, Producer: a.producer,
 		Worker: a.worker, Queue: a.queue, Payload: a.payload, Attempts: a.number(), Began: a.begun,
@@ -81,7 +88,7 @@ func (a *attempt) end(o invoice.Outcome, detail string) ledger.End {
 	return end
 }
 
-func (a *attempt) result(r invoice.Result) ledger.End {
+func (a *attempt) result(r invoice.Result) *ledger.End {
 	end := a.end(r.Outcome, r.Detail)
 	end.Invoice, end.Reason = r.Invoice, r.Reason
 	if r.Outcome == invoice.Duplicate {
@@ -91,7 +98,7 @@ func (a *attempt) result(r invoice.Result) ledger.End {
 }
 
 // failed returns the end of a job whose retries are used up.
-func (a *attempt) failed(cause error) ledger.End {
+func (a *attempt) failed(cause error) *ledger.End {
 	attempts := "1 attempt"
 	if n := a.number(); n != 1 {
 		attempts = fmt.Sprintf("%d attempts", n)
@@ -110,8 +117,9 @@ func LostJob(info *asynq.TaskInfo, jobID string, payload []byte, worker, why str
 		queue: info.Queue, worker: worker, retried: min(max(info.Retried, 0), mostRetried),
 	}
 	job, _ := invoice.Decode(payload) // for a bad payload, the part that could be read
+	a.nameProducer(job)
 	a.identify(job)
-	return a.end(invoice.Failed, why)
+	return *a.end(invoice.Failed, why)
 }
 
 // resultJSON is the result that asynqmon shows for a finished job.
@@ -126,7 +134,7 @@ type resultJSON struct {
 }
 
 // acknowledge returns what a recorded end means to the queue: nil completes the task, and [asynq.SkipRetry] archives it.
-func (a *attempt) acknowledge(ctx context.Context, end ledger.End) error {
+func (a *attempt) acknowledge(ctx context.Context, end *ledger.End) error {
 	switch end.Outcome {
 	case invoice.Created, invoice.Duplicate:
 		named := resultJSON{Outcome: end.Outcome, InvoiceNumber: end.Invoice.Number, Reason: end.Reason, JobID: a.jobID, Worker: a.worker}

@@ -11,41 +11,41 @@ import (
 )
 
 // refuse records that the job can never become the invoice that it asks for.
-func (h *Handler) refuse(ctx context.Context, a *attempt, o invoice.Outcome, detail string) (ledger.End, error) {
+func (h *Handler) refuse(ctx context.Context, a *attempt, o invoice.Outcome, detail string) (*ledger.End, error) {
 	end := a.end(o, detail)
-	return end, h.record(ctx, &end)
+	return end, h.record(ctx, end)
 }
 
 // giveUp records that the job's retries are used up, unless an earlier attempt has reached a good end that the queue
 // doesn't know of.
-func (h *Handler) giveUp(ctx context.Context, a *attempt, cause error) (ledger.End, error) {
+func (h *Handler) giveUp(ctx context.Context, a *attempt, cause error) (*ledger.End, error) {
 	return h.badEnd(ctx, a, a.failed(cause))
 }
 
 // badEnd records a bad end that doesn't depend on the job's content. If an earlier attempt has reached a good end,
 // that end stays.
-func (h *Handler) badEnd(ctx context.Context, a *attempt, end ledger.End) (ledger.End, error) {
+func (h *Handler) badEnd(ctx context.Context, a *attempt, end *ledger.End) (*ledger.End, error) {
 	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
-	err := h.recorder.Record(clean, end)
+	err := h.recorder.Record(clean, *end)
 	if !errors.Is(err, invoice.ErrEnded) {
 		return end, err
 	}
-	job, err := invoice.Decode(a.payload)
+	read, err := invoice.Read(a.payload)
 	if err != nil {
 		return h.refuse(ctx, a, invoice.Invalid, err.Error())
 	}
-	result, err := h.generator.Lookup(clean, h.request(a, job), invoice.AlreadyInvoiced)
+	result, err := h.generator.Lookup(clean, h.request(a, &read), invoice.AlreadyInvoiced)
 	switch {
 	case errors.Is(err, invoice.ErrNotInvoiced): // the other end belongs to another transaction
-		return end, h.record(ctx, &end)
+		return end, h.record(ctx, end)
 	case err != nil:
 		return end, err
 	case result.Outcome == invoice.Conflict:
 		return h.refuse(ctx, a, invoice.Conflict, result.Detail)
 	}
 	end = a.result(result)
-	return end, h.record(ctx, &end)
+	return end, h.record(ctx, end)
 }
 
 // exhausted reports whether err was the job's last failure. It was if the job has failed as often as the worker or

@@ -63,8 +63,16 @@ func (h *Handler) event(a *attempt, what string) Event {
 	}
 }
 
+// made reports an invoice that the attempt has made.
+func (h *Handler) made(a *attempt, r *invoice.Result) {
+	a.series, a.since = r.Series, r.Since
+	e := h.event(a, Invoiced)
+	e.Invoice = r.Invoice
+	h.options.Observe(e)
+}
+
 // ended reports a committed end, with one log line at most and one event.
-func (h *Handler) ended(ctx context.Context, a *attempt, end ledger.End) {
+func (h *Handler) ended(ctx context.Context, a *attempt, end *ledger.End) {
 	e := h.event(a, Ended)
 	e.Outcome, e.Reason, e.Invoice, e.Altered = end.Outcome, end.Reason, end.Invoice, a.altered
 	e.Series, e.Since, e.DoneEntry = a.series, a.since, a.doneEntry
@@ -75,7 +83,7 @@ func (h *Handler) ended(ctx context.Context, a *attempt, end ledger.End) {
 	h.options.Observe(e)
 }
 
-func (a *attempt) traceEnd(end ledger.End) {
+func (a *attempt) traceEnd(end *ledger.End) {
 	a.span.Set("transaction_id", a.transactionID, "producer", a.producer, "outcome", string(end.Outcome), "reason", string(end.Reason), "detail", end.Detail)
 	if end.Invoice != nil {
 		a.span.Set("invoice_number", end.Invoice.Number)
@@ -85,13 +93,16 @@ func (a *attempt) traceEnd(end ledger.End) {
 	}
 }
 
-func (h *Handler) logEnd(ctx context.Context, a *attempt, end ledger.End, took time.Duration) {
+func (h *Handler) logEnd(ctx context.Context, a *attempt, end *ledger.End, took time.Duration) {
 	level, attributes := slog.LevelInfo, append(a.attributes(), "outcome", end.Outcome, "took", took.String())
 	if end.Invoice != nil {
 		attributes = append(attributes, "invoice_number", end.Invoice.Number)
 	}
 	if end.Reason != "" {
 		attributes = append(attributes, "reason", end.Reason)
+	}
+	if end.Invoice != nil && end.Invoice.Erased() {
+		attributes = append(attributes, "note", "the invoice was erased: its content can't be compared")
 	}
 	if end.Detail != "" {
 		level, attributes = slog.LevelWarn, append(attributes, "detail", end.Detail)

@@ -87,8 +87,8 @@ func NewHandler(g Generator, l *locking.Locker, r Recorder, o Options) (*Handler
 }
 
 // ProcessTask implements [asynq.Handler]. It returns nil once a good end is committed, an error that wraps
-// [asynq.SkipRetry] once a bad end is committed, and [asynq.RevokeTask] for another installation's task. After any
-// other error the queue retries the job.
+// [asynq.SkipRetry] once a bad end is committed, and [asynq.RevokeTask] for another installation's task, and once an end is
+// committed of a job whose transaction was erased. After any other error the queue retries the job.
 func (h *Handler) ProcessTask(ctx context.Context, task *asynq.Task) error {
 	if h.isForeign(ctx, task) {
 		return asynq.RevokeTask
@@ -99,7 +99,7 @@ func (h *Handler) ProcessTask(ctx context.Context, task *asynq.Task) error {
 	ctx, a.span = h.options.Tracer.Continue(ctx, task.Headers()[client.TraceparentHeader], tracing.Consumer, "process job", "job_id", a.jobID, "queue", a.queue)
 	defer a.span.End()
 	err := h.process(ctx, a)
-	for err != nil && !errors.Is(err, asynq.SkipRetry) && a.final {
+	for err != nil && !errors.Is(err, asynq.RevokeTask) && !errors.Is(err, asynq.SkipRetry) && a.final {
 		// The queue would archive the job now, before its end is recorded. So keep the job in hand until it is.
 		select {
 		case <-time.After(queue.Between(time.Second, 2*time.Second)):
@@ -154,12 +154,15 @@ func (h *Handler) process(ctx context.Context, a *attempt) error {
 	if err := h.options.Fault.Hit(ctx, fault.Recorded); err != nil {
 		return err
 	}
+	if h.ofErased(ctx, end) {
+		return asynq.RevokeTask // which deletes it, payload and all, whereas the queue keeps completed and archived ones for a time
+	}
 	return a.acknowledge(ctx, end)
 }
 
 // try returns the job's recorded end, which may be a failure because the retries are used up, or an error if there is
 // no end yet.
-func (h *Handler) try(ctx, work context.Context, a *attempt) (ledger.End, error) {
+func (h *Handler) try(ctx, work context.Context, a *attempt) (*ledger.End, error) {
 	end, err := h.run(work, a)
 	for pause := firstPause; isOutage(err) && !errors.Is(err, invoice.ErrHeld) && h.pauseFor(work, pause); pause = min(2*pause, longestPause) {
 		h.waits(a, err)
@@ -195,26 +198,26 @@ func (h *Handler) pauseFor(ctx context.Context, d time.Duration) bool {
 }
 
 // run returns the job's recorded end, or an error if there is none yet.
-func (h *Handler) run(ctx context.Context, a *attempt) (end ledger.End, err error) {
+func (h *Handler) run(ctx context.Context, a *attempt) (end *ledger.End, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = newPanicError(p)
 		}
 	}()
 	if err := h.resolve(ctx, a); err != nil {
-		return ledger.End{}, err
+		return nil, err
 	}
 	if ok, err := h.typed(ctx, a); err != nil {
-		return ledger.End{}, err
+		return nil, err
 	} else if !ok {
 		return h.refuse(ctx, a, invoice.Invalid, fmt.Sprintf("task type %.64q is not known; this worker knows %s", a.task.Type(), client.TaskType))
 	}
-	job, err := h.decode(ctx, a)
+	read, err := h.decode(ctx, a)
 	if h.options.LedgerOnly && !a.fromLedger {
 		return h.refuseDirect(ctx, a)
 	}
 	if poisoned, err := h.poisoned(ctx, a); err != nil {
-		return ledger.End{}, err
+		return nil, err
 	} else if poisoned {
 		return h.giveUp(ctx, a, errors.New("its worker crashed or lost its lease every time"))
 	}
@@ -223,10 +226,10 @@ func (h *Handler) run(ctx context.Context, a *attempt) (end ledger.End, err erro
 		return h.refuse(ctx, a, invoice.Invalid, invalid.Error())
 	}
 	if err != nil {
-		return ledger.End{}, err
+		return nil, err
 	}
 
-	result, err := h.settle(ctx, a, h.request(a, job))
+	result, err := h.settle(ctx, a, h.request(a, &read))
 	if errors.Is(err, invoice.ErrNotAccepted) {
 		return h.refuseDirect(ctx, a)
 	}
@@ -234,7 +237,7 @@ func (h *Handler) run(ctx context.Context, a *attempt) (end ledger.End, err erro
 		return h.refuse(ctx, a, invoice.Invalid, invalid.Error())
 	}
 	if err != nil {
-		return ledger.End{}, err
+		return nil, err
 	}
 	if result.Outcome == invoice.Conflict {
 		return h.refuse(ctx, a, invoice.Conflict, result.Detail)
@@ -242,9 +245,9 @@ func (h *Handler) run(ctx context.Context, a *attempt) (end ledger.End, err erro
 	return a.result(result), nil
 }
 
-func (h *Handler) request(a *attempt, job *invoice.Job) invoice.Request {
-	r := invoice.NewRequest(a.jobID, a.number(), job)
-	r.Payload, r.LedgerOnly = a.payload, h.options.LedgerOnly
+func (h *Handler) request(a *attempt, read *invoice.Reading) invoice.Request {
+	r := invoice.NewRequest(a.jobID, a.number(), read.Job)
+	r.Totals, r.Payload, r.LedgerOnly = &read.Totals, a.payload, h.options.LedgerOnly
 	return r
 }
 
@@ -257,7 +260,7 @@ func (h *Handler) settle(ctx context.Context, a *attempt, r invoice.Request) (in
 		if err == nil && !result.Recorded && result.Outcome != invoice.Conflict {
 			end := a.result(result)
 			end.LedgerOnly = r.LedgerOnly
-			err = h.record(ctx, &end)
+			err = h.record(ctx, end)
 		}
 		withdrawn := result.Invoice != nil && result.Invoice.Imported != nil
 		if !errors.Is(err, invoice.ErrNotInvoiced) || entry == nil && !withdrawn {
@@ -271,15 +274,6 @@ func (h *Handler) settle(ctx context.Context, a *attempt, r invoice.Request) (in
 		}
 	}
 	return h.generateUnlocked(ctx, a, r)
-}
-
-// forget deletes a done entry that contradicts the database.
-func (h *Handler) forget(ctx context.Context, a *attempt, r invoice.Request, entry *locking.DoneError) error {
-	h.log.WarnContext(ctx, "done entry without an invoice: deleted", "transaction_id", r.Job.TransactionID, "job_id", a.jobID)
-	if _, err := h.locker.Within(r.Job.Issuer).Forget(ctx, r.Job.TransactionID, entry.Value); err != nil {
-		return redisError(err)
-	}
-	return nil
 }
 
 // race asks for the transaction's lock until it has a result: from making the invoice, from the done entry, which it
@@ -307,7 +301,7 @@ func (h *Handler) race(ctx context.Context, a *attempt, r invoice.Request) (resu
 		case errors.As(err, &done):
 			span.Set("lock", "done")
 			span.End()
-			known, ok := decodeDone(done.Value)
+			known, _, ok := DecodeDone(done.Value)
 			if !ok {
 				return invoice.Result{}, done, invoice.ErrNotInvoiced
 			}
@@ -355,6 +349,9 @@ func (h *Handler) generate(ctx context.Context, a *attempt, lock *locking.Lock, 
 		var freed error
 		if remember != "" {
 			freed = lock.Finish(clean, remember, h.options.CacheTTL())
+			if result.Remembered != nil {
+				<-result.Remembered
+			}
 		} else {
 			freed = lock.Release(clean)
 		}
@@ -374,20 +371,17 @@ func (h *Handler) generate(ctx context.Context, a *attempt, lock *locking.Lock, 
 	if err != nil {
 		return result, err
 	}
-	if result.Outcome == invoice.Duplicate && reason == invoice.LostRace {
+	if result.Outcome == invoice.Duplicate && reason == invoice.LostRace && !result.Invoice.Erased() {
 		result.Reason = reason
 	}
 	if result.Recorded {
-		a.series, a.since = result.Series, result.Since
-		e := h.event(a, Invoiced)
-		e.Invoice = result.Invoice
-		h.options.Observe(e)
+		h.made(a, &result)
 	}
 	if err := h.options.Fault.Hit(ctx, fault.Committed); err != nil {
 		return result, err
 	}
 	if result.Invoice.TransactionID == r.Job.TransactionID && result.Invoice.Imported == nil {
-		if remember, err = encodeDone(result.Invoice); err != nil {
+		if remember, err = encodeDone(result.Invoice, result.Numbered); err != nil {
 			return result, err
 		}
 	}

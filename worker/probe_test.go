@@ -2,8 +2,6 @@ package worker_test
 
 import (
 	"errors"
-	"net"
-	"net/url"
 	"strconv"
 	"strings"
 	"testing"
@@ -13,58 +11,18 @@ import (
 
 	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
-	"invoicer/internal/sandbox/servers"
 	"invoicer/worker"
 )
 
 // masters starts a cluster of three masters, and returns a client of each and one of the cluster.
 func masters(t *testing.T) ([]*redis.Client, *redis.ClusterClient) {
 	t.Helper()
-	const slots = 16384
+	addrs := sandboxtest.RedisMasters(t)
 	var nodes []*redis.Client
-	var addrs []string
-	for range 3 {
-		var server *servers.Server
-		var err error
-		for range 5 { // another process may take the port that was free
-			listener, failed := net.Listen("tcp", "127.0.0.1:0")
-			if failed != nil {
-				t.Fatal(failed)
-			}
-			_, bus, _ := net.SplitHostPort(listener.Addr().String())
-			listener.Close()
-			settings := map[string]string{"cluster-enabled": "yes", "cluster-port": bus}
-			if server, err = servers.StartRedis(t.Context(), servers.RedisOptions{TCP: true, Settings: settings}); err == nil {
-				break
-			}
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { server.Close() })
-		where, err := url.Parse(server.URL)
-		if err != nil {
-			t.Fatal(err)
-		}
-		node := redis.NewClient(&redis.Options{Addr: where.Host})
+	for _, addr := range addrs {
+		node := redis.NewClient(&redis.Options{Addr: addr})
 		t.Cleanup(func() { node.Close() })
-		nodes, addrs = append(nodes, node), append(addrs, where.Host)
-	}
-	for i, node := range nodes {
-		if err := node.ClusterAddSlotsRange(t.Context(), i*slots/len(nodes), (i+1)*slots/len(nodes)-1).Err(); err != nil {
-			t.Fatal(err)
-		}
-		bus := node.ConfigGet(t.Context(), "cluster-port").Val()["cluster-port"]
-		host, port, _ := net.SplitHostPort(addrs[i])
-		if err := nodes[0].Do(t.Context(), "CLUSTER", "MEET", host, port, bus).Err(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, node := range nodes {
-		rig.Eventually(t, "the cluster to be whole", func() bool {
-			info, err := node.ClusterInfo(t.Context()).Result()
-			return err == nil && strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_known_nodes:3")
-		})
+		nodes = append(nodes, node)
 	}
 	cluster := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs})
 	t.Cleanup(func() { cluster.Close() })

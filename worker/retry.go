@@ -77,7 +77,7 @@ func retryDelay(retried int, err error, _ *asynq.Task) time.Duration {
 		return queue.Between(leastPaused, mostPaused)
 	case errors.As(err, new(*invoice.CreditWaitsError)):
 		return queue.Between(2*time.Second, 4*time.Second)
-	case errors.As(err, &contention):
+	case errors.As(err, &contention), errors.Is(err, invoice.ErrBrokenOff):
 		return queue.Between(50*time.Millisecond, 250*time.Millisecond)
 	case errors.As(err, &version), errors.As(err, new(*olderWorkersError)):
 		return queue.Between(10*time.Second, 30*time.Second)

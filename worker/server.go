@@ -41,12 +41,16 @@ type Options struct {
 	// without being worked on: the ledger of that installation has its job. Default: tasks of every installation are
 	// worked on.
 	Installation string
+	// Claimant is the name under which this process claims its queues in Redis. Default: Name.
+	Claimant string
 	// Owns reports whether this installation owns the queues now. While it doesn't, no task is fetched. Owns must
 	// return at once. Default: the queues are always owned.
 	Owns func() bool
 	// TakesIdentifiers reports whether no worker of the release before lives, so that jobs of version 1 are taken which it refuses: see
 	// [invoice.Read]. Default: it is so.
 	TakesIdentifiers func(context.Context) bool
+	// Numbers remembers outside of the database which numbers were given out. Default: nobody does.
+	Numbers Numbers
 	// LedgerOnly refuses jobs that were enqueued directly: they are recorded as invalid, and not invoiced.
 	LedgerOnly bool
 	// Logger gets one line for each ended job. Default: no lines.
@@ -132,6 +136,8 @@ func NewServer(rdb redis.UniversalClient, h *Handler) (*Server, error) {
 		Queues:          o.Queues,
 		Free:            h.free,
 		Owns:            o.Owns,
+		Installation:    o.Installation,
+		Claimant:        o.Claimant,
 		ShutdownTimeout: o.ShutdownTimeout,
 		RetryDelay:      retryDelay,
 		IsFailure:       isFailure,

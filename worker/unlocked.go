@@ -23,5 +23,5 @@ func (h *Handler) generateUnlocked(ctx context.Context, a *attempt, r invoice.Re
 		return result, nil
 	}
 	end := a.result(result)
-	return result, h.record(ctx, &end)
+	return result, h.record(ctx, end)
 }

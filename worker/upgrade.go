@@ -15,10 +15,10 @@ func (*olderWorkersError) Error() string {
 
 // read reads the attempt's job. A job that workers of the release before would refuse isn't begun while one of them lives: else it would
 // depend on chance how it ends.
-func (h *Handler) read(ctx context.Context, a *attempt) (*invoice.Job, error) {
-	job, lenient, err := invoice.Read(a.payload)
-	if err == nil && lenient && !h.options.TakesIdentifiers(ctx) {
-		return job, &olderWorkersError{}
+func (h *Handler) read(ctx context.Context, a *attempt) (invoice.Reading, error) {
+	r, err := invoice.Read(a.payload)
+	if err == nil && r.Lenient && !h.options.TakesIdentifiers(ctx) {
+		return r, &olderWorkersError{}
 	}
-	return job, err
+	return r, err
 }

@@ -9,6 +9,12 @@
 //
 //	receipt, err := c.Accept(ctx, tx, &invoice.Job{…})
 //
+// or, if the service shares neither with invoicer, by its HTTP API, with retries that are safe:
+//
+//	h, err := client.OverHTTP("https://invoicer.example", token, client.HTTPOptions{})
+//	…
+//	end, err := h.Invoice(ctx, &invoice.Job{…})
+//
 // In a transaction of pgx, tx is Pgx(tx). What became of a job is told by [Client.Wait], and how a transaction stands by
 // [Client.Lookup].
 //
@@ -20,6 +26,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +35,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"invoicer/invoice"
+	"invoicer/invoice/document"
 )
 
 // TaskType is the asynq task type of a job; the task's payload is the job as JSON.
@@ -40,6 +48,10 @@ const JobIDHeader = "invoicer-job-id"
 // InstallationHeader is the header in which a task from the ledger names its installation, by its database's
 // identity. Other installations don't work on the task.
 const InstallationHeader = "invoicer-installation"
+
+// ProducerHeader is the header in which a task from the ledger names the job's producer, if its payload names none, but the role of the
+// database that asked is bound to one.
+const ProducerHeader = "invoicer-producer"
 
 // TraceparentHeader is the header in which a task says which span of a trace it continues, in the form of W3C Trace Context.
 const TraceparentHeader = "traceparent"
@@ -79,6 +91,10 @@ type Options struct {
 	//
 	// Default: jobs belong to none.
 	Traceparent func(context.Context) string
+	// Profile has Accept, AcceptMany and Enqueue refuse jobs that lack what it asks for, such as xrechnung, before anything is sent. What the
+	// issuer's facts say of a seller that a job doesn't state isn't known here, so it counts as being there. Whatever this is, workers judge
+	// by the setting profile of the database. Default: none.
+	Profile string
 	// Retention keeps a finished job and its result visible in the queue. Default: 10m; negative: not at all.
 	Retention time.Duration
 }
@@ -114,6 +130,12 @@ func New(rdb redis.UniversalClient, o Options) (*Client, error) {
 	if o.Retention == 0 {
 		o.Retention = 10 * time.Minute
 	}
+	if o.Profile == "" {
+		o.Profile = invoice.NoProfile
+	}
+	if _, err := document.ParseProfile(o.Profile); err != nil {
+		return nil, fmt.Errorf("client: profile %w", err)
+	}
 	c := &Client{options: o}
 	if rdb != nil {
 		c.queue = asynq.NewClientFromRedisClient(rdb)
@@ -142,6 +164,9 @@ func (c *Client) ask(job *invoice.Job) (ask, error) {
 	if err != nil {
 		return ask{}, err
 	}
+	if err := c.judge(&named); err != nil {
+		return ask{}, err
+	}
 	a := ask{id: newID(), issuer: named.Issuer, transactionID: named.TransactionID, payload: payload}
 	if c.options.JobID != nil {
 		id, err := uuid.Parse(c.options.JobID(&named))
@@ -151,6 +176,24 @@ func (c *Client) ask(job *invoice.Job) (ask, error) {
 		a.id, a.repeatable = id.String(), true
 	}
 	return a, nil
+}
+
+// judge returns an [*invoice.InvalidError] if the job lacks what the client's profile asks for.
+func (c *Client) judge(job *invoice.Job) error {
+	if c.options.Profile == invoice.NoProfile {
+		return nil
+	}
+	lacks, err := document.Judge(job, document.Facts{}, document.Profile(c.options.Profile))
+	if err != nil {
+		return err
+	}
+	if job.Issuer != "" && (job.Terms == nil || job.Terms.Seller == nil) {
+		lacks = slices.DeleteFunc(lacks, func(l document.Lack) bool { return strings.HasPrefix(l.Field, "seller.") })
+	}
+	if len(lacks) == 0 {
+		return nil
+	}
+	return invoice.Lacking(job, c.options.Profile, lacks)
 }
 
 func (c *Client) queueOf(queue []string) string {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/google/uuid"
@@ -140,5 +141,40 @@ func ExampleClient_AcceptMany() {
 	}
 	for _, r := range receipts {
 		fmt.Println(r.JobID, r.Status, r.InvoiceNumber) // such as: … known INV-000001
+	}
+}
+
+// From a service that shares neither database nor Redis with invoicer.
+func ExampleOverHTTP() {
+	h, err := client.OverHTTP("https://invoicer.example", os.Getenv("INVOICER_TOKEN"), client.HTTPOptions{Producer: "checkout"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer h.Close()
+
+	// It is asked again through broken connections and restarts until this ends. There is one invoice, whatever happens.
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	end, err := h.Invoice(ctx, &invoice.Job{
+		TransactionID: "536365",
+		Currency:      "GBP",
+		IssuedAt:      time.Date(2010, 12, 1, 8, 26, 0, 0, time.UTC), // the transaction's time: whoever asks again repeats it
+		Lines:         []invoice.Line{{SKU: "85123A", Quantity: invoice.MustDecimal("6"), UnitPrice: invoice.MustDecimal("2.55")}},
+	})
+	var refused *client.ProblemError
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		fmt.Println("not yet invoiced: ask again")
+	case errors.As(err, &refused):
+		for _, wrong := range refused.Errors {
+			fmt.Println(wrong.Pointer, wrong.Detail) // such as: /lines/0/unit_price is required
+		}
+	case err != nil:
+		fmt.Println(err)
+	case end.Invoiced():
+		fmt.Println("invoiced as", end.InvoiceNumber)
+	default:
+		fmt.Println(end.Outcome, end.Reason)
 	}
 }

@@ -29,6 +29,8 @@ type Receipt struct {
 	// InvoiceNumber is the number of the invoice, credit note or import that the job's transaction had before the call, as far as
 	// the call could see. A job of Status Inserted then ends as a duplicate, or as a conflict.
 	InvoiceNumber string `json:"invoice_number,omitempty"`
+	// KnownJobID is another job of the transaction that had no end yet. Only the HTTP API tells.
+	KnownJobID string `json:"known_job_id,omitempty"`
 }
 
 // A TakenError says that a job's id belongs to another job. See [Options].JobID.

@@ -30,6 +30,8 @@ type End struct {
 	// Dismissed says that a person has decided that the job, which failed, needs no invoice.
 	Dismissed bool
 	At        time.Time // when it ended, by the database's clock
+	// Document is what the job has made, or is a duplicate of. It is nil if there is none here. Only the HTTP API tells.
+	Document *Document
 }
 
 // Invoiced reports whether the job's transaction has its invoice, by this job or an earlier one.

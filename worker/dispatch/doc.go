@@ -1,7 +1,8 @@
 // Package dispatch makes sure that an accepted job is never lost, even if Redis loses all of its data.
 //
 // A [Relay] takes accepted jobs from the database into the queues. A [Reconciler] finds jobs that the queues no longer
-// have, or whose worker is gone, and brings them back. A [Replayer] sends failed jobs again.
+// have, or whose worker is gone, and brings them back. A [Replayer] sends failed jobs again, and a [Bulk] does
+// so for whoever asked for it by HTTP.
 //
 // None of them decides about an invoice. If one of them sends a job twice, it is the same job twice and ends once. So each
 // may be killed, stopped, or run beside another one of its kind at any point.
@@ -123,4 +124,8 @@
 // A [Replayer] goes once through the failed jobs that a filter selects. It forecasts each job's outcome, leaves those
 // that can't become an invoice unchanged, and makes the others accepted again, under their own job ids. Jobs that fail while
 // it runs are left alone, so it comes to an end.
+//
+// A [Bulk] runs the replays that the pages and the HTTP API have asked for. Each is a row with a lease. Whoever holds it makes jobs accepted
+// again and records how far that has come in one transaction, in which it also looks whether it still holds the row. So a replay that
+// another process takes over goes on exactly behind what was done, however its first process died, and a canceled one does nothing more.
 package dispatch

@@ -191,6 +191,11 @@ func (r *Relay) relay(ctx context.Context) (int, error) {
 	if err != nil || len(claimed) == 0 {
 		return 0, err
 	}
+	return r.forward(ctx, claimed)
+}
+
+// forward sends jobs that were claimed, and returns how many they are.
+func (r *Relay) forward(ctx context.Context, claimed []ledger.Dispatch) (int, error) {
 	ctx = context.WithoutCancel(ctx) // claimed jobs are sent even if ctx ends
 	all := len(claimed)
 	claimed, foreign, err := r.foreign.part(ctx, claimed)
@@ -277,6 +282,9 @@ func (r *Relay) send(ctx context.Context, d ledger.Dispatch) (err error) {
 	headers := map[string]string{client.JobIDHeader: d.JobID}
 	if r.options.Installation != "" {
 		headers[client.InstallationHeader] = r.options.Installation
+	}
+	if d.Producer != "" {
+		headers[client.ProducerHeader] = d.Producer
 	}
 	if in := span.Traceparent(); in != "" {
 		headers[client.TraceparentHeader] = in

@@ -24,6 +24,8 @@ type ahead struct {
 	rdb    redis.UniversalClient
 	log    *slog.Logger
 	holder string     // this worker's name, for HolderField
+	owner  string     // ConsumerOptions.Installation
+	claims string     // ConsumerOptions.Claimant
 	free   func() int // how many more jobs could be begun now
 
 	mu   sync.Mutex
@@ -32,7 +34,7 @@ type ahead struct {
 }
 
 func newAhead(rdb redis.UniversalClient, o ConsumerOptions) *ahead {
-	return &ahead{rdb: rdb, log: o.Logger, holder: o.Worker, free: o.Free, jobs: make(map[*fetchQueue][]*redis.Cmd)}
+	return &ahead{rdb: rdb, log: o.Logger, holder: o.Worker, owner: o.Installation, claims: o.Claimant, free: o.Free, jobs: make(map[*fetchQueue][]*redis.Cmd)}
 }
 
 // take returns the queue's next job that was fetched ahead, nil if there is none.
@@ -81,10 +83,20 @@ func (a *ahead) room() int {
 // bytes. It drops an id that has no message in Redis, or whose task is active or completed already, and deletes what is left
 // of a task without a message. asynq's script would stop at such an id and create a hash for it that looks like a task's.
 //
+// It takes nothing if Redis says that the queue is not that of installation ARGV[6], or that ARGV[7] has no part in the claim: a
+// process that was suspended between its own look at the claim and this command may have lost the queue meanwhile, even to a copy of
+// its database.
+//
 // It returns whether there may be more jobs, how many ids it has dropped, and then each job's id and message.
 var fetchScript = redis.NewScript(`
 if redis.call("EXISTS", KEYS[2]) == 1 then
 	return {0, 0}
+end
+if ARGV[6] ~= "" then
+	local claim = redis.pcall("HMGET", KEYS[5], "installation", "w:" .. ARGV[7])
+	if not claim.err and claim[1] and (claim[1] ~= ARGV[6] or not claim[2]) then
+		return {0, 0}
+	end
 end
 redis.call("LLEN", KEYS[3]) -- if this key or the next is of another type, the script fails before it has taken a job
 redis.call("ZCARD", KEYS[4])
@@ -109,6 +121,9 @@ while #reply < 2 + 2 * tonumber(ARGV[3]) and bytes < tonumber(ARGV[4]) and dropp
 	elseif state == "active" and redis.call("ZSCORE", KEYS[4], id) or state == "completed" and redis.call("ZSCORE", completed, id) then
 		dropped = dropped + 1
 	else
+		if state == "active" then -- it has lost its lease, and may be among those in hand: no id is there twice
+			redis.call("LREM", KEYS[3], 0, id)
+		end
 		redis.call("LPUSH", KEYS[3], id)
 		redis.call("HSET", key, "state", "active", "invoicer_worker", ARGV[5])
 		redis.call("HDEL", key, "pending_since")
@@ -133,7 +148,7 @@ type fetchResult struct {
 // and the prefix of the tasks' keys.
 func (a *ahead) fetch(ctx context.Context, q *fetchQueue, batch int, args []any) fetchResult {
 	h := fetchResult{asked: max(1, min(batch, a.room(), mostAhead))}
-	reply, err := fetchScript.Run(ctx, a.rdb, q.keys, args[0], args[1], h.asked, mostBytesAhead, a.holder).Slice()
+	reply, err := fetchScript.Run(ctx, a.rdb, append(slices.Clone(q.keys), ownerKey(q.name)), args[0], args[1], h.asked, mostBytesAhead, a.holder, a.owner, a.claims).Slice()
 	if err != nil || len(reply) < 2 {
 		h.err = err
 		return h

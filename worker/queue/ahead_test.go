@@ -223,3 +223,41 @@ func TestLargeJobsAreFetchedOneByOne(t *testing.T) {
 		}
 	}
 }
+
+// A fetch that reaches Redis late, after the queue was lost, takes nothing: the gate had found the claim in order before.
+func TestALateFetchTakesNothingOfAnother(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		owner map[string]any
+		taken bool
+	}{
+		"no owner":                  {nil, true},
+		"this worker's claim":       {map[string]any{"installation": "mine", "w:w": "1"}, true},
+		"another installation's":    {map[string]any{"installation": "other", "w:w": "1"}, false},
+		"that of another copy":      {map[string]any{"installation": "mine", "w:v": "1"}, false},
+		"a claim without an owner":  {map[string]any{"nonce": "x"}, true},
+		"what isn't a claim at all": {map[string]any{"": "x"}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLoopTest(t, 1)
+			q := l.queues[0]
+			l.ahead.owner, l.ahead.claims = "mine", "w"
+			for field, value := range c.owner {
+				var err error
+				if field == "" {
+					err = l.Set(t.Context(), ownerKey(q.name), value, 0).Err()
+				} else {
+					err = l.HSet(t.Context(), ownerKey(q.name), field, value).Err()
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			l.push(t, q, "job")
+			if id, err := l.fetchOnce(q); (id == "job") != c.taken || (err == nil) != c.taken {
+				t.Errorf("fetched %q, %v", id, err)
+			}
+		})
+	}
+}

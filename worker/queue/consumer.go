@@ -24,6 +24,9 @@ type ConsumerOptions struct {
 	// Owns reports whether this worker may consume the queues now; while it may not, no task is fetched. It must return at
 	// once. Default: it always may.
 	Owns func() bool
+	// Installation is the [Installation.ID] of this worker's database, and Claimant the name that its [Keeper] has, Worker by default:
+	// nothing is fetched from a queue that Redis says is another's. Default: whose a queue is isn't looked at with each fetch.
+	Installation, Claimant string
 	// ShutdownTimeout is how long the tasks in hand may take when the consumer is shut down. Default: asynq's, 8s.
 	ShutdownTimeout time.Duration
 	// RetryDelay returns after which delay a failed task is tried again. Default: asynq's.
@@ -49,6 +52,9 @@ func (o *ConsumerOptions) complete() error {
 		if !IsName(name) {
 			return fmt.Errorf("queue: %q: %s", name, NameRule)
 		}
+	}
+	if o.Claimant == "" {
+		o.Claimant = o.Worker
 	}
 	if o.Owns == nil {
 		o.Owns = func() bool { return true }

@@ -43,6 +43,7 @@ type fetchGate struct {
 	owns     func() bool            // ConsumerOptions.Owns
 	queues   map[string]*fetchQueue // by the key of their pending jobs
 	ahead    *ahead
+	scripts  oldestFirst
 	woken    chan struct{} // releases the held fetch
 	closed   chan struct{}
 	once     sync.Once
@@ -146,15 +147,23 @@ func (g *fetchGate) EvalSha(ctx context.Context, sha1 string, keys []string, arg
 	if q := g.queueOf(keys, args); q != nil {
 		return g.fetch(ctx, q, args)
 	}
-	return g.end(ctx, g.UniversalClient.EvalSha(ctx, sha1, keys, shortened(keys, args)...), keys, args)
+	s := g.scripts.known(sha1)
+	if s == nil {
+		return noScript(ctx)
+	}
+	return g.run(ctx, s, keys, args)
 }
 
-// Eval runs a script of asynq's that Redis doesn't know yet.
+// Eval runs a script of asynq's whose text the gate, or Redis, doesn't know yet.
 func (g *fetchGate) Eval(ctx context.Context, script string, keys []string, args ...any) *redis.Cmd {
 	if q := g.queueOf(keys, args); q != nil {
 		return g.fetch(ctx, q, args)
 	}
-	return g.end(ctx, g.UniversalClient.Eval(ctx, script, keys, shortened(keys, args)...), keys, args)
+	return g.run(ctx, g.scripts.learn(script), keys, args)
+}
+
+func (g *fetchGate) run(ctx context.Context, s *redis.Script, keys []string, args []any) *redis.Cmd {
+	return g.end(ctx, s.Run(ctx, g.UniversalClient, keys, shortened(keys, args)...), keys, args)
 }
 
 // queueOf returns the queue that a script with these keys and arguments fetches from, nil for any other script.
@@ -199,16 +208,16 @@ func (g *fetchGate) take(q *fetchQueue) *redis.Cmd {
 // waits while all queues are empty.
 func (g *fetchGate) admit(ctx context.Context, q *fetchQueue) (wakes uint64, batch int, ok bool) {
 	var hold <-chan time.Time
-	for !g.owns() {
-		select {
-		case <-time.After(pollInterval):
-		case <-g.closed:
-			return 0, 0, false
-		case <-ctx.Done():
-			return 0, 0, false
-		}
-	}
 	for {
+		for !g.owns() { // after a hold, too: it may not consume the queues any more
+			select {
+			case <-time.After(pollInterval):
+			case <-g.closed:
+				return 0, 0, false
+			case <-ctx.Done():
+				return 0, 0, false
+			}
+		}
 		wakes, batch, wait := g.look(q)
 		if !wait {
 			return wakes, batch, batch > 0
