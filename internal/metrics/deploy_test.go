@@ -8,12 +8,16 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
 	"invoicer/internal/health"
 	"invoicer/internal/metrics"
 	"invoicer/invoice"
+	"invoicer/invoice/document"
+	"invoicer/invoice/handover"
+	"invoicer/invoice/outbox"
 	"invoicer/worker"
 )
 
@@ -25,6 +29,11 @@ func exported(t *testing.T) []string {
 	m.ShowZeros()
 	health.New(health.Options{Logger: slog.New(slog.DiscardHandler), Registry: m.Registry})
 	m.ObserveWorker(worker.Event{What: worker.Ended, Queue: "default", Outcome: invoice.Created})
+	m.SeeEndpoints([]outbox.Endpoint{{Name: "erp"}})
+	m.ObserveDocument(document.Owed{Format: document.AsPDF}, time.Second, nil)
+	m.ObserveDelivery("erp", outbox.Delivered, time.Second)
+	m.ObserveHandover("mail", "sent", time.Second)
+	m.SeeHandovers([]handover.Count{{Channel: "mail", State: "queued", N: 1}})
 	names := []string{"invoicer_outage"} // there while there is one
 	families, err := m.Registry.Gather()
 	if err != nil {
@@ -76,6 +85,12 @@ func TestDeployUsesNamesThatAreExported(t *testing.T) {
 	for _, name := range found {
 		if !slices.Contains(names, name) {
 			t.Errorf("%s is used in deploy/, and not exported", name)
+		}
+	}
+	for _, name := range exported(t) { // whoever looks into an alarm about an endpoint or a document finds it there
+		base := regexp.MustCompile(`_(bucket|sum|count)$`).ReplaceAllString(name, "")
+		if (strings.HasPrefix(name, "invoicer_event") || strings.HasPrefix(name, "invoicer_document")) && !strings.Contains(dashboard, base) {
+			t.Errorf("%s isn't in the dashboard", base)
 		}
 	}
 	for _, name := range exported(t) {

@@ -2,6 +2,7 @@
 package metrics
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -46,9 +47,15 @@ type Metrics struct {
 	batch      prometheus.Histogram
 	relayed    prometheus.Counter
 	reconciled *prometheus.CounterVec
+	requests   *prometheus.CounterVec
+	refused    *prometheus.CounterVec
 
 	lateDuplicates                                                               *prometheus.CounterVec
 	cacheSample, cacheNeeded, cacheFitting, cacheEntries, cacheBytes, cacheWould *prometheus.GaugeVec
+
+	events    eventMetrics
+	documents documentMetrics
+	handovers handoverMetrics
 
 	ledger    *prometheus.GaugeVec
 	oldest    *prometheus.GaugeVec
@@ -73,6 +80,9 @@ func New(o Options) *Metrics {
 	m.makeCounters()
 	m.makeGauges()
 	m.makeCache()
+	m.makeEvents()
+	m.makeDocuments()
+	m.makeHandovers()
 	build := m.gauge("build_info", "1, with what was built as labels.", "version", "revision", "goversion")
 	build.WithLabelValues(o.Version, o.Revision, o.Go).Set(1)
 	m.Registry.MustRegister(m.collected...)
@@ -91,6 +101,8 @@ func (m *Metrics) makeCounters() {
 	m.retried = m.counter("jobs_retried_total", "Attempts that failed and will be repeated.", "queue")
 	m.reconciled = m.counter("reconciled_total", "Jobs that the reconciler found astray, by what it found.", "found")
 	m.relayed = m.counter("relayed_total", "Accepted jobs that were put into their queue.").WithLabelValues()
+	m.requests = m.counter("api_requests_total", "Requests to the HTTP API.", "operation", "status")
+	m.refused = m.counter("api_refused_jobs_total", "Jobs that the HTTP API hasn't accepted, as they never will be as they are.", "producer")
 	m.duration = m.histogram("job_duration_seconds", "Duration of the attempts that ended their job.",
 		prometheus.ExponentialBuckets(0.001, 2, 14), "outcome")
 	m.toInvoice = m.histogram("enqueue_to_invoice_seconds", "Time from a job's acceptance in the ledger to its invoice.",
@@ -129,6 +141,7 @@ func (m *Metrics) beginAtZero() {
 	for _, found := range []string{foundMissing, foundLeft, foundGivenUp} {
 		m.reconciled.WithLabelValues(found)
 	}
+	m.refused.WithLabelValues(none)
 	m.alarm.WithLabelValues(none)
 	m.drift.WithLabelValues(none)
 }
@@ -212,6 +225,16 @@ const (
 	foundLeft    = "left"     // its worker is dead: it is back in its queue
 	foundGivenUp = "given_up" // its queue has given it up: it is recorded as failed
 )
+
+// ObserveRequest counts a request to the HTTP API, by the pattern that it matched.
+func (m *Metrics) ObserveRequest(pattern string, status int) {
+	m.requests.WithLabelValues(pattern, strconv.Itoa(status)).Inc()
+}
+
+// ObserveRefusal counts a job that the HTTP API hasn't accepted.
+func (m *Metrics) ObserveRefusal(producer string) {
+	m.refused.WithLabelValues(m.producers.label(producer)).Inc()
+}
 
 // ObserveDispatch counts an event of a relay or a reconciler.
 func (m *Metrics) ObserveDispatch(e dispatch.Event) {

@@ -21,6 +21,13 @@ type Filter struct {
 	// Since and Until bound when a failed or dismissed job ended, if State says so, and else when a job was accepted; when an
 	// invoice was made; when a duplicate was recorded.
 	Since, Until time.Time
+
+	// Oldest has the records come in the order in which they were recorded, and none that may still get one before it. The cursor after them
+	// is always given, and is of no use for the other order. Default: the newest first.
+	Oldest bool
+	// Patient has records that others were writing when a page was read, and that would have been on it, come first on a later page, where the
+	// order is that of ids. Default: they may be on none.
+	Patient bool
 }
 
 // A ListedJob is a job of the ledger in a list.

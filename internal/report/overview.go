@@ -115,7 +115,8 @@ type SeriesVersion struct {
 	FirstNumber int64     `json:"first_number"`
 	FirstPeriod string    `json:"first_period"`
 	State       string    `json:"state"`
-	Origin      string    `json:"origin"` // configuration, command
+	Profile     string    `json:"profile"` // by whose rules documents are judged; "" for that of the settings
+	Origin      string    `json:"origin"`  // configuration, command
 	Change      string    `json:"change"`
 	ChangedAt   time.Time `json:"changed_at"`
 	Actor       string    `json:"actor"`
@@ -132,10 +133,20 @@ type SettingsVersion struct {
 	DatesLatestSeconds int64     `json:"dates_latest_seconds"` // how far ahead it may lie
 	CreditNotes        string    `json:"credit_notes"`         // free or must_credit
 	Zero               string    `json:"zero"`                 // number or refuse
+	Replaces           string    `json:"replaces"`             // free or must_credit
 	Ignore             string    `json:"ignore"`               // issued_at, presentation, both between a comma, or ""
+	Profile            string    `json:"profile"`              // by whose rules documents are judged, or none
 	Change             string    `json:"change"`
 	ChangedAt          time.Time `json:"changed_at"`
 	Actor              string    `json:"actor"`
 	Role               string    `json:"role"` // by which the database knows the actor
 	Note               *string   `json:"note"`
+}
+
+// A StuckSeries is a series whose jobs can't be numbered in one period, with the reason.
+type StuckSeries struct {
+	Issuer string `json:"issuer,omitempty"`
+	Series string `json:"series"`
+	Period string `json:"period"`
+	Why    string `json:"why"`
 }

@@ -16,6 +16,17 @@ type Records struct {
 	Family            Family      `json:"family"`
 	DuplicateAttempts []Duplicate `json:"duplicate_attempts"`
 	Jobs              []Job       `json:"jobs"`
+	Handovers         []Handover  `json:"-"` // of the invoice, in the order in which they were owed
+}
+
+// A Handover is how an invoice was handed over through a channel, without what the other side said in words.
+type Handover struct {
+	Channel, State string
+	WaitsFor       string // the number of the invoice for whose clearance it waits, "" for none
+	Failing        bool   // its last attempt failed
+	TheirID        string
+	Clearance      string
+	ChangedAt      time.Time
 }
 
 // Known reports whether there is any record.
@@ -43,6 +54,10 @@ type Invoice struct {
 	TaxMinor             int64           `json:"tax_minor"`
 	TotalMinor           int64           `json:"total_minor"`
 	PayableMinor         int64           `gorm:"column:payable" json:"payable_minor"` // what is left to pay of the total
+	WithheldMinor        *int64          `gorm:"-" json:"withheld_minor"`             // what the buyer keeps back of it; null if the job states no withholding
+	PrepaidMinor         *int64          `gorm:"-" json:"prepaid_minor"`              // what was paid before; null if the job states nothing
+	RoundingMinor        *int64          `gorm:"-" json:"rounding_minor"`             // what is added so that it can be paid in cash; likewise
+	Taxes                Taxes           `json:"taxes"`                               // by percentage, then by code and category
 	IssuedAt             time.Time       `json:"issued_at"`
 	DocumentDate         *string         `gorm:"column:dated" json:"document_date"` // the day of issue; null if issued_at is the document's date
 	Metadata             json.RawMessage `json:"metadata"`
@@ -51,6 +66,12 @@ type Invoice struct {
 	IssuerVersion        *int            `json:"issuer_version"` // the version of the issuer that is the seller; null if the job states a seller, or there is no issuer
 	CreatedAt            time.Time       `json:"created_at"`
 	Lines                int             `json:"lines"`
+	Erased               bool            `json:"erased,omitempty"` // its personal data was erased
+
+	// What each of those in the terms comes to, in their order. It is there for a single document, not in a list.
+	Allowances   []Adjusted `gorm:"-" json:"allowances,omitempty"`
+	Charges      []Adjusted `gorm:"-" json:"charges,omitempty"`
+	Withholdings []int64    `gorm:"-" json:"withholdings_minor,omitempty"`
 }
 
 // An Import is what is known of a transaction that was invoiced elsewhere.
@@ -119,6 +140,7 @@ type Duplicate struct {
 	InvoiceID      *int64    `json:"invoice_id"`  // null for a duplicate of an import
 	ImportedID     *int64    `json:"imported_id"` // null for a duplicate of an invoice
 	Reason         string    `json:"reason"`
+	Erased         bool      `json:"erased,omitempty"`  // the invoice was erased by then, so that the content couldn't be compared
 	Differs        Names     `json:"differs,omitempty"` // the fields in which it differs from its invoice, which the setting ignore allows
 	Producer       *string   `json:"producer"`
 	Worker         string    `json:"worker"`

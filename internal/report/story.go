@@ -100,7 +100,7 @@ const (
 	WaitsForConsumer = "no_consumer"       // no worker consumes the queue
 	WaitsForLock     = "lock_held"         // another job works on the same transaction
 	WaitsForRetry    = "retry_due"         // it failed, and is tried again later
-	WaitsForInvoice  = "invoice_not_made"  // it credits an invoice whose job isn't at its end
+	WaitsForInvoice  = "invoice_not_made"  // it credits or replaces an invoice whose job isn't at its end, or replaces one whose credit note isn't made
 	WaitsForTime     = "scheduled"         // it was enqueued for a later time
 	IsInWork         = "in_work"           // a worker has it
 	WaitsForRepair   = "lost_from_queue"   // the queue has lost it, and the ledger sends it again
