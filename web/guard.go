@@ -2,7 +2,11 @@
 // it, and a gate that lets in visitors on this machine, holders of tokens, and people whom an OpenID provider knows.
 package web
 
-import "net/http"
+import (
+	"net/http"
+	"slices"
+	"strings"
+)
 
 // mostBody is the largest body of a request in bytes. asynqmon's longest list of tasks is smaller.
 const mostBody = 1 << 20
@@ -20,13 +24,16 @@ func GuardHeaders() http.Header {
 	}
 }
 
-// Guarded returns a handler that adds the [GuardHeaders] and bounds the body, for every page.
-func Guarded(next http.Handler) http.Handler {
+// Guarded returns a handler that adds the [GuardHeaders] and bounds the body, for every page but those below the given paths, which bound
+// it themselves.
+func Guarded(next http.Handler, unbounded ...string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for name, values := range GuardHeaders() {
 			w.Header()[name] = values
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, mostBody)
+		if !slices.ContainsFunc(unbounded, func(path string) bool { return strings.HasPrefix(r.URL.Path, path) }) {
+			r.Body = http.MaxBytesReader(w, r.Body, mostBody)
+		}
 		next.ServeHTTP(w, r)
 	})
 }

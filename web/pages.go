@@ -40,7 +40,7 @@ type Options struct {
 // A Route is a page, or another handler, for visitors who have a role. Its handler learns from [access.Of] who the visitor is.
 type Route struct {
 	Pattern string      // as [http.ServeMux] takes it
-	Role    access.Role // that a visitor needs
+	Role    access.Role // that a visitor needs; "" for everybody whom the gate lets in
 	// Within says that the handler shows visitors who are limited to issuers the data of no others. Otherwise they are refused.
 	Within  bool
 	Handler http.Handler
@@ -56,11 +56,15 @@ func (p Route) handler() http.Handler {
 	if p.Within {
 		require = access.RequireWithin
 	}
-	return require(p.Role, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	served := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Security-Policy", PagePolicy)
 		w.Header().Set("Referrer-Policy", "same-origin") // no-referrer would have a browser send forms with Origin: null
 		p.Handler.ServeHTTP(w, r)
-	}))
+	})
+	if p.Role == "" {
+		return served
+	}
+	return require(p.Role, served)
 }
 
 // Pages are the HTTP pages of a process: /livez, /healthz and /readyz for everybody, profiles for visitors on the same machine, and
@@ -101,7 +105,7 @@ func Open(ctx context.Context, o Options) (*Pages, error) {
 	gate := access.New(o.Access)
 	bounded := NewVisitors(listener, o.Room)
 	return &Pages{listener: bounded, gate: gate, tls: tlsConfig != nil, log: o.Logger, server: &http.Server{
-		Handler:           bounded.Counted(Guarded(gate.Handler(o.routes()))),
+		Handler:           bounded.Counted(Guarded(gate.Handler(o.routes()), o.programs()...)),
 		TLSConfig:         tlsConfig,
 		ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout, WriteTimeout: answerTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes:               16 << 10,
@@ -109,6 +113,14 @@ func Open(ctx context.Context, o Options) (*Pages, error) {
 		DisableGeneralOptionsHandler: true, // it would answer without the GuardHeaders
 		ErrorLog:                     slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
 	}}, nil
+}
+
+// programs returns the beginning of the paths whose handlers bound the body themselves.
+func (o Options) programs() []string {
+	if o.Access.Programs == "" {
+		return nil
+	}
+	return []string{o.Access.Programs}
 }
 
 func (o Options) routes() http.Handler {

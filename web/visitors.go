@@ -9,8 +9,9 @@ import (
 	"sync"
 )
 
-// MostVisitors is the largest number of connections that a process allows its pages.
-const MostVisitors = 256
+// MostVisitors is the largest number of connections that a process allows its pages. Clients of the API that wait for invoices have one
+// each.
+const MostVisitors = 2048
 
 // Visitors is a listener that bounds the number of open connections. It accepts every connection. If there are too many, it closes
 // the one whose latest event, its begin or a request, is the longest ago, and of those with a request under way only if all have

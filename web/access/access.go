@@ -4,6 +4,7 @@ package access
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"slices"
 )
@@ -29,7 +30,7 @@ type Visitor struct {
 	// Name is the name of the token, or [LocalName], or "" for somebody unknown. It has 1 to 64 characters of
 	// A-Z a-z 0-9 . _ : / @ + = -
 	Name string
-	// Roles are the roles of the token. A visitor on this machine has Read and Operate.
+	// Roles are the roles of the token. A visitor on this machine has all.
 	Roles []Role
 	// Producer is the only producer that jobs from this visitor may name, "" if any.
 	Producer string
@@ -53,8 +54,11 @@ func With(r *http.Request, v Visitor) *http.Request {
 }
 
 // Of returns the visitor that a request comes from. It is the zero Visitor if that is unknown.
-func Of(r *http.Request) Visitor {
-	v, _ := r.Context().Value(visitorKey{}).(Visitor)
+func Of(r *http.Request) Visitor { return In(r.Context()) }
+
+// In is [Of] for the context of a request.
+func In(ctx context.Context) Visitor {
+	v, _ := ctx.Value(visitorKey{}).(Visitor)
 	return v
 }
 
@@ -63,8 +67,7 @@ func Of(r *http.Request) Visitor {
 func Require(role Role, next http.Handler) http.Handler {
 	return RequireWithin(role, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if v := Of(r); v.Issuers.Limited() {
-			http.Error(w, "this shows the data of all issuers, and your token is limited to "+v.Issuers.String()+": / leads to the pages that show theirs",
-				http.StatusForbidden)
+			refuse(w, r, http.StatusForbidden, "this shows the data of all issuers, and your token is limited to "+v.Issuers.String()+": / leads to the pages that show theirs")
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -79,9 +82,9 @@ func RequireWithin(role Role, next http.Handler) http.Handler {
 		case v.May(role):
 			next.ServeHTTP(w, r)
 		case v.Name == "":
-			unauthorized(w, "this needs a token")
+			unauthorized(w, r, "this needs a token")
 		default:
-			http.Error(w, "you lack the role "+string(role), http.StatusForbidden)
+			refuse(w, r, http.StatusForbidden, "you lack the role "+string(role))
 		}
 	})
 }
@@ -90,7 +93,7 @@ func RequireWithin(role Role, next http.Handler) http.Handler {
 func RequireLocal(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !Of(r).Local() {
-			http.Error(w, "this is shown on loopback only, and not through a proxy: forward a port", http.StatusForbidden)
+			refuse(w, r, http.StatusForbidden, "this is shown on loopback only, and not through a proxy: forward a port")
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -101,7 +104,20 @@ func RequireLocal(next http.Handler) http.Handler {
 const challenge = `Bearer realm="invoicer"`
 
 // unauthorized answers a program that must show a token.
-func unauthorized(w http.ResponseWriter, message string) {
+func unauthorized(w http.ResponseWriter, r *http.Request, message string) {
 	w.Header().Set("WWW-Authenticate", challenge)
-	http.Error(w, message, http.StatusUnauthorized)
+	refuse(w, r, http.StatusUnauthorized, message)
+}
+
+type programKey struct{}
+
+// refuse answers with a message: a program with a problem of RFC 9457, and everybody else with plain text.
+func refuse(w http.ResponseWriter, r *http.Request, status int, message string) {
+	if r.Context().Value(programKey{}) == nil {
+		http.Error(w, message, status)
+		return
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]any{"status": status, "title": http.StatusText(status), "detail": message}) // the client may be gone
 }

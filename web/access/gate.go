@@ -23,6 +23,8 @@ type Options struct {
 	Hosts []string
 	// OpenMetrics says that everybody may read /metrics.
 	OpenMetrics bool
+	// Programs is the beginning of the paths at which programs ask, which get problems of RFC 9457 as errors. "" stands for none.
+	Programs string
 	// Tokens returns all valid tokens. Nil means that there are none.
 	Tokens func(context.Context) ([]Token, error)
 	// OIDC lets people sign in with an OpenID provider as well. Nil means that they can't.
@@ -121,26 +123,29 @@ func (g *Gate) closed() bool { return !g.options.Loopback && !g.options.TLS && !
 // another site's page. People without a session are sent to sign in.
 func (g *Gate) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if g.options.Programs != "" && strings.HasPrefix(r.URL.Path, g.options.Programs) {
+			r = r.WithContext(context.WithValue(r.Context(), programKey{}, true))
+		}
 		local := g.isLocal(r)
 		if local {
-			r = With(r, Visitor{Name: LocalName, Roles: []Role{Read, Operate}})
+			r = With(r, Visitor{Name: LocalName, Roles: Roles()})
 		}
 		switch {
 		case isHealth(r.URL.Path):
 			next.ServeHTTP(w, r)
 			return
 		case !g.allowsHost(r):
-			g.refuseHost(w)
+			g.refuseHost(w, r)
 			return
 		case g.options.OpenMetrics && r.URL.Path == metricsPath:
 			next.ServeHTTP(w, r)
 			return
 		case g.closed():
-			http.Error(w, "only health is served here: this address is not loopback, and has no TLS", http.StatusForbidden)
+			refuse(w, r, http.StatusForbidden, "only health is served here: this address is not loopback, and has no TLS")
 			return
 		}
 		if err := g.sameOrigin.Check(r); err != nil {
-			http.Error(w, "this request comes from another site's page", http.StatusForbidden)
+			refuse(w, r, http.StatusForbidden, "this request comes from another site's page")
 			return
 		}
 		held, wrong, void := g.credentials(r)
@@ -154,11 +159,11 @@ func (g *Gate) Handler(next http.Handler) http.Handler {
 		case local || g.canSignIn() && isSignIn(r.URL.Path):
 			g.serve(w, r, next)
 		case !g.canSignIn() && !g.claims(r):
-			http.Error(w, "nobody can sign in: make a token with 'invoicer token make'", http.StatusForbidden)
+			refuse(w, r, http.StatusForbidden, "nobody can sign in: make a token with 'invoicer token make'")
 		case wantsPage(r):
 			http.Redirect(w, r, signInPath+"?next="+url.QueryEscape(r.URL.RequestURI()), http.StatusSeeOther)
 		default:
-			unauthorized(w, "this needs a token: Authorization: Bearer TOKEN")
+			unauthorized(w, r, "this needs a token: Authorization: Bearer TOKEN")
 		}
 	})
 }
@@ -170,12 +175,12 @@ func (g *Gate) serve(w http.ResponseWriter, r *http.Request, next http.Handler) 
 	next.ServeHTTP(w, r)
 }
 
-func (g *Gate) refuseHost(w http.ResponseWriter) {
+func (g *Gate) refuseHost(w http.ResponseWriter, r *http.Request) {
 	message := "this host name is not in http.hosts"
 	if g.options.Loopback {
 		message = "this is a loopback address: ask for it as 127.0.0.1, [::1] or localhost, or list the name in http.hosts"
 	}
-	http.Error(w, message, http.StatusForbidden)
+	refuse(w, r, http.StatusForbidden, message)
 }
 
 // credentials returns the token that the request shows, itself or by its session, or the session as if it were a token if it is one of
@@ -215,10 +220,10 @@ func (g *Gate) claims(r *http.Request) bool {
 func (g *Gate) refuseToken(w http.ResponseWriter, r *http.Request, secret string) {
 	if g.failed(r, secret) {
 		w.Header().Set("Retry-After", "60")
-		http.Error(w, "too many sign-ins have failed: try again in a minute", http.StatusTooManyRequests)
+		refuse(w, r, http.StatusTooManyRequests, "too many sign-ins have failed: try again in a minute")
 		return
 	}
-	unauthorized(w, "the token is not valid: it may be revoked, or have expired")
+	unauthorized(w, r, "the token is not valid: it may be revoked, or have expired")
 }
 
 // failed counts a failed sign-in, and reports whether there were too many.

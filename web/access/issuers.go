@@ -18,6 +18,11 @@ func (is Issuers) Limited() bool { return is != nil }
 // Has reports whether an issuer is one of them.
 func (is Issuers) Has(code string) bool { return !is.Limited() || slices.Contains(is, code) }
 
+// Cover reports whether all of others are among them.
+func (is Issuers) Cover(others Issuers) bool {
+	return !is.Limited() || others.Limited() && !slices.ContainsFunc(others, func(code string) bool { return !is.Has(code) })
+}
+
 // Names returns them as people name them, none if they are all.
 func (is Issuers) Names() []string {
 	var names []string

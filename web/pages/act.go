@@ -17,12 +17,18 @@ const (
 // startRun starts what a form of the failed jobs' page asks for, and leads to the page of the run.
 func (p *Pages) startRun(w http.ResponseWriter, r *http.Request) {
 	started, err := p.newRun(r)
-	if err == nil {
-		work := p.replayAll
+	path := ""
+	switch {
+	case err != nil:
+	case started.action == replay:
+		path, err = p.beginReplay(r.Context(), started)
+	default:
+		work := p.forecastAll
 		if started.action == dismiss {
 			work = p.dismissAll
 		}
 		err = p.runs.start(started, work) //nolint:contextcheck // it goes on when the request has been answered
+		path = "/runs/" + strconv.Itoa(started.id)
 	}
 	if err != nil {
 		p.answer(w, r, p.failure(r, err))
@@ -31,7 +37,7 @@ func (p *Pages) startRun(w http.ResponseWriter, r *http.Request) {
 	if started.action != forecast {
 		p.o.Logger.Info("an action on failed jobs was started from the pages", "action", started.action, "by", started.by.Name)
 	}
-	http.Redirect(w, r, "/runs/"+strconv.Itoa(started.id), http.StatusSeeOther)
+	http.Redirect(w, r, path, http.StatusSeeOther)
 }
 
 // newRun reads the form.
@@ -87,27 +93,47 @@ func (p *Pages) findRun(r *http.Request) (*run, error) {
 			return found, nil
 		}
 	}
-	return nil, problem{
+	return nil, noRun()
+}
+
+func noRun() error {
+	return problem{
 		http.StatusNotFound,
-		"There is no such forecast, replay or dismissal. They are kept until their process ends; what they did is under Actions.",
+		"There is no such forecast, replay or dismissal. Forecasts and dismissals are kept until their process ends, and replays for a while; what they did is under Actions.",
 	}
 }
 
 func (p *Pages) run(r *http.Request) (view, error) {
+	if replay, err := p.findReplay(r); err != nil {
+		return view{}, err
+	} else if replay != nil {
+		shown := showReplay(replay)
+		return view{template: "run.html", title: "Replay", live: !shown.Ended, data: shown}, nil
+	}
 	found, err := p.findRun(r)
 	if err != nil {
 		return view{}, err
 	}
-	titles := map[action]string{forecast: "Forecast of a replay", replay: "Replay", dismiss: "Dismissal"}
+	titles := map[action]string{forecast: "Forecast of a replay", dismiss: "Dismissal"}
 	shown := found.show()
 	return view{template: "run.html", title: titles[found.action], live: !shown.Ended, data: shown}, nil
 }
 
 // stopRun stops a run, and leads back to its page once it has stopped.
 func (p *Pages) stopRun(w http.ResponseWriter, r *http.Request) {
-	found, err := p.findRun(r)
+	replay, err := p.findReplay(r)
+	var found *run
+	if err == nil && replay == nil {
+		found, err = p.findRun(r)
+	}
 	if err == nil && !p.o.Visitor(r).MayAct {
 		err = problem{http.StatusForbidden, "You may not stop this: that needs the role operate."}
+	}
+	if err == nil && replay != nil {
+		if err = p.cancelReplay(r, replay); err == nil {
+			http.Redirect(w, r, "/runs/"+replay.ID, http.StatusSeeOther)
+			return
+		}
 	}
 	if err != nil {
 		p.answer(w, r, p.failure(r, err))

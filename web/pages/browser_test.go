@@ -26,6 +26,7 @@ func TestHeavyPagesAreAccessible(t *testing.T) {
 		})
 	}
 	s.visitor.MaySeePersonalData = true
+	failing, _ := s.tell(t)
 	s.Exec(t, `INSERT INTO producer_counts (window_start, producer, worker, lane, ended, duplicates, conflicts)
 SELECT date_bin('5 minutes', now(), 'epoch') - i * interval '5 minutes', 'shop', 'w1', 0, 1000 * i, 100 * i, 10 * i FROM generate_series(1, 9) AS i`)
 	s.Exec(t, `INSERT INTO invoice_series (series, period, kind, last_number) VALUES ('INV', '2026', 'invoice', 0)`)
@@ -35,7 +36,7 @@ SELECT date_bin('5 minutes', now(), 'epoch') - i * interval '5 minutes', 'shop',
 	s.act(t, form)
 	for device, size := range browsertest.Sizes() {
 		for _, scheme := range []string{"light", "dark"} {
-			for _, path := range []string{"/", "/failed", "/failed?outcome=x", "/series", "/actions", "/races", "/invoices", "/queues", "/workers", "/search?q=T-1", "/runs/1"} {
+			for _, path := range []string{"/", "/failed", "/failed?outcome=x", "/series", "/actions", "/races", "/invoices", "/queues", "/workers", "/events", "/events/told", "/events/told?state=dead", "/events/" + failing, "/search?q=T-1", "/runs/1"} {
 				p := browsertest.Open(t, b, "about:blank", size[0], size[1])
 				if err := (proto.EmulationSetEmulatedMedia{Features: []*proto.EmulationMediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}).Call(p); err != nil {
 					t.Fatal(err)

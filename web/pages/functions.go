@@ -31,7 +31,7 @@ func functions() template.FuncMap {
 		"seconds": seconds,
 		"amount":  amount,
 		"money":   money,
-		"payable": func(i *report.Invoice) string { return money(&i.PayableMinor, i.Currency) },
+		"minor":   func(minor int64, currency string) string { return money(&minor, currency) },
 		"lines":   lines,
 		"apart":   func(s float64) string { return short(time.Duration(s * float64(time.Second))) },
 		"kind":    func(kind string) string { return strings.ReplaceAll(kind, "_", " ") },

@@ -75,7 +75,7 @@ SELECT issuer, 'INV', '', 1, 'INV-1', 'invoice', 'I-' || issuer, 'T1', 'J', 'v1:
 		"/failed?issuer=ACME-DE":       {"T-ACME-DE", "T-ACME-FR"},
 		"/failed?issuer=none":          {"job matches", "T-ACME"},
 		"/invoices?issuer=ACME-DE":     {`href="/search?q=I-ACME-DE&amp;issuer=ACME-DE"`, "I-ACME-FR"},
-		"/invoices.csv?issuer=ACME-FR": {",J,ACME-FR", "ACME-DE"},
+		"/invoices.csv?issuer=ACME-FR": {",J,1.00,,,,[],ACME-FR", "ACME-DE"},
 		"/series":                      {`href="/search?q=INV-1&amp;issuer=ACME-FR"`, ""},
 		"/invoices":                    {`<option value="none">without a name</option>`, ""},
 	} {

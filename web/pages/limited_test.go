@@ -20,6 +20,8 @@ func newLimitedSite(t *testing.T, change ...func(*pages.Options)) *site {
 	t.Helper()
 	s := newSite(t, change...)
 	s.OpenIssuers(t, "ACME-DE", "ACME-FR")
+	s.Exec(t, `INSERT INTO event_endpoints (name, url, types, issuers, origin) VALUES ('all', 'https://all-FR.example/', '{job.failed}', NULL, 'operator'),
+('own', 'https://own.example/', '{job.failed}', '{ACME-DE}', 'operator'), ('of-FR', 'https://fr.example/', '{job.failed}', '{ACME-FR}', 'operator')`)
 	const all = ` FROM (VALUES ('', 'NOBODY'), ('ACME-DE', 'DE'), ('ACME-FR', 'FR')) AS all_of (issuer, whose)`
 	s.Exec(t, `INSERT INTO invoice_jobs (issuer, job_id, transaction_id, idempotency_key, queue, producer, payload, state, outcome, reason)
 SELECT issuer, id, id, id, 'default', whose || '-producer', '{"transaction_id":"' || id || '","issuer":"' || issuer || '","issued_at":"2026-01-02T03:04:05Z","currency":"EUR",
@@ -48,7 +50,10 @@ func othersOf(page string) string {
 func TestRoutesOfLimitedVisitors(t *testing.T) {
 	t.Parallel()
 	s := newLimitedSite(t)
+	s.Exec(t, `INSERT INTO documents (invoice_id, format, language, copy, content, size, sha256, renderer, rules)
+SELECT id, 'ubl', '', false, content, length(content), sha256(content), 'test', '' FROM (SELECT id, convert_to('the UBL of ' || series, 'UTF8') AS content FROM invoices) planted`)
 	undecided := s.pages.Patterns()
+	eventOf := func(job string) string { return s.Text(t, "SELECT id::text FROM events WHERE job_id = $1", job) }
 	const refused = http.StatusForbidden
 	for _, c := range []struct {
 		pattern, path string
@@ -79,11 +84,31 @@ func TestRoutesOfLimitedVisitors(t *testing.T) {
 		{pattern: "GET /invoices.json", path: "/invoices.json", code: http.StatusOK, shows: "I-DE"},
 		{pattern: "GET /invoices.json", path: "/invoices.json?issuer=ACME-FR", code: refused},
 		{pattern: "GET /series", path: "/series", code: http.StatusOK, shows: "<td>ACME-DE/DE</td>"},
+		{pattern: "GET /events", path: "/events", code: http.StatusOK, shows: "https://own.example/"},
+		{pattern: "POST /events", path: "/events", form: url.Values{"do": {"enable"}, "endpoint": {"own"}}, code: http.StatusOK, shows: "https://own.example/"},
+		{pattern: "POST /events", path: "/events", form: url.Values{"do": {"test"}, "endpoint": {"all"}}, code: http.StatusNotFound},
+		{pattern: "POST /events", path: "/events", form: url.Values{"do": {"enable"}, "endpoint": {"of-FR"}}, code: http.StatusNotFound},
+		{pattern: "POST /events", path: "/events", form: url.Values{"do": {"replay"}, "endpoint": {"of-FR"}}, code: http.StatusConflict},
+		{pattern: "GET /events/told", path: "/events/told", code: http.StatusOK, shows: "J-DE"},
+		{pattern: "GET /events/told", path: "/events/told?issuer=ACME-FR", code: refused},
+		{pattern: "GET /events/told", path: "/events/told?transaction=J-FR", code: http.StatusOK, shows: "Nothing matches"},
+		{pattern: "GET /events/{event}", path: "/events/" + eventOf("J-DE"), code: http.StatusOK, shows: "planted for DE"},
+		{pattern: "GET /events/{event}", path: "/events/" + eventOf("J-FR"), code: http.StatusNotFound},
+		{pattern: "GET /events/{event}", path: "/events/" + eventOf("J-NOBODY"), code: http.StatusNotFound},
+		{pattern: "POST /events/{event}", path: "/events/" + eventOf("J-DE"), form: url.Values{"endpoint": {"all"}}, code: http.StatusOK, shows: "planted for DE"},
+		{pattern: "POST /events/{event}", path: "/events/" + eventOf("J-FR"), form: url.Values{"endpoint": {"all"}}, code: http.StatusNotFound},
+		{pattern: "GET /live", path: "/live?of=%2Fevents%2F" + eventOf("J-DE"), code: http.StatusOK},
 		{pattern: "GET /actions", path: "/actions", code: refused},
 		{pattern: "GET /search", path: "/search?q=J-DE", code: http.StatusOK, shows: "planted for DE"},
 		{pattern: "GET /search", path: "/search?q=J-DE&issuer=ACME-FR", code: refused},
 		{pattern: "POST /locks", path: "/locks", form: url.Values{"transaction": {"J-DE"}, "issuer": {"ACME-DE"}}, code: refused},
 		{pattern: "POST /payload", path: "/payload", form: url.Values{"job": {"J-DE"}}, code: http.StatusOK, shows: "Customer of DE"},
+		{pattern: "GET /document", path: "/document?number=DE-1&format=ubl", code: http.StatusOK, shows: "SHA-256"},
+		{pattern: "GET /document", path: "/document?number=FR-1&format=ubl", code: http.StatusNotFound},
+		{pattern: "GET /document", path: "/document?number=FR-1&format=ubl&issuer=ACME-FR", code: refused},
+		{pattern: "GET /document/file", path: "/document/file?number=DE-1&format=ubl", code: http.StatusOK, shows: "the UBL of DE"},
+		{pattern: "GET /document/file", path: "/document/file?number=FR-1&format=ubl", code: http.StatusNotFound},
+		{pattern: "GET /document/file", path: "/document/file?number=NOBODY-1&format=ubl&issuer=", code: refused},
 		{pattern: "GET /live", path: "/live?of=%2Fqueues", code: refused},
 		{pattern: "GET /live", path: "/live?of=%2F", code: refused},
 		{pattern: "GET /live", path: "/live?of=%2Fworkers", code: refused},
@@ -98,7 +123,7 @@ func TestRoutesOfLimitedVisitors(t *testing.T) {
 			ask = refusalOf
 		}
 		code, page := ask(t, method, s.url+c.path, c.form)
-		asked := strings.ReplaceAll(page, `value="FR-producer"`, "") // what the visitor wrote
+		asked := strings.NewReplacer(`value="FR-producer"`, "", `value="J-FR"`, "").Replace(page) // what the visitor wrote
 		if code != c.code || !strings.Contains(page, c.shows) || othersOf(asked) != "" {
 			t.Errorf("%s %s: %d, and has %q:\n%s", method, c.path, code, othersOf(asked), page)
 		}
@@ -109,7 +134,7 @@ func TestRoutesOfLimitedVisitors(t *testing.T) {
 	for pattern := range undecided {
 		t.Errorf("%s: this test must say whether it is refused to visitors who are limited to issuers, or what it shows them", pattern)
 	}
-	if got := s.Text(t, "SELECT coalesce(string_agg(action || ' ' || subject, ','), '') FROM actions"); got != "see personal data J-DE" {
+	if got := s.Text(t, "SELECT coalesce(string_agg(action || ' ' || subject, ','), '') FROM actions"); got != "endpoint enable own,events replay 1 deliveries,see personal data J-DE,see personal data DE-1" {
 		t.Errorf("on record: %s", got)
 	}
 }
@@ -142,7 +167,7 @@ func TestNavigationOfLimitedVisitors(t *testing.T) {
 		page, _, _ = strings.Cut(page, "</nav>")
 		return links(page, "")
 	}
-	if got := navigation(); !slices.Equal(got, []string{"/failed", "/invoices", "/series"}) {
+	if got := navigation(); !slices.Equal(got, []string{"/failed", "/invoices", "/series", "/events"}) {
 		t.Errorf("limited: %q", got)
 	}
 	for _, path := range navigation() {
@@ -154,7 +179,7 @@ func TestNavigationOfLimitedVisitors(t *testing.T) {
 		t.Errorf("it doesn't say whose data is shown:\n%s", page)
 	}
 	s.visitor.Issuers = nil
-	if got := navigation(); len(got) != 9 {
+	if got := navigation(); len(got) != 10 {
 		t.Errorf("not limited: %q", got)
 	}
 }

@@ -157,13 +157,23 @@ func writeCSV(w http.ResponseWriter) (row func(*report.Invoice) error, end func(
 	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
 	w.Header().Set("Content-Disposition", `attachment; filename="invoices.csv"`)
 	out := csv.NewWriter(w)
-	_ = out.Write([]string{"invoice_number", "kind", "series", "period", "number", "transaction_id", "currency", "subtotal", "tax", "total", "issued_at", "created_at", "job_id", "issuer"})
+	_ = out.Write([]string{
+		"invoice_number", "kind", "series", "period", "number", "transaction_id", "currency", "subtotal", "tax", "total", "issued_at", "created_at", "job_id",
+		"payable", "withheld", "prepaid", "rounding", "taxes", "issuer",
+	})
 	return func(i *report.Invoice) error {
 			amount := func(minor int64) string { return invoice.FormatMinor(minor, i.Currency) }
+			stated := func(minor *int64) string {
+				if minor == nil {
+					return ""
+				}
+				return amount(*minor)
+			}
 			_ = out.Write([]string{ // its error comes back at the next call, or from Error
 				cell(i.InvoiceNumber), i.Kind, cell(i.Series), cell(i.Period), strconv.FormatInt(i.Number, 10), cell(i.TransactionID), i.Currency,
 				amount(i.SubtotalMinor), amount(i.TaxMinor), amount(i.TotalMinor), i.IssuedAt.UTC().Format(time.RFC3339Nano),
-				i.CreatedAt.UTC().Format(time.RFC3339Nano), cell(i.JobID), cell(i.Issuer),
+				i.CreatedAt.UTC().Format(time.RFC3339Nano), cell(i.JobID),
+				amount(i.PayableMinor), stated(i.WithheldMinor), stated(i.PrepaidMinor), stated(i.RoundingMinor), i.Taxes.String(), cell(i.Issuer),
 			})
 			return out.Error()
 		}, func() error {

@@ -53,6 +53,36 @@ func TestInvoicesAreListedAndExported(t *testing.T) {
 	}
 }
 
+// The story and the exports tell taxes apart, and have what stands between the total and what is payable.
+func TestTaxesAreShown(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	j, err := invoice.Decode([]byte(`{"version":2,"transaction_id":"Q1","issued_at":"2010-12-01T08:26:00Z","currency":"CAD","prepaid":"1.00","rounding":"0.05",
+"withholdings":[{"percent":"10"}],"lines":[{"quantity":1,"unit_price":"10.30","taxes":[{"code":"GST","percent":"5"},{"code":"QST","percent":"9.975","category":"S","compound":true}]}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.generator.Generate(t.Context(), invoice.NewRequest("job", 1, j)); err != nil {
+		t.Fatal(err)
+	}
+	for path, wants := range map[string][]string{
+		"/search?q=Q1": {
+			"<dt>Payable</dt><dd>9.92 CAD</dd>", "<dt>Withheld</dt><dd>1.03 CAD</dd>", "<dt>Prepaid</dt><dd>1.00 CAD</dd>", "<dt>Rounding</dt><dd>0.05 CAD</dd>",
+			`<td><bdi>GST</bdi></td><td>–</td><td class="n">5</td><td class="n">10.30 CAD</td><td class="n">–</td><td class="n">0.52 CAD</td>`,
+			`<td><bdi>QST</bdi></td><td>S</td><td class="n">9.975</td><td class="n">10.30 CAD</td><td class="n">0.52 CAD</td><td class="n">1.08 CAD</td>`,
+		},
+		"/invoices.csv":  {`,job,9.92,1.03,1.00,0.05,"[{""code"":""GST"",""category"":"""",""tax_percent"":""5"",""net_minor"":1030,""added_minor"":null,""tax_minor"":52},`},
+		"/invoices.json": {`"payable_minor":992,"withheld_minor":103,"prepaid_minor":100,"rounding_minor":5,"taxes":[{"code":"GST","category":"","tax_percent":"5",`},
+	} {
+		_, page := s.get(t, path)
+		for _, want := range wants {
+			if !strings.Contains(page, want) {
+				t.Errorf("%s lacks %s:\n%s", path, want, page)
+			}
+		}
+	}
+}
+
 func TestProducersAndRaces(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

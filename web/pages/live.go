@@ -121,7 +121,7 @@ func (p *Pages) watch(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer p.live.leave()
-	key := fmt.Sprintf("%t %q %s", visitor.MayAct, visitor.Issuers, of.RequestURI())
+	key := fmt.Sprintf("%t %t %q %s", visitor.MayAct, visitor.MaySeePersonalData, visitor.Issuers, of.RequestURI())
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Time{}) // that of the request, which has been read
 	w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
@@ -175,6 +175,9 @@ func watchRequest(ctx context.Context, r *http.Request, of *url.URL) *http.Reque
 	asked.URL = of
 	if id, ok := strings.CutPrefix(of.Path, "/runs/"); ok {
 		asked.SetPathValue("run", id)
+	}
+	if row, ok := strings.CutPrefix(of.Path, "/events/"); ok {
+		asked.SetPathValue("event", row)
 	}
 	return asked
 }

@@ -39,6 +39,8 @@ type Lists interface {
 	// Invoices returns the invoices that match the filter, the newest first, beginning after the cursor, "" for the first page. The
 	// error is [report.ErrCursor] for a text that is no cursor.
 	Invoices(ctx context.Context, f report.Filter, after string, limit int) (report.Page[report.Invoice], error)
+	// Numbered returns the invoices with a number, of the given issuers or, for nil, of all.
+	Numbered(ctx context.Context, issuers []string, number string) ([]report.Invoice, error)
 }
 
 // Issuers are the legal entities that issue invoices.
@@ -81,7 +83,7 @@ type Actions interface {
 	RecordAction(ctx context.Context, action, subject, details string, by ledger.Actor) error
 }
 
-// A Replayer forecasts and replays failed jobs.
+// A Replayer forecasts replays of failed jobs.
 type Replayer interface {
 	Run(ctx context.Context, o dispatch.ReplayOptions) (dispatch.ReplaySummary, error)
 }
@@ -100,13 +102,19 @@ type Visitor struct {
 
 // Options configure [New]. All are required.
 type Options struct {
-	Reports  Reports
-	Lists    Lists
-	Issuers  Issuers
-	Inquiry  Inquiry
-	Failures Failures
-	Replayer Replayer
-	Actions  Actions
+	Reports   Reports
+	Lists     Lists
+	Issuers   Issuers
+	Inquiry   Inquiry
+	Failures  Failures
+	Replayer  Replayer
+	Actions   Actions
+	Events    Events
+	Replays   Replays
+	Documents Documents
+	Kept      KeptDocuments
+	// ReplayBegun is called when a replay of many jobs was asked for. It must return soon.
+	ReplayBegun func()
 
 	Controller Controller
 	// InvoiceSeries is the series that jobs ask for which state none.
@@ -168,7 +176,7 @@ func New(o Options) (*Pages, error) {
 	return p, nil
 }
 
-// Close ends what watches and what is under way: a replay stops after the batch that it is sending. It returns when all have ended.
+// Close ends what watches, forecasts and dismissals. It returns when all have ended.
 func (p *Pages) Close() {
 	p.live.close()
 	p.runs.close()
@@ -193,6 +201,7 @@ type view struct {
 	title    string
 	data     any
 	live     bool // the content changes while somebody watches
+	frames   bool // it shows others of our answers in itself
 	status   int  // default: 200
 }
 
@@ -239,6 +248,9 @@ func (p *Pages) answer(w http.ResponseWriter, r *http.Request, v view) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	if v.frames {
+		w.Header().Set("Content-Security-Policy", w.Header().Get("Content-Security-Policy")+"; frame-src 'self'")
+	}
 	if v.status != 0 {
 		w.WriteHeader(v.status)
 	}

@@ -193,7 +193,11 @@ func TestReplayIsStopped(t *testing.T) {
 		t.Fatalf("the run:\n%s", page)
 	}
 	rig.Eventually(t, "the first job sent again", func() bool { return s.Count(t, "SELECT count(*) FROM invoice_jobs WHERE state = 'accepted'") > 0 })
-	_, page = s.post(t, "/runs/1", url.Values{"do": {"stop"}})
+	address := regexp.MustCompile(`action="(/runs/[^"]+)"`).FindStringSubmatch(page)
+	if address == nil {
+		t.Fatalf("the run can't be stopped:\n%s", page)
+	}
+	_, page = s.post(t, address[1], url.Values{"do": {"stop"}})
 	if !strings.Contains(page, "was stopped") {
 		t.Errorf("after Stop:\n%s", page)
 	}

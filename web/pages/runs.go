@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -32,8 +33,8 @@ const (
 	mostUnderWay = 3
 )
 
-// runs are the forecasts, replays and dismissals that were started from these pages. They are forgotten when the process ends; what
-// they did to jobs is on record.
+// runs are the forecasts and dismissals that were started from these pages. They are forgotten when the process ends; what they did to jobs
+// is on record. Replays are in the database: see [Replays].
 type runs struct {
 	mu     sync.Mutex
 	all    []*run // the oldest first
@@ -85,7 +86,7 @@ func (rs *runs) start(r *run, work func(context.Context, *run) error) error {
 	}
 	if under >= mostUnderWay || rs.closed {
 		cancel(nil)
-		return problemf("%d forecasts, replays or dismissals are under way already: wait until one has ended, or stop it", under)
+		return problemf("%d forecasts or dismissals are under way already: wait until one has ended, or stop it", under)
 	}
 	rs.last++
 	r.id = rs.last
@@ -158,25 +159,19 @@ func (r *run) setTotal(n int) {
 	r.total = n
 }
 
-// replayAll forecasts or replays.
-func (p *Pages) replayAll(ctx context.Context, r *run) error {
+func (p *Pages) forecastAll(ctx context.Context, r *run) error {
 	_, err := p.o.Replayer.Run(ctx, dispatch.ReplayOptions{
-		Filter: r.filter, By: r.by, Rate: r.rate, DryRun: r.action == forecast, Begin: r.setTotal,
+		Filter: r.filter, DryRun: true, Begin: r.setTotal,
 		Observe: func(one dispatch.Replayed) {
-			switch {
-			case len(one.Problems) > 0:
-				var problems []string
-				for _, problem := range one.Problems {
-					problems = append(problems, problem.Field+" "+problem.Message)
-				}
-				r.count("still invalid, left failed", "job "+one.Failed.JobID+": "+strings.Join(problems, "; "))
-			case !one.Sent && r.action == replay:
-				r.count("not failed any more", "")
-			case r.action == replay:
-				r.count("sent again, "+expected(one.Forecast.Outcome), "")
-			default:
+			if len(one.Problems) == 0 {
 				r.count(expected(one.Forecast.Outcome), "")
+				return
 			}
+			var problems []string
+			for _, problem := range one.Problems {
+				problems = append(problems, problem.Field+" "+problem.Message)
+			}
+			r.count("still invalid, left failed", "job "+one.Failed.JobID+": "+strings.Join(problems, "; "))
 		},
 	})
 	return err
@@ -228,7 +223,7 @@ func (p *Pages) dismissAll(ctx context.Context, r *run) error {
 
 // shownRun is what a run's page shows.
 type shownRun struct {
-	ID          int
+	ID          string
 	Sentence    string
 	Total, Done int
 	Rows        []shownCount
@@ -246,26 +241,31 @@ func (r *run) show() shownRun {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	shown := shownRun{
-		ID: r.id, Total: max(r.total, r.done), Done: r.done, Problems: slices.Clone(r.problems), Back: r.shown.path(), Ended: r.ended,
+		ID: strconv.Itoa(r.id), Total: max(r.total, r.done), Done: r.done, Problems: slices.Clone(r.problems), Back: r.shown.path(), Ended: r.ended,
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.counts)) {
 		shown.Rows = append(shown.Rows, shownCount{name, term.Thousands(r.counts[name])})
 	}
-	doing := map[action][2]string{forecast: {"A forecast", "looked at"}, replay: {"A replay", "sent"}, dismiss: {"A dismissal", "dismissed"}}[r.action]
+	shown.Sentence = sentence(r.action, shown.Total, r.by.Name, r.ended, r.failed)
+	return shown
+}
+
+// sentence says how a forecast, a replay or a dismissal stands.
+func sentence(what action, total int, by string, ended bool, failed error) string {
+	doing := map[action][2]string{forecast: {"A forecast", "looked at"}, replay: {"A replay", "sent"}, dismiss: {"A dismissal", "dismissed"}}[what]
 	who := ""
-	if r.action != forecast {
-		who = " by " + r.by.Name
+	if what != forecast {
+		who = " by " + by
 	}
 	state := "is under way"
 	switch {
-	case !r.ended:
-	case errors.Is(r.failed, errStopped), errors.Is(r.failed, context.Canceled):
+	case !ended:
+	case errors.Is(failed, errStopped), errors.Is(failed, context.Canceled):
 		state = fmt.Sprintf("was stopped; what it had %s stays so, and the rest stays failed", doing[1])
-	case r.failed != nil:
+	case failed != nil:
 		state = fmt.Sprintf("ended early, because the database didn't answer as expected; what it had %s stays so, and the rest stays failed", doing[1])
 	default:
 		state = "has ended"
 	}
-	shown.Sentence = fmt.Sprintf("%s of %s failed jobs%s %s.", doing[0], term.Thousands(shown.Total), who, state)
-	return shown
+	return fmt.Sprintf("%s of %s failed jobs%s %s.", doing[0], term.Thousands(total), who, state)
 }

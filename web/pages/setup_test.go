@@ -1,6 +1,7 @@
 package pages_test
 
 import (
+	"context"
 	"html"
 	"io"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -58,10 +60,15 @@ func newSite(t *testing.T, change ...func(*pages.Options)) *site {
 	s.generator = invoice.NewGenerator(s.store.Invoices, numbering)
 	forecaster := invoice.NewForecaster(s.generator)
 	o := pages.Options{
-		Reports: s.store.Reports, Lists: s.store.Reports, Issuers: s.store.Issuers, Inquiry: reporter, Failures: s.store.Ledger, Actions: s.store.Ledger,
+		Reports: s.store.Reports, Lists: s.store.Reports, Issuers: s.store.Issuers, Inquiry: reporter, Failures: s.store.Ledger, Actions: s.store.Ledger, Events: s.store.Outbox,
 		Controller: inquiry.Controller{Record: s.store.Ledger, Redis: s.redis, DatabaseID: s.store.DatabaseID, Issuers: s.store.Issuers.Codes}, Replayer: dispatch.NewReplayer(s.store.Ledger, forecaster),
-		DatabaseTime: s.store.Now, Visitor: func(*http.Request) pages.Visitor { return s.visitor }, Place: "the test's", InvoiceSeries: "INV", Logger: slog.New(slog.DiscardHandler),
+		Documents: newMaker(s.store), Kept: s.store.Documents, Replays: s.store.Replays, DatabaseTime: s.store.Now, Visitor: func(*http.Request) pages.Visitor { return s.visitor }, Place: "the test's", InvoiceSeries: "INV", Logger: slog.New(slog.DiscardHandler),
 	}
+	bulk := dispatch.NewBulk(dispatch.BulkOptions{Bulks: s.store.Replays, Failures: s.store.Ledger, Forecaster: forecaster, Holder: t.Name(), Logger: o.Logger})
+	o.ReplayBegun = bulk.Begun
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	var replaying sync.WaitGroup
+	replaying.Go(func() { bulk.Run(ctx) })
 	for _, c := range change {
 		c(&o)
 	}
@@ -74,6 +81,8 @@ func newSite(t *testing.T, change ...func(*pages.Options)) *site {
 		s.pages.Close()
 		server.Close()
 		http.DefaultClient.CloseIdleConnections()
+		cancel()
+		replaying.Wait()
 		s.store.Close()
 	})
 	return s

@@ -124,7 +124,7 @@ func (p *Pages) story(r *http.Request) (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	shown := view{template: "story.html", title: text(id), live: true, data: story}
+	shown := view{template: "story.html", title: text(id), live: true, data: p.withDocuments(r.Context(), story)}
 	if !story.Known() {
 		shown.status = http.StatusNotFound
 	}
