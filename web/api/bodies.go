@@ -1,0 +1,37 @@
+package api
+
+import (
+	"strconv"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+const (
+	// allBodies is how much memory the bodies of all requests may take that are being read and worked on.
+	allBodies = 256 << 20
+	// smallBody is the size up to which a body isn't counted: connections are bounded, too.
+	smallBody = 64 << 10
+	// streamBody is what a stream takes: a piece, the job behind it, and their results.
+	streamBody = 8 << 20
+)
+
+// bounded returns a middleware for bodies of at most so many bytes. It refuses a large one for the moment if there is no memory for it.
+func (a *API) bounded(most int64) func(huma.Context, func(huma.Context)) {
+	return func(ctx huma.Context, next func(huma.Context)) {
+		size, err := strconv.ParseInt(ctx.Header("Content-Length"), 10, 64)
+		if err != nil || size > most {
+			size = most // it isn't said, or more isn't read
+		}
+		if mediaType(ctx.Header("Content-Type")) == ndjson {
+			size = streamBody
+		}
+		if size > smallBody {
+			if !a.bodies.TryAcquire(size) {
+				a.answer(ctx, unavailable("so many large requests are at work that this one isn't begun: send it again in a moment", 1))
+				return
+			}
+			defer a.bodies.Release(size)
+		}
+		next(ctx)
+	}
+}

@@ -1,0 +1,56 @@
+package api_test
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"invoicer/invoice"
+	"invoicer/invoice/postgres"
+	"invoicer/web/api"
+)
+
+// Each door of the API names all at once that a job lacks for the profile that is set, and no job for an invoice that was made before.
+func TestJobsThatLackWhatTheProfileWants(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	before := into[api.JobAnswer](t, s.post(t, "checkout", jobOf("T1")), http.StatusAccepted)
+	s.work(t, before.JobID)
+	if _, err := s.store.Settings.Change(t.Context(), &postgres.SettingsChange{What: "profile", By: "ada", To: func(c invoice.Settings) (invoice.Settings, error) {
+		c.Profile = "en16931"
+		return c, nil
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	s.store.Series.Change(t.Context(), &postgres.SeriesChange{Name: "FREE", What: "opened", By: "ada", To: func(*invoice.Series) (invoice.Series, error) { //nolint:errcheck // what needs it says so
+		return invoice.Series{
+			Kind: invoice.KindInvoice, Format: "F{number}", Period: "none", FirstMonth: 1, Timezone: "UTC", Date: invoice.DateIssuedAt, FirstNumber: 1, State: invoice.SeriesOpen, Profile: invoice.NoProfile,
+		}, nil
+	}})
+
+	wanted := []string{"version", "seller.name", "seller.address.country_code", "seller.legal_id", "buyer.name", "buyer.address.country_code"}
+	names := func(where string, faults []api.Fault) {
+		t.Helper()
+		for _, field := range wanted {
+			if !slices.ContainsFunc(faults, func(f api.Fault) bool {
+				return f.Field == field && (field == "version" || strings.Contains(f.Detail, "; profile en16931)") && strings.Contains(f.Detail, "BR-"))
+			}) {
+				t.Errorf("%s doesn't name %s: %+v", where, field, faults)
+			}
+		}
+	}
+	names("a job", into[api.ProblemError](t, s.post(t, "nightly", jobOf("T2")), http.StatusUnprocessableEntity).Errors)
+	if p := into[api.Preview](t, s.ask(t, "nightly", http.MethodPost, "/v1/previews", jobOf("T2")), http.StatusOK); p.Outcome != "invalid" || p.Series != "INV" || p.Totals == nil {
+		t.Errorf("preview %+v", p)
+	} else {
+		names("a preview", p.Violations)
+	}
+	batch := into[api.Batch](t, s.ask(t, "nightly", http.MethodPost, "/v1/jobs/batch?queue="+s.Queue,
+		[]byte("["+string(jobOf("T2"))+","+string(jobOf("T3", `"series":"FREE"`))+","+string(jobOf("T1"))+"]")), http.StatusOK)
+	if batch.Accepted != 2 || batch.Jobs[0].Status != "refused" || batch.Jobs[1].Status != "inserted" || batch.Jobs[2].Status != "duplicate" {
+		t.Fatalf("batch %+v", batch)
+	}
+	names("a batch", batch.Jobs[0].Problem.Errors)
+	into[api.JobAnswer](t, s.post(t, "nightly", jobOf("T1")), http.StatusAccepted) // it is invoiced
+}
