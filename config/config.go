@@ -7,6 +7,7 @@ package config
 
 import (
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"invoicer/invoice"
@@ -24,9 +25,13 @@ type Config struct {
 	Numbering   invoice.NumberingOptions
 	Settings    map[string]string // what is stated of the database's settings, see [Settings]; name → value as people write it
 	Retention   Retention
+	Witness     Witness
+	Events      Events
+	Documents   Documents
 	HTTP        HTTP
 	Metrics     Metrics
 	Log         Log
+	AllowUnsafe bool // workers start although the database may lose what it has committed
 
 	// Origins holds, for each key, where its value came from: "default", "invoicer.yaml line 3", "environment
 	// INVOICER_LOCK_TTL" or "flag --lock-ttl".
@@ -35,8 +40,50 @@ type Config struct {
 
 // Redis is the server that carries the queues and the locks.
 type Redis struct {
-	URL URL // see [Redis.Options] for its forms
+	URL    URL      // see [Redis.Options] for its forms
+	Queues []string // the queues that lie on it, where others lie on another one; none: all
 }
+
+// Documents says how invoices become documents.
+type Documents struct {
+	Render   []string // the formats that are made of each invoice
+	Profile  string   // by whose rules they are written
+	Template string   // the file that says how a page looks; "" for the default
+	Store    string   // where bytes of new ones are kept: "database", or as [objects.CheckStore] takes it
+	S3       S3
+	Email    Email
+	Channels []Channel // to which invoices are handed over; none by default
+}
+
+// S3 says how buckets are reached.
+type S3 struct {
+	Endpoint     string // "" = they can't be; then the keys are empty, too
+	Region       string
+	AccessKey    string
+	SecretKey    Secret
+	VirtualHosts bool
+	Insecure     bool // an endpoint beyond loopback may be without TLS
+}
+
+// Email says by which server documents are sent as e-mail. What goes together is checked by the room that sends.
+type Email struct {
+	Server    string        // host:port, or host; "" = none is sent, and all else is its default
+	TLS       string        // "starttls", "implicit" or "none"
+	Auth      string        // how we sign in
+	User      string        // "" = we don't sign in
+	Password  Secret        // "" if and only if User is
+	From      string        // whom letters are from
+	ReplyTo   string        // where answers go; "" = to From
+	Envelope  string        // where bounces go; "" = to From
+	HELO      string        // how this machine names itself; "" = by its name
+	Templates string        // the file with what letters say; "" for the default
+	MaxSize   int           // bytes of a letter as it is sent
+	Timeout   time.Duration // how long the server may take for a step
+	Allow     []string      // networks in which TLS may be "none"
+}
+
+// Networks returns what [Email.Allow] states.
+func (e *Email) Networks() []netip.Prefix { return parsedNetworks(e.Allow) }
 
 // Database is the Postgres that keeps the invoices.
 type Database struct {
@@ -77,6 +124,14 @@ type Retention struct {
 	Jobs           time.Duration
 	Duplicates     time.Duration
 	FailedPayloads time.Duration
+	Events         time.Duration
+	APIRequests    time.Duration
+	Invoices       []string // after which age each issuer's invoices are due to be erased, see [Retention.InvoicesOf]; none by default
+}
+
+// Witness says where documents are remembered beside both servers.
+type Witness struct {
+	Folder string // "" = nowhere
 }
 
 // HTTP says where the worker serves its pages, and to whom.
@@ -88,6 +143,8 @@ type HTTP struct {
 	Insecure bool     // serve more than health beyond loopback without TLS
 	Hosts    []string // host names and addresses, without port; none = any beyond loopback
 	Metrics  string   // "token" or "open"
+
+	RateLimit int // requests of a token to the API in a second, in all processes together; 0 = any number
 
 	PersonalData string // the role that may see it: "hidden" = none, "operate" or "read"
 

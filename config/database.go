@@ -33,6 +33,12 @@ func hostPort(host string, port uint16) string {
 	return net.JoinHostPort(host, strconv.Itoa(int(port)))
 }
 
+// Check returns what is wrong with the URL, without its text. A Config has been checked.
+func (d Database) Check() error {
+	_, err := d.parse()
+	return err
+}
+
 // parse parses the URL as pgx does, with the PG* variables of the process. Its errors contain neither the URL nor its
 // password.
 func (d Database) parse() (*pgconn.Config, error) {

@@ -29,6 +29,8 @@ func written(v value) string {
 		return string(*v.p)
 	case checked[Secret]:
 		return string(*v.p)
+	case sectionList:
+		return v.written()
 	case list:
 		return strings.Join(*v.p, ",")
 	case weights:

@@ -95,6 +95,7 @@ func (f *fileReader) hint(name string) string {
 func (f *fileReader) value(k Key, line int, node *yaml.Node) {
 	_, isQueues := k.value(new(Config)).(weights)
 	_, isList := k.value(new(Config)).(list)
+	_, isSections := k.value(new(Config)).(sectionList)
 	switch {
 	case isNull(node):
 		f.refuse(k.Name, line, `has no value; write "" for an empty one, or remove the line for the default`)
@@ -102,6 +103,14 @@ func (f *fileReader) value(k Key, line int, node *yaml.Node) {
 		f.settings[k.Name] = setting{node.Value, f.origin(line)}
 	case isQueues && node.Kind == yaml.MappingNode:
 		f.queues(k, line, node)
+	case isSections && node.Kind == yaml.SequenceNode:
+		text, err := sectionsOf(node)
+		if err != nil {
+			kind, _ := k.Form()
+			f.refuse(k.Name, line, "must be a list of "+kind+", each with its keys below `- name: …`")
+			return
+		}
+		f.settings[k.Name] = setting{text, f.origin(line)}
 	case isList && node.Kind == yaml.SequenceNode:
 		f.list(k, line, node)
 	default:

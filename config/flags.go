@@ -25,6 +25,12 @@ func AddFlags(flags *pflag.FlagSet, sections ...string) {
 	}
 }
 
+// isOurs reports whether [AddFlags] added a flag: a command may have another one of that name.
+func isOurs(value pflag.Value) bool {
+	_, ok := value.(*flagText)
+	return ok
+}
+
 type flagText struct{ text, kind string }
 
 func (f *flagText) String() string { return f.text }

@@ -53,6 +53,11 @@ func Keys() []Key {
 			value: func(c *Config) value { return redisURL(&c.Redis.URL) },
 		},
 		{
+			Name: "redis.queues", Default: "",
+			Doc:   "the queues that lie on this Redis, where others lie on another one: no accepted job of another queue is sent to it; empty: all",
+			value: func(c *Config) value { return queueNames(&c.Redis.Queues) },
+		},
+		{
 			Name: "database.url", Default: "postgres://127.0.0.1:5432/invoicer", Secret: true,
 			Doc:   "the Postgres database that keeps the invoices",
 			value: func(c *Config) value { return databaseURL(&c.Database.URL) },
@@ -170,6 +175,63 @@ func Keys() []Key {
 			value: func(c *Config) value { return duration{&c.Retention.FailedPayloads, time.Hour, 36_500 * day} },
 		},
 		{
+			Name: "retention.events", Default: "30d",
+			Doc:   "how long invoicer prune keeps events, and what endpoints were told of them; those that an endpoint is still to be told stay",
+			value: func(c *Config) value { return duration{&c.Retention.Events, time.Hour, 36_500 * day} },
+		},
+		{
+			Name: "retention.api_requests", Default: "30d",
+			Doc:   "how long a request by HTTP is remembered by its key, so that it gets the same answer again, and a replay by HTTP after its end, before `invoicer prune` deletes it",
+			value: func(c *Config) value { return duration{&c.Retention.APIRequests, time.Hour, 36_500 * day} },
+		},
+		{
+			Name: "retention.invoices", Default: "",
+			Doc:   "after which age invoicer erase --due erases the personal data of each issuer's invoices; without it, never",
+			value: func(c *Config) value { return invoicesKept(&c.Retention.Invoices) },
+		},
+		{
+			Name: "witness.folder", Default: "",
+			Doc:   "a folder in which workers keep a line for each document, for when the database and Redis are lost together; empty keeps none",
+			value: func(c *Config) value { return optional(&c.Witness.Folder) },
+		},
+		{
+			Name: "documents.render", Default: "",
+			Doc:   "the formats in which a document is made of each invoice, as soon as it is there: pdf, ubl, cii, facturx; others are made when they are asked for",
+			value: func(c *Config) value { return documentFormats(&c.Documents.Render) },
+		},
+		{
+			Name: "documents.profile", Default: "none",
+			Doc: "by whose rules ubl, cii and facturx are written: none, en16931, xrechnung, peppol, facturx, facturx-basic",
+			value: func(c *Config) value {
+				return choice(&c.Documents.Profile, Profiles())
+			},
+		},
+		{
+			Name: "documents.template", Default: "",
+			Doc:   "a file that says how a page looks: colours, logo, texts, columns; empty: as invoicer draws it",
+			value: func(c *Config) value { return optional(&c.Documents.Template) },
+		},
+		{
+			Name: "documents.channels", Default: "", Secret: true,
+			Doc:   "to whom invoices are handed over, and who answers: each channel has a name, a kind (https with url and secret, program with command, or email) and formats; docs/handover.md has the other keys",
+			value: func(c *Config) value { return channels{&c.Documents.Channels} },
+		},
+		{
+			Name: "events.endpoints", Default: "", Secret: true,
+			Doc:   "who is told of events: each endpoint has a name, a url, a secret with which events are signed, and types; with issuers it is told of theirs alone",
+			value: func(c *Config) value { return eventEndpoints{&c.Events.Endpoints} },
+		},
+		{
+			Name: "events.allow", Default: "",
+			Doc:   "networks that may be called though they aren't public, and without TLS, by events and by documents.channels",
+			value: func(c *Config) value { return networks(&c.Events.Allow) },
+		},
+		{
+			Name: "events.record", Default: "",
+			Doc:   "types of events that are recorded though no endpoint wants them, for invoicer events tail",
+			value: func(c *Config) value { return eventTypes(&c.Events.Record) },
+		},
+		{
 			Name: "http.addr", Default: "127.0.0.1:8080",
 			Doc:   "where the worker answers health checks and shows its queues; empty turns it off",
 			value: func(c *Config) value { return listenAddr(&c.HTTP.Addr) },
@@ -206,8 +268,13 @@ func Keys() []Key {
 		},
 		{
 			Name: "http.personal_data", Default: "hidden",
-			Doc:   "who may have the pages show a job as it was asked for, with names and descriptions, which goes on record: nobody (hidden), or holders of the role operate or read, and with them visitors on this machine",
+			Doc:   "who may see a job as it was asked for, with names and descriptions, and the documents of invoices, by the pages and the API, which goes on record: nobody (hidden), or holders of the role operate or read, and with them visitors on this machine",
 			value: func(c *Config) value { return choice(&c.HTTP.PersonalData, []string{"hidden", "operate", "read"}) },
+		},
+		{
+			Name: "http.rate_limit", Default: "5000",
+			Doc:   "how many requests to the API each token may send in a second, in all processes together, each job of a batch counting as one; 0 sets no limit",
+			value: func(c *Config) value { return integer{&c.HTTP.RateLimit, 0, 1_000_000} },
 		},
 		{
 			Name: "http.oidc.issuer", Default: "", Secret: true, // somebody may write a password into it, which is refused
@@ -274,7 +341,15 @@ func Keys() []Key {
 			Doc:   "which ended jobs have a line in the log: all of them, or those with problems, which leaves out created and duplicate",
 			value: func(c *Config) value { return choice(&c.Log.Outcomes, []string{"all", "problems"}) },
 		},
+		{
+			Name: "allow_unsafe", Default: "false",
+			Doc:   "whether workers start although fsync, synchronous_commit or full_page_writes is off, so that the database may lose invoices; for tests",
+			value: func(c *Config) value { return boolean{&c.AllowUnsafe} },
+		},
 	}
+	// Behind the rest of documents.
+	at := slices.IndexFunc(keys, func(k Key) bool { return k.Section() == "events" })
+	keys = slices.Insert(keys, at, slices.Concat(storeKeys(), emailKeys())...)
 	return append(keys, settingKeys()...)
 }
 

@@ -91,7 +91,7 @@ func Load(src Sources) (*Config, error) {
 			report(Problem{Key: r.key, Message: r.message(&cfg)})
 		}
 	}
-	for _, check := range append([]func(*Config) []Problem{tlsProblems, oidcProblems}, src.Checks...) {
+	for _, check := range append([]func(*Config) []Problem{tlsProblems, oidcProblems, storeProblems}, src.Checks...) {
 		for _, p := range check(&cfg) {
 			report(p)
 		}
@@ -119,7 +119,7 @@ func (s Sources) changedFlag(k Key) *pflag.Flag {
 	if s.Flags == nil {
 		return nil
 	}
-	if flag := s.Flags.Lookup(k.Flag()); flag != nil && flag.Changed {
+	if flag := s.Flags.Lookup(k.Flag()); flag != nil && flag.Changed && isOurs(flag.Value) {
 		return flag
 	}
 	return nil

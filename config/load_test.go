@@ -27,7 +27,7 @@ func sources(t *testing.T, yaml string, environ, flags []string) config.Sources 
 		}
 	}
 	fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
-	config.AddFlags(fs, "redis", "database", "worker", "lock", "idempotency", "numbering", "retention", "http", "metrics", "log", "strict", "dates", "credit_notes", "zero", "ignore")
+	config.AddFlags(fs, "redis", "database", "worker", "lock", "idempotency", "numbering", "retention", "witness", "events", "documents", "http", "metrics", "log", "allow_unsafe", "strict", "dates", "credit_notes", "zero", "replaces", "ignore", "profile")
 	if err := fs.Parse(flags); err != nil {
 		t.Fatal(err)
 	}
@@ -56,8 +56,9 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &config.Config{
-		Redis:    config.Redis{URL: "redis://127.0.0.1:6379/0"},
-		Database: config.Database{URL: "postgres://127.0.0.1:5432/invoicer", Schema: "invoicer"},
+		Redis:     config.Redis{URL: "redis://127.0.0.1:6379/0"},
+		Database:  config.Database{URL: "postgres://127.0.0.1:5432/invoicer", Schema: "invoicer"},
+		Documents: config.Documents{Profile: "none", Store: "database", S3: config.S3{Region: "us-east-1"}, Email: config.Email{TLS: "starttls", Auth: "auto", MaxSize: 10_000_000, Timeout: 30 * time.Second}},
 		Worker: config.Worker{
 			Concurrency: 768, Queues: map[string]int{"critical": 6, "default": 3, "bulk": 1},
 			JobTimeout: 10 * time.Second, ShutdownTimeout: 15 * time.Second, MaxRetry: 25, Retention: 10 * time.Minute, Direct: "allow",
@@ -69,10 +70,10 @@ func TestDefaults(t *testing.T) {
 			Format: "{series}-{number:06}", Timezone: "UTC",
 		},
 		Retention: config.Retention{
-			Jobs: 90 * 24 * time.Hour, Duplicates: 365 * 24 * time.Hour, FailedPayloads: 90 * 24 * time.Hour,
+			Jobs: 90 * 24 * time.Hour, Duplicates: 365 * 24 * time.Hour, FailedPayloads: 90 * 24 * time.Hour, Events: 30 * 24 * time.Hour, APIRequests: 30 * 24 * time.Hour,
 		},
 		HTTP: config.HTTP{
-			Addr: "127.0.0.1:8080", Pprof: "off", Metrics: "token", PersonalData: "hidden",
+			Addr: "127.0.0.1:8080", Pprof: "off", Metrics: "token", PersonalData: "hidden", RateLimit: 5000,
 			OIDC: config.OIDC{GroupsClaim: "groups", Scopes: []string{"profile", "email"}, Session: 12 * time.Hour},
 		},
 		Metrics: config.Metrics{Producers: 50},
@@ -130,27 +131,40 @@ func TestPrecedence(t *testing.T) {
 func TestEveryKeyFromEverySource(t *testing.T) {
 	t.Parallel()
 	other := map[string]string{
-		"redis.url": "unix:///run/redis.sock?db=3", "database.url": "postgres:///billing?host=/tmp/x", "database.schema": "billing",
+		"redis.url": "unix:///run/redis.sock?db=3", "redis.queues": "slow", "documents.render": "pdf, ubl", "documents.profile": "peppol", "documents.template": "/etc/invoicer/page.yaml",
+		"documents.email.server": "mail.example:465", "documents.email.tls": "implicit", "documents.email.auth": "plain", "documents.email.user": "billing",
+		"documents.email.password": "s", "documents.email.from": "Acme <a@acme.example>", "documents.email.reply_to": "b@acme.example", "documents.email.envelope": "c@acme.example",
+		"documents.email.helo": "worker.acme.example", "documents.email.templates": "/etc/invoicer/mail.yaml", "documents.email.max_size": "20000", "documents.email.timeout": "45s",
+		"documents.email.allow": "10.0.0.0/8",
+		"database.url":          "postgres:///billing?host=/tmp/x", "database.schema": "billing",
 		"worker.concurrency": "7", "worker.queues": "slow=2", "worker.job_timeout": "9s", "worker.shutdown_timeout": "16s",
 		"worker.max_retry": "0", "worker.retention": "0s", "worker.direct": "refuse", "lock.ttl": "16s", "lock.wait": "0s", "idempotency.cache_ttl": "1h30m",
 		"idempotency.cache_quantile": "0.9", "idempotency.cache_ttl_min": "2m", "idempotency.cache_ttl_max": "3d",
 		"numbering.invoice_series": "2024", "numbering.credit_note_series": "CN-{series}", "numbering.period": "year",
 		"numbering.format": "{number}", "numbering.timezone": "Europe/Berlin", "retention.jobs": "1d12h",
-		"retention.duplicates": "2d", "retention.failed_payloads": "3d", "http.addr": "", "http.pprof": "on",
-		"http.tls_cert": "/etc/tls.crt", "http.tls_key": "/etc/tls.key", "http.insecure": "true", "http.hosts": "billing.example, [fd00::1]", "http.metrics": "open", "http.personal_data": "read",
+		"retention.duplicates": "2d", "retention.failed_payloads": "3d", "retention.invoices": "ACME-DE=3650d, *=40d", "witness.folder": "/mnt/witness", "retention.events": "3d", "retention.api_requests": "4d", "events.allow": "10.0.0.0/8, fd00::/8", "events.record": "invoice.created, job.failed",
+		"events.endpoints":   `[{"name":"erp","url":"https://erp.example/hook","secret":"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw","types":["invoice.created"],"issuers":["ACME-DE"]}]`,
+		"documents.channels": `[{"name":"peppol","kind":"https","url":"https://gateway.example/invoices","secret":"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw","formats":["ubl"],"ask_every":"1m","await_clearance":true}]`,
+		"http.addr":          "", "http.pprof": "on",
+		"http.tls_cert": "/etc/tls.crt", "http.tls_key": "/etc/tls.key", "http.insecure": "true", "http.hosts": "billing.example, [fd00::1]", "http.metrics": "open", "http.personal_data": "read", "http.rate_limit": "0",
 		"metrics.producers": "7", "log.level": "debug", "log.format": "json", "log.outcomes": "problems",
+		"documents.store": "s3://invoices/documents", "documents.s3.endpoint": "https://s3.example", "documents.s3.region": "eu-central-1", "documents.s3.access_key": "AKID",
+		"documents.s3.secret_key": "s", "documents.s3.virtual_hosts": "true", "documents.s3.insecure": "true",
 		"http.oidc.issuer": "https://login.example", "http.oidc.client_id": "i", "http.oidc.client_secret": "s", "http.oidc.base_url": "https://localhost/",
 		"http.oidc.read": "all", "http.oidc.operate": "on call, /ops", "http.oidc.groups_claim": "roles", "http.oidc.scopes": "groups", "http.oidc.session": "1h",
-		"strict": "true", "dates.earliest": "2020-01-01", "dates.latest": "30d", "credit_notes": "must_credit", "zero": "refuse", "ignore": "issued_at, presentation",
+		"allow_unsafe": "true", "strict": "true", "dates.earliest": "2020-01-01", "dates.latest": "30d", "credit_notes": "must_credit", "zero": "refuse", "replaces": "must_credit", "profile": "xrechnung", "ignore": "issued_at, presentation",
 	}
 	beside := map[string][]string{ // what a key needs beside it
 		"http.tls_cert": {"INVOICER_HTTP_TLS_KEY=k"}, "http.tls_key": {"INVOICER_HTTP_TLS_CERT=c"},
 	}
 	oidc := []string{"http.oidc.issuer", "http.oidc.client_id", "http.oidc.client_secret", "http.oidc.base_url", "http.oidc.read", "http.oidc.operate"}
-	for _, key := range oidc {
-		for _, needed := range oidc {
-			if needed != key {
-				beside[key] = append(beside[key], "INVOICER_"+strings.ToUpper(strings.ReplaceAll(needed, ".", "_"))+"="+other[needed])
+	bucket := []string{"documents.store", "documents.s3.endpoint", "documents.s3.access_key", "documents.s3.secret_key"}
+	for _, together := range [][]string{oidc, bucket} {
+		for _, key := range together {
+			for _, needed := range together {
+				if needed != key {
+					beside[key] = append(beside[key], "INVOICER_"+strings.ToUpper(strings.ReplaceAll(needed, ".", "_"))+"="+other[needed])
+				}
 			}
 		}
 	}

@@ -71,6 +71,13 @@ func inline(v value) string {
 		}
 		return "[" + strings.Join(elements, ", ") + "]"
 	}
+	if e, ok := v.(sectionList); ok {
+		text, err := json.Marshal(e.native()) // which is YAML as well
+		if err != nil {
+			return "[]"
+		}
+		return string(text)
+	}
 	queues, ok := v.(weights)
 	if !ok {
 		return scalar(v.native())

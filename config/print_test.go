@@ -99,7 +99,7 @@ func TestPrintsWithoutPasswords(t *testing.T) {
 	cfg, err := config.Load(sources(t, "", []string{
 		"INVOICER_REDIS_URL=redis://:hunter2@cache", "INVOICER_DATABASE_URL=postgres://bob:hunter2@db/x?sslpassword=hunter2",
 		"INVOICER_HTTP_OIDC_ISSUER=https://login.example", "INVOICER_HTTP_OIDC_CLIENT_ID=i", "INVOICER_HTTP_OIDC_CLIENT_SECRET=hunter2",
-		"INVOICER_HTTP_OIDC_BASE_URL=http://localhost:8080", "INVOICER_HTTP_OIDC_OPERATE=ops",
+		"INVOICER_HTTP_OIDC_BASE_URL=http://localhost:8080", "INVOICER_HTTP_OIDC_OPERATE=ops", "INVOICER_DOCUMENTS_EMAIL_PASSWORD=hunter2",
 	}, nil))
 	if err != nil {
 		t.Fatal(err)

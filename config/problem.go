@@ -47,7 +47,7 @@ func hint(name, section string, known []string) string {
 	}
 	var namesakes, neighbours []string
 	for _, k := range Keys() {
-		if k.leaf() == name[strings.LastIndexByte(name, '.')+1:] {
+		if k.leaf() == name[strings.LastIndexByte(name, '.')+1:] && !strings.HasPrefix(k.Name, "documents.email.") { // these are called as anybody's are
 			namesakes = append(namesakes, k.Name)
 		}
 	}

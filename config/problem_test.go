@@ -47,7 +47,7 @@ func TestProblems(t *testing.T) {
 				"Lock (invoicer.yaml line 1): unknown key; did you mean lock?",
 				"lock.timeout (invoicer.yaml line 2): unknown key; known here: lock.ttl, lock.wait",
 				"concurrency (invoicer.yaml line 3): unknown key; did you mean worker.concurrency?",
-				"redis.password (invoicer.yaml line 5): unknown key; known here: redis.url",
+				"redis.password (invoicer.yaml line 5): unknown key; known here: redis.queues, redis.url",
 				"worker.retry (invoicer.yaml line 7): unknown key; known here: worker.concurrency, worker.direct, worker.job_timeout, worker.max_retry, worker.queues, worker.retention, worker.shutdown_timeout",
 				"nonsense (invoicer.yaml line 9): unknown key; 'invoicer config --example' prints all keys",
 				"(no name) (invoicer.yaml line 10): unknown key; 'invoicer config --example' prints all keys",
@@ -59,7 +59,7 @@ func TestProblems(t *testing.T) {
 				"INVOICER_DATABASE_PASSWORD (environment): unknown variable; known here: INVOICER_DATABASE_SCHEMA, INVOICER_DATABASE_URL",
 				"INVOICER_HTTP_PORT (environment): unknown variable; known here: INVOICER_HTTP_ADDR, INVOICER_HTTP_HOSTS, INVOICER_HTTP_INSECURE, INVOICER_HTTP_METRICS, " +
 					"INVOICER_HTTP_OIDC_BASE_URL, INVOICER_HTTP_OIDC_CLIENT_ID, INVOICER_HTTP_OIDC_CLIENT_SECRET, INVOICER_HTTP_OIDC_GROUPS_CLAIM, INVOICER_HTTP_OIDC_ISSUER, INVOICER_HTTP_OIDC_OPERATE, " +
-					"INVOICER_HTTP_OIDC_READ, INVOICER_HTTP_OIDC_SCOPES, INVOICER_HTTP_OIDC_SESSION, INVOICER_HTTP_PERSONAL_DATA, INVOICER_HTTP_PPROF, INVOICER_HTTP_TLS_CERT, INVOICER_HTTP_TLS_KEY",
+					"INVOICER_HTTP_OIDC_READ, INVOICER_HTTP_OIDC_SCOPES, INVOICER_HTTP_OIDC_SESSION, INVOICER_HTTP_PERSONAL_DATA, INVOICER_HTTP_PPROF, INVOICER_HTTP_RATE_LIMIT, INVOICER_HTTP_TLS_CERT, INVOICER_HTTP_TLS_KEY",
 				"INVOICER_LOCK_MODE (environment): unknown variable; known here: INVOICER_LOCK_TTL, INVOICER_LOCK_WAIT",
 				"INVOICER_LOG (environment): unknown variable; known here: INVOICER_LOG_FORMAT, INVOICER_LOG_LEVEL, INVOICER_LOG_OUTCOMES",
 			},
@@ -122,6 +122,25 @@ func TestProblems(t *testing.T) {
 				"http.oidc.issuer (default): is missing: signing in with an OpenID provider needs it",
 				"http.oidc.base_url (default): is missing: signing in with an OpenID provider needs it",
 				"http.oidc.read (default): is missing, and so is http.oidc.operate: name the groups of the provider that get these roles",
+			},
+		},
+		"a store of documents that is none": {
+			yaml: "documents: {store: 'folder:here/../there'}\n",
+			want: []string{"documents.store (invoicer.yaml line 1): \"folder:here/../there\" names no folder: write folder: and an absolute path without . or .. and without * ? [ and \\ in it, and without a / at its end"},
+		},
+		"a bucket that can't be reached": {
+			yaml: "documents: {store: 's3://invoices/a', s3: {endpoint: 'http://s3.example/invoices'}}\n",
+			want: []string{
+				"documents.s3.access_key (default): is missing: it is needed, as documents.store is a bucket",
+				"documents.s3.secret_key (default): is missing: it is needed, as documents.store is a bucket",
+				"documents.s3.endpoint (invoicer.yaml line 1): has a path: name the service alone, and the bucket in documents.store",
+			},
+		},
+		"a service without TLS, and half of its key": {
+			yaml: "documents: {s3: {endpoint: 'http://s3.example', secret_key: hunter2}}\n",
+			want: []string{
+				"documents.s3.access_key (default): is missing: it is needed, as another key of documents.s3 is set",
+				`documents.s3.endpoint (invoicer.yaml line 1): "http://s3.example" must begin with https://, unless something else encrypts and documents.s3.insecure is true`,
 			},
 		},
 		"an OpenID provider by its groups alone": {

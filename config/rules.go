@@ -2,6 +2,8 @@ package config
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -31,6 +33,23 @@ func rules() []rule {
 			because: "or auto would have no choice",
 		},
 	}
+}
+
+// CheckQueues returns an [*Error] that names the queues that a worker is to consume and that lie on another Redis, nil if there are none.
+func (c *Config) CheckQueues() error {
+	if len(c.Redis.Queues) == 0 {
+		return nil
+	}
+	var problems []Problem
+	for _, name := range slices.Sorted(maps.Keys(c.Worker.Queues)) {
+		if !slices.Contains(c.Redis.Queues, name) {
+			problems = append(problems, Problem{Key: "worker.queues", Source: c.Origins["worker.queues"], Message: fmt.Sprintf("names the queue %q, which redis.queues doesn't: its jobs would never come; name it in both, or consume it where it lies", name)})
+		}
+	}
+	if len(problems) > 0 {
+		return &Error{Problems: problems}
+	}
+	return nil
 }
 
 func (r rule) holds(c *Config) bool {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -85,12 +86,37 @@ func Settings() []Setting {
 			},
 		},
 		{
+			Name: "replaces", Default: "free",
+			Doc: "whether what is replaced has to be credited in full: free or must_credit",
+			Get: func(s *invoice.Settings) string { return oneOf(s.CreditReplaced, "free", "must_credit") },
+			Set: func(s *invoice.Settings, text string) error {
+				return setOneOf(&s.CreditReplaced, text, "free", "must_credit")
+			},
+		},
+		{
 			Name: "zero", Default: "number",
 			Doc: "whether a job of nothing but zeros makes an invoice: number or refuse",
 			Get: func(s *invoice.Settings) string { return oneOf(s.RefuseZero, "number", "refuse") },
 			Set: func(s *invoice.Settings, text string) error { return setOneOf(&s.RefuseZero, text, "number", "refuse") },
 		},
+		{
+			Name: "profile", Default: invoice.NoProfile,
+			Doc: "rules of documents: " + strings.Join(Profiles(), ", "),
+			Get: func(s *invoice.Settings) string { return cmp.Or(s.Profile, invoice.NoProfile) },
+			Set: func(s *invoice.Settings, text string) error {
+				if !slices.Contains(Profiles(), text) {
+					return errors.New("is none of " + strings.Join(Profiles(), ", "))
+				}
+				s.Profile = text
+				return nil
+			},
+		},
 	}
+}
+
+// Profiles returns the names of the profiles, by whose rules documents are judged and written. A test compares them with the program's.
+func Profiles() []string {
+	return []string{invoice.NoProfile, "en16931", "xrechnung", "peppol", "facturx", "facturx-basic"}
 }
 
 // ignorable are the values of the setting ignore.

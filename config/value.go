@@ -292,6 +292,25 @@ func (v list) parse(text string) error {
 	return nil
 }
 
+func documentFormats(p *[]string) value {
+	allowed := []string{"pdf", "ubl", "cii", "facturx"}
+	return list{p, "words", strings.Join(allowed, ", "), func(format string) error {
+		if !slices.Contains(allowed, format) {
+			return errors.New("is none of: " + strings.Join(allowed, ", "))
+		}
+		return nil
+	}}
+}
+
+func queueNames(p *[]string) value {
+	return list{p, "names", "names of a-z 0-9 _ -", func(name string) error {
+		if !queue.IsName(name) {
+			return errors.New("is no name of a queue; " + queue.NameRule)
+		}
+		return nil
+	}}
+}
+
 func hostNames(p *[]string) value {
 	return list{p, "names", "names such as billing.example, or addresses, without a port", func(host string) error {
 		if net.ParseIP(strings.Trim(host, "[]")) != nil {
