@@ -39,8 +39,11 @@ func writeAudit(out io.Writer, report *audit.Report) error {
 	}
 	printTotals(out, report)
 	printUnlinked(out, report)
+	printErased(out, report)
+	printObjects(out, report.Objects)
 	printSeals(out, report.Seals)
 	printOvercredited(out, report.Overcredited)
+	printReserved(out, report.Reserved)
 	printJobs(out, report)
 
 	of := fmt.Sprintf("schema %s at %s", report.Schema, instant(report.TakenAt))
@@ -49,8 +52,31 @@ func writeAudit(out io.Writer, report *audit.Report) error {
 		verdict = fmt.Sprintf("%s%s %d of %d checks of %s failed: %s", failed, colon, len(broken), len(report.Checks), of, strings.Join(broken, ", "))
 	}
 	_, err := fmt.Fprintln(out)
+	if report.ContinuedAt != nil {
+		term.WriteWrapped(out, term.Width(out), "", fmt.Sprintf("This audit was broken off, and continued at %s. What was checked by then wasn't looked at again.", instant(*report.ContinuedAt)))
+	}
+	if report.Snapshots > 1 {
+		term.WriteWrapped(out, term.Width(out), "", fmt.Sprintf("It has seen %d snapshots, one after the other. Invoices that came after the first weren't all looked at.", report.Snapshots))
+	}
 	term.WriteWrapped(out, term.Width(out), "", verdict)
 	return err
+}
+
+// printObjects says what became of the documents outside of the database.
+func printObjects(out io.Writer, o *audit.ObjectsReport) {
+	if o == nil {
+		return
+	}
+	say := func(text string) { term.WriteWrapped(out, term.Width(out), "", text) }
+	if o.Hashed > 0 {
+		say(fmt.Sprintf("\n%s outside of the database %s read, and compared with %s.", numbered(int(o.Hashed), "document", "documents"), plural(int(o.Hashed), "was", "were"), plural(int(o.Hashed), "its SHA-256", "their SHA-256")))
+	}
+	if o.Unhashed > 0 {
+		say(fmt.Sprintf("\nNOT HASHED: %s outside of the database. Nothing is proven about their bytes; run it without --database-only, and with the keys of documents.s3.", numbered(int(o.Unhashed), "document", "documents")))
+	}
+	if o.Leftovers > 0 && o.LeftoversSince != nil {
+		say(fmt.Sprintf("\n%s outside of the database %s still to be deleted, the oldest since %s: workers do so.", numbered(int(o.Leftovers), "object", "objects"), plural(int(o.Leftovers), "is", "are"), instant(*o.LeftoversSince)))
+	}
 }
 
 func checkSheet(report *audit.Report) sheet {
@@ -200,6 +226,12 @@ func printJobs(out io.Writer, report *audit.Report) {
 	term.WriteTable(out, []string{"age", "state", "transaction_id", "queue", "dispatch", "why", "job_id"}, rows)
 }
 
+func printErased(out io.Writer, r *audit.Report) {
+	if r.Erased > 0 {
+		_, _ = fmt.Fprintf(out, "\nerased: %s, whose texts are gone; all else of them is proved\n", term.Thousands(int(r.Erased))) // the reader may have closed the pipe
+	}
+}
+
 func printUnlinked(out io.Writer, r *audit.Report) {
 	if r.Unlinked > 0 {
 		_, _ = fmt.Fprintf(out, "\nwithout a link in a chain: %s, which earlier releases have written\n", term.Thousands(int(r.Unlinked)))
@@ -222,9 +254,29 @@ func printOvercredited(out io.Writer, list []audit.Overcredited) {
 	term.WriteTable(out, []string{"invoice_number", "transaction_id", "total", "left"}, rows)
 }
 
+// printReserved lists the numbers that a lost database gave out.
+func printReserved(out io.Writer, list []audit.ReservedNumbers) {
+	if len(list) == 0 {
+		return
+	}
+	_, _ = fmt.Fprintf(out, "\nreserved, since a database that is lost gave them out, which breaks no promise:\n")
+	var rows [][]string
+	for i := range list {
+		r := &list[i]
+		rows = append(rows, []string{
+			ofIssuer(r.Issuer, r.Series), orDash(&r.Period), fmt.Sprintf("%d to %d", r.First, r.Last), whole(r.Numbers), whole(r.GivenBack), whole(r.Waiting()), whole(r.Unknown), whole(r.Elsewhere),
+		})
+	}
+	term.WriteTable(out, []string{"series", "period", "numbers", "reserved", "given_back", "waiting", "unknown", "elsewhere"}, rows)
+}
+
 func printSeals(out io.Writer, s *audit.SealsReport) {
-	if s != nil {
-		_, _ = fmt.Fprintf(out, "\nseals: %s, the last one of %s, with %s invoices; not sealed yet: %s\n",
-			term.Thousands(s.Seals), instant(s.TakenAt), term.Thousands(int(s.Sealed)), term.Thousands(int(s.Unsealed)))
+	if s == nil {
+		return
+	}
+	_, _ = fmt.Fprintf(out, "\nseals: %s, the last one of %s, with %s invoices; not sealed yet: %s\n",
+		term.Thousands(s.Seals), instant(s.TakenAt), term.Thousands(int(s.Sealed)), term.Thousands(int(s.Unsealed)))
+	if s.Since > 0 {
+		_, _ = fmt.Fprintf(out, "sums and fingerprints were not computed again up to seal %d: of %s invoices, which are what was sealed if nothing else is said\n", s.Since, term.Thousands(int(s.Hashed)))
 	}
 }

@@ -3,9 +3,14 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -14,6 +19,7 @@ import (
 	"invoicer/invoice"
 	"invoicer/invoice/ledger"
 	"invoicer/invoice/postgres"
+	"invoicer/invoice/postgres/audit"
 )
 
 // An auditBundle is a schema of its own that holds an invoice, its duplicate, a credit note and a waiting job.
@@ -123,7 +129,7 @@ func TestAuditPasses(t *testing.T) {
 		"jobs in the ledger: 1 enqueued",
 		"1 waiting, which is no fault",
 		"1h30m0s enqueued T3 bulk 0 no worker is running job-4",
-		"ok: all 20 checks of schema "+b.schema+" at 20",
+		"ok: all 24 checks of schema "+b.schema+" at 20",
 	)
 }
 
@@ -147,7 +153,7 @@ UPDATE duplicate_attempts SET invoice_id = (SELECT id FROM invoices WHERE transa
 		"invoice_lines: net_minor is not what quantity, price and discount come to: invoice_id=1 invoice_number=INV-000001 position=1 net_minor=180001 computed=180000",
 		"and 1 more; --limit lists more of them",
 		"duplicates: 1 found",
-		"BROKEN: 4 of 20 checks of schema "+b.schema+" at 20",
+		"BROKEN: 4 of 24 checks of schema "+b.schema+" at 20",
 	)
 
 	code, out, errs := b.audit(t, "--json")
@@ -210,7 +216,7 @@ func TestAuditOfNothing(t *testing.T) {
 	if code != exitOK {
 		t.Errorf("exit code %d", code)
 	}
-	wantLines(t, out, "no invoices", "jobs in the ledger: none", "ok: all 20 checks ")
+	wantLines(t, out, "no invoices", "jobs in the ledger: none", "ok: all 24 checks ")
 }
 
 func TestAuditNeedsTheSchema(t *testing.T) {
@@ -256,5 +262,36 @@ func TestFieldValue(t *testing.T) {
 		if got := fieldValue(c.value); got != c.want {
 			t.Errorf("%v: %s, want %s", c.value, got, c.want)
 		}
+	}
+}
+
+func TestAuditIsContinued(t *testing.T) {
+	t.Parallel()
+	b := setupAudit(t)
+	file := filepath.Join(t.TempDir(), "audit.state")
+	enough := errors.New("enough")
+	var at time.Time
+	_, err := audit.Run(t.Context(), audit.Options{URL: b.url, Schema: b.schema, Limit: 20, Reached: func(s *audit.State) error {
+		at = s.TakenAt
+		return errors.Join(stateFile(file).write(s), enough)
+	}})
+	if !errors.Is(err, enough) {
+		t.Fatal(err)
+	}
+	if code, _, stderr := b.audit(t, "--resume", file, "--limit", "3"); code != exitFailed || !strings.Contains(stderr, "was of another --limit: remove the file, or name another") {
+		t.Errorf("with another limit: exit code %d, stderr %q", code, stderr)
+	}
+	code, stdout, stderr := b.audit(t, "--resume", file)
+	if code != exitOK || !strings.Contains(stderr, "the audit of "+instant(at)+" goes on where it was broken off\n") || !strings.Contains(stdout, "This audit was broken off, and continued at ") {
+		t.Errorf("exit code %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the file is still there: %v", err)
+	}
+	if err := os.WriteFile(file, []byte("no state"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := b.audit(t, "--resume", file); code != exitFailed || !strings.Contains(stderr, "has no state of an audit") {
+		t.Errorf("with another file: exit code %d, stderr %q", code, stderr)
 	}
 }

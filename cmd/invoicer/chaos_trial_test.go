@@ -24,11 +24,13 @@ import (
 // queue then takes to be empty: a dead worker's jobs come back after 10s.
 const trialPatience = 90 * time.Second
 
-// A trial is a site, and what the checker has to know of it.
+// A trial is a site, and what the checker has to know of it. Its processes are workers, and sign in as such.
 type trial struct {
 	*site
-	jobs  []checker.Job
-	watch *checker.Watch
+	deployer, operator, auditor *site
+	shop                        *sql.DB // a producer's
+	jobs                        []checker.Job
+	watch                       *checker.Watch
 }
 
 // newAskings draws a trial's jobs.
@@ -41,10 +43,11 @@ func newAskings(t *testing.T, r *rand.Rand, n, conflicts, invalid int) []chaos.A
 	return all
 }
 
-// newTrial shortens what would make the trial last, and watches from now on.
+// newTrial gives the site its roles, shortens what would make the trial last, and watches from now on.
 func newTrial(t *testing.T, s *site) *trial {
 	t.Helper()
-	watch, err := checker.NewWatch(s.URL, s.Schema, 100*time.Millisecond)
+	as := s.roled(t)
+	watch, err := checker.NewWatch(as[roleReader].databaseURL(), s.Schema, 100*time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,8 +61,12 @@ func newTrial(t *testing.T, s *site) *trial {
 		stop()
 		<-ended
 	})
-	return &trial{watch: watch, site: s.with("INVOICER_LOCK_TTL=3s", "INVOICER_WORKER_JOB_TIMEOUT=2s", "INVOICER_WORKER_SHUTDOWN_TIMEOUT=4s",
-		fmt.Sprint("INVOICER_WORKER_CONCURRENCY=", chaos.Slots))}
+	return &trial{
+		watch: watch, deployer: as[roleMigrator], operator: as[roleOperator], auditor: as[roleReader],
+		shop: rig.OpenDatabase(t, as[roleProducer].databaseURL(), s.Schema).DB,
+		site: as[roleWorker].with("INVOICER_LOCK_TTL=3s", "INVOICER_WORKER_JOB_TIMEOUT=2s", "INVOICER_WORKER_SHUTDOWN_TIMEOUT=4s",
+			fmt.Sprint("INVOICER_WORKER_CONCURRENCY=", chaos.Slots)),
+	}
 }
 
 // A commitError says that nobody knows what became of a transaction.
@@ -70,7 +77,7 @@ type commitError struct{ error }
 func (x *trial) accept(ctx context.Context, all []chaos.Asking) error {
 	jobs := make([]checker.Job, 0, len(all))
 	err := func() error {
-		tx, err := x.DB.BeginTx(ctx, nil)
+		tx, err := x.shop.BeginTx(ctx, nil)
 		if err != nil {
 			return err
 		}
@@ -214,7 +221,7 @@ func (x *trial) dump(ids []string) string {
 // verdict is what the checker, the watch and the audit say when nothing is under way any more.
 func (x *trial) verdict(t *testing.T) *checker.Report {
 	t.Helper()
-	report, err := checker.Check(t.Context(), x.URL, x.Schema, x.jobs)
+	report, err := checker.Check(t.Context(), x.auditor.databaseURL(), x.Schema, x.jobs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +235,7 @@ func (x *trial) verdict(t *testing.T) *checker.Report {
 	if x.watch.Samples() == 0 {
 		t.Error("nobody has watched")
 	}
-	if code, stdout, stderr := x.run(t, "", "audit"); code != exitOK {
+	if code, stdout, stderr := x.auditor.run(t, "", "audit"); code != exitOK {
 		t.Errorf("audit: exit code %d\n%s%s", code, stdout, stderr)
 	}
 	return report

@@ -18,7 +18,7 @@ func (a app) configCommand() *cobra.Command {
 	}
 	addJSONFlag(cmd)
 	example := cmd.Flags().Bool("example", false, "print a file with every key, its default and its meaning instead")
-	addConfigFlags(cmd, "worker", "lock", "idempotency", "numbering", "retention", "http", "metrics", "strict", "dates", "credit_notes", "zero", "ignore")
+	addConfigFlags(cmd, "worker", "lock", "idempotency", "numbering", "retention", "documents", "http", "metrics", "allow_unsafe", "strict", "dates", "credit_notes", "zero", "replaces", "ignore")
 
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *example && wantsJSON(cmd) {

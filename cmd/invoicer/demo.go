@@ -25,7 +25,6 @@ import (
 	"invoicer/internal/sample"
 	"invoicer/invoice"
 	"invoicer/invoice/postgres/audit"
-	"invoicer/migrations"
 	"invoicer/worker"
 )
 
@@ -38,7 +37,9 @@ func (d *demonstration) queue() string { return demoQueue + "-" + d.databaseID[:
 
 // A demonstration is one run of `invoicer demo`.
 type demonstration struct {
-	*workplace
+	*workplace   // of a worker's role
+	as           cast
+	address      string // of the database, as configured
 	out          io.Writer
 	input        string
 	transactions int
@@ -67,6 +68,9 @@ immutable as any. So it refuses a schema that holds invoices or recorded jobs
 already, and changes nothing in it then. It uses queues of its own, whose names
 begin with ` + demoQueue + `. What the naive workers write is deleted at the end.
 
+If you sign in to Postgres as a superuser, it also makes the six roles of
+'invoicer roles', and each part of the demo runs as the role that is made for it.
+
 With --serve it goes on until Ctrl-C, with the pages and workers on all
 configured queues. Two transactions a second are asked for meanwhile, unless
 --input is given. At a terminal of a desktop the first page is opened in a
@@ -84,7 +88,7 @@ browser.`,
 	open := flags.Bool("open", true, "with --serve at a terminal, open the first page in a browser; --open=false doesn't")
 	flags.BoolVar(&d.force, "force", false, "go on even if the schema holds invoices already")
 	addJSONFlag(cmd)
-	addConfigFlags(cmd, "worker", "lock", "idempotency", "numbering", "http", "metrics")
+	addConfigFlags(cmd, "worker", "lock", "idempotency", "numbering", "http", "metrics", "allow_unsafe")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		for name, n := range map[string]int{"transactions": d.transactions, "copies": d.copies, "workers": d.workers} {
 			if n < 1 || n > 1_000_000 {
@@ -120,6 +124,10 @@ func (a app) runDemo(cmd *cobra.Command, d *demonstration) error {
 	if err := d.prepare(ctx, cfg, newLogger(cfg.Log, cmd.ErrOrStderr())); err != nil {
 		return err
 	}
+	if d.as, err = a.migrate(ctx, cfg, d.force); err != nil {
+		return err
+	}
+	d.address, cfg = string(cfg.Database.URL), using(cfg, d.as.worker)
 	m := newMetrics(cfg)
 	if d.workplace, err = a.openWorkplace(ctx, cfg, d.workers*(1+len(cfg.Worker.Queues)), m, log); err != nil {
 		return err
@@ -155,7 +163,7 @@ func (d *demonstration) openPages(ctx context.Context, h *health.Health, m *metr
 // show plays the demo and tells how it came out.
 func (a app) show(ctx context.Context, cmd *cobra.Command, d *demonstration, jobs []*invoice.Job) error {
 	options := demo.Options{
-		Redis: d.redis, DatabaseURL: string(d.cfg.Database.URL), Schema: d.cfg.Database.Schema,
+		Redis: d.redis, OwnerURL: d.as.migrator, ReaderURL: d.as.reader, Schema: d.cfg.Database.Schema,
 		Queue: d.queue(), Retention: noneIfZero(d.cfg.Worker.Retention),
 		Jobs: jobs, Copies: d.copies, Workers: d.workers,
 		Out: d.out,
@@ -179,7 +187,7 @@ func (a app) show(ctx context.Context, cmd *cobra.Command, d *demonstration, job
 	if err != nil {
 		return err
 	}
-	report, err := audit.Run(ctx, audit.Options{URL: string(d.cfg.Database.URL), Schema: d.cfg.Database.Schema})
+	report, err := audit.Run(ctx, audit.Options{URL: d.as.reader, Schema: d.cfg.Database.Schema})
 	if err != nil {
 		return err
 	}
@@ -217,8 +225,8 @@ func (a app) demoWorker(d *demonstration) (func() *exec.Cmd, error) {
 	}, nil
 }
 
-// prepare migrates the schema. Before that it makes sure that both servers answer, and that there is nobody's real work in
-// it: nothing is touched that the demo then refuses.
+// prepare makes sure that both servers answer, and that there is nobody's real work in the schema: nothing is touched that the demo then
+// refuses.
 func (d *demonstration) prepare(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	store, err := newStore(cfg)
 	if err != nil {
@@ -226,6 +234,9 @@ func (d *demonstration) prepare(ctx context.Context, cfg *config.Config, log *sl
 	}
 	defer store.Close()
 	if err := await.Answer(ctx, log, "postgres at "+cfg.Database.Addr(), store.Ping); err != nil {
+		return err
+	}
+	if _, err := refuseUnsafe(ctx, cfg, store); err != nil {
 		return err
 	}
 	holds, err := store.Reports.Holdings(ctx)
@@ -249,12 +260,7 @@ func (d *demonstration) prepare(ctx context.Context, cfg *config.Config, log *sl
 	if unfit := new(worker.UnfitError); errors.As(await.Try(ctx, fit.Check), &unfit) {
 		return fmt.Errorf("%s: %w", server, unfit)
 	}
-	migrator, err := migrations.New(string(cfg.Database.URL), cfg.Database.Schema)
-	if err != nil {
-		return err
-	}
-	_, err = migrator.Up(ctx)
-	return err
+	return nil
 }
 
 // load returns the transactions to ask for.
@@ -299,9 +305,14 @@ func (d *demonstration) keepServing(ctx context.Context, h *health.Health, p *se
 		queues[name] = weight
 	}
 	if d.input == "" {
+		shop, err := newStore(using(d.cfg, d.as.producer))
+		if err != nil {
+			return err
+		}
+		defer shop.Close()
 		ctx, stop := context.WithCancel(ctx)
 		var trickle sync.WaitGroup
-		trickle.Go(func() { d.trickle(ctx) })
+		trickle.Go(func() { d.trickle(ctx, shop) })
 		defer trickle.Wait()
 		defer stop()
 	}

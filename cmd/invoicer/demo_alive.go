@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"invoicer/internal/sample"
+	"invoicer/invoice/postgres"
 )
 
 // How often another transaction is asked for while the demo serves, and by which producers.
@@ -19,9 +20,9 @@ const homeCountry = "United Kingdom"
 
 func trickling() []string { return []string{"checkout", "webhook", "nightly-cron"} }
 
-// trickle asks for one transaction after the other until ctx ends, each by one or more producers, so that the pages have something to
+// trickle asks, as a producer, for one transaction after the other until ctx ends, each by one or more producers, so that the pages have something to
 // show. What can't be accepted, as in an outage that somebody tries, is left out.
-func (d *demonstration) trickle(ctx context.Context) {
+func (d *demonstration) trickle(ctx context.Context, shop *postgres.DB) {
 	now := time.Now()
 	g := sample.New(sample.Options{
 		Seed: uint64(now.UnixNano()), Prefix: "demo-" + now.UTC().Format("20060102T150405") + "-live-", MaxLines: 10, Elaborate: true,
@@ -42,7 +43,7 @@ func (d *demonstration) trickle(ctx context.Context) {
 			job.Producer = names[i]
 			payload, err := job.Encode()
 			if err == nil {
-				err = d.store.Ledger.AcceptIntoNew(ctx, uuid.NewString(), d.queue(), payload)
+				err = shop.Ledger.AcceptIntoNew(ctx, uuid.NewString(), d.queue(), payload)
 			}
 			if err != nil {
 				d.log.Debug("a job of the demo wasn't accepted", "error", err)

@@ -92,6 +92,6 @@ invoicer audit, after
   export INVOICER_DATABASE_URL='%[3]s'
   export INVOICER_REDIS_URL='%[4]s'
   export INVOICER_DATABASE_SCHEMA='%[5]s'
-`, p.URL(), web.MonitorPath, d.cfg.Database.URL, d.cfg.Redis.URL, d.cfg.Database.Schema)
+`, p.URL(), web.MonitorPath, d.address, d.cfg.Redis.URL, d.cfg.Database.Schema)
 	d.tellPages(p.URL())
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -27,6 +28,7 @@ func TestDemoKillsAWorker(t *testing.T) {
 	t.Parallel()
 	const transactions, copies = 300, 3
 	s := newSite(t, sandboxtest.Redis(t))
+	s.leavesRoles(t)
 	code, stdout, stderr := s.run(t, "", "demo", "--transactions", "300", "--json")
 	if code != exitOK {
 		t.Fatalf("exit code %d: %s", code, stderr)
@@ -53,6 +55,9 @@ func TestDemoKillsAWorker(t *testing.T) {
 	if !told.Audit.OK() {
 		t.Errorf("the audit: %+v", told.Audit)
 	}
+	if owner := s.Text(t, "SELECT tableowner FROM pg_tables WHERE schemaname = current_schema AND tablename = 'invoices'"); owner != s.Schema+"_migrator" {
+		t.Errorf("the tables are %s's", owner)
+	}
 	if n := s.Count(t, "SELECT count(*) FROM information_schema.tables WHERE table_schema = current_schema AND table_name LIKE 'demo%'"); n != 0 {
 		t.Errorf("%d tables of the demo are left", n)
 	}
@@ -66,6 +71,7 @@ func TestDemoKillsAWorker(t *testing.T) {
 func TestDemoFitsAScreen(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, sandboxtest.Redis(t))
+	s.leavesRoles(t)
 	code, stdout, stderr := s.run(t, "", "demo", "--transactions", "300")
 	if code != exitOK || stderr != "" {
 		t.Fatalf("exit code %d: %s", code, stderr)
@@ -142,6 +148,19 @@ VALUES ('INV', '', 1, 'INV-000001', 'invoice', 'T-1', 'T-1', 'job', 'v1:' || rep
 	}
 }
 
+// Somebody's tables keep their owner, also where the demo is forced on them.
+func TestDemoLeavesTablesToTheirOwner(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, sandboxtest.Redis(t))
+	s.leavesRoles(t)
+	owner := "SELECT tableowner FROM pg_tables WHERE schemaname = current_schema AND tablename = 'invoices'"
+	before := s.Text(t, owner)
+	s.must(t, "demo", "--force", "--transactions", "5")
+	if after := s.Text(t, owner); after != before {
+		t.Errorf("the tables were %s's, and are %s's", before, after)
+	}
+}
+
 // applied counts the migrations of the schema.
 func (s *site) applied(t *testing.T) (n int) {
 	t.Helper()
@@ -165,6 +184,7 @@ func TestDemoServesOnAFreePort(t *testing.T) {
 		defer taken.Close()
 	}
 	s := newSite(t, sandboxtest.Redis(t))
+	s.leavesRoles(t)
 	d := exec.Command("invoicer", "demo", "--serve", "--transactions", "20")
 	d.Env = s.with("INVOICER_HTTP_ADDR=" + usual).environ
 	dieWithParent(d)
@@ -187,7 +207,12 @@ func TestDemoServesOnAFreePort(t *testing.T) {
 	answer, err := http.DefaultClient.Do(request)
 	must(t, err)
 	answer.Body.Close()
-	// Jobs go on to come in, and the last words are where to see that.
+	for table, role := range map[string]string{"invoices": "worker", "invoice_jobs": "producer"} {
+		s.change(t, fmt.Sprintf(`CREATE FUNCTION %[1]s_by() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+	IF current_setting('role') <> '%[2]s' THEN RAISE EXCEPTION 'written as %%, not as %[2]s', current_setting('role'); END IF; RETURN NEW; END $$;
+CREATE TRIGGER a_role BEFORE INSERT ON %[1]s FOR EACH ROW EXECUTE FUNCTION %[1]s_by()`, table, s.Schema+"_"+role))
+	}
+	// Jobs go on to come in, by a producer's role and a worker's, and the last words are where to see that.
 	before := s.Count(t, "SELECT count(*) FROM invoices")
 	rig.Within(t, time.Minute, func() error {
 		if s.Count(t, "SELECT count(*) FROM invoices") < before+2 {

@@ -16,7 +16,7 @@ import (
 )
 
 // documents returns the texts of the documentation, by path.
-func documents(t *testing.T) map[string]string {
+func writtenPages(t *testing.T) map[string]string {
 	t.Helper()
 	paths, err := filepath.Glob("../../docs/*.md")
 	if err != nil {
@@ -60,6 +60,29 @@ func words(line string) (environ, args []string) {
 	return environ, args
 }
 
+// A documentedCommand is a command line of a page, in a block, or in a sentence, where it may only be named.
+type documentedCommand struct {
+	line    string
+	inBlock bool
+}
+
+// documentedCommands returns the command lines of a page, in their order.
+func documentedCommands(text string) (list []documentedCommand) {
+	fenced := false
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "```") {
+			fenced = !fenced
+		}
+		if block := quotedBlock.FindStringSubmatch(strings.TrimRight(line, "\n")); block != nil && (fenced || strings.HasPrefix(line, "    ")) {
+			list = append(list, documentedCommand{block[1], true})
+		}
+	}
+	for _, span := range quotedSpan.FindAllStringSubmatch(text, -1) {
+		list = append(list, documentedCommand{strings.ReplaceAll(span[1], "\n", " "), false})
+	}
+	return list
+}
+
 // Each command line in the documentation is one that the program takes: its command, flags, values and arguments. It is run, without
 // servers, and must not be refused as wrong usage. A command that is only named in a sentence must exist.
 func TestDocumentedCommandsAreTaken(t *testing.T) {
@@ -67,36 +90,24 @@ func TestDocumentedCommandsAreTaken(t *testing.T) {
 	stopped, stop := context.WithCancel(t.Context())
 	stop()
 	found := 0
-	for path, text := range documents(t) {
-		check := func(line string, whole bool) {
-			environ, args := words(line)
+	for path, text := range writtenPages(t) {
+		for _, c := range documentedCommands(text) {
+			environ, args := words(c.line)
 			args = args[1:]
 			found++
 			cmd, rest, err := (app{}).rootCommand().Find(args)
 			if err != nil || len(rest) > 0 && cmd.HasSubCommands() && !cmd.Runnable() {
-				t.Errorf("%s: %s: there is no such command", path, line)
-				return
+				t.Errorf("%s: %s: there is no such command", path, c.line)
+				continue
 			}
-			if len(rest) == 0 && !whole {
-				return
+			if len(rest) == 0 && !c.inBlock {
+				continue
 			}
 			var stderr bytes.Buffer
 			environ = append(environ, "INVOICER_DATABASE_URL=postgres://127.0.0.1:1/x", "INVOICER_REDIS_URL=redis://127.0.0.1:1/0")
 			if code := (app{environ: environ}).run(stopped, args, strings.NewReader(""), new(bytes.Buffer), &stderr); code == exitUsage {
-				t.Errorf("%s: %s: %s", path, line, &stderr)
+				t.Errorf("%s: %s: %s", path, c.line, &stderr)
 			}
-		}
-		fenced := false
-		for line := range strings.Lines(text) {
-			if strings.HasPrefix(line, "```") {
-				fenced = !fenced
-			}
-			if block := quotedBlock.FindStringSubmatch(strings.TrimRight(line, "\n")); block != nil && (fenced || strings.HasPrefix(line, "    ")) {
-				check(block[1], true)
-			}
-		}
-		for _, span := range quotedSpan.FindAllStringSubmatch(text, -1) {
-			check(strings.ReplaceAll(span[1], "\n", " "), false)
 		}
 	}
 	if found < 70 {

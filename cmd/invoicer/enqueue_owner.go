@@ -17,9 +17,30 @@ import (
 // ownerTimeout bounds each of the two queries for the owner of a queue: to Redis, and to the database.
 const ownerTimeout = 2 * time.Second
 
+// After a failover, the owner's latest nonce may have been lost with the old primary: its workers write a new one every second. So a queue
+// belongs to another copy of the database only if it does so for copyPatience.
+const (
+	copyPatience = 5 * time.Second
+	copyPause    = 250 * time.Millisecond
+)
+
 // refuseForeignQueue returns a [*queue.TakenError] if the queue belongs to another installation. If the queue has an owner and the
 // nonces of the configured database can't be read, it can't tell: then it calls warn and returns nil.
 func refuseForeignQueue(ctx context.Context, rdb redis.UniversalClient, name string, nonces func(context.Context) (ledger.Nonces, error), warn func(string)) error {
+	for begun := time.Now(); ; {
+		err := lookForOwner(ctx, rdb, name, nonces, warn)
+		if taken := new(queue.TakenError); !errors.As(err, &taken) || !taken.Copy || time.Since(begun) > copyPatience {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(copyPause):
+		}
+	}
+}
+
+func lookForOwner(ctx context.Context, rdb redis.UniversalClient, name string, nonces func(context.Context) (ledger.Nonces, error), warn func(string)) error {
 	asking, cancel := context.WithTimeout(ctx, ownerTimeout)
 	defer cancel()
 	standing, err := queue.Look(asking, rdb, name)

@@ -62,6 +62,11 @@ func (r *enqueueRun) toPostgres(cfg *config.Config, s *importer.Sender) (disconn
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
+	numbering, err := invoice.NewNumbering(cfg.Numbering)
+	if err != nil {
+		return nil, errors.Join(err, store.Close(), rdb.Close())
+	}
+	judge := invoice.NewForecaster(invoice.NewGenerator(store.Invoices, numbering)).Judge
 	s.Server = "postgres at " + cfg.Database.Addr()
 	refuse := once(func(ctx context.Context) error {
 		err := refuseForeignQueue(ctx, rdb, r.queue, store.Nonces, func(string) {})
@@ -103,7 +108,13 @@ func (r *enqueueRun) toPostgres(cfg *config.Config, s *importer.Sender) (disconn
 		case err != nil:
 			return nil //nolint:nilerr // accepting the job meets the same outage, and waits
 		}
-		return current.CheckDate(job.IssuedAt, time.Now())
+		if err := current.CheckDate(job.IssuedAt, time.Now()); err != nil {
+			return err
+		}
+		if err := judge(ctx, job); errors.As(err, new(*invoice.InvalidError)) {
+			return err
+		}
+		return nil // as above; and whoever may read too little leaves it to the worker
 	}
 	if r.dryRun {
 		return func() { _ = errors.Join(store.Close(), rdb.Close()) }, nil // as above

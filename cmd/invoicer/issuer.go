@@ -17,7 +17,6 @@ import (
 	"invoicer/invoice/ledger"
 	"invoicer/invoice/postgres"
 	"invoicer/migrations"
-	"invoicer/worker/queue"
 )
 
 func (a app) issuerCommand() *cobra.Command {
@@ -320,26 +319,11 @@ func separateIssuers(cmd *cobra.Command, cfg *config.Config, store *postgres.DB,
 		return err
 	}
 	defer rdb.Close()
-	var running []report.Worker
-	err = waiter(cmd, wait).Answer(cmd.Context(), "redis at "+cfg.Redis.Addr(), func(ctx context.Context) (err error) {
-		running, err = queue.Workers(ctx, rdb)
-		return err
-	})
-	if err != nil {
+	if err := waiter(cmd, wait).Answer(cmd.Context(), "redis at "+cfg.Redis.Addr(), func(ctx context.Context) error { return rdb.Ping(ctx).Err() }); err != nil {
 		return fmt.Errorf("whether workers of an earlier release run isn't known: %w", err)
 	}
-	id, err := store.DatabaseID(cmd.Context())
-	if err != nil {
-		return withoutTables(cfg.Database.Schema, err)
-	}
-	var older []string
-	for _, w := range running {
-		if w.Installation == id && w.Schema == cfg.Database.Schema && w.Migration < firstWithIssuers {
-			older = append(older, fmt.Sprintf("%s (%s)", w.Name, w.Version))
-		}
-	}
-	if len(older) > 0 {
-		return fmt.Errorf("workers of an earlier release run, which know no issuers: %s: upgrade or stop them, and open the issuer ten seconds later", strings.Join(older, ", "))
+	if err := refuseOlderWorkers(cmd.Context(), cfg, store, rdb, firstWithIssuers, "know no issuers", "open the issuer"); err != nil {
+		return err
 	}
 	m, err := migrations.New(string(cfg.Database.URL), cfg.Database.Schema)
 	if err != nil {

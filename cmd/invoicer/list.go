@@ -268,7 +268,10 @@ func (a app) listInvoicesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "invoices",
 		Short: "List the invoices and credit notes",
-		Long:  `Lists the invoices and credit notes, without the customers' data. --since and --until are about when they were made.`,
+		Long: `Lists the invoices and credit notes, without the customers' data. --since and --until are about when they were made.
+
+JSON and CSV also have what is payable, withheld, prepaid and rounded, and a tax row for each code, category and percentage; in CSV these
+are the field taxes, in JSON.`,
 		Example: `  invoicer list invoices --series INV --since 24h
   invoicer list invoices --group series --since 1h
   invoicer list invoices --limit 100000 -o csv > invoices.csv`,
@@ -278,15 +281,32 @@ func (a app) listInvoicesCommand() *cobra.Command {
 		if r.group != "" {
 			return r.printGroups(cmd, reports.InvoiceGroups, "invoices", "invoice_number")
 		}
-		_, err := printList(cmd, r, reports.Invoices, []string{"created_at", "invoice_number", "kind", "total", "currency", "transaction_id", "issued_at", "lines", "job_id"},
-			func(i report.Invoice) string { return i.Issuer }, func(i report.Invoice) []string {
-				return []string{
-					instant(i.CreatedAt), i.InvoiceNumber, i.Kind, invoice.FormatMinor(i.TotalMinor, i.Currency), i.Currency, i.TransactionID,
-					instant(i.IssuedAt), strconv.Itoa(i.Lines), i.JobID,
+		columns, amounts := []string{"created_at", "invoice_number", "kind", "total", "currency", "transaction_id", "issued_at", "lines", "job_id"}, formOf(cmd) == asCSV
+		if amounts { // a table would be too wide
+			columns = append(columns, "subtotal", "tax", "payable", "withheld", "prepaid", "rounding", "taxes")
+		}
+		_, err := printList(cmd, r, reports.Invoices, columns, func(i report.Invoice) string { return i.Issuer }, func(i report.Invoice) []string {
+			row := []string{
+				instant(i.CreatedAt), i.InvoiceNumber, i.Kind, invoice.FormatMinor(i.TotalMinor, i.Currency), i.Currency, i.TransactionID,
+				instant(i.IssuedAt), strconv.Itoa(i.Lines), i.JobID,
+			}
+			if amounts {
+				for _, minor := range []*int64{&i.SubtotalMinor, &i.TaxMinor, &i.PayableMinor, i.WithheldMinor, i.PrepaidMinor, i.RoundingMinor} {
+					row = append(row, minorOrDash(minor, i.Currency))
 				}
-			})
+				row = append(row, i.Taxes.String())
+			}
+			return row
+		})
 		return err
 	})
+}
+
+func minorOrDash(minor *int64, currency string) string {
+	if minor == nil {
+		return "-"
+	}
+	return invoice.FormatMinor(*minor, currency)
 }
 
 func (a app) listDuplicatesCommand() *cobra.Command {

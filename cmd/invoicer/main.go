@@ -1,3 +1,5 @@
+//go:build !man
+
 // Command invoicer turns billing jobs into exactly one invoice for each transaction.
 package main
 

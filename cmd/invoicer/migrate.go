@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -24,11 +26,19 @@ func (a app) migrateCommand() *cobra.Command {
 
 If a worker is alive, or the schema holds invoices or jobs, the command asks first at a terminal, and elsewhere refuses unless
 --force is given. It always refuses to delete an invoice or a recorded job.`
-	cmd.AddCommand(
-		a.migrateStep("up", "Apply every migration that is missing; any number of processes may do so at once", addJSONFlag, migrateUp),
-		down,
-		a.migrateStep("status", "Show which migrations are applied", addTableFlags, migrateStatus),
-	)
+	up := a.migrateStep("up", "Apply every migration that is missing; any number of processes may do so at once", addJSONFlag, migrateUp)
+	up.Flags().Bool("dry-run", false, "only say what the migrations are going to lock, and for how long")
+	up.Long = `Applies every migration that is missing. Any number of processes may do so at
+once: one works, the others wait for it.
+
+Beforehand it says on the standard error which tables that are there each of
+them locks, who waits meanwhile, and for how long that is, estimated from the
+tables' sizes; with --dry-run that is all it does. A migration waits 0.3 s for a
+table that others use, and then gives way and tries again a second later.
+Indexes of large tables are built while others write. What is broken off goes on
+with the next 'migrate up'.`
+	status := a.migrateStep("status", "Show which migrations are applied; exit code 1 if one is pending", addTableFlags, migrateStatus)
+	cmd.AddCommand(up, down, status)
 	return cmd
 }
 
@@ -75,6 +85,14 @@ func migrateUp(cmd *cobra.Command, m *migrations.Migrator, cfg *config.Config) e
 	m.Waits = onceFor(func(name string) {
 		cmd.PrintErrf("invoicer: migration %s waits: a transaction of somebody else's is open on its tables for long; it is tried again every second\n", name)
 	})
+	if dry, err := cmd.Flags().GetBool("dry-run"); err != nil || dry {
+		return errors.Join(err, printForecast(cmd, m, cfg))
+	}
+	list, err := m.Forecast(cmd.Context())
+	if err != nil {
+		return err
+	}
+	cmd.PrintErr(strings.Join(forecastLines(list), ""))
 	applied, err := m.Up(cmd.Context())
 	if err := printMigrations(cmd, "applied", applied, fmt.Sprintf("schema %s is up to date, nothing was applied", cfg.Database.Schema), err); err != nil {
 		return err
@@ -120,8 +138,10 @@ func migrateStatus(cmd *cobra.Command, m *migrations.Migrator, _ *config.Config)
 		return err
 	}
 	var rows [][]string
+	pending := false
 	for _, one := range list {
 		at, name := "pending", one.Name
+		pending = pending || one.AppliedAt == nil
 		if one.AppliedAt != nil {
 			at = instant(*one.AppliedAt)
 		}
@@ -130,5 +150,9 @@ func migrateStatus(cmd *cobra.Command, m *migrations.Migrator, _ *config.Config)
 		}
 		rows = append(rows, []string{fmt.Sprint(one.Version), name, at})
 	}
-	return printSheet(cmd, list, sheet{[]string{"version", "name", "applied_at"}, rows})
+	err = printSheet(cmd, list, sheet{[]string{"version", "name", "applied_at"}, rows})
+	if err == nil && pending {
+		err = exitError{exitFailed, nil} // the list says which
+	}
+	return err
 }

@@ -12,14 +12,17 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"invoicer/config"
+	"invoicer/internal/documents"
 	"invoicer/internal/health"
 	"invoicer/internal/inquiry"
+	"invoicer/internal/lifecycle"
 	"invoicer/internal/metrics"
 	"invoicer/internal/races"
 	"invoicer/invoice"
 	"invoicer/invoice/postgres"
 	"invoicer/web"
 	"invoicer/web/access"
+	"invoicer/web/api"
 	"invoicer/web/pages"
 	"invoicer/worker/dispatch"
 )
@@ -28,6 +31,7 @@ import (
 type servedPages struct {
 	*web.Pages
 	shown *pages.Pages
+	api   *servedAPI
 	store *postgres.DB
 	redis monitorRedis
 }
@@ -49,19 +53,24 @@ func openPages(
 	if p.redis, err = newMonitorRedis(cfg); err != nil {
 		return nil, err
 	}
-	if err := p.show(cfg, producers, log); err != nil {
+	turns := newTurns()
+	reporter, err := p.show(cfg, producers, turns, log)
+	if err != nil {
+		return nil, err
+	}
+	if p.api, err = openAPI(ctx, cfg, reporter, turns, m, log); err != nil {
 		return nil, err
 	}
 	p.Pages, err = web.Open(ctx, web.Options{
 		Addr: addr, Room: roomForVisitors(cfg), TLSCert: cfg.HTTP.TLSCert, TLSKey: cfg.HTTP.TLSKey,
 		Access: access.Options{
 			Insecure: cfg.HTTP.Insecure, Hosts: cfg.HTTP.Hosts, OpenMetrics: cfg.HTTP.Metrics == "open", Tokens: validTokens(cfg, p.store),
-			OIDC: openIDProvider(cfg.HTTP.OIDC),
+			OIDC: openIDProvider(cfg.HTTP.OIDC), Programs: api.Prefix,
 		},
 		Ready: h, Metrics: promhttp.HandlerFor(m.Registry, promhttp.HandlerOpts{EnableOpenMetrics: true}), // which alone has exemplars
 		Monitor:     newMonitor(p.redis, p.store, false),
 		MonitorRead: newMonitor(p.redis, p.store, true),
-		Routes:      []web.Route{{Pattern: "/", Role: access.Read, Within: true, Handler: p.shown}},
+		Routes:      append(p.api.Routes(), web.Route{Pattern: "/", Role: access.Read, Within: true, Handler: p.shown}),
 		Pprof:       cfg.HTTP.Pprof == "on", Logger: log,
 	})
 	if unusable := new(web.CertificateError); errors.As(err, &unusable) {
@@ -89,29 +98,41 @@ func openIDProvider(o config.OIDC) *access.OIDC {
 const visitorConnections = 4
 
 // show makes the pages, with a store of their own.
-func (p *servedPages) show(cfg *config.Config, producers *races.Follower, log *slog.Logger) (err error) {
-	o := storeOptions(cfg)
+func (p *servedPages) show(cfg *config.Config, producers *races.Follower, turns *documents.Turns, log *slog.Logger) (reporter *inquiry.Reporter, err error) {
+	o, err := storeOptions(cfg)
+	if err != nil {
+		return nil, err
+	}
 	o.MaxConns, o.Producers = visitorConnections, producers
 	if p.store, err = postgres.Open(o); err != nil {
-		return err
+		return nil, err
 	}
 	numbering, err := invoice.NewNumbering(cfg.Numbering)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	reporter, err := newReporter(cfg, p.store, p.redis.client)
-	if err != nil {
-		return err
+	if reporter, err = newReporter(cfg, p.store, p.redis.client); err != nil {
+		return nil, err
 	}
 	forecaster := invoice.NewForecaster(invoice.NewGenerator(p.store.Invoices, numbering))
+	maker, err := newMaker(cfg, p.store)
+	if err != nil {
+		return nil, err
+	}
+	maker.Turns = turns
 	p.shown, err = pages.New(pages.Options{
-		Reports: p.store.Reports, Lists: p.store.Reports, Issuers: p.store.Issuers, Inquiry: reporter, Failures: p.store.Ledger, Actions: p.store.Ledger,
-		Controller:    inquiry.Controller{Record: p.store.Ledger, Redis: p.redis.client, DatabaseID: p.store.DatabaseID, Issuers: p.store.Issuers.Codes},
-		InvoiceSeries: cfg.Numbering.InvoiceSeries,
-		Replayer:      dispatch.NewReplayer(p.store.Ledger, forecaster), DatabaseTime: p.store.Now, Visitor: visitor(cfg), Place: cfg.Database.Schema + " in " + cfg.Database.Addr(), Logger: log,
+		Reports: p.store.Reports, Lists: p.store.Reports, Issuers: p.store.Issuers, Inquiry: reporter, Failures: p.store.Ledger, Actions: p.store.Ledger, Events: p.store.Outbox,
+		Controller: inquiry.Controller{Record: p.store.Ledger, Redis: p.redis.client, DatabaseID: p.store.DatabaseID, Issuers: p.store.Issuers.Codes},
+		Documents:  maker, Kept: p.store.Documents, InvoiceSeries: cfg.Numbering.InvoiceSeries,
+		Replays:     p.store.Replays,
+		ReplayBegun: func() { p.api.bulk.Begun() },
+		Replayer:    dispatch.NewReplayer(p.store.Ledger, forecaster), DatabaseTime: p.store.Now, Visitor: visitor(cfg), Place: cfg.Database.Schema + " in " + cfg.Database.Addr(), Logger: log,
 	})
-	return err
+	return reporter, err
 }
+
+// parts are the parts of a process that serve the pages and the API.
+func (p *servedPages) parts() lifecycle.Stage { return append(p.api.parts(), p.Part()) }
 
 func (p *servedPages) close() {
 	if p == nil {
@@ -123,6 +144,7 @@ func (p *servedPages) close() {
 	if p.shown != nil {
 		p.shown.Close()
 	}
+	p.api.close()
 	if p.store != nil {
 		_ = p.store.Close()
 	}
@@ -181,6 +203,6 @@ func roomForVisitors(cfg *config.Config) int {
 	if limit == 0 {
 		return web.MostVisitors
 	}
-	work := cfg.Worker.Concurrency + connectionsBeside + len(cfg.Worker.Queues) + mostDatabaseConnections + visitorConnections + monitorConnections + files
+	work := cfg.Worker.Concurrency + connectionsBeside + len(cfg.Worker.Queues) + mostDatabaseConnections + visitorConnections + apiConnections + 2*apiSends + monitorConnections + files
 	return max(fewest, min((limit-work)/2, web.MostVisitors))
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"strings"
 	"syscall"
 	"testing"
@@ -77,6 +78,17 @@ func (s *site) everyCommand(t *testing.T) {
 	s.enqueue(t, "T1", "T3")
 	s.awaitEnds(t, 6)
 
+	for range 2 {
+		answer, body := postJob(t, worker.pages(t)+"/v1/jobs?queue="+s.queue, payloadOf("T6", "GBP"), "Prefer", "wait=30", "Idempotency-Key", "k")
+		if answer.StatusCode != http.StatusCreated {
+			t.Errorf("by HTTP: %d %v", answer.StatusCode, body)
+		}
+	}
+	if answer, body := postJob(t, worker.pages(t)+"/v1/jobs/batch?queue="+s.queue, "["+payloadOf("T6", "GBP")+"]"); body["accepted"] != 1.0 {
+		t.Errorf("a batch: %d %v", answer.StatusCode, body)
+	}
+	s.awaitIdle(t)
+
 	s.fail(t, "f1", "T4", "failed", "planted", "", s.queue, payloadOf("T4", "GBP"), "1 second")
 	s.fail(t, "f2", "T5", "invalid", "planted", "", s.queue, payloadOf("T5", "XXX"), "1 second")
 	s.must(t, "replay", "--job", "f1")
@@ -96,10 +108,10 @@ func (s *site) everyCommand(t *testing.T) {
 	if code := worker.exit(t); code != exitOK {
 		t.Errorf("the worker's exit code is %d", code)
 	}
-	if invoices, duplicates := s.Count(t, "SELECT count(*) FROM invoices"), s.Count(t, "SELECT count(*) FROM duplicate_attempts"); invoices != 4 || duplicates != 3 {
+	if invoices, duplicates := s.Count(t, "SELECT count(*) FROM invoices"), s.Count(t, "SELECT count(*) FROM duplicate_attempts"); invoices != 5 || duplicates != 4 {
 		t.Errorf("%d invoices and %d duplicates; the worker said\n%s", invoices, duplicates, worker.stderr())
 	}
-	if said := worker.stderr(); strings.Contains(said, "level=ERROR") || strings.Contains(said, "level=WARN") {
+	if said := worker.stderr(); strings.Contains(said, "level=ERROR") || len(worker.logged("WARN", "")) != len(worker.logged("WARN", "as allow_unsafe allows")) {
 		t.Errorf("the worker said\n%s", said)
 	}
 }
@@ -108,6 +120,7 @@ func TestDemoBehindAPooler(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, sandboxtest.PrivateRedis(t).URL)
 	pooler := sandboxtest.PgBouncer(t, s.URL, servers.PgBouncerOptions{Mode: "transaction", Settings: map[string]string{"server_round_robin": "1"}})
+	s.leavesRoles(t)
 	told := s.with("INVOICER_DATABASE_URL="+pooler.URL).must(t, "demo", "--transactions", "60", "--copies", "3")
 	if !strings.Contains(told, "The audit") || s.Count(t, "SELECT count(*) FROM invoices") != 60 {
 		t.Errorf("told\n%s", told)

@@ -21,6 +21,7 @@ import (
 
 	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
+	"invoicer/internal/sandbox/servers"
 )
 
 // A site is a schema and queue of a test's own, and the environment in which the program uses them.
@@ -48,7 +49,7 @@ func newSiteOn(t *testing.T, url, schema, redisURL string) *site {
 		}
 	}
 	s.environ = append(s.environ, "INVOICER_DATABASE_URL="+url, "INVOICER_DATABASE_SCHEMA="+schema, "INVOICER_REDIS_URL="+redisURL,
-		"INVOICER_WORKER_QUEUES="+s.queue+"=1", "INVOICER_HTTP_ADDR=127.0.0.1:0", "INVOICER_LOG_FORMAT=text")
+		"INVOICER_WORKER_QUEUES="+s.queue+"=1", "INVOICER_HTTP_ADDR=127.0.0.1:0", "INVOICER_LOG_FORMAT=text", servers.AllowUnsafe)
 	var err error
 	if s.rdb, err = openTestRedis(redisURL); err != nil {
 		t.Fatal(err)

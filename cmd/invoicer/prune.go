@@ -19,7 +19,7 @@ func (a app) pruneCommand() *cobra.Command {
 	var dryRun bool
 	cmd := &cobra.Command{
 		Use:     "prune",
-		Short:   "Delete old records: done jobs, duplicate attempts, payloads of failed jobs",
+		Short:   "Delete old records: done jobs, duplicate attempts, payloads, events",
 		GroupID: groupMend,
 		Long: `Deletes records that are older than their key says, in small steps, beside running workers:
 
@@ -27,6 +27,9 @@ func (a app) pruneCommand() *cobra.Command {
   duplicate attempts whose job isn't in the ledger: retention.duplicates
   failed attempts at jobs that aren't in the ledger: retention.jobs
   payloads of failed and dismissed jobs: retention.failed_payloads
+  events that nobody is to be told any more: retention.events
+  requests by HTTP with their keys, and replays by HTTP that have ended:
+    retention.api_requests
 
 and the counts of producers' jobs that are older than 28 days, which nothing reads any more.
 
@@ -60,6 +63,8 @@ type pruneSummary struct {
 	FailedPayloads int  `json:"failed_payloads"`
 	Attempts       int  `json:"job_attempts"`
 	Counts         int  `json:"producer_counts"`
+	Requests       int  `json:"api_requests"`
+	Events         int  `json:"events"`
 	Complete       bool `json:"complete"`
 }
 
@@ -105,6 +110,27 @@ func prune(cmd *cobra.Command, cfg *config.Config, wait time.Duration, dryRun bo
 			break
 		}
 	}
+	for n := pruneBatch; pruneErr == nil && n == pruneBatch; {
+		n, pruneErr = store.Ledger.PruneRequests(ctx, cfg.Retention.APIRequests, pruneBatch, dryRun)
+		sum.Requests += n
+		if dryRun {
+			break
+		}
+	}
+	for n := pruneBatch; pruneErr == nil && n == pruneBatch; {
+		n, pruneErr = store.Replays.Prune(ctx, cfg.Retention.APIRequests, pruneBatch, dryRun)
+		sum.Requests += n
+		if dryRun {
+			break
+		}
+	}
+	for n := pruneBatch; pruneErr == nil && n == pruneBatch; {
+		n, pruneErr = store.Outbox.Prune(ctx, cfg.Retention.Events, pruneBatch, dryRun)
+		sum.Events += n
+		if dryRun {
+			break
+		}
+	}
 	sum.Complete = pruneErr == nil
 	progress.Stop(sum.Complete)
 	if err := sum.print(cmd, cfg); err != nil {
@@ -137,6 +163,8 @@ func (s pruneSummary) print(cmd *cobra.Command, cfg *config.Config) error {
 		{s.Duplicates, "duplicate attempt", "duplicate attempts", cfg.Retention.Duplicates},
 		{s.Attempts, "failed attempt", "failed attempts", cfg.Retention.Jobs},
 		{s.FailedPayloads, "payload of a failed job", "payloads of failed jobs", cfg.Retention.FailedPayloads},
+		{s.Requests, "request by HTTP", "requests by HTTP", cfg.Retention.APIRequests},
+		{s.Events, "event", "events", cfg.Retention.Events},
 		{s.Counts, "count of a producer's jobs", "counts of producers' jobs", 28 * 24 * time.Hour},
 	} {
 		_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s %s older than %s %s\n", term.Thousands(kind.n), plural(kind.n, kind.one, kind.many), config.FormatDuration(kind.age), verb)

@@ -35,9 +35,15 @@ func TestPrune(t *testing.T) {
 SELECT job_id, 1, 1, 'w', 'x', now() - interval '400 days' FROM invoice_jobs WHERE transaction_id = 'T1' AND state = 'done' OR state = 'failed'
 UNION ALL VALUES ('direct-old', 0, 1, 'w', 'x', now() - interval '400 days'), ('direct-new', 0, 1, 'w', 'x', now())`)
 
+	s.change(t, `INSERT INTO api_requests (token, key, content, job_id, queue, status, created_at)
+SELECT 'checkout', sha256(age::bytea), sha256('x'), 'j', 'q', 'inserted', now() - age::interval FROM unnest(ARRAY['31 days', '29 days']) AS age`)
+
+	s.change(t, `INSERT INTO replays (id, filter, actor, state, created_at, ended_at)
+SELECT gen_random_uuid(), '{}', 'ada', CASE WHEN ended IS NULL THEN 'waiting' ELSE 'finished' END, now() - interval '40 days', now() - ended::interval FROM unnest(ARRAY['31 days', '29 days', NULL]) AS ended`)
+
 	rows := "SELECT string_agg(j::text, '|' ORDER BY id) || (SELECT string_agg(d::text, '|' ORDER BY id) FROM duplicate_attempts d) || (SELECT count(*) FROM invoice_job_actions) FROM invoice_jobs j"
 	before := s.Text(t, rows)
-	want := pruneSummary{DryRun: true, DoneJobs: 2, Duplicates: 2, Attempts: 3, FailedPayloads: 2, Complete: true}
+	want := pruneSummary{DryRun: true, DoneJobs: 2, Duplicates: 2, Attempts: 3, FailedPayloads: 2, Requests: 2, Complete: true}
 	prune := func(args ...string) (got pruneSummary) {
 		t.Helper()
 		if err := json.Unmarshal([]byte(s.must(t, append([]string{"prune", "--json"}, args...)...)), &got); err != nil {
@@ -51,7 +57,7 @@ UNION ALL VALUES ('direct-old', 0, 1, 'w', 'x', now() - interval '400 days'), ('
 	if after := s.Text(t, rows); after != before {
 		t.Errorf("a dry run made of\n%s\n%s", before, after)
 	}
-	if stdout := s.must(t, "prune"); stdout != "2 done jobs older than 90d deleted\n2 duplicate attempts older than 365d deleted\n3 failed attempts older than 90d deleted\n2 payloads of failed jobs older than 90d deleted\n0 counts of producers' jobs older than 28d deleted\n" {
+	if stdout := s.must(t, "prune"); stdout != "2 done jobs older than 90d deleted\n2 duplicate attempts older than 365d deleted\n3 failed attempts older than 90d deleted\n2 payloads of failed jobs older than 90d deleted\n2 requests by HTTP older than 30d deleted\n0 events older than 30d deleted\n0 counts of producers' jobs older than 28d deleted\n" {
 		t.Errorf("says %s", stdout)
 	}
 	s.must(t, "audit")

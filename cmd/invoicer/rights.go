@@ -22,6 +22,11 @@ func forbidden(err error) bool {
 	return errors.As(err, &pg) && pg.Code == insufficientPrivilege
 }
 
+// setsSecret is what it takes to give an endpoint a secret, without reading any.
+//
+//nolint:gochecknoglobals // a constant
+var setsSecret = postgres.Right{Kind: "function", Name: "set_endpoint_secret(bigint, text)", Privileges: []string{"EXECUTE"}}
+
 // needs returns the rights in the database that a command needs. Those of a worker are in the store's probe.
 func needs(cmd *cobra.Command) []postgres.Right {
 	rights := []postgres.Right{{Kind: "schema", Privileges: []string{"USAGE"}}}
@@ -33,11 +38,13 @@ func needs(cmd *cobra.Command) []postgres.Right {
 	dryRun, _ := cmd.Flags().GetBool("dry-run") // an error means that the command has no such flag
 	switch strings.TrimPrefix(cmd.CommandPath(), "invoicer ") {
 	case "status":
-		on("SELECT", "database_identity", "invoices", "invoice_lines", "invoice_taxes", "imported_invoices", "duplicate_attempts", "invoice_jobs", "invoice_job_actions", "job_attempts", "issuers", "series")
+		on("SELECT", "database_identity", "invoices", "invoice_lines", "invoice_taxes", "imported_invoices", "duplicate_attempts", "invoice_jobs", "invoice_job_actions", "job_attempts", "issuers", "series", "handovers")
 	case "queues":
 		on("SELECT", "database_identity", "invoice_jobs", "series")
 	case "top":
 		on("SELECT", "database_identity", "invoices", "duplicate_attempts", "invoice_jobs", "producer_counts", "series")
+	case "doctor": // beside those of a worker, which it looks for by itself
+		on("SELECT", "database_identity", "goose_db_version", "invoices", "invoice_series", "series", "invoice_jobs")
 	case "workers":
 		on("SELECT", "database_identity")
 	case "queue drain":
@@ -57,7 +64,36 @@ func needs(cmd *cobra.Command) []postgres.Right {
 	case "list duplicates":
 		on("SELECT", "duplicate_attempts", "invoices", "imported_invoices")
 	case "history":
-		on("SELECT", "actions", "invoice_job_actions", "series", "settings", "issuers")
+		on("SELECT", "actions", "invoice_job_actions", "series", "settings", "issuers", "erasures", "erasure_holds")
+	case "events list":
+		on("SELECT", "events", "event_deliveries", "event_endpoints")
+	case "events endpoint list":
+		on("SELECT", "event_deliveries", "event_endpoints")
+	case "events tail":
+		on("SELECT", "events")
+	case "events replay":
+		on("SELECT", "events", "event_endpoints")
+		if dryRun {
+			on("SELECT", "event_deliveries")
+		} else {
+			on("SELECT UPDATE", "event_deliveries")
+			on("INSERT", "actions")
+		}
+	case "events endpoint add":
+		on("SELECT INSERT", "event_endpoints")
+		on("INSERT", "actions")
+		rights = append(rights, setsSecret)
+	case "events endpoint enable", "events endpoint disable":
+		on("SELECT UPDATE", "event_endpoints")
+		on("INSERT", "actions")
+	case "events endpoint rotate", "events endpoint remove":
+		on("SELECT UPDATE", "event_endpoints", "event_deliveries")
+		on("INSERT", "actions")
+		rights = append(rights, setsSecret)
+	case "events endpoint test":
+		on("SELECT", "events", "event_deliveries", "event_endpoints")
+		on("INSERT", "actions")
+		rights = append(rights, postgres.Right{Kind: "function", Name: "test_endpoint(bigint)", Privileges: []string{"EXECUTE"}})
 	case "series list":
 		on("SELECT", "series", "invoice_series", "invoices")
 	case "series show":
@@ -70,6 +106,10 @@ func needs(cmd *cobra.Command) []postgres.Right {
 		on("SELECT INSERT", "series")
 		on("SELECT UPDATE", "invoice_series")
 		on("SELECT", "invoices")
+	case "series recover":
+		on("SELECT", "database_identity", "issuers", "invoices", "seen_server")
+		on("SELECT INSERT", "series", "reserved_numbers")
+		on("SELECT UPDATE", "invoice_series")
 	case "issuer list":
 		on("SELECT", "issuers")
 	case "issuer show":
@@ -84,16 +124,33 @@ func needs(cmd *cobra.Command) []postgres.Right {
 			on("SELECT", "issuers")
 		}
 		on("SELECT INSERT", "settings")
+	case "document get", "document export":
+		on("SELECT INSERT", "documents")
+		rights = append(rights, postgres.Right{Kind: "function", Name: "announce_object", Privileges: []string{"EXECUTE"}})
+		on("SELECT", "invoices", "invoice_lines", "invoice_taxes", "imported_invoices", "issuers", "series", "settings")
+	case "handover list", "handover show":
+		on("SELECT", "handovers", "handover_log", "invoices")
+	case "handover resend", "handover answer", "handover bounce", "handover cancel":
+		on("SELECT UPDATE", "handovers")
+		on("SELECT", "handover_channels", "invoices")
 	case "audit":
-		on("SELECT", "goose_db_version", "issuers", "invoices", "invoice_lines", "invoice_taxes", "invoice_links", "invoice_series", "series", "imported_invoices", "duplicate_attempts", "invoice_jobs", "ledger_queues")
-		if folder, _ := cmd.Flags().GetString("seals"); folder != "" {
-			on("SELECT", "database_identity")
+		if against, _ := cmd.Flags().GetString("against"); against != "" {
+			on("SELECT", "goose_db_version", "database_identity", "invoices", "invoice_links")
+			break
+		}
+		on("SELECT", "goose_db_version", "issuers", "invoices", "invoice_lines", "invoice_taxes", "invoice_links", "invoice_series", "reserved_numbers", "series", "imported_invoices", "duplicate_attempts", "invoice_jobs", "ledger_queues", "erasures", "documents", "document_leftovers", "handovers", "handover_channels", "handover_log")
+		for _, flag := range []string{"seals", "since", "resume"} {
+			if given, _ := cmd.Flags().GetString(flag); given != "" {
+				on("SELECT", "database_identity")
+			}
 		}
 	case "seal":
 		on("SELECT", "goose_db_version", "database_identity", "invoices", "invoice_lines", "invoice_taxes", "invoice_links", "invoice_series")
 	case "replay":
-		on("SELECT", "settings", "invoices", "invoice_lines", "invoice_taxes", "invoice_series", "series", "imported_invoices")
-		rights = append(rights, postgres.Right{Kind: "function", Name: "credit_problem", Privileges: []string{"EXECUTE"}})
+		on("SELECT", "settings", "issuers", "invoices", "invoice_lines", "invoice_taxes", "invoice_series", "series", "imported_invoices")
+		for _, function := range []string{"credit_problem", "replace_problem", "job_field"} {
+			rights = append(rights, postgres.Right{Kind: "function", Name: function, Privileges: []string{"EXECUTE"}})
+		}
 		if dryRun {
 			on("SELECT", "invoice_jobs")
 		} else {
@@ -114,11 +171,21 @@ func needs(cmd *cobra.Command) []postgres.Right {
 		on("SELECT INSERT", "invoice_job_actions")
 	case "prune":
 		if dryRun {
-			on("SELECT", "invoice_jobs", "duplicate_attempts", "job_attempts", "producer_counts")
+			on("SELECT", "invoice_jobs", "duplicate_attempts", "job_attempts", "producer_counts", "api_requests", "replays", "events", "event_deliveries", "event_endpoints")
 		} else {
 			on("SELECT UPDATE DELETE", "invoice_jobs")
-			on("SELECT DELETE", "duplicate_attempts", "job_attempts", "producer_counts")
+			on("SELECT DELETE", "duplicate_attempts", "job_attempts", "producer_counts", "api_requests", "replays", "events", "event_deliveries")
+			on("SELECT", "event_endpoints")
 		}
+	case "erase":
+		on("SELECT", "issuers", "invoices", "invoice_jobs", "duplicate_attempts", "erasures", "database_identity")
+		on("SELECT INSERT UPDATE", "erasure_holds")
+		for _, function := range []string{"begin_erasure", "erase_invoices", "erase_payloads", "end_erasure"} {
+			rights = append(rights, postgres.Right{Kind: "function", Name: function, Privileges: []string{"EXECUTE"}})
+		}
+	case "export":
+		on("SELECT", "invoices", "invoice_lines", "invoice_taxes", "invoice_jobs")
+		rights = append(rights, postgres.Right{Kind: "function", Name: "job_field", Privileges: []string{"EXECUTE"}})
 	case "import":
 		on("SELECT", "issuers", "invoices", "series", "invoice_series")
 		if withdraw, _ := cmd.Flags().GetBool("withdraw"); withdraw {

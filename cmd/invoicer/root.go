@@ -49,12 +49,14 @@ Exit codes: 0 success, 1 failure, 2 wrong usage or configuration, 3 the audit fo
 		a.demoCommand(),
 		a.workerCommand(),
 		a.serveCommand(),
+		a.healthCommand(),
 		a.enqueueCommand(),
 		a.replayCommand(),
 		a.dismissCommand(),
 		a.queueCommand(),
 		a.restoreCommand(),
 		a.statusCommand(),
+		a.doctorCommand(),
 		a.topCommand(),
 		a.racesCommand(),
 		a.cacheCommand(),
@@ -63,16 +65,23 @@ Exit codes: 0 success, 1 failure, 2 wrong usage or configuration, 3 the audit fo
 		a.listCommand(),
 		a.lockCommand(),
 		a.historyCommand(),
+		a.eventsCommand(),
 		a.auditCommand(),
 		a.sealCommand(),
 		a.pruneCommand(),
+		a.eraseCommand(),
+		a.exportCommand(),
+		a.documentCommand(),
+		a.handoverCommand(),
 		a.migrateCommand(),
 		a.issuerCommand(), a.seriesCommand(), a.settingsCommand(),
 		a.importCommand(),
 		a.tokenCommand(),
+		a.rolesCommand(),
 		a.configCommand(),
 		keysCommand(),
 		schemaCommand(),
+		openapiCommand(),
 		versionCommand(),
 	)
 	root.SetHelpFunc(showHelp)
@@ -247,7 +256,7 @@ func (a app) loadConfig(cmd *cobra.Command) (*config.Config, error) {
 	}
 	cfg, err := config.Load(config.Sources{
 		File: file, Environ: a.environ, Flags: cmd.Flags(),
-		Checks: []func(*config.Config) []config.Problem{checkNumbering},
+		Checks: []func(*config.Config) []config.Problem{checkNumbering, checkDocuments, checkEmail},
 	})
 	if err != nil {
 		return nil, exitError{exitUsage, err}

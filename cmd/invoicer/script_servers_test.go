@@ -21,6 +21,7 @@ import (
 
 	"invoicer/config"
 	"invoicer/internal/sandbox/sandboxtest"
+	"invoicer/internal/sandbox/servers"
 )
 
 // scriptTest is the key of a script's own test.
@@ -39,6 +40,8 @@ func giveServers(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("INVOICER_DATABASE_URL", url)
 	ts.Setenv("INVOICER_DATABASE_SCHEMA", schema)
 	ts.Setenv("INVOICER_REDIS_URL", sandboxtest.Redis(t))
+	unsafe, allowed, _ := strings.Cut(servers.AllowUnsafe, "=")
+	ts.Setenv(unsafe, allowed)
 	queue := newQueue()
 	ts.Setenv("QUEUE", queue)
 	ts.Setenv("INVOICER_WORKER_QUEUES", queue+"=1")

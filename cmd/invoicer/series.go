@@ -29,6 +29,7 @@ lists the series.`,
 and a job that was enqueued straight into Redis asks again every 20 seconds at most.`),
 		a.seriesStateCommand("resume", invoice.SeriesOpen, "Let the jobs of a paused series go on",
 			`Lets the jobs of a paused series go on: those of the ledger within 5 seconds, others within 30.`),
+		a.seriesRecoverCommand(),
 		a.seriesStateCommand("close", invoice.SeriesClosed, "End a series for good, such as that of a year that is filed",
 			`Ends a series for good: it never gets another number. A job that asks for it is a failed job (invalid), unless its transaction is
 invoiced already. This can't be undone.`))
@@ -154,6 +155,7 @@ func writeSeriesStory(out io.Writer, story seriesStory) {
 			{"first_month", fmt.Sprint(v.FirstMonth)},
 			{"timezone", v.Timezone},
 			{"date", v.Date},
+			{"profile", v.Profile},
 			{"first_number", fmt.Sprint(v.FirstNumber)},
 			{"first_period", v.FirstPeriod},
 			{"origin", v.Origin},

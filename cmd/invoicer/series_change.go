@@ -35,6 +35,7 @@ func (e *seriesEdit) addFlags(cmd *cobra.Command) {
 	flags.IntVar(&e.to.FirstMonth, "first-month", 1, "with which `month` a year begins, 1 to 12")
 	flags.StringVar(&e.to.Timezone, "timezone", "", "in which `zone` periods begin, such as Europe/Berlin")
 	flags.StringVar((*string)(&e.to.Date), "date", string(invoice.DateIssue), "the documents' date: issue, the day on which they are made, or issued_at, as jobs state it")
+	flags.StringVar(&e.to.Profile, "profile", "", "rules of its documents, or "+issuersProfile+" for the settings': "+strings.Join(config.Profiles(), ", "))
 	flags.Int64Var(&e.to.FirstNumber, "first", 1, "the first `number`")
 	flags.StringVar(&e.to.FirstPeriod, "first-period", "", "the `period` that begins with the first number; others begin with 1")
 	e.issuer.add(cmd, "the series of this issuer")
@@ -50,11 +51,16 @@ func (e *seriesEdit) id(name string) invoice.SeriesID {
 // apply returns the settings with those that flags state.
 func (e *seriesEdit) apply(cmd *cobra.Command, s invoice.Series) invoice.Series {
 	for flag, set := range map[string]func(){
-		"format":       func() { s.Format, s.FromPeriod, s.FromNumber = e.to.Format, "", 0 },
-		"period":       func() { s.Period = e.to.Period },
-		"first-month":  func() { s.FirstMonth = e.to.FirstMonth },
-		"timezone":     func() { s.Timezone = e.to.Timezone },
-		"date":         func() { s.Date = e.to.Date },
+		"format":      func() { s.Format, s.FromPeriod, s.FromNumber = e.to.Format, "", 0 },
+		"period":      func() { s.Period = e.to.Period },
+		"first-month": func() { s.FirstMonth = e.to.FirstMonth },
+		"timezone":    func() { s.Timezone = e.to.Timezone },
+		"date":        func() { s.Date = e.to.Date },
+		"profile": func() {
+			if s.Profile = e.to.Profile; s.Profile == issuersProfile {
+				s.Profile = ""
+			}
+		},
 		"first":        func() { s.FirstNumber = e.to.FirstNumber },
 		"first-period": func() { s.FirstPeriod = e.to.FirstPeriod },
 	} {
@@ -73,7 +79,18 @@ func (e *seriesEdit) apply(cmd *cobra.Command, s invoice.Series) invoice.Series 
 
 // seriesFlags are the flags that change settings.
 func seriesFlags() []string {
-	return []string{"format", "from-period", "from-number", "period", "first-month", "timezone", "date", "first", "first-period"}
+	return []string{"format", "from-period", "from-number", "period", "first-month", "timezone", "date", "profile", "first", "first-period"}
+}
+
+// issuersProfile stands for the profile that the settings of the issuer have.
+const issuersProfile = "issuer"
+
+// checkProfile returns an error if --profile states none.
+func (e *seriesEdit) checkProfile(cmd *cobra.Command) error {
+	if all := append(config.Profiles(), issuersProfile); cmd.Flags().Changed("profile") && !slices.Contains(all, e.to.Profile) {
+		return usageErrorf("--profile %q: must be one of %s", e.to.Profile, strings.Join(all, ", "))
+	}
+	return nil
 }
 
 func (a app) seriesOpenCommand() *cobra.Command {
@@ -102,6 +119,9 @@ can be changed later by 'invoicer series set', from the next number on, the form
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if e.kind != "" && !slices.Contains([]string{string(invoice.KindInvoice), string(invoice.KindCreditNote)}, e.kind) {
 			return usageErrorf("--kind %q: must be invoice or credit_note", e.kind)
+		}
+		if err := e.checkProfile(cmd); err != nil {
+			return err
 		}
 		return a.changeSeries(cmd, args[0], &e, func(cfg *config.Config, current *invoice.Series) (invoice.Series, string, error) {
 			if current != nil {
@@ -135,6 +155,9 @@ func describeSeries(s invoice.Series) string {
 	if s.FirstMonth != 1 {
 		parts = append(parts, fmt.Sprintf("first month %d", s.FirstMonth))
 	}
+	if s.Profile != "" {
+		parts = append(parts, "profile "+s.Profile)
+	}
 	return strings.Join(parts, ", ")
 }
 
@@ -156,6 +179,9 @@ is. The first number can be changed while the series has no document. A change i
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if !slices.ContainsFunc(seriesFlags(), cmd.Flags().Changed) {
 			return usageErrorf("nothing to change: state one of --%s", strings.Join(seriesFlags(), ", --"))
+		}
+		if err := e.checkProfile(cmd); err != nil {
+			return err
 		}
 		return a.changeSeries(cmd, args[0], &e, func(_ *config.Config, current *invoice.Series) (invoice.Series, string, error) {
 			if current == nil {
@@ -187,6 +213,7 @@ func differences(was, is invoice.Series) string {
 		{"first month", fmt.Sprint(was.FirstMonth), fmt.Sprint(is.FirstMonth)},
 		{"timezone", was.Timezone, is.Timezone},
 		{"date", string(was.Date), string(is.Date)},
+		{"profile", cmp.Or(was.Profile, issuersProfile), cmp.Or(is.Profile, issuersProfile)},
 		{"first number", fmt.Sprint(was.FirstNumber), fmt.Sprint(is.FirstNumber)},
 		{"first period", was.FirstPeriod, is.FirstPeriod},
 	} {

@@ -57,7 +57,7 @@ func (a app) serve(cmd *cobra.Command) error {
 
 	m := newMetrics(cfg)
 	h := health.New(health.Options{
-		Servers: serverNames(cfg), Logger: log, Registry: m.Registry,
+		Servers: serverNames(cfg), Logger: log, Registry: m.Registry, Version: buildVersion().Version,
 		Probes: []health.Probe{
 			{Name: "database", Server: serverNames(cfg).Postgres, Try: store.Ping},
 			{Name: "redis", Server: serverNames(cfg).Redis, Try: func(ctx context.Context) error { return rdb.Ping(ctx).Err() }},
@@ -72,7 +72,7 @@ func (a app) serve(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	return lifecycle.Run(ctx, lifecycle.Stage{h.Watching(), watching, p.Part()}, lifecycle.Stage{h.Readiness(nil)})
+	return lifecycle.Run(ctx, append(lifecycle.Stage{h.Watching(), watching}, p.parts()...), lifecycle.Stage{h.Readiness(nil)})
 }
 
 // openServed returns clients of both servers, once the database has answered and has this program's schema. Redis needn't answer yet:

@@ -194,7 +194,7 @@ func whichIssuer(err error) error {
 // withoutTables returns the error in one line, or, if the schema's tables are missing, what to do about that.
 func withoutTables(schema string, err error) error {
 	var pg *pgconn.PgError
-	if errors.As(err, &pg) && pg.Code == "42P01" {
+	if errors.As(err, &pg) && pg.Code == undefinedTable {
 		return fmt.Errorf("schema %q is not migrated: run `invoicer migrate up`", schema)
 	}
 	return await.Briefly("", err)
@@ -250,6 +250,14 @@ func writeReport(out io.Writer, r *report.Records) {
 		if i.PayableMinor != i.TotalMinor {
 			header, row = append(header, "payable"), append(row, amount(i.PayableMinor))
 		}
+		for _, stated := range []struct {
+			name  string
+			minor *int64
+		}{{"withheld", i.WithheldMinor}, {"prepaid", i.PrepaidMinor}, {"rounding", i.RoundingMinor}} {
+			if stated.minor != nil {
+				header, row = append(header, stated.name), append(row, amount(*stated.minor))
+			}
+		}
 		if i.DocumentDate != nil {
 			header, row = append(header, "document_date"), append(row, *i.DocumentDate)
 		}
@@ -259,7 +267,12 @@ func writeReport(out io.Writer, r *report.Records) {
 		if i.CreditsTransactionID != nil {
 			header, row = append(header, "credits_transaction_id"), append(row, *i.CreditsTransactionID)
 		}
+		if i.Erased {
+			header, row = append(header, "personal data"), append(row, "erased")
+		}
 		section(out, "invoice", header, [][]string{row})
+		writeTaxes(out, i)
+		writeHandovers(out, r.Handovers)
 	} else if r.TransactionID != nil && r.Import() == nil {
 		_, _ = fmt.Fprintf(out, "transaction %s has no invoice\n\n", *r.TransactionID) // the reader may have closed the pipe
 	}
@@ -273,7 +286,11 @@ func writeReport(out io.Writer, r *report.Records) {
 			if other := d.OfAnother(r.Invoice); other != "" {
 				producer += " (invoiced: " + other + ")"
 			}
-			rows = append(rows, []string{instant(d.AttemptedAt), strings.Join(append([]string{d.Reason}, d.Differs...), ", other "), producer, d.Worker, d.JobID})
+			reason := strings.Join(append([]string{d.Reason}, d.Differs...), ", other ")
+			if d.Erased {
+				reason += ", the invoice was erased"
+			}
+			rows = append(rows, []string{instant(d.AttemptedAt), reason, producer, d.Worker, d.JobID})
 		}
 		section(out, "duplicate attempts", []string{"attempted_at", "reason", "producer", "worker", "job_id"}, rows)
 	}
@@ -306,6 +323,21 @@ func writeReport(out io.Writer, r *report.Records) {
 	}
 	if len(actions) > 0 {
 		section(out, "replays, dismissals and restorations", []string{"acted_at", "action", "actor", "after", "job_id", "note"}, actions)
+	}
+}
+
+// writeTaxes writes what the document comes to at each code, category and percentage.
+func writeTaxes(out io.Writer, i *report.Invoice) {
+	var rows [][]string
+	for _, t := range i.Taxes {
+		net := invoice.FormatMinor(t.NetMinor, i.Currency)
+		if t.AddedMinor != nil {
+			net += " + " + invoice.FormatMinor(*t.AddedMinor, i.Currency)
+		}
+		rows = append(rows, []string{orDash(&t.Code), orDash(&t.Category), t.TaxPercent, net, invoice.FormatMinor(t.TaxMinor, i.Currency)})
+	}
+	if len(rows) > 0 {
+		section(out, "taxes", []string{"code", "category", "tax_percent", "net", "tax"}, rows)
 	}
 }
 

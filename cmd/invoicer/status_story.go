@@ -108,3 +108,21 @@ func writeEvents(out io.Writer, s *report.Story) {
 		}
 	}
 }
+
+// writeHandovers writes how the invoice was handed over to other systems.
+func writeHandovers(out io.Writer, list []report.Handover) {
+	var rows [][]string
+	for i := range list {
+		h := &list[i]
+		state := h.State
+		if h.WaitsFor != "" {
+			state += ", waits for the clearance of " + h.WaitsFor
+		} else if h.Failing {
+			state += ", failing"
+		}
+		rows = append(rows, []string{h.Channel, state, instant(h.ChangedAt), orDash(&h.TheirID), orDash(&h.Clearance)})
+	}
+	if len(rows) > 0 {
+		section(out, "handed over", []string{"channel", "state", "since", "their_id", "clearance"}, rows)
+	}
+}

@@ -140,6 +140,11 @@ func TestAJobIsOneTrace(t *testing.T) {
 	s.awaitEnds(t, 2)
 	s.acceptTraced(t, strings.Replace(secretJob, "7654.32", "7654.33", 1)) // a conflict
 	s.awaitEnds(t, 3)
+	// A command that shares a round trip with those of others is in nobody's trace, which chance may bring about.
+	for ends := 4; ends < 40 && !r.hasCommandBelow("take lock"); ends++ {
+		s.acceptTraced(t, secretJob)
+		s.awaitEnds(t, ends)
+	}
 	w.signal(t, syscall.SIGTERM)
 	if code := w.exit(t); code != 0 {
 		t.Errorf("exit code %d", code)
@@ -191,7 +196,7 @@ func TestAJobIsOneTrace(t *testing.T) {
 			}
 		}
 	}
-	if fmt.Sprint(outcomes) != "map[conflict:1 created:1 duplicate:1]" {
+	if outcomes["duplicate"] = min(outcomes["duplicate"], 1); fmt.Sprint(outcomes) != "map[conflict:1 created:1 duplicate:1]" {
 		t.Errorf("outcomes %v", outcomes)
 	}
 	if r.named["service.name"] != "invoicer" || r.named["service.instance.id"] == "" {

@@ -9,8 +9,11 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// version is set by the linker for a release: -ldflags "-X main.version=v1.2.3".
-var version string
+// These are set by the linker for a release, which is built without Go's own stamp, since that would differ between a checkout and an
+// archive of the same commit: -ldflags "-X main.version=v1.2.3 -X main.revision=COMMIT -X main.revisionTime=2026-11-30T18:00:00Z".
+//
+//nolint:gochecknoglobals // the linker sets nothing else
+var version, revision, revisionTime string
 
 type versionInfo struct {
 	Version   string `json:"version"`
@@ -22,7 +25,10 @@ type versionInfo struct {
 }
 
 func buildVersion() versionInfo {
-	v := versionInfo{Version: version, GoVersion: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	v := versionInfo{
+		Version: version, Revision: revision, Time: revisionTime,
+		GoVersion: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
+	}
 	if build, ok := debug.ReadBuildInfo(); ok {
 		v.Version = cmp.Or(v.Version, build.Main.Version)
 		for _, s := range build.Settings {

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -17,11 +18,13 @@ import (
 	"invoicer/internal/autopipeline"
 	"invoicer/internal/await"
 	"invoicer/internal/fault"
+	"invoicer/internal/given"
 	"invoicer/internal/health"
 	"invoicer/internal/inquiry"
 	"invoicer/internal/lifecycle"
 	"invoicer/internal/metrics"
 	"invoicer/internal/tracing/export"
+	"invoicer/internal/witness"
 	"invoicer/invoice"
 	"invoicer/invoice/postgres"
 	"invoicer/locking"
@@ -68,14 +71,19 @@ const mostDatabaseConnections = 20
 
 // newStore returns a store for the configured database. It opens no connection.
 func newStore(cfg *config.Config) (*postgres.DB, error) {
-	return postgres.Open(storeOptions(cfg))
+	options, err := storeOptions(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return postgres.Open(options)
 }
 
-func storeOptions(cfg *config.Config) postgres.Options {
+func storeOptions(cfg *config.Config) (postgres.Options, error) {
+	keeper, err := newKeeper(cfg)
 	return postgres.Options{
 		URL: string(cfg.Database.URL), Schema: cfg.Database.Schema, MaxConns: min(cfg.Worker.Concurrency+4, mostDatabaseConnections),
-		Callers: cfg.Worker.Concurrency, Version: buildVersion().Version,
-	}
+		Callers: cfg.Worker.Concurrency, Version: buildVersion().Version, Objects: keeper,
+	}, err
 }
 
 // checkNumbering checks the numbering with the domain's rules, and returns their violations as problems of the configuration.
@@ -105,8 +113,13 @@ type workplace struct {
 	traces    *export.Exporter // nil if nothing is traced
 	keeper    *queue.Keeper    // set by keep
 	upgrade   *upgrade
+	unsafe    []postgres.UnsafeSetting // with which it works nevertheless, as allow_unsafe allows
+
+	endangered atomic.Bool // no job is fetched, since the database may lose what it commits
 
 	databaseID string
+	numbers    *given.Watch
+	witness    *witness.Folder // nil without witness.folder
 }
 
 // openWorkplace waits for the servers for a bounded time, and checks that they fit the promises: rights, schema, settings. queues is
@@ -128,8 +141,15 @@ func (a app) openWorkplace(ctx context.Context, cfg *config.Config, queues int, 
 	if err != nil {
 		return nil, err
 	}
-	o := storeOptions(cfg)
+	o, err := storeOptions(cfg)
+	if err != nil {
+		return nil, err
+	}
 	o.Fault, o.Worker, o.Wrote = a.fault, w.name, m.ObserveBatch
+	o.Remember = func(ctx context.Context, made []invoice.Made) { w.numbers.Remember(ctx, made) }
+	o.Look = func(ctx context.Context, seen map[invoice.SlotKey]int64) (string, error) {
+		return w.numbers.Look(ctx, seen)
+	}
 	o.Tracer, o.Statements = w.traces.Tracer(), w.traces.Postgres()
 	if w.store, err = postgres.Open(o); err != nil {
 		return nil, err
@@ -150,6 +170,12 @@ func (a app) openWorkplace(ctx context.Context, cfg *config.Config, queues int, 
 	if err := w.refuseWithoutRights(ctx); err != nil {
 		return nil, err
 	}
+	if w.unsafe, err = refuseUnsafe(ctx, cfg, w.store); err != nil {
+		return nil, err
+	}
+	if !cfg.AllowUnsafe {
+		w.store.RefuseUnsafe()
+	}
 	migrator, err := migrations.New(string(cfg.Database.URL), cfg.Database.Schema)
 	if err != nil {
 		return nil, err
@@ -166,8 +192,19 @@ func (a app) openWorkplace(ctx context.Context, cfg *config.Config, queues int, 
 	if err := await.Answer(ctx, log, "redis at "+cfg.Redis.Addr(), func(ctx context.Context) error { return w.redis.Ping(ctx).Err() }); err != nil {
 		return nil, err
 	}
-	if w.databaseID, err = w.store.DatabaseID(ctx); err != nil {
+	identify := func(ctx context.Context) (err error) {
+		w.databaseID, err = w.store.DatabaseID(ctx)
+		return err
+	}
+	if err := await.Answer(ctx, log, "postgres at "+cfg.Database.Addr(), identify); err != nil { // it may be gone again since
 		return nil, err
+	}
+	w.numbers = &given.Watch{Books: w.store.Invoices, Servers: w.store.Invoices, Memory: given.NewMemory(w.shared, w.databaseID), Redis: w.redis, DatabaseID: w.databaseID, Logger: log}
+	if cfg.Witness.Folder != "" {
+		if w.witness, err = witness.Open(cfg.Witness.Folder, w.databaseID, w.name, w.store.Invoices, log); err != nil {
+			return nil, err
+		}
+		w.numbers.Witness = w.witness
 	}
 	if err := health.Await(ctx, w.serverNames(), w.probes(), log); err != nil {
 		return nil, err
@@ -183,6 +220,9 @@ func (w *workplace) close() {
 	}
 	if w.store != nil {
 		_ = w.store.Close()
+	}
+	if w.witness != nil {
+		w.witness.Close()
 	}
 	w.traces.Close()
 }
@@ -212,9 +252,9 @@ func (w *workplace) newWorker(
 	handler, err := worker.NewHandler(w.generator, w.locker, w.store.Ledger, worker.Options{
 		Name: name, Concurrency: w.cfg.Worker.Concurrency, Queues: queues,
 		JobTimeout: w.cfg.Worker.JobTimeout, ShutdownTimeout: w.cfg.Worker.ShutdownTimeout,
-		LedgerOnly: w.cfg.Worker.Direct == "refuse", TakesIdentifiers: w.upgrade.TakesIdentifiers,
+		Numbers: w.numbers, LedgerOnly: w.cfg.Worker.Direct == "refuse", TakesIdentifiers: w.upgrade.TakesIdentifiers,
 		MaxRetry: w.cfg.Worker.MaxRetry, LockWait: w.cfg.Lock.Wait, CacheTTL: cacheTTL,
-		Installation: w.databaseID, Owns: func() bool { return w.keeper.Owns() && !quiet() },
+		Installation: w.databaseID, Claimant: w.name, Owns: func() bool { return w.keeper.Owns() && !quiet() && !w.endangered.Load() },
 		Logger: w.log, LogProblems: w.cfg.Log.Outcomes == "problems", Tracer: w.traces.Tracer(), Observe: observe, DatabaseTime: w.store.Now, Fault: w.fault,
 	})
 	if err != nil {
@@ -225,7 +265,7 @@ func (w *workplace) newWorker(
 
 // newLedger returns the relay and the reconciler of the queues. Call keep first.
 func (w *workplace) newLedger(name string, queues map[string]int, observe func(dispatch.Event)) (lifecycle.Stage, error) {
-	relay := dispatch.NewRelay(w.store.Ledger, w.shared, dispatch.RelayOptions{
+	relay := dispatch.NewRelay(w.store.Ledger.Of(w.cfg.Redis.Queues...), w.shared, dispatch.RelayOptions{
 		Retention: w.cfg.Worker.Retention, Installation: w.databaseID, Owners: w.keeper, Fault: w.fault, Logger: w.log, Observe: observe,
 		Tracer: w.traces.Tracer(),
 	})

@@ -37,7 +37,7 @@ on this machine and to holders of a token. See 'invoicer token --help'.`,
   invoicer worker --worker-concurrency 50 --worker-queues critical=6,default=3
   invoicer worker --http-addr :8443 --http-tls-cert t.crt --http-tls-key t.key`,
 	}
-	addConfigFlags(cmd, "worker", "lock", "idempotency", "numbering", "http", "metrics", "strict", "dates", "credit_notes", "zero", "ignore")
+	addConfigFlags(cmd, "worker", "lock", "idempotency", "numbering", "witness", "events", "documents", "http", "metrics", "allow_unsafe", "strict", "dates", "credit_notes", "zero", "replaces", "ignore")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return a.work(cmd) }
 	cmd.AddCommand(a.workerQuietCommand())
 	return cmd
@@ -47,6 +47,9 @@ func (a app) work(cmd *cobra.Command) error {
 	cfg, err := a.loadConfig(cmd)
 	if err != nil {
 		return err
+	}
+	if err := cfg.CheckQueues(); err != nil {
+		return exitError{exitUsage, err}
 	}
 	log := newLogger(cfg.Log, cmd.ErrOrStderr())
 	catchLogs(log)
@@ -133,9 +136,30 @@ func (o operation) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	watching := lifecycle.Stage{o.health.Watching(), waiting, lasting("the looks at late duplicates", cache.Run)}
+	watching := lifecycle.Stage{o.safety(), o.health.Watching(), waiting, lasting("the looks at late duplicates", cache.Run), lasting("the watch over numbers", o.numbers.Run)}
+	deliverer, err := o.newDeliverer(ctx, o.metrics)
+	if err != nil {
+		return err
+	}
+	watching = append(watching, lifecycle.Part{Name: "the delivery of events", Run: deliverer.Run})
+	clerk, err := o.newClerk(ctx, o.metrics)
+	if err != nil {
+		return err
+	}
+	sweeper, err := o.newSweeper(o.metrics)
+	if err != nil {
+		return err
+	}
+	messenger, err := o.newMessenger(ctx, o.metrics)
+	if err != nil {
+		return err
+	}
+	watching = append(watching, clerk, sweeper, messenger)
+	if o.witness != nil {
+		watching = append(watching, lasting("the witness", o.witness.Run))
+	}
 	if o.pages != nil {
-		watching = append(watching, o.pages.Part())
+		watching = append(watching, o.pages.parts()...)
 	}
 	upgraded := lasting("the look for workers of the release before", o.upgrade.run)
 	return lifecycle.Run(ctx, append(claims, upgraded), watching, ledgers, workers, lifecycle.Stage{o.health.Readiness(o.serving)})
