@@ -37,6 +37,7 @@ type bench struct {
 	progress io.Writer
 	programs programs
 	seconds  float64          // how long a round should take
+	built    string           // the folder of the program itself, once it was needed
 	traces   *export.Exporter // of the worker; nil: it doesn't trace
 }
 
@@ -86,6 +87,9 @@ func (b *bench) close() {
 	defer cancel()
 	if b.mayEmpty {
 		_ = b.empty(ctx, schema) // or the next run starts with it
+	}
+	if b.built != "" {
+		_ = os.RemoveAll(b.built)
 	}
 	if b.rdb != nil {
 		_ = b.rdb.Close()
@@ -145,6 +149,8 @@ type system struct {
 	stop  func()                                        // returns when nothing is under way any more
 	check func(ctx context.Context, worked jobs) error  // is what was made exact?
 	close func()
+	// processes are those of its workers, by their ids, unless they are this one.
+	processes []int
 }
 
 // A round is one run of one contestant.
@@ -162,6 +168,7 @@ type sample struct {
 	Jobs    int
 	Seconds float64
 	CPU     cpu
+	Others  float64 // the share of the machine that others used
 }
 
 func (s sample) rate() float64 { return float64(s.Jobs) / s.Seconds }
@@ -211,7 +218,11 @@ func (b *bench) play(ctx context.Context, r round) (result sample, err error) {
 	ramp, all := int64(r.rampUp()), int64(r.jobs.n)
 	warm, finished := make(chan time.Time, 1), make(chan time.Time, 1)
 	var ended atomic.Int64
-	before, begun := b.programs.cpu(), time.Now()
+	programs := b.programs
+	if len(s.processes) > 0 {
+		programs.workers = s.processes
+	}
+	before, begun, watched := programs.cpu(), time.Now(), programs.watch()
 	err = s.start(ctx, func() {
 		switch ended.Add(1) {
 		case ramp:
@@ -227,7 +238,7 @@ func (b *bench) play(ctx context.Context, r round) (result sample, err error) {
 	for result.Jobs == 0 {
 		select {
 		case begun = <-warm:
-			before = b.programs.cpu()
+			before, watched = programs.cpu(), programs.watch()
 			if r.profile != nil {
 				if err := pprof.StartCPUProfile(r.profile); err != nil {
 					return sample{}, err
@@ -238,7 +249,7 @@ func (b *bench) play(ctx context.Context, r round) (result sample, err error) {
 			if r.profile != nil {
 				pprof.StopCPUProfile()
 			}
-			result = sample{Jobs: int(all - ramp), Seconds: at.Sub(begun).Seconds(), CPU: b.programs.cpu().minus(before)}
+			result = sample{Jobs: int(all - ramp), Seconds: at.Sub(begun).Seconds(), CPU: programs.cpu().minus(before), Others: watched.others()}
 		case <-ctx.Done():
 			return sample{}, fmt.Errorf("%d of %d jobs ended: %w", ended.Load(), r.jobs.n, ctx.Err())
 		}

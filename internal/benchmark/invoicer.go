@@ -5,6 +5,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
 	"sync"
 	"time"
 
@@ -12,8 +16,14 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"invoicer/config"
+	"invoicer/events"
 	"invoicer/internal/autopipeline"
+	"invoicer/internal/given"
+	"invoicer/internal/witness"
 	"invoicer/invoice"
+	"invoicer/invoice/document"
+	"invoicer/invoice/ledger"
+	"invoicer/invoice/outbox"
 	"invoicer/invoice/postgres"
 	"invoicer/locking"
 	"invoicer/migrations"
@@ -29,11 +39,20 @@ type workplace struct {
 	shared redis.UniversalClient // a view of redis, which it closes
 	server *worker.Server
 	ledger func(context.Context)
+	beside []func(context.Context) // what else runs, until its context ends
+	leave  []func()                // what is closed in the end
+}
+
+// extras are what a worker does beside invoicing, if it is to.
+type extras struct {
+	witness  bool              // it keeps a line of each document in a folder
+	formats  []document.Format // it makes documents of each invoice
+	endpoint bool              // it posts an event of each document to a receiver on this machine
 }
 
 // newWorkplace wires the worker as cmd/invoicer does (wire.go), with every promise on. It is the one place where that
 // happens here.
-func newWorkplace(ctx context.Context, b *bench, s setting, schema string, observe func(worker.Event)) (_ *workplace, err error) {
+func newWorkplace(ctx context.Context, b *bench, s setting, schema string, more extras, observe func(worker.Event)) (_ *workplace, err error) {
 	w := &workplace{}
 	defer func() {
 		if err != nil {
@@ -46,8 +65,13 @@ func newWorkplace(ctx context.Context, b *bench, s setting, schema string, obser
 	if err := b.traces.Redis(w.redis); err != nil {
 		return nil, err
 	}
+	var numbers *given.Watch
 	w.store, err = postgres.Open(postgres.Options{
 		URL: b.databaseURL, Schema: schema, MaxConns: min(s.Slots+4, 20), Callers: s.Slots, Tracer: b.traces.Tracer(), Statements: b.traces.Postgres(),
+		Remember: func(ctx context.Context, made []invoice.Made) { numbers.Remember(ctx, made) },
+		Look: func(ctx context.Context, seen map[invoice.SlotKey]int64) (string, error) {
+			return numbers.Look(ctx, seen)
+		},
 	})
 	if err != nil {
 		return nil, err
@@ -61,6 +85,10 @@ func newWorkplace(ctx context.Context, b *bench, s setting, schema string, obser
 		return nil, err
 	}
 	w.shared = autopipeline.New(w.redis)
+	numbers = &given.Watch{Books: w.store.Invoices, Memory: given.NewMemory(w.shared, databaseID), Redis: w.redis, DatabaseID: databaseID, Logger: slog.New(slog.DiscardHandler)}
+	if err := w.add(ctx, more, numbers, databaseID); err != nil {
+		return nil, err
+	}
 	locker, err := locking.New(w.shared, locking.Options{Prefix: "invoicer:" + databaseID + ":", TTL: 15 * time.Second})
 	if err != nil {
 		return nil, err
@@ -73,7 +101,7 @@ func newWorkplace(ctx context.Context, b *bench, s setting, schema string, obser
 		Name: name, Concurrency: s.Slots, Queues: map[string]int{queue: 1}, Installation: databaseID,
 		JobTimeout: standard.Worker.JobTimeout, ShutdownTimeout: standard.Worker.ShutdownTimeout, MaxRetry: standard.Worker.MaxRetry,
 		LockWait: standard.Lock.Wait, CacheTTL: func() time.Duration { return standard.Idempotency.CacheTTL },
-		Logger: log, Observe: observe, Tracer: b.traces.Tracer(),
+		Numbers: numbers, Logger: log, Observe: observe, Tracer: b.traces.Tracer(),
 	})
 	if err != nil {
 		return nil, err
@@ -94,6 +122,9 @@ func newWorkplace(ctx context.Context, b *bench, s setting, schema string, obser
 		var both sync.WaitGroup
 		both.Go(func() { relay.Run(ctx) })
 		both.Go(func() { reconciler.Run(ctx) })
+		for _, run := range w.beside {
+			both.Go(func() { run(ctx) })
+		}
 		both.Wait()
 	}
 	return w, nil
@@ -114,7 +145,49 @@ func (w *workplace) start(ctx context.Context) (stop func(), err error) {
 	}), nil
 }
 
+// add adds what the worker does beside invoicing.
+func (w *workplace) add(ctx context.Context, more extras, numbers *given.Watch, databaseID string) error {
+	if more.witness {
+		folder, err := os.MkdirTemp("", "witness")
+		if err != nil {
+			return err
+		}
+		w.leave = append(w.leave, func() { _ = os.RemoveAll(folder) })
+		kept, err := witness.Open(folder, databaseID, "benchmark", w.store.Invoices, numbers.Logger)
+		if err != nil {
+			return err
+		}
+		w.leave = append([]func(){kept.Close}, w.leave...)
+		numbers.Witness = kept
+		w.beside = append(w.beside, kept.Run)
+	}
+	if more.formats != nil {
+		clerk, err := w.clerk(ctx, more.formats, nil)
+		if err != nil {
+			return err
+		}
+		w.beside = append(w.beside, clerk.Run)
+	}
+	if !more.endpoint {
+		return nil
+	}
+	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
+	w.leave = append(w.leave, receiver.Close)
+	err := w.store.Outbox.Add(ctx, outbox.Endpoint{
+		Name: "benchmark", URL: receiver.URL, Types: []string{outbox.InvoiceCreated, outbox.CreditNoteCreated}, Secrets: []string{events.NewSecret()},
+	}, ledger.Actor{Name: "benchmark"})
+	if err != nil {
+		return err
+	}
+	deliverer, err := events.New(events.Options{Outbox: w.store.Outbox, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Logger: numbers.Logger})
+	w.beside = append(w.beside, func(ctx context.Context) { _ = deliverer.Run(ctx) })
+	return err
+}
+
 func (w *workplace) close() {
+	for _, leave := range w.leave {
+		leave()
+	}
 	switch {
 	case w.shared != nil:
 		_ = w.shared.Close()
@@ -134,6 +207,7 @@ type ours struct {
 	duplicates float64
 	// alter is what is changed in the schema before.
 	alter string
+	extras
 	// at is where the worker finds the servers; nil: where the bench does.
 	at *bench
 }
@@ -150,7 +224,7 @@ func (o ours) open(ctx context.Context, b *bench, s setting, schema string) (*sy
 		at = o.at
 	}
 	ended := func() {}
-	w, err := newWorkplace(ctx, at, s, schema, func(e worker.Event) {
+	w, err := newWorkplace(ctx, at, s, schema, o.extras, func(e worker.Event) {
 		if e.What == worker.Ended {
 			ended()
 		}
@@ -214,7 +288,7 @@ func (o ours) mix(made int, payload func(int) ([]byte, error)) func(int) ([]byte
 // prepare makes the invoices that the duplicates ask for again.
 func (o ours) prepare(ctx context.Context, b *bench, s setting, schema string, j jobs) error {
 	ended := make(chan struct{}, j.n)
-	w, err := newWorkplace(ctx, b, s, schema, func(e worker.Event) {
+	w, err := newWorkplace(ctx, b, s, schema, extras{}, func(e worker.Event) {
 		if e.What == worker.Ended {
 			ended <- struct{}{}
 		}

@@ -3,14 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"golang.org/x/sync/errgroup"
 
 	"invoicer/worker"
@@ -39,7 +38,7 @@ func (b *bench) latency(ctx context.Context, o options, rate int) (latency, erro
 	left.Add(n)
 	var failed atomic.Pointer[error]
 	fail := func(err error) { failed.CompareAndSwap(nil, &err) }
-	w, err := newWorkplace(ctx, b, o.common, schema, func(e worker.Event) {
+	w, err := newWorkplace(ctx, b, o.common, schema, extras{}, func(e worker.Event) {
 		if e.What != worker.Invoiced {
 			return
 		}
@@ -60,7 +59,8 @@ func (b *bench) latency(ctx context.Context, o options, rate int) (latency, erro
 		return latency{}, err
 	}
 	defer stop()
-	if err := b.arrive(ctx, due, rate, w); err != nil {
+	watched := b.programs.watch()
+	if err := b.arrive(ctx, due, rate, w.redis); err != nil {
 		return latency{}, err
 	}
 	all := make(chan struct{})
@@ -76,28 +76,23 @@ func (b *bench) latency(ctx context.Context, o options, rate int) (latency, erro
 	if err := failed.Load(); err != nil {
 		return latency{}, *err
 	}
-	counted := took[warm:]
-	slices.Sort(counted)
-	ms := func(share float64) float64 {
-		return counted[min(len(counted)-1, int(share*float64(len(counted))))].Seconds() * 1000
-	}
-	l := latency{Rate: rate, Jobs: len(counted), P50: ms(0.5), P99: ms(0.99), Longest: ms(1)}
-	b.tell("latency at %d jobs/s: p50 %.1f ms, p99 %.1f ms, longest %.1f ms", rate, l.P50, l.P99, l.Longest)
+	l := newLatency(rate, took[warm:])
+	b.tell("latency at %d jobs/s: p50 %.1f ms, p99 %.1f ms, longest %.1f ms%s", rate, l.P50, l.P99, l.Longest, busy(watched.others()))
 	return l, b.count(ctx, schema, n, true)
 }
 
 // arrive enqueues a job at each of its times, which it sets.
-func (b *bench) arrive(ctx context.Context, due []time.Time, rate int, w *workplace) error {
-	c, err := client.New(w.redis, client.Options{Queue: queue})
+func (b *bench) arrive(ctx context.Context, due []time.Time, rate int, rdb redis.UniversalClient) error {
+	c, err := client.New(rdb, client.Options{Queue: queue})
 	if err != nil {
 		return err
 	}
 	// Long enough that who decides when a job arrives never waits for who enqueues it.
-	arrivals := make(chan int, len(due))
+	arrived := make(chan int, len(due))
 	group, ctx := errgroup.WithContext(ctx)
 	for range 16 {
 		group.Go(func() error {
-			for i := range arrivals {
+			for i := range arrived {
 				payload, err := synthetic("T", i, 5)
 				if err != nil {
 					return err
@@ -109,17 +104,13 @@ func (b *bench) arrive(ctx context.Context, due []time.Time, rate int, w *workpl
 			return nil
 		})
 	}
-	random := rand.New(rand.NewPCG(uint64(rate), 0))
-	at := time.Now()
-	for i := range due {
-		at = at.Add(time.Duration(random.ExpFloat64() / float64(rate) * float64(time.Second)))
-		time.Sleep(time.Until(at))
+	err = arrivals(ctx, rate, len(due), func(i int, at time.Time) {
 		due[i] = at
-		arrivals <- i
-		if ctx.Err() != nil {
-			break
-		}
+		arrived <- i
+	})
+	close(arrived)
+	if failed := group.Wait(); failed != nil {
+		return failed
 	}
-	close(arrivals)
-	return group.Wait()
+	return err
 }

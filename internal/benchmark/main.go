@@ -37,9 +37,10 @@ type options struct {
 
 	docs, data, only, profile, parts string
 	rounds                           int
-	seconds                          float64
+	seconds, others                  float64
 	common                           setting
 	sizes                            string
+	partitioned                      int
 }
 
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
@@ -61,9 +62,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	flags.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile of the rounds to this file; with -only")
 	flags.IntVar(&o.rounds, "rounds", 5, "how many rounds count")
 	flags.Float64Var(&o.seconds, "seconds", 4.5, "how long a round should take")
+	flags.Float64Var(&o.others, "others", 1, "play a round of the parts again while others use more than this share of the machine, such as 0.1")
 	flags.IntVar(&o.common.Servers, "servers", 1, "asynq servers in one process, for the peers on asynq; the worker has one")
 	flags.IntVar(&o.common.Slots, "slots", 768, "jobs worked on at once, over all servers, for all")
 	flags.StringVar(&o.sizes, "filled", "1000000,5000000", "with -full: how many invoices there are already")
+	flags.IntVar(&o.partitioned, "partitioned", 1_000_000, "with -full: how many invoices are partitioned")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

@@ -108,6 +108,54 @@ func TestLatency(t *testing.T) {
 	}
 }
 
+// What comes by HTTP is all invoiced, and everything of it is measured.
+func TestOverHTTP(t *testing.T) {
+	t.Parallel()
+	b := testBench(t)
+	b.seconds = 0.3
+	for _, d := range []door{{}, {batch: 50}, {batch: 50, serve: true}} {
+		got, err := b.play(t.Context(), round{contestant: contestant{name: invoicerName, open: d.open}, setting: few, jobs: fiveLines.first(300)})
+		if err != nil || got.Jobs < 200 || got.CPU.Worker <= 0 {
+			t.Errorf("%+v: %+v, %v", d, got, err)
+		}
+	}
+	for _, prefer := range []string{"", "wait=10"} {
+		l, err := b.single(t.Context(), options{common: few}, 50, prefer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l.Jobs != 100 || l.P50 <= 0 || l.P50 > l.P99 || l.P99 > l.Longest {
+			t.Errorf("%q: %+v", prefer, l)
+		}
+	}
+	w, err := b.waitingCost(t.Context(), options{common: few}, 30)
+	if err != nil || w.Before <= 0 || w.After <= 0 || w.more() <= 0 {
+		t.Errorf("%+v, %v", w, err)
+	}
+	f := &full{Waiting: w, Posts: make([]latency, 2), Webhooks: &latency{}}
+	for _, table := range f.tables() {
+		for _, row := range table.rows {
+			if len(row) != len(table.header) {
+				t.Errorf("%s has %d columns, and a row of %q", table.title, len(table.header), row)
+			}
+		}
+	}
+}
+
+// An endpoint hears of each invoice.
+func TestWebhook(t *testing.T) {
+	t.Parallel()
+	b := testBench(t)
+	b.seconds = 0.3
+	l, err := b.webhooks(t.Context(), options{common: few}, 50)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l.Jobs != 100 || l.P50 <= 0 || l.P99 > 60_000 {
+		t.Errorf("%+v", l)
+	}
+}
+
 // A storm makes one invoice, and is counted.
 func TestStorm(t *testing.T) {
 	t.Parallel()

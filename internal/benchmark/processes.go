@@ -40,7 +40,7 @@ func runWorkerProcess(ctx context.Context, stdin io.Reader, stdout io.Writer) er
 	debug.SetGCPercent(garbagePercent)
 	var ended atomic.Int64
 	b := &bench{databaseURL: o.DatabaseURL, redisURL: o.RedisURL}
-	w, err := newWorkplace(ctx, b, o.Setting, o.Schema, func(e worker.Event) {
+	w, err := newWorkplace(ctx, b, o.Setting, o.Schema, extras{}, func(e worker.Event) {
 		if e.What == worker.Ended {
 			ended.Add(1)
 		}
@@ -101,6 +101,7 @@ func (p processPeer) open(ctx context.Context, b *bench, s setting, schema strin
 		return nil, err
 	}
 	var running []*workerProcess
+	var pids []int
 	stop := func() {
 		for _, w := range running {
 			_ = w.in.Close()
@@ -120,6 +121,7 @@ func (p processPeer) open(ctx context.Context, b *bench, s setting, schema strin
 			return nil, err
 		}
 		running = append(running, w)
+		pids = append(pids, w.command.Process.Pid)
 	}
 	return &system{
 		load: func(ctx context.Context, j jobs) error { return enqueue(ctx, b.rdb, j) },
@@ -140,7 +142,7 @@ func (p processPeer) open(ctx context.Context, b *bench, s setting, schema strin
 			}
 			return b.countEnds(ctx, schema, j.n, 0, false)
 		},
-		close: stop,
+		close: stop, processes: pids,
 	}, nil
 }
 

@@ -33,7 +33,10 @@ func (c cpu) per(n, m int) cpu {
 func (c cpu) total() float64 { return c.Worker + c.Postgres + c.Redis }
 
 // programs are the servers' processes, where they run on this machine and can be looked at; else 0.
-type programs struct{ postgres, redis int }
+type programs struct {
+	postgres, redis int
+	workers         []int // processes that do the worker's part, where this one doesn't
+}
 
 // findPrograms asks the servers for their process ids, and believes them where such a program runs here.
 func findPrograms(ctx context.Context, db *pgxpool.Pool, rdb redis.UniversalClient) (p programs, err error) {
@@ -69,7 +72,14 @@ func infoField(info, name string) string {
 
 // cpu is what all three have used since they started.
 func (p programs) cpu() cpu {
-	return cpu{Worker: ownCPU(), Postgres: p.postgresCPU(), Redis: statCPU(p.redis)}
+	own := ownCPU()
+	if len(p.workers) > 0 {
+		own = 0
+		for _, pid := range p.workers {
+			own += statCPU(pid)
+		}
+	}
+	return cpu{Worker: own, Postgres: p.postgresCPU(), Redis: statCPU(p.redis)}
 }
 
 func ownCPU() float64 {
@@ -142,4 +152,49 @@ func peakMemory() float64 {
 	value, _, _ = strings.Cut(value, "kB")
 	n, _ := strconv.ParseFloat(strings.TrimSpace(value), 64)
 	return n / 1024
+}
+
+// machineCPU is what everything on this machine has used since it started, in seconds, and for how long its cores were there together. It is 0 where the
+// system doesn't tell.
+func machineCPU() (busy, all float64) {
+	content, _ := os.ReadFile("/proc/stat")
+	line, _, _ := strings.Cut(string(content), "\n")
+	for i, field := range strings.Fields(line) {
+		n, err := strconv.ParseFloat(field, 64)
+		if err != nil || i > 8 { // what guests used is in another field, too
+			continue
+		}
+		all += n / ticks
+		if i != 4 && i != 5 { // idle, and waiting for a disk
+			busy += n / ticks
+		}
+	}
+	return busy, all
+}
+
+// A watch knows what share of the machine others use, so that figures of a busy one aren't taken for those of a quiet one.
+type watch struct {
+	programs  programs
+	own       cpu
+	self      float64
+	busy, all float64
+}
+
+func (p programs) watch() watch {
+	w := watch{programs: p, own: p.cpu(), self: ownCPU()}
+	w.busy, w.all = machineCPU()
+	return w
+}
+
+// others is that share since the watch began.
+func (w watch) others() float64 {
+	busy, all := machineCPU()
+	if all -= w.all; all <= 0 {
+		return 0
+	}
+	ours := w.programs.cpu().minus(w.own).total()
+	if len(w.programs.workers) > 0 {
+		ours += ownCPU() - w.self
+	}
+	return max(0, (busy-w.busy-ours)/all)
 }

@@ -30,7 +30,7 @@ func (b *bench) storm(ctx context.Context, o options, jobs int) (*storm, error) 
 		return nil, err
 	}
 	ended := make(chan struct{}, jobs)
-	w, err := newWorkplace(ctx, b, o.common, schema, func(e worker.Event) {
+	w, err := newWorkplace(ctx, b, o.common, schema, extras{}, func(e worker.Event) {
 		if e.What == worker.Ended {
 			ended <- struct{}{}
 		}
