@@ -198,26 +198,17 @@ func figures(totals *invoice.Totals) []string {
 func terms(t *testing.T, j *invoice.Job) []string {
 	t.Helper()
 	var told []string
-	say := func(field string, public, personal []byte, err error) {
+	say := func(field, public, personal string, err error) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		told = append(told, field+"terms="+checker.Stored(public, personal))
+		told = append(told, field+"terms="+checker.Stored([]byte(public), []byte(personal)))
 	}
-	if j.Terms != nil {
-		public, personal, err := j.Terms.Spell()
-		say("", public, personal, err)
-	} else {
-		say("", nil, nil, nil)
-	}
+	public, personal, err := j.Terms.Spell()
+	say("", public, personal, err)
 	for i := range j.Lines {
-		at := fmt.Sprintf("lines[%d].", i)
-		if j.Lines[i].Terms != nil {
-			public, personal, err := j.Lines[i].Terms.Spell()
-			say(at, public, personal, err)
-		} else {
-			say(at, nil, nil, nil)
-		}
+		public, personal, err := j.Lines[i].Terms.Spell()
+		say(fmt.Sprintf("lines[%d].", i), public, personal, err)
 	}
 	return told
 }

@@ -251,6 +251,7 @@ func (g *group) nets() []*big.Int {
 
 func (c *calculation) pay(d *document) error {
 	d.payable.Set(d.total)
+	withheld := new(big.Int)
 	for i := range c.Withholdings {
 		w := &c.Withholdings[i]
 		base, err := c.minor(w.Base)
@@ -260,8 +261,12 @@ func (c *calculation) pay(d *document) error {
 		if w.Base == nil {
 			base = d.subtotal
 		}
-		d.payable.Sub(d.payable, round(new(big.Rat).Mul(new(big.Rat).SetInt(base), fraction(w.Percent))))
+		withheld.Add(withheld, round(new(big.Rat).Mul(new(big.Rat).SetInt(base), fraction(w.Percent))))
 	}
+	if !withheld.IsInt64() {
+		return fmt.Errorf("what is withheld, %s, is too big", withheld)
+	}
+	d.payable.Sub(d.payable, withheld)
 	prepaid, err := c.minor(c.Prepaid)
 	if err != nil {
 		return err

@@ -49,7 +49,7 @@ INSERT INTO invoice_jobs (job_id, transaction_id, idempotency_key, queue, payloa
 // open takes all that refuses wrong rows out of the schema, so that they can be planted.
 const open = `
 ALTER TABLE invoices DISABLE TRIGGER USER; ALTER TABLE invoice_lines DISABLE TRIGGER USER; ALTER TABLE invoice_taxes DISABLE TRIGGER USER;
-ALTER TABLE invoice_series DISABLE TRIGGER USER; ALTER TABLE invoice_jobs DISABLE TRIGGER USER; ALTER TABLE duplicate_attempts DISABLE TRIGGER USER;
+ALTER TABLE documents DISABLE TRIGGER USER; ALTER TABLE handovers DISABLE TRIGGER USER; ALTER TABLE handover_log DISABLE TRIGGER USER; ALTER TABLE invoice_series DISABLE TRIGGER USER; ALTER TABLE invoice_jobs DISABLE TRIGGER USER; ALTER TABLE duplicate_attempts DISABLE TRIGGER USER;
 ALTER TABLE invoices DROP CONSTRAINT invoices_transaction_id_key, DROP CONSTRAINT invoices_idempotency_key_key,
   DROP CONSTRAINT invoices_series_period_number_key, DROP CONSTRAINT invoices_invoice_number_key, DROP CONSTRAINT invoices_total_check;
 ALTER TABLE duplicate_attempts DROP CONSTRAINT duplicate_attempts_job_id_key;
@@ -262,7 +262,7 @@ func prepare(t *testing.T, url, schema string) (store func(t *testing.T, plant s
 	run(t, open)
 	return func(t *testing.T, plant string) {
 		t.Helper()
-		run(t, "TRUNCATE invoices, invoice_lines, invoice_taxes, invoice_series, duplicate_attempts, invoice_jobs, invoice_job_actions RESTART IDENTITY;"+well)
+		run(t, "TRUNCATE documents, handovers, handover_log, invoices, invoice_lines, invoice_taxes, invoice_series, duplicate_attempts, invoice_jobs, invoice_job_actions RESTART IDENTITY;"+well)
 		run(t, plant)
 	}
 }

@@ -259,7 +259,7 @@ func (t *taxation) validate(b bounds) error {
 	if len(rates) == 0 && t.TaxCategory != "" {
 		return fmt.Errorf("category %s without a rate", t.TaxCategory)
 	}
-	for _, rate := range rates {
+	for i, rate := range rates {
 		switch {
 		case !b.percent(rate.Percent):
 			return fmt.Errorf("a tax of %s %%", rate.Percent)
@@ -267,6 +267,8 @@ func (t *taxation) validate(b bounds) error {
 			return fmt.Errorf("%s %% in category %s", rate.Percent, rate.Category)
 		case rate.Category == "S" && rate.Percent.IsZero():
 			return errors.New("0 % in category S")
+		case slices.ContainsFunc(rates[:i], rate.equal):
+			return fmt.Errorf("a tax of %s %% twice", rate.Percent)
 		}
 	}
 	return nil

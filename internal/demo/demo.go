@@ -19,9 +19,10 @@ import (
 
 // Options say what is played, and where. All are required.
 type Options struct {
-	Redis       redis.UniversalClient
-	DatabaseURL string
-	Schema      string // holds invoicer's tables; the naive workers' table is added, and dropped at the end
+	Redis     redis.UniversalClient
+	OwnerURL  string // of the database, as a role that may make tables: the naive workers' role
+	ReaderURL string // as a role that may read what our workers have made
+	Schema    string // holds invoicer's tables; the naive workers' table is added, and dropped at the end
 
 	// Queue is our workers'. The naive ones have a queue of their own, with this name and -naive, which is deleted at the
 	// end.
@@ -80,7 +81,7 @@ type play struct {
 func Play(ctx context.Context, o Options) (_ *Story, err error) {
 	p := &play{Options: o, recorder: newRecorder(), asked: len(o.Jobs)*o.Copies + len(o.Mistakes)}
 	p.crew = newCrew(o.Command, p.recorder.observe)
-	if p.tables, err = openTables(ctx, o.DatabaseURL, o.Schema); err != nil {
+	if p.tables, err = openTables(ctx, o); err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, p.tables.close(ctx)) }()
@@ -182,10 +183,10 @@ func (p *play) story(ctx context.Context) (_ *Story, err error) {
 	s := p.recorder.story()
 	ids := transactions(p.Jobs)
 	s.Transactions, s.Asked = len(ids), p.asked
-	if s.Naive, err = p.tables.count(ctx, p.tables.naive, ids); err != nil {
+	if s.Naive, err = p.tables.count(ctx, p.tables.db, p.tables.naive, ids); err != nil {
 		return nil, err
 	}
-	if s.Ours, err = p.tables.count(ctx, p.tables.ours, ids); err != nil {
+	if s.Ours, err = p.tables.count(ctx, p.tables.reader, p.tables.ours, ids); err != nil {
 		return nil, err
 	}
 	s.naiveRace, err = p.tables.naiveRace(ctx)

@@ -13,23 +13,24 @@ import (
 
 // tables is the database, with the naive workers' table and with ours.
 type tables struct {
-	db          *sql.DB
-	naive, ours string // quoted
+	db, reader  *sql.DB // reader reads ours
+	naive, ours string  // quoted
 }
 
 // naiveTable is in the schema of the demo while it runs.
 const naiveTable = "demo_naive_invoices"
 
-func openTables(ctx context.Context, url, schema string) (*tables, error) {
-	config, err := pgx.ParseConfig(url)
-	if err != nil {
+func openTables(ctx context.Context, o Options) (*tables, error) {
+	t := &tables{
+		naive: pgx.Identifier{o.Schema, naiveTable}.Sanitize(),
+		ours:  pgx.Identifier{o.Schema, "invoices"}.Sanitize(),
+	}
+	var err error
+	if t.db, err = open(o.OwnerURL); err != nil {
 		return nil, err
 	}
-	config.DefaultQueryExecMode = pgx.QueryExecModeExec // which any pooler lets through
-	t := &tables{
-		db:    stdlib.OpenDB(*config),
-		naive: pgx.Identifier{schema, naiveTable}.Sanitize(),
-		ours:  pgx.Identifier{schema, "invoices"}.Sanitize(),
+	if t.reader, err = open(o.ReaderURL); err != nil {
+		return nil, errors.Join(err, t.db.Close())
 	}
 	const connections = 20
 	t.db.SetMaxOpenConns(connections)
@@ -49,10 +50,19 @@ func openTables(ctx context.Context, url, schema string) (*tables, error) {
 		`CREATE INDEX ON ` + t.naive + ` (transaction_id)`,
 	} {
 		if _, err := t.db.ExecContext(ctx, statement); err != nil {
-			return nil, errors.Join(err, t.db.Close())
+			return nil, errors.Join(err, t.reader.Close(), t.db.Close())
 		}
 	}
 	return t, nil
+}
+
+func open(url string) (*sql.DB, error) {
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		return nil, err
+	}
+	config.DefaultQueryExecMode = pgx.QueryExecModeExec // which any pooler lets through
+	return stdlib.OpenDB(*config), nil
 }
 
 // close drops the naive workers' table, also where the demo was stopped.
@@ -61,7 +71,7 @@ func (t *tables) close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
 	_, err := t.db.ExecContext(ctx, `DROP TABLE IF EXISTS `+t.naive)
-	return errors.Join(err, t.db.Close())
+	return errors.Join(err, t.reader.Close(), t.db.Close())
 }
 
 // A naiveRow is an invoice of the naive workers.
@@ -92,11 +102,11 @@ type Tally struct {
 }
 
 // count reads a table of invoices.
-func (t *tables) count(ctx context.Context, table string, transactionIDs []string) (tally Tally, err error) {
+func (t *tables) count(ctx context.Context, db *sql.DB, table string, transactionIDs []string) (tally Tally, err error) {
 	const each = `SELECT coalesce(sum(n), 0), count(*) FILTER (WHERE n > 1), count(*) FROM (
     SELECT count(*) AS n FROM `
 	var found int
-	err = t.db.QueryRowContext(ctx, each+table+` WHERE transaction_id = ANY($1) GROUP BY transaction_id) AS each`, transactionIDs).
+	err = db.QueryRowContext(ctx, each+table+` WHERE transaction_id = ANY($1) GROUP BY transaction_id) AS each`, transactionIDs).
 		Scan(&tally.Invoices, &tally.BilledTwice, &found)
 	tally.Missing = len(transactionIDs) - found
 	return tally, err

@@ -36,7 +36,7 @@ func ofChain() []mutant {
 		},
 		{
 			name: "the audit takes the order of ids for that of numbers", promise: immutable, hazard: anOwner,
-			changes: []change{{"invoice/postgres/audit/chain.go", "case *row.sequence != end.number+1:", "case *row.sequence < 0:"}},
+			changes: []change{{"invoice/postgres/audit/stored.go", `COLLATE "C", number, id`, `COLLATE "C", id`}},
 			in:      theAudit, tests: []string{"TestChain"},
 		},
 		{
@@ -51,7 +51,7 @@ func ofChain() []mutant {
 		},
 		{
 			name: "an invoice that was put in is taken for a new one", promise: immutable, hazard: anOwner,
-			changes: []change{{"invoice/postgres/audit/sealed.go", "*row.sequence > c.last[c.slot].Number {", "*row.sequence >= 0 {"}},
+			changes: []change{{"invoice/postgres/audit/sealed.go", "(*row.sequence > c.last[c.slot].Number ||", "(*row.sequence >= 0 ||"}},
 			in:      theAudit, tests: []string{"TestSealsFindWhatAnOwnerDid"},
 		},
 		{

@@ -1,6 +1,9 @@
 package main
 
-const credits = "migrations/00027_credits.sql"
+const (
+	credits   = "migrations/00041_credited_rows.sql"
+	unsettled = "migrations/00039_replaces.sql" // what settings decide, and what is replaced
+)
 
 // ofCredits are mistakes in what credits invoices.
 func ofCredits() []mutant {
@@ -9,12 +12,12 @@ func ofCredits() []mutant {
 	return []mutant{
 		{
 			name: "an invoice is credited twice", promise: immutable,
-			changes: []change{{credits, "IF total < 0 AND left_of + total < least(0, above.total_minor) OR", "IF"}, {credits, "WHERE asked.amount < 0 AND of.amount", "WHERE false AND of.amount"}},
+			changes: []change{{credits, "IF total < 0 AND left_of + total < least(0, above.total_minor) OR", "IF"}, {credits, "AND (asked.amount < 0 AND of.amount + coalesce", "AND (false AND of.amount + coalesce"}},
 			in:      theStore, tests: []string{"TestCreditsStayWithinTheirInvoice"},
 		},
 		{
 			name: "more is given back than was credited", promise: immutable,
-			changes: []change{{credits, " OR total > 0 AND left_of + total > greatest(0, above.total_minor) THEN", " THEN"}, {credits, "OR asked.amount > 0 AND of.amount", "OR false AND of.amount"}},
+			changes: []change{{credits, " OR total > 0 AND left_of + total > greatest(0, above.total_minor) THEN", " THEN"}, {credits, "OR asked.amount > 0 AND of.amount + coalesce", "OR false AND of.amount + coalesce"}},
 			in:      theStore, tests: []string{"TestCancelledCreditsGiveBack", "TestCreditsStayWithinTheirInvoice"},
 		},
 		{
@@ -23,13 +26,23 @@ func ofCredits() []mutant {
 			in:      theStore, tests: []string{"TestCreditsStayWithinTheirInvoice"},
 		},
 		{
+			name: "what has two taxes can't be credited in parts", promise: immutable,
+			changes: []change{{credits, "IF slack = 0 AND has_several_taxes", "IF false AND has_several_taxes"}},
+			in:      theStore, tests: []string{"TestCreditsOfSeveralTaxes"},
+		},
+		{
+			name: "two taxes of one percentage are credited as one", promise: immutable,
+			changes: []change{{credits, "IF NOT FOUND AND own IS NOT NULL THEN", "IF NOT FOUND AND own < 0 THEN"}},
+			in:      theStore, tests: []string{"TestCreditsOfOnePercentage"},
+		},
+		{
 			name: "two credit an invoice at once", promise: immutable,
-			changes: []change{{credits, "PERFORM pg_advisory_xact_lock(family) FROM unnest(wanted) AS family;", ""}},
+			changes: []change{{"migrations/00035_credited_rates.sql", "PERFORM pg_advisory_xact_lock(family) FROM unnest(wanted) AS family;", ""}},
 			in:      theStore, tests: []string{"TestCreditsTakeTurns"},
 		},
 		{
 			name: "the database trusts who writes a credit note", promise: immutable,
-			changes: []change{{rechecks, "IF crediting IS NOT NULL THEN", "IF crediting = '{}' THEN"}},
+			changes: []change{{unsettled, "IF crediting IS NOT NULL THEN", "IF crediting = '{}' THEN"}},
 			in:      theStore, tests: []string{"TestDatabaseKeepsCredits", "TestCreditsAtOnce"},
 		},
 		{
@@ -84,18 +97,53 @@ func ofCredits() []mutant {
 		},
 		{
 			name: "a worker of the release before makes a credit note of nothing", promise: immutable,
-			changes: []change{{rechecks, "IF rule.must_credit AND EXISTS", "IF false AND EXISTS"}},
+			changes: []change{{unsettled, "IF rule.must_credit AND EXISTS", "IF false AND EXISTS"}},
 			in:      theStore, tests: []string{"TestSettingsOfCredits"},
 		},
 		{
 			name: "a worker of the release before makes a document of zeros", promise: immutable,
-			changes: []change{{rechecks, "IF rule.refuse_zero AND EXISTS (", "IF false AND EXISTS ("}},
+			changes: []change{{unsettled, "IF rule.refuse_zero AND EXISTS (", "IF false AND EXISTS ("}},
 			in:      theStore, tests: []string{"TestSettingsOfCredits"},
 		},
 		{
 			name: "a document whose amounts cancel out counts as nothing but zeros", promise: classified,
 			changes: []change{{theDomain, "if net != 0 {", "if net == 1 {"}},
 			in:      theStore, tests: []string{"TestSettingsOfCredits"},
+		},
+		{
+			name: "a worker replaces what isn't credited", promise: immutable,
+			changes: []change{{"invoice/generator.go", "err = g.checkReplaced(ctx, j, settings, dry)", "err = nil"}},
+			in:      theStore, tests: []string{"TestReplacementWaits"},
+		},
+		{
+			name: "the database trusts who replaces a document", promise: immutable,
+			changes: []change{{unsettled, "IF cardinality(replacing) > 0 THEN\n        PERFORM refuse_replacements", "IF false THEN\n        PERFORM refuse_replacements"}},
+			in:      theStore, tests: []string{"TestDatabaseKeepsReplaced", "TestReplacementsTakeTurns"},
+		},
+		{
+			name: "a document is replaced while its credit note is cancelled", promise: immutable,
+			changes: []change{{unsettled, "PERFORM pg_advisory_xact_lock(family) FROM unnest(wanted) AS family;", ""}},
+			in:      theStore, tests: []string{"TestReplacementsTakeTurns"},
+		},
+		{
+			name: "what a cancelled credit note gives back isn't counted before a document is replaced", promise: immutable,
+			changes: []change{{unsettled, "FROM family JOIN invoices i ON i.issuer = of_issuer AND i.credits_transaction_id = family.transaction_id\n", "FROM family JOIN invoices i ON false\n"}},
+			in:      theStore, tests: []string{"TestReplacedIsCreditedFirst"},
+		},
+		{
+			name: "what was credited before an import doesn't count when it is replaced", promise: immutable,
+			changes: []change{{unsettled, "sign(i.total_minor)::bigint * coalesce(i.credited_total_minor, 0) AS before", "0::bigint AS before"}},
+			in:      theStore, tests: []string{"TestReplacedImports"},
+		},
+		{
+			name: "a corrected invoice doesn't wait for the credit note", promise: immutable,
+			changes: []change{{"invoice/replaces.go", "case replaced.Waits != nil:\n", "case replaced.Waits == nil && id == \"\":\n"}},
+			in:      theStore, tests: []string{"TestReplacementWaits"},
+		},
+		{
+			name: "a corrected invoice and its credit note wait for each other", promise: recovers,
+			changes: []change{{"invoice/postgres/replaces.go", "if next.TransactionID == j.TransactionID {", "if next.TransactionID == \"\" {"}},
+			in:      theStore, tests: []string{"TestReplacementWaits"},
 		},
 		{
 			name: "a repeat that matters is ignored", promise: classified,

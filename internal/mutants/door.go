@@ -6,7 +6,28 @@ const door = "migrations/00037_sql_door.sql"
 // What producers in any language are promised by the functions that they call.
 func ofDoor() []mutant {
 	const theClient, migrations, program, lookup = "./worker/client", "./migrations", "./cmd/invoicer", "TestLookupInSQL"
+	const fields = "migrations/00040_job_fields.sql"
 	return []mutant{
+		{
+			name: "accept takes a key given twice in version 2", promise: classified,
+			changes: []change{{fields, "WHEN m.turn > 1 THEN 'must not be given twice'", "WHEN m.turn > 1 THEN NULL"}},
+			in:      theStore, tests: []string{"TestAcceptRefusesABadJobOfVersion2"},
+		},
+		{
+			name: "accept leaves what is missing in version 2 to the worker", promise: classified,
+			changes: []change{{fields, "AND coalesce(m.value ->> r.name, '') = ''", "AND false"}},
+			in:      theStore, tests: []string{"TestAcceptRefusesABadJobOfVersion2", "TestAcceptSaysWhatTheWorkerSays"},
+		},
+		{
+			name: "accept refuses a number that a worker takes", promise: classified,
+			changes: []change{{fields, "ELSIF exponent < -decimals THEN", "ELSIF exponent <= -decimals THEN"}},
+			in:      theStore, tests: []string{"TestAcceptSaysWhatTheWorkerSays"},
+		},
+		{
+			name: "a field is added without telling the database", promise: classified,
+			changes: []change{{"invoice/terms.go", "`job:\"tender_reference,shown,most=200\"`", "`job:\"tender_reference,shown,most=201\"`"}},
+			in:      theStore, tests: []string{"TestTheDatabaseKnowsTheFields"},
+		},
 		{
 			name: "a queue that nobody consumes is taken", promise: noneLost,
 			changes: []change{{door, "AND NOT EXISTS (SELECT FROM ledger_queues l WHERE l.queue = accept.queue) THEN", "AND false THEN"}},

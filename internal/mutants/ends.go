@@ -3,9 +3,10 @@ package main
 // ends is the migration that has what is recorded of a job's end.
 const (
 	ends    = "migrations/00025_issuers.sql"
-	records = "migrations/00028_differences.sql" // how good ends are recorded
+	numbers = "migrations/00044_reserved_numbers.sql"
+	records = "migrations/00043_erase.sql" // how good ends are recorded
 
-	rechecks = "migrations/00036_statement_checks.sql" // what is checked once for all rows of a statement
+	rechecks = "migrations/00036_statement_checks.sql" // how lines and taxes are checked once for all rows of a statement
 )
 
 // What may be recorded of a job's end, whatever Redis says of the job.

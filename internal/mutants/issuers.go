@@ -47,6 +47,6 @@ func ofIssuers() []mutant {
 			changes: []change{{"locking/locking.go", "	if l.scope != \"\" {\n", "	if l.scope == \"-\" {\n"}}, in: "./locking", tests: []string{"TestScopesAreApart"},
 		},
 		inStore("a chain goes on with another issuer's link", immutable, "TestChainsOfIssuers",
-			change{chain, "WHERE i.issuer = s.issuer AND i.series = s.series AND i.period = s.period AND i.number = s.last_number),\n", "WHERE i.series = s.series AND i.period = s.period AND i.number = s.last_number ORDER BY issuer LIMIT 1),\n"}),
+			change{chain, "WHERE i.issuer = s.issuer AND i.series = s.series AND i.period = s.period AND i.number = s.head),\n", "WHERE i.series = s.series AND i.period = s.period AND i.number = s.head ORDER BY issuer LIMIT 1),\n"}),
 	}
 }

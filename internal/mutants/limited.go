@@ -24,7 +24,7 @@ func ofLimitedVisitors() []mutant {
 		inPages("a replay by a limited visitor makes an invoice of another issuer", "TestRunsOfLimitedVisitors",
 			change{"worker/dispatch/replay.go", "!slices.Contains(r.options.Filter.Issuers, job.Issuer):", "job.Issuer == \"-\":"}),
 		inPages("whoever watches a page sees what others may see of it", "TestLimitedVisitorsWatch",
-			change{"web/pages/live.go", "\"%t %q %s\", visitor.MayAct, visitor.Issuers, of", "\"%t %s\", visitor.MayAct, of"}),
+			change{"web/pages/live.go", "\"%t %t %q %s\", visitor.MayAct, visitor.MaySeePersonalData, visitor.Issuers, of", "\"%t %t %s\", visitor.MayAct, visitor.MaySeePersonalData, of"}),
 		inPages("a page that doesn't say whose data it shows is open to limited visitors", "TestRoutesOfLimitedVisitors",
 			change{"web/pages/routes.go", "return r.within || !visitor.Issuers.Limited()", "return r.within || r.show != nil || !visitor.Issuers.Limited()"}),
 		{

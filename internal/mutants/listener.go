@@ -30,7 +30,7 @@ func ofListener() []mutant {
 		},
 		{
 			name: "everybody is told what is in the way", promise: discreet, hazard: rebinding,
-			changes: []change{{"internal/health/health.go", "if access.Of(r).Local() {", "if access.Of(r).Local() || r != nil {"}},
+			changes: []change{{"internal/health/health.go", "\"ready\", access.Of(r).Local()\n", "\"ready\", access.Of(r).Local() || r != nil\n"}},
 			in:      program, tests: []string{"TestWhoIsShownWhat"},
 		},
 		{

@@ -77,5 +77,25 @@ func ofOperating() []mutant {
 			changes: []change{{"invoice/postgres/series.go", "if c.Kind != string(settings.Kind) {", "if c.Kind == \"\" {"}},
 			in:      theStore, tests: []string{"TestForecast"},
 		},
+		{
+			name: "a worker trusts a database that may lose its commits", promise: noneLost,
+			changes: []change{{"cmd/invoicer/fit.go", "len(unsafe) > 0 && !cfg.AllowUnsafe {", "len(unsafe) > 1 && !cfg.AllowUnsafe {"}},
+			in:      program, tests: []string{"TestWorkerRefusesADatabaseThatMayLoseCommits"},
+		},
+		{
+			name: "commits that don't wait for the standby are good enough", promise: gapless,
+			changes: []change{{"invoice/postgres/unsafe.go", `case commit == "local" && standbys != "":`, `case commit == "local" && standbys == "":`}},
+			in:      program, tests: []string{"TestWorkerRefusesADatabaseThatMayLoseCommits"},
+		},
+		{
+			name: "the doctor doesn't look at triggers", promise: immutable,
+			changes: []change{{"internal/doctor/postgres.go", "\tfor i := range checks {\n", "\tfor i := range checks[:0] {\n"}},
+			in:      program, tests: []string{"TestDoctorFindsWhatIsBroken/a_trigger_that_is_switched_off"},
+		},
+		{
+			name: "the doctor doesn't see that a counter was moved", promise: gapless,
+			changes: []change{{"invoice/postgres/stuck.go", "WHERE last_number <> highest OR", "WHERE last_number < highest OR"}},
+			in:      program, tests: []string{"TestDoctorFindsWhatIsBroken/a_counter_that_was_moved"},
+		},
 	}
 }

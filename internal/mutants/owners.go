@@ -14,6 +14,16 @@ func ofOwners() []mutant {
 			in:      theQueue, tests: []string{"TestAQueueHasOneInstallation/one_server"},
 		},
 		{
+			name: "a late fetch takes a job of another installation", promise: apart, hazard: sharedRedis,
+			changes: []change{{"worker/queue/ahead.go", "claim[1] ~= ARGV[6] or not claim[2]", "not claim[2]"}},
+			in:      theQueue, tests: []string{"TestALateFetchTakesNothingOfAnother"},
+		},
+		{
+			name: "a late fetch takes a job of another copy", promise: apart, hazard: sharedRedis,
+			changes: []change{{"worker/queue/ahead.go", "claim[1] ~= ARGV[6] or not claim[2]", "claim[1] ~= ARGV[6]"}},
+			in:      theQueue, tests: []string{"TestALateFetchTakesNothingOfAnother"},
+		},
+		{
 			name: "a dead owner's tasks go with its queue", promise: apart, hazard: sharedRedis,
 			changes: []change{{claim, "\tcase !v.standing.Tasks.None():\n\t\treturn wait, refusal\n", "\tcase !v.standing.Tasks.None():\n\t\treturn take, nil\n"}},
 			in:      theQueue, tests: []string{"TestADeadOwnersQueue"},

@@ -9,6 +9,16 @@ func ofReadiness() []mutant {
 			in:      workers, tests: []string{"TestProbeCountsWhatWasEvicted"},
 		},
 		{
+			name: "jobs begin while commits may be lost", promise: recovers, hazard: restored,
+			changes: []change{{"cmd/invoicer/wire.go", " && !w.endangered.Load()", ""}},
+			in:      program, tests: []string{"TestNoJobBeginsWhileCommitsMayBeLost"},
+		},
+		{
+			name: "a new primary may lose the first jobs", promise: recovers, hazard: failover,
+			changes: []change{{"cmd/invoicer/wire.go", "\t\tw.store.RefuseUnsafe()\n", "\t\t_ = w.store.RefuseUnsafe\n"}},
+			in:      program, tests: []string{"TestNothingIsWrittenOnANewPrimaryThatMayLoseIt"},
+		},
+		{
 			name: "readiness looks at one master of a cluster", promise: recovers, hazard: redisRefuses,
 			changes: []change{{"worker/probe.go", "\t\tfor _, key := range locks {", "\t\tfor _, key := range locks[:1] {"}},
 			in:      workers, tests: []string{"TestProbeOfEachMaster"},

@@ -3,33 +3,57 @@ package main
 // ofSettings are mistakes in what else decides about invoices.
 func ofSettings() []mutant {
 	const theStore, theDomain, migration = "./invoice/postgres", "invoice/generator.go", ends
-	const dates = ends
 	return []mutant{
 		{
 			name: "an invoice is made by settings that don't hold any more", promise: classified,
 			changes: []change{
 				{"invoice/postgres/counters.go", ", counter.standing != w.draft.Settings.Version:", ":"},
-				{rechecks, "IF run.version <> rule.version OR run.newest <> rule.version THEN", "IF false THEN"},
+				{unsettled, "IF run.version <> rule.version OR run.newest <> rule.version THEN", "IF false THEN"},
 			},
-			in: theStore, tests: []string{"TestSettingsChangeInAStorm"},
+			in: theStore, tests: []string{"TestSettingsChangeBeforeTheWrite"},
+		},
+		{
+			name: "any writer may place an invoice by settings that don't hold any more", promise: classified,
+			changes: []change{{unsettled, "IF run.version <> rule.version OR run.newest <> rule.version THEN", "IF false THEN"}},
+			in:      theStore, tests: []string{"TestSettingsHoldForEveryWriter"},
 		},
 		{
 			name: "a worker of the release before dates an invoice far ahead", promise: classified,
-			changes: []change{{rechecks, "IF run.earliest < rule.earliest OR run.latest > rule.latest THEN", "IF run.earliest < rule.earliest THEN"}},
+			changes: []change{{unsettled, "IF run.earliest < rule.earliest OR run.latest > rule.latest THEN", "IF run.earliest < rule.earliest THEN"}},
 			in:      theStore, tests: []string{"TestSettingsHoldForEveryWriter"},
 		},
 		{
 			name: "a worker of the release before dates an invoice in the year 25", promise: classified,
-			changes: []change{{rechecks, "IF run.earliest < rule.earliest OR run.latest > rule.latest THEN", "IF run.latest > rule.latest THEN"}},
+			changes: []change{{unsettled, "IF run.earliest < rule.earliest OR run.latest > rule.latest THEN", "IF run.latest > rule.latest THEN"}},
 			in:      theStore, tests: []string{"TestSettingsHoldForEveryWriter"},
 		},
 		{
 			name: "what is invoiced already is invalid once its date isn't allowed any more", promise: classified,
 			changes: []change{{
-				theDomain, "	slot, series, closed, err := g.place(ctx, r.Job, totals.Kind, settings, false)\n",
-				"	if err := settings.CheckDate(r.Job.IssuedAt, time.Now()); err != nil {\n		return Result{}, err\n	}\n	slot, series, closed, err := g.place(ctx, r.Job, totals.Kind, settings, false)\n",
+				theDomain, "	slot, series, closed, err := g.place(ctx, r.Job, r.Totals.Kind, settings, false)\n",
+				"	if err := settings.CheckDate(r.Job.IssuedAt, time.Now()); err != nil {\n		return Result{}, err\n	}\n	slot, series, closed, err := g.place(ctx, r.Job, r.Totals.Kind, settings, false)\n",
 			}},
 			in: theStore, tests: []string{"TestDatesOutOfBounds"},
+		},
+		{
+			name: "a job that lacks what the profile asks for is invoiced", promise: classified,
+			changes: []change{{"invoice/profile.go", "if err != nil || len(lacks) == 0 {\n		return judged, nil, err", "if err != nil || len(lacks) > 0 {\n		return judged, nil, err"}},
+			in:      theStore, tests: []string{"TestProfileRefusesWhatLacksSomething"},
+		},
+		{
+			name: "the profile of a series doesn't count", promise: classified,
+			changes: []change{{"invoice/profile.go", "profile = cmp.Or(series.Profile, profile)", "profile = cmp.Or(profile, series.Profile)"}},
+			in:      theStore, tests: []string{"TestProfileOfASeries"},
+		},
+		{
+			name: "a worker that knows no profile invoices what is to be judged", promise: classified,
+			changes: []change{{"migrations/00049_profile.sql", "    IF FOUND THEN\n        RAISE EXCEPTION 'series % is left", "    IF false THEN\n        RAISE EXCEPTION 'series % is left"}},
+			in:      theStore, tests: []string{"TestWorkersThatKnowNoProfile"},
+		},
+		{
+			name: "a seller whose facts have changed since is judged by the old ones", promise: classified,
+			changes: []change{{"invoice/postgres/insert.go", "judged != nil && judged.Version != counter.issuerVersion", "judged != nil && judged.Version < 0"}},
+			in:      theStore, tests: []string{"TestProfileKnowsTheIssuer"},
 		},
 		{
 			name: "a forecast takes any date", promise: classified,
@@ -51,12 +75,12 @@ func ofSettings() []mutant {
 		},
 		{
 			name: "a worker of the release before dates a document by issued_at", promise: gapless,
-			changes: []change{{dates, "IF dated IS NULL OR run.dated < run.members OR", "IF"}},
+			changes: []change{{numbers, "IF dated IS NULL OR run.dated < run.members OR", "IF"}},
 			in:      theStore, tests: []string{"TestDocumentsAreDatedOnTheirDayOfIssue"},
 		},
 		{
 			name: "a document is dated tomorrow", promise: gapless,
-			changes: []change{{dates, "OR dated > today AND dated >", "OR dated < today AND dated >"}, {dates, "run.earliest <> dated OR run.latest <> dated", "false"}},
+			changes: []change{{numbers, "OR dated > today AND dated >", "OR dated < today AND dated >"}, {numbers, "run.earliest <> dated OR run.latest <> dated", "false"}},
 			in:      theStore, tests: []string{"TestDocumentsAreDatedOnTheirDayOfIssue"},
 		},
 		{

@@ -124,8 +124,13 @@ func ofStore() []mutant {
 			in: theStore, tests: []string{"TestRecordFollowsTheJob"},
 		},
 		{
-			name: "a text ends its array's element early", promise: immutable, hazard: badText,
-			changes: []change{{"invoice/postgres/array.go", "s[i] == '\"' || s[i] == '\\\\'", "s[i] == '\\\\'"}},
+			name: "a number below 0 loses its sign in an array", promise: immutable, hazard: badText,
+			changes: []change{{"invoice/postgres/array.go", "sign = numericSign", "sign = 0"}},
+			in:      theStore, tests: []string{"TestArraysKeepTheirElements"},
+		},
+		{
+			name: "an absent text is stored as an empty one", promise: immutable, hazard: badText,
+			changes: []change{{"invoice/postgres/array.go", "AppendUint32(a.elements, math.MaxUint32)", "AppendUint32(a.elements, min(math.MaxUint32, 0))"}},
 			in:      theStore, tests: []string{"TestArraysKeepTheirElements"},
 		},
 		{
@@ -237,30 +242,30 @@ func ofSchema() []mutant {
 		},
 		{
 			name: "a gap between the rows of a statement", promise: gapless, hazard: burntNumber,
-			changes: []change{{series, "IF run.last - run.first >= run.members OR run.first < counter", "IF run.first < counter"}},
+			changes: []change{{numbers, "(own.last - own.first >= own.members OR own.first < counter", "(own.first < counter"}},
 			in:      theStore, tests: []string{"TestDatabaseRefuses/hole_between_rows"},
 		},
 		{
 			name: "a gap before the rows of a statement", promise: gapless, hazard: burntNumber,
 			changes: []change{{
-				series, "OR run.first > counter.first_number AND NOT EXISTS (\n            SELECT FROM invoices WHERE issuer = run.issuer AND series = run.series AND period = run.period AND number =",
-				"OR run.first > counter.first_number AND NOT EXISTS (\n            SELECT FROM invoices WHERE issuer = run.issuer AND series = run.series AND period = run.period AND number <=",
+				numbers, "OR own.first > counter.first_number AND NOT follows AND NOT EXISTS (\n            SELECT FROM invoices WHERE issuer = run.issuer AND series = run.series AND period = run.period AND number =",
+				"OR own.first > counter.first_number AND NOT follows AND NOT EXISTS (\n            SELECT FROM invoices WHERE issuer = run.issuer AND series = run.series AND period = run.period AND number <=",
 			}},
 			in: theStore, tests: []string{"TestDatabaseRefuses/hole_before_rows"},
 		},
 		{
 			name: "an invoice needs no counter", promise: gapless,
-			changes: []change{{series, "run.kind IS DISTINCT FROM counter.kind", "run.kind <> counter.kind"}},
+			changes: []change{{numbers, "run.kind IS DISTINCT FROM counter.kind", "run.kind <> counter.kind"}},
 			in:      theStore, tests: []string{"TestDatabaseRefuses/series_without_a_counter"},
 		},
 		{
 			name: "a document of the other kind", promise: gapless,
-			changes: []change{{series, "run.kind IS DISTINCT FROM counter.kind", "counter.kind IS NULL"}},
+			changes: []change{{numbers, "run.kind IS DISTINCT FROM counter.kind", "counter.kind IS NULL"}},
 			in:      theStore, tests: []string{"TestDatabaseRefuses/other_kind"},
 		},
 		{
 			name: "both kinds in one statement", promise: gapless,
-			changes: []change{{series, "IF run.kind <> run.other OR run.kind IS DISTINCT FROM counter", "IF run.other IS DISTINCT FROM counter"}},
+			changes: []change{{numbers, "IF run.kind <> run.other OR run.kind IS DISTINCT FROM counter", "IF run.other IS DISTINCT FROM counter"}},
 			in:      theStore, tests: []string{"TestDatabaseRefuses/kinds_in_one_statement"},
 		},
 		{
