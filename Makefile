@@ -8,9 +8,11 @@ GO ?= go
 DEMO_ARGS ?=
 # What to test and how, such as TEST_ARGS='-run Lock ./locking'.
 TEST_ARGS ?= ./...
+# Tests mostly wait for servers and processes: more of them at a time than there are CPUs take less time.
+TEST := $(GO) test -count=1 -parallel 4 -timeout 40m
 # The program that tests start as a process has the race detector too, which would have each of them sleep for a second
-# at its end. Tests mostly wait for servers and processes: more of them at a time than there are CPUs take less time.
-RACE := env CGO_ENABLED=1 GORACE=atexit_sleep_ms=10 $(GO) test -race -count=1
+# at its end.
+RACE := env CGO_ENABLED=1 GORACE=atexit_sleep_ms=10 $(TEST) -race
 # Which mutants and how, such as MUTANT_ARGS='-run lock -parallel 4'.
 MUTANT_ARGS ?=
 # More arguments for the benchmark, such as BENCH_ARGS='-rounds 9'.
@@ -29,15 +31,25 @@ help: ## list the targets
 # With -trimpath, as in build, what both need is compiled once.
 demo: servers build ## show on private servers what invoicer is for
 	@$(GO) build -trimpath -o bin/sandbox ./internal/sandbox # go run would make a failure of Ctrl-C
-	@exec ./bin/sandbox -- ./bin/invoicer demo $(DEMO_ARGS)
+	@exec ./bin/sandbox -durable -- ./bin/invoicer demo $(DEMO_ARGS)
 
 .PHONY: test
-test: tested ## run the tests on private servers, with the race detector
-	$(GO) run ./internal/sandbox -- $(RACE) -parallel 4 -short -skip '^TestChaos' -timeout 40m $(TEST_ARGS)
+test: tested ## run the tests on private servers
+	$(GO) run ./internal/sandbox -- $(TEST) -short -skip '^TestChaos' $(TEST_ARGS)
+
+.PHONY: race
+race: raced ## as test, with the race detector, which takes three times as long
+	$(GO) run ./internal/sandbox -- $(RACE) -short -skip '^TestChaos' $(TEST_ARGS)
 
 .PHONY: test-all
-test-all: test heavy ## as test, and then the heavy ones: a part of chaos, pg_upgrade, PgBouncer, pages in a browser, alerts in Prometheus
-	$(GO) run ./internal/sandbox -- $(RACE) -parallel 4 -run '^Test(Heavy|Chaos)' -timeout 40m $(TEST_ARGS)
+test-all: race heavy ## as race, and then the heavy ones: a part of chaos, the examples, pg_upgrade, PgBouncer, pages in a browser, alerts in Prometheus, test-release
+	$(GO) run ./internal/sandbox -- $(RACE) -run '^Test(Heavy|Chaos)' $(TEST_ARGS)
+	$(TEST) -run '^TestHeavy' ./invoice/document
+	cd internal/release && $(TEST) ./...
+
+.PHONY: test-release
+test-release: tested heavy ## test what is released: archives, packages and image, twice the same; deploy/, which is run as it says
+	cd internal/release && $(TEST) ./...
 
 .PHONY: mutants
 mutants: servers pooler ## break each promise on purpose, and see a test go red each time (takes most of an hour)
@@ -48,13 +60,14 @@ SEEDS ?= 20
 SEED  ?= 0
 
 .PHONY: chaos
-chaos: tested ## kill processes and servers at every point; SEEDS=200 for more, SEED=7 for that one again
+chaos: raced ## kill processes and servers at every point; SEEDS=200 for more, SEED=7 for that one again
 	$(GO) run ./internal/sandbox -- $(RACE) -timeout 4h -v -run '^TestChaos' ./cmd/invoicer \
 		-chaos.full -chaos.seeds=$(SEEDS) -chaos.seed=$(SEED)
 
 .PHONY: lint
 lint: ## run the linters (the first time they are compiled, which takes minutes)
 	$(LINTER) run ./...
+	cd internal/release && $(GO) tool -modfile=../../tools/go.mod golangci-lint run ./...
 
 .PHONY: fmt
 fmt: ## format the code as the linters want it
@@ -69,8 +82,29 @@ build: ## compile bin/invoicer
 	@echo 'compiling bin/invoicer; the first time this takes minutes, as what it needs is compiled too' >&2
 	@$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/invoicer ./cmd/invoicer
 
+# Where to push the image, such as PUSH=registry.example/invoicer:v1.2.3. Nowhere, if it is empty.
+PUSH ?=
+# A version that was named, not the one that is made up for bin/invoicer.
+NAMED = $(if $(filter command,$(origin VERSION)),$(VERSION))
+# An option for the version, if it was named: git describes it otherwise.
+NAMING = $(if $(NAMED),-version '$(NAMED)')
+
+.PHONY: release
+release: ## build dist/release for VERSION=v1.2.3: archives, Debian packages, SBOMs, checksums; the same commit gives the same bytes
+	@[ -n '$(NAMED)' ] || { echo 'make release: name the version, as in make release VERSION=v1.2.3' >&2; exit 2; }
+	@cd internal/release && $(GO) run . release $(NAMING)
+
+.PHONY: image
+image: ## build dist/image, an OCI image for amd64 and arm64, without an engine; PUSH=registry.example/invoicer:v1 pushes it
+	@cd internal/release && $(GO) run . image $(NAMING) $(if $(PUSH),-push '$(PUSH)')
+
 .PHONY: deps
-deps: tested heavy ## install Redis, Postgres, PgBouncer, a C compiler, Chromium, axe-core and Prometheus, where missing; starts no service
+deps: tested heavy ## install Redis, Postgres, PgBouncer, Chromium, axe-core, Prometheus, qpdf, and what the examples need, where missing; starts no service
+
+.PHONY: pictures
+pictures: ## draw the pages of docs/documents.md again
+	@$(INSTALL) qpdf
+	@$(GO) run ./internal/pagepictures
 
 .PHONY: bench
 bench: servers ## measure the worker beside its peers, in at most 20 minutes; rewrites docs/benchmarks.md
@@ -86,11 +120,15 @@ servers:
 
 .PHONY: tested
 tested:
-	@$(INSTALL) redis-server postgres pgbouncer cc
+	@$(INSTALL) redis-server postgres pgbouncer qpdf
+
+.PHONY: raced
+raced: tested
+	@$(INSTALL) cc
 
 .PHONY: heavy
 heavy:
-	@$(INSTALL) chromium prometheus
+	@$(INSTALL) chromium prometheus requests node java curl psql saxon
 	@sh internal/sandbox/browsertest/axe.sh
 
 .PHONY: pooler
