@@ -8,6 +8,7 @@ package config
 import (
 	"log/slog"
 	"net/netip"
+	"strings"
 	"time"
 
 	"invoicer/invoice"
@@ -53,7 +54,18 @@ type Documents struct {
 	S3       S3
 	Email    Email
 	Channels []Channel // to which invoices are handed over; none by default
+	Links    Links
 }
+
+// Links says how links to documents are made and read, which lead there without a token.
+type Links struct {
+	URL      string        // where they lead: scheme, host and port, with no / at the end; "" = there are none, and no keys
+	Keys     Secret        // as [Links.Secrets] takes it; "" if and only if URL is
+	Lifetime time.Duration // of each
+}
+
+// Secrets returns the keys that links are signed with, the newest first.
+func (l *Links) Secrets() []string { return strings.Fields(string(l.Keys)) }
 
 // S3 says how buckets are reached.
 type S3 struct {

@@ -2,7 +2,6 @@ package config
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,6 +29,8 @@ type EventEndpoint struct {
 	Secret  Secret   `json:"secret"`            // whsec_ and base64; while one is replaced, the new one, a blank and the old one
 	Types   []string `json:"types"`             // of [outbox.Types]
 	Issuers []string `json:"issuers,omitempty"` // none: of all; "" is the one without a name
+
+	Documents bool `json:"documents,omitempty"` // whether events of invoices have links to their documents, see [Links]
 }
 
 // Secrets returns the secrets with which its events are signed, the newest first.
@@ -98,14 +99,12 @@ func CheckEndpoint(name, address string, types, issuers []string) error {
 
 // checkSecrets returns what is wrong with secrets, without saying any of them.
 func checkSecrets(name string, secrets []string) error {
-	const form = "must be whsec_ and 24 to 64 bytes in base64, as `invoicer events endpoint secret` makes one"
 	if len(secrets) == 0 || len(secrets) > 2 {
-		return fmt.Errorf("endpoint %s: secret %s; while it is replaced, two with a blank between, the new one first", name, form)
+		return fmt.Errorf("endpoint %s: secret %s; while it is replaced, two with a blank between, the new one first", name, secretForm)
 	}
 	for _, secret := range secrets {
-		key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
-		if !strings.HasPrefix(secret, "whsec_") || err != nil || len(key) < 24 || len(key) > 64 {
-			return fmt.Errorf("endpoint %s: secret %s", name, form)
+		if !isSigningSecret(secret) {
+			return fmt.Errorf("endpoint %s: secret %s", name, secretForm)
 		}
 	}
 	return nil
@@ -115,7 +114,7 @@ func checkSecrets(name string, secrets []string) error {
 type eventEndpoints struct{ p *[]EventEndpoint }
 
 func (v eventEndpoints) form() (kind, allowed string) {
-	return "endpoints", `a list of {name, url, secret, types, issuers}; in a variable as JSON: [{"name": "erp", "url": "https://erp.example/hook", "secret": "whsec_…", "types": ["invoice.created"]}]`
+	return "endpoints", `a list of {name, url, secret, types, issuers, documents}; in a variable as JSON: [{"name": "erp", "url": "https://erp.example/hook", "secret": "whsec_…", "types": ["invoice.created"]}]`
 }
 
 // native leaves the secrets out.
@@ -125,6 +124,9 @@ func (v eventEndpoints) native() any {
 		one := map[string]any{"name": e.Name, "url": e.URL, "secret": mask, "types": e.Types}
 		if e.Issuers != nil {
 			one["issuers"] = e.Issuers
+		}
+		if e.Documents {
+			one["documents"] = true
 		}
 		shown = append(shown, one)
 	}
@@ -138,6 +140,9 @@ func (v eventEndpoints) written() string {
 		one := map[string]any{"name": e.Name, "url": e.URL, "secret": string(e.Secret), "types": e.Types}
 		if e.Issuers != nil {
 			one["issuers"] = e.Issuers
+		}
+		if e.Documents {
+			one["documents"] = true
 		}
 		whole = append(whole, one)
 	}
@@ -158,7 +163,7 @@ func (v eventEndpoints) parse(text string) error {
 	var endpoints []EventEndpoint
 	if err := decoder.Decode(&endpoints); err != nil {
 		if unknown, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
-			return fmt.Errorf("has an endpoint with an unknown key %s; the keys are name, url, secret, types and issuers", unknown)
+			return fmt.Errorf("has an endpoint with an unknown key %s; the keys are name, url, secret, types, issuers and documents", unknown)
 		}
 		return errors.New("is not a list of endpoints; in the file each is `- name: …` with url, secret and types below it, in a variable it is JSON")
 	}

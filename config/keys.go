@@ -218,7 +218,7 @@ func Keys() []Key {
 		},
 		{
 			Name: "events.endpoints", Default: "", Secret: true,
-			Doc:   "who is told of events: each endpoint has a name, a url, a secret with which events are signed, and types; with issuers it is told of theirs alone",
+			Doc:   "who is told of events: each endpoint has a name, a url, a secret with which events are signed, and types; with issuers it is told of theirs alone, and with documents: true its events have links to documents",
 			value: func(c *Config) value { return eventEndpoints{&c.Events.Endpoints} },
 		},
 		{
@@ -349,7 +349,7 @@ func Keys() []Key {
 	}
 	// Behind the rest of documents.
 	at := slices.IndexFunc(keys, func(k Key) bool { return k.Section() == "events" })
-	keys = slices.Insert(keys, at, slices.Concat(storeKeys(), emailKeys())...)
+	keys = slices.Insert(keys, at, slices.Concat(storeKeys(), linkKeys(), emailKeys())...)
 	return append(keys, settingKeys()...)
 }
 

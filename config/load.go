@@ -91,7 +91,7 @@ func Load(src Sources) (*Config, error) {
 			report(Problem{Key: r.key, Message: r.message(&cfg)})
 		}
 	}
-	for _, check := range append([]func(*Config) []Problem{tlsProblems, oidcProblems, storeProblems}, src.Checks...) {
+	for _, check := range append([]func(*Config) []Problem{tlsProblems, oidcProblems, storeProblems, linkProblems}, src.Checks...) {
 		for _, p := range check(&cfg) {
 			report(p)
 		}
@@ -108,7 +108,10 @@ func (k Key) describe(text string, err error) string {
 	case errors.Is(err, errEmpty):
 		return err.Error()
 	case k.Secret:
-		return "the URL " + err.Error()
+		if kind, _ := k.value(&Config{}).form(); kind == "url" {
+			return "the URL " + err.Error()
+		}
+		return "the value " + err.Error()
 	case text == "":
 		return "the empty value " + err.Error()
 	}

@@ -58,7 +58,7 @@ func TestDefaults(t *testing.T) {
 	want := &config.Config{
 		Redis:     config.Redis{URL: "redis://127.0.0.1:6379/0"},
 		Database:  config.Database{URL: "postgres://127.0.0.1:5432/invoicer", Schema: "invoicer"},
-		Documents: config.Documents{Profile: "none", Store: "database", S3: config.S3{Region: "us-east-1"}, Email: config.Email{TLS: "starttls", Auth: "auto", MaxSize: 10_000_000, Timeout: 30 * time.Second}},
+		Documents: config.Documents{Profile: "none", Store: "database", S3: config.S3{Region: "us-east-1"}, Email: config.Email{TLS: "starttls", Auth: "auto", MaxSize: 10_000_000, Timeout: 30 * time.Second}, Links: config.Links{Lifetime: 7 * 24 * time.Hour}},
 		Worker: config.Worker{
 			Concurrency: 768, Queues: map[string]int{"critical": 6, "default": 3, "bulk": 1},
 			JobTimeout: 10 * time.Second, ShutdownTimeout: 15 * time.Second, MaxRetry: 25, Retention: 10 * time.Minute, Direct: "allow",
@@ -136,7 +136,8 @@ func TestEveryKeyFromEverySource(t *testing.T) {
 		"documents.email.password": "s", "documents.email.from": "Acme <a@acme.example>", "documents.email.reply_to": "b@acme.example", "documents.email.envelope": "c@acme.example",
 		"documents.email.helo": "worker.acme.example", "documents.email.templates": "/etc/invoicer/mail.yaml", "documents.email.max_size": "20000", "documents.email.timeout": "45s",
 		"documents.email.allow": "10.0.0.0/8",
-		"database.url":          "postgres:///billing?host=/tmp/x", "database.schema": "billing",
+		"documents.links.url":   "https://invoices.example", "documents.links.keys": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "documents.links.lifetime": "12h",
+		"database.url": "postgres:///billing?host=/tmp/x", "database.schema": "billing",
 		"worker.concurrency": "7", "worker.queues": "slow=2", "worker.job_timeout": "9s", "worker.shutdown_timeout": "16s",
 		"worker.max_retry": "0", "worker.retention": "0s", "worker.direct": "refuse", "lock.ttl": "16s", "lock.wait": "0s", "idempotency.cache_ttl": "1h30m",
 		"idempotency.cache_quantile": "0.9", "idempotency.cache_ttl_min": "2m", "idempotency.cache_ttl_max": "3d",
@@ -159,7 +160,8 @@ func TestEveryKeyFromEverySource(t *testing.T) {
 	}
 	oidc := []string{"http.oidc.issuer", "http.oidc.client_id", "http.oidc.client_secret", "http.oidc.base_url", "http.oidc.read", "http.oidc.operate"}
 	bucket := []string{"documents.store", "documents.s3.endpoint", "documents.s3.access_key", "documents.s3.secret_key"}
-	for _, together := range [][]string{oidc, bucket} {
+	links := []string{"documents.links.url", "documents.links.keys"}
+	for _, together := range [][]string{oidc, bucket, links} {
 		for _, key := range together {
 			for _, needed := range together {
 				if needed != key {

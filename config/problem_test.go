@@ -143,6 +143,30 @@ func TestProblems(t *testing.T) {
 				`documents.s3.endpoint (invoicer.yaml line 1): "http://s3.example" must begin with https://, unless something else encrypts and documents.s3.insecure is true`,
 			},
 		},
+		"links without a key, in the clear": {
+			yaml: "documents: {links: {url: 'http://invoices.example/'}}\n",
+			want: []string{
+				"documents.links.keys (default): is missing: documents.links.url needs a key to sign links with, which `invoicer events endpoint secret` makes",
+				"documents.links.url (invoicer.yaml line 1): must begin with https://, or documents cross the network readable; if something else encrypts, set http.insecure",
+			},
+		},
+		"links without an address, and an endpoint that is to get some": {
+			yaml: "documents: {links: {keys: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw, lifetime: 1s}}\n",
+			want: []string{
+				`documents.links.lifetime (invoicer.yaml line 1): "1s" is out of range; allowed: 1m to 90d`,
+				"documents.links.url (default): is missing: documents.links.keys are there, and links need an address to lead to",
+			},
+		},
+		"an endpoint with documents, and no links": {
+			yaml: "events: {endpoints: [{name: erp, url: 'https://erp.example/', secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw, types: [invoice.created], documents: true}]}\n",
+			want: []string{"documents.links.url (default): is missing: the endpoint erp in events.endpoints is to get links to documents"},
+		},
+		"a key of links that is none": {
+			yaml: "documents: {links: {url: 'https://invoices.example', keys: hunter2}}\n",
+			want: []string{
+				"documents.links.keys (invoicer.yaml line 1): the value is not right: a key must be whsec_ and 24 to 64 bytes in base64, as `invoicer events endpoint secret` makes one",
+			},
+		},
 		"an OpenID provider by its groups alone": {
 			yaml: "http: {oidc: {operate: [ops]}}\n",
 			want: []string{

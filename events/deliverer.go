@@ -62,6 +62,9 @@ type Options struct {
 	Secrets map[string][]string
 	// Allow are networks that may be called though they aren't public, and without TLS. Default: none.
 	Allow []netip.Prefix
+	// Link returns a link to the document that an event tells of, which is added as it is posted, and when it expires; "" adds none. Default: none
+	// is added.
+	Link func(to *outbox.Endpoint, e *outbox.Event) (link string, until time.Time, err error)
 	// Version is in the User-Agent. Default: none.
 	Version string
 	// Attempted is called after each attempt. Default: it isn't called.

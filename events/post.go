@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,7 +28,7 @@ type envelope struct {
 	Data      json.RawMessage `json:"data"`
 }
 
-// Body returns what is posted of an event. It is the same at each attempt.
+// Body returns what is posted of an event. It is the same at each attempt, but for a link that was added ([Options].Link).
 func Body(e *outbox.Event) ([]byte, error) {
 	return json.Marshal(envelope{e.Type, e.CreatedAt.UTC().Format(time.RFC3339Nano), e.Data})
 }
@@ -65,7 +66,11 @@ func (a answer) taken() bool { return a.err == nil }
 
 // post posts an event once. An endpoint takes it with any status of 2xx.
 func (d *Deliverer) post(ctx context.Context, to *outbox.Endpoint, secrets []string, one *outbox.Delivery) answer {
-	body, err := Body(&one.Event)
+	event, err := d.linked(to, &one.Event)
+	if err != nil {
+		return answer{err: err}
+	}
+	body, err := Body(event)
 	if err != nil {
 		return answer{err: err}
 	}
@@ -98,6 +103,29 @@ func (d *Deliverer) post(ctx context.Context, to *outbox.Endpoint, secrets []str
 		a.err = fmt.Errorf("it answered %d %s", a.status, http.StatusText(a.status))
 	}
 	return a
+}
+
+// linked returns the event with a link to its document, if the endpoint is to get one. It is made as it is posted, so that it doesn't expire while the
+// event waits.
+func (d *Deliverer) linked(to *outbox.Endpoint, e *outbox.Event) (*outbox.Event, error) {
+	if d.options.Link == nil {
+		return e, nil
+	}
+	link, until, err := d.options.Link(to, e)
+	if err != nil || link == "" {
+		return e, err
+	}
+	added, err := json.Marshal(struct {
+		URL   string    `json:"document_url"`
+		Until time.Time `json:"document_url_expires_at"`
+	}{link, until})
+	data, ok := bytes.CutSuffix(bytes.TrimSpace(e.Data), []byte("}"))
+	if err != nil || !ok || len(data) < 2 {
+		return nil, errors.Join(errors.New("a link can't be added to it"), err)
+	}
+	with := *e
+	with.Data = slices.Concat(data, []byte(","), added[1:])
+	return &with, nil
 }
 
 // Plain returns an error of a [Caller] without its URL, whose path may be a secret. The request was to be answered within that time.

@@ -3,6 +3,7 @@ package web_test
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -177,6 +178,33 @@ func TestOpenMetricsOpenNothingElse(t *testing.T) {
 	}
 	if !strings.Contains(d.log.String(), "only health checks and metrics are served, because the address") {
 		t.Errorf("log: %s", d.log)
+	}
+}
+
+// What is open can be read by anybody, under any name, and by nobody in the clear.
+func TestWhatIsOpen(t *testing.T) {
+	t.Parallel()
+	change := func(o *web.Options) {
+		o.Access.Open = "/links/"
+		o.Routes = append(o.Routes, web.Route{Pattern: "/links/{link}", Within: true, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprintf(w, "%s, for %q", r.PathValue("link"), access.Of(r).Name)
+		})})
+	}
+	for name, d := range map[string]*door{"on loopback": openDoor(t, "127.0.0.1:0", everyRole(), change), "beyond, without a token": openDoor(t, ownAddress(t), nil, change, insecure)} {
+		for _, headers := range [][]string{nil, {"Host: invoices.example"}, {"Authorization: Bearer none"}, {"Sec-Fetch-Site: cross-site"}, {operator}} {
+			if a := d.ask(t, http.MethodGet, "/links/x", "", headers...); a.code != http.StatusOK || a.body != `x, for ""` {
+				t.Errorf("%s, %v: %d %s", name, headers, a.code, a.body)
+			}
+		}
+		for _, request := range []string{"POST /links/x", "DELETE /links/x", "GET /jobs", "GET /links", "GET /links/../jobs", "GET /links/%2e%2e/jobs", "GET /x/links/x"} {
+			method, path, _ := strings.Cut(request, " ")
+			if a := d.ask(t, method, path, "", "Host: invoices.example"); a.code < 300 {
+				t.Errorf("%s, %s: %d %s", name, request, a.code, a.body)
+			}
+		}
+	}
+	if a := openDoor(t, ownAddress(t), everyRole(), change).ask(t, http.MethodGet, "/links/x", ""); a.code != http.StatusForbidden {
+		t.Errorf("without TLS: %d %s", a.code, a.body)
 	}
 }
 

@@ -91,8 +91,12 @@ func openAPI(ctx context.Context, cfg *config.Config, inquiry api.Inquiry, turns
 		return nil, err
 	}
 	maker.Turns = turns
+	followed, err := newLinks(cfg)
+	if err != nil {
+		return nil, err
+	}
 	options := api.Options{
-		Documents: maker, Formats: handedOut(cfg),
+		Documents: maker, Formats: handedOut(cfg), Links: followed,
 		Ledger: s.store.Ledger, Reports: s.store.Reports, Inquiry: inquiry, Settings: s.store.Settings, Forecaster: forecaster,
 		Endpoints: s.store.Outbox, Deliveries: s.store.Outbox, NewSecret: events.NewSecret,
 		PermitURL: func(ctx context.Context, url string) error { return events.PermitURL(ctx, url, cfg.Events.Networks()) },

@@ -16,6 +16,7 @@ import (
 	"invoicer/internal/health"
 	"invoicer/internal/inquiry"
 	"invoicer/internal/lifecycle"
+	"invoicer/internal/links"
 	"invoicer/internal/metrics"
 	"invoicer/internal/races"
 	"invoicer/invoice"
@@ -65,7 +66,7 @@ func openPages(
 		Addr: addr, Room: roomForVisitors(cfg), TLSCert: cfg.HTTP.TLSCert, TLSKey: cfg.HTTP.TLSKey,
 		Access: access.Options{
 			Insecure: cfg.HTTP.Insecure, Hosts: cfg.HTTP.Hosts, OpenMetrics: cfg.HTTP.Metrics == "open", Tokens: validTokens(cfg, p.store),
-			OIDC: openIDProvider(cfg.HTTP.OIDC), Programs: api.Prefix,
+			OIDC: openIDProvider(cfg.HTTP.OIDC), Programs: api.Prefix, Open: links.Path,
 		},
 		Ready: h, Metrics: promhttp.HandlerFor(m.Registry, promhttp.HandlerOpts{EnableOpenMetrics: true}), // which alone has exemplars
 		Monitor:     newMonitor(p.redis, p.store, false),

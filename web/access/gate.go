@@ -25,6 +25,9 @@ type Options struct {
 	OpenMetrics bool
 	// Programs is the beginning of the paths at which programs ask, which get problems of RFC 9457 as errors. "" stands for none.
 	Programs string
+	// Open is the beginning of the paths that may be read by everybody, by whatever host name: what is there knows by itself who may see it, and
+	// is told of no visitor. "" stands for none.
+	Open string
 	// Tokens returns all valid tokens. Nil means that there are none.
 	Tokens func(context.Context) ([]Token, error)
 	// OIDC lets people sign in with an OpenID provider as well. Nil means that they can't.
@@ -126,6 +129,10 @@ func (g *Gate) Handler(next http.Handler) http.Handler {
 		if g.options.Programs != "" && strings.HasPrefix(r.URL.Path, g.options.Programs) {
 			r = r.WithContext(context.WithValue(r.Context(), programKey{}, true))
 		}
+		if g.opens(r) && !g.closed() {
+			next.ServeHTTP(w, r)
+			return
+		}
 		local := g.isLocal(r)
 		if local {
 			r = With(r, Visitor{Name: LocalName, Roles: Roles()})
@@ -166,6 +173,12 @@ func (g *Gate) Handler(next http.Handler) http.Handler {
 			unauthorized(w, r, "this needs a token: Authorization: Bearer TOKEN")
 		}
 	})
+}
+
+// opens reports whether everybody may read what is asked for.
+func (g *Gate) opens(r *http.Request) bool {
+	reads := r.Method == http.MethodGet || r.Method == http.MethodHead
+	return reads && g.options.Open != "" && strings.HasPrefix(r.URL.Path, g.options.Open)
 }
 
 func (g *Gate) serve(w http.ResponseWriter, r *http.Request, next http.Handler) {

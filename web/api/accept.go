@@ -50,6 +50,9 @@ func acceptable(accept string) []mediaRange {
 			}
 		}
 		ranges = append(ranges, r)
+		if r.kind == "text/html" { // a browser, which would take any XML sooner than a page
+			ranges = append(ranges, mediaRange{kind: document.AsPDF.MediaType(), quality: r.quality})
+		}
 	}
 	return ranges
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"golang.org/x/sync/semaphore"
 
+	"invoicer/internal/links"
 	"invoicer/internal/report"
 	"invoicer/invoice"
 	"invoicer/invoice/document"
@@ -98,6 +99,8 @@ type Options struct {
 	Endpoints  Endpoints
 	Deliveries Deliveries
 	Documents  Documents
+	// Links reads the links that lead to documents. Default: none is followed.
+	Links *links.Links
 	// Formats are those in which there are documents; of those with the same media type, the first is what that type stands for. Default:
 	// [document.Formats].
 	Formats []document.Format
@@ -208,9 +211,13 @@ func New(o Options) (*API, error) {
 func (a *API) Routes() []web.Route { return a.routes }
 
 func (a *API) route(role access.Role, pattern string) {
+	a.routeTo(role, pattern, a.mux)
+}
+
+func (a *API) routeTo(role access.Role, pattern string, next http.Handler) {
 	a.routes = append(a.routes, web.Route{Pattern: pattern, Role: role, Within: true, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer := &statusWriter{ResponseWriter: w, status: http.StatusOK}
-		a.mux.ServeHTTP(answer, r)
+		next.ServeHTTP(answer, r)
 		a.o.Requested(pattern, answer.status)
 	})})
 }

@@ -70,6 +70,7 @@ func (a *API) documentOperations() {
 	op.Middlewares = append(op.Middlewares, a.sameSite)
 	op.Responses["200"] = documentResponse()
 	huma.Register(a.huma, op, a.getDocument)
+	a.linkOperation(tag)
 }
 
 func documentResponse() *huma.Response {
@@ -107,20 +108,33 @@ func (a *API) getDocument(ctx context.Context, in *getDocument) (*documentAnswer
 	if !ok {
 		return nil, notAcceptable(a.o.Formats)
 	}
-	var answer *documentAnswer
+	return a.handOut(ctx, wantedDocument{in.Conditional, issuers, in.Number, format, in.Language, by})
+}
+
+// A wantedDocument is one that somebody may have.
+type wantedDocument struct {
+	Conditional
+	issuers  []string // of one of these; nil for any
+	number   string
+	format   document.Format
+	language string
+	by       ledger.Actor // who goes on record
+}
+
+func (a *API) handOut(ctx context.Context, w wantedDocument) (answer *documentAnswer, err error) {
 	err = a.workIn(ctx, a.documents, documentPatience, documentTimeout, func(ctx context.Context) error {
-		found, err := a.numbered(ctx, issuers, in.Number)
+		found, err := a.numbered(ctx, w.issuers, w.number)
 		if err != nil {
 			return err
 		}
-		kept, err := a.o.Documents.Get(ctx, found.ID, format, in.Language)
+		kept, err := a.o.Documents.Get(ctx, found.ID, w.format, w.language)
 		if err != nil {
 			return unmade(err)
 		}
-		if answer, err = in.document(in.Number, kept); err != nil {
+		if answer, err = w.document(w.number, kept); err != nil {
 			return err // 304: nothing is handed out
 		}
-		return a.o.Ledger.RecordAction(ctx, "see personal data", in.Number, "document as "+string(format), by)
+		return a.o.Ledger.RecordAction(ctx, "see personal data", w.number, "document as "+string(w.format), w.by)
 	})
 	if err != nil {
 		return nil, err

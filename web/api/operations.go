@@ -27,6 +27,7 @@ type operation struct {
 	errors                []int       // beside those that every operation has
 	most                  int64       // bytes of the body
 	json                  bool        // the body must be JSON
+	open                  bool        // for everybody, at a route that the caller adds
 }
 
 // everywhere are the errors that every operation may answer with.
@@ -55,7 +56,14 @@ func (a *API) describe(o operation) huma.Operation {
 	if o.json {
 		op.Middlewares = append(op.Middlewares, a.wantsJSON)
 	}
-	a.route(o.role, o.method+" "+o.path)
+	if !o.open {
+		a.route(o.role, o.method+" "+o.path)
+		return op
+	}
+	op.Description = o.text
+	op.Security = []map[string][]string{{}}
+	delete(op.Responses, strconv.Itoa(http.StatusUnauthorized))
+	delete(op.Responses, strconv.Itoa(http.StatusForbidden))
 	return op
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"invoicer/events"
 	"invoicer/internal/inquiry"
+	"invoicer/internal/links"
 	"invoicer/internal/rig"
 	"invoicer/internal/sandbox/sandboxtest"
 	"invoicer/invoice"
@@ -99,7 +100,7 @@ func serve(t *testing.T, r *rig.Rig, change ...func(*api.Options)) *site {
 	fine := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 	pages, err := web.Open(t.Context(), web.Options{
 		Addr: "127.0.0.1:0", Room: web.MostVisitors, Ready: fine, Metrics: fine, Monitor: fine, MonitorRead: fine, Routes: a.Routes(), Logger: slog.New(slog.DiscardHandler),
-		Access: access.Options{Programs: api.Prefix, Tokens: func(context.Context) (list []access.Token, err error) {
+		Access: access.Options{Programs: api.Prefix, Open: links.Path, Tokens: func(context.Context) (list []access.Token, err error) {
 			for secret, v := range tokens {
 				list = append(list, access.Token{Visitor: v, ID: int64(len(list) + 1), Hash: access.HashOf(secret, v.Issuers.Limited())})
 			}

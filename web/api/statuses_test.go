@@ -3,6 +3,7 @@ package api_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"invoicer/internal/report"
 	"invoicer/internal/rig"
+	"invoicer/invoice/document"
 	"invoicer/invoice/postgres"
 	"invoicer/web/api"
 )
@@ -75,6 +77,7 @@ func TestEveryDescribedStatus(t *testing.T) {
 	t.Parallel()
 	r := rig.New(t)
 	limit := &limiter{}
+	follow := newLinks(t, time.Hour)
 	var away atomic.Pointer[postgres.DB]
 	s := serve(t, r, func(o *api.Options) {
 		o.Limit = limit
@@ -85,6 +88,7 @@ func TestEveryDescribedStatus(t *testing.T) {
 		o.Payloads = payloads{o.Payloads, &away}
 		o.Events = happenings{o.Events, &away}
 		o.Replays = bulks{o.Replays, &away}
+		o.Links, o.Documents = follow, unwritable{o.Documents}
 		o.Endpoints, o.Deliveries = endpoints{o.Endpoints, &away}, deliveries{o.Deliveries, &away}
 	})
 	r.OpenIssuers(t, "ACME-FR", "ACME-DE")
@@ -234,9 +238,25 @@ func TestEveryDescribedStatus(t *testing.T) {
 	expect("postJob", http.StatusOK, s.post(t, "all", jobOf("T3"), "Idempotency-Key", "k2", "Prefer", "wait=30"))
 
 	of := asking{http.MethodGet, all["getDocument"].path + "?issuer=ACME-DE", ""}
-	expect("getDocument", http.StatusNotAcceptable, send(of, "all", "Accept", "text/html"))
+	expect("getDocument", http.StatusNotAcceptable, send(of, "all", "Accept", "text/csv"))
+	linked := asking{http.MethodGet, link(t, follow, "ACME-DE", "INV-000001"), ""}
+	ok := send(linked, "")
+	expect("getLinkedDocument", http.StatusOK, ok)
+	expect("getLinkedDocument", http.StatusNotModified, send(linked, "", "If-None-Match", ok.Header.Get("ETag")))
+	expect("getLinkedDocument", http.StatusNotAcceptable, send(linked, "", "Accept", "text/csv"))
+	expect("getLinkedDocument", http.StatusConflict, send(asking{http.MethodGet, linked.path + "?language=tlh", ""}, ""))
+	expect("getLinkedDocument", http.StatusUnprocessableEntity, send(asking{http.MethodGet, linked.path + "?format=docx", ""}, ""))
+	expect("getLinkedDocument", http.StatusNotFound, send(asking{http.MethodGet, linked.path + "x", ""}, ""))
+	limit.on.Store(true)
+	expect("getLinkedDocument", http.StatusTooManyRequests, send(linked, ""))
+	limit.on.Store(false)
+	away.Store(awayDB(t))
+	expect("getLinkedDocument", http.StatusServiceUnavailable, send(linked, ""))
+	away.Store(nil)
+	expect("getLinkedDocument", http.StatusGone, send(asking{http.MethodGet, link(t, newLinks(t, -time.Hour), "ACME-DE", "INV-000001"), ""}, ""))
 	s.Exec(t, `SELECT erase_invoices(begin_erasure('age', NULL, 'infinity', 'retention', 'ada'), NULL, NULL, 'infinity', 0, 1000)`)
 	expect("getDocument", http.StatusGone, send(of, "all"))
+	expect("getLinkedDocument", http.StatusGone, send(linked, ""))
 
 	if missing := s.oracle.missing(); len(missing) > 0 {
 		t.Errorf("these statuses are described, and no request meets them: %s", strings.Join(missing, ", "))
@@ -320,6 +340,16 @@ func TestOverload(t *testing.T) {
 		}
 	}
 	into[api.JobAnswer](t, s.post(t, "nightly", jobOf("T1")), http.StatusAccepted)
+}
+
+// unwritable are documents of which none can be written in Klingon.
+type unwritable struct{ api.Documents }
+
+func (u unwritable) Get(ctx context.Context, invoiceID int64, format document.Format, language string) (document.Kept, error) {
+	if language == "tlh" {
+		return document.Kept{}, &document.UnmadeError{Format: format, Err: errors.New("no font has it")}
+	}
+	return u.Documents.Get(ctx, invoiceID, format, language)
 }
 
 type slow struct {

@@ -27,6 +27,8 @@ func webhooks() map[string]*huma.PathItem {
 		"job_id": text(""), "producer": or(text("")), "currency": text(""), "subtotal_minor": minor(), "tax_minor": minor(), "total_minor": minor(), "payable_minor": minor(),
 		"credits_transaction_id": or(text("")), "document_date": or(text("")), "issued_at": text(""), "created_at": text(""),
 	}
+	document["document_url"] = text("where the document is handed out without a token until document_url_expires_at: to endpoints of the configuration with documents: true")
+	document["document_url_expires_at"] = text("")
 	failed := map[string]*huma.Schema{
 		"issuer": text(""), "transaction_id": or(text("")), "job_id": text(""), "producer": or(text("")), "queue": text(""), "outcome": text(""), "reason": text(""), "attempts": whole(""), "failed_at": text(""),
 	}
