@@ -50,3 +50,34 @@ func TestJobsThatTheProfileRefuses(t *testing.T) {
 	s.awaitCount(t, 1, "SELECT count(*) FROM duplicate_attempts")
 	s.must(t, "audit")
 }
+
+// Documents are written by the profile that judged their invoice, whatever is configured, and those of other invoices by the one of the configuration.
+func TestDocumentsFollowTheProfileThatJudged(t *testing.T) {
+	t.Parallel()
+	s := sharedSite(t)
+	s.start(t, "worker")
+	const fits = `{"version":2,"transaction_id":"TX","issued_at":"2026-10-31T10:30:00Z","currency":"EUR","buyer_reference":"04011000-12345-34","due_date":"2026-11-30",
+"buyer":{"name":"Amt","address":{"city":"Bonn","postcode":"53111","country_code":"DE"},"electronic_address":{"scheme":"9930","id":"DE123456788"}},
+"seller":{"name":"Müller","vat_id":"DE123456788","address":{"city":"Köln","postcode":"50667","country_code":"DE"},
+"electronic_address":{"scheme":"9930","id":"DE123456788"},"contact":{"name":"Ada","phone":"123456","email":"a@example.com"}},
+"payment":{"means_code":"58","iban":"DE89370400440532013000"},
+"lines":[{"name":"pens","quantity":"2","unit_price":"10","tax_percent":"19","tax_category":"S"}]}`
+	for i, profile := range []string{"none", "xrechnung", "peppol", "facturx"} {
+		if i > 0 { // it is none at first
+			s.must(t, "settings", "set", "profile="+profile)
+		}
+		s.Exec(t, "SELECT accept($1, $2)", strings.Replace(fits, "TX", "T-"+profile, 1), s.queue)
+		s.awaitCount(t, i+1, "SELECT count(*) FROM invoices")
+	}
+	s.must(t, "settings", "set", "profile=none")
+	configured := s.with("INVOICER_DOCUMENTS_PROFILE=en16931")
+	const en, xr, peppol = "urn:cen.eu:en16931:2017", "urn:cen.eu:en16931:2017#compliant#urn:xeinkauf.de:kosit:xrechnung_3.0", "urn:cen.eu:en16931:2017#compliant#urn:fdc:peppol.eu:2017:poacc:billing:3.0"
+	for profile, want := range map[string]struct{ ubl, cii string }{"none": {en, en}, "xrechnung": {xr, xr}, "peppol": {peppol, en}, "facturx": {en, en}} {
+		number := s.Text(t, "SELECT invoice_number FROM invoices WHERE transaction_id = 'T-"+profile+"'")
+		for format, element := range map[string]string{"ubl": "<cbc:CustomizationID>" + want.ubl + "<", "cii": "<ram:ID>" + want.cii + "<"} {
+			if written := configured.must(t, "document", "get", number, "--format", format, "-o", "-"); !strings.Contains(written, element) {
+				t.Errorf("%s as %s hasn't %s: %.900s", profile, format, element, written)
+			}
+		}
+	}
+}
