@@ -152,8 +152,12 @@ func (w *Worker) serve(ctx context.Context, r *Route) {
 func (w *Worker) attempt(ctx context.Context, r *Route, c *handover.Claim) {
 	begun := time.Now()
 	answer, err := w.guarded(ctx, r, c)
-	if errors.Is(err, document.ErrErased) || ctx.Err() != nil {
-		return // what is erased was cancelled with it; what was broken off is due again when its lease is over
+	if errors.Is(err, document.ErrErased) {
+		return // it was cancelled with what is erased
+	}
+	if err != nil && ctx.Err() != nil { // an answer that came all the same counts
+		w.settle(ctx, c, handover.Result{State: c.State, Err: "it was broken off, as the worker ended", Again: time.Second})
+		return
 	}
 	result := w.result(r, c, answer, err)
 	told := string(result.State)
@@ -172,12 +176,20 @@ func (w *Worker) attempt(ctx context.Context, r *Route, c *handover.Claim) {
 	case result.State == handover.Rejected:
 		log.WarnContext(ctx, "an invoice was rejected by whom it was handed over to")
 	}
-	for limit := time.Now().Add(recordWithin); ; {
-		err := w.Store.Settle(ctx, c, result)
-		if err == nil || errors.Is(err, handover.ErrGone) || time.Now().After(limit) || !pause(ctx, time.Second) {
-			return // what isn't recorded is done again, by the same key
+	w.settle(ctx, c, result)
+}
+
+// settle records what came of an attempt, also where the worker ends meanwhile: it then tries once. What isn't recorded is done again, by the same key.
+func (w *Worker) settle(ctx context.Context, c *handover.Claim, r handover.Result) {
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })()
+	for {
+		err := w.Store.Settle(limited, c, r)
+		if err == nil || errors.Is(err, handover.ErrGone) || limited.Err() != nil || !pause(ctx, time.Second) {
+			return
 		}
-		log.DebugContext(ctx, "hand-overs wait", "error", err)
+		w.Logger.DebugContext(ctx, "hand-overs wait", "error", err)
 	}
 }
 

@@ -55,6 +55,34 @@ func TestASlowChannelHoldsNoOtherUp(t *testing.T) {
 	}
 }
 
+// What the other side says while the worker ends is recorded, and what is broken off is due again at once.
+func TestAWorkerThatEnds(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.invoiced(t, 1, 1)
+	began := make(chan struct{}, 2)
+	late := func(ctx context.Context, p *handovers.Parcel) (handovers.Answer, error) {
+		began <- struct{}{}
+		<-ctx.Done()
+		return taken(context.WithoutCancel(ctx), p)
+	}
+	broken := func(ctx context.Context, _ *handovers.Parcel) (handovers.Answer, error) {
+		began <- struct{}{}
+		<-ctx.Done()
+		return handovers.Answer{}, ctx.Err()
+	}
+	stop := b.work(t, handovers.Route{Name: "one", Channel: channel(late), Timeout: time.Hour}, handovers.Route{Name: "two", Channel: channel(broken), Timeout: time.Hour})
+	<-began
+	<-began
+	stop()
+	if got := b.state(t, "one", 1); got != "accepted 1 1" {
+		t.Errorf("what was answered: %s", got)
+	}
+	if n := b.Count(t, "SELECT count(*) FROM handovers WHERE channel = 'two' AND state = 'queued' AND error LIKE '%the worker ended' AND due_at < now() + interval '1 minute'"); n != 1 {
+		t.Errorf("what was broken off: %s", b.state(t, "two", 1))
+	}
+}
+
 func TestAPanicIsAnError(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
