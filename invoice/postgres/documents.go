@@ -164,17 +164,13 @@ func (s *Documents) Backlog(ctx context.Context) (owed, failing int, oldest time
 
 // Facts returns what is stored beside an invoice and stands on its document.
 func (s *Documents) Facts(ctx context.Context, i *invoice.Invoice) (facts document.Facts, err error) {
-	var zone sql.NullString
-	if i.Issuer != "" {
-		err = s.sql.QueryRowContext(ctx, `SELECT timezone FROM invoicer.issuers WHERE issuer = $1 AND version <= greatest($2, 1) ORDER BY version DESC LIMIT 1`, i.Issuer, i.IssuerVersion).Scan(&zone)
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return facts, classify(err)
-		}
+	var zone string
+	err = s.sql.QueryRowContext(ctx, `SELECT `+zoneOf+` FROM invoicer.invoices i WHERE i.id = $1`, i.ID).Scan(&zone)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return facts, classify(err)
 	}
-	if zone.String != "" {
-		if facts.Zone, err = time.LoadLocation(zone.String); err != nil {
-			return facts, fmt.Errorf("issuer %s: time zone: %w", i.Issuer, err)
-		}
+	if facts.Zone, err = time.LoadLocation(zone); err != nil {
+		return facts, fmt.Errorf("invoice %s: time zone: %w", i.Number, err)
 	}
 	if i.IssuerVersion > 0 {
 		if facts.Seller, _, err = s.seller(ctx, i.Issuer, i.IssuerVersion); err != nil {
@@ -193,9 +189,9 @@ func (s *Documents) Facts(ctx context.Context, i *invoice.Invoice) (facts docume
 			continue
 		}
 		var p document.Preceding
-		err := s.sql.QueryRowContext(ctx, `SELECT invoice_number, to_char(coalesce(document_date::timestamp, issued_at AT TIME ZONE $3), 'YYYY-MM-DD') FROM invoicer.invoices WHERE issuer = $1 AND transaction_id = $2
+		err := s.sql.QueryRowContext(ctx, `SELECT invoice_number, to_char(`+dayOf+`, 'YYYY-MM-DD') FROM invoicer.invoices i WHERE issuer = $1 AND transaction_id = $2
 UNION ALL SELECT invoice_number, to_char(issued_at AT TIME ZONE $3, 'YYYY-MM-DD') FROM invoicer.imported_invoices WHERE issuer = $1 AND transaction_id = $2 AND withdrawn_at IS NULL LIMIT 1`,
-			i.Issuer, id, zoneName(facts.Zone)).Scan(&p.Number, &p.Date)
+			i.Issuer, id, zone).Scan(&p.Number, &p.Date)
 		switch {
 		case errors.Is(err, sql.ErrNoRows): // a transaction that isn't known here
 		case err != nil:
@@ -207,9 +203,11 @@ UNION ALL SELECT invoice_number, to_char(issued_at AT TIME ZONE $3, 'YYYY-MM-DD'
 	return facts, nil
 }
 
-func zoneName(zone *time.Location) string {
-	if zone == nil {
-		return "UTC"
-	}
-	return zone.String()
-}
+// zoneOf is the time zone in which the invoice i is dated: that in which its series counts periods, which says of which year its number is, and else its
+// issuer's. dayOf is its date.
+const (
+	zoneOf = `coalesce(
+    (SELECT z.timezone FROM invoicer.series z WHERE z.issuer = i.issuer AND z.series = i.series AND z.version <= greatest(i.series_version, 1) ORDER BY z.version DESC LIMIT 1),
+    (SELECT z.timezone FROM invoicer.issuers z WHERE z.issuer = i.issuer AND z.version <= greatest(i.issuer_version, 1) ORDER BY z.version DESC LIMIT 1), 'UTC')`
+	dayOf = `coalesce(i.document_date, (i.issued_at AT TIME ZONE ` + zoneOf + `)::date)`
+)

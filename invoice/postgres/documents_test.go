@@ -166,6 +166,49 @@ func TestFactsOfADocument(t *testing.T) {
 	}
 }
 
+// A document is of the day on which its series counts it: in the series' time zone, which says of which year its number is.
+func TestDocumentsAreDatedAsTheyAreNumbered(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	numbering, err := invoice.NewNumbering(invoice.NumberingOptions{Period: "year", Format: "{series}-{period}-{number:03}", Timezone: "Europe/Berlin"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.generator = invoice.NewGenerator(b.store.Invoices, numbering)
+	late := func(j *invoice.Job) { j.IssuedAt = time.Date(2015, 12, 31, 23, 30, 0, 0, time.UTC) }
+	ref := b.create(t, "late", job(t, "T1", late))
+	whole, err := b.store.Invoices.Read(t.Context(), ref.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	facts, err := b.store.Documents.Facts(t.Context(), whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := document.Of(whole, facts)
+	if err != nil || ref.Number != "INV-2016-001" || d.IssueDate != "2016-01-01" {
+		t.Errorf("%s of %s, %v", ref.Number, d.IssueDate, err)
+	}
+	credit := b.create(t, "credit", job(t, "C1", late, func(j *invoice.Job) {
+		j.CreditsTransactionID = "T1"
+		for n := range j.Lines {
+			j.Lines[n].Quantity = j.Lines[n].Quantity.Neg()
+		}
+	}))
+	if whole, err = b.store.Invoices.Read(t.Context(), credit.ID); err != nil {
+		t.Fatal(err)
+	}
+	if facts, err = b.store.Documents.Facts(t.Context(), whole); err != nil || len(facts.Preceding) != 1 || facts.Preceding[0].Date != "2016-01-01" {
+		t.Errorf("%+v, %v", facts, err)
+	}
+	for year, want := range map[string]int{"2015": 0, "2016": 2} {
+		issued, _, _, err := b.store.Documents.Issued(t.Context(), report.IssuedFilter{From: year + "-01-01", To: year + "-12-31"}, 0, 10)
+		if err != nil || len(issued) != want {
+			t.Errorf("of %s: %+v, %v", year, issued, err)
+		}
+	}
+}
+
 // A document that is being made while its invoice is erased is gone, too: the erasure waits for it.
 func TestErasingWaitsForADocument(t *testing.T) {
 	t.Parallel()

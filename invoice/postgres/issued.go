@@ -13,10 +13,9 @@ func (s *Documents) Issued(ctx context.Context, f report.IssuedFilter, after int
 SELECT id, invoice_number, issuer, kind, to_char(day, 'YYYY-MM-DD'), currency, total_minor, erasure_id IS NOT NULL,
     ($3 = '' OR day >= $3::text::date) AND ($4 = '' OR day <= $4::text::date) AND ($5::text IS NULL OR issuer = $5) AND ($6 = '' OR series = $6)
 FROM (
-    SELECT *, coalesce(document_date, (issued_at AT TIME ZONE coalesce((SELECT timezone FROM invoicer.issuers
-        WHERE issuers.issuer = looked.issuer AND version <= greatest(looked.issuer_version, 1) ORDER BY version DESC LIMIT 1), 'UTC'))::date) AS day
-    FROM (SELECT id, issuer, issuer_version, invoice_number, kind, series, currency, total_minor, document_date, issued_at, erasure_id
-        FROM invoicer.invoices WHERE id > $1 ORDER BY id LIMIT $2) looked
+    SELECT *, `+dayOf+` AS day
+    FROM (SELECT id, issuer, issuer_version, invoice_number, kind, series, series_version, currency, total_minor, document_date, issued_at, erasure_id
+        FROM invoicer.invoices WHERE id > $1 ORDER BY id LIMIT $2) i
 ) dated ORDER BY id`, after, limit, f.From, f.To, f.Issuer, f.Series)
 	if err != nil {
 		return nil, after, false, classify(err)
