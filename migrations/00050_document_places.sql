@@ -45,12 +45,17 @@ COMMENT ON COLUMN document_leftovers.since IS 'Since when it is announced, or is
 COMMENT ON COLUMN document_leftovers.attempts IS 'How often its deletion was tried.';
 COMMENT ON COLUMN document_leftovers.error IS 'What went wrong at the last try.';
 
--- Announces an object that is written next. Nobody gets the place of one that is being deleted.
+-- Announces an object that is written next. Nobody gets the place of one that is being deleted, nor announces that of another invoice, which would be deleted
+-- as one that no document has.
 -- +goose StatementBegin
 CREATE FUNCTION announce_object(at text, invoice bigint) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
     until constant timestamptz := clock_timestamp() + interval '1 hour';
 BEGIN
+    IF coalesce(at, '') !~ ('^[a-z0-9]+:/.*/[0-9a-f]{2}/' || invoice || '-[0-9a-f]{64}$') THEN
+        RAISE EXCEPTION 'this is no place of a document of invoice %', invoice
+            USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'document_leftovers_place_form';
+    END IF;
     PERFORM FROM invoices WHERE id = invoice AND erasure_id IS NULL FOR SHARE; -- an erasure waits for the announcement, or this for the erasure
     IF NOT FOUND THEN
         RAISE EXCEPTION 'there is no invoice %, or its personal data was erased: it gets no document', invoice

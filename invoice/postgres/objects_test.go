@@ -253,3 +253,28 @@ func TestErasingTakesObjects(t *testing.T) {
 		t.Errorf("%d deleted once more, when nobody can be writing them any longer", n)
 	}
 }
+
+// Nobody who may announce objects has that of another invoice deleted by it.
+func TestAnnouncedObjectsAreTheirInvoices(t *testing.T) {
+	t.Parallel()
+	folder, keeper, outside := outside(t)
+	b := setup(t, outside)
+	first, second := b.invoiced(t, "T1"), b.invoiced(t, "T2")
+	kept, err := b.store.Documents.Keep(t.Context(), document.Kept{InvoiceID: first, Format: document.AsUBL, Content: []byte("a name"), Renderer: "v1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.sweep(t, keeper, 2*time.Hour) // its announcement is over
+	for _, place := range []string{kept.Place, kept.Place + "x", "folder:" + folder, strings.Replace(kept.Place, "folder:", "", 1), "", kept.Place + "\n"} {
+		if _, err := b.DB.ExecContext(t.Context(), "SELECT announce_object($1, $2)", place, second); err == nil {
+			t.Errorf("%q was announced", place)
+		}
+	}
+	b.Exec(t, "SELECT announce_object($1, $2)", kept.Place, first) // as who makes it once more does
+	if n := b.sweep(t, keeper, 2*time.Hour); n != 0 {
+		t.Errorf("%d objects were deleted", n)
+	}
+	if again, err := b.store.Documents.Find(t.Context(), first, document.AsUBL, nil); err != nil || string(again.Content) != "a name" {
+		t.Errorf("%q, %v", again.Content, err)
+	}
+}
