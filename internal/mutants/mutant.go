@@ -107,7 +107,7 @@ func hazards() []hazard {
 }
 
 func mutants() []mutant {
-	return slices.Concat(ofLocking(), ofDomain(), ofStore(), ofWorker(), ofClocks(), ofLedger(), ofDoor(), ofEnds(), ofQueue(), ofOwners(), ofProgram(), ofReadiness(), ofListener(), ofOperating(), ofPooler(), ofSeeing(), ofSeries(), ofSettings(), ofChain(), ofIssuers(), ofIssuersRecords(), ofCredits(), ofLimitedVisitors(), ofAmounts(), ofTerms(), ofRoles(), ofGiven(), ofDiffs(), ofWitness(), ofErasing(), ofEvents(), ofTheAPI(), ofDocuments())
+	return slices.Concat(ofLocking(), ofDomain(), ofStore(), ofWorker(), ofClocks(), ofLedger(), ofDoor(), ofEnds(), ofQueue(), ofOwners(), ofProgram(), ofReadiness(), ofListener(), ofOperating(), ofPooler(), ofSeeing(), ofSeries(), ofSettings(), ofChain(), ofIssuers(), ofIssuersRecords(), ofCredits(), ofLimitedVisitors(), ofAmounts(), ofTerms(), ofRoles(), ofGiven(), ofDiffs(), ofWitness(), ofErasing(), ofEvents(), ofTheAPI(), ofDocuments(), ofHandovers())
 }
 
 // apply returns the files that a mutant changes, as they are after it.

@@ -87,7 +87,7 @@ func TestHandoversAreOwed(t *testing.T) {
 	var together sync.WaitGroup
 	for range 8 {
 		together.Go(func() {
-			for {
+			for range 5 {
 				c, found, err := b.store.Handovers.Claim(t.Context(), authority, time.Minute)
 				if err != nil {
 					t.Error(err)
@@ -104,6 +104,31 @@ func TestHandoversAreOwed(t *testing.T) {
 	together.Wait()
 	if len(claimed) != 2 || claimed[id] != 1 {
 		t.Errorf("claimed: %v", claimed)
+	}
+}
+
+// What a process says whose claim has expired isn't heard once another one has claimed the same.
+func TestAHandoverOfAnotherProcess(t *testing.T) {
+	t.Parallel()
+	b := channelled(t)
+	b.invoiced(t, "T1")
+	slow, _ := b.claim(t)
+	if _, found := b.claim(t); found {
+		t.Error("it is claimed twice")
+	}
+	b.Exec(t, "UPDATE handovers SET due_at = clock_timestamp()")
+	quick, found := b.claim(t)
+	if !found || quick.Key != slow.Key || quick.Attempts != 2 {
+		t.Fatalf("%v %+v", found, quick)
+	}
+	for _, late := range []handover.Result{{State: handover.Accepted, Answered: true}, {State: handover.Queued, Err: "away", Again: time.Hour}} {
+		if err := b.store.Handovers.Settle(t.Context(), &slow, late); !errors.Is(err, handover.ErrGone) {
+			t.Errorf("%s by the slow one: %v", late.State, err)
+		}
+	}
+	b.came(t, quick, handover.Result{State: handover.Sent, TheirID: "X"})
+	if got := b.Text(t, "SELECT state || ' ' || their_id FROM handovers"); got != "sent X" {
+		t.Error(got)
 	}
 }
 
