@@ -128,8 +128,9 @@ func (h *HTTPS) call(ctx context.Context, method string, to *url.URL, p *Parcel,
 // understood returns what a response says.
 func understood(method string, response *http.Response, said []byte) (Answer, error) {
 	status := response.StatusCode
-	refused := method == http.MethodPost && (status == http.StatusConflict || status == http.StatusUnprocessableEntity)
 	a, err := readAnswer(said, handover.Sent)
+	// 409 by itself is what servers answer while they still work on the first request with a key.
+	refused := method == http.MethodPost && (status == http.StatusUnprocessableEntity || status == http.StatusConflict && err == nil && a.State == handover.Rejected)
 	switch {
 	case status == http.StatusOK || status == http.StatusCreated || status == http.StatusAccepted || status == http.StatusNoContent:
 		if err != nil {
