@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os/exec"
+	"runtime"
+	"time"
 
 	"invoicer/config"
+	"invoicer/internal/documents"
 	"invoicer/internal/handovers"
 	"invoicer/internal/lifecycle"
 	"invoicer/internal/metrics"
@@ -20,6 +23,8 @@ func (w *workplace) newMessenger(ctx context.Context, m *metrics.Metrics) (lifec
 	if err != nil {
 		return lifecycle.Part{}, err
 	}
+	// As many as for those who ask, each waiting for as long as its channel waits for documents: invoices come first.
+	maker.Turns = documents.NewTurns(max(1, runtime.GOMAXPROCS(0)/2), time.Hour)
 	mailer, err := newMailer(w.cfg)
 	if err != nil {
 		return lifecycle.Part{}, err
