@@ -43,8 +43,8 @@ race: raced ## as test, with the race detector, which takes three times as long
 
 .PHONY: test-all
 test-all: race heavy ## as race, and then the heavy ones: a part of chaos, the examples, pg_upgrade, PgBouncer, pages in a browser, alerts in Prometheus, test-release
-	$(GO) run ./internal/sandbox -- $(RACE) -run '^Test(Heavy|Chaos)' $(TEST_ARGS)
-	$(TEST) -run '^TestHeavy' ./invoice/document
+	$(GO) run ./internal/sandbox -- $(RACE) -run '^TestChaos' ./cmd/invoicer
+	$(GO) run ./internal/sandbox -- $(TEST) -run '^TestHeavy' $(TEST_ARGS)
 	cd internal/release && $(TEST) ./...
 
 .PHONY: test-release

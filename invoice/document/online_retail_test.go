@@ -22,9 +22,6 @@ func TestHeavyOnlineRetailIsValid(t *testing.T) {
 	if testing.Short() {
 		t.Skip("heavy: make test-all runs it")
 	}
-	if raceDetector {
-		t.Skip("one goroutine draws all documents: make test-all runs it without the race detector")
-	}
 	v := official(t)
 	f, err := os.Open(filepath.Join(os.Getenv("INVOICER_TEST_DATA"), "online_retail.jsonl.gz"))
 	if err != nil {
