@@ -103,6 +103,13 @@ func TestServeHasARoleOfItsOwn(t *testing.T) {
 			t.Errorf("%s: %d %.200s", path, code, body)
 		}
 	}
+	i.Exec(t, "INSERT INTO handovers (invoice_id, channel) SELECT min(id), 'gateway' FROM invoices")
+	for _, path := range []string{"/v1/handovers", "/v1/handovers?order=oldest", "/v1/handovers/1", "/v1/handovers/1?words=true&by=ada"} {
+		ask(http.MethodGet, path, "", http.StatusOK)
+	}
+	ask(http.MethodPost, "/v1/handovers/1/resend", `{"by":"ada","anyway":true}`, http.StatusOK)
+	ask(http.MethodPost, "/v1/handovers/1/answer", `{"by":"ada","state":"rejected"}`, http.StatusOK)
+	ask(http.MethodPost, "/v1/handovers/1/cancel", `{"by":"ada"}`, http.StatusOK)
 	i.of(t, "serve").diagnose(t).has(t, doctor.Warning, "rights", "GRANT", "role serve may serve the pages and the API, but not work")
 	for _, text := range []string{"lacks rights", "may not", "permission denied", "42501"} {
 		if served.said(text) {

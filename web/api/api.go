@@ -98,6 +98,7 @@ type Options struct {
 	Endpoints  Endpoints
 	Deliveries Deliveries
 	Documents  Documents
+	Handovers  Handovers
 	// Formats are those in which there are documents; of those with the same media type, the first is what that type stands for. Default:
 	// [document.Formats].
 	Formats []document.Format
