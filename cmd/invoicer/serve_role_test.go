@@ -89,7 +89,7 @@ func TestServeHasARoleOfItsOwn(t *testing.T) {
 		}
 	}
 	i.awaitCount(t, 1, "SELECT count(*) FROM invoice_jobs WHERE job_id = 'four' AND state = 'dismissed'")
-	for _, path := range []string{"/", "/failed", "/invoices", "/jobs", "/duplicates", "/series", "/queues", "/races", "/history", "/search?q=T1", "/metrics", "/monitor/"} {
+	for _, path := range []string{"/", "/failed", "/invoices", "/jobs", "/duplicates", "/series", "/queues", "/races", "/history", "/handovers", "/search?q=T1", "/metrics", "/monitor/"} {
 		if code, body := get(t, address+path); code >= http.StatusInternalServerError {
 			t.Errorf("%s: %d %s", path, code, body)
 		}

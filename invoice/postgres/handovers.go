@@ -143,6 +143,23 @@ func (s *Handovers) listed(ctx context.Context, query string, args ...any) (list
 	return list, classify(rows.Err())
 }
 
+// Channels returns the names of all channels that there are, or ever were, for invoices of the given issuers or, for nil, of any.
+func (s *Handovers) Channels(ctx context.Context, issuers []string) (names []string, err error) {
+	rows, err := s.sql.QueryContext(ctx, "SELECT DISTINCT name FROM invoicer.handover_channels WHERE $1::text[] IS NULL OR issuers IS NULL OR issuers && $1::text[] ORDER BY name", textArray(issuers))
+	if err != nil {
+		return nil, classify(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, err
+		}
+		names = append(names, name)
+	}
+	return names, classify(rows.Err())
+}
+
 // History returns each change of the hand-overs of an invoice, in their order.
 func (s *Handovers) History(ctx context.Context, invoiceID int64) (list []handover.Change, err error) {
 	rows, err := s.sql.QueryContext(ctx, `SELECT l.at, h.channel, l.state, l.key::text, l.attempts, coalesce(l.error, ''), coalesce(l.their_id, ''), coalesce(l.clearance, ''), coalesce(l.answer, ''),
