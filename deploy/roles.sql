@@ -133,10 +133,10 @@ BEGIN
     GRANT SELECT ON TABLE
         invoicer.database_identity, invoicer.document_leftovers, invoicer.duplicate_attempts, invoicer.erasure_holds,
         invoicer.erasures, invoicer.events, invoicer.goose_db_version, invoicer.handover_channels,
-        invoicer.handover_log, invoicer.handovers, invoicer.imported_invoices, invoicer.invoice_lines,
-        invoicer.invoice_links, invoicer.invoice_series, invoicer.invoice_taxes, invoicer.invoices, invoicer.issuers,
-        invoicer.job_attempts, invoicer.ledger_queues, invoicer.producer_counts, invoicer.reserved_numbers,
-        invoicer.series, invoicer.settings, invoicer.tokens
+        invoicer.handover_log, invoicer.imported_invoices, invoicer.invoice_lines, invoicer.invoice_links,
+        invoicer.invoice_series, invoicer.invoice_taxes, invoicer.invoices, invoicer.issuers, invoicer.job_attempts,
+        invoicer.ledger_queues, invoicer.producer_counts, invoicer.reserved_numbers, invoicer.series, invoicer.settings,
+        invoicer.tokens
         TO invoicer_api;
     GRANT SELECT, INSERT ON TABLE
         invoicer.actions, invoicer.documents, invoicer.invoice_job_actions
@@ -145,7 +145,7 @@ BEGIN
         invoicer.event_endpoints, invoicer.replays
         TO invoicer_api;
     GRANT SELECT, UPDATE ON TABLE
-        invoicer.event_deliveries, invoicer.invoice_jobs
+        invoicer.event_deliveries, invoicer.handovers, invoicer.invoice_jobs
         TO invoicer_api;
     GRANT EXECUTE ON FUNCTION
         invoicer.accept_many(text[], text, uuid[], boolean),

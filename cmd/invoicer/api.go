@@ -101,7 +101,7 @@ func openAPI(ctx context.Context, cfg *config.Config, inquiry api.Inquiry, turns
 		Endpoints: s.store.Outbox, Deliveries: s.store.Outbox, NewSecret: events.NewSecret,
 		PermitURL: func(ctx context.Context, url string) error { return events.PermitURL(ctx, url, cfg.Events.Networks()) },
 		Replays:   s.store.Replays, ReplayBegun: s.bulk.Begun, InvoiceSeries: cfg.Numbering.InvoiceSeries,
-		Payloads: s.store.Reports, Events: s.store.Outbox, Mark: s.store.Reports.MarkLists,
+		Handovers: s.store.Handovers, Payloads: s.store.Reports, Events: s.store.Outbox, Mark: s.store.Reports.MarkLists,
 		Replayer: dispatch.NewReplayer(s.store.Ledger, forecaster), Accepted: s.express.Send, Requested: m.ObserveRequest, Refused: m.ObserveRefusal,
 		AtOnce: apiConnections * 8, Version: buildVersion().Version, Logger: log,
 	}

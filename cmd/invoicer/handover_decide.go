@@ -72,21 +72,13 @@ func (a app) decide(cmd *cobra.Command, d *decision, number, done string) error 
 	})
 }
 
-// whyNot says why a hand-over can't get to where it was to.
+// whyNot says why a hand-over can't get to where it was to, and which flag helps.
 func (d *decision) whyNot(h *handover.Handover) string {
-	switch {
-	case h.ErasedAt != nil && d.To == handover.Queued:
-		return "its personal data was erased, so that it has no document any more"
-	case h.WaitsFor != "" && d.To == handover.Queued:
-		return "it waits for the clearance of " + h.WaitsFor + "; --anyway sends it without"
-	case d.To == handover.Queued && h.State == handover.Queued:
-		return "it is sent anyway"
-	case d.To == handover.Queued:
-		return "the other side has it, and has taken it"
-	case d.To == handover.Cancelled:
-		return "only what is queued, rejected or failed can be cancelled"
+	why := d.WhyNot(h)
+	if h.WaitsFor != "" && h.ErasedAt == nil && d.To == handover.Queued {
+		why += "; --anyway sends it without"
 	}
-	return "no other answer can follow that"
+	return why
 }
 
 func (a app) handoverResendCommand() *cobra.Command {

@@ -124,7 +124,7 @@ func (p *servedPages) show(cfg *config.Config, producers *races.Follower, turns 
 	p.shown, err = pages.New(pages.Options{
 		Reports: p.store.Reports, Lists: p.store.Reports, Issuers: p.store.Issuers, Inquiry: reporter, Failures: p.store.Ledger, Actions: p.store.Ledger, Events: p.store.Outbox,
 		Controller: inquiry.Controller{Record: p.store.Ledger, Redis: p.redis.client, DatabaseID: p.store.DatabaseID, Issuers: p.store.Issuers.Codes},
-		Documents:  maker, Kept: p.store.Documents, InvoiceSeries: cfg.Numbering.InvoiceSeries,
+		Documents:  maker, Kept: p.store.Documents, Handovers: p.store.Handovers, InvoiceSeries: cfg.Numbering.InvoiceSeries,
 		Replays:     p.store.Replays,
 		ReplayBegun: func() { p.api.bulk.Begun() },
 		Replayer:    dispatch.NewReplayer(p.store.Ledger, forecaster), DatabaseTime: p.store.Now, Visitor: visitor(cfg), Place: cfg.Database.Schema + " in " + cfg.Database.Addr(), Logger: log,

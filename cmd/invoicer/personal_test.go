@@ -102,7 +102,7 @@ func TestPersonalDataIsNowhere(t *testing.T) {
 		run("", args...)
 	}
 	for _, path := range []string{
-		"/", "/failed", "/queues", "/workers", "/races", "/invoices", "/invoices.csv", "/invoices.json", "/series", "/actions", "/search?q=T1", "/search?q=refused", "/search?q=T5",
+		"/", "/failed", "/queues", "/workers", "/races", "/invoices", "/invoices.csv", "/invoices.json", "/series", "/actions", "/handovers", "/search?q=T1", "/search?q=refused", "/search?q=T5",
 		"/search?q=" + failed, "/metrics", "/readyz", "/monitor/api/servers", "/monitor/api/queues/" + s.queue,
 		"/monitor/api/queues/" + s.queue + "/archived_tasks", "/monitor/api/queues/" + s.queue + "/completed_tasks", "/monitor/api/queues/" + s.queue + "/tasks/" + failed,
 	} {

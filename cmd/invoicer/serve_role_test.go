@@ -89,7 +89,7 @@ func TestServeHasARoleOfItsOwn(t *testing.T) {
 		}
 	}
 	i.awaitCount(t, 1, "SELECT count(*) FROM invoice_jobs WHERE job_id = 'four' AND state = 'dismissed'")
-	for _, path := range []string{"/", "/failed", "/invoices", "/jobs", "/duplicates", "/series", "/queues", "/races", "/history", "/search?q=T1", "/metrics", "/monitor/"} {
+	for _, path := range []string{"/", "/failed", "/invoices", "/jobs", "/duplicates", "/series", "/queues", "/races", "/history", "/handovers", "/search?q=T1", "/metrics", "/monitor/"} {
 		if code, body := get(t, address+path); code >= http.StatusInternalServerError {
 			t.Errorf("%s: %d %s", path, code, body)
 		}
@@ -103,6 +103,13 @@ func TestServeHasARoleOfItsOwn(t *testing.T) {
 			t.Errorf("%s: %d %.200s", path, code, body)
 		}
 	}
+	i.Exec(t, "INSERT INTO handovers (invoice_id, channel) SELECT min(id), 'gateway' FROM invoices")
+	for _, path := range []string{"/v1/handovers", "/v1/handovers?order=oldest", "/v1/handovers/1", "/v1/handovers/1?words=true&by=ada"} {
+		ask(http.MethodGet, path, "", http.StatusOK)
+	}
+	ask(http.MethodPost, "/v1/handovers/1/resend", `{"by":"ada","anyway":true}`, http.StatusOK)
+	ask(http.MethodPost, "/v1/handovers/1/answer", `{"by":"ada","state":"rejected"}`, http.StatusOK)
+	ask(http.MethodPost, "/v1/handovers/1/cancel", `{"by":"ada"}`, http.StatusOK)
 	i.of(t, "serve").diagnose(t).has(t, doctor.Warning, "rights", "GRANT", "role serve may serve the pages and the API, but not work")
 	for _, text := range []string{"lacks rights", "may not", "permission denied", "42501"} {
 		if served.said(text) {

@@ -87,9 +87,9 @@ func TestDeployUsesNamesThatAreExported(t *testing.T) {
 			t.Errorf("%s is used in deploy/, and not exported", name)
 		}
 	}
-	for _, name := range exported(t) { // whoever looks into an alarm about an endpoint or a document finds it there
+	for _, name := range exported(t) { // whoever looks into an alarm about an endpoint, a document or a hand-over finds it there
 		base := regexp.MustCompile(`_(bucket|sum|count)$`).ReplaceAllString(name, "")
-		if (strings.HasPrefix(name, "invoicer_event") || strings.HasPrefix(name, "invoicer_document")) && !strings.Contains(dashboard, base) {
+		if regexp.MustCompile(`^invoicer_(event|document|handover)`).MatchString(name) && !strings.Contains(dashboard, base) {
 			t.Errorf("%s isn't in the dashboard", base)
 		}
 	}

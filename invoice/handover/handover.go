@@ -27,10 +27,11 @@ func States() []State { return []State{Queued, Sent, Cleared, Accepted, Rejected
 
 // The bounds of texts, in bytes.
 const (
-	MostID     = 200
-	MostAnswer = 4000
-	MostError  = 2000
-	MostReason = 2000
+	MostID      = 200
+	MostAnswer  = 4000
+	MostError   = 2000
+	MostReason  = 2000
+	MostAddress = 320
 )
 
 var (
@@ -130,8 +131,9 @@ type Filter struct {
 	Number  string
 	TheirID string
 	Since   time.Time // it has its state since then or later
-	After   int64     // its id is below that, where that isn't 0
+	ID      int64     // 0 for all
 	Limit   int       // 0 for all
+	Oldest  bool      // of a page: those of the oldest invoices come first, and not those of the newest
 }
 
 // An Order is what an operator decides about a hand-over.
@@ -144,6 +146,23 @@ type Order struct {
 	Answer    string
 	By        string // required
 	Reason    string
+}
+
+// WhyNot says why an order can't be done, of which [ErrStep] was returned.
+func (o *Order) WhyNot(h *Handover) string {
+	switch {
+	case h.ErasedAt != nil && o.To == Queued:
+		return "its personal data was erased, so that it has no document any more"
+	case h.WaitsFor != "" && o.To == Queued:
+		return "it waits for the clearance of " + h.WaitsFor
+	case o.To == Queued && h.State == Queued:
+		return "it is sent anyway"
+	case o.To == Queued:
+		return "the other side has it, and has taken it"
+	case o.To == Cancelled:
+		return "only what is queued, rejected or failed can be cancelled"
+	}
+	return "no other answer can follow that"
 }
 
 // A Count is how many hand-overs of a channel stand how.

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -107,48 +106,32 @@ WHERE h.due_at IS NOT NULL OR h.state IN ('queued', 'rejected', 'failed') GROUP 
 
 // List returns hand-overs, the newest first.
 func (s *Handovers) List(ctx context.Context, f handover.Filter) ([]handover.Handover, error) {
-	where, args := []string{"true"}, []any{}
-	with := func(condition string, arg any) {
-		args = append(args, arg)
-		where = append(where, fmt.Sprintf(condition, len(args)))
-	}
-	if f.State != "" {
-		with("h.state = $%d", string(f.State))
-	}
-	if f.Channel != "" {
-		with("h.channel = $%d", f.Channel)
-	}
-	if f.Issuers != nil {
-		with("i.issuer = ANY ($%d::text[])", textArray(f.Issuers))
-	}
-	if f.TheirID != "" {
-		with("h.their_id = $%d", f.TheirID)
-	}
+	wheres := handoverWheres(&f, 0)
 	if f.Number != "" {
-		with("i.invoice_number = $%d", f.Number)
-	}
-	if !f.Since.IsZero() {
-		with("h.changed_at >= $%d", f.Since)
-	}
-	if f.After != 0 {
-		with("h.id < $%d", f.After)
+		wheres.where("i.invoice_number = $%d", f.Number)
 	}
 	limit := ""
 	if f.Limit > 0 {
 		limit = fmt.Sprintf(" LIMIT %d", f.Limit)
 	}
-	//nolint:gosec // the conditions are those above, and what they compare with are arguments
-	rows, err := s.sql.QueryContext(ctx, `SELECT h.id, h.channel, i.issuer, i.invoice_number, i.kind, h.address, h.state, h.key::text, h.attempts, coalesce(h.error, ''), coalesce(h.their_id, ''),
+	return s.listed(ctx, "SELECT "+handoverColumns+" FROM invoicer.handovers h "+handoverJoins+" WHERE "+wheres.String()+" ORDER BY h.id DESC"+limit, wheres.args...)
+}
+
+const (
+	handoverColumns = `h.id, h.channel, i.issuer, i.invoice_number, i.kind, h.address, h.state, h.key::text, h.attempts, coalesce(h.error, ''), coalesce(h.their_id, ''),
     coalesce(h.clearance, ''), coalesce(h.answer, ''), h.since, h.changed_at, h.due_at, h.answered_at, h.erased_at, h.invoice_id, i.transaction_id,
-    CASE WHEN h.state = 'queued' AND h.due_at IS NULL THEN coalesce(ci.invoice_number, '') ELSE '' END, h.state = 'queued' AND h.due_at IS NULL AND coalesce(c.state IN ('rejected', 'failed', 'cancelled'), false)
-FROM invoicer.handovers h JOIN invoicer.invoices i ON i.id = h.invoice_id
-LEFT JOIN invoicer.handovers c ON c.id = h.credits LEFT JOIN invoicer.invoices ci ON ci.id = c.invoice_id
-WHERE `+strings.Join(where, " AND ")+` ORDER BY h.id DESC`+limit, args...)
+    CASE WHEN h.state = 'queued' AND h.due_at IS NULL THEN coalesce(ci.invoice_number, '') ELSE '' END, h.state = 'queued' AND h.due_at IS NULL AND coalesce(c.state IN ('rejected', 'failed', 'cancelled'), false)`
+	handoverJoins = `JOIN invoicer.invoices i ON i.id = h.invoice_id
+LEFT JOIN invoicer.handovers c ON c.id = h.credits LEFT JOIN invoicer.invoices ci ON ci.id = c.invoice_id`
+)
+
+// listed returns the hand-overs of a query that has those columns.
+func (s *Handovers) listed(ctx context.Context, query string, args ...any) (list []handover.Handover, err error) {
+	rows, err := s.sql.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, classify(err)
 	}
 	defer rows.Close()
-	var list []handover.Handover
 	for rows.Next() {
 		var h handover.Handover
 		if err := rows.Scan(&h.ID, &h.Channel, &h.Issuer, &h.Number, &h.Kind, &h.Address, &h.State, &h.Key, &h.Attempts, &h.Error, &h.TheirID,
@@ -158,6 +141,23 @@ WHERE `+strings.Join(where, " AND ")+` ORDER BY h.id DESC`+limit, args...)
 		list = append(list, h)
 	}
 	return list, classify(rows.Err())
+}
+
+// Channels returns the names of all channels that there are, or ever were, for invoices of the given issuers or, for nil, of any.
+func (s *Handovers) Channels(ctx context.Context, issuers []string) (names []string, err error) {
+	rows, err := s.sql.QueryContext(ctx, "SELECT DISTINCT name FROM invoicer.handover_channels WHERE $1::text[] IS NULL OR issuers IS NULL OR issuers && $1::text[] ORDER BY name", textArray(issuers))
+	if err != nil {
+		return nil, classify(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, err
+		}
+		names = append(names, name)
+	}
+	return names, classify(rows.Err())
 }
 
 // History returns each change of the hand-overs of an invoice, in their order.

@@ -88,7 +88,7 @@ func patient[T any](ctx context.Context, s *Reports, l listing, f report.Filter,
 }
 
 // horizon returns the id up to which no record appears any more.
-func (s *Reports) horizon(ctx context.Context, table string) (id int64, err error) {
+func (s *core) horizon(ctx context.Context, table string) (id int64, err error) {
 	err = s.autocommit(ctx, func(db *gorm.DB) error { return db.Raw("SELECT invoicer.list_horizon(?)", table).Row().Scan(&id) })
 	return id, classify(err)
 }

@@ -53,13 +53,16 @@ func APIRights() []Right {
 }
 
 // ServeRights returns the rights of a process that serves the pages and the API without taking jobs, beside those to read and those of
-// [APIRights]: to send the jobs that it has accepted into their queues, to set up endpoints, and to keep the documents that it makes.
+// [APIRights]: to send the jobs that it has accepted into their queues, to set up endpoints, to decide about
+// hand-overs, and to keep the documents that it makes.
 func ServeRights() []Right {
 	return []Right{
 		{Kind: "table", Name: "invoice_jobs", Privileges: []string{"SELECT", "UPDATE"}},
 		{Kind: "table", Name: "actions", Privileges: []string{"INSERT"}},
 		{Kind: "table", Name: "documents", Privileges: []string{"SELECT", "INSERT"}},
 		{Kind: "function", Name: "announce_object", Privileges: []string{"EXECUTE"}},
+		{Kind: "table", Name: "handovers", Privileges: []string{"SELECT", "UPDATE"}},
+		{Kind: "table", Name: "handover_channels", Privileges: []string{"SELECT"}},
 		{Kind: "table", Name: "event_endpoints", Privileges: []string{"SELECT", "INSERT", "UPDATE"}},
 		{Kind: "table", Name: "event_deliveries", Privileges: []string{"SELECT", "UPDATE"}},
 	}

@@ -99,6 +99,7 @@ type Options struct {
 	Endpoints  Endpoints
 	Deliveries Deliveries
 	Documents  Documents
+	Handovers  Handovers
 	// Links reads the links that lead to documents. Default: none is followed.
 	Links *links.Links
 	// Formats are those in which there are documents; of those with the same media type, the first is what that type stands for. Default:

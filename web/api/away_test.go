@@ -6,6 +6,7 @@ import (
 
 	"invoicer/internal/report"
 	"invoicer/invoice"
+	"invoicer/invoice/handover"
 	"invoicer/invoice/ledger"
 	"invoicer/invoice/outbox"
 	"invoicer/invoice/postgres"
@@ -45,6 +46,10 @@ type (
 	}
 	deliveries struct {
 		api.Deliveries
+		away *atomic.Pointer[postgres.DB]
+	}
+	handed struct {
+		api.Handovers
 		away *atomic.Pointer[postgres.DB]
 	}
 	settings struct {
@@ -170,4 +175,18 @@ func (e endpoints) Add(ctx context.Context, one outbox.Endpoint, by ledger.Actor
 		return db.Outbox.Add(ctx, one, by)
 	}
 	return e.endpointsOf.Add(ctx, one, by)
+}
+
+func (h handed) Page(ctx context.Context, f handover.Filter, after string) (report.Page[handover.Handover], error) {
+	if db := h.away.Load(); db != nil {
+		return db.Handovers.Page(ctx, f, after)
+	}
+	return h.Handovers.Page(ctx, f, after)
+}
+
+func (h handed) List(ctx context.Context, f handover.Filter) ([]handover.Handover, error) {
+	if db := h.away.Load(); db != nil {
+		return db.Handovers.List(ctx, f)
+	}
+	return h.Handovers.List(ctx, f)
 }

@@ -13,6 +13,7 @@ import (
 
 	"invoicer/internal/report"
 	"invoicer/invoice"
+	"invoicer/invoice/handover"
 	"invoicer/invoice/invoicetest"
 	"invoicer/invoice/ledger"
 	"invoicer/invoice/outbox"
@@ -28,8 +29,26 @@ type (
 	fakeInquiry    struct{}
 	fakeReplays    struct{}
 	fakeOutbox     struct{}
+	fakeHandovers  struct{}
 	fakeForecaster struct{ api.Forecaster }
 )
+
+func (fakeHandovers) Page(context.Context, handover.Filter, string) (p report.Page[handover.Handover], _ error) {
+	return p, nil
+}
+
+func (fakeHandovers) List(_ context.Context, f handover.Filter) ([]handover.Handover, error) {
+	return []handover.Handover{{ID: f.ID, Channel: "authority", State: handover.Rejected}}, nil
+}
+
+func (fakeHandovers) History(context.Context, int64) ([]handover.Change, error) { return nil, nil }
+
+func (fakeHandovers) Decide(_ context.Context, id int64, _ handover.Order) error {
+	if id%2 == 0 {
+		return handover.ErrStep
+	}
+	return nil
+}
 
 func (fakeOutbox) Endpoints(context.Context, bool) ([]outbox.Endpoint, error) {
 	return []outbox.Endpoint{{Name: "erp", URL: "https://erp.example/", Types: []string{outbox.JobFailed}, Origin: outbox.OfOperator}}, nil
@@ -128,12 +147,17 @@ func FuzzRequests(f *testing.F) {
 	f.Add("DELETE", "/v1/endpoints/a%2Fb?by=x", "", "", "", []byte(nil))
 	f.Add("GET", "/v1/endpoints/erp/deliveries?after=1&event_id=x&since=y", "", "", "", []byte(nil))
 	f.Add("GET", "/v1/replays?after=x", "", "", "", []byte(nil))
+	f.Add("GET", "/v1/handovers?after=o1.1&order=oldest&state=rejected&invoice_number=%00&channel=%ff", "", "", "", []byte(nil))
+	f.Add("GET", "/v1/handovers/9223372036854775807", "", "", "", []byte(nil))
+	f.Add("POST", "/v1/handovers/1/resend", "application/json", "", "", []byte(`{"to":"ap@buyer.example","anyway":true,"note":"n"}`))
+	f.Add("POST", "/v1/handovers/1/answer", "application/json", "", "", []byte(`{"state":"cleared","id":"\u0000","text":"\ud800"}`))
+	f.Add("POST", "/v1/handovers/2/cancel", "application/json", "", "", []byte(nil))
 	for _, bad := range invoicetest.Bad() {
 		if len(bad.Payload) < 10_000 {
 			f.Add("POST", "/v1/jobs", "application/json", "k", "", bad.Payload)
 		}
 	}
-	a, err := api.New(api.Options{Ledger: fakeLedger{}, Reports: fakeReports{}, Settings: fakeSettings{}, Forecaster: fakeForecaster{}, Inquiry: fakeInquiry{}, Replays: fakeReplays{}, Endpoints: fakeOutbox{}, Deliveries: fakeOutbox{}, NewSecret: func() string { return "whsec_x" }})
+	a, err := api.New(api.Options{Ledger: fakeLedger{}, Reports: fakeReports{}, Settings: fakeSettings{}, Forecaster: fakeForecaster{}, Inquiry: fakeInquiry{}, Replays: fakeReplays{}, Endpoints: fakeOutbox{}, Deliveries: fakeOutbox{}, Handovers: fakeHandovers{}, NewSecret: func() string { return "whsec_x" }})
 	if err != nil {
 		f.Fatal(err)
 	}

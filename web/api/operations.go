@@ -187,6 +187,7 @@ func (a *API) operations() error {
 	a.documentOperations()
 	a.replayOperations()
 	a.endpointOperations()
+	a.handoverOperations()
 	if err := a.finish(); err != nil {
 		return err
 	}

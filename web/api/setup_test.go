@@ -88,7 +88,7 @@ func serve(t *testing.T, r *rig.Rig, change ...func(*api.Options)) *site {
 	o := api.Options{
 		Ledger: s.store.Ledger, Reports: s.store.Reports, Inquiry: reporter, Settings: s.store.Settings, Forecaster: forecaster,
 		Replayer: dispatch.NewReplayer(s.store.Ledger, forecaster), Payloads: s.store.Reports, Events: s.store.Outbox, PersonalData: access.Operate, Version: "test",
-		Documents: newMaker(s.store), Replays: s.store.Replays, Endpoints: s.store.Outbox, Deliveries: s.store.Outbox, NewSecret: events.NewSecret,
+		Documents: newMaker(s.store), Replays: s.store.Replays, Endpoints: s.store.Outbox, Deliveries: s.store.Outbox, Handovers: s.store.Handovers, NewSecret: events.NewSecret,
 	}
 	for _, f := range change {
 		f(&o)

@@ -69,6 +69,11 @@ func operations(s *site, jobID string) map[string]asking {
 		"listReplays":      {http.MethodGet, "/v1/replays", ""},
 		"getReplay":        {http.MethodGet, "/v1/replays/" + replayID, ""},
 		"cancelReplay":     {http.MethodPost, "/v1/replays/" + replayID + "/cancel", "{}"},
+		"listHandovers":    {http.MethodGet, "/v1/handovers", ""},
+		"getHandover":      {http.MethodGet, "/v1/handovers/1", ""},
+		"resendHandover":   {http.MethodPost, "/v1/handovers/1/resend", "{}"},
+		"answerHandover":   {http.MethodPost, "/v1/handovers/1/answer", `{"state":"rejected"}`},
+		"cancelHandover":   {http.MethodPost, "/v1/handovers/1/cancel", "{}"},
 	}
 }
 
@@ -90,7 +95,9 @@ func TestEveryDescribedStatus(t *testing.T) {
 		o.Replays = bulks{o.Replays, &away}
 		o.Links, o.Documents = follow, unwritable{o.Documents}
 		o.Endpoints, o.Deliveries = endpoints{o.Endpoints, &away}, deliveries{o.Deliveries, &away}
+		o.Handovers = handed{o.Handovers, &away}
 	})
+	s.channels(t)
 	r.OpenIssuers(t, "ACME-FR", "ACME-DE")
 	first := into[api.JobAnswer](t, s.post(t, "all", jobOf("T1", `"issuer":"ACME-FR"`)), http.StatusAccepted)
 	s.work(t, first.JobID)
@@ -143,7 +150,7 @@ func TestEveryDescribedStatus(t *testing.T) {
 		expect(id, http.StatusOK, ok)
 		expect(id, http.StatusNotModified, send(asking{o.method, ok.Request.URL.RequestURI(), ""}, "all", "If-None-Match", ok.Header.Get("ETag")))
 	}
-	for _, path := range []string{"/v1/jobs/" + strings.Repeat("x", 301), "/v1/transactions/T1?limit=0", "/v1/invoices/x?issuer=" + strings.Repeat("X", 33), "/v1/invoices/x/document?format=docx", "/v1/invoices?limit=0", "/v1/jobs?limit=0", "/v1/duplicates?limit=0", "/v1/series?limit=0", "/v1/events?after=x", "/v1/stream?after=x", "/v1/invoices?serie=INV", "/v1/replays?limit=0", "/v1/replays/" + strings.Repeat("x", 65)} {
+	for _, path := range []string{"/v1/jobs/" + strings.Repeat("x", 301), "/v1/transactions/T1?limit=0", "/v1/invoices/x?issuer=" + strings.Repeat("X", 33), "/v1/invoices/x/document?format=docx", "/v1/invoices?limit=0", "/v1/jobs?limit=0", "/v1/duplicates?limit=0", "/v1/series?limit=0", "/v1/events?after=x", "/v1/stream?after=x", "/v1/invoices?serie=INV", "/v1/replays?limit=0", "/v1/replays/" + strings.Repeat("x", 65), "/v1/handovers?limit=0", "/v1/handovers/x"} {
 		expect(path, http.StatusUnprocessableEntity, send(asking{http.MethodGet, path, ""}, "all"))
 	}
 	for _, o := range []asking{
@@ -156,6 +163,10 @@ func TestEveryDescribedStatus(t *testing.T) {
 		{http.MethodPost, "/v1/jobs/x/payload", ""},
 		{http.MethodGet, "/v1/replays/x", ""},
 		{http.MethodPost, "/v1/replays/x/cancel", "{}"},
+		{http.MethodGet, "/v1/handovers/0", ""},
+		{http.MethodPost, "/v1/handovers/99/resend", ""},
+		{http.MethodPost, "/v1/handovers/99/answer", `{"state":"accepted"}`},
+		{http.MethodPost, "/v1/handovers/99/cancel", "{}"},
 	} {
 		expect(o.path, http.StatusNotFound, send(o, "all"))
 	}
@@ -201,6 +212,17 @@ func TestEveryDescribedStatus(t *testing.T) {
 	expect("cancelReplay", http.StatusBadRequest, send(asking{http.MethodPost, all["cancelReplay"].path, "{"}, "all"))
 	expect("cancelReplay", http.StatusOK, send(all["cancelReplay"], "all"))
 	expect("cancelReplay", http.StatusConflict, send(all["cancelReplay"], "all"))
+	for _, verb := range []string{"resend", "answer", "cancel"} {
+		expect(verb, http.StatusBadRequest, send(asking{http.MethodPost, "/v1/handovers/1/" + verb, "{"}, "all"))
+		expect(verb, http.StatusUnprocessableEntity, send(asking{http.MethodPost, "/v1/handovers/1/" + verb, `{"state":"cleared","by":"x"}`}, "all"))
+	}
+	expect("resendHandover", http.StatusConflict, send(all["resendHandover"], "all"))
+	for _, id := range []string{"answerHandover", "cancelHandover", "resendHandover"} {
+		expect(id, http.StatusOK, send(all[id], "all"))
+	}
+	expect("cancelHandover", http.StatusOK, send(all["cancelHandover"], "all"))
+	expect("cancelHandover", http.StatusConflict, send(all["cancelHandover"], "all"))
+	expect("answerHandover", http.StatusConflict, send(all["answerHandover"], "all"))
 	expect("postJob", http.StatusUnprocessableEntity, s.post(t, "all", []byte("{}")))
 	expect("postBatch", http.StatusUnprocessableEntity, send(asking{http.MethodPost, "/v1/jobs/batch", "{}"}, "all"))
 	expect("postBatch", http.StatusOK, send(all["postBatch"], "all"))
@@ -295,7 +317,7 @@ func TestRoles(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	may := map[string]string{
-		"showPayload": "operator", "getDocument": "operator", "postJob": "checkout", "postPreview": "checkout", "postBatch": "checkout", "replayJob": "operator", "dismissJob": "operator", "postReplay": "operator", "cancelReplay": "operator", "listReplays": "reader", "getReplay": "reader", "listEndpoints": "operator", "postEndpoint": "operator", "getEndpoint": "operator",
+		"showPayload": "operator", "getDocument": "operator", "postJob": "checkout", "postPreview": "checkout", "postBatch": "checkout", "replayJob": "operator", "dismissJob": "operator", "postReplay": "operator", "cancelReplay": "operator", "listReplays": "reader", "getReplay": "reader", "listHandovers": "reader", "getHandover": "reader", "resendHandover": "operator", "answerHandover": "operator", "cancelHandover": "operator", "listEndpoints": "operator", "postEndpoint": "operator", "getEndpoint": "operator",
 		"patchEndpoint": "operator", "deleteEndpoint": "operator", "rotateSecret": "operator", "enableEndpoint": "operator", "disableEndpoint": "operator", "testEndpoint": "operator", "listDeliveries": "operator", "replayDeliveries": "operator",
 		"getTransaction": "reader", "getInvoice": "reader", "listInvoices": "reader", "listJobs": "reader", "listDuplicates": "reader", "listSeries": "reader", "listEvents": "reader", "streamEvents": "reader",
 	}

@@ -27,16 +27,18 @@ func TestHeavyPagesAreAccessible(t *testing.T) {
 	}
 	s.visitor.MaySeePersonalData = true
 	failing, _ := s.tell(t)
+	number := s.handOver(t)
 	s.Exec(t, `INSERT INTO producer_counts (window_start, producer, worker, lane, ended, duplicates, conflicts)
 SELECT date_bin('5 minutes', now(), 'epoch') - i * interval '5 minutes', 'shop', 'w1', 0, 1000 * i, 100 * i, 10 * i FROM generate_series(1, 9) AS i`)
-	s.Exec(t, `INSERT INTO invoice_series (series, period, kind, last_number) VALUES ('INV', '2026', 'invoice', 0)`)
+	s.Exec(t, `INSERT INTO invoice_series (series, period, kind, last_number) VALUES ('NEW', '2026', 'invoice', 0)`)
 	_, page := s.get(t, "/failed")
 	form := hiddenForm(page)
 	form.Set("do", "forecast")
 	s.act(t, form)
 	for device, size := range browsertest.Sizes() {
 		for _, scheme := range []string{"light", "dark"} {
-			for _, path := range []string{"/", "/failed", "/failed?outcome=x", "/series", "/actions", "/races", "/invoices", "/queues", "/workers", "/events", "/events/told", "/events/told?state=dead", "/events/" + failing, "/search?q=T-1", "/runs/1"} {
+			for _, path := range []string{"/", "/failed", "/failed?outcome=x", "/series", "/actions", "/races", "/invoices", "/queues", "/workers", "/events", "/events/told", "/events/told?state=dead", "/events/" + failing, "/search?q=T-1", "/runs/1", "/handovers", "/handovers?state=queued", "/handovers?state=x",
+				"/search?q=I1", "/document?number=" + number + "&format=pdf", "/document?number=" + number + "&format=pdf&by=ada", "/document?number=" + number + "&format=ubl&by=ada", "/document?number=" + number + "&format=cii&by=ada"} {
 				p := browsertest.Open(t, b, "about:blank", size[0], size[1])
 				if err := (proto.EmulationSetEmulatedMedia{Features: []*proto.EmulationMediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}).Call(p); err != nil {
 					t.Fatal(err)

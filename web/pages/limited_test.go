@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"invoicer/invoice/handover"
 	"invoicer/web/access"
 	"invoicer/web/pages"
 )
@@ -20,6 +21,7 @@ func newLimitedSite(t *testing.T, change ...func(*pages.Options)) *site {
 	t.Helper()
 	s := newSite(t, change...)
 	s.OpenIssuers(t, "ACME-DE", "ACME-FR")
+	s.channels(t, handover.Rule{Name: "to-all", Kind: "https"}, handover.Rule{Name: "of-fr", Kind: "https", Issuers: []string{"ACME-FR"}})
 	s.Exec(t, `INSERT INTO event_endpoints (name, url, types, issuers, origin) VALUES ('all', 'https://all-FR.example/', '{job.failed}', NULL, 'operator'),
 ('own', 'https://own.example/', '{job.failed}', '{ACME-DE}', 'operator'), ('of-FR', 'https://fr.example/', '{job.failed}', '{ACME-FR}', 'operator')`)
 	const all = ` FROM (VALUES ('', 'NOBODY'), ('ACME-DE', 'DE'), ('ACME-FR', 'FR')) AS all_of (issuer, whose)`
@@ -98,6 +100,9 @@ SELECT id, 'ubl', '', false, content, length(content), sha256(content), 'test', 
 		{pattern: "POST /events/{event}", path: "/events/" + eventOf("J-DE"), form: url.Values{"endpoint": {"all"}}, code: http.StatusOK, shows: "planted for DE"},
 		{pattern: "POST /events/{event}", path: "/events/" + eventOf("J-FR"), form: url.Values{"endpoint": {"all"}}, code: http.StatusNotFound},
 		{pattern: "GET /live", path: "/live?of=%2Fevents%2F" + eventOf("J-DE"), code: http.StatusOK},
+		{pattern: "GET /handovers", path: "/handovers", code: http.StatusOK, shows: "I-DE"},
+		{pattern: "GET /handovers", path: "/handovers?channel=of-DE", code: http.StatusOK, shows: "Nothing matches"},
+		{pattern: "GET /handovers", path: "/handovers?issuer=ACME-FR", code: refused},
 		{pattern: "GET /actions", path: "/actions", code: refused},
 		{pattern: "GET /search", path: "/search?q=J-DE", code: http.StatusOK, shows: "planted for DE"},
 		{pattern: "GET /search", path: "/search?q=J-DE&issuer=ACME-FR", code: refused},
@@ -130,6 +135,9 @@ SELECT id, 'ubl', '', false, content, length(content), sha256(content), 'test', 
 		if refusal := "may see the data of ACME-DE alone"; (code == refused) != strings.Contains(page, refusal) {
 			t.Errorf("%s %s: %d, without the reason:\n%s", method, c.path, code, page)
 		}
+	}
+	if _, page := s.get(t, "/handovers"); !strings.Contains(page, "<option>to-all</option>") || strings.Contains(page, "of-fr") {
+		t.Errorf("the channels of others:\n%s", page)
 	}
 	for pattern := range undecided {
 		t.Errorf("%s: this test must say whether it is refused to visitors who are limited to issuers, or what it shows them", pattern)
@@ -167,7 +175,7 @@ func TestNavigationOfLimitedVisitors(t *testing.T) {
 		page, _, _ = strings.Cut(page, "</nav>")
 		return links(page, "")
 	}
-	if got := navigation(); !slices.Equal(got, []string{"/failed", "/invoices", "/series", "/events"}) {
+	if got := navigation(); !slices.Equal(got, []string{"/failed", "/invoices", "/series", "/events", "/handovers"}) {
 		t.Errorf("limited: %q", got)
 	}
 	for _, path := range navigation() {
@@ -179,7 +187,7 @@ func TestNavigationOfLimitedVisitors(t *testing.T) {
 		t.Errorf("it doesn't say whose data is shown:\n%s", page)
 	}
 	s.visitor.Issuers = nil
-	if got := navigation(); len(got) != 10 {
+	if got := navigation(); len(got) != 11 {
 		t.Errorf("not limited: %q", got)
 	}
 }

@@ -113,6 +113,7 @@ type Options struct {
 	Replays   Replays
 	Documents Documents
 	Kept      KeptDocuments
+	Handovers Handovers
 	// ReplayBegun is called when a replay of many jobs was asked for. It must return soon.
 	ReplayBegun func()
 

@@ -39,6 +39,7 @@ func (p *Pages) allRoutes() []route {
 		{pattern: "GET /events/told", show: p.told, within: true},
 		{pattern: "GET /events/{event}", show: p.event, live: true, within: true},
 		{pattern: "POST /events/{event}", serve: p.replayEvent, within: true},
+		{pattern: "GET /handovers", show: p.handovers, within: true},
 		{pattern: "GET /actions", show: p.actions},
 		{pattern: "GET /search", show: p.story, live: true, within: true},
 		{pattern: "POST /locks", serve: p.freeLock},
@@ -104,6 +105,7 @@ func (p *Pages) navigation(path string, visitor Visitor) []link {
 		{Path: "/invoices", Text: "Invoices"},
 		{Path: "/series", Text: "Series"},
 		{Path: "/events", Text: "Events"},
+		{Path: "/handovers", Text: "Hand-overs"},
 		{Path: "/actions", Text: "Actions"},
 		{Path: "/monitor/", Text: "asynqmon"},
 	} {

@@ -62,7 +62,7 @@ func newSite(t *testing.T, change ...func(*pages.Options)) *site {
 	o := pages.Options{
 		Reports: s.store.Reports, Lists: s.store.Reports, Issuers: s.store.Issuers, Inquiry: reporter, Failures: s.store.Ledger, Actions: s.store.Ledger, Events: s.store.Outbox,
 		Controller: inquiry.Controller{Record: s.store.Ledger, Redis: s.redis, DatabaseID: s.store.DatabaseID, Issuers: s.store.Issuers.Codes}, Replayer: dispatch.NewReplayer(s.store.Ledger, forecaster),
-		Documents: newMaker(s.store), Kept: s.store.Documents, Replays: s.store.Replays, DatabaseTime: s.store.Now, Visitor: func(*http.Request) pages.Visitor { return s.visitor }, Place: "the test's", InvoiceSeries: "INV", Logger: slog.New(slog.DiscardHandler),
+		Documents: newMaker(s.store), Kept: s.store.Documents, Handovers: s.store.Handovers, Replays: s.store.Replays, DatabaseTime: s.store.Now, Visitor: func(*http.Request) pages.Visitor { return s.visitor }, Place: "the test's", InvoiceSeries: "INV", Logger: slog.New(slog.DiscardHandler),
 	}
 	bulk := dispatch.NewBulk(dispatch.BulkOptions{Bulks: s.store.Replays, Failures: s.store.Ledger, Forecaster: forecaster, Holder: t.Name(), Logger: o.Logger})
 	o.ReplayBegun = bulk.Begun

@@ -29,3 +29,31 @@ INSERT INTO handover_log (handover_id, state, key, attempts) SELECT id, state, k
 		},
 	})
 }
+
+// What the database holds hand-overs to is named when it is gone.
+func TestGuardsOfHandovers(t *testing.T) {
+	t.Parallel()
+	broken := func(check, begins string) map[string][]string { return map[string][]string{check: {begins}} }
+	testPlanted(t, []planted{
+		{
+			name: "a constraint", sql: "ALTER TABLE handovers DROP CONSTRAINT handovers_cleared_check",
+			want: broken("constraints", "handovers: constraint is missing: constraint=handovers_cleared_check "),
+		},
+		{
+			name: "a unique index", sql: "DROP INDEX handover_channels_name_key",
+			want: broken("constraints", "handover_channels: constraint is missing: constraint=handover_channels_name_key "),
+		},
+		{
+			name: "NULL let in", sql: "ALTER TABLE handover_log ALTER key DROP NOT NULL",
+			want: broken("constraints", "handover_log: column is not what the migrations made: column=key definition=uuid expected=uuid NOT NULL"),
+		},
+		{
+			name: "the trigger of the steps", sql: "DROP TRIGGER handovers_steps ON handovers",
+			want: broken("triggers", "handovers: trigger is missing: trigger=handovers_steps "),
+		},
+		{
+			name: "the trigger of the history", sql: "DROP TRIGGER handover_log_append_only ON handover_log",
+			want: broken("triggers", "handover_log: trigger is missing: trigger=handover_log_append_only "),
+		},
+	})
+}

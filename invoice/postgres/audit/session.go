@@ -17,7 +17,7 @@ import (
 func tables() []string {
 	return []string{
 		"invoices", "invoice_lines", "invoice_taxes", "invoice_links", "invoice_series", "reserved_numbers", "series", "issuers", "duplicate_attempts", "invoice_jobs", "imported_invoices", "erasures",
-		"documents", "document_leftovers",
+		"documents", "document_leftovers", "handovers", "handover_log", "handover_channels",
 	}
 }
 
