@@ -130,6 +130,7 @@ var formats = map[string]string{
 	"type_code":  "up to 3 digits",
 	"category":   "`S`, `Z`, `E`, `AE`, `K`, `G`, `O`, `L`, `M` or `B`",
 	"code":       "code",
+	"creditor":   "SEPA creditor identifier, such as `DE98ZZZ09999999999`",
 	"account":    "1–40 letters, digits, blanks and `. / : -`",
 }
 

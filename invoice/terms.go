@@ -207,6 +207,7 @@ type Payment struct {
 	AccountName string `job:"account_name,most=500"`
 	Reference   string `job:"reference,most=200"`
 	Mandate     string `job:"mandate,most=200"`
+	CreditorID  string `job:"creditor_id,like=creditor"` // of the seller, with a direct debit
 }
 
 // A Note is a text on the document.

@@ -105,6 +105,8 @@ func (l *leaf) text(n int) string {
 			return pick("L", "M")
 		case "like=code", "like=identifier", "like=account":
 			return fmt.Sprint("X", n)
+		case "like=creditor": // the check digits don't depend on the business code
+			return fmt.Sprintf("DE98%03d09999999999", n)
 		case "one=net|gross":
 			return pick("net", "gross")
 		case "one=invoice|credit_note":

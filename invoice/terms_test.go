@@ -1,6 +1,7 @@
 package invoice_test
 
 import (
+	"errors"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -152,6 +153,32 @@ func TestBadTerms(t *testing.T) {
 	for _, bad := range invoicetest.BadTerms() {
 		if _, err := invoice.Decode(bad.Payload); err == nil || !strings.Contains(err.Error(), bad.Want) {
 			t.Errorf("%s: %v, want %q", bad.Payload, err, bad.Want)
+		}
+	}
+}
+
+// A creditor identifier has the check digits of its country's part alone, whatever the business code is.
+func TestCreditorIdentifiers(t *testing.T) {
+	t.Parallel()
+	decode := func(id string) error {
+		_, err := invoice.Decode([]byte(`{"version":2,"transaction_id":"T","issued_at":"2010-12-01T08:26:00Z","currency":"EUR","payment":{"creditor_id":"` + id + `"},"lines":[{"quantity":1,"unit_price":1}]}`))
+		return err
+	}
+	for _, id := range []string{
+		"DE98ZZZ09999999999", "DE9812309999999999", "AT61ZZZ01234567890", "BE120010456810810", "NL79ZZZ999999990000", "FR72ZZZ123456", "ES50ZZZM23456789", "HU74111A12345676",
+		"IT66ZZZA1B2C3D4E5F6G7H8", "DE71A-112.34/X", "GB30ZZZ" + strings.Repeat("A", 28), "GB23ZZZ7", "",
+	} {
+		if err := decode(id); err != nil {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+	for _, id := range []string{
+		"DE98ZZZ09999999998", "DE89ZZZ09999999999", "AT98ZZZ09999999999", "DE99ZZZ09999999999", "DE01ZZZ09999999999", "D98ZZZ09999999999", "DE98ZZZ", "GB30ZZZ" + strings.Repeat("A", 29),
+		"DE98ZZZ0999999999\u0663", "DE89370400440532013000", " ", "DE98ZZZ09999999999 ",
+	} {
+		var invalid *invoice.InvalidError
+		if err := decode(id); !errors.As(err, &invalid) || len(invalid.Problems) != 1 || invalid.Problems[0].Field != "payment.creditor_id" {
+			t.Errorf("%s: %v", id, err)
 		}
 	}
 }

@@ -267,6 +267,13 @@ SELECT 'other', 'T-1', 'T-1', id, 'lost_race', 'w' FROM invoices`
 		"an enqueued job": {fmt.Sprintf(waiting, "enqueued"), 3, "accepted jobs are waiting"},
 		"a replayed job":  {aJob + anAction, 3, "it would delete the record of replays and dismissals"},
 
+		"an invoice with a field that the release before doesn't know": {
+			strings.NewReplacer("issued_at)", "issued_at, parties)", "now())", `now(), '{"payment":{"creditor_id":"DE98ZZZ09999999999"}}')`).Replace(anInvoice), 52, "invoices state payment.creditor_id",
+		},
+		"a job with a field that the release before doesn't know": {
+			strings.Replace(fmt.Sprintf(waiting, "enqueued"), "'{}'", `'{"payment":{"creditor_id":"DE98ZZZ09999999999"}}'`, 1), 52, "jobs wait that state payment.creditor_id",
+		},
+
 		"a token of an issuer": {
 			"INSERT INTO tokens (name, hash, roles, created_by, issuers) VALUES ('a', decode(repeat('ab', 32), 'hex'), '{read}', 'x', '{A}')", 26,
 			"it would delete which issuers tokens are limited to",

@@ -6,7 +6,7 @@ const door = "migrations/00037_sql_door.sql"
 // What producers in any language are promised by the functions that they call.
 func ofDoor() []mutant {
 	const theClient, migrations, program, lookup = "./worker/client", "./migrations", "./cmd/invoicer", "TestLookupInSQL"
-	const fields = "migrations/00040_job_fields.sql"
+	const fields, words = "migrations/00052_creditor_id.sql", "migrations/00040_job_fields.sql"
 	return []mutant{
 		{
 			name: "accept takes a key given twice in version 2", promise: classified,
@@ -20,13 +20,28 @@ func ofDoor() []mutant {
 		},
 		{
 			name: "accept refuses a number that a worker takes", promise: classified,
-			changes: []change{{fields, "ELSIF exponent < -decimals THEN", "ELSIF exponent <= -decimals THEN"}},
+			changes: []change{{words, "ELSIF exponent < -decimals THEN", "ELSIF exponent <= -decimals THEN"}},
 			in:      theStore, tests: []string{"TestAcceptSaysWhatTheWorkerSays"},
 		},
 		{
 			name: "a field is added without telling the database", promise: classified,
 			changes: []change{{"invoice/terms.go", "`job:\"tender_reference,shown,most=200\"`", "`job:\"tender_reference,shown,most=201\"`"}},
 			in:      theStore, tests: []string{"TestTheDatabaseKnowsTheFields"},
+		},
+		{
+			name: "accept takes a creditor identifier with wrong check digits", promise: classified,
+			changes: []change{{fields, "    RETURN rest = 1;", "    RETURN rest >= 0;"}},
+			in:      theStore, tests: []string{"TestAcceptRefusesABadJobOfVersion2", "TestAcceptSaysWhatTheWorkerSays"},
+		},
+		{
+			name: "a worker of the release before fails a job for a field that it doesn't know", promise: noneLost,
+			changes: []change{{fields, "    RAISE EXCEPTION 'the job is left to workers", "    RETURN NULL;\n    RAISE EXCEPTION 'the job is left to workers"}},
+			in:      theStore, tests: []string{"TestWorkersThatKnowNoCreditor"},
+		},
+		{
+			name: "an invalid job whose field sounds unknown comes back for ever", promise: noneLost,
+			changes: []change{{"invoice/postgres/record_bad.go", `const knownFields = "52"`, `const knownFields = "51"`}},
+			in:      theStore, tests: []string{"TestAFieldThatSoundsUnknownIsRecorded"},
 		},
 		{
 			name: "a queue that nobody consumes is taken", promise: noneLost,

@@ -112,7 +112,7 @@ func ofWorker() []mutant {
 		},
 		{
 			name: "a failed end doesn't wait for a commit under way", promise: classified, hazard: lostLease,
-			changes: []change{{"invoice/postgres/record_bad.go", "tx.Exec(\"SELECT \"+lockEnd+\", \"+lockErasing, e.JobID)", "tx.Exec(\"SELECT ?::text\", e.JobID)"}},
+			changes: []change{{"invoice/postgres/record_bad.go", "tx.Exec(\"SELECT \"+lockEnd+\", \"+lockErasing+\", set_config(", "tx.Exec(\"SELECT ?::text, set_config("}},
 			in:      in, tests: []string{"TestGivenUpWhileTheInvoiceIsBeingCommitted"},
 		},
 		{

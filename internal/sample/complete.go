@@ -107,6 +107,9 @@ func (c *completer) parties() {
 	t.Payment = &invoice.Payment{Terms: "30 days", MeansCode: "58", IBAN: "DE89370400440532013000", BIC: "COBADEFFXXX", AccountName: "Müller", Reference: "RF18"}
 	if c.oneIn(5) {
 		t.Payment = &invoice.Payment{MeansCode: "10"}
+		if t.Payee != nil || t.Seller.TaxID != "" {
+			t.Payment = &invoice.Payment{Terms: "on 14 December", MeansCode: "59", IBAN: "DE02120300000000202051", Mandate: "M-1", CreditorID: "DE98ZZZ09999999999", Reference: "RF18"}
+		}
 	}
 }
 

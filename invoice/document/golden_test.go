@@ -46,6 +46,9 @@ func goldens() map[string]string {
 		"yen": `{"version":2,"transaction_id":"T3","issued_at":"2026-03-31T10:30:00Z","currency":"JPY",` + parties + `
 "payment":{"means_code":"49","iban":"DE89370400440532013000","mandate":"M"},
 "lines":[{"quantity":"3","unit_price":"100","discount_percent":"12.5","tax_percent":"10","tax_category":"S","description":"ペン"}]}`,
+		"direct-debit": `{"version":2,"transaction_id":"T6","issued_at":"2026-03-31T10:30:00Z","currency":"EUR",` + parties + `"buyer_reference":"B","payee":{"name":"Factor AG"},
+"payment":{"means_code":"59","iban":"DE89370400440532013000","mandate":"M","creditor_id":"DE98ZZZ09999999999","reference":"RF18","terms":"on 14 April"},
+"lines":[{"quantity":"3","unit_price":"10","tax_percent":"19","tax_category":"S","description":"pens"}]}`,
 		"version-1": `{"transaction_id":"T4","issued_at":"2026-03-31T10:30:00Z","currency":"GBP","customer_name":"Ada","country":"United Kingdom",
 "lines":[{"quantity":"3","unit_price":"2.55","tax_percent":"20","sku":"85123A"},{"quantity":"1","unit_price":"1"}]}`,
 		"several-taxes": `{"version":2,"transaction_id":"T5","issued_at":"2026-03-31T10:30:00Z","currency":"CAD",` + parties + `

@@ -83,7 +83,7 @@ func (l *lacking) germanPayment(rule func(string) string) {
 		}
 	}
 	if mandate {
-		l.need(p.Creditor, "payment.creditor", "BT-90", rule("30"))
+		l.need(p.Creditor, "payment.creditor_id", "BT-90", rule("30"))
 		l.need(p.Debited, "payment.iban", "BT-91", rule("31"))
 	}
 }

@@ -226,7 +226,7 @@ func (w *writer) addPayment(d *Document) {
 	d.PaymentTerms = p.Terms
 	to := Payment{MeansCode: p.MeansCode, Reference: p.Reference}
 	if IsDirectDebit(p.MeansCode) {
-		to.Mandate, to.Debited = p.Mandate, p.IBAN
+		to.Mandate, to.Creditor, to.Debited = p.Mandate, p.CreditorID, p.IBAN
 	} else {
 		to.Account, to.AccountName, to.Bank = p.IBAN, p.AccountName, p.BIC
 	}

@@ -1,6 +1,7 @@
 package document_test
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"invoicer/internal/validator"
 	"invoicer/invoice"
 	"invoicer/invoice/document"
+	"invoicer/invoice/document/check"
 	"invoicer/invoice/document/ubl"
 )
 
@@ -50,7 +52,7 @@ func TestLacksOfProfiles(t *testing.T) {
 		{x, "BR-DE-23-b", "payment.mandate", func(d *document.Document) { d.Payment.Mandate = "M" }},
 		{x, "BR-DE-24-a", "payment.means_code", func(d *document.Document) { d.Payment = &document.Payment{MeansCode: "48"} }},
 		{x, "BR-DE-25-a", "payment.mandate", func(d *document.Document) { d.Payment = &document.Payment{MeansCode: "59"} }},
-		{x, "BR-DE-30", "payment.creditor", func(d *document.Document) { d.Payment = &document.Payment{MeansCode: "59", Mandate: "M", Debited: "A"} }},
+		{x, "BR-DE-30", "payment.creditor_id", func(d *document.Document) { d.Payment = &document.Payment{MeansCode: "59", Mandate: "M", Debited: "A"} }},
 		{x, "BR-DE-31", "payment.iban", func(d *document.Document) {
 			d.Payment = &document.Payment{MeansCode: "59", Mandate: "M", Creditor: "C"}
 		}},
@@ -137,6 +139,58 @@ func expectBroken(t *testing.T, p document.Profile, breaks map[string]string) {
 			t.Errorf("%s: nothing of %s breaks %s, but %v", p, r.File, rule, r.Failures)
 		}
 	}
+}
+
+// A direct debit lacks nothing for XRechnung with a creditor identifier, and nothing but that without one. Both syntaxes carry it, and it is
+// read back from them.
+func TestDirectDebitAsXRechnung(t *testing.T) {
+	t.Parallel()
+	made := func(payment string) *document.Document {
+		d, err := document.Of(stored(t, `{"version":2,"transaction_id":"T1","issued_at":"2026-03-31T10:30:00Z","currency":"EUR",`+parties+`"buyer_reference":"B",
+"payment":{"means_code":"59","iban":"DE89370400440532013000","mandate":"M-1"`+payment+`},
+"lines":[{"quantity":"3","unit_price":"10","tax_percent":"19","tax_category":"S","description":"pens"}]}`), document.Facts{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.Number = "N1"
+		return d
+	}
+	if got := names(document.Lacks(made(""), document.XRechnung)); got != "BR-DE-30 payment.creditor_id" {
+		t.Errorf("without a creditor identifier it lacks %q", got)
+	}
+	const id = "DE98ZZZ09999999999"
+	d := made(`,"creditor_id":"` + id + `"`)
+	if lacks := document.Lacks(d, document.XRechnung); lacks != nil {
+		t.Errorf("it lacks %s", names(lacks))
+	}
+	written := files(t, t.TempDir(), []*document.Document{d}, document.XRechnung)
+	for _, name := range written {
+		content, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := `<cbc:ID schemeID="SEPA">` + id + `</cbc:ID>`
+		if strings.HasSuffix(name, "-cii.xml") {
+			in = `<ram:CreditorReferenceID>` + id + `</ram:CreditorReferenceID>`
+		}
+		if strings.Count(string(content), in) != 1 {
+			t.Errorf("%s hasn't %s once:\n%s", filepath.Base(name), in, content)
+		}
+		r, err := check.Read(bytes.NewReader(content))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p := r.Document.Payment; !r.Well() || *p != *d.Payment || p.Creditor != id || p.Mandate != "M-1" || p.Debited != "DE89370400440532013000" {
+			t.Errorf("%s is read as %+v: %v %v", filepath.Base(name), p, r.Findings, r.Lacks)
+		}
+	}
+	if len(written) != 2 {
+		t.Errorf("it is written as %q", written)
+	}
+	t.Run("official", func(t *testing.T) {
+		t.Parallel()
+		expectValid(t, judge(t, official(t), written, tablesOf(document.XRechnung)...))
+	})
 }
 
 func TestRealNumbersHaveTheirCheckDigits(t *testing.T) {

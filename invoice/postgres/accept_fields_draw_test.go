@@ -129,6 +129,8 @@ func (d *draw) value(name string, one *fields.Description) string {
 	switch {
 	case one.One != nil:
 		return quote(d.pick(one.One...))
+	case one.Like == "creditor":
+		return quote(d.pick("DE98ZZZ09999999999", "DE98ZZZ09999999998", "FR72ZZZ123456", "de98zzz09999999999", "DE71A-112.34/X", "GB30ZZZ"+strings.Repeat("A", 28), "GB30ZZZ"+strings.Repeat("A", 29), "DE98ZZZ", "DE98ZZZ0999999999Ä"))
 	case one.Like != "":
 		return quote(map[string]string{
 			"producer": "checkout", "series": "INV-1", "date": "2010-12-31", "country": "GB", "currency": "USD", "language": "pt-BR", "type_code": "384", "category": "S", "code": "C62", "account": "DE 02/1",

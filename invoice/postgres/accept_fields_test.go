@@ -203,6 +203,8 @@ func TestAcceptRefusesABadJobOfVersion2(t *testing.T) {
 			"lines[1].quantity must not have more than 12 decimals, and looks like the binary noise of a floating-point number: round it before you send it; "+
 			"lines[1].unitprice is no field of a job, did you mean unit_price?; lines[1].taxes[1].percent must be a percentage from 0 to 100; lines[1].unit_price is required; "+
 			"country must be valid UTF-8 without U+0000 and without lone surrogates", "transaction_id")
+	refusedAs(strings.Replace(good, "{", `{"version":2,"payment":{"creditor_id":"DE97ZZZ09999999999"},`, 1),
+		"payment.creditor_id must be a SEPA creditor identifier with its check digits, in capitals and without blanks, such as DE98ZZZ09999999999", "payment.creditor_id")
 	refusedAs(`{"version":2}`, "transaction_id is required; issued_at is required; currency is required; lines must hold 1 to 20,000 lines", "transaction_id")
 	var none []string
 	for range 25 {

@@ -76,7 +76,7 @@ func TestErase(t *testing.T) {
 	}
 	b.create(t, "other", job(t, "T2", func(j *invoice.Job) { j.CustomerID, j.CustomerName = "C2", "Bob" }))
 	b.create(t, "again", job(t, "T3", canaries))
-	terms := termsJob(t, "T4", `"customer_id":"C1","buyer":{"name":"Canary"},"notes":[{"text":"Canary"}],"buyer_reference":"Canary","payment":{"iban":"DE02120300000000202051","account_name":"Canary"},"allowances":[{"reason":"Canary","amount":"1"}],"lines":[{"name":"Canary","note":"Canary","unit":"C62","quantity":1,"unit_price":"9.99"}]`)
+	terms := termsJob(t, "T4", `"customer_id":"C1","buyer":{"name":"Canary"},"notes":[{"text":"Canary"}],"buyer_reference":"Canary","payment":{"iban":"DE02120300000000202051","account_name":"Canary","creditor_id":"DE98ZZZ09999999999"},"allowances":[{"reason":"Canary","amount":"1"}],"lines":[{"name":"Canary","note":"Canary","unit":"C62","quantity":1,"unit_price":"9.99"}]`)
 	b.create(t, "of terms", terms)
 	chains := b.Text(t, "SELECT string_agg(concat_ws('|', invoice_number, total_minor, chain, text_hash, transaction_id, issued_at), ';' ORDER BY id) FROM invoices")
 	for _, e := range []ledger.End{ // whose payloads stay in the ledger
@@ -98,7 +98,7 @@ func TestErase(t *testing.T) {
 	}
 	left := b.dump(t)
 	for line := range strings.Lines(left) {
-		for _, gone := range []string{"Canary", "DE02120300000000202051", `"C1"`} {
+		for _, gone := range []string{"Canary", "DE02120300000000202051", "DE98ZZZ09999999999", `"C1"`} {
 			if strings.Contains(line, gone) {
 				t.Errorf("%s is left in %s", gone, line)
 			}

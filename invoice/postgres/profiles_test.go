@@ -101,6 +101,34 @@ func TestProfileRefusesWhatLacksSomething(t *testing.T) {
 	b.gapless(t)
 }
 
+// XRechnung wants a creditor identifier with a direct debit, and what states one is invoiced, stored and spelled into the document.
+func TestProfileOfADirectDebit(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.judgeBy(t, "xrechnung")
+	debit := func(id, creditor string) *invoice.Job {
+		j := fitting(t, id, "")
+		j.Terms.Payment = &invoice.Payment{MeansCode: "59", IBAN: "DE02120300000000202051", Mandate: "M-1", CreditorID: creditor}
+		return j
+	}
+	if problems := b.judgedInvalid(t, "bare", debit("T1", "")); len(problems) != 1 || !strings.Contains(problems["payment.creditor_id"], "BT-90, BR-DE-30") {
+		t.Errorf("%q, want payment.creditor_id alone", problems)
+	}
+	made := b.create(t, "whole", debit("T1", "DE98ZZZ09999999999"))
+	stored, err := b.store.Invoices.Read(t.Context(), made.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := document.Of(stored, document.Facts{})
+	if err != nil || d.Payment.Creditor != "DE98ZZZ09999999999" {
+		t.Errorf("%+v, %v", d, err)
+	}
+	result, err := b.generator.Generate(t.Context(), request("other", debit("T1", "FR72ZZZ123456")))
+	if err != nil || result.Outcome != invoice.Conflict || !strings.Contains(result.Detail, "payment.creditor_id") {
+		t.Errorf("%q %q, %v, want a conflict about payment.creditor_id", result.Outcome, result.Detail, err)
+	}
+}
+
 // A credit note names what it credits, whether that is known or not yet.
 func TestProfileOfACreditNote(t *testing.T) {
 	t.Parallel()

@@ -27,6 +27,10 @@ func matching(issuer, transaction, digest string) string {
     ELSE invoice_jobs.issuer = ` + issuer + ` AND invoice_jobs.transaction_id IS NOT DISTINCT FROM ` + transaction + ` END`
 }
 
+// knownFields is the migration whose fields of a job this program knows. Who doesn't say it is taken for a worker of a release before, which may
+// find a job invalid for a field that it doesn't know: the database has it leave such a job to others.
+const knownFields = "52"
+
 // recordBad records that a job failed. An accepted job's payload stays in its row as it is, unless its transaction was erased: then none is
 // kept.
 func (s *Ledger) recordBad(ctx context.Context, e ledger.End) error {
@@ -54,7 +58,7 @@ func (s *Ledger) recordBad(ctx context.Context, e ledger.End) error {
 	err := s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
 		// A concurrent attempt at the same job may be about to commit its invoice. After this wait, the next
 		// statement sees it.
-		if err := tx.Exec("SELECT "+lockEnd+", "+lockErasing, e.JobID).Error; err != nil {
+		if err := tx.Exec("SELECT "+lockEnd+", "+lockErasing+", set_config(?, ?, true)", e.JobID, "invoicer.fields", knownFields).Error; err != nil {
 			return err
 		}
 		var written int

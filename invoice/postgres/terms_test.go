@@ -94,7 +94,7 @@ var terms = []struct {
 		"due_date":"2010-12-31","period":{"start":"2010-11-01","end":"2010-11-30"},"delivery":{"date":"2010-11-30","address":{"city":"Kraków"}},
 		"seller":{"name":"ACME","vat_id":"DE123"},"buyer":{"name":"Zoë","legal_id":"1","electronic_address":{"scheme":"0088","id":"1"},"contact":{"phone":"2"},
 		"address":{"line1":"a","country_code":"GB"}},"payee":{"name":"P"},"tax_representative":{"name":"T"},
-		"payment":{"terms":"30 days","means_code":"58","iban":"DE02 1203 0000 0000 2020 51","reference":"RF18"},"buyer_reference":"b","order_reference":"o",
+		"payment":{"terms":"30 days","means_code":"58","iban":"DE02 1203 0000 0000 2020 51","reference":"RF18","mandate":"M-1","creditor_id":"DE98ZZZ09999999999"},"buyer_reference":"b","order_reference":"o",
 		"contract_reference":"c","project_reference":"p","notes":[{"code":"AAI","text":"thank you"},{"text":"注文"}],"language":"de",
 		"lines":[{"name":"n","unit":"C62","quantity":1,"unit_price":"10","charge_amount":"0.50","discount_reason":"r","tax_category":"S","tax_percent":19,
 		"period":{"start":"2010-11-01"},"item_ids":{"seller":"s","standard":"1","standard_scheme":"0160"},"classifications":[{"scheme":"STI","code":"1"}]}]`,

@@ -89,6 +89,8 @@ func TestAmountsStandBesideTheirNames(t *testing.T) {
 	}
 	text = pdftest.Text(t, render(t, load(t, "gross"), pdf.Options{}).PDF)
 	wants(t, text, "Facture 2026-000187", "2 pce 18,90 5,5 % 34,02", "Remise 10 % sur 37,80, fidélité: -3,78", "Total des lignes TTC 57,62", "TVA 5,5 % sur 32,25 1,77", "Net à payer 0,00 €")
+	text = pdftest.Text(t, render(t, load(t, "debit"), pdf.Options{}).PDF)
+	wants(t, text, "1.284 kWh 0,2619 19 % 336,28", "Zahlbetrag 417,43 €", "Mandat SW-2019-00318", "Gläubiger-ID DE98ZZZ09999999999")
 	text = pdftest.Text(t, render(t, load(t, "credit_note"), pdf.Options{Language: "sv"}).PDF)
 	wants(t, text, "Kreditfaktura CN-2026-000012", "Krediterar faktura 2026-000187 av den 2026-11-30", "Att kreditera 168,44 €")
 }

@@ -15,10 +15,10 @@ import (
 var jobs embed.FS
 
 // Names returns the names of the documents that there are.
-func Names() []string { return []string{"invoice", "credit_note", "gross", "foreign"} }
+func Names() []string { return []string{"invoice", "credit_note", "gross", "foreign", "debit"} }
 
-// Document returns a made-up document: an ordinary invoice, a credit note over some of it, an invoice with prices that contain the taxes, and
-// one to another country with several taxes on a line.
+// Document returns a made-up document: an ordinary invoice, a credit note over some of it, an invoice with prices that contain the taxes,
+// one to another country with several taxes on a line, and one that is paid by direct debit.
 func Document(name string) (*document.Document, error) {
 	data, err := jobs.ReadFile(name + ".json")
 	if err != nil {
