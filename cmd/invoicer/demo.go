@@ -107,6 +107,9 @@ func (a app) runDemo(cmd *cobra.Command, d *demonstration) error {
 	if err != nil {
 		return err
 	}
+	if err := checkTemplates(cfg); err != nil {
+		return err
+	}
 	d.out = cmd.OutOrStdout()
 	// The report tells what happened; a log line for each of thousands of jobs would hide it.
 	logged := cfg.Log

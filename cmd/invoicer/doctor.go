@@ -46,6 +46,9 @@ as by a worker. docs/operations.md explains each finding.`,
 		if err != nil {
 			return err
 		}
+		if err := checkTemplates(cfg); err != nil {
+			return err
+		}
 		catchLogs(newLogger(cfg.Log, cmd.ErrOrStderr()))
 		return examine(cmd, cfg)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,13 +57,16 @@ of documents.template, and the rules of the others those of documents.profile.`,
 		if err != nil {
 			return err
 		}
+		if !slices.Contains(document.Formats(), document.Format(format)) {
+			return usageErrorf("--format %s: must be pdf, ubl, cii or facturx", format)
+		}
+		if _, err := pageTemplate(cfg); err != nil {
+			return err
+		}
 		return withServers(cmd, cfg, wait, func(store *postgres.DB, _ redis.UniversalClient) error {
 			maker, err := newMaker(cfg, store)
 			if err != nil {
 				return err
-			}
-			if maker.Writers[document.Format(format)] == nil {
-				return usageErrorf("--format %s: must be pdf, ubl, cii or facturx", format)
 			}
 			kept, err := handOut(cmd, store, maker, args[0], issuer, document.Format(format), language)
 			if err != nil {

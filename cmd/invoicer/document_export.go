@@ -64,7 +64,14 @@ is written, the file has another name. It holds personal data: keep it as such.`
 		if err := e.check(cmd.OutOrStdout()); err != nil {
 			return err
 		}
-		cfg, store, err := a.configuredStore(cmd, wait)
+		cfg, err := a.loadConfig(cmd)
+		if err != nil {
+			return err
+		}
+		if _, err := pageTemplate(cfg); err != nil {
+			return err
+		}
+		store, err := openStore(cmd.Context(), cfg, waiter(cmd, wait))
 		if err != nil {
 			return err
 		}

@@ -54,8 +54,7 @@ Samples: ` + strings.Join(samples, ", ") + `.`,
 		if err != nil {
 			return err
 		}
-		cfg.Documents.Email.Templates = cmp.Or(texts, cfg.Documents.Email.Templates)
-		written, err := previewMail(cfg, which, language)
+		written, err := previewMail(cfg, texts, which, language)
 		if err != nil {
 			return err
 		}
@@ -77,12 +76,19 @@ type writtenMail struct {
 	message             []byte
 }
 
-// previewMail writes the letter about a made-up invoice. Whatever the configuration leaves out is made up, too.
-func previewMail(cfg *config.Config, which, language string) (*writtenMail, error) {
+// previewMail writes the letter about a made-up invoice, with the texts of a file, or of the configuration where none is named. Whatever the configuration
+// leaves out is made up, too.
+func previewMail(cfg *config.Config, texts, which, language string) (*writtenMail, error) {
 	o := emailOptions(cfg)
 	o.Server, o.From = cmp.Or(o.Server, "mail.seller.example"), cmp.Or(o.From, "invoices@seller.example")
-	var err error
-	if o.Texts, err = readTexts(cfg.Documents.Email.Templates); err != nil {
+	if texts != "" {
+		cfg.Documents.Email.Templates = "" // what it names isn't read
+	}
+	err := checkTemplates(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if o.Texts, err = readTexts(cmp.Or(texts, cfg.Documents.Email.Templates)); err != nil {
 		return nil, err
 	}
 	mailer, err := mail.New(o)
@@ -93,7 +99,7 @@ func previewMail(cfg *config.Config, which, language string) (*writtenMail, erro
 	if err != nil {
 		return nil, err
 	}
-	template, err := readTemplate(cfg.Documents.Template)
+	template, err := pageTemplate(cfg)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"invoicer/config"
 	"invoicer/internal/documents"
 	"invoicer/internal/lifecycle"
+	"invoicer/internal/mail"
 	"invoicer/internal/metrics"
 	"invoicer/internal/objects"
 	"invoicer/internal/s3"
@@ -23,7 +25,7 @@ import (
 
 // newMaker returns what makes and keeps documents, as the configuration wants them to be.
 func newMaker(cfg *config.Config, store *postgres.DB) (*documents.Maker, error) {
-	template, err := readTemplate(cfg.Documents.Template)
+	template, err := pageTemplate(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +104,44 @@ func insideOf(profile document.Profile) (inside document.Profile, level string) 
 	return profile, level
 }
 
-// readTemplate reads how a page looks; files that it names are beside it. Without a file it is the default.
+// checkTemplates returns an error if a file can't be used that says how pages look or what e-mail says: all that is wrong, by the name of each key. Those
+// who make documents, or send them, ask before they ask any server. Other commands may run where there are no such files.
+func checkTemplates(cfg *config.Config) error {
+	_, err := pageTemplate(cfg)
+	_, err2 := letterTexts(cfg)
+	all := &config.Error{}
+	for _, err := range []error{err, err2} {
+		if one := (*config.Error)(nil); errors.As(err, &one) {
+			all.Problems = append(all.Problems, one.Problems...)
+		}
+	}
+	if len(all.Problems) == 0 {
+		return nil
+	}
+	return exitError{exitUsage, all}
+}
+
+// pageTemplate reads documents.template.
+func pageTemplate(cfg *config.Config) (*pdf.Template, error) {
+	template, err := readTemplate(cfg.Documents.Template)
+	return template, wrongFile(cfg, "documents.template", err)
+}
+
+// letterTexts reads documents.email.templates.
+func letterTexts(cfg *config.Config) (*mail.Texts, error) {
+	texts, err := readTexts(cfg.Documents.Email.Templates)
+	return texts, wrongFile(cfg, "documents.email.templates", err)
+}
+
+// wrongFile returns what is wrong with the file that a key names as a mistake in the configuration, nil for nothing.
+func wrongFile(cfg *config.Config, key string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return exitError{exitUsage, &config.Error{Problems: []config.Problem{{Key: key, Source: cfg.Origins[key], Message: err.Error()}}}}
+}
+
+// readTemplate reads how a page looks; files that it names are beside it. Without a file it is the default. The error of a file that is there is one of usage.
 func readTemplate(file string) (*pdf.Template, error) {
 	if file == "" {
 		return pdf.DefaultTemplate(), nil
@@ -121,7 +160,7 @@ func readTemplate(file string) (*pdf.Template, error) {
 		})
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
+		return nil, exitError{exitUsage, fmt.Errorf("%s: %w", file, err)}
 	}
 	return template, nil
 }

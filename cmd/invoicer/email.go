@@ -25,13 +25,13 @@ func newMailer(cfg *config.Config) (*mail.Mailer, error) {
 	}
 	o := emailOptions(cfg)
 	var err error
-	if o.Texts, err = readTexts(cfg.Documents.Email.Templates); err != nil {
+	if o.Texts, err = letterTexts(cfg); err != nil {
 		return nil, err
 	}
 	return mail.New(o)
 }
 
-// readTexts reads what letters say. Without a file it is the default.
+// readTexts reads what letters say. Without a file it is the default. The error of a file that is there is one of usage.
 func readTexts(file string) (*mail.Texts, error) {
 	if file == "" {
 		return mail.DefaultTexts(), nil
@@ -42,7 +42,7 @@ func readTexts(file string) (*mail.Texts, error) {
 	}
 	texts, err := mail.ParseTexts(data)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
+		return nil, exitError{exitUsage, fmt.Errorf("%s: %w", file, err)}
 	}
 	return texts, nil
 }

@@ -44,6 +44,9 @@ func (a app) serve(cmd *cobra.Command) error {
 	if cfg.HTTP.Addr == "" {
 		return usageErrorf("http.addr is empty, and serve does nothing but listen there: give an address such as 127.0.0.1:8080")
 	}
+	if _, err := pageTemplate(cfg); err != nil {
+		return err
+	}
 	log := newLogger(cfg.Log, cmd.ErrOrStderr())
 	catchLogs(log)
 	ctx, stop := untilSignal(cmd.Context(), func() { log.Info("stopping: requests under way are answered; a second signal ends at once") })

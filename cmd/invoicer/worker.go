@@ -51,6 +51,9 @@ func (a app) work(cmd *cobra.Command) error {
 	if err := cfg.CheckQueues(); err != nil {
 		return exitError{exitUsage, err}
 	}
+	if err := checkTemplates(cfg); err != nil {
+		return err
+	}
 	log := newLogger(cfg.Log, cmd.ErrOrStderr())
 	catchLogs(log)
 	collectLessOften()
