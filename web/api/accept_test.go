@@ -26,9 +26,10 @@ func TestFormatsByAccept(t *testing.T) {
 		{"application/xml;profile=cii;q=0.5, application/pdf;q=0.4", "", cii},
 		{"application/xml;q=0.4, application/pdf;q=0.5", "", pdf},
 		{"application/pdf;q=0, */*", "", ubl},
-		{"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "", ubl}, // a browser: whoever wants a page of it says so
+		{"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "", pdf}, // a browser
 		{"application/xml;profile=zugferd", "", ""},
 		{"text/html", "", ""},
+		{"text/html,application/xml", "", ubl},
 		{"application/json", "", ""},
 		{"application/pdf;q=2", "", ""},
 		{"*/*;q=0", "", ""},

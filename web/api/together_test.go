@@ -67,7 +67,12 @@ func TestAThousandWait(t *testing.T) {
 			replies <- r
 		}()
 	}
-	rig.Eventually(t, "all jobs in the ledger", func() bool { return s.Count(t, "SELECT count(*) FROM invoice_jobs") == clients })
+	rig.Within(t, 4*time.Minute, func() error { // some dozens of them at a time, on however busy a machine
+		if n := s.Count(t, "SELECT count(*) FROM invoice_jobs"); n < clients {
+			return fmt.Errorf("%d of %d jobs are in the ledger", n, clients)
+		}
+		return nil
+	})
 	waitBegan := counted.questions.Load()
 	time.Sleep(2 * time.Second) // in which they wait
 	if n := counted.questions.Load() - waitBegan; n == 0 || n > 60 {
