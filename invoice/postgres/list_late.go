@@ -117,7 +117,7 @@ func appeared[T any](ctx context.Context, s *Reports, l listing, f report.Filter
 
 // drawn returns the spans of ids above the horizon that no record has as yet, as far as a page that begins at a cursor may reach, the greatest
 // first, and the id up to which the page goes. If a first page would have too many of them, it goes up to the horizon.
-func (s *Reports) drawn(ctx context.Context, l *listing, base string, horizon int64) (spans []span, upper int64, err error) {
+func (s *core) drawn(ctx context.Context, l *listing, base string, horizon int64) (spans []span, upper int64, err error) {
 	if base == "" {
 		err = s.db.WithContext(ctx).Raw("SELECT coalesce(max(id), 0) FROM invoicer." + l.table).Row().Scan(&upper)
 	} else {

@@ -147,7 +147,7 @@ func FuzzRequests(f *testing.F) {
 	f.Add("DELETE", "/v1/endpoints/a%2Fb?by=x", "", "", "", []byte(nil))
 	f.Add("GET", "/v1/endpoints/erp/deliveries?after=1&event_id=x&since=y", "", "", "", []byte(nil))
 	f.Add("GET", "/v1/replays?after=x", "", "", "", []byte(nil))
-	f.Add("GET", "/v1/handovers?after=o1.1&order=oldest&state=rejected&invoice_number=%00&channel=%ff", "", "", "", []byte(nil))
+	f.Add("GET", "/v1/handovers?after=o1_1&order=oldest&state=rejected&invoice_number=%00&channel=%ff", "", "", "", []byte(nil))
 	f.Add("GET", "/v1/handovers/9223372036854775807", "", "", "", []byte(nil))
 	f.Add("POST", "/v1/handovers/1/resend", "application/json", "", "", []byte(`{"to":"ap@buyer.example","anyway":true,"note":"n"}`))
 	f.Add("POST", "/v1/handovers/1/answer", "application/json", "", "", []byte(`{"state":"cleared","id":"\u0000","text":"\ud800"}`))

@@ -110,7 +110,7 @@ type listHandovers struct {
 	Number  string    `query:"invoice_number" maxLength:"512"`
 	Since   time.Time `query:"since" doc:"leaves out what has had its state for longer"`
 	Order   string    `query:"order" enum:"newest,oldest" default:"newest" doc:"those of which invoices come first. With oldest, next is always given, and whoever goes on after it misses nothing that is recorded later"`
-	After   string    `query:"after" maxLength:"64" doc:"the next of the page before, to go on behind it"`
+	After   string    `query:"after" maxLength:"2000" doc:"the next of the page before, to go on behind it"`
 	Limit   int       `query:"limit" default:"50" minimum:"1" maximum:"1000" doc:"the most hand-overs of a page"`
 }
 

@@ -86,7 +86,7 @@ func TestHandovers(t *testing.T) {
 	if got := s.handovers(t, "reader", "limit=1&order=oldest"); !strings.HasPrefix(got, "1 authority rejected, 2 authority queued, ") {
 		t.Errorf("oldest first: %s", got)
 	}
-	into[api.ProblemError](t, s.ask(t, "reader", http.MethodGet, "/v1/handovers?after=o1.1", nil), http.StatusUnprocessableEntity) // of the other order
+	into[api.ProblemError](t, s.ask(t, "reader", http.MethodGet, "/v1/handovers?after=o1_1", nil), http.StatusUnprocessableEntity) // of the other order
 
 	// What was said is for those who may see personal data, and their looking goes on record.
 	first := s.ask(t, "reader", http.MethodGet, "/v1/handovers/1", nil)

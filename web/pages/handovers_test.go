@@ -75,7 +75,7 @@ func TestHandoversAreListed(t *testing.T) {
 			t.Errorf("%s: %d without %s:\n%s", path, code, want, page)
 		}
 	}
-	for _, query := range []string{"after=x", "after=o1.1", "after=%ff", "since=never", "state=x", "channel=%00", "issuer=acme"} {
+	for _, query := range []string{"after=x", "after=o1_1", "after=%ff", "since=never", "state=x", "channel=%00", "issuer=acme"} {
 		if code, _ := s.get(t, "/handovers?"+query); code != http.StatusBadRequest {
 			t.Errorf("%s: status %d", query, code)
 		}
