@@ -140,3 +140,24 @@ func TestDepthIsBounded(t *testing.T) { //nolint:paralleltest // it bounds the s
 		})) // it ends
 	}
 }
+
+// A big file that is honest is read, also where its table is broken: the bounds are for what is kept of it.
+func TestManyObjectsAreRead(t *testing.T) {
+	t.Parallel()
+	content := hostile(func(b *bytes.Buffer) {
+		const streams, inEach = 1500, 100
+		for k := range streams {
+			var index, bodies strings.Builder
+			for n := range inEach {
+				fmt.Fprintf(&index, "%d %d ", 10+k*inEach+n, bodies.Len())
+				fmt.Fprintf(&bodies, "<</Type/StructElem/S/P/P 2 0 R/K[%d]/Pg 2 0 R/A<</O/Layout/Placement/Block>>>> ", n)
+			}
+			data := deflated(index.String() + bodies.String())
+			fmt.Fprintf(b, "%d 0 obj<</Type/ObjStm/N %d/First %d/Filter/FlateDecode/Length %d>>stream\n%s\nendstream endobj\n", 200_000+k, inEach, index.Len(), len(data), data)
+		}
+		b.WriteString("2 0 obj<</F(a.xml)/EF<</F 3 0 R>>>>endobj 3 0 obj<</Length 4>>stream\n<a/>\nendstream endobj 1 0 obj<</Type/Catalog/AF[2 0 R]>>endobj")
+	})
+	if _, got := files(t, content); got != "a.xml   <a/>" {
+		t.Error(got)
+	}
+}

@@ -23,7 +23,7 @@ const (
 	mostDepth    = 40
 	mostItems    = 1 << 19   // objects
 	mostParts    = 8 << 20   // that objects are made of
-	mostHeld     = 128 << 20 // of memory, about, that objects take
+	mostHeld     = 192 << 20 // of memory, about, that objects take
 	mostName     = 1024      // bytes of the name of a file
 	mostMetadata = 4 << 20
 )
@@ -94,6 +94,7 @@ func Read(content []byte) (*PDF, error) {
 		return nil, f.failure(nil)
 	}
 	pdf.Repaired = f.repaired
+	f.forget() // the files need little of it
 	return pdf, nil
 }
 
@@ -173,7 +174,8 @@ func (c *collector) add(of any) {
 			}
 			c.seen[r] = true
 		}
-		file := File{Name: c.text(spec["UF"]), content: func() ([]byte, error) { return c.decode(s) }}
+		f, only := c.file, &stream{dict{"Filter": s.dict["Filter"], "DecodeParms": s.dict["DecodeParms"]}, s.raw}
+		file := File{Name: c.text(spec["UF"]), content: func() ([]byte, error) { return f.decode(only) }}
 		if file.Name == "" {
 			file.Name = c.text(spec["F"])
 		}

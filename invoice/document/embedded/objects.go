@@ -34,9 +34,9 @@ type cost struct{ bytes, items, held int }
 // About how many bytes of memory the parts of objects take, with what a slice or a map has to spare.
 const (
 	heldItem  = 48  // of an array
-	heldEntry = 96  // of a dictionary
+	heldEntry = 40  // of a dictionary
 	heldDict  = 320 // that has an entry
-	heldText  = 48  // beside its bytes
+	heldText  = 32  // beside its bytes
 )
 
 func blank(c byte) bool {

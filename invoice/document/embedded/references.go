@@ -42,6 +42,11 @@ func (f *file) exhausted() bool {
 		len(f.places) > mostItems
 }
 
+// forget lets go of the objects that were read. What is needed of them is read again.
+func (f *file) forget() {
+	f.trailer, f.packed, f.known = dict{}, make(map[int][]any), make(map[int]any)
+}
+
 // failure is why nothing can be read.
 func (f *file) failure(or error) error {
 	if f.exhausted() {

@@ -247,11 +247,15 @@ func (f *file) consider(offset, number int) {
 			f.trailer = s.dict
 		}
 	case s.dict["Type"] == name("ObjStm") && f.trailer["Encrypt"] == nil:
-		f.packed[number] = f.objectsOf(s)
-		for n := 0; n+1 < len(f.packed[number]); n += 2 {
-			if inside, ok := f.packed[number][n].(int); ok && inside != number {
+		held := f.spent.held
+		list := f.objectsOf(s)
+		for n := 0; n+1 < len(list); n += 2 {
+			if inside, ok := list[n].(int); ok && inside != number {
 				f.places[inside] = place{stream: number, index: n / 2}
 			}
+		}
+		if !f.exhausted() {
+			f.spent.held = held // few of them are needed: they are read again then
 		}
 	}
 }
