@@ -102,7 +102,7 @@ func New(o Options) (*Deliverer, error) {
 	if o.Random == nil {
 		o.Random = func() float64 { return 0.5 }
 	}
-	return &Deliverer{options: o, caller: NewCaller(o.Allow, postTimeout)}, nil
+	return &Deliverer{options: o, caller: NewCaller(o.Allow, postTimeout, atOnce)}, nil
 }
 
 // Run delivers until ctx ends, and returns when no attempt is under way. Each endpoint is told by a goroutine of its own, so that none waits for another.

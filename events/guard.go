@@ -101,8 +101,9 @@ func PermitURL(ctx context.Context, address string, allowed []netip.Prefix) erro
 	return nil
 }
 
-// transport returns what dials public and allowed addresses alone, and waits within for an answer to begin. No proxy is used, which would dial for it.
-func transport(tls bool, allowed []netip.Prefix, within time.Duration) *http.Transport {
+// transport returns what dials public and allowed addresses alone, waits within for an answer to begin, and has up to that many connections to a
+// host. No proxy is used, which would dial for it.
+func transport(tls bool, allowed []netip.Prefix, within time.Duration, connections int) *http.Transport {
 	dialer := &net.Dialer{
 		Timeout: dialTimeout, KeepAlive: 30 * time.Second,
 		ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
@@ -115,7 +116,7 @@ func transport(tls bool, allowed []netip.Prefix, within time.Duration) *http.Tra
 	}
 	return &http.Transport{
 		DialContext: dialer.DialContext, TLSHandshakeTimeout: dialTimeout, ResponseHeaderTimeout: within, ForceAttemptHTTP2: true,
-		MaxIdleConnsPerHost: atOnce, MaxConnsPerHost: atOnce, IdleConnTimeout: 30 * time.Second, DisableCompression: true, MaxResponseHeaderBytes: 64 << 10,
+		MaxIdleConnsPerHost: connections, MaxConnsPerHost: connections, IdleConnTimeout: 30 * time.Second, DisableCompression: true, MaxResponseHeaderBytes: 64 << 10,
 	}
 }
 
@@ -123,10 +124,11 @@ func transport(tls bool, allowed []netip.Prefix, within time.Duration) *http.Tra
 // redirect.
 type Caller struct{ plain, secure *http.Client }
 
-// NewCaller returns a caller that waits within for an answer to begin.
-func NewCaller(allowed []netip.Prefix, within time.Duration) Caller {
+// NewCaller returns a caller that waits within for an answer to begin. It has up to that many connections to a host: give as many as there may be
+// requests at the same time, since a request that finds none waits for one within its own time.
+func NewCaller(allowed []netip.Prefix, within time.Duration, connections int) Caller {
 	client := func(tls bool) *http.Client {
-		return &http.Client{Transport: transport(tls, allowed, within), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		return &http.Client{Transport: transport(tls, allowed, within, connections), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	}
 	return Caller{plain: client(false), secure: client(true)}
 }

@@ -48,7 +48,7 @@ func (w *workplace) newMessenger(ctx context.Context, m *metrics.Metrics) (lifec
 			}
 			route.Channel = &handovers.Program{Command: c.Command}
 		default:
-			channel, err := handovers.NewHTTPS(c.URL, c.Secrets(), w.cfg.Events.Networks(), c.Timeout, buildVersion().Version)
+			channel, err := handovers.NewHTTPS(c.URL, c.Secrets(), w.cfg.Events.Networks(), c.Timeout, c.AtOnce, buildVersion().Version)
 			if err != nil {
 				return lifecycle.Part{}, err
 			}

@@ -177,6 +177,7 @@ type exportWriter struct {
 	names map[uint64]struct{} // hashes of names that are taken, in small letters: some systems don't tell them from large ones
 
 	files [2]*os.File
+	named [2]bool // whether they have names
 	json  *bufio.Writer
 	csv   *csv.Writer
 	rows  int
@@ -188,15 +189,19 @@ func (w *exportWriter) openIndex(folder string) (err error) {
 			w.close()
 			return err
 		}
+		// Without a name it is gone when the process is, however that ends. Where what is open can't be removed, it is at the end.
+		w.named[n] = os.Remove(w.files[n].Name()) != nil
 	}
 	w.json, w.csv = bufio.NewWriter(w.files[0]), csv.NewWriter(w.files[1])
 	return w.csv.Write(columns())
 }
 
 func (w *exportWriter) close() {
-	for _, f := range w.files {
+	for n, f := range w.files {
 		if f != nil {
 			_ = f.Close()
+		}
+		if w.named[n] {
 			_ = os.Remove(f.Name())
 		}
 	}

@@ -32,13 +32,13 @@ type HTTPS struct {
 }
 
 // NewHTTPS returns a channel that posts to a URL, with secrets as [events.Sign] takes them, and calls public and allowed addresses alone. An answer has to
-// come within that time. Version is in the User-Agent.
-func NewHTTPS(address string, secrets []string, allowed []netip.Prefix, within time.Duration, version string) (*HTTPS, error) {
+// come within that time. It has a connection for each of as many attempts as are made at once, so that none waits for another. Version is in the User-Agent.
+func NewHTTPS(address string, secrets []string, allowed []netip.Prefix, within time.Duration, atOnce int, version string) (*HTTPS, error) {
 	u, err := url.Parse(address)
 	if err != nil {
 		return nil, errors.New("its URL can't be called")
 	}
-	return &HTTPS{u, secrets, within, version, events.NewCaller(allowed, within)}, nil
+	return &HTTPS{u, secrets, within, version, events.NewCaller(allowed, within, atOnce)}, nil
 }
 
 // described is what is said of a parcel.

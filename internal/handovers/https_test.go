@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,6 +16,7 @@ import (
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"invoicer/events"
 	"invoicer/internal/handovers"
 	"invoicer/internal/rig"
 	"invoicer/invoice/handover"
@@ -134,7 +136,7 @@ func TestWhatIsAnswered(t *testing.T) {
 func TestForbiddenAddresses(t *testing.T) {
 	t.Parallel()
 	for _, address := range []string{"https://127.0.0.1:1/", "http://192.0.2.1/", "https://169.254.169.254/latest"} {
-		channel, err := handovers.NewHTTPS(address, []string{"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}, nil, time.Second, "v1")
+		channel, err := handovers.NewHTTPS(address, []string{"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}, nil, time.Second, 1, "v1")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -222,4 +224,38 @@ func TestEachIsHandedOverByOneKey(t *testing.T) {
 			t.Errorf("%s has the keys %v", number, of)
 		}
 	}
+}
+
+// As many parcels are posted at the same time as a channel may have under way, also to a gateway that is slow: none waits for a connection.
+func TestNoneWaitsForAConnection(t *testing.T) {
+	t.Parallel()
+	const atOnce = 40
+	var there, waiting sync.WaitGroup
+	there.Add(atOnce)
+	all := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		there.Done()
+		select {
+		case <-all:
+			w.WriteHeader(http.StatusNoContent)
+		case <-r.Context().Done():
+		}
+	}))
+	defer server.Close()
+	channel, err := handovers.NewHTTPS(server.URL, []string{events.NewSecret()}, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, 10*time.Second, atOnce, "v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range atOnce {
+		waiting.Go(func() {
+			if _, err := channel.Hand(t.Context(), parcel()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	waiting.Go(func() {
+		there.Wait() // all of them, before any is answered
+		close(all)
+	})
+	waiting.Wait()
 }

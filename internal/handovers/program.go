@@ -37,7 +37,7 @@ func (c *Program) Ask(ctx context.Context, p *Parcel, id string) (Answer, error)
 }
 
 func (c *Program) run(ctx context.Context, p *Parcel, action, id string) (a Answer, err error) {
-	folder, err := os.MkdirTemp("", "invoicer-handover-")
+	folder, err := os.MkdirTemp("", folderPrefix)
 	if err != nil {
 		return a, errors.New("there can't be a folder for its documents")
 	}

@@ -96,7 +96,7 @@ func (b *bundle) workWith(t *testing.T, m handovers.Maker, routes ...handovers.R
 func at(t *testing.T, address string, within time.Duration) (*handovers.HTTPS, string) {
 	t.Helper()
 	secret := events.NewSecret()
-	h, err := handovers.NewHTTPS(address, []string{secret}, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, within, "v1")
+	h, err := handovers.NewHTTPS(address, []string{secret}, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, within, 64, "v1")
 	if err != nil {
 		t.Fatal(err)
 	}

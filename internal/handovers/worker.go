@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -82,8 +83,25 @@ func (w *Worker) Run(ctx context.Context) {
 	if w.Seen != nil && len(w.Routes) > 0 {
 		running.Go(func() { w.see(ctx) })
 	}
+	running.Go(func() { w.sweep(ctx) })
 	<-ctx.Done() // also where there is no channel
 	running.Wait()
+}
+
+// sweep removes what other processes left behind, also where there is no channel any more.
+func (w *Worker) sweep(ctx context.Context) {
+	for {
+		removed, err := Sweep(os.TempDir(), time.Now().Add(-sweptAfter))
+		if removed > 0 {
+			w.Logger.InfoContext(ctx, "folders with documents were left by workers that were killed, and are removed", "folders", removed)
+		}
+		if err != nil {
+			w.Logger.WarnContext(ctx, "folders with documents that workers left can't be removed", "error", err)
+		}
+		if !pause(ctx, sweepEvery) {
+			return
+		}
+	}
 }
 
 func (w *Worker) see(ctx context.Context) {

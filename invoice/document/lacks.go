@@ -2,6 +2,7 @@ package document
 
 import (
 	"fmt"
+	"math"
 	"strings"
 
 	"invoicer/invoice"
@@ -14,10 +15,17 @@ type Lack = invoice.Lack
 // [None]. A document without lacks is valid by the profile's rules, except for what they ask of others than its writer: whether a VAT id
 // exists, whether a number was used before. Warnings of the rules aren't lacks.
 func Lacks(d *Document, p Profile) []Lack {
+	list, _ := SomeLacks(d, p, math.MaxInt)
+	return list
+}
+
+// SomeLacks is [Lacks] for documents of others, which may lack any number of things: it returns the first ones, most at most, and how many more
+// there are.
+func SomeLacks(d *Document, p Profile, most int) (list []Lack, more int) {
 	if p == None || p == "" {
-		return nil
+		return nil, 0
 	}
-	l := &lacking{Document: d, profile: p}
+	l := &lacking{Document: d, profile: p, most: most}
 	l.head()
 	l.party("seller", &d.Seller, sellerTerms())
 	l.party("buyer", &d.Buyer, buyerTerms())
@@ -40,7 +48,7 @@ func Lacks(d *Document, p Profile) []Lack {
 			l.add("rounding", "BT-114", "BR-CO-16", "isn't known to the profile BASIC, so that what is payable doesn't add up")
 		}
 	}
-	return l.list
+	return l.list, l.more
 }
 
 // lacking collects what one document lacks.
@@ -49,9 +57,15 @@ type lacking struct {
 
 	profile Profile
 	list    []Lack
+	most    int // how long the list gets
+	more    int // how many lacks aren't on it
 }
 
 func (l *lacking) add(field, term, rule, message string) {
+	if len(l.list) >= l.most {
+		l.more++
+		return
+	}
 	l.list = append(l.list, Lack{Field: field, Term: term, Rule: rule, Message: message})
 }
 

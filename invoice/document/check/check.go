@@ -118,7 +118,10 @@ func (r *reading) judge(p document.Profile) {
 	for _, f := range r.Findings {
 		known[[2]string{f.Rule, f.Term}] = true
 	}
-	for _, l := range document.Lacks(r.Document, p) {
+	const someMore = 10 // for those that are no lacks here
+	lacks, more := document.SomeLacks(r.Document, p, someMore*Most)
+	r.More += more
+	for _, l := range lacks {
 		if !known[[2]string{l.Rule, l.Term}] && !r.isElsewhere(&l) {
 			add(r, &r.Lacks, l)
 		}

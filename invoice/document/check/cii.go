@@ -41,7 +41,9 @@ func (r *reading) readCII(root *node.Node) {
 	d.DespatchReference = delivery.Get("DespatchAdviceReferencedDocument/IssuerAssignedID")
 	d.ReceiptReference = delivery.Get("ReceivingAdviceReferencedDocument/IssuerAssignedID")
 	r.readSettlement(settlement)
-	for _, n := range trade.Children("IncludedSupplyChainTradeLineItem") {
+	lines := trade.Children("IncludedSupplyChainTradeLineItem")
+	d.Lines = make([]document.Line, 0, len(lines))
+	for _, n := range lines {
 		switch of := n.At("AssociatedDocumentLineDocument"); of.Get("LineStatusReasonCode") {
 		case "GROUP", "INFORMATION": // of EXTENDED: what is charged are the lines below
 			r.note("", "BG-25", "line "+shortened(of.Get("LineID")), "is a heading of other lines or an information, and isn't added up")

@@ -103,6 +103,7 @@ func TestWhatIsRefused(t *testing.T) {
 		"order":          {`<Order xmlns="urn:oasis:names:specification:ubl:schema:xsd:Order-2"/>`, "UBL Order"},
 		"Order-X":        {`<SCRDMCCBDACIOMessageStructure xmlns="urn:un:unece:uncefact:data:SCRDMCCBDACIOMessageStructure:100"/>`, "Order-X"},
 		"empty SBDH":     {`<StandardBusinessDocument xmlns="http://www.unece.org/cefact/namespaces/StandardBusinessDocumentHeader"/>`, "empty"},
+		"encodings":      {`<?xml version="1.0" encoding="latin1"?><?xml version="1.0" encoding="latin1"?>` + small("", ""), "declares its encoding twice"},
 		"full SBDH":      {`<StandardBusinessDocument xmlns="http://www.unece.org/cefact/namespaces/StandardBusinessDocumentHeader">` + small("", "") + small("", "") + `</StandardBusinessDocument>`, "several documents"},
 	} {
 		if r, err := check.Read(strings.NewReader(c.text)); err == nil {
@@ -132,6 +133,10 @@ func TestBounds(t *testing.T) {
 	big := bytes.Repeat([]byte(" "), node.MostBytes+1)
 	if _, err := check.Read(bytes.NewReader(append([]byte(head), big...))); err == nil || !strings.Contains(err.Error(), "bigger") {
 		t.Errorf("a file of %d bytes: %v", len(big), err)
+	}
+	wide := `<?xml version="1.0" encoding="windows-1252"?>` + head + "<a>" + strings.Repeat("\x80", node.MostBytes/3) + "</a></Invoice>" // the euro has three bytes
+	if _, err := check.Read(strings.NewReader(wide)); err == nil || !strings.Contains(err.Error(), "bigger") {
+		t.Errorf("a file that is bigger in UTF-8: %v", err)
 	}
 	many := head + strings.Repeat("<a/>", node.MostNodes) + "</Invoice>"
 	if _, err := check.Read(strings.NewReader(many)); err == nil || !strings.Contains(err.Error(), "elements") {

@@ -17,6 +17,9 @@ import (
 // names are those of the XML in a PDF, in the order in which they are looked for.
 func names() []string { return []string{"factur-x.xml", "xrechnung.xml", "zugferd-invoice.xml"} }
 
+// mostTried is how many of the files in a PDF are read to see whether they are the invoice.
+const mostTried = 8
+
 // openPDF reads the invoice that is embedded in a PDF, and compares what the PDF's metadata says of it.
 func (r *reading) openPDF(in io.Reader) error {
 	content, err := io.ReadAll(io.LimitReader(in, embedded.MostBytes+1))
@@ -39,9 +42,13 @@ func (r *reading) openPDF(in io.Reader) error {
 		return fmt.Errorf("the PDF has no invoice in it, but only %s", strings.Join(others[:min(len(others), 5)], ", "))
 	}
 	var first error
-	for n := range candidates {
+	tried := 0 // bytes
+	for n := range candidates[:min(len(candidates), mostTried)] {
 		file := candidates[n]
 		xml, err := file.Content()
+		if tried += len(xml); tried > node.MostBytes {
+			err = fmt.Errorf("the files that may be the invoice are bigger than %d MiB", node.MostBytes>>20)
+		}
 		if err == nil {
 			err = r.openXML(bytes.NewReader(xml))
 		}
@@ -93,7 +100,7 @@ func (r *reading) describe(pdf *embedded.PDF, candidates []embedded.File, file *
 		}
 	}
 	if len(known) > 1 {
-		r.note("", "", onPDF, fmt.Sprintf("it has %s, of which %s was read", strings.Join(known, " and "), file.Name))
+		r.note("", "", onPDF, fmt.Sprintf("it has %s, of which %s was read", strings.Join(known[:min(len(known), mostTried)], " and "), file.Name))
 	}
 	if len(known) == 0 {
 		r.note("", "", onPDF, fmt.Sprintf("the invoice is called %s, where Factur-X wants factur-x.xml or xrechnung.xml", shortened(file.Name)))

@@ -162,8 +162,11 @@ func (r *reading) date(n *node.Node, bt string) string {
 
 func shortened(s string) string {
 	const most = 40
-	if runes := []rune(s); len(runes) > most {
-		return string(runes[:most]) + "…"
+	count := 0
+	for at := range s {
+		if count++; count > most {
+			return s[:at] + "…"
+		}
 	}
 	return s
 }

@@ -44,7 +44,9 @@ func (r *reading) readUBL(root *node.Node) {
 	r.taxPoint(period.Get("DescriptionCode"))
 	d.Allowances, d.Charges = r.ublAdjustments(root, onDocument)
 	r.readUBLTotals(root)
-	for _, n := range root.Children(name + "Line") {
+	lines := root.Children(name + "Line")
+	d.Lines = make([]document.Line, 0, len(lines))
+	for _, n := range lines {
 		d.Lines = append(d.Lines, r.ublLine(n))
 	}
 }

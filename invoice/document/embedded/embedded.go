@@ -2,7 +2,7 @@
 // program: tables and streams of references, object streams, incremental updates. Where the references are broken, it looks for the objects.
 //
 // A small reader of its own, since what it is given comes from outside: time and memory are bounded by the constants below whatever a file says,
-// and it takes no part in drawing.
+// and it takes no part in drawing. What a file keeps small by letting many parts stand on the same bytes is counted each time that it is read.
 package embedded
 
 import (
@@ -15,12 +15,17 @@ import (
 
 // Bounds of what [Read] takes.
 const (
-	MostBytes  = 64 << 20 // of a PDF
-	MostStream = 48 << 20 // of a stream, when it is decoded
-	mostTotal  = 160 << 20
-	mostDepth  = 40
-	mostItems  = 1 << 20 // objects, and files
-	mostParts  = 8 << 20 // that objects are made of
+	MostBytes    = 64 << 20  // of a PDF
+	MostStream   = 48 << 20  // of a stream, as it stands and as each of its filters makes it
+	MostFiles    = 4096      // that are found
+	mostTotal    = 256 << 20 // of all streams, what stands there and what is made of it
+	each         = 4 << 10   // that a stream is charged with beside its bytes
+	mostDepth    = 40
+	mostItems    = 1 << 19   // objects
+	mostParts    = 8 << 20   // that objects are made of
+	mostHeld     = 192 << 20 // of memory, about, that objects take
+	mostName     = 1024      // bytes of the name of a file
+	mostMetadata = 4 << 20
 )
 
 // Errors of [Read].
@@ -32,7 +37,7 @@ var (
 // A PDF is what a file has beside its pages.
 type PDF struct {
 	Files    []File
-	Metadata []byte // XMP; nil if there is none
+	Metadata []byte // XMP, of which the first 4 MiB are read; nil if there is none
 	Repaired bool   // whether the references were broken, so that the objects were looked for
 }
 
@@ -89,13 +94,15 @@ func Read(content []byte) (*PDF, error) {
 		return nil, f.failure(nil)
 	}
 	pdf.Repaired = f.repaired
+	f.forget() // the files need little of it
 	return pdf, nil
 }
 
 func (f *file) read(root dict) *PDF {
 	pdf := &PDF{}
 	if s, ok := f.value(root["Metadata"]).(*stream); ok {
-		pdf.Metadata, _ = f.decode(s) // nil says that there is none that can be read
+		metadata, _ := f.decode(s) // nil says that there is none that can be read
+		pdf.Metadata = bytes.Clone(metadata[:min(len(metadata), mostMetadata)])
 	}
 	c := &collector{file: f, pdf: pdf, seen: make(map[ref]bool)}
 	switch af := f.value(root["AF"]).(type) {
@@ -137,7 +144,7 @@ func (c *collector) tree(of any, depth int) {
 	}
 	node := c.dictionary(of)
 	names, _ := c.value(node["Names"]).(array)
-	for n := 1; n < len(names); n += 2 {
+	for n := 1; n < len(names) && c.items <= mostItems; n += 2 {
 		c.add(names[n])
 	}
 	kids, _ := c.value(node["Kids"]).(array)
@@ -151,7 +158,7 @@ func (c *collector) tree(of any, depth int) {
 
 // add adds the file that a file specification names.
 func (c *collector) add(of any) {
-	if c.items++; c.items > mostItems || c.exhausted() {
+	if c.items++; c.items > mostItems || len(c.pdf.Files) >= MostFiles || c.exhausted() {
 		return
 	}
 	spec := c.dictionary(of)
@@ -167,7 +174,8 @@ func (c *collector) add(of any) {
 			}
 			c.seen[r] = true
 		}
-		file := File{Name: c.text(spec["UF"]), content: func() ([]byte, error) { return c.decode(s) }}
+		f, only := c.file, &stream{dict{"Filter": s.dict["Filter"], "DecodeParms": s.dict["DecodeParms"]}, s.raw}
+		file := File{Name: c.text(spec["UF"]), content: func() ([]byte, error) { return f.decode(only) }}
 		if file.Name == "" {
 			file.Name = c.text(spec["F"])
 		}
@@ -179,9 +187,11 @@ func (c *collector) add(of any) {
 	}
 }
 
-// text returns a text string, which is UTF-16 or UTF-8 if it begins so, and else nearly ISO 8859-1.
+// text returns a text string, which is UTF-16 or UTF-8 if it begins so, and else nearly ISO 8859-1. Of a long one it returns the beginning: many
+// files may have the same.
 func (f *file) text(v any) string {
 	s, _ := f.value(v).(text)
+	s = s[:min(len(s), mostName)]
 	switch {
 	case bytes.HasPrefix(s, []byte("\xfe\xff")):
 		units := make([]uint16, 0, len(s)/2)
@@ -190,7 +200,7 @@ func (f *file) text(v any) string {
 		}
 		return string(utf16.Decode(units))
 	case bytes.HasPrefix(s, []byte("\xef\xbb\xbf")):
-		return string(s[len("\xef\xbb\xbf"):])
+		return strings.ToValidUTF8(string(s[len("\xef\xbb\xbf"):]), "")
 	}
 	var b strings.Builder
 	for _, c := range s {

@@ -162,6 +162,11 @@ func TestFilesOfManyWriters(t *testing.T) {
 				stream(5, "/Subtype/text#2Fxml/Filter/ASCII85Decode", "<~"+string(a85[:ascii85.Encode(a85, []byte("<a>1</a>"))])+"~>").table(root).String(),
 			"a.xml Alternative text/xml <a>1</a>", false,
 		},
+		"a filter elsewhere": {
+			begin().object(1, "<</Type/Catalog/AF[4 0 R]>>").object(4, "<</F(a.xml)/AFRelationship/Alternative/EF<</F 5 0 R>>>>").object(6, "[7 0 R]").object(7, "/AHx").
+				stream(5, "/Subtype/text#2Fxml/Filter 6 0 R", "3C613E313C2F613e>").table(root).String(),
+			wanted, false,
+		},
 		"no table":         {strings.ReplaceAll(plain, "xref", "xxxx"), wanted, true},
 		"no trailer":       {strings.ReplaceAll(strings.ReplaceAll(plain, "xref", "xxxx"), "trailer", "trxxxxx"), wanted, true},
 		"wrong offsets":    {strings.Replace(plain, "%\xe2\xe3\xcf\xd3\n", "%\xe2\xe3\xcf\xd3\n%another line\n", 1), wanted, true},

@@ -9,8 +9,26 @@ import (
 	"io"
 )
 
-// decode returns a stream's bytes.
+// errBigger says that streams are bigger than what is read of them.
+var errBigger = fmt.Errorf("a stream is bigger than %d MiB, or all of them are bigger than %d MiB", MostStream>>20, mostTotal>>20)
+
+// charge takes note of bytes that a filter reads or makes. It fails once all streams come to more than mostTotal.
+func (f *file) charge(bytes int) error {
+	if f.charged += bytes; f.charged > mostTotal {
+		return errBigger
+	}
+	return nil
+}
+
+// decode returns a stream's bytes, MostStream at most. What it reads and what each filter makes of it is charged, and something for the stream
+// itself: any number of streams may stand on the same bytes.
 func (f *file) decode(s *stream) ([]byte, error) {
+	if len(s.raw) > MostStream {
+		return nil, errBigger
+	}
+	if err := f.charge(each + len(s.raw)); err != nil {
+		return nil, err
+	}
 	filters, parameters := f.list(s.dict["Filter"]), f.list(s.dict["DecodeParms"])
 	const most = 4
 	if len(filters) > most {
@@ -26,13 +44,15 @@ func (f *file) decode(s *stream) ([]byte, error) {
 		switch kind, _ := f.value(filter).(name); kind {
 		case "FlateDecode", "Fl":
 			if out, err = f.inflate(out); err == nil {
-				out, err = unpredicted(out, with)
+				out, err = f.unpredicted(out, with)
 			}
 		case "ASCIIHexDecode", "AHx":
 			digits, _, _ := bytes.Cut(out, []byte{'>'})
-			out = unhex(digits)
+			if err = f.charge(len(digits)); err == nil {
+				out = unhex(digits)
+			}
 		case "ASCII85Decode", "A85":
-			out, err = un85(out)
+			out, err = f.un85(out)
 		case "Crypt":
 			return nil, ErrEncrypted
 		default:
@@ -63,11 +83,11 @@ func (f *file) inflate(in []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("a stream can't be decompressed: %w", err)
 	}
-	most := min(MostStream, mostTotal-f.decoded)
+	most := min(MostStream, mostTotal-f.charged)
 	out, err := io.ReadAll(io.LimitReader(r, int64(most)+1))
 	f.decoded += len(out)
-	if len(out) > most {
-		return nil, fmt.Errorf("a stream is bigger than %d MiB, or all of them are bigger than %d MiB", MostStream>>20, mostTotal>>20)
+	if f.charge(len(out)) != nil || len(out) > most {
+		return nil, errBigger
 	}
 	if err != nil && len(out) == 0 {
 		return nil, fmt.Errorf("a stream can't be decompressed: %w", err)
@@ -75,20 +95,29 @@ func (f *file) inflate(in []byte) ([]byte, error) {
 	return out, nil
 }
 
-func un85(in []byte) ([]byte, error) {
+func (f *file) un85(in []byte) ([]byte, error) {
 	in, _, _ = bytes.Cut(bytes.TrimPrefix(bytes.TrimSpace(in), []byte("<~")), []byte("~>"))
-	out := make([]byte, 4*len(in)+4) // a z stands for four bytes
+	const group, spare = 4, 8 // a z stands for a group of four bytes, and so do five others; the library stops with less than four to spare
+	most := group*(bytes.Count(in, []byte{'z'})+len(in)/5) + spare
+	if most > MostStream {
+		return nil, errBigger
+	}
+	if err := f.charge(most); err != nil {
+		return nil, err
+	}
+	out := make([]byte, most)
 	n, _, err := ascii85.Decode(out, in, true)
 	if err != nil {
 		return nil, fmt.Errorf("a stream can't be decoded: %w", err)
 	}
+	f.decoded += n
 	return out[:n], nil
 }
 
 var errPredictor = errors.New("a stream has a predictor that makes no sense")
 
-// unpredicted undoes what makes rows of bytes compress better.
-func unpredicted(in []byte, with dict) ([]byte, error) {
+// unpredicted undoes what makes rows of bytes compress better. Whatever length of a row is stated, it takes no more room than there are bytes.
+func (f *file) unpredicted(in []byte, with dict) ([]byte, error) {
 	parameter := func(key string, or int) int {
 		if n, ok := with[key].(int); ok {
 			return n
@@ -105,7 +134,10 @@ func unpredicted(in []byte, with dict) ([]byte, error) {
 	if colors < 1 || colors > 32 || bits < 1 || bits > 32 || columns < 1 || columns > most {
 		return nil, errPredictor
 	}
-	pixel, row := max(1, colors*bits/8), (colors*bits*columns+7)/8
+	pixel, row := max(1, colors*bits/8), min((colors*bits*columns+7)/8, len(in))
+	if err := f.charge(len(in)); err != nil {
+		return nil, err
+	}
 	if predictor == tiff {
 		if bits != 8 {
 			return nil, errPredictor
@@ -124,14 +156,13 @@ func unpredicted(in []byte, with dict) ([]byte, error) {
 	out := make([]byte, 0, len(in))
 	above := make([]byte, row)
 	for len(in) > 1 {
-		kind := in[0]
-		line := bytes.Clone(in[1:min(len(in), row+1)])
-		in = in[min(len(in), row+1):]
-		if !unfiltered(kind, line, above, pixel) {
+		kind, line, before := in[0], in[1:min(len(in), row+1)], len(out)
+		in = in[1+len(line):]
+		out = append(out, line...)
+		if !unfiltered(kind, out[before:], above, pixel) {
 			return nil, errPredictor
 		}
-		out = append(out, line...)
-		copy(above, line)
+		above = out[before:] // a shorter one is the last
 	}
 	return out, nil
 }

@@ -28,8 +28,16 @@ type scanner struct {
 	spent *cost
 }
 
-// A cost is what all scanners of a file have read.
-type cost struct{ bytes, items int }
+// A cost is what all scanners of a file have read, and about how much memory they have made of it.
+type cost struct{ bytes, items, held int }
+
+// About how many bytes of memory the parts of objects take, with what a slice or a map has to spare.
+const (
+	heldItem  = 48  // of an array
+	heldEntry = 40  // of a dictionary
+	heldDict  = 320 // that has an entry
+	heldText  = 32  // beside its bytes
+)
 
 func blank(c byte) bool {
 	return c == 0 || c == '\t' || c == '\n' || c == '\f' || c == '\r' || c == ' '
@@ -61,7 +69,7 @@ func (s *scanner) object(depth int) any {
 		defer func() { s.spent.bytes += s.at - before }()
 	}
 	s.blanks()
-	if s.spent.items++; s.at >= len(s.in) || depth > mostDepth || s.spent.items > mostParts {
+	if s.spent.items++; s.at >= len(s.in) || depth > mostDepth || s.spent.items > mostParts || s.spent.held > mostHeld {
 		s.at = len(s.in)
 		return word("")
 	}
@@ -120,6 +128,7 @@ func (s *scanner) name() name {
 		b = append(b, c)
 		s.at++
 	}
+	s.spent.held += heldText + len(b)
 	return name(b)
 }
 
@@ -172,6 +181,7 @@ func (s *scanner) array(depth int) array {
 			}
 			continue
 		}
+		s.spent.held += heldItem
 		list = append(list, v)
 	}
 }
@@ -179,6 +189,7 @@ func (s *scanner) array(depth int) array {
 func (s *scanner) dictionary(depth int) dict {
 	s.at += 2
 	d := dict{}
+	s.spent.held += heldItem
 	for {
 		switch key := s.object(depth + 1).(type) {
 		case word:
@@ -193,6 +204,9 @@ func (s *scanner) dictionary(depth int) dict {
 				}
 				continue
 			}
+			if s.spent.held += heldEntry; len(d) == 0 {
+				s.spent.held += heldDict
+			}
 			d[string(key)] = v
 		}
 	}
@@ -205,6 +219,7 @@ func (s *scanner) hexadecimal() text {
 		end = len(s.in) - s.at
 	}
 	out := unhex(s.in[s.at : s.at+end])
+	s.spent.held += heldText + len(out)
 	s.at = min(s.at+end+1, len(s.in))
 	return out
 }
@@ -214,14 +229,21 @@ func unhex(in []byte) []byte {
 	out := make([]byte, 0, len(in)/2+1)
 	half, high := false, byte(0)
 	for _, c := range in {
-		v, err := strconv.ParseUint(string(rune(c)), 16, 8)
+		var v byte
 		switch {
-		case err != nil:
-		case half:
-			out, half = append(out, high<<4|byte(v)), false
+		case digit(c):
+			v = c - '0'
+		case c >= 'a' && c <= 'f':
+			v = c - 'a' + 10
+		case c >= 'A' && c <= 'F':
+			v = c - 'A' + 10
 		default:
-			high, half = byte(v), true
+			continue
 		}
+		if half {
+			out = append(out, high<<4|v)
+		}
+		half, high = !half, v
 	}
 	if half {
 		out = append(out, high<<4)
@@ -233,6 +255,7 @@ func unhex(in []byte) []byte {
 func (s *scanner) literal() text {
 	s.at++
 	out := text{}
+	defer func() { s.spent.held += heldText + len(out) }()
 	for open := 1; s.at < len(s.in); s.at++ {
 		c := s.in[s.at]
 		switch c {

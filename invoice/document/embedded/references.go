@@ -18,7 +18,9 @@ type file struct {
 	broken    bool          // whether something isn't where the references say
 	repaired  bool
 	spent     cost
-	decoded   int // bytes that were decompressed
+	decoded   int // bytes that filters made
+	charged   int // bytes of streams that were read and made
+	depth     int // of objects that are looked for while another one is
 }
 
 // A place is where an object stands: at an offset, or in an object stream. A free one is nowhere.
@@ -35,8 +37,14 @@ func newFile(in []byte) *file {
 
 // exhausted reports whether more was read than any honest file asks for.
 func (f *file) exhausted() bool {
-	const times = 8
-	return f.spent.bytes > times*(len(f.in)+f.decoded)+mostItems || f.spent.items > mostParts || len(f.places) > mostItems
+	const times = 4
+	return f.spent.bytes > times*(len(f.in)+f.decoded)+mostItems || f.spent.items > mostParts || f.spent.held > mostHeld || f.charged > mostTotal ||
+		len(f.places) > mostItems
+}
+
+// forget lets go of the objects that were read. What is needed of them is read again.
+func (f *file) forget() {
+	f.trailer, f.packed, f.known = dict{}, make(map[int][]any), make(map[int]any)
 }
 
 // failure is why nothing can be read.

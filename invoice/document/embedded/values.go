@@ -5,7 +5,7 @@ import (
 	"errors"
 )
 
-var errEndless = errors.New("the PDF is built so that reading it takes for ever")
+var errEndless = errors.New("the PDF has more in it than is read: too many objects, or streams that are too big")
 
 // value returns what a reference refers to, and everything else as it is.
 func (f *file) value(v any) any {
@@ -30,12 +30,15 @@ func (f *file) dictionary(v any) dict {
 	return nil
 }
 
-// find returns an object by its number, nil if there is none.
+// find returns an object by its number, nil if there is none, or if it is looked for by too many others: an object may need one for its length
+// that needs one for its length.
 func (f *file) find(number int) any {
 	p, ok := f.places[number]
-	if !ok || p.free || f.exhausted() {
+	if !ok || p.free || f.exhausted() || f.depth > mostDepth {
 		return nil
 	}
+	f.depth++
+	defer func() { f.depth-- }()
 	if p.stream > 0 {
 		list := f.unpack(p.stream)
 		if n := 2 * p.index; n+1 < len(list) && list[n] == number {
@@ -244,11 +247,15 @@ func (f *file) consider(offset, number int) {
 			f.trailer = s.dict
 		}
 	case s.dict["Type"] == name("ObjStm") && f.trailer["Encrypt"] == nil:
-		f.packed[number] = f.objectsOf(s)
-		for n := 0; n+1 < len(f.packed[number]); n += 2 {
-			if inside, ok := f.packed[number][n].(int); ok && inside != number {
+		held := f.spent.held
+		list := f.objectsOf(s)
+		for n := 0; n+1 < len(list); n += 2 {
+			if inside, ok := list[n].(int); ok && inside != number {
 				f.places[inside] = place{stream: number, index: n / 2}
 			}
+		}
+		if !f.exhausted() {
+			f.spent.held = held // few of them are needed: they are read again then
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -28,12 +29,20 @@ func Read(r io.Reader) (*Node, error) {
 	}
 	limited := &io.LimitedReader{R: decoded, N: MostBytes + 1}
 	d := xml.NewDecoder(&guard{Reader: limited})
-	d.CharsetReader = charset
+	var declared *io.LimitedReader // a character of one byte may have three in UTF-8
+	d.CharsetReader = func(name string, in io.Reader) (io.Reader, error) {
+		if declared != nil { // each declaration would put another decoder behind the others
+			return nil, errors.New("it declares its encoding twice")
+		}
+		text, err := charset(name, in)
+		declared = &io.LimitedReader{R: text, N: MostBytes + 1}
+		return declared, err
+	}
 	reading := &reader{names: make(map[string]string)}
 	for {
 		token, err := d.Token()
 		switch {
-		case limited.N <= 0:
+		case limited.N <= 0, declared != nil && declared.N <= 0:
 			return nil, fmt.Errorf("it is bigger than %d MiB", MostBytes>>20)
 		case errors.Is(err, io.EOF):
 			return reading.end()
@@ -61,11 +70,12 @@ func plainly(err error) error {
 
 // A reader builds a tree.
 type reader struct {
-	root  *Node
-	open  []*Node
-	texts strings.Builder
-	nodes int
-	names map[string]string // each name once, whatever number of elements has it
+	root       *Node
+	open       []*Node
+	texts      strings.Builder
+	nodes      int
+	attributes int
+	names      map[string]string // each name once, whatever number of elements has it
 }
 
 func (r *reader) take(token xml.Token) error {
@@ -95,6 +105,9 @@ func (r *reader) start(token xml.StartElement) error {
 	r.texts.Reset()
 	if r.nodes++; r.nodes > MostNodes {
 		return fmt.Errorf("it has more than %d elements", MostNodes)
+	}
+	if r.attributes += len(token.Attr); r.attributes > MostNodes {
+		return fmt.Errorf("it has more than %d attributes", MostNodes)
 	}
 	n := &Node{name: r.once(token.Name.Local), space: r.once(token.Name.Space)}
 	for _, a := range token.Attr {
@@ -161,6 +174,17 @@ func (n *Node) Prune(keep func(space string) bool) (removed int) {
 	clear(n.children[len(kept):])
 	n.children = kept
 	return removed
+}
+
+// Count returns how many elements of these names are below n.
+func (n *Node) Count(names ...string) (count int) {
+	for _, c := range n.children {
+		if slices.Contains(names, c.name) {
+			count++
+		}
+		count += c.Count(names...)
+	}
+	return count
 }
 
 func (n *Node) count() int {
