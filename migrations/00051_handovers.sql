@@ -85,15 +85,29 @@ CREATE TABLE handover_log (
 CREATE INDEX handover_log_handover_idx ON handover_log (handover_id, id);
 
 -- What a new invoice is owed. A credit note waits, where its channel wants that, for the clearance of what it credits: the row of that is locked, so
--- that whoever clears it meanwhile sees who waits, or is seen here. Invoices come before credit notes, which may be of the same statement.
+-- that whoever clears it meanwhile sees who waits, or is seen here. Invoices come before credit notes, which may be of the same statement. A credit
+-- note may also come before its invoice, which then has it wait. Whoever adds the one takes turns with whoever adds the other: each statement of a
+-- volatile function has a snapshot of its own, so that the second sees what the first has committed.
 -- +goose StatementBegin
 CREATE FUNCTION owe_handovers() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+    early record;
 BEGIN
     IF TG_RELID <> 'invoices'::regclass THEN -- elsewhere "added" could be a view that runs others' code
         RAISE EXCEPTION 'owe_handovers is for invoices' USING ERRCODE = 'insufficient_privilege';
     END IF;
     IF NOT EXISTS (SELECT FROM handover_channels WHERE until IS NULL) THEN
         RETURN NULL;
+    END IF;
+    IF EXISTS (SELECT FROM handover_channels WHERE until IS NULL AND await_clearance) THEN
+        PERFORM CASE WHEN alone THEN pg_advisory_xact_lock(document) ELSE pg_advisory_xact_lock_shared(document) END FROM (
+            SELECT hashtextextended(issuer || ' ' || transaction_id, 51) AS document, bool_or(unknown) AS alone FROM (
+                SELECT issuer, transaction_id, false AS unknown FROM added
+                UNION ALL
+                SELECT issuer, credits_transaction_id, true FROM added WHERE kind = 'credit_note' AND credits_transaction_id IS NOT NULL
+                    AND NOT EXISTS (SELECT FROM invoices i WHERE i.issuer = added.issuer AND i.transaction_id = added.credits_transaction_id)
+            ) AS documents GROUP BY 1 ORDER BY 1
+        ) AS turns;
     END IF;
     INSERT INTO handovers (invoice_id, channel, due_at)
     SELECT added.id, c.name, statement_timestamp() FROM added JOIN handover_channels c ON c.until IS NULL
@@ -111,6 +125,15 @@ BEGIN
         ) credited ON true
         WHERE added.kind = 'credit_note' ORDER BY added.id;
     END IF;
+    -- Credit notes that came before. One that was tried already, or that an operator has sent, goes on: the other side may have it.
+    FOR early IN SELECT added.id AS invoice_id, notes.id AS note_id FROM added CROSS JOIN LATERAL (
+        SELECT i.id FROM invoices i WHERE i.issuer = added.issuer AND i.credits_transaction_id = added.transaction_id AND i.kind = 'credit_note' OFFSET 0 -- by the index
+    ) AS notes ORDER BY notes.id LOOP
+        UPDATE handovers n SET credits = h.id,
+            due_at = CASE WHEN c.await_clearance AND n.state = 'queued' AND n.attempts = 0 AND n.changed_by IS NULL THEN NULL ELSE n.due_at END
+        FROM handovers h JOIN handover_channels c ON c.name = h.channel AND c.until IS NULL
+        WHERE h.invoice_id = early.invoice_id AND n.invoice_id = early.note_id AND n.channel = h.channel AND n.credits IS NULL;
+    END LOOP;
     RETURN NULL;
 END $$;
 -- +goose StatementEnd
@@ -139,6 +162,7 @@ DECLARE
     erasing boolean;
     changes boolean;
     step text;
+    was handovers;
 BEGIN
     IF TG_RELID <> 'handovers'::regclass THEN -- as above
         RAISE EXCEPTION 'guard_handovers is for handovers' USING ERRCODE = 'insufficient_privilege';
@@ -153,6 +177,17 @@ BEGIN
             NEW.error := NULL;
             NEW.answer := NULL;
             NEW.reason := NULL;
+        END IF;
+        IF OLD.credits IS NULL AND NEW.credits IS NOT NULL THEN -- what it credits came after it
+            was := OLD;
+            was.credits := NEW.credits;
+            was.due_at := NEW.due_at;
+            IF NEW IS NOT DISTINCT FROM was AND (NEW.due_at IS NULL OR NEW.due_at = OLD.due_at) AND EXISTS (
+                SELECT FROM handovers h JOIN invoices i ON i.id = h.invoice_id JOIN invoices n ON n.issuer = i.issuer AND n.credits_transaction_id = i.transaction_id
+                WHERE h.id = NEW.credits AND h.channel = OLD.channel AND n.id = OLD.invoice_id)
+            THEN
+                RETURN NEW;
+            END IF;
         END IF;
         changes := NEW.state <> OLD.state;
         step := OLD.state || ' ' || NEW.state;
