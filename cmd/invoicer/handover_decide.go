@@ -60,6 +60,9 @@ func (a app) decide(cmd *cobra.Command, d *decision, number, done string) error 
 		if err != nil {
 			return err
 		}
+		if err := d.warn(cmd, store, one); err != nil {
+			return err
+		}
 		if wantsJSON(cmd) {
 			now, err := handoversOf(cmd, store, number, one.Issuer)
 			if err != nil {
@@ -70,6 +73,20 @@ func (a app) decide(cmd *cobra.Command, d *decision, number, done string) error 
 		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s, through %s: %s\n", number, one.Channel, done)
 		return err
 	})
+}
+
+// warn says on standard error which credit notes wait for a clearance that won't come by itself, since the hand-over has ended without one.
+func (d *decision) warn(cmd *cobra.Command, store *postgres.DB, h *handover.Handover) error {
+	if d.To == handover.Queued || d.To == handover.Cleared {
+		return nil
+	}
+	waiting, err := store.Handovers.Waiting(cmd.Context(), h.ID)
+	if err != nil || len(waiting) == 0 {
+		return err
+	}
+	cmd.PrintErrf("invoicer: %s is %s without a clearance, for which credit notes wait that won't go by themselves: %s; 'invoicer handover resend --anyway' sends one\n",
+		h.Number, d.To, strings.Join(waiting, ", "))
+	return nil
 }
 
 // whyNot says why a hand-over can't get to where it was to.
@@ -140,7 +157,8 @@ func (a app) handoverAnswerCommand() *cobra.Command {
 		Use:   "answer NUMBER",
 		Short: "Write down what the other side said by other ways",
 		Long: `Writes down what the other side said of an invoice by other ways, such as by
-telephone: that it is cleared, with the id of that, accepted or rejected.`,
+telephone: that it is cleared, with the id of that, accepted or rejected. With
+accepted, --id is the one of the clearance, for which credit notes may wait.`,
 		Example: `  invoicer handover answer INV-000001 --state cleared --id 2026-0815
   invoicer handover answer INV-000001 --state rejected --text 'no such order'`,
 		Args: oneArg("the number of the invoice"),

@@ -91,7 +91,7 @@ type Handover struct {
 	Address     string     `json:"address"`
 	State       State      `json:"state"`
 	WaitsFor    string     `json:"waits_for,omitempty"` // the number of the invoice for whose clearance it waits
-	Blocked     bool       `json:"blocked,omitempty"`   // that invoice was rejected, given up or cancelled
+	Blocked     bool       `json:"blocked,omitempty"`   // that won't come by itself: the invoice has ended without
 	Key         string     `json:"key"`
 	Attempts    int        `json:"attempts"`
 	Error       string     `json:"error,omitempty"`

@@ -85,9 +85,10 @@ func bounded(text string, most int) string {
 	return text[:cut] + "…"
 }
 
-// Counts returns how many hand-overs aren't at an end, or ended so that somebody has to look.
+// Counts returns how many hand-overs aren't at an end, or ended so that somebody has to look. A credit note that waits for a clearance is blocked where
+// that won't come by itself: what it credits has ended without one.
 func (s *Handovers) Counts(ctx context.Context) (list []handover.Count, err error) {
-	rows, err := s.sql.QueryContext(ctx, `SELECT h.channel, CASE WHEN h.state <> 'queued' OR h.due_at IS NOT NULL THEN h.state WHEN credited.state IN ('rejected', 'failed', 'cancelled') THEN 'blocked' ELSE 'waiting' END AS standing,
+	rows, err := s.sql.QueryContext(ctx, `SELECT h.channel, CASE WHEN h.state <> 'queued' OR h.due_at IS NOT NULL THEN h.state WHEN credited.state IN ('accepted', 'rejected', 'failed', 'cancelled') THEN 'blocked' ELSE 'waiting' END AS standing,
     count(h.error), count(*), min(h.changed_at)
 FROM invoicer.handovers h LEFT JOIN invoicer.handovers credited ON credited.id = h.credits
 WHERE h.due_at IS NOT NULL OR h.state IN ('queued', 'rejected', 'failed') GROUP BY 1, 2 ORDER BY 1, 2`)
@@ -140,7 +141,7 @@ func (s *Handovers) List(ctx context.Context, f handover.Filter) ([]handover.Han
 	//nolint:gosec // the conditions are those above, and what they compare with are arguments
 	rows, err := s.sql.QueryContext(ctx, `SELECT h.id, h.channel, i.issuer, i.invoice_number, i.kind, h.address, h.state, h.key::text, h.attempts, coalesce(h.error, ''), coalesce(h.their_id, ''),
     coalesce(h.clearance, ''), coalesce(h.answer, ''), h.since, h.changed_at, h.due_at, h.answered_at, h.erased_at, h.invoice_id, i.transaction_id,
-    CASE WHEN h.state = 'queued' AND h.due_at IS NULL THEN coalesce(ci.invoice_number, '') ELSE '' END, h.state = 'queued' AND h.due_at IS NULL AND coalesce(c.state IN ('rejected', 'failed', 'cancelled'), false)
+    CASE WHEN h.state = 'queued' AND h.due_at IS NULL THEN coalesce(ci.invoice_number, '') ELSE '' END, h.state = 'queued' AND h.due_at IS NULL AND coalesce(c.state IN ('accepted', 'rejected', 'failed', 'cancelled'), false)
 FROM invoicer.handovers h JOIN invoicer.invoices i ON i.id = h.invoice_id
 LEFT JOIN invoicer.handovers c ON c.id = h.credits LEFT JOIN invoicer.invoices ci ON ci.id = c.invoice_id
 WHERE `+strings.Join(where, " AND ")+` ORDER BY h.id DESC`+limit, args...)
@@ -158,6 +159,24 @@ WHERE `+strings.Join(where, " AND ")+` ORDER BY h.id DESC`+limit, args...)
 		list = append(list, h)
 	}
 	return list, classify(rows.Err())
+}
+
+// Waiting returns the numbers of the credit notes that wait for the clearance of a hand-over.
+func (s *Handovers) Waiting(ctx context.Context, id int64) (numbers []string, err error) {
+	rows, err := s.sql.QueryContext(ctx, `SELECT i.invoice_number FROM invoicer.handovers h JOIN invoicer.invoices i ON i.id = h.invoice_id
+WHERE h.credits = $1 AND h.state = 'queued' AND h.due_at IS NULL ORDER BY h.id`, id)
+	if err != nil {
+		return nil, classify(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var number string
+		if err := rows.Scan(&number); err != nil {
+			return nil, err
+		}
+		numbers = append(numbers, number)
+	}
+	return numbers, classify(rows.Err())
 }
 
 // History returns each change of the hand-overs of an invoice, in their order.

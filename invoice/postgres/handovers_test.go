@@ -164,6 +164,34 @@ func TestACreditNoteOfWhatWasRejected(t *testing.T) {
 	}
 }
 
+// Where the invoice was accepted without a clearance, none will come: its credit note is blocked as well.
+func TestACreditNoteOfWhatWasAccepted(t *testing.T) {
+	t.Parallel()
+	b := channelled(t)
+	b.invoiced(t, "T1")
+	c, _ := b.claim(t)
+	b.credited(t, "T1")
+	b.came(t, c, handover.Result{State: handover.Sent})
+	counts, err := b.store.Handovers.Counts(t.Context())
+	if err != nil || len(counts) != 1 || counts[0].State != "waiting" { // nobody asks about the invoice, and somebody may be told
+		t.Errorf("%+v, %v", counts, err)
+	}
+	if err := b.store.Handovers.Decide(t.Context(), c.ID, handover.Order{To: handover.Accepted, By: "ada"}); err != nil {
+		t.Fatal(err)
+	}
+	counts, err = b.store.Handovers.Counts(t.Context())
+	if err != nil || len(counts) != 1 || counts[0].State != "blocked" {
+		t.Errorf("%+v, %v", counts, err)
+	}
+	list, err := b.store.Handovers.List(t.Context(), handover.Filter{State: handover.Queued})
+	if err != nil || len(list) != 1 || !list[0].Blocked {
+		t.Errorf("%+v, %v", list, err)
+	}
+	if waiting, err := b.store.Handovers.Waiting(t.Context(), c.ID); err != nil || len(waiting) != 1 || waiting[0] != "INV-CN-000001" {
+		t.Errorf("%q, %v", waiting, err)
+	}
+}
+
 // Sent again, what was rejected has another key, and what failed its own; what was accepted isn't sent again; who did it is in the history.
 func TestSendingAgain(t *testing.T) {
 	t.Parallel()
