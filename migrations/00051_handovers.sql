@@ -155,12 +155,14 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
--- A state follows another only as a hand-over goes. What has ended stays as it is, unless an operator, who is named, sends it again.
+-- A state follows another only as a hand-over goes. What has ended stays as it is, unless an operator, who is named, sends it again. Where that is to
+-- another address, or what is queued is to go to one, a process that has it in hand isn't heard any more: its turn is over.
 -- +goose StatementBegin
 CREATE FUNCTION guard_handovers() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
     erasing boolean;
     changes boolean;
+    resent  boolean;
     step text;
     was handovers;
 BEGIN
@@ -190,11 +192,12 @@ BEGIN
             END IF;
         END IF;
         changes := NEW.state <> OLD.state;
+        resent := NEW.state = 'queued' AND (changes OR NEW.changed_by IS NOT NULL AND NEW.turn > OLD.turn AND NEW.erased_at IS NULL);
         step := OLD.state || ' ' || NEW.state;
         IF (NEW.id, NEW.invoice_id, NEW.channel, NEW.credits, NEW.since) IS NOT DISTINCT FROM (OLD.id, OLD.invoice_id, OLD.channel, OLD.credits, OLD.since)
             AND (erasing OR NEW.erased_at IS NOT DISTINCT FROM OLD.erased_at)
-            AND (erasing OR NEW.address = OLD.address OR changes AND NEW.state = 'queued')
-            AND (NEW.key = OLD.key OR changes AND NEW.state = 'queued')
+            AND (erasing OR NEW.address = OLD.address OR resent)
+            AND (NEW.key = OLD.key OR resent)
             AND (NEW.clearance IS NOT DISTINCT FROM OLD.clearance OR OLD.clearance IS NULL OR changes AND NEW.state = 'queued')
             AND (CASE -- in brackets, or the IF would end at its first THEN
                 WHEN erasing THEN NOT changes OR step = 'queued cancelled'

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"invoicer/internal/mail"
 	"invoicer/invoice/handover"
 	"invoicer/invoice/postgres"
 )
@@ -53,6 +54,9 @@ func (a app) decide(cmd *cobra.Command, d *decision, number, done string) error 
 			return usageErrorf("--channel %q: say through which one: %s", d.channel, strings.Join(names, ", "))
 		}
 		one := &found[0]
+		if err := d.checkAddress(cmd, store, one.Channel); err != nil {
+			return err
+		}
 		err = store.Handovers.Decide(cmd.Context(), one.ID, d.Order)
 		if errors.Is(err, handover.ErrStep) {
 			return fmt.Errorf("%s is %s through %s: %s", number, one.State, one.Channel, d.whyNot(one))
@@ -73,6 +77,24 @@ func (a app) decide(cmd *cobra.Command, d *decision, number, done string) error 
 		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s, through %s: %s\n", number, one.Channel, done)
 		return err
 	})
+}
+
+// checkAddress returns an error if nothing can be sent to the address through the channel. Other kinds than e-mail have addresses of their own.
+func (d *decision) checkAddress(cmd *cobra.Command, store *postgres.DB, channel string) error {
+	if d.Address == "" {
+		return nil
+	}
+	if len(d.Address) > handover.MostAddress {
+		return usageErrorf("--to has %d bytes: it may have %d", len(d.Address), handover.MostAddress)
+	}
+	kind, err := store.Handovers.Kind(cmd.Context(), channel)
+	if err != nil || kind != "email" {
+		return err
+	}
+	if _, err := mail.ParseAddress(d.Address); err != nil {
+		return usageErrorf("--to: %w", err)
+	}
+	return nil
 }
 
 // warn says on standard error which credit notes wait for a clearance that won't come by itself, since the hand-over has ended without one.
@@ -114,8 +136,11 @@ func (a app) handoverResendCommand() *cobra.Command {
 		Long: `Has workers hand an invoice over again: one that was rejected, failed or
 cancelled, or was sent and never answered, and at once one whose last attempt
 failed. One that was rejected gets a new key, by which the other side takes it
-for another one, and so does an e-mail that was sent. The others keep theirs,
-since it may have them already.
+for another one, and so does an e-mail that was sent, or goes elsewhere by --to.
+The others keep theirs, since it may have them already.
+
+What is queued goes to another address by --to, too, though a worker that has it
+in hand at that moment may still send it to the old one.
 
 A credit note that waits for the clearance of what it credits is sent without it
 by --anyway.`,

@@ -27,10 +27,11 @@ func States() []State { return []State{Queued, Sent, Cleared, Accepted, Rejected
 
 // The bounds of texts, in bytes.
 const (
-	MostID     = 200
-	MostAnswer = 4000
-	MostError  = 2000
-	MostReason = 2000
+	MostID      = 200
+	MostAddress = 320
+	MostAnswer  = 4000
+	MostError   = 2000
+	MostReason  = 2000
 )
 
 var (

@@ -161,6 +161,15 @@ WHERE `+strings.Join(where, " AND ")+` ORDER BY h.id DESC`+limit, args...)
 	return list, classify(rows.Err())
 }
 
+// Kind returns the kind of a channel, "" if invoices aren't handed over through it any more.
+func (s *Handovers) Kind(ctx context.Context, channel string) (kind string, err error) {
+	err = s.sql.QueryRowContext(ctx, "SELECT kind FROM invoicer.handover_channels WHERE name = $1 AND until IS NULL", channel).Scan(&kind)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return kind, classify(err)
+}
+
 // Waiting returns the numbers of the credit notes that wait for the clearance of a hand-over.
 func (s *Handovers) Waiting(ctx context.Context, id int64) (numbers []string, err error) {
 	rows, err := s.sql.QueryContext(ctx, `SELECT i.invoice_number FROM invoicer.handovers h JOIN invoicer.invoices i ON i.id = h.invoice_id
@@ -200,8 +209,8 @@ FROM invoicer.handovers h JOIN invoicer.handover_log l ON l.handover_id = h.id W
 
 // Decide does what an operator decides about a hand-over, and notes who did. One that was rejected gets a new key when it is sent again, since by the
 // old one the other side would know it as rejected, and so does an e-mail that was sent or goes to another address; another one keeps its key, since
-// the other side may have it. It returns [handover.ErrStep] if it
-// can't get there from where it is, and [handover.ErrNone] if it isn't there.
+// the other side may have it. What a process says that has it in hand at that moment isn't heard any more. It returns [handover.ErrStep] if it can't get
+// there from where it is, and [handover.ErrNone] if it isn't there.
 func (s *Handovers) Decide(ctx context.Context, id int64, o handover.Order) error {
 	args := map[string]any{
 		"id": id, "to": string(o.To), "by": bounded(o.By, 400), "reason": bounded(o.Reason, handover.MostReason), "anyway": o.Anyway,
@@ -220,7 +229,7 @@ WHERE id = @id AND state <> @to`
         SELECT FROM invoicer.handovers credited JOIN invoicer.handover_channels c ON c.name = h.channel AND c.until IS NULL AND c.await_clearance
         WHERE credited.id = h.credits AND credited.clearance IS NULL
     ) THEN now() END
-WHERE id = @id AND (state <> 'queued' OR due_at IS NULL AND @anyway OR error IS NOT NULL)`
+WHERE id = @id AND (state <> 'queued' OR due_at IS NULL AND @anyway OR error IS NOT NULL OR @address NOT IN ('', address))`
 	case handover.Cancelled:
 		statement = `UPDATE invoicer.handovers SET state = 'cancelled', due_at = NULL, changed_by = @by, reason = nullif(@reason, '') WHERE id = @id AND state <> 'cancelled'`
 	}

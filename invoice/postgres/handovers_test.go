@@ -237,6 +237,53 @@ func TestSendingAgain(t *testing.T) {
 	}
 }
 
+// What is queued goes elsewhere if an operator says so, whether it failed or not; who has it in hand isn't heard any more.
+func TestSendingElsewhere(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	if err := b.store.Handovers.Configure(t.Context(), []handover.Rule{{Name: authority, Kind: "email"}}); err != nil {
+		t.Fatal(err)
+	}
+	if kind, err := b.store.Handovers.Kind(t.Context(), authority); kind != "email" || err != nil {
+		t.Errorf("%q, %v", kind, err)
+	}
+	b.invoiced(t, "T1")
+	send := func(to string) error {
+		return b.store.Handovers.Decide(t.Context(), 1, handover.Order{To: handover.Queued, By: "ada", Address: to})
+	}
+	if err := send(""); !errors.Is(err, handover.ErrStep) {
+		t.Errorf("queued, and sent again: %v", err)
+	}
+	if err := send("new@buyer.example"); err != nil {
+		t.Fatal(err)
+	}
+	first, _ := b.claim(t)
+	b.came(t, first, handover.Result{State: handover.Queued, Err: "421 try later", Again: time.Hour})
+	if err := send("newer@buyer.example"); err != nil {
+		t.Fatal(err)
+	}
+	second, found := b.claim(t)
+	if !found || first.Address != "new@buyer.example" || second.Address != "newer@buyer.example" || second.Key == first.Key || second.Attempts != 1 {
+		t.Errorf("%v %+v after %+v", found, second, first)
+	}
+	if err := send("newest@buyer.example"); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.store.Handovers.Settle(t.Context(), &second, handover.Result{State: handover.Sent, Answered: true}); !errors.Is(err, handover.ErrGone) {
+		t.Errorf("who had it in hand is heard: %v", err)
+	}
+	for _, change := range []string{"address = 'x'", "address = 'x', changed_by = 'ada'", "address = 'x', turn = turn + 1, changed_by = NULL", "key = gen_random_uuid(), changed_by = 'ada'"} {
+		if _, err := b.DB.ExecContext(t.Context(), "UPDATE handovers SET "+change); err == nil {
+			t.Errorf("%s went through", change)
+		}
+	}
+	third, _ := b.claim(t)
+	b.came(t, third, handover.Result{State: handover.Sent})
+	if got := b.Text(t, "SELECT string_agg(state || ' ' || coalesce(changed_by, ''), ',' ORDER BY id) FROM handover_log"); got != "queued ,queued ada,queued ,queued ada,queued ada,sent " {
+		t.Error(got)
+	}
+}
+
 // The database itself refuses what a hand-over doesn't do, and changes of its history.
 func TestStepsOfHandovers(t *testing.T) {
 	t.Parallel()
