@@ -63,6 +63,8 @@ CREATE TABLE handovers (
 );
 CREATE INDEX handovers_due_idx ON handovers (channel, due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX handovers_open_idx ON handovers (channel, state) WHERE due_at IS NOT NULL OR state IN ('queued', 'rejected', 'failed');
+CREATE INDEX handovers_state_idx ON handovers (state, id); -- lists, the newest first
+CREATE INDEX handovers_their_id_idx ON handovers (their_id) WHERE their_id IS NOT NULL;
 CREATE INDEX handovers_credits_idx ON handovers (credits) WHERE credits IS NOT NULL;
 
 -- Each change of them, as it was when it happened.

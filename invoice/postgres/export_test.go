@@ -12,6 +12,7 @@ import (
 	"invoicer/internal/owned"
 	"invoicer/internal/report"
 	"invoicer/invoice"
+	"invoicer/invoice/handover"
 	"invoicer/invoice/ledger"
 )
 
@@ -149,3 +150,6 @@ func (s *Reports) OldestJobs() string {
 	l := listingOfJobs(report.Filter{})
 	return strings.Replace(strings.Replace(l.oldest(), "?", "$1", 1), "?", "$2", 1)
 }
+
+// ListHandovers is the first statement of a list.
+func ListHandovers(f handover.Filter) (statement string, args []any) { return listHandovers(f) }

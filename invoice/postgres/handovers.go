@@ -6,7 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -106,15 +106,63 @@ WHERE h.due_at IS NOT NULL OR h.state IN ('queued', 'rejected', 'failed') GROUP 
 	return list, classify(rows.Err())
 }
 
-// List returns hand-overs, the newest first.
+// walked is how many hand-overs one statement of List looks at, so that none of them runs for long where few match.
+const walked = 20_000
+
+// List returns hand-overs, the newest first. One of a number, or of another side's id, is found by an index; the newest of a state, too. For a channel, an
+// issuer or a time it looks at all that have the state, in turn, until it has as many as are asked for.
 func (s *Handovers) List(ctx context.Context, f handover.Filter) ([]handover.Handover, error) {
-	where, args := []string{"true"}, []any{}
+	if f.State != "" && !slices.Contains(handover.States(), f.State) {
+		return nil, nil
+	}
+	var list []handover.Handover
+	for most := f.Limit; ; f.Limit = most - len(list) {
+		statement, args := listHandovers(f)
+		part, err := s.list(ctx, statement, args)
+		if list = append(list, part...); err != nil || !isWalk(f) || len(list) >= most {
+			return list, err
+		}
+		among, args := amongHandovers(f)
+		//nolint:gosec // the conditions are those of amongHandovers, and what they compare with are arguments
+		err = s.sql.QueryRowContext(ctx, "SELECT h.id FROM invoicer.handovers h"+among+fmt.Sprintf(" ORDER BY h.id DESC OFFSET %d LIMIT 1", walked-1), args...).Scan(&f.After)
+		if errors.Is(err, sql.ErrNoRows) {
+			return list, nil
+		}
+		if err != nil {
+			return nil, classify(err)
+		}
+	}
+}
+
+// isWalk reports whether hand-overs are looked at one by one.
+func isWalk(f handover.Filter) bool { return f.Limit > 0 && f.TheirID == "" && f.Number == "" }
+
+// amongHandovers returns the conditions by which an index leads to hand-overs. The state, which is a known one, is no argument: a plan for any state would be
+// one for the most frequent.
+func amongHandovers(f handover.Filter) (where string, args []any) {
+	where = " WHERE true"
+	if f.State != "" {
+		where += " AND h.state = '" + string(f.State) + "'"
+	}
+	if f.TheirID != "" {
+		args = append(args, f.TheirID)
+		where += fmt.Sprintf(" AND h.their_id = $%d", len(args))
+	}
+	if f.After != 0 {
+		args = append(args, f.After)
+		where += fmt.Sprintf(" AND h.id < $%d", len(args))
+	}
+	return where, args
+}
+
+// listHandovers returns the statement of a list.
+func listHandovers(f handover.Filter) (statement string, args []any) {
+	from, args := amongHandovers(f)
+	from = "SELECT * FROM invoicer.handovers h" + from
+	where, limit := "", ""
 	with := func(condition string, arg any) {
 		args = append(args, arg)
-		where = append(where, fmt.Sprintf(condition, len(args)))
-	}
-	if f.State != "" {
-		with("h.state = $%d", string(f.State))
+		where += fmt.Sprintf(" AND "+condition, len(args))
 	}
 	if f.Channel != "" {
 		with("h.channel = $%d", f.Channel)
@@ -122,29 +170,28 @@ func (s *Handovers) List(ctx context.Context, f handover.Filter) ([]handover.Han
 	if f.Issuers != nil {
 		with("i.issuer = ANY ($%d::text[])", textArray(f.Issuers))
 	}
-	if f.TheirID != "" {
-		with("h.their_id = $%d", f.TheirID)
-	}
 	if f.Number != "" {
 		with("i.invoice_number = $%d", f.Number)
 	}
 	if !f.Since.IsZero() {
 		with("h.changed_at >= $%d", f.Since)
 	}
-	if f.After != 0 {
-		with("h.id < $%d", f.After)
-	}
-	limit := ""
 	if f.Limit > 0 {
 		limit = fmt.Sprintf(" LIMIT %d", f.Limit)
 	}
-	//nolint:gosec // the conditions are those above, and what they compare with are arguments
-	rows, err := s.sql.QueryContext(ctx, `SELECT h.id, h.channel, i.issuer, i.invoice_number, i.kind, h.address, h.state, h.key::text, h.attempts, coalesce(h.error, ''), coalesce(h.their_id, ''),
+	if isWalk(f) {
+		from += fmt.Sprintf(" ORDER BY h.id DESC LIMIT %d", walked)
+	}
+	return `SELECT h.id, h.channel, i.issuer, i.invoice_number, i.kind, h.address, h.state, h.key::text, h.attempts, coalesce(h.error, ''), coalesce(h.their_id, ''),
     coalesce(h.clearance, ''), coalesce(h.answer, ''), h.since, h.changed_at, h.due_at, h.answered_at, h.erased_at, h.invoice_id, i.transaction_id,
     CASE WHEN h.state = 'queued' AND h.due_at IS NULL THEN coalesce(ci.invoice_number, '') ELSE '' END, h.state = 'queued' AND h.due_at IS NULL AND coalesce(c.state IN ('accepted', 'rejected', 'failed', 'cancelled'), false)
-FROM invoicer.handovers h JOIN invoicer.invoices i ON i.id = h.invoice_id
+FROM (` + from + `) h JOIN invoicer.invoices i ON i.id = h.invoice_id
 LEFT JOIN invoicer.handovers c ON c.id = h.credits LEFT JOIN invoicer.invoices ci ON ci.id = c.invoice_id
-WHERE `+strings.Join(where, " AND ")+` ORDER BY h.id DESC`+limit, args...)
+WHERE true` + where + ` ORDER BY h.id DESC` + limit, args
+}
+
+func (s *Handovers) list(ctx context.Context, statement string, args []any) ([]handover.Handover, error) {
+	rows, err := s.sql.QueryContext(ctx, statement, args...)
 	if err != nil {
 		return nil, classify(err)
 	}
