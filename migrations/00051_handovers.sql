@@ -63,6 +63,8 @@ CREATE TABLE handovers (
 );
 CREATE INDEX handovers_due_idx ON handovers (channel, due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX handovers_open_idx ON handovers (channel, state) WHERE due_at IS NOT NULL OR state IN ('queued', 'rejected', 'failed');
+CREATE INDEX handovers_state_idx ON handovers (state, id); -- lists, the newest first
+CREATE INDEX handovers_their_id_idx ON handovers (their_id) WHERE their_id IS NOT NULL;
 CREATE INDEX handovers_credits_idx ON handovers (credits) WHERE credits IS NOT NULL;
 
 -- Each change of them, as it was when it happened.
@@ -85,15 +87,29 @@ CREATE TABLE handover_log (
 CREATE INDEX handover_log_handover_idx ON handover_log (handover_id, id);
 
 -- What a new invoice is owed. A credit note waits, where its channel wants that, for the clearance of what it credits: the row of that is locked, so
--- that whoever clears it meanwhile sees who waits, or is seen here. Invoices come before credit notes, which may be of the same statement.
+-- that whoever clears it meanwhile sees who waits, or is seen here. Invoices come before credit notes, which may be of the same statement. A credit
+-- note may also come before its invoice, which then has it wait. Whoever adds the one takes turns with whoever adds the other: each statement of a
+-- volatile function has a snapshot of its own, so that the second sees what the first has committed.
 -- +goose StatementBegin
 CREATE FUNCTION owe_handovers() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+    early record;
 BEGIN
     IF TG_RELID <> 'invoices'::regclass THEN -- elsewhere "added" could be a view that runs others' code
         RAISE EXCEPTION 'owe_handovers is for invoices' USING ERRCODE = 'insufficient_privilege';
     END IF;
     IF NOT EXISTS (SELECT FROM handover_channels WHERE until IS NULL) THEN
         RETURN NULL;
+    END IF;
+    IF EXISTS (SELECT FROM handover_channels WHERE until IS NULL AND await_clearance) THEN
+        PERFORM CASE WHEN alone THEN pg_advisory_xact_lock(document) ELSE pg_advisory_xact_lock_shared(document) END FROM (
+            SELECT hashtextextended(issuer || ' ' || transaction_id, 51) AS document, bool_or(unknown) AS alone FROM (
+                SELECT issuer, transaction_id, false AS unknown FROM added
+                UNION ALL
+                SELECT issuer, credits_transaction_id, true FROM added WHERE kind = 'credit_note' AND credits_transaction_id IS NOT NULL
+                    AND NOT EXISTS (SELECT FROM invoices i WHERE i.issuer = added.issuer AND i.transaction_id = added.credits_transaction_id)
+            ) AS documents GROUP BY 1 ORDER BY 1
+        ) AS turns;
     END IF;
     INSERT INTO handovers (invoice_id, channel, due_at)
     SELECT added.id, c.name, statement_timestamp() FROM added JOIN handover_channels c ON c.until IS NULL
@@ -111,6 +127,15 @@ BEGIN
         ) credited ON true
         WHERE added.kind = 'credit_note' ORDER BY added.id;
     END IF;
+    -- Credit notes that came before. One that was tried already, or that an operator has sent, goes on: the other side may have it.
+    FOR early IN SELECT added.id AS invoice_id, notes.id AS note_id FROM added CROSS JOIN LATERAL (
+        SELECT i.id FROM invoices i WHERE i.issuer = added.issuer AND i.credits_transaction_id = added.transaction_id AND i.kind = 'credit_note' OFFSET 0 -- by the index
+    ) AS notes ORDER BY notes.id LOOP
+        UPDATE handovers n SET credits = h.id,
+            due_at = CASE WHEN c.await_clearance AND n.state = 'queued' AND n.attempts = 0 AND n.changed_by IS NULL THEN NULL ELSE n.due_at END
+        FROM handovers h JOIN handover_channels c ON c.name = h.channel AND c.until IS NULL
+        WHERE h.invoice_id = early.invoice_id AND n.invoice_id = early.note_id AND n.channel = h.channel AND n.credits IS NULL;
+    END LOOP;
     RETURN NULL;
 END $$;
 -- +goose StatementEnd
@@ -132,13 +157,16 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
--- A state follows another only as a hand-over goes. What has ended stays as it is, unless an operator, who is named, sends it again.
+-- A state follows another only as a hand-over goes. What has ended stays as it is, unless an operator, who is named, sends it again. Where that is to
+-- another address, or what is queued is to go to one, a process that has it in hand isn't heard any more: its turn is over.
 -- +goose StatementBegin
 CREATE FUNCTION guard_handovers() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
     erasing boolean;
     changes boolean;
+    resent  boolean;
     step text;
+    was handovers;
 BEGIN
     IF TG_RELID <> 'handovers'::regclass THEN -- as above
         RAISE EXCEPTION 'guard_handovers is for handovers' USING ERRCODE = 'insufficient_privilege';
@@ -154,12 +182,24 @@ BEGIN
             NEW.answer := NULL;
             NEW.reason := NULL;
         END IF;
+        IF OLD.credits IS NULL AND NEW.credits IS NOT NULL THEN -- what it credits came after it
+            was := OLD;
+            was.credits := NEW.credits;
+            was.due_at := NEW.due_at;
+            IF NEW IS NOT DISTINCT FROM was AND (NEW.due_at IS NULL OR NEW.due_at = OLD.due_at) AND EXISTS (
+                SELECT FROM handovers h JOIN invoices i ON i.id = h.invoice_id JOIN invoices n ON n.issuer = i.issuer AND n.credits_transaction_id = i.transaction_id
+                WHERE h.id = NEW.credits AND h.channel = OLD.channel AND n.id = OLD.invoice_id)
+            THEN
+                RETURN NEW;
+            END IF;
+        END IF;
         changes := NEW.state <> OLD.state;
+        resent := NEW.state = 'queued' AND (changes OR NEW.changed_by IS NOT NULL AND NEW.turn > OLD.turn AND NEW.erased_at IS NULL);
         step := OLD.state || ' ' || NEW.state;
         IF (NEW.id, NEW.invoice_id, NEW.channel, NEW.credits, NEW.since) IS NOT DISTINCT FROM (OLD.id, OLD.invoice_id, OLD.channel, OLD.credits, OLD.since)
             AND (erasing OR NEW.erased_at IS NOT DISTINCT FROM OLD.erased_at)
-            AND (erasing OR NEW.address = OLD.address OR changes AND NEW.state = 'queued')
-            AND (NEW.key = OLD.key OR changes AND NEW.state = 'queued')
+            AND (erasing OR NEW.address = OLD.address OR resent)
+            AND (NEW.key = OLD.key OR resent)
             AND (NEW.clearance IS NOT DISTINCT FROM OLD.clearance OR OLD.clearance IS NULL OR changes AND NEW.state = 'queued')
             AND (CASE -- in brackets, or the IF would end at its first THEN
                 WHEN erasing THEN NOT changes OR step = 'queued cancelled'

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"invoicer/internal/mail"
 	"invoicer/invoice/handover"
 	"invoicer/invoice/postgres"
 )
@@ -53,11 +54,17 @@ func (a app) decide(cmd *cobra.Command, d *decision, number, done string) error 
 			return usageErrorf("--channel %q: say through which one: %s", d.channel, strings.Join(names, ", "))
 		}
 		one := &found[0]
+		if err := d.checkAddress(cmd, store, one.Channel); err != nil {
+			return err
+		}
 		err = store.Handovers.Decide(cmd.Context(), one.ID, d.Order)
 		if errors.Is(err, handover.ErrStep) {
 			return fmt.Errorf("%s is %s through %s: %s", number, one.State, one.Channel, d.whyNot(one))
 		}
 		if err != nil {
+			return err
+		}
+		if err := d.warn(cmd, store, one); err != nil {
 			return err
 		}
 		if wantsJSON(cmd) {
@@ -70,6 +77,38 @@ func (a app) decide(cmd *cobra.Command, d *decision, number, done string) error 
 		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s, through %s: %s\n", number, one.Channel, done)
 		return err
 	})
+}
+
+// checkAddress returns an error if nothing can be sent to the address through the channel. Other kinds than e-mail have addresses of their own.
+func (d *decision) checkAddress(cmd *cobra.Command, store *postgres.DB, channel string) error {
+	if d.Address == "" {
+		return nil
+	}
+	if len(d.Address) > handover.MostAddress {
+		return usageErrorf("--to has %d bytes: it may have %d", len(d.Address), handover.MostAddress)
+	}
+	kind, err := store.Handovers.Kind(cmd.Context(), channel)
+	if err != nil || kind != "email" {
+		return err
+	}
+	if _, err := mail.ParseAddress(d.Address); err != nil {
+		return usageErrorf("--to: %w", err)
+	}
+	return nil
+}
+
+// warn says on standard error which credit notes wait for a clearance that won't come by itself, since the hand-over has ended without one.
+func (d *decision) warn(cmd *cobra.Command, store *postgres.DB, h *handover.Handover) error {
+	if d.To == handover.Queued || d.To == handover.Cleared {
+		return nil
+	}
+	waiting, err := store.Handovers.Waiting(cmd.Context(), h.ID)
+	if err != nil || len(waiting) == 0 {
+		return err
+	}
+	cmd.PrintErrf("invoicer: %s is %s without a clearance, for which credit notes wait that won't go by themselves: %s; 'invoicer handover resend --anyway' sends one\n",
+		h.Number, d.To, strings.Join(waiting, ", "))
+	return nil
 }
 
 // whyNot says why a hand-over can't get to where it was to, and which flag helps.
@@ -89,8 +128,11 @@ func (a app) handoverResendCommand() *cobra.Command {
 		Long: `Has workers hand an invoice over again: one that was rejected, failed or
 cancelled, or was sent and never answered, and at once one whose last attempt
 failed. One that was rejected gets a new key, by which the other side takes it
-for another one, and so does an e-mail that was sent. The others keep theirs,
-since it may have them already.
+for another one, and so does an e-mail that was sent, or goes elsewhere by --to.
+The others keep theirs, since it may have them already.
+
+What is queued goes to another address by --to, too, though a worker that has it
+in hand at that moment may still send it to the old one.
 
 A credit note that waits for the clearance of what it credits is sent without it
 by --anyway.`,
@@ -132,7 +174,8 @@ func (a app) handoverAnswerCommand() *cobra.Command {
 		Use:   "answer NUMBER",
 		Short: "Write down what the other side said by other ways",
 		Long: `Writes down what the other side said of an invoice by other ways, such as by
-telephone: that it is cleared, with the id of that, accepted or rejected.`,
+telephone: that it is cleared, with the id of that, accepted or rejected. With
+accepted, --id is the one of the clearance, for which credit notes may wait.`,
 		Example: `  invoicer handover answer INV-000001 --state cleared --id 2026-0815
   invoicer handover answer INV-000001 --state rejected --text 'no such order'`,
 		Args: oneArg("the number of the invoice"),

@@ -137,6 +137,11 @@ func TestInvoicesAreSentByEmail(t *testing.T) {
 		t.Error(got)
 	}
 
+	for _, to := range []string{"owner", "a@b.example, c@d.example", strings.Repeat("o", 300) + " <owner@buyer.example>"} {
+		if code, _, stderr := s.run(t, "", "handover", "resend", number("nowhere"), "--to", to, "--by", "ada"); code != exitUsage || !strings.Contains(stderr, "--to") {
+			t.Errorf("%s: exit code %d: %s", to, code, stderr)
+		}
+	}
 	s.must(t, "handover", "resend", number("nowhere"), "--to", "owner@buyer.example", "--by", "ada")
 	s.must(t, "handover", "resend", number("T0"), "--by", "ada", "--reason", "they lost it")
 	rig.Eventually(t, "both to be sent", func() bool { return len(box.got()) == plain+4 })

@@ -153,6 +153,30 @@ func TestInvoicesAreHandedOver(t *testing.T) {
 	s.must(t, "audit")
 }
 
+// What an operator notes of an invoice says for whom it matters: credit notes wait for a clearance.
+func TestAnAnswerWithoutTheClearance(t *testing.T) {
+	t.Parallel()
+	s := sharedSite(t).with("INVOICER_EVENTS_ALLOW=127.0.0.0/8", `INVOICER_DOCUMENTS_CHANNELS=[
+{"name":"authority","kind":"https","url":"http://127.0.0.1:1","secret":"`+events.NewSecret()+`","formats":["ubl"],"await_clearance":true}]`)
+	s.start(t, "worker").await(t, "worker started")
+	s.asksFor(t, jobLine("T0"))
+	rig.Eventually(t, "the invoice", func() bool { return s.Count(t, "SELECT count(*) FROM handovers") == 1 })
+	s.asksFor(t, jobLine("C0", `"version":2`, `"version":2,"credits_transaction_id":"T0"`, `"quantity":"`, `"quantity":"-`))
+	rig.Eventually(t, "the credit note", func() bool { return s.Count(t, "SELECT count(*) FROM handovers") == 2 })
+	number := s.Text(t, "SELECT invoice_number FROM invoices WHERE transaction_id = 'T0'")
+	note := s.Text(t, "SELECT invoice_number FROM invoices WHERE transaction_id = 'C0'")
+	code, stdout, stderr := s.run(t, "", "handover", "answer", number, "--state", "accepted", "--by", "ada")
+	if code != exitOK || !strings.Contains(stdout, "it is accepted") || !strings.Contains(stderr, "without a clearance") || !strings.Contains(stderr, note) {
+		t.Errorf("exit code %d: %s%s", code, stdout, stderr)
+	}
+	if out := s.must(t, "handover", "list", "--state", "queued"); !strings.Contains(out, "won't come by itself") {
+		t.Error(out)
+	}
+	if code, _, stderr := s.run(t, "", "handover", "answer", note, "--state", "accepted", "--by", "ada"); code != exitOK || strings.Contains(stderr, "clearance") {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+}
+
 // A program that isn't there is a mistake of the configuration.
 func TestAChannelWithoutItsProgram(t *testing.T) {
 	t.Parallel()

@@ -32,7 +32,8 @@ type RefusedError struct {
 	// Text is what the server said, on one line of at most 500 characters, with "<address>" in place of addresses.
 	Text string
 	// Permanent says that this letter to this address won't be taken another time either: a code of 5xx to the recipient or to the message. What
-	// the server has against us, such as a wrong password, the sender or relaying, isn't permanent: an operator can mend it.
+	// the server has against us, such as a wrong password, the sender or relaying, isn't permanent: an operator can mend it. What it says of the
+	// recipient's address or mailbox (5.1.x, 5.2.x) is, whatever its text.
 	Permanent bool
 }
 
@@ -67,6 +68,9 @@ func (s Stage) object() string {
 
 // reason says in words what an enhanced code of RFC 3463 means.
 func (e *RefusedError) reason() string {
+	if e.isRelaying() {
+		return "the server doesn't relay for us: it wants a user and a password, or to know this machine"
+	}
 	_, subject, _ := strings.Cut(e.Enhanced, ".")
 	switch subject {
 	case "1.1", "1.10", "1.6":
@@ -82,9 +86,6 @@ func (e *RefusedError) reason() string {
 	case "2.3", "3.4":
 		return "the message is too large"
 	case "7.1":
-		if isRelaying(e.Text) {
-			return "the server doesn't relay for us: it wants a user and a password, or to know this machine"
-		}
 		return "it isn't allowed"
 	case "7.8":
 		return "they are wrong"
@@ -141,16 +142,33 @@ func answered(stage Stage, err error) error {
 	return e
 }
 
-// isOurs reports whether the server objects to this machine or its user, and not to the letter.
+// isOurs reports whether the server objects to this machine, its user or the sender, and not to the letter or its address.
 func (e *RefusedError) isOurs() bool {
+	switch {
+	case e.Enhanced == "5.1.7", e.Enhanced == "5.1.8": // the sender's address, which some servers judge with the recipient
+		return true
+	case e.isAbout("5.1."), e.isAbout("5.2."): // the recipient's address and mailbox, whatever else the answer says
+		return false
+	}
 	switch e.Code {
 	case 500, 501, 502, 503, 530, 534, 535, 538: // the order of commands, and signing in
 		return true
 	}
-	return isRelaying(e.Text)
+	return e.isRelaying()
 }
 
-func isRelaying(text string) bool { return strings.Contains(strings.ToLower(text), "relay") }
+func (e *RefusedError) isAbout(class string) bool { return strings.HasPrefix(e.Enhanced, class) }
+
+// relayingForm matches sentences by which servers refuse to relay. The word alone isn't enough: it is in names of machines and of tables, too.
+var relayingForm = regexp.MustCompile(`(?i)\brelay(?:ing)?(?: access| mail)?(?: (?:to|for|from) \S+)?(?: is| was)?(?: temporarily)? ` +
+	`(?:denied|refused|rejected|prohibited|disallowed|forbidden|disabled|not (?:allowed|permitted|authori[sz]ed|supported))\b` +
+	`|(?:\b(?:unable|cannot|not|no|refuse[sd]?|denied|permission|credentials|required|needed|allowed|permitted|authori[sz]ed|authenticated|configured)|n't)` +
+	`(?: to| for)? relay(?:ing)?(?:$|[^.\w-]|\.(?:\s|$))`)
+
+// isRelaying reports whether the server refuses to relay for this machine.
+func (e *RefusedError) isRelaying() bool {
+	return (e.Enhanced == "" || e.isAbout("5.7.") || e.isAbout("4.7.")) && relayingForm.MatchString(e.Text)
+}
 
 var addressForm = regexp.MustCompile(`[^\s<>"'(),;:\[\]]+@[^\s<>"'(),;:\[\]]+`)
 

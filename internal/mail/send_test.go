@@ -162,6 +162,14 @@ func TestRefused(t *testing.T) {
 		"full":         {mail.AtRecipient, 452, smtp.EnhancedCode{4, 2, 2}, about + "over quota", false, "452 4.2.2: the mailbox is full"},
 		"grey":         {mail.AtRecipient, 451, smtp.EnhancedCode{4, 7, 1}, "greylisted", false, "451 4.7.1"},
 		"relay":        {mail.AtRecipient, 554, smtp.EnhancedCode{5, 7, 1}, about + "Relay access denied", false, "the server doesn't relay for us"},
+		"no relay":     {mail.AtRecipient, 550, smtp.NoEnhancedCode, "relay not permitted", false, "the server doesn't relay for us"},
+		"relay table":  {mail.AtRecipient, 550, smtp.EnhancedCode{5, 1, 1}, about + "User unknown in relay recipient table", true, "there is no such mailbox"},
+		"relay's name": {mail.AtRecipient, 550, smtp.EnhancedCode{5, 7, 1}, "relay3.example: not allowed, see relay.example", true, "it isn't allowed"},
+		"closed":       {mail.AtRecipient, 550, smtp.EnhancedCode{5, 2, 1}, "relay3.example says: relaying denied", true, "the mailbox is closed"},
+		"syntax":       {mail.AtRecipient, 501, smtp.EnhancedCode{5, 1, 3}, "bad recipient address syntax", true, "501 5.1.3: it is no address"},
+		"arguments":    {mail.AtRecipient, 501, smtp.EnhancedCode{5, 5, 4}, "bad arguments", false, "501 5.5.4"},
+		"late sender":  {mail.AtRecipient, 550, smtp.EnhancedCode{5, 1, 8}, "sender's domain not found", false, "550 5.1.8"},
+		"end relay":    {mail.AtEnd, 550, smtp.EnhancedCode{5, 1, 1}, "relay3.example: no such user, relay access denied", true, "there is no such mailbox"},
 		"signing in":   {mail.AtRecipient, 530, smtp.EnhancedCode{5, 7, 0}, "authentication required", false, "530 5.7.0"},
 		"no code":      {mail.AtRecipient, 550, smtp.NoEnhancedCode, about + "no", true, "refused the address with 550"},
 		"spam":         {mail.AtEnd, 554, smtp.EnhancedCode{5, 7, 1}, "looks like spam", true, "refused the message with 554 5.7.1"},
@@ -353,5 +361,34 @@ func TestMany(t *testing.T) {
 	}
 	if len(ids) != letters || len(r.got()) != letters {
 		t.Errorf("%d letters, %d ids", len(r.got()), len(ids))
+	}
+}
+
+// A server that doesn't relay for us has nothing against the letter; one whose answer merely has the word in it may have.
+func TestRelaying(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		"554 5.7.1 <a@b.example>: Relay access denied":                                      true,
+		"550 5.7.1 <a@b.example>... Relaying denied. Proper authentication required.":       true,
+		"550 5.7.54 SMTP; Unable to relay recipient in non-accepted domain":                 true,
+		"550 5.7.64 TenantAttribution; Relay Access Denied [VE1EUR01.protection.example]":   true,
+		"550 5.7.1 Invalid credentials for relay [192.0.2.7]. The IP address doesn't match": true,
+		"550 relay not permitted":                                        true,
+		"550 Relaying to b.example is not allowed":                       true,
+		"550 We do not relay.":                                           true,
+		"550 We don't relay":                                             true,
+		"550 This system is not configured to relay mail from 192.0.2.7": true,
+		"513 Relaying denied.":                                           true,
+		"550 relay.b.example says: no such user":                         false,
+		"550 5.7.1 relay3.b.example: not allowed":                        false,
+		"550 5.7.1 Message is not relay.b.example policy":                false,
+		"550 5.7.1 blocked by the relay service for spam":                false,
+		"550 5.1.1 <a@b.example>: Recipient address rejected: User unknown in relay recipient table": false,
+		"550 5.4.1 Recipient address rejected: relay access denied":                                  false,
+	} {
+		refused := mail.Refused(mail.AtRecipient, text)
+		if refused.Permanent == want || strings.Contains(refused.Error(), "relay for us") != want {
+			t.Errorf("%s: %+v %v", text, refused, refused)
+		}
 	}
 }

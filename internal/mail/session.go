@@ -17,17 +17,18 @@ import (
 // A session is one connection to a server that was encrypted and signed in to.
 type session struct {
 	o      *Options
-	conn   net.Conn // below TLS
+	conn   *bounded // below TLS
 	client *smtp.Client
 	stop   func() bool // ends the watch over a context
 }
 
 // connect opens a session. Its errors are those of [Mailer.Send].
 func (m *Mailer) connect(ctx context.Context) (*session, error) {
-	conn, err := m.dial(ctx, "tcp", m.Server())
+	dialed, err := m.dial(ctx, "tcp", m.Server())
 	if err != nil {
 		return nil, fmt.Errorf("mail: %w", err)
 	}
+	conn := &bounded{Conn: dialed}
 	s := &session{o: &m.o, conn: conn}
 	s.stop = context.AfterFunc(ctx, s.interrupt)
 	if err := s.open(ctx, m); err != nil {
@@ -39,7 +40,7 @@ func (m *Mailer) connect(ctx context.Context) (*session, error) {
 }
 
 func (s *session) open(ctx context.Context, m *Mailer) error {
-	conn := s.conn
+	var conn net.Conn = s.conn
 	switch m.o.TLS {
 	case NoTLS:
 		remote, err := netip.ParseAddrPort(conn.RemoteAddr().String())
@@ -112,7 +113,7 @@ func (s *session) signIn(ctx context.Context, m *Mailer) error {
 	return s.step(ctx, AtAuth, func() error { return s.client.Auth(auth) })
 }
 
-// step runs a part of the conversation, which the server may take Options.Timeout for.
+// step runs a part of the conversation, which the server may take Options.Timeout and [mostSaid] bytes for.
 func (s *session) step(ctx context.Context, stage Stage, do func() error) error {
 	if err := s.conn.SetDeadline(time.Now().Add(s.o.Timeout)); err != nil {
 		return fmt.Errorf("mail: %s: %w", stage, err)
@@ -120,6 +121,7 @@ func (s *session) step(ctx context.Context, stage Stage, do func() error) error 
 	if ctx.Err() != nil { // it may have ended just before the deadline was set anew
 		return fmt.Errorf("mail: %s: %w", stage, context.Cause(ctx))
 	}
+	s.conn.allow(mostSaid)
 	err := do()
 	switch {
 	case err == nil:
@@ -143,6 +145,7 @@ func (s *session) last(ctx context.Context) error {
 	if err := s.conn.SetDeadline(time.Now().Add(s.o.Patience)); err != nil {
 		return fmt.Errorf("mail: %s: %w", AtData, err)
 	}
+	s.conn.allow(mostSaid)
 	s.stop = context.AfterFunc(ctx, func() {
 		_ = s.conn.SetDeadline(time.Now().Add(s.o.Grace)) // as in interrupt
 	})

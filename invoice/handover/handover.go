@@ -28,10 +28,10 @@ func States() []State { return []State{Queued, Sent, Cleared, Accepted, Rejected
 // The bounds of texts, in bytes.
 const (
 	MostID      = 200
+	MostAddress = 320
 	MostAnswer  = 4000
 	MostError   = 2000
 	MostReason  = 2000
-	MostAddress = 320
 )
 
 var (
@@ -92,7 +92,7 @@ type Handover struct {
 	Address     string     `json:"address"`
 	State       State      `json:"state"`
 	WaitsFor    string     `json:"waits_for,omitempty"` // the number of the invoice for whose clearance it waits
-	Blocked     bool       `json:"blocked,omitempty"`   // that invoice was rejected, given up or cancelled
+	Blocked     bool       `json:"blocked,omitempty"`   // that won't come by itself: the invoice has ended without
 	Key         string     `json:"key"`
 	Attempts    int        `json:"attempts"`
 	Error       string     `json:"error,omitempty"`

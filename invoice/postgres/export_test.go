@@ -12,6 +12,7 @@ import (
 	"invoicer/internal/owned"
 	"invoicer/internal/report"
 	"invoicer/invoice"
+	"invoicer/invoice/handover"
 	"invoicer/invoice/ledger"
 )
 
@@ -148,4 +149,9 @@ func SizeOf(d *invoice.Draft) int { return sizeOf(d) }
 func (s *Reports) OldestJobs() string {
 	l := listingOfJobs(report.Filter{})
 	return strings.Replace(strings.Replace(l.oldest(), "?", "$1", 1), "?", "$2", 1)
+}
+
+// ListHandovers is the statement of a list before a hand-over, 0 for the first one.
+func ListHandovers(f handover.Filter, before int64) (statement string, args []any) {
+	return listHandovers(&f, before)
 }

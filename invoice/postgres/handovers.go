@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -84,9 +85,10 @@ func bounded(text string, most int) string {
 	return text[:cut] + "…"
 }
 
-// Counts returns how many hand-overs aren't at an end, or ended so that somebody has to look.
+// Counts returns how many hand-overs aren't at an end, or ended so that somebody has to look. A credit note that waits for a clearance is blocked where
+// that won't come by itself: what it credits has ended without one.
 func (s *Handovers) Counts(ctx context.Context) (list []handover.Count, err error) {
-	rows, err := s.sql.QueryContext(ctx, `SELECT h.channel, CASE WHEN h.state <> 'queued' OR h.due_at IS NOT NULL THEN h.state WHEN credited.state IN ('rejected', 'failed', 'cancelled') THEN 'blocked' ELSE 'waiting' END AS standing,
+	rows, err := s.sql.QueryContext(ctx, `SELECT h.channel, CASE WHEN h.state <> 'queued' OR h.due_at IS NOT NULL THEN h.state WHEN credited.state IN ('accepted', 'rejected', 'failed', 'cancelled') THEN 'blocked' ELSE 'waiting' END AS standing,
     count(h.error), count(*), min(h.changed_at)
 FROM invoicer.handovers h LEFT JOIN invoicer.handovers credited ON credited.id = h.credits
 WHERE h.due_at IS NOT NULL OR h.state IN ('queued', 'rejected', 'failed') GROUP BY 1, 2 ORDER BY 1, 2`)
@@ -104,23 +106,78 @@ WHERE h.due_at IS NOT NULL OR h.state IN ('queued', 'rejected', 'failed') GROUP 
 	return list, classify(rows.Err())
 }
 
-// List returns hand-overs, the newest first.
+// walked is how many hand-overs one statement of List looks at, so that none of them runs for long where few match.
+const walked = 20_000
+
+// List returns hand-overs, the newest first. One of a number, or of another side's id, is found by an index; the newest of a state, too. For a channel, an
+// issuer or a time it looks at all that have the state, in turn, until it has as many as are asked for.
 func (s *Handovers) List(ctx context.Context, f handover.Filter) ([]handover.Handover, error) {
-	wheres := handoverWheres(&f, 0)
+	if f.State != "" && !slices.Contains(handover.States(), f.State) {
+		return nil, nil
+	}
+	var list []handover.Handover
+	for most, after := f.Limit, int64(0); ; f.Limit = most - len(list) {
+		statement, args := listHandovers(&f, after)
+		part, err := s.listed(ctx, statement, args...)
+		if list = append(list, part...); err != nil || !isWalk(&f) || len(list) >= most {
+			return list, err
+		}
+		among := amongHandovers(&f, after)
+		//nolint:gosec // the conditions are those of amongHandovers, and what they compare with are arguments
+		err = s.sql.QueryRowContext(ctx, "SELECT h.id FROM invoicer.handovers h WHERE "+among.String()+fmt.Sprintf(" ORDER BY h.id DESC OFFSET %d LIMIT 1", walked-1), among.args...).Scan(&after)
+		if errors.Is(err, sql.ErrNoRows) {
+			return list, nil
+		}
+		if err != nil {
+			return nil, classify(err)
+		}
+	}
+}
+
+// isWalk reports whether hand-overs are looked at one by one.
+func isWalk(f *handover.Filter) bool {
+	return f.Limit > 0 && f.TheirID == "" && f.Number == "" && f.ID == 0
+}
+
+// amongHandovers returns the conditions by which an index leads to hand-overs before one, 0 for the newest. The state, which is a known one, is no argument: a
+// plan for any state would be one for the most frequent.
+func amongHandovers(f *handover.Filter, before int64) (b bindings) {
+	if f.State != "" {
+		b.where("h.state = '" + string(f.State) + "'")
+	}
+	if f.TheirID != "" {
+		b.where("h.their_id = $%d", f.TheirID)
+	}
+	if f.ID != 0 {
+		b.where("h.id = $%d", f.ID)
+	}
+	if before != 0 {
+		b.where("h.id < $%d", before)
+	}
+	return b
+}
+
+// listHandovers returns the statement of a list of those before one, 0 for the newest.
+func listHandovers(f *handover.Filter, before int64) (statement string, args []any) {
+	among := amongHandovers(f, before)
+	wheres, limit, walk := handoverWheres(f, len(among.args)), "", ""
 	if f.Number != "" {
 		wheres.where("i.invoice_number = $%d", f.Number)
 	}
-	limit := ""
 	if f.Limit > 0 {
 		limit = fmt.Sprintf(" LIMIT %d", f.Limit)
 	}
-	return s.listed(ctx, "SELECT "+handoverColumns+" FROM invoicer.handovers h "+handoverJoins+" WHERE "+wheres.String()+" ORDER BY h.id DESC"+limit, wheres.args...)
+	if isWalk(f) {
+		walk = fmt.Sprintf(" ORDER BY h.id DESC LIMIT %d", walked)
+	}
+	return "SELECT " + handoverColumns + " FROM (SELECT * FROM invoicer.handovers h WHERE " + among.String() + walk + ") h " + handoverJoins +
+		" WHERE " + wheres.String() + " ORDER BY h.id DESC" + limit, append(among.args, wheres.args...)
 }
 
 const (
 	handoverColumns = `h.id, h.channel, i.issuer, i.invoice_number, i.kind, h.address, h.state, h.key::text, h.attempts, coalesce(h.error, ''), coalesce(h.their_id, ''),
     coalesce(h.clearance, ''), coalesce(h.answer, ''), h.since, h.changed_at, h.due_at, h.answered_at, h.erased_at, h.invoice_id, i.transaction_id,
-    CASE WHEN h.state = 'queued' AND h.due_at IS NULL THEN coalesce(ci.invoice_number, '') ELSE '' END, h.state = 'queued' AND h.due_at IS NULL AND coalesce(c.state IN ('rejected', 'failed', 'cancelled'), false)`
+    CASE WHEN h.state = 'queued' AND h.due_at IS NULL THEN coalesce(ci.invoice_number, '') ELSE '' END, h.state = 'queued' AND h.due_at IS NULL AND coalesce(c.state IN ('accepted', 'rejected', 'failed', 'cancelled'), false)`
 	handoverJoins = `JOIN invoicer.invoices i ON i.id = h.invoice_id
 LEFT JOIN invoicer.handovers c ON c.id = h.credits LEFT JOIN invoicer.invoices ci ON ci.id = c.invoice_id`
 )
@@ -141,6 +198,33 @@ func (s *Handovers) listed(ctx context.Context, query string, args ...any) (list
 		list = append(list, h)
 	}
 	return list, classify(rows.Err())
+}
+
+// Kind returns the kind of a channel, "" if invoices aren't handed over through it any more.
+func (s *Handovers) Kind(ctx context.Context, channel string) (kind string, err error) {
+	err = s.sql.QueryRowContext(ctx, "SELECT kind FROM invoicer.handover_channels WHERE name = $1 AND until IS NULL", channel).Scan(&kind)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return kind, classify(err)
+}
+
+// Waiting returns the numbers of the credit notes that wait for the clearance of a hand-over.
+func (s *Handovers) Waiting(ctx context.Context, id int64) (numbers []string, err error) {
+	rows, err := s.sql.QueryContext(ctx, `SELECT i.invoice_number FROM invoicer.handovers h JOIN invoicer.invoices i ON i.id = h.invoice_id
+WHERE h.credits = $1 AND h.state = 'queued' AND h.due_at IS NULL ORDER BY h.id`, id)
+	if err != nil {
+		return nil, classify(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var number string
+		if err := rows.Scan(&number); err != nil {
+			return nil, err
+		}
+		numbers = append(numbers, number)
+	}
+	return numbers, classify(rows.Err())
 }
 
 // Channels returns the names of all channels that there are, or ever were, for invoices of the given issuers or, for nil, of any.
@@ -181,8 +265,8 @@ FROM invoicer.handovers h JOIN invoicer.handover_log l ON l.handover_id = h.id W
 
 // Decide does what an operator decides about a hand-over, and notes who did. One that was rejected gets a new key when it is sent again, since by the
 // old one the other side would know it as rejected, and so does an e-mail that was sent or goes to another address; another one keeps its key, since
-// the other side may have it. It returns [handover.ErrStep] if it
-// can't get there from where it is, and [handover.ErrNone] if it isn't there.
+// the other side may have it. What a process says that has it in hand at that moment isn't heard any more. It returns [handover.ErrStep] if it can't get
+// there from where it is, and [handover.ErrNone] if it isn't there.
 func (s *Handovers) Decide(ctx context.Context, id int64, o handover.Order) error {
 	args := map[string]any{
 		"id": id, "to": string(o.To), "by": bounded(o.By, 400), "reason": bounded(o.Reason, handover.MostReason), "anyway": o.Anyway,
@@ -201,7 +285,7 @@ WHERE id = @id AND state <> @to`
         SELECT FROM invoicer.handovers credited JOIN invoicer.handover_channels c ON c.name = h.channel AND c.until IS NULL AND c.await_clearance
         WHERE credited.id = h.credits AND credited.clearance IS NULL
     ) THEN now() END
-WHERE id = @id AND (state <> 'queued' OR due_at IS NULL AND @anyway OR error IS NOT NULL)`
+WHERE id = @id AND (state <> 'queued' OR due_at IS NULL AND @anyway OR error IS NOT NULL OR @address NOT IN ('', address))`
 	case handover.Cancelled:
 		statement = `UPDATE invoicer.handovers SET state = 'cancelled', due_at = NULL, changed_by = @by, reason = nullif(@reason, '') WHERE id = @id AND state <> 'cancelled'`
 	}

@@ -225,6 +225,9 @@ func handoverLooks(f *handover.Filter, looked *bindings) {
 	case handover.Queued, handover.Rejected, handover.Failed:
 		looked.where("h.state = '" + string(f.State) + "'") // written out, as in listingOfJobs
 	}
+	if f.TheirID != "" {
+		looked.where("h.their_id = $%d", f.TheirID)
+	}
 	if f.Number != "" {
 		looked.where("h.invoice_id IN (SELECT id FROM invoicer.invoices WHERE invoice_number = $%d)", f.Number)
 	}

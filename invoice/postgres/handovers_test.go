@@ -189,6 +189,34 @@ func TestACreditNoteOfWhatWasRejected(t *testing.T) {
 	}
 }
 
+// Where the invoice was accepted without a clearance, none will come: its credit note is blocked as well.
+func TestACreditNoteOfWhatWasAccepted(t *testing.T) {
+	t.Parallel()
+	b := channelled(t)
+	b.invoiced(t, "T1")
+	c, _ := b.claim(t)
+	b.credited(t, "T1")
+	b.came(t, c, handover.Result{State: handover.Sent})
+	counts, err := b.store.Handovers.Counts(t.Context())
+	if err != nil || len(counts) != 1 || counts[0].State != "waiting" { // nobody asks about the invoice, and somebody may be told
+		t.Errorf("%+v, %v", counts, err)
+	}
+	if err := b.store.Handovers.Decide(t.Context(), c.ID, handover.Order{To: handover.Accepted, By: "ada"}); err != nil {
+		t.Fatal(err)
+	}
+	counts, err = b.store.Handovers.Counts(t.Context())
+	if err != nil || len(counts) != 1 || counts[0].State != "blocked" {
+		t.Errorf("%+v, %v", counts, err)
+	}
+	list, err := b.store.Handovers.List(t.Context(), handover.Filter{State: handover.Queued})
+	if err != nil || len(list) != 1 || !list[0].Blocked {
+		t.Errorf("%+v, %v", list, err)
+	}
+	if waiting, err := b.store.Handovers.Waiting(t.Context(), c.ID); err != nil || len(waiting) != 1 || waiting[0] != "INV-CN-000001" {
+		t.Errorf("%q, %v", waiting, err)
+	}
+}
+
 // Sent again, what was rejected has another key, and what failed its own; what was accepted isn't sent again; who did it is in the history.
 func TestSendingAgain(t *testing.T) {
 	t.Parallel()
@@ -231,6 +259,53 @@ func TestSendingAgain(t *testing.T) {
 	}
 	if got := strings.Join(states, ","); err != nil || got != "queued ,failed ,queued ada,rejected ,queued ada,accepted " {
 		t.Errorf("%s, %v", got, err)
+	}
+}
+
+// What is queued goes elsewhere if an operator says so, whether it failed or not; who has it in hand isn't heard any more.
+func TestSendingElsewhere(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	if err := b.store.Handovers.Configure(t.Context(), []handover.Rule{{Name: authority, Kind: "email"}}); err != nil {
+		t.Fatal(err)
+	}
+	if kind, err := b.store.Handovers.Kind(t.Context(), authority); kind != "email" || err != nil {
+		t.Errorf("%q, %v", kind, err)
+	}
+	b.invoiced(t, "T1")
+	send := func(to string) error {
+		return b.store.Handovers.Decide(t.Context(), 1, handover.Order{To: handover.Queued, By: "ada", Address: to})
+	}
+	if err := send(""); !errors.Is(err, handover.ErrStep) {
+		t.Errorf("queued, and sent again: %v", err)
+	}
+	if err := send("new@buyer.example"); err != nil {
+		t.Fatal(err)
+	}
+	first, _ := b.claim(t)
+	b.came(t, first, handover.Result{State: handover.Queued, Err: "421 try later", Again: time.Hour})
+	if err := send("newer@buyer.example"); err != nil {
+		t.Fatal(err)
+	}
+	second, found := b.claim(t)
+	if !found || first.Address != "new@buyer.example" || second.Address != "newer@buyer.example" || second.Key == first.Key || second.Attempts != 1 {
+		t.Errorf("%v %+v after %+v", found, second, first)
+	}
+	if err := send("newest@buyer.example"); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.store.Handovers.Settle(t.Context(), &second, handover.Result{State: handover.Sent, Answered: true}); !errors.Is(err, handover.ErrGone) {
+		t.Errorf("who had it in hand is heard: %v", err)
+	}
+	for _, change := range []string{"address = 'x'", "address = 'x', changed_by = 'ada'", "address = 'x', turn = turn + 1, changed_by = NULL", "key = gen_random_uuid(), changed_by = 'ada'"} {
+		if _, err := b.DB.ExecContext(t.Context(), "UPDATE handovers SET "+change); err == nil {
+			t.Errorf("%s went through", change)
+		}
+	}
+	third, _ := b.claim(t)
+	b.came(t, third, handover.Result{State: handover.Sent})
+	if got := b.Text(t, "SELECT string_agg(state || ' ' || coalesce(changed_by, ''), ',' ORDER BY id) FROM handover_log"); got != "queued ,queued ada,queued ,queued ada,queued ada,sent " {
+		t.Error(got)
 	}
 }
 
