@@ -98,6 +98,7 @@ BEGIN
     IF TG_RELID <> 'invoices'::regclass THEN -- elsewhere "added" could be a view that runs others' code
         RAISE EXCEPTION 'owe_handovers is for invoices' USING ERRCODE = 'insufficient_privilege';
     END IF;
+    LOCK TABLE handover_channels IN ROW EXCLUSIVE MODE; -- until the invoice is committed they stay as they are: owe_channels
     IF NOT EXISTS (SELECT FROM handover_channels WHERE until IS NULL) THEN
         RETURN NULL;
     END IF;
@@ -266,7 +267,9 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
--- The channels are these from now on. Where one changes, whoever writes invoices is waited for, so that it is known which invoices each channel is owed.
+-- The channels are these from now on. Where one changes, whoever writes invoices is waited for, so that it is known which invoices each channel is owed. All
+-- of them have a lock of the channels, which is waited for. One of the invoices would have to wait for a vacuum of theirs, or an index that is built, too;
+-- and whoever writes one, behind it.
 -- +goose StatementBegin
 CREATE FUNCTION owe_channels(channels jsonb) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
@@ -283,7 +286,7 @@ BEGIN
             RETURN;
         END IF;
         IF pass = 1 THEN -- another process may be doing the same
-            LOCK TABLE invoices IN SHARE ROW EXCLUSIVE MODE;
+            LOCK TABLE handover_channels IN SHARE ROW EXCLUSIVE MODE;
         END IF;
     END LOOP;
     SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM invoices_id_seq INTO last;

@@ -60,6 +60,11 @@ func (w *workplace) newMessenger(ctx context.Context, m *metrics.Metrics) (lifec
 	if len(problems) > 0 {
 		return lifecycle.Part{}, exitError{exitUsage, &config.Error{Problems: problems}}
 	}
+	const soon = 5 * time.Second
+	slow := time.AfterFunc(soon, func() {
+		w.log.WarnContext(ctx, "the channels of hand-overs wait for somebody who writes an invoice", "since", soon)
+	})
+	defer slow.Stop()
 	if err := w.store.Handovers.Configure(ctx, rules); err != nil {
 		return lifecycle.Part{}, err
 	}

@@ -19,7 +19,15 @@ import (
 // take, and note each change.
 type Handovers struct{ *core }
 
-// Configure has each invoice from now on be handed over through these channels, and no other: the process that has started last decides.
+const (
+	// channelsWait bounds each wait for those who write invoices. Whoever wants to write one meanwhile waits behind it.
+	channelsWait = 200 * time.Millisecond
+	// channelsPause is the time until it is tried again, in which the others get on.
+	channelsPause = time.Second
+)
+
+// Configure has each invoice from now on be handed over through these channels, and no other: the process that has started last decides. Where that
+// changes something it waits, until ctx ends, for a moment in which nobody is writing an invoice, and holds others up for no longer than channelsWait.
 func (s *Handovers) Configure(ctx context.Context, rules []handover.Rule) error {
 	if rules == nil {
 		rules = []handover.Rule{}
@@ -28,7 +36,22 @@ func (s *Handovers) Configure(ctx context.Context, rules []handover.Rule) error 
 	if err != nil {
 		return err
 	}
-	return classify(s.autocommit(ctx, func(db *gorm.DB) error { return db.Exec("SELECT invoicer.owe_channels(?::jsonb)", string(text)).Error }))
+	for {
+		err := s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+			if err := tx.Exec("SELECT set_config('lock_timeout', ?, true)", milliseconds(channelsWait)).Error; err != nil {
+				return err
+			}
+			return tx.Exec("SELECT invoicer.owe_channels(?::jsonb)", string(text)).Error
+		})
+		if !isCode(err, "55P03") {
+			return classify(err)
+		}
+		select {
+		case <-time.After(channelsPause):
+		case <-ctx.Done():
+			return classify(ctx.Err())
+		}
+	}
 }
 
 // Claim returns a hand-over of a channel that is due, and keeps other processes from it for so long. It returns false if none is due.
