@@ -33,6 +33,8 @@ type (
 	fakeForecaster struct{ api.Forecaster }
 )
 
+func (fakeHandovers) Kind(context.Context, string) (string, error) { return "email", nil }
+
 func (fakeHandovers) Page(context.Context, handover.Filter, string) (p report.Page[handover.Handover], _ error) {
 	return p, nil
 }

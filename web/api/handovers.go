@@ -11,6 +11,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"invoicer/internal/mail"
 	"invoicer/internal/report"
 	"invoicer/invoice/handover"
 	"invoicer/web/access"
@@ -23,6 +24,8 @@ type Handovers interface {
 	List(ctx context.Context, f handover.Filter) ([]handover.Handover, error)
 	// History returns each change of the hand-overs of an invoice, in their order.
 	History(ctx context.Context, invoiceID int64) ([]handover.Change, error)
+	// Kind returns the kind of a channel, "" if invoices aren't handed over through it any more.
+	Kind(ctx context.Context, channel string) (string, error)
 	// Decide returns [handover.ErrStep] if a hand-over can't get there from where it is, and [handover.ErrNone] if it isn't there.
 	Decide(ctx context.Context, id int64, o handover.Order) error
 }
@@ -275,6 +278,9 @@ func (a *API) resendHandover(ctx context.Context, in *resendHandover) (*handover
 		body = &HandoverResend{}
 	}
 	to := strings.TrimSpace(body.To)
+	if to != "" && (a.o.PersonalData == "" || !access.In(ctx).May(a.o.PersonalData)) {
+		return nil, problemOf(http.StatusForbidden, "whoever names another address can have the document sent to themselves: that needs http.personal_data, and the role that it names")
+	}
 	return a.decide(ctx, in.ID, &body.HandoverAct, handover.Order{To: handover.Queued, Address: to, Anyway: body.Anyway}, textFault("to", to, handover.MostAddress))
 }
 
@@ -316,6 +322,11 @@ func (a *API) decide(ctx context.Context, id int64, act *HandoverAct, o handover
 		if err != nil {
 			return err
 		}
+		if o.Address != "" {
+			if err := a.sendable(ctx, before.Channel, o.Address); err != nil {
+				return err
+			}
+		}
 		err = a.o.Handovers.Decide(ctx, id, o)
 		switch {
 		case errors.Is(err, handover.ErrNone):
@@ -333,6 +344,18 @@ func (a *API) decide(ctx context.Context, id int64, act *HandoverAct, o handover
 		return nil, err
 	}
 	return &handoverDecided{shownHandover(now)}, nil
+}
+
+// sendable returns a problem if no e-mail can be sent to the address through the channel. Other kinds have addresses of their own.
+func (a *API) sendable(ctx context.Context, channel, address string) error {
+	kind, err := a.o.Handovers.Kind(ctx, channel)
+	if err != nil || kind != "email" {
+		return err
+	}
+	if _, err := mail.ParseAddress(address); err != nil {
+		return problemOf(http.StatusUnprocessableEntity, "the request isn't valid: correct it and send it again", Fault{Detail: err.Error(), Field: "to", Pointer: "/to"})
+	}
+	return nil
 }
 
 // handoverOperations registers what concerns how invoices are handed over.

@@ -115,6 +115,31 @@ func sorted(list string) []string {
 	return all
 }
 
+// Whoever names another address may see the document, and names one that letters can be sent to.
+func TestHandoversToAnotherAddress(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	if err := s.store.Handovers.Configure(t.Context(), []handover.Rule{{Name: "mail", Kind: "email"}}); err != nil {
+		t.Fatal(err)
+	}
+	s.invoiced(t, "T1")
+	hidden := serve(t, s.Rig, func(o *api.Options) { o.PersonalData = "" })
+	to := func(s *site, address string) reply {
+		return s.ask(t, "operator", http.MethodPost, "/v1/handovers/1/resend", []byte(`{"to":"`+address+`"}`))
+	}
+	into[api.ProblemError](t, to(hidden, "ap@buyer.example"), http.StatusForbidden)
+	if p := into[api.ProblemError](t, to(s, "no address"), http.StatusUnprocessableEntity); len(p.Errors) != 1 || p.Errors[0].Pointer != "/to" {
+		t.Errorf("%+v", p)
+	}
+	if n := s.Count(t, "SELECT count(*) FROM handovers WHERE address = '' AND state = 'queued'"); n != 1 {
+		t.Errorf("%s", s.Text(t, "SELECT address FROM handovers"))
+	}
+	into[api.Handover](t, to(s, "ap@buyer.example"), http.StatusOK)
+	if got := s.Text(t, "SELECT address FROM handovers"); got != "ap@buyer.example" {
+		t.Error(got)
+	}
+}
+
 func TestHandoversAreDecided(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
