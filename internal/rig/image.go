@@ -32,6 +32,9 @@ var migratedImage image
 // withoutImage is how many schemas of a package are made by the migrations themselves: a dump takes longer than one of them.
 const withoutImage = 2
 
+// unmistakable is how long a schema's name must be at least to stand for itself alone in the SQL: "invoicer" is also in the functions' bodies.
+const unmistakable = 20
+
 // take dumps a schema that was just migrated, and whose tables are as the migrations leave them.
 func (i *image) take(ctx context.Context, url, schema string) error {
 	found, err := programs.Find(programs.Postgres)
@@ -71,7 +74,7 @@ func (i *image) make(ctx context.Context, url, schema string) error {
 func (i *image) of(ctx context.Context, url, schema string) (string, error) {
 	i.mu.Lock()
 	i.asked++
-	if i.asked <= withoutImage || i.taken && i.sql == "" {
+	if i.asked <= withoutImage || i.taken && i.sql == "" || !i.taken && len(schema) < unmistakable {
 		i.mu.Unlock()
 		return "", migrate(ctx, url, schema)
 	}
