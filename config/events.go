@@ -100,11 +100,11 @@ func CheckEndpoint(name, address string, types, issuers []string) error {
 // checkSecrets returns what is wrong with secrets, without saying any of them.
 func checkSecrets(name string, secrets []string) error {
 	if len(secrets) == 0 || len(secrets) > 2 {
-		return fmt.Errorf("endpoint %s: secret %s; while it is replaced, two with a blank between, the new one first", name, secretForm)
+		return fmt.Errorf("endpoint %s: secret %s; while it is replaced, two with a blank between, the new one first", name, signingForm)
 	}
 	for _, secret := range secrets {
 		if !isSigningSecret(secret) {
-			return fmt.Errorf("endpoint %s: secret %s", name, secretForm)
+			return fmt.Errorf("endpoint %s: secret %s", name, signingForm)
 		}
 	}
 	return nil

@@ -40,19 +40,19 @@ func (v linkSecrets) parse(text string) error {
 	}
 	for _, key := range keys {
 		if !isSigningSecret(key) {
-			return errors.New("is not right: a key " + secretForm)
+			return errors.New("is not right: a key " + signingForm)
 		}
 	}
 	return v.value.parse(text)
 }
 
-// isSigningSecret reports whether a text is a secret by which something is signed, as [secretForm] says.
+// isSigningSecret reports whether a text is a secret by which something is signed, as [signingForm] says.
 func isSigningSecret(text string) bool {
 	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(text, "whsec_"))
 	return strings.HasPrefix(text, "whsec_") && err == nil && len(key) >= 24 && len(key) <= 64
 }
 
-const secretForm = "must be whsec_ and 24 to 64 bytes in base64, as `invoicer events endpoint secret` makes one"
+const signingForm = "must be whsec_ and 24 to 64 bytes in base64, as `invoicer events endpoint secret` makes one"
 
 // linkProblems returns what is missing to make links and to follow them.
 func linkProblems(c *Config) []Problem {

@@ -60,7 +60,7 @@ func TestSweep(t *testing.T) {
 	if err := os.Symlink(victim, filepath.Join(tmp, stay[3])); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(tmp, stay[4]), nil, 0o700); err != nil { //nolint:gosec // it looks like a folder but for its kind
+	if err := os.WriteFile(filepath.Join(tmp, stay[4]), nil, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Chtimes(filepath.Join(tmp, stay[4]), past, past); err != nil {
@@ -97,7 +97,7 @@ func TestSweep(t *testing.T) {
 }
 
 // A worker sweeps the system's folder for temporary files, and lets alone what is in use.
-func TestAWorkerSweeps(t *testing.T) { //nolint:paralleltest // it sets an environment variable
+func TestAWorkerSweeps(t *testing.T) {
 	tmp := t.TempDir()
 	t.Setenv("TMPDIR", tmp)
 	old, young := left(t, tmp, "invoicer-handover-1", 0o700, 25*time.Hour), left(t, tmp, "invoicer-handover-2", 0o700, 23*time.Hour)

@@ -146,7 +146,6 @@ func (s *Handovers) List(ctx context.Context, f handover.Filter) ([]handover.Han
 			return list, err
 		}
 		among := amongHandovers(&f, after)
-		//nolint:gosec // the conditions are those of amongHandovers, and what they compare with are arguments
 		err = s.sql.QueryRowContext(ctx, "SELECT h.id FROM invoicer.handovers h WHERE "+among.String()+fmt.Sprintf(" ORDER BY h.id DESC OFFSET %d LIMIT 1", walked-1), among.args...).Scan(&after)
 		if errors.Is(err, sql.ErrNoRows) {
 			return list, nil

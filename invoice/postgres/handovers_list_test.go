@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"database/sql"
 	"fmt"
 	"strings"
 	"testing"
@@ -52,23 +53,9 @@ func TestListsOfHandoversUseTheIndex(t *testing.T) {
 			}
 			execute += " (" + strings.Join(texts, ", ") + ")"
 		}
-		lines, err := tx.QueryContext(t.Context(), "EXPLAIN "+execute)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var plan []string
-		for lines.Next() {
-			var line string
-			if err := lines.Scan(&line); err != nil {
-				t.Fatal(err)
-			}
-			plan = append(plan, line)
-		}
-		if err := lines.Close(); err != nil {
-			t.Fatal(err)
-		}
+		text := explained(t, tx, execute)
 		in(t, tx, "DEALLOCATE listed")
-		if text := strings.Join(plan, "\n"); !strings.Contains(text, c.index) || strings.Contains(text, "Seq Scan on handovers") || strings.Contains(text, "Sort") && c.filter.Limit > 0 {
+		if !strings.Contains(text, c.index) || strings.Contains(text, "Seq Scan on handovers") || strings.Contains(text, "Sort") && c.filter.Limit > 0 {
 			t.Errorf("%s:\n%s", name, text)
 		}
 	}
@@ -100,4 +87,26 @@ func TestListsOfHandoversUseTheIndex(t *testing.T) {
 		}
 		t.Logf("%s took %v", name, time.Since(begun))
 	}
+}
+
+// explained returns the plan of a statement.
+func explained(t *testing.T, tx *sql.Tx, statement string) string {
+	t.Helper()
+	lines, err := tx.QueryContext(t.Context(), "EXPLAIN "+statement)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lines.Close()
+	var plan []string
+	for lines.Next() {
+		var line string
+		if err := lines.Scan(&line); err != nil {
+			t.Fatal(err)
+		}
+		plan = append(plan, line)
+	}
+	if err := lines.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(plan, "\n")
 }

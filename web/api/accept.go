@@ -51,7 +51,9 @@ func acceptable(accept string) []mediaRange {
 		}
 		ranges = append(ranges, r)
 	}
-	of := func(kind string) int { return slices.IndexFunc(ranges, func(r mediaRange) bool { return r.kind == kind && r.quality > 0 }) }
+	of := func(kind string) int {
+		return slices.IndexFunc(ranges, func(r mediaRange) bool { return r.kind == kind && r.quality > 0 })
+	}
 	if page := of("text/html"); page >= 0 && of("*/*") >= 0 { // a browser, which asks for XML sooner than for a page, and shows the page
 		ranges = append(ranges, mediaRange{kind: document.AsPDF.MediaType(), quality: ranges[page].quality})
 	}

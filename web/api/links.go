@@ -56,8 +56,8 @@ func (a *API) followed(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, problemOf(http.StatusNotFound, err.Error()))
 		return
 	}
-	r = access.With(r, access.Visitor{Name: "link:" + link.For})
-	a.mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), linkKey{}, link)))
+	ctx := context.WithValue(r.Context(), linkKey{}, link)
+	a.mux.ServeHTTP(w, access.With(r.WithContext(ctx), access.Visitor{Name: "link:" + link.For}))
 }
 
 func (a *API) getLinked(ctx context.Context, in *getLinked) (*documentAnswer, error) {

@@ -37,8 +37,10 @@ SELECT date_bin('5 minutes', now(), 'epoch') - i * interval '5 minutes', 'shop',
 	s.act(t, form)
 	for device, size := range browsertest.Sizes() {
 		for _, scheme := range []string{"light", "dark"} {
-			for _, path := range []string{"/", "/failed", "/failed?outcome=x", "/series", "/actions", "/races", "/invoices", "/queues", "/workers", "/events", "/events/told", "/events/told?state=dead", "/events/" + failing, "/search?q=T-1", "/runs/1", "/handovers", "/handovers?state=queued", "/handovers?state=x",
-				"/search?q=I1", "/document?number=" + number + "&format=pdf", "/document?number=" + number + "&format=pdf&by=ada", "/document?number=" + number + "&format=ubl&by=ada", "/document?number=" + number + "&format=cii&by=ada"} {
+			for _, path := range []string{
+				"/", "/failed", "/failed?outcome=x", "/series", "/actions", "/races", "/invoices", "/queues", "/workers", "/events", "/events/told", "/events/told?state=dead", "/events/" + failing, "/search?q=T-1", "/runs/1", "/handovers", "/handovers?state=queued", "/handovers?state=x",
+				"/search?q=I1", "/document?number=" + number + "&format=pdf", "/document?number=" + number + "&format=pdf&by=ada", "/document?number=" + number + "&format=ubl&by=ada", "/document?number=" + number + "&format=cii&by=ada",
+			} {
 				p := browsertest.Open(t, b, "about:blank", size[0], size[1])
 				if err := (proto.EmulationSetEmulatedMedia{Features: []*proto.EmulationMediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}).Call(p); err != nil {
 					t.Fatal(err)
