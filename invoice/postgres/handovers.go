@@ -181,8 +181,9 @@ func amongHandovers(f *handover.Filter, before int64) (b bindings) {
 
 // listHandovers returns the statement of a list of those before one, 0 for the newest.
 func listHandovers(f *handover.Filter, before int64) (statement string, args []any) {
-	among := amongHandovers(f, before)
-	wheres, limit, walk := handoverWheres(f, len(among.args)), "", ""
+	among, rest := amongHandovers(f, before), *f
+	rest.State, rest.TheirID, rest.ID = "", "", 0 // by which they are found
+	wheres, limit, walk := handoverWheres(&rest, len(among.args)), "", ""
 	if f.Number != "" {
 		wheres.where("i.invoice_number = $%d", f.Number)
 	}

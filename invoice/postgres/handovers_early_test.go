@@ -59,7 +59,7 @@ func TestACreditNoteBesideItsInvoice(t *testing.T) {
 	for _, first := range []string{"T1", "C-T1"} {
 		t.Run(first, func(t *testing.T) {
 			t.Parallel()
-			b := channelled(t)
+			b := channelled(t, patient)
 			b.Exec(t, `CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$
 				BEGIN
 					IF EXISTS (SELECT FROM added WHERE transaction_id = TG_ARGV[0]) THEN

@@ -25,6 +25,7 @@ func TestListsOfHandoversUseTheIndex(t *testing.T) {
 	in(t, tx, fmt.Sprintf(`INSERT INTO handovers (invoice_id, channel, address, state, their_id, answered_at, changed_at)
 		SELECT 1, CASE WHEN n < 4 THEN 'old' ELSE 'authority' END, n::text, CASE WHEN n %% 5000 = 0 THEN 'rejected' ELSE 'accepted' END, 'their ' || n, now(), now() - interval '1 hour' FROM generate_series(1, %d) n`, rows))
 	in(t, tx, "ANALYZE handovers")
+	in(t, tx, "ANALYZE invoices")
 	in(t, tx, "SET LOCAL plan_cache_mode = force_generic_plan")
 	cases := map[string]struct {
 		filter handover.Filter

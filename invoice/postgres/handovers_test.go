@@ -9,14 +9,15 @@ import (
 
 	"invoicer/invoice"
 	"invoicer/invoice/handover"
+	"invoicer/invoice/postgres"
 )
 
 const authority = "authority"
 
 // channelled is a site whose invoices are handed over to an authority, for whose clearance credit notes wait.
-func channelled(t *testing.T) *site {
+func channelled(t *testing.T, change ...func(*postgres.Options)) *site {
 	t.Helper()
-	b := setup(t)
+	b := setup(t, change...)
 	if err := b.store.Handovers.Configure(t.Context(), []handover.Rule{{Name: authority, Kind: "https", AwaitClearance: true}}); err != nil {
 		t.Fatal(err)
 	}
