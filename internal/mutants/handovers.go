@@ -58,7 +58,7 @@ func ofHandovers() []mutant {
 		{
 			name: "half a letter is delivered", promise: classified, hazard: shutdown,
 			changes: []change{{"internal/mail/session.go", "if err == nil || refused || unfit {", "if refused || !refused || unfit {"}},
-			in:      mail, tests: []string{"TestGivingUpWithinTheMessage"},
+			in:      mail, tests: []string{"TestGivingUpAnywhere"},
 		},
 		{
 			name: "a letter whose answer was lost counts as not sent", promise: classified, hazard: lostAck,
