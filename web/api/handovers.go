@@ -40,7 +40,7 @@ type Handover struct {
 	Kind          string     `json:"kind" enum:"invoice,credit_note"`
 	State         string     `json:"state" enum:"queued,sent,cleared,accepted,rejected,failed,cancelled"`
 	WaitsFor      string     `json:"waits_for" doc:"the number of the invoice for whose clearance it waits, and else empty"`
-	Blocked       bool       `json:"blocked" doc:"that invoice was rejected, given up or cancelled, so that the clearance won't come by itself"`
+	Blocked       bool       `json:"blocked" doc:"the clearance won't come by itself: that invoice was accepted without one, rejected, given up or cancelled"`
 	Failing       bool       `json:"failing" doc:"something went wrong at the last attempt"`
 	Key           string     `json:"key" doc:"by which the other side knows a repeat"`
 	Attempts      int        `json:"attempts" doc:"how often it was tried in vain in its state"`
