@@ -254,7 +254,7 @@ func (x *clientsRun) killAll(t *testing.T) {
 	})
 }
 
-// beginEnded starts what was killed, and what has ended since a server went away while it started, as whoever runs processes does.
+// beginEnded starts the processes that were killed, and those that have ended because a server went away while they started, as a supervisor does.
 func (x *clientsRun) beginEnded(t *testing.T) {
 	t.Helper()
 	for i, p := range x.processes {

@@ -28,8 +28,8 @@ import (
 	"invoicer/invoice"
 )
 
-// Many processes of several kinds share the work on a Redis of several servers, of which masters die in mid-load: what came by
-// HTTP and by SQL becomes one invoice for each transaction, without a gap, and whoever asked hears of it.
+// Many processes of several kinds share the work on a Redis of several servers, whose masters die in mid-load. Each transaction that came by HTTP or
+// by SQL gets one invoice, the numbers have no gap, and the service that asked gets the event.
 func TestChaosManyProcesses(t *testing.T) {
 	t.Parallel()
 	if *chaosSeed > 0 {

@@ -163,7 +163,7 @@ func (e *documentExport) run(cmd *cobra.Command, cfg *config.Config, store *post
 	return e.tell(cmd.ErrOrStderr(), &sum)
 }
 
-// tell says what came of it. It returns an error that names the invoices that have no document.
+// tell prints how many invoices and files were exported. It returns an error that names the invoices that have no document.
 func (e *documentExport) tell(out io.Writer, sum *documents.Exported) error {
 	_, _ = fmt.Fprintf(out, "invoices: %s, files: %s, bytes: %s", term.Thousands(sum.Invoices), term.Thousands(sum.Files), term.Thousands(int(sum.Bytes)))
 	if sum.Erased > 0 {

@@ -79,8 +79,8 @@ func newMaker(cfg *config.Config, store *postgres.DB) (*documents.Maker, error) 
 	}}, nil
 }
 
-// Documents are drawn for those who ask by half of the processors at most, so that there is time for all else that a process does; whoever asks waits so
-// long for a turn.
+// documentPatience is how long a request waits for its turn to have a document drawn. Half of the processors draw at most, so that the process has time for
+// everything else.
 const documentPatience = 2 * time.Second
 
 func newTurns() *documents.Turns {

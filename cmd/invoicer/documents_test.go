@@ -20,8 +20,8 @@ const grossJob = `{"version":2,"transaction_id":"%s","issued_at":"2026-03-31T10:
 "buyer_reference":"04011000-1234512345-06","due_date":"2026-04-14","payment":{"means_code":"58","iban":"DE02120300000000202051","account_name":"Mustermann GmbH"},"delivery":{"date":"2026-03-31"},
 "lines":[{"quantity":"3","unit_price":"11.90","tax_percent":"19","name":"Füller"},{"quantity":"1","unit_price":"10.70","tax_percent":"7","name":"Buch"}]}`
 
-// Documents are made of each invoice without being asked for, though workers are killed meanwhile, once for each format; whoever asks gets just
-// those bytes, again and again.
+// Workers make one document of each invoice in each configured format, although some of them are killed meanwhile. Each later request gets the same
+// bytes.
 func TestDocumentsAreMadeOfEachInvoice(t *testing.T) {
 	t.Parallel()
 	s := sharedSite(t).with("INVOICER_DOCUMENTS_RENDER=pdf,ubl,facturx", "INVOICER_DOCUMENTS_PROFILE=xrechnung")

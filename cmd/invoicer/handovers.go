@@ -23,7 +23,7 @@ func (w *workplace) newMessenger(ctx context.Context, m *metrics.Metrics) (lifec
 	if err != nil {
 		return lifecycle.Part{}, err
 	}
-	// As many as for those who ask, each waiting for as long as its channel waits for documents: invoices come first.
+	// Half of the processors draw at most, as for requests, and each attempt waits for its documents as long as its channel does: invoices come first.
 	maker.Turns = documents.NewTurns(max(1, runtime.GOMAXPROCS(0)/2), time.Hour)
 	mailer, err := newMailer(w.cfg)
 	if err != nil {

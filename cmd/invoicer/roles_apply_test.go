@@ -8,8 +8,8 @@ import (
 	"invoicer/internal/sandbox/sandboxtest"
 )
 
-// Where there is no psql, the program makes the roles itself: before the tables, and again after each migration, for which whoever migrates
-// suffices.
+// Where there is no psql, the program makes the roles itself: before the tables, and again after each migration. The second needs no more rights than
+// migrating does.
 func TestRolesAreApplied(t *testing.T) {
 	t.Parallel()
 	const schema = "invoicer"

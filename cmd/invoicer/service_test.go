@@ -165,7 +165,7 @@ func (p *pythonService) kill(t *testing.T, victim string) {
 	}
 }
 
-// beginEnded starts what was killed, and a worker that has ended since Redis went away while it started, as whoever runs processes does.
+// beginEnded starts the processes that were killed, and a worker that has ended because Redis went away while it started, as a supervisor does.
 func (p *pythonService) beginEnded(t *testing.T) {
 	t.Helper()
 	select {
