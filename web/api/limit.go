@@ -117,7 +117,7 @@ func (a *API) limited(ctx huma.Context, next func(huma.Context)) {
 		next(ctx)
 		return
 	}
-	a.answer(ctx, later(problemOf(http.StatusTooManyRequests, "the token's limit is "+strconv.Itoa(v.Rate)+" requests in a second: send this one again later"), max(1, seconds(v.Retry))))
+	a.answer(ctx, later(problemOf(http.StatusTooManyRequests, "the limit is "+strconv.Itoa(v.Rate)+" requests in a second: send this one again later"), max(1, seconds(v.Retry))))
 }
 
 func seconds(d time.Duration) int { return max(0, int(math.Ceil(d.Seconds()))) }
