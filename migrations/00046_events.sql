@@ -79,9 +79,10 @@ CREATE INDEX event_deliveries_due_idx ON event_deliveries (endpoint_id, due_at, 
 CREATE INDEX event_deliveries_order_idx ON event_deliveries (transaction_id, event_id) WHERE state = 'pending';
 CREATE INDEX event_deliveries_dead_idx ON event_deliveries (endpoint_id, event_id) WHERE state = 'dead';
 
+-- It pins no search path, so that it costs its callers, who do, no call.
 -- +goose StatementBegin
-CREATE FUNCTION event_time(at timestamptz) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE SET search_path FROM CURRENT AS
-    'SELECT to_char(at AT TIME ZONE ''UTC'', ''YYYY-MM-DD"T"HH24:MI:SS.US"Z"'')';
+CREATE FUNCTION event_time(at timestamptz) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE AS
+    'SELECT pg_catalog.to_char(at AT TIME ZONE ''UTC'', ''YYYY-MM-DD"T"HH24:MI:SS.US"Z"'')';
 -- +goose StatementEnd
 
 -- Events are told with the owner's rights: whoever writes an invoice needs none to events. A statement of a type that nobody wants costs a
@@ -208,28 +209,30 @@ END $$;
 REVOKE ALL ON FUNCTION tell_invoices(), tell_duplicates(), tell_failed(), tell_disabled(), test_endpoint(bigint), record_events(text[]) FROM PUBLIC;
 
 -- Claims what an endpoint is to be told now. Whatever the statistics say of tables that are filled and emptied all the time, the one index that leads to
--- each row must be used: with another one, or in another order of joins, all that waits is read for each. So rows are changed one by one, and
--- only the columns of that index are compared as they are.
+-- each row must be used: with another one, or in another order of joins, all that waits is read for each. So nothing is joined: rows are named by an
+-- array, and only the columns of that index are compared as they are.
 -- +goose StatementBegin
 CREATE FUNCTION claim_events(endpoint bigint, most integer, lease double precision)
 RETURNS TABLE (event_row bigint, attempt integer, waits_since timestamptz, at timestamptz, told_id uuid, told_type text, told_issuer text, told_transaction text, told_job text, told_data json, happened_at timestamptz)
 LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off SET jit = off AS $$
+DECLARE
+    mine bigint[];
 BEGIN
     IF NOT EXISTS (SELECT FROM event_endpoints WHERE id = endpoint AND state = 'enabled') THEN
         RETURN;
     END IF;
-    FOR event_row IN
+    mine := ARRAY(
         SELECT d.event_id FROM event_deliveries d
         WHERE d.endpoint_id = endpoint AND d.state = 'pending' AND d.due_at <= now() AND NOT EXISTS (
             SELECT FROM event_deliveries b WHERE b.transaction_id = d.transaction_id AND b.event_id < d.event_id AND b.state = 'pending' AND b.endpoint_id + 0 = endpoint AND b.issuer = d.issuer)
-        ORDER BY d.due_at, d.event_id LIMIT most FOR UPDATE SKIP LOCKED
-    LOOP
+        ORDER BY d.due_at, d.event_id LIMIT most FOR UPDATE SKIP LOCKED);
+    RETURN QUERY WITH claimed AS (
         UPDATE event_deliveries d SET attempts = d.attempts + 1, due_at = now() + lease * interval '1 second'
-        WHERE d.event_id = event_row AND d.endpoint_id = endpoint RETURNING d.attempts, d.since, now() INTO attempt, waits_since, at;
-        SELECT e.event_id, e.type, e.issuer, coalesce(e.transaction_id, ''), coalesce(e.job_id, ''), e.data, e.created_at FROM events e WHERE e.id = event_row
-        INTO told_id, told_type, told_issuer, told_transaction, told_job, told_data, happened_at;
-        RETURN NEXT;
-    END LOOP;
+        WHERE d.event_id = ANY (mine) AND d.endpoint_id = endpoint RETURNING d.event_id, d.attempts, d.since
+    )
+    SELECT c.event_id, c.attempts, c.since, now(), e.event_id, e.type, e.issuer, coalesce(e.transaction_id, ''), coalesce(e.job_id, ''), e.data, e.created_at
+    FROM claimed c, LATERAL (SELECT * FROM events WHERE id = c.event_id OFFSET 0) e -- OFFSET keeps the order of the join
+    ORDER BY array_position(mine, c.event_id);
 END $$;
 -- +goose StatementEnd
 
@@ -238,11 +241,10 @@ END $$;
 CREATE FUNCTION settle_events(endpoint bigint, event_rows bigint[], states text[], again_ms bigint[], statuses bigint[], errors text[]) RETURNS void
 LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off SET jit = off AS $$
 BEGIN
-    FOR i IN 1 .. cardinality(event_rows) LOOP
-        UPDATE event_deliveries d SET state = states[i], due_at = now() + again_ms[i] * interval '1 millisecond', status = nullif(statuses[i], 0), error = nullif(errors[i], ''),
-            ended_at = CASE WHEN states[i] <> 'pending' THEN now() END
-        WHERE d.event_id = event_rows[i] AND d.endpoint_id = endpoint AND d.state || '' = 'pending';
-    END LOOP;
+    UPDATE event_deliveries d SET (state, due_at, status, error, ended_at) = (
+        SELECT states[i], now() + again_ms[i] * interval '1 millisecond', nullif(statuses[i], 0), nullif(errors[i], ''), CASE WHEN states[i] <> 'pending' THEN now() END
+        FROM array_position(event_rows, d.event_id) i)
+    WHERE d.event_id = ANY (event_rows) AND d.endpoint_id = endpoint AND d.state || '' = 'pending';
 END $$;
 -- +goose StatementEnd
 
