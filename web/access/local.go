@@ -9,8 +9,9 @@ import (
 
 // isLocal reports whether the visitor is on this machine. The listener must be bound to a loopback address: on all addresses, a
 // proxy on this machine could forward requests from anywhere. The Host must be a loopback name, since otherwise another site could
-// have its own name resolve to this address (DNS rebinding). HTTP/1.0 is spoken by hardly anybody but nginx as a proxy, which by
-// default adds no header by which it could be recognized.
+// have its own name resolve to this address (DNS rebinding). HTTP/1.0 is spoken by hardly anybody but nginx before 1.29.7 as a proxy,
+// which by default adds no header by which it could be recognized. Nothing tells a newer one that adds none from a program on this machine:
+// docs/access.md has what a proxy must send.
 func (g *Gate) isLocal(r *http.Request) bool {
 	return g.options.Loopback && r.ProtoAtLeast(1, 1) && arrivedOnLoopback(r) && IsLoopback(r.RemoteAddr) && IsLoopback(r.Host) && !isForwarded(r.Header)
 }
