@@ -210,15 +210,17 @@ REVOKE ALL ON FUNCTION tell_invoices(), tell_duplicates(), tell_failed(), tell_d
 
 -- Claims what an endpoint is to be told now. Whatever the statistics say of tables that are filled and emptied all the time, the one index that leads to
 -- each row must be used: with another one, or in another order of joins, all that waits is read for each. So nothing is joined: rows are named by an
--- array, and only the columns of that index are compared as they are.
+-- array, and only the columns of that index are compared as they are. What has waited while an endpoint was disabled waits from then on that it was enabled.
 -- +goose StatementBegin
 CREATE FUNCTION claim_events(endpoint bigint, most integer, lease double precision)
 RETURNS TABLE (event_row bigint, attempt integer, waits_since timestamptz, at timestamptz, told_id uuid, told_type text, told_issuer text, told_transaction text, told_job text, told_data json, happened_at timestamptz)
 LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off SET jit = off AS $$
 DECLARE
-    mine bigint[];
+    mine    bigint[];
+    changed timestamptz;
 BEGIN
-    IF NOT EXISTS (SELECT FROM event_endpoints WHERE id = endpoint AND state = 'enabled') THEN
+    SELECT e.changed_at INTO changed FROM event_endpoints e WHERE e.id = endpoint AND e.state = 'enabled';
+    IF NOT FOUND THEN
         RETURN;
     END IF;
     mine := ARRAY(
@@ -230,7 +232,7 @@ BEGIN
         UPDATE event_deliveries d SET attempts = d.attempts + 1, due_at = now() + lease * interval '1 second'
         WHERE d.event_id = ANY (mine) AND d.endpoint_id = endpoint RETURNING d.event_id, d.attempts, d.since
     )
-    SELECT c.event_id, c.attempts, c.since, now(), e.event_id, e.type, e.issuer, coalesce(e.transaction_id, ''), coalesce(e.job_id, ''), e.data, e.created_at
+    SELECT c.event_id, c.attempts, greatest(c.since, changed), now(), e.event_id, e.type, e.issuer, coalesce(e.transaction_id, ''), coalesce(e.job_id, ''), e.data, e.created_at
     FROM claimed c, LATERAL (SELECT * FROM events WHERE id = c.event_id OFFSET 0) e -- OFFSET keeps the order of the join
     ORDER BY array_position(mine, c.event_id);
 END $$;
@@ -288,7 +290,7 @@ COMMENT ON COLUMN event_deliveries.endpoint_id IS 'The endpoint''s row.';
 COMMENT ON COLUMN event_deliveries.issuer IS 'The event''s issuer.';
 COMMENT ON COLUMN event_deliveries.transaction_id IS 'The event''s transaction: an endpoint is told of one in the order of events.';
 COMMENT ON COLUMN event_deliveries.state IS 'pending; delivered: the endpoint took it; dead: it took it at no attempt.';
-COMMENT ON COLUMN event_deliveries.attempts IS 'How often it was posted, or is being posted.';
+COMMENT ON COLUMN event_deliveries.attempts IS 'How often it was posted, or is being posted, since it was to be posted again last.';
 COMMENT ON COLUMN event_deliveries.due_at IS 'When it is posted next; while it is being posted, when another process may do so.';
 COMMENT ON COLUMN event_deliveries.since IS 'Since when it is to be told, from which its time is counted.';
 COMMENT ON COLUMN event_deliveries.status IS 'The HTTP status of the last answer.';

@@ -62,6 +62,19 @@ END $$;
 -- +goose StatementEnd
 REVOKE ALL ON FUNCTION accept_request(text, text, uuid, text, text, text, bytea, bytea, text, boolean) FROM PUBLIC;
 
+-- Whether accept_request would find the key taken, or an invoice: settings that have changed since refuse no such request.
+-- +goose StatementBegin
+CREATE FUNCTION request_asked(issuer text, transaction_id text, token text, key bytea, own_key boolean) RETURNS boolean LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$
+#variable_conflict use_variable
+BEGIN
+    RETURN EXISTS (SELECT FROM invoices i WHERE i.issuer = request_asked.issuer AND i.transaction_id = request_asked.transaction_id)
+        OR EXISTS (SELECT FROM imported_invoices i WHERE i.issuer = request_asked.issuer AND i.transaction_id = request_asked.transaction_id AND i.withdrawn_at IS NULL)
+        OR EXISTS (SELECT FROM api_requests r WHERE r.token = request_asked.token AND r.key = request_asked.key AND NOT (own_key
+            AND EXISTS (SELECT FROM invoice_jobs j WHERE j.job_id = r.job_id AND j.state IN ('failed', 'dismissed'))));
+END $$;
+-- +goose StatementEnd
+REVOKE ALL ON FUNCTION request_asked(text, text, text, bytea, boolean) FROM PUBLIC;
+
 -- Up to which row a list that is read on, the oldest first, is complete. Ids are drawn before the commit, so a row may appear behind later ones. Who
 -- has drawn one holds a lock on the table, taken before and kept until its transaction ends; so once all have ended who held one at a moment,
 -- nothing appears any more below the newest row of that moment. The moments are kept here, so that those who write need to do nothing.

@@ -117,6 +117,9 @@ func (m *Migrator) Up(ctx context.Context) ([]Migration, error) {
 				applied = append(applied, Migration{Version: r.Source.Version, Name: name(r.Source)})
 			}
 			if partial.Err == nil {
+				if err == nil {
+					err = m.adopt(ctx)
+				}
 				return err
 			}
 			if again, err := m.lockedOut(ctx, partial); !again {

@@ -239,7 +239,7 @@ event. No event is passed over, and none comes twice after the same cursor.`,
 						return err
 					}
 				}
-				if cursor = next; len(list) == most {
+				if cursor = next; len(list) == most || once && next != before { // few of many
 					continue
 				}
 				if once {

@@ -8,6 +8,9 @@ import (
 // ErrNoEndpoint says that there is no endpoint with that name.
 var ErrNoEndpoint = errors.New("no such endpoint")
 
+// ErrForeignCursor says that a cursor has a transaction that this server hasn't had: it is of the server from which this one's data was restored.
+var ErrForeignCursor = errors.New("is of the database before it was restored: read events from 0 again, and tell those that are known by event_id")
+
 // An EndpointExistsError says that another endpoint has the name.
 type EndpointExistsError struct{ Name string }
 

@@ -219,8 +219,8 @@ WHERE p.state = 'enabled' AND NOT EXISTS (
 	return since, classify(rows.Err())
 }
 
-// Replay has endpoints be told again what the filter selects, and returns how much that is. What waits for its next attempt is due at once. The
-// time after which it is given up begins anew.
+// Replay has endpoints be told again what the filter selects, and returns how much that is. What waits for its next attempt is due at once. Its
+// attempts, and the time after which it is given up, begin anew.
 func (o *Outbox) Replay(ctx context.Context, f outbox.ToldFilter, dryRun bool, by ledger.Actor) (count int, err error) {
 	where, args := toldWhere(&f)
 	selected := "FROM invoicer.event_deliveries d JOIN invoicer.events e ON e.id = d.event_id JOIN invoicer.event_endpoints p ON p.id = d.endpoint_id AND p.state <> 'removed'" + where
@@ -229,7 +229,7 @@ func (o *Outbox) Replay(ctx context.Context, f outbox.ToldFilter, dryRun bool, b
 		return count, classify(err)
 	}
 	err = o.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-		result := tx.Exec(`UPDATE invoicer.event_deliveries r SET state = 'pending', due_at = now(), since = now(), ended_at = NULL
+		result := tx.Exec(`UPDATE invoicer.event_deliveries r SET state = 'pending', attempts = 0, due_at = now(), since = now(), ended_at = NULL
 FROM (SELECT d.event_id, d.endpoint_id `+selected+` ORDER BY d.endpoint_id, d.event_id FOR UPDATE OF d) AS chosen
 WHERE r.event_id = chosen.event_id AND r.endpoint_id = chosen.endpoint_id`, args...)
 		count = int(result.RowsAffected)
@@ -241,27 +241,73 @@ WHERE r.event_id = chosen.event_id AND r.endpoint_id = chosen.endpoint_id`, args
 	return count, classify(err)
 }
 
-// Events returns the events of some issuers, nil for all, after a cursor, in the order in which their transactions began, most at once, together with the cursor after them. It passes no
-// event whose transaction is committed later: such events come behind all that it returns.
+// mostLookedAt is how many events are looked at for those that are asked for.
+const mostLookedAt = 20_000
+
+// Events returns the events of some issuers, nil for all, after a cursor, in the order in which their transactions began, most at once, together with the cursor after
+// them. It passes no event whose transaction is committed later: such events come behind all that it returns. Where few are asked for among many others,
+// the cursor goes on though there is none of them: it has come to the end when the cursor stays. It returns
+// [outbox.ErrForeignCursor] for a cursor of another server.
 func (o *Outbox) Events(ctx context.Context, issuers []string, after outbox.Cursor, types []string, most int) ([]outbox.ReadEvent, outbox.Cursor, error) {
-	rows, err := o.db.WithContext(ctx).Raw(`SELECT xid::text::bigint, id, event_id::text, type, issuer, coalesce(transaction_id, ''), coalesce(job_id, ''), data::text, created_at FROM invoicer.events
-WHERE (xid, id) > (CAST(CAST(@xid AS text) AS xid8), @row) AND xid < pg_snapshot_xmin(pg_current_snapshot()) AND (CAST(@types AS text[]) IS NULL OR type = ANY (@types)) AND (CAST(@issuers AS text[]) IS NULL OR issuer = ANY (@issuers))
-ORDER BY xid, id LIMIT @most`, sql.Named("xid", fmt.Sprint(after.XID)), sql.Named("row", after.Row), sql.Named("types", textArray(types)), sql.Named("issuers", textArray(issuers)), sql.Named("most", most)).Rows()
+	looked := most
+	if types != nil || issuers != nil {
+		looked = max(most, mostLookedAt)
+	}
+	// OFFSET has each event be read by its id, whatever the statistics say.
+	rows, err := o.db.WithContext(ctx).Raw(`WITH looked AS MATERIALIZED (
+    SELECT xid, id, type, issuer FROM invoicer.events WHERE (xid, id) > (CAST(CAST(@xid AS text) AS xid8), @row) AND xid < pg_snapshot_xmin(pg_current_snapshot())
+    ORDER BY xid, id LIMIT @looked
+), chosen AS (
+    SELECT xid, id FROM looked WHERE (CAST(@types AS text[]) IS NULL OR type = ANY (@types)) AND (CAST(@issuers AS text[]) IS NULL OR issuer = ANY (@issuers))
+    ORDER BY xid, id LIMIT @most
+)
+SELECT last.xid::text::bigint, last.id, chosen.xid::text::bigint, chosen.id, e.event_id::text, e.type, e.issuer, coalesce(e.transaction_id, ''), coalesce(e.job_id, ''), e.data::text, e.created_at
+FROM (SELECT xid, id FROM looked ORDER BY xid DESC, id DESC LIMIT 1) AS last
+LEFT JOIN (chosen CROSS JOIN LATERAL (SELECT * FROM invoicer.events WHERE id = chosen.id OFFSET 0) AS e) ON true
+ORDER BY chosen.xid, chosen.id`, sql.Named("xid", fmt.Sprint(after.XID)), sql.Named("row", after.Row), sql.Named("types", textArray(types)), sql.Named("issuers", textArray(issuers)),
+		sql.Named("looked", looked), sql.Named("most", most)).Rows()
 	if err != nil {
 		return nil, after, classify(err)
 	}
 	defer rows.Close()
 	var list []outbox.ReadEvent
+	next := after
 	for rows.Next() {
-		var e outbox.ReadEvent
-		var data string
-		if err := rows.Scan(&after.XID, &after.Row, &e.ID, &e.Type, &e.Issuer, &e.TransactionID, &e.JobID, &data, &e.CreatedAt); err != nil {
+		var e struct {
+			XID, Row                                     sql.NullInt64
+			ID, Type, Issuer, TransactionID, JobID, Data sql.NullString
+			CreatedAt                                    sql.NullTime
+		}
+		if err := rows.Scan(&next.XID, &next.Row, &e.XID, &e.Row, &e.ID, &e.Type, &e.Issuer, &e.TransactionID, &e.JobID, &e.Data, &e.CreatedAt); err != nil {
 			return nil, after, err
 		}
-		e.Data, e.CreatedAt, e.Cursor = json.RawMessage(data), e.CreatedAt.UTC(), after
-		list = append(list, e)
+		if !e.Row.Valid {
+			continue // none of those that were looked at
+		}
+		list = append(list, outbox.ReadEvent{
+			Event: outbox.Event{
+				ID: e.ID.String, Type: e.Type.String, Issuer: e.Issuer.String, TransactionID: e.TransactionID.String, JobID: e.JobID.String,
+				Data: json.RawMessage(e.Data.String), CreatedAt: e.CreatedAt.Time.UTC(),
+			},
+			Cursor: outbox.Cursor{XID: uint64(e.XID.Int64), Row: e.Row.Int64},
+		})
 	}
-	return list, after, classify(rows.Err())
+	if err := rows.Err(); err != nil {
+		return nil, after, classify(err)
+	}
+	if next == after && after != (outbox.Cursor{}) {
+		var foreign bool
+		if err := o.db.WithContext(ctx).Raw("SELECT CAST(CAST(? AS text) AS xid8) >= pg_snapshot_xmax(pg_current_snapshot())", fmt.Sprint(after.XID)).Row().Scan(&foreign); err != nil {
+			return nil, after, classify(err)
+		}
+		if foreign {
+			return nil, after, outbox.ErrForeignCursor
+		}
+	}
+	if len(list) == most { // what comes behind them may be among those that were looked at
+		next = list[len(list)-1].Cursor
+	}
+	return list, next, nil
 }
 
 // LastEvent returns the cursor after the newest event that [Outbox.Events] would return.

@@ -46,6 +46,15 @@ func (s *Ledger) AcceptRequest(ctx context.Context, r ledger.Request) (ledger.Ac
 	}, nil
 }
 
+// Asked reports whether the request's transaction has an invoice, or its key is that of a request which was accepted: settings that have changed
+// since then refuse it no more.
+func (s *Ledger) Asked(ctx context.Context, r ledger.Request) (asked bool, err error) {
+	err = s.autocommit(ctx, func(db *gorm.DB) error {
+		return db.Raw("SELECT invoicer.request_asked(?, ?, ?, ?, ?)", r.Issuer, r.TransactionID, r.Token, r.Key, r.OwnKey).Scan(&asked).Error
+	})
+	return asked, classify(err)
+}
+
 // AcceptRequests adds jobs for one queue to the ledger, all of them or none, and says of each what was there of its transaction: of several for
 // one transaction, the first is what the others find. Keys aren't looked at. Its errors are those of [Ledger.AcceptRequest]; an
 // [*invoice.InvalidError] doesn't say whose problems it names.

@@ -47,6 +47,7 @@ func APIRights() []Right {
 		{Kind: "function", Name: "test_endpoint(bigint)", Privileges: []string{"EXECUTE"}},
 		{Kind: "table", Name: "replays", Privileges: []string{"SELECT", "INSERT", "UPDATE"}},
 		{Kind: "function", Name: "accept_request(text, text, uuid, text, text, text, bytea, bytea, text, boolean)", Privileges: []string{"EXECUTE"}},
+		{Kind: "function", Name: "request_asked(text, text, text, bytea, boolean)", Privileges: []string{"EXECUTE"}},
 		{Kind: "function", Name: "accept_request(text, text, uuid, text, text, text, bytea, bytea, text)", Privileges: []string{"EXECUTE"}}, // of the release before
 		{Kind: "function", Name: "accept_many(text[], text, uuid[], boolean)", Privileges: []string{"EXECUTE"}},
 	}

@@ -33,6 +33,8 @@ const Prefix = "/v1/"
 
 // A Ledger takes jobs, and marks failed ones as dealt with.
 type Ledger interface {
+	// Asked reports whether a request was accepted before under its key, or its transaction has an invoice.
+	Asked(ctx context.Context, r ledger.Request) (bool, error)
 	// AcceptRequest adds a job, and says what was there of its transaction. Its errors are those of invoice/postgres.
 	AcceptRequest(ctx context.Context, r ledger.Request) (ledger.Acceptance, error)
 	// AcceptRequests adds all jobs or none.

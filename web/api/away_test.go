@@ -58,6 +58,13 @@ type (
 	}
 )
 
+func (s sometimes) Asked(ctx context.Context, r ledger.Request) (bool, error) {
+	if db := s.away.Load(); db != nil {
+		return db.Ledger.Asked(ctx, r)
+	}
+	return s.Ledger.Asked(ctx, r)
+}
+
 func (s sometimes) AcceptRequest(ctx context.Context, r ledger.Request) (ledger.Acceptance, error) {
 	if db := s.away.Load(); db != nil {
 		return db.Ledger.AcceptRequest(ctx, r)

@@ -265,7 +265,7 @@ func (a *API) piece(ctx context.Context, jobs [][]byte, queue string, index int,
 		kept := requests[:0]
 		into := of[:0]
 		for i, request := range requests {
-			_, err := a.check(ctx, request.job)
+			_, err := a.check(ctx, request)
 			switch {
 			case errors.As(err, new(*invoice.InvalidError)):
 				of[i].refuse(refusalOf(err))

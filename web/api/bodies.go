@@ -1,7 +1,9 @@
 package api
 
 import (
+	"context"
 	"strconv"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -14,6 +16,16 @@ const (
 	// streamBody is what a stream takes: a piece, the job behind it, and their results.
 	streamBody = 8 << 20
 )
+
+// bodyKey is the key of the function that gives back the memory of a request's body.
+type bodyKey struct{}
+
+// letGo gives back the memory of a request's body before the request ends: its body isn't needed any more, and it waits for something else.
+func letGo(ctx context.Context) {
+	if release, ok := ctx.Value(bodyKey{}).(func()); ok {
+		release()
+	}
+}
 
 // bounded returns a middleware for bodies of at most so many bytes. It refuses a large one for the moment if there is no memory for it.
 func (a *API) bounded(most int64) func(huma.Context, func(huma.Context)) {
@@ -30,7 +42,9 @@ func (a *API) bounded(most int64) func(huma.Context, func(huma.Context)) {
 				a.answer(ctx, unavailable("so many large requests are at work that this one isn't begun: send it again in a moment", 1))
 				return
 			}
-			defer a.bodies.Release(size)
+			release := sync.OnceFunc(func() { a.bodies.Release(size) })
+			defer release()
+			ctx = huma.WithValue(ctx, bodyKey{}, release)
 		}
 		next(ctx)
 	}

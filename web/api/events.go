@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -18,7 +19,7 @@ import (
 
 // Events are what has happened.
 type Events interface {
-	// Events returns the events of some issuers, nil for all, after a cursor, and the cursor after them. It passes none that is committed later.
+	// Events returns the events of some issuers, nil for all, after a cursor, and the cursor after all that it has looked at. It passes none that is committed later.
 	Events(ctx context.Context, issuers []string, after outbox.Cursor, types []string, most int) ([]outbox.ReadEvent, outbox.Cursor, error)
 	LastEvent(ctx context.Context) (outbox.Cursor, error)
 }
@@ -38,7 +39,7 @@ type EventRow struct {
 // EventPage is a part of the events, the oldest first.
 type EventPage struct {
 	Events []EventRow `json:"events"`
-	Next   string     `json:"next" doc:"the cursor after the last, for ?after=; the same as was given if there is none"`
+	Next   string     `json:"next" doc:"the cursor after all that was looked at, for ?after=; the same as was given at the end. A page may be empty, and yet have another next"`
 }
 
 type listEvents struct {
@@ -88,6 +89,9 @@ func (a *API) events(ctx context.Context, issuers []string, after outbox.Cursor,
 	var list []outbox.ReadEvent
 	err = a.work(ctx, func(ctx context.Context) (err error) {
 		list, next, err = a.o.Events.Events(ctx, issuers, after, types, most)
+		if errors.Is(err, outbox.ErrForeignCursor) {
+			err = problemOf(http.StatusUnprocessableEntity, "the request isn't valid: correct it and send it again", Fault{Detail: err.Error(), Parameter: "after"})
+		}
 		return err
 	})
 	page = EventPage{Events: []EventRow{}, Next: next.String()}
@@ -117,7 +121,7 @@ func (a *API) eventStream(o operation) {
 	}
 	op.Responses["200"] = &huma.Response{Description: "Server-sent events: id is the cursor, event the type, and data an EventRow", Content: map[string]*huma.MediaType{"text/event-stream": {Schema: text()}}}
 	a.huma.OpenAPI().AddOperation(&op)
-	a.huma.Adapter().Handle(&op, a.huma.Middlewares().Handler(op.Middlewares.Handler(a.streamEvents)))
+	a.handle(&op, a.streamEvents)
 }
 
 func (a *API) streamEvents(ctx huma.Context) {
@@ -156,6 +160,10 @@ func (a *API) streamEvents(ctx huma.Context) {
 			return
 		}
 	}
+	if _, _, err := a.events(r.Context(), issuers, cursor, types, 1); err != nil {
+		writeProblem(w, err)
+		return
+	}
 	a.follow(r.Context(), w, issuers, cursor, types)
 }
 
@@ -179,6 +187,9 @@ func (a *API) follow(ctx context.Context, w http.ResponseWriter, issuers []strin
 			if _, err := fmt.Fprintf(w, "id: %s\nevent: %s\ndata: %s\n\n", e.Cursor, e.Type, data); err != nil {
 				return
 			}
+		}
+		if errors.As(err, new(*ProblemError)) && !errors.As(err, new(huma.HeadersError)) {
+			return // the database was restored: the client is told so when it comes again
 		}
 		if err == nil {
 			cursor = next

@@ -86,6 +86,8 @@ func (fakeReplays) Cancel(context.Context, string, ledger.Actor) (*ledger.BulkRe
 	return nil, ledger.ErrNoReplay
 }
 
+func (fakeLedger) Asked(context.Context, ledger.Request) (bool, error) { return false, nil }
+
 func (fakeLedger) AcceptRequest(_ context.Context, r ledger.Request) (ledger.Acceptance, error) {
 	return ledger.Acceptance{JobID: r.JobID, Queue: r.Queue, Standing: ledger.Inserted}, nil
 }

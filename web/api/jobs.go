@@ -80,6 +80,8 @@ func (a *API) postJob(ctx context.Context, in *postJob) (_ *jobPosted, err error
 		return posted, nil
 	}
 	posted.Applied = "wait=" + strconv.Itoa(int(wait/time.Second))
+	in.RawBody, request = nil, asked{}
+	letGo(ctx)
 	letWait(ctx, time.Until(began.Add(wait)))
 	limit, cancel := context.WithDeadline(ctx, began.Add(wait))
 	defer cancel()
@@ -155,17 +157,28 @@ func (a *API) request(visitor access.Visitor, body []byte, queue string) (asked,
 }
 
 // check returns the settings of a job's issuer, or the refusal of a job whose date or issuer is beyond the settings, or which lacks what the
-// profile of its series asks for. The write checks all of it again.
-func (a *API) check(ctx context.Context, job *invoice.Job) (*invoice.Settings, error) {
-	settings, err := a.o.Settings.Current(ctx, job.Issuer)
+// profile of its series asks for. The write checks all of it again. What was accepted before isn't refused: its client asks again for the answer
+// that was lost, and whoever is told to correct it would ask for a second invoice.
+func (a *API) check(ctx context.Context, r asked) (*invoice.Settings, error) {
+	settings, err := a.o.Settings.Current(ctx, r.job.Issuer)
 	switch {
 	case isNoIssuer(err):
-		return nil, invoice.NoIssuer(job.Issuer)
+		return nil, invoice.NoIssuer(r.job.Issuer)
 	case err != nil:
 		return nil, err
 	}
-	if err := settings.CheckDate(job.IssuedAt, time.Now()); err != nil {
-		return nil, err
+	if err = settings.CheckDate(r.job.IssuedAt, time.Now()); err == nil {
+		err = a.o.Forecaster.Judge(ctx, r.job)
 	}
-	return settings, a.o.Forecaster.Judge(ctx, job)
+	if !errors.As(err, new(*invoice.InvalidError)) {
+		return settings, err
+	}
+	before, askErr := a.o.Ledger.Asked(ctx, r.Request)
+	switch {
+	case askErr != nil:
+		return nil, askErr
+	case before:
+		return settings, nil
+	}
+	return settings, err
 }

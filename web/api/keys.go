@@ -34,7 +34,7 @@ func hashes(key, content string) (ofKey, ofContent []byte) {
 
 // accept adds a job to the ledger.
 func (a *API) accept(ctx context.Context, r asked) (ledger.Acceptance, error) {
-	settings, err := a.check(ctx, r.job)
+	settings, err := a.check(ctx, r)
 	if err != nil {
 		return ledger.Acceptance{}, refusalOf(err)
 	}

@@ -236,7 +236,31 @@ func (a *API) batch(o operation) {
 	}}
 	_ = result
 	a.huma.OpenAPI().AddOperation(&op)
-	a.huma.Adapter().Handle(&op, a.huma.Middlewares().Handler(op.Middlewares.Handler(a.postBatch)))
+	a.handle(&op, a.postBatch)
+}
+
+// handle registers a handler that reads and writes by itself. Here, too, a parameter that there isn't is refused: a queue or a filter that is
+// mistyped would else be the default, or everything.
+func (a *API) handle(op *huma.Operation, handler func(huma.Context)) {
+	a.huma.Adapter().Handle(op, a.huma.Middlewares().Handler(op.Middlewares.Handler(func(ctx huma.Context) {
+		var faults []Fault
+		r, _ := humago.Unwrap(ctx)
+		query := r.URL.Query()
+		for _, name := range slices.Sorted(maps.Keys(query)) {
+			i := slices.IndexFunc(op.Parameters, func(p *huma.Param) bool { return p.In == "query" && p.Name == name })
+			switch {
+			case i < 0:
+				faults = append(faults, Fault{Detail: "isn't a parameter of this request", Parameter: name})
+			case len(query[name]) > 1 && op.Parameters[i].Schema.Type != huma.TypeArray:
+				faults = append(faults, Fault{Detail: "is stated more than once", Parameter: name})
+			}
+		}
+		if len(faults) > 0 {
+			a.answer(ctx, problemOf(http.StatusUnprocessableEntity, "the request isn't valid: correct it and send it again", faults...))
+			return
+		}
+		handler(ctx)
+	})))
 }
 
 func (a *API) description() *huma.OpenAPI {
