@@ -124,8 +124,9 @@ BEGIN
         invoicer.announce_object, invoicer.claim_events, invoicer.claim_leftovers, invoicer.credit_problem,
         invoicer.erasing_lock, invoicer.has_several_taxes, invoicer.is_identifier, invoicer.job_field,
         invoicer.list_horizon(text), invoicer.owe_channels, invoicer.owe_formats, invoicer.record_ends_with_differences,
-        invoicer.record_events, invoicer.replace_problem, invoicer.set_endpoint_secret(bigint, text),
-        invoicer.settle_events, invoicer.settle_leftover, invoicer.test_endpoint(bigint)
+        invoicer.record_events, invoicer.replace_problem, invoicer.request_asked(text, text, text, bytea, boolean),
+        invoicer.set_endpoint_secret(bigint, text), invoicer.settle_events, invoicer.settle_leftover,
+        invoicer.test_endpoint(bigint)
         TO invoicer_worker;
 
     -- invoicer_api may serve the pages and the API without taking jobs: accept and replay jobs, but add no invoice.
@@ -152,7 +153,8 @@ BEGIN
         invoicer.accept_request(text, text, uuid, text, text, text, bytea, bytea, text),
         invoicer.accept_request(text, text, uuid, text, text, text, bytea, bytea, text, boolean),
         invoicer.announce_object, invoicer.credit_problem, invoicer.job_field, invoicer.list_horizon(text),
-        invoicer.replace_problem, invoicer.set_endpoint_secret(bigint, text), invoicer.test_endpoint(bigint)
+        invoicer.replace_problem, invoicer.request_asked(text, text, text, bytea, boolean),
+        invoicer.set_endpoint_secret(bigint, text), invoicer.test_endpoint(bigint)
         TO invoicer_api;
 
     -- invoicer_producer may ask for invoices, and how a transaction stands: call functions, but read no table.

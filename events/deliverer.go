@@ -301,6 +301,8 @@ func (l *teller) claim(ctx context.Context) {
 // pause is how long there is nothing to do, unless an attempt ends.
 func (l *teller) pause() time.Duration {
 	switch {
+	case l.away && len(l.ended) > 0:
+		return pollInterval
 	case len(l.ended) > 0:
 		return gather
 	case l.more && l.busy < l.most() && !l.away && !time.Now().Before(l.quiet):

@@ -177,6 +177,7 @@ REVOKE ALL ON FUNCTION set_endpoint_secret(bigint, text) FROM PUBLIC;
 COMMENT ON COLUMN api_requests.key IS 'The SHA-256 of the key. Of a job''s own, it is of the issuer, too, with U+0000 before each, so that it is none of a header''s.';
 COMMENT ON COLUMN api_requests.content IS 'The HMAC-SHA-256 under the key of queue and job, or with a job''s own key of its fingerprint, by which other content is known. Nobody can try guesses of the content against it without the key.';
 COMMENT ON FUNCTION accept_request(text, text, uuid, text, text, text, bytea, bytea, text, boolean) IS 'Accepts a job for the HTTP API, once for each key of a token. A job''s own key is free again if the job that it made has failed, or was dismissed.';
+COMMENT ON FUNCTION request_asked(text, text, text, bytea, boolean) IS 'Whether a request was accepted before under its key, or its transaction has an invoice.';
 COMMENT ON FUNCTION accept_request(text, text, uuid, text, text, text, bytea, bytea, text) IS 'As the function with one argument more, for processes of the release before.';
 COMMENT ON TABLE list_marks IS 'By what is known up to which row lists are complete.';
 COMMENT ON COLUMN list_marks.list IS 'The table that is listed.';
@@ -220,7 +221,7 @@ BEGIN
     END IF;
 END $$;
 -- +goose StatementEnd
-DROP FUNCTION accept_request(text, text, uuid, text, text, text, bytea, bytea, text, boolean), list_horizon(text), set_endpoint_secret(bigint, text);
+DROP FUNCTION accept_request(text, text, uuid, text, text, text, bytea, bytea, text, boolean), request_asked(text, text, text, bytea, boolean), list_horizon(text), set_endpoint_secret(bigint, text);
 DROP TABLE list_marks, replays;
 COMMENT ON COLUMN api_requests.key IS 'The SHA-256 of the key.';
 COMMENT ON COLUMN api_requests.content IS 'The HMAC-SHA-256 of queue and job under the key, by which other content is known. Nobody can try guesses of the content against it without the key.';

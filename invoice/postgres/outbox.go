@@ -149,7 +149,7 @@ func (o *Outbox) Settle(ctx context.Context, endpoint int64, attempts []outbox.A
 		states.text(one.State)
 		again.integer(one.Again.Milliseconds())
 		statuses.integer(int64(one.Status))
-		texts.text(one.Error)
+		texts.text(storable(one.Error)) // it may quote a certificate
 	}
 	var since sql.NullTime
 	err = o.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
