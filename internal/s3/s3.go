@@ -54,7 +54,7 @@ type Client struct {
 }
 
 var (
-	// ErrNone says that there is no such object.
+	// ErrNone says that there is no such object, in the service's own words: the code NoSuchKey. Of Head it is any answer 404.
 	ErrNone = errors.New("there is no such object")
 	// ErrExists says that there is an object of that name already.
 	ErrExists = errors.New("there is an object of that name already")
@@ -212,7 +212,8 @@ func (c *Client) once(ctx context.Context, method, bucket, key string, headers m
 	}
 	defer answer.Body.Close()
 	refused := refusal(answer)
-	if refused.Status == http.StatusNotFound && key != "" && refused.Code != "NoSuchBucket" {
+	// What else answers 404, such as a proxy, knows nothing of the object. HEAD has no body that could say more.
+	if refused.Status == http.StatusNotFound && key != "" && (refused.Code == "NoSuchKey" || method == http.MethodHead) {
 		return nil, ErrNone
 	}
 	return nil, fmt.Errorf("%s at %s: %w", bucket, c.base.Host, refused)

@@ -181,3 +181,32 @@ func TestOtherServices(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// That an object isn't there is what the service says in its own words: another 404 says nothing of it, so what is to be deleted isn't taken for deleted.
+func TestOtherAnswersThatNothingIsThere(t *testing.T) {
+	t.Parallel()
+	s := s3test.Start(t)
+	said := ""
+	s.Before = func(w http.ResponseWriter, _ *http.Request) bool {
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = io.WriteString(w, said)
+		return true
+	}
+	c := client(t, s.URL)
+	for _, said = range []string{"", "<html><body>404 page not found</body></html>", "<Error><Code>NoSuchUpload</Code></Error>", "<Error><Code>NoSuchBucket</Code></Error>"} {
+		var refused *s3.ServiceError
+		if err := c.Delete(t.Context(), s3test.Bucket, "a"); !errors.As(err, &refused) || refused.Status != http.StatusNotFound {
+			t.Errorf("deleted by %q: %v", said, err)
+		}
+		if _, err := c.Get(t.Context(), s3test.Bucket, "a"); !errors.As(err, &refused) || errors.Is(err, s3.ErrNone) {
+			t.Errorf("read by %q: %v", said, err)
+		}
+	}
+	said = "<Error><Code>NoSuchKey</Code></Error>"
+	if _, err := c.Get(t.Context(), s3test.Bucket, "a"); !errors.Is(err, s3.ErrNone) {
+		t.Errorf("of an object that isn't there: %v", err)
+	}
+	if err := c.Delete(t.Context(), s3test.Bucket, "a"); err != nil {
+		t.Errorf("of an object that isn't there: %v", err)
+	}
+}
