@@ -27,10 +27,10 @@ CREATE TABLE erasures (
     CONSTRAINT erasures_actor_check CHECK (actor <> '')
 );
 
--- What must not be erased: all of an issuer, one of its transactions, or one of its customers.
+-- What must not be erased: all of an issuer, or a transaction or customer of one issuer, or of all if it is NULL.
 CREATE TABLE erasure_holds (
     id             bigint GENERATED ALWAYS AS IDENTITY,
-    issuer         text        NOT NULL DEFAULT '',
+    issuer         text,
     scope          text        NOT NULL,
     transaction_id text,
     customer_id    text,
@@ -43,7 +43,7 @@ CREATE TABLE erasure_holds (
     released_by_role text,
     released_reason  text,
     CONSTRAINT erasure_holds_pkey PRIMARY KEY (id),
-    CONSTRAINT erasure_holds_scope_check CHECK (CASE scope WHEN 'issuer' THEN num_nonnulls(transaction_id, customer_id) = 0
+    CONSTRAINT erasure_holds_scope_check CHECK (CASE scope WHEN 'issuer' THEN issuer IS NOT NULL AND num_nonnulls(transaction_id, customer_id) = 0
         WHEN 'transaction' THEN transaction_id IS NOT NULL AND customer_id IS NULL
         WHEN 'customer' THEN transaction_id IS NULL AND (customer_id IS NOT NULL) = (released_at IS NULL) ELSE false END),
     CONSTRAINT erasure_holds_reason_check CHECK (btrim(reason) <> ''),
@@ -201,7 +201,7 @@ CREATE TRIGGER erasure_holds_no_truncate BEFORE TRUNCATE ON erasure_holds FOR EA
 
 -- +goose StatementBegin
 CREATE FUNCTION is_held(of_issuer text, of_transaction text, of_customer text) RETURNS boolean LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
-    SELECT EXISTS (SELECT FROM erasure_holds h WHERE h.released_at IS NULL AND h.issuer = of_issuer
+    SELECT EXISTS (SELECT FROM erasure_holds h WHERE h.released_at IS NULL AND (h.issuer IS NULL OR h.issuer = of_issuer)
         AND (h.scope = 'issuer' OR h.transaction_id = of_transaction OR h.customer_id = of_customer))
 $$;
 -- +goose StatementEnd
@@ -437,7 +437,7 @@ COMMENT ON COLUMN erasures.held IS 'How many it has left alone, because a hold e
 COMMENT ON COLUMN erasures.payloads IS 'How many payloads of jobs it has cleared.';
 COMMENT ON TABLE erasure_holds IS 'What must not be erased, such as what a court has asked for.';
 COMMENT ON COLUMN erasure_holds.id IS 'Identity of the row. Gaps mean nothing.';
-COMMENT ON COLUMN erasure_holds.issuer IS 'Of this issuer, '''' for the one without a name.';
+COMMENT ON COLUMN erasure_holds.issuer IS 'Of this issuer, '''' for the one without a name. NULL: of every one.';
 COMMENT ON COLUMN erasure_holds.scope IS 'What is held: issuer (all that is the issuer''s), transaction or customer.';
 COMMENT ON COLUMN erasure_holds.transaction_id IS 'The transaction that is held.';
 COMMENT ON COLUMN erasure_holds.customer_id IS 'The customer who is held. It goes when the hold is released.';

@@ -46,7 +46,9 @@ the customer's failed jobs. --older-than erases what is older than an age, by th
 invoice's date and by when it was stored, whichever is later. --due does so for
 each issuer by the key retention.invoices.
 
---hold exempts a customer, a transaction, or all of an issuer, until --release.
+--hold exempts a customer, a transaction, or all of an issuer, until --release. As
+to erase, it means the customer or transaction of every issuer, those too that are
+opened later, unless --issuer names one.
 
 It erases in small steps, beside running workers, which have to be of a release
 that knows of it. It may be stopped at any point, and run again for the rest. At
@@ -142,17 +144,23 @@ func (r *eraseRequest) exempt(cmd *cobra.Command, cfg *config.Config) error {
 		return err
 	}
 	defer store.Close()
-	what := postgres.Held{Issuer: r.issuer.code, TransactionID: r.transaction, Customer: r.customer}
-	of := "all" + r.issuer.of()
+	what := postgres.Held{Issuer: r.issuer.orAll(cmd), TransactionID: r.transaction, Customer: r.customer}
+	of := "all"
 	switch {
 	case r.transaction != "":
-		of = "transaction " + r.transaction + r.issuer.of()
+		of = "transaction " + r.transaction
 	case r.customer != "":
-		of = "the customer" + r.issuer.of()
-	case r.issuer.code == "":
-		of = "all of the issuer without a name"
+		of = "the customer"
 	}
-	done := holdChange{Held: r.hold, Changed: true, Issuer: r.issuer.code, TransactionID: r.transaction}
+	switch {
+	case what.Issuer == nil:
+		of += " of all issuers"
+	case *what.Issuer == "":
+		of += " of the issuer without a name"
+	default:
+		of += r.issuer.of()
+	}
+	done := holdChange{Held: r.hold, Changed: true, Issuer: what.Issuer, TransactionID: r.transaction}
 	if r.hold {
 		err = store.Erasures.Hold(cmd.Context(), what, r.by)
 	} else if err = store.Erasures.Release(cmd.Context(), what, r.by); errors.Is(err, postgres.ErrNotHeldBack) {
@@ -160,6 +168,13 @@ func (r *eraseRequest) exempt(cmd *cobra.Command, cfg *config.Config) error {
 	}
 	if err != nil {
 		return withoutTables(cfg.Database.Schema, err)
+	}
+	if r.hold {
+		if found, err := store.Erasures.Found(cmd.Context(), what); err != nil {
+			cmd.PrintErrf("invoicer: %s is held, and it can't be said whether anything of it is there: %s\n", of, err)
+		} else if !found {
+			cmd.PrintErrf("invoicer: %s is held, but nothing of it is there yet: is the id right, and the issuer?\n", of)
+		}
 	}
 	if wantsJSON(cmd) {
 		return printJSON(cmd, done)
@@ -174,8 +189,8 @@ func (r *eraseRequest) exempt(cmd *cobra.Command, cfg *config.Config) error {
 
 // A holdChange is what --json prints of a hold. Of a customer it says nothing.
 type holdChange struct {
-	Held          bool   `json:"held"`
-	Changed       bool   `json:"changed"`
-	Issuer        string `json:"issuer"`
-	TransactionID string `json:"transaction_id,omitempty"`
+	Held          bool    `json:"held"`
+	Changed       bool    `json:"changed"`
+	Issuer        *string `json:"issuer"` // null: of all
+	TransactionID string  `json:"transaction_id,omitempty"`
 }

@@ -54,7 +54,7 @@ func (r *eraseRequest) erase(cmd *cobra.Command, cfg *config.Config) error {
 		return err
 	}
 	defer store.Close()
-	selections, err := r.selections(cmd.Context(), cfg, store)
+	selections, err := r.selections(cmd.Context(), r.issuer.orAll(cmd), cfg, store)
 	if err != nil {
 		return withoutTables(cfg.Database.Schema, err)
 	}
@@ -87,12 +87,8 @@ func (r *eraseRequest) erase(cmd *cobra.Command, cfg *config.Config) error {
 	return errors.Join(e.print(cmd), inBrief(cfg, err))
 }
 
-// selections returns what to erase: one selection, or one for each issuer whose invoices aren't kept for ever.
-func (r *eraseRequest) selections(ctx context.Context, cfg *config.Config, store *postgres.DB) ([]postgres.Selection, error) {
-	var issuer *string
-	if r.issuer.code != "" {
-		issuer = &r.issuer.code
-	}
+// selections returns what to erase of an issuer, or of all if it is nil: one selection, or one for each issuer whose invoices aren't kept for ever.
+func (r *eraseRequest) selections(ctx context.Context, issuer *string, cfg *config.Config, store *postgres.DB) ([]postgres.Selection, error) {
 	if r.customer != "" {
 		return []postgres.Selection{{Issuer: issuer, Customer: r.customer}}, nil
 	}
@@ -103,11 +99,11 @@ func (r *eraseRequest) selections(ctx context.Context, cfg *config.Config, store
 	if !r.due {
 		return []postgres.Selection{{Issuer: issuer, Before: now.Add(-r.age)}}, nil
 	}
-	codes := []string{r.issuer.code}
-	if r.issuer.code == "" {
-		if codes, err = store.Issuers.Codes(ctx); err != nil {
-			return nil, err
-		}
+	var codes []string
+	if issuer != nil {
+		codes = []string{*issuer}
+	} else if codes, err = store.Issuers.Codes(ctx); err != nil {
+		return nil, err
 	}
 	var list []postgres.Selection
 	for _, code := range codes {

@@ -229,7 +229,9 @@ func TestEraseHolds(t *testing.T) {
 	}
 	w.signal(t, syscall.SIGTERM)
 	w.exit(t)
-	s.must(t, "erase", "--hold", "--transaction", "T1", "--reason", "in court")
+	if stdout := s.must(t, "erase", "--hold", "--transaction", "T1", "--reason", "in court"); !strings.HasPrefix(stdout, "transaction T1 of all issuers is held") {
+		t.Error(stdout)
+	}
 	if stdout := s.must(t, "erase", "--customer", "Canary-id", "--reason", "asked"); stdout != "1 invoice erased; 1 held\n" {
 		t.Errorf("beside a hold: %s", stdout)
 	}
@@ -266,4 +268,70 @@ func TestEraseHolds(t *testing.T) {
 		t.Errorf("history says %s", stdout)
 	}
 	s.must(t, "audit")
+}
+
+// Two issuers may have the same customers and transactions: the issuer without a name is one of them, and who names none means all of them, whether it is
+// to erase or to hold.
+func TestEraseOfIssuers(t *testing.T) {
+	t.Parallel()
+	s := sharedSite(t).with("INVOICER_RETENTION_INVOICES=*=30d")
+	s.must(t, "issuer", "open", "ACME-DE")
+	w := s.start(t, "worker")
+	for n, of := range []string{"", `,"issuer":"ACME-DE"`} {
+		if code, _, stderr := s.run(t, planted("T1", "Ada", of), "enqueue", "-", "--queue", s.queue); code != exitOK {
+			t.Fatal(stderr)
+		}
+		s.awaitEnds(t, n+1)
+	}
+	w.signal(t, syscall.SIGTERM)
+	w.exit(t)
+	s.change(t, "ALTER TABLE invoices DISABLE TRIGGER USER")
+	s.change(t, "UPDATE invoices SET created_at = created_at - interval '40 days'") // as if it were long ago
+	s.change(t, "ALTER TABLE invoices ENABLE TRIGGER USER")
+	for _, what := range [][]string{{"--customer", "Canary-id"}, {"--older-than", "30d"}, {"--due"}} {
+		for issuer, want := range map[string]int{"--issuer=": 1, "--issuer=ACME-DE": 1, "--json": 2} {
+			if got := s.eraseJSON(t, append(what, "--dry-run", issuer)...); got.Erased != want {
+				t.Errorf("%v of %s: %+v, want %d", what, issuer, got, want)
+			}
+		}
+	}
+	change := func(action string, args ...string) (stdout, stderr string) {
+		t.Helper()
+		code, stdout, stderr := s.run(t, "", append([]string{"erase", action, "--reason", "in court"}, args...)...)
+		if code != exitOK {
+			t.Fatal(stderr)
+		}
+		return stdout, stderr
+	}
+	held := func(what string, want int) {
+		t.Helper()
+		if got := s.eraseJSON(t, "--customer", "Canary-id", "--dry-run"); got.Held != want {
+			t.Errorf("%s: %+v, want %d held", what, got, want)
+		}
+	}
+	for _, c := range []struct {
+		flags []string
+		said  string
+		want  int
+	}{
+		{[]string{"--customer", "Canary-id"}, "the customer of all issuers is held", 2},
+		{[]string{"--customer", "Canary-id", "--issuer", ""}, "the customer of the issuer without a name is held", 1},
+		{[]string{"--transaction", "T1"}, "transaction T1 of all issuers is held", 2},
+		{[]string{"--transaction", "T1", "--issuer", "ACME-DE"}, "transaction T1 of issuer ACME-DE is held", 1},
+		{[]string{"--issuer", ""}, "all of the issuer without a name is held", 1},
+		{[]string{"--issuer", "ACME-DE"}, "all of issuer ACME-DE is held", 1},
+	} {
+		if stdout, stderr := change("--hold", c.flags...); !strings.HasPrefix(stdout, c.said) || stderr != "" {
+			t.Errorf("%v: %s%s", c.flags, stdout, stderr)
+		}
+		held(c.said, c.want)
+		change("--release", c.flags...)
+		held("after the release", 0)
+	}
+	for _, nobodys := range [][]string{{"--customer", "nobody"}, {"--transaction", "T2"}, {"--transaction", "T2", "--issuer", "ACME-DE"}, {"--issuer", "ACME"}} {
+		if stdout, stderr := change("--hold", nobodys...); !strings.Contains(stdout, "is held") || !strings.Contains(stderr, "nothing of it is there yet") {
+			t.Errorf("a hold of what isn't there: %s%s", stdout, stderr)
+		}
+		change("--release", nobodys...)
+	}
 }

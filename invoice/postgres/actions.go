@@ -21,7 +21,7 @@ func (s *Ledger) RecordAction(ctx context.Context, action, subject, details stri
 // What an erasure has selected, and what a hold exempts, in words. A customer's id isn't among them.
 const (
 	selectedBy = "concat_ws(' ', 'issuer ' || nullif(issuer, ''), CASE selection WHEN 'customer' THEN 'a customer' ELSE 'before ' || to_char(before AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI') END)"
-	heldBy     = "concat_ws(' ', 'issuer ' || nullif(issuer, ''), CASE scope WHEN 'transaction' THEN 'transaction ' || transaction_id WHEN 'customer' THEN 'a customer' END)"
+	heldBy     = "concat_ws(' ', CASE WHEN issuer IS NULL THEN 'all issuers' WHEN issuer <> '' THEN 'issuer ' || issuer END, CASE scope WHEN 'transaction' THEN 'transaction ' || transaction_id WHEN 'customer' THEN 'a customer' END)"
 )
 
 // Deeds returns up to limit of the things that people did, the latest first: to jobs, queues, locks, workers, series, settings and issuers,

@@ -149,11 +149,11 @@ FROM erased`, erasure, after, limit).Scan(&e.Upto, &e.Complete, &transactions, &
 	return e, classify(err)
 }
 
-// A Held says what must not be erased: all of an issuer, or one of its transactions, or one of its customers.
+// A Held says what must not be erased: all of an issuer, or a transaction or customer of one or of every issuer.
 type Held struct {
-	Issuer        string // "" for the one without a name
-	TransactionID string // "" for none
-	Customer      string // likewise
+	Issuer        *string // "" for the one without a name, nil for every one, which needs a transaction or customer
+	TransactionID string  // "" for none
+	Customer      string  // likewise
 }
 
 func (h *Held) scope() string {
@@ -177,12 +177,22 @@ func (s *Erasures) Hold(ctx context.Context, what Held, by ledger.Actor) error {
 	}))
 }
 
+// Found reports whether there is anything that a hold of this exempts: an invoice, or a job whose payload is kept.
+func (s *Erasures) Found(ctx context.Context, what Held) (found bool, err error) {
+	err = s.sql.QueryRowContext(ctx, `
+SELECT EXISTS (SELECT FROM invoicer.invoices WHERE ($1::text IS NULL OR issuer = $1) AND ($2::text IS NULL OR transaction_id = $2) AND ($3::text IS NULL OR customer_id = $3))
+    OR EXISTS (SELECT FROM invoicer.invoice_jobs WHERE payload IS NOT NULL AND ($1::text IS NULL OR issuer = $1) AND ($2::text IS NULL OR transaction_id = $2)
+        AND ($3::text IS NULL OR invoicer.job_field(payload, 'customer_id') = $3))`,
+		what.Issuer, nullable(what.TransactionID), nullable(what.Customer)).Scan(&found)
+	return found, classify(err)
+}
+
 // Release ends all holds of just this. It returns [ErrNotHeldBack] if there is none.
 func (s *Erasures) Release(ctx context.Context, what Held, by ledger.Actor) error {
 	var released int64
 	err := s.autocommit(ctx, func(db *gorm.DB) error {
 		done := db.Exec(`UPDATE invoicer.erasure_holds SET released_at = now(), released_by = ?, released_reason = ?
-WHERE released_at IS NULL AND issuer = ? AND scope = ? AND transaction_id IS NOT DISTINCT FROM ?::text AND customer_id IS NOT DISTINCT FROM ?::text`,
+WHERE released_at IS NULL AND issuer IS NOT DISTINCT FROM ?::text AND scope = ? AND transaction_id IS NOT DISTINCT FROM ?::text AND customer_id IS NOT DISTINCT FROM ?::text`,
 			storable(by.Name), storable(by.Note), what.Issuer, what.scope(), nullable(what.TransactionID), nullable(what.Customer))
 		released = done.RowsAffected
 		return done.Error

@@ -285,6 +285,7 @@ func TestHoldsExempt(t *testing.T) {
 	b.create(t, "other", job(t, "T3", func(j *invoice.Job) { j.CustomerID = "C2" }))
 	all := postgres.Selection{Before: time.Now().Add(time.Hour)}
 	erasures, ctx := b.store.Erasures, t.Context()
+	nameless, acme := "", "ACME"
 	for _, held := range []postgres.Held{{TransactionID: "T1"}, {Customer: "C2"}} {
 		if err := erasures.Hold(ctx, held, ada); err != nil {
 			t.Fatal(err)
@@ -293,12 +294,15 @@ func TestHoldsExempt(t *testing.T) {
 	if sum := b.erase(t, all, 100); sum.Invoices != 1 || sum.Held != 2 || sum.Transactions[0].ID != "T2" {
 		t.Errorf("beside holds %+v", sum)
 	}
-	for _, other := range []postgres.Held{{TransactionID: "T2"}, {Customer: "C1"}, {}, {Issuer: "ACME", TransactionID: "T1"}} {
+	for _, other := range []postgres.Held{{TransactionID: "T2"}, {Customer: "C1"}, {Issuer: &nameless}, {Issuer: &acme, TransactionID: "T1"}, {Issuer: &nameless, TransactionID: "T1"}} {
 		if err := erasures.Release(ctx, other, ada); !errors.Is(err, postgres.ErrNotHeldBack) {
 			t.Errorf("release of %+v: %v", other, err)
 		}
 	}
-	if err := erasures.Hold(ctx, postgres.Held{}, ada); err != nil {
+	if err := erasures.Hold(ctx, postgres.Held{}, ada); err == nil {
+		t.Error("everything is held")
+	}
+	if err := erasures.Hold(ctx, postgres.Held{Issuer: &nameless}, ada); err != nil {
 		t.Fatal(err)
 	}
 	for _, held := range []postgres.Held{{TransactionID: "T1"}, {Customer: "C2"}} {
@@ -309,7 +313,7 @@ func TestHoldsExempt(t *testing.T) {
 	if sum := b.erase(t, all, 100); sum.Invoices != 0 || sum.Held != 2 {
 		t.Errorf("while all of the issuer is held %+v", sum)
 	}
-	if err := erasures.Release(ctx, postgres.Held{}, ada); err != nil {
+	if err := erasures.Release(ctx, postgres.Held{Issuer: &nameless}, ada); err != nil {
 		t.Fatal(err)
 	}
 	if sum := b.erase(t, all, 100); sum.Invoices != 2 || sum.Held != 0 {
