@@ -178,8 +178,9 @@ SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', t
 -- +goose StatementBegin
 DO $$
 BEGIN
-    IF EXISTS (SELECT FROM documents WHERE place IS NOT NULL) OR EXISTS (SELECT FROM document_leftovers WHERE state IN ('deleting', 'erased')) THEN
-        RAISE EXCEPTION 'migrating down refused: there are documents outside of the database, or such that are still to be deleted there'
+    -- What is announced may be written by now, and nothing else knows of it.
+    IF EXISTS (SELECT FROM documents WHERE place IS NOT NULL) OR EXISTS (SELECT FROM document_leftovers WHERE state <> 'kept') THEN
+        RAISE EXCEPTION 'migrating down refused: there are documents outside of the database, or such that may be written there, or are still to be deleted'
             USING ERRCODE = 'integrity_constraint_violation', TABLE = 'documents';
     END IF;
 END $$;

@@ -274,6 +274,9 @@ SELECT 'other', 'T-1', 'T-1', id, 'lost_race', 'w' FROM invoices`
 			strings.Replace(fmt.Sprintf(waiting, "enqueued"), "'{}'", `'{"payment":{"creditor_id":"DE98ZZZ09999999999"}}'`, 1), 52, "jobs wait that state payment.creditor_id",
 		},
 
+		"an object that may be written": {
+			"INSERT INTO document_leftovers (place, invoice_id, state, written_until, due_at) VALUES ('folder:/a', 1, 'announced', now(), now())", 50, "such that may be written there",
+		},
 		"a token of an issuer": {
 			"INSERT INTO tokens (name, hash, roles, created_by, issuers) VALUES ('a', decode(repeat('ab', 32), 'hex'), '{read}', 'x', '{A}')", 26,
 			"it would delete which issuers tokens are limited to",
