@@ -144,16 +144,20 @@ END $$;
 -- With the personal data of an invoice go addresses, answers and reasons. What isn't handed over yet never is: there is no document any more.
 -- +goose StatementBegin
 CREATE FUNCTION erase_handovers() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+    ids bigint[];
 BEGIN
     IF TG_RELID <> 'invoices'::regclass THEN -- as above
         RAISE EXCEPTION 'erase_handovers is for invoices' USING ERRCODE = 'insufficient_privilege';
     END IF;
-    UPDATE handover_log SET error = NULL, answer = NULL, reason = NULL
-    WHERE handover_id IN (SELECT h.id FROM handovers h JOIN changed c ON c.id = h.invoice_id WHERE c.erasure_id IS NOT NULL AND h.erased_at IS NULL);
-    UPDATE handovers SET erased_at = clock_timestamp(), error = NULL, answer = NULL, reason = NULL, changed_by = NULL,
-        address = CASE address WHEN '' THEN '' ELSE 'erased ' || id END, state = CASE state WHEN 'queued' THEN 'cancelled' ELSE state END,
-        due_at = CASE state WHEN 'queued' THEN NULL ELSE due_at END
-    WHERE erased_at IS NULL AND invoice_id IN (SELECT id FROM changed WHERE erasure_id IS NOT NULL);
+    WITH erased AS (
+        UPDATE handovers SET erased_at = clock_timestamp(), error = NULL, answer = NULL, reason = NULL, changed_by = NULL,
+            address = CASE address WHEN '' THEN '' ELSE 'erased ' || id END, state = CASE state WHEN 'queued' THEN 'cancelled' ELSE state END,
+            due_at = CASE state WHEN 'queued' THEN NULL ELSE due_at END
+        WHERE erased_at IS NULL AND invoice_id IN (SELECT id FROM changed WHERE erasure_id IS NOT NULL) RETURNING id
+    ) SELECT array_agg(id) INTO ids FROM erased;
+    -- In a statement of its own: its snapshot sees the history of an answer that was waited for. One that comes from now on waits, and leaves no words.
+    UPDATE handover_log SET error = NULL, answer = NULL, reason = NULL WHERE handover_id = ANY (ids) AND num_nonnulls(error, answer, reason) > 0;
     RETURN NULL;
 END $$;
 -- +goose StatementEnd

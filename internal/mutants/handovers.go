@@ -42,7 +42,7 @@ func ofHandovers() []mutant {
 		},
 		{
 			name: "erasing leaves addresses and answers", promise: discreet,
-			changes: []change{{migration, "WHERE erased_at IS NULL AND invoice_id IN (SELECT id FROM changed WHERE erasure_id IS NOT NULL);", "WHERE false;"}},
+			changes: []change{{migration, "WHERE erased_at IS NULL AND invoice_id IN (SELECT id FROM changed WHERE erasure_id IS NOT NULL) RETURNING id", "WHERE false RETURNING id"}},
 			in:      theStore, tests: []string{"TestErasingTakesWhatHandoversSay"},
 		},
 		{

@@ -366,3 +366,25 @@ func TestErasingTakesWhatHandoversSay(t *testing.T) {
 		t.Errorf("erased, and sent again: %v", err)
 	}
 }
+
+// An answer that is being recorded while its invoice is erased leaves no words behind, neither in the hand-over nor in its history.
+func TestErasingBesideAnAnswer(t *testing.T) {
+	t.Parallel()
+	b := channelled(t)
+	b.invoiced(t, "T1")
+	tx := b.begin(t)
+	in(t, tx, "UPDATE handovers SET state = 'sent', their_id = 'their', answer = 'Ada has it', answered_at = now()")
+	waits, erased := b.blocked(t), make(chan struct{})
+	go func() {
+		defer close(erased)
+		b.erase(t, postgres.Selection{Before: time.Now().Add(time.Hour)}, 100)
+	}()
+	<-waits
+	if err := tx.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	<-erased
+	if left := b.dump(t); strings.Contains(left, "Ada has it") || b.Text(t, "SELECT state FROM handovers WHERE erased_at IS NOT NULL") != "sent" {
+		t.Errorf("left behind: %s", left)
+	}
+}

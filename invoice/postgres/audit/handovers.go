@@ -14,7 +14,8 @@ SELECT * FROM (
             WHEN (last.state, last.key, last.their_id, last.clearance) IS DISTINCT FROM (h.state, h.key, h.their_id, h.clearance) THEN 'it is not what its history says'
             WHEN h.state IN ('sent', 'cleared', 'accepted', 'rejected') AND h.answered_at IS NULL THEN 'nobody has answered what it says'
             WHEN h.state = 'cleared' AND h.clearance IS NULL THEN 'it is cleared without an id'
-            WHEN i.erasure_id IS NOT NULL AND (h.erased_at IS NULL OR num_nonnulls(h.error, h.answer, h.reason) > 0 OR h.state = 'queued') THEN 'its invoice was erased, and it was not'
+            WHEN i.erasure_id IS NOT NULL AND (h.erased_at IS NULL OR num_nonnulls(h.error, h.answer, h.reason) > 0 OR h.state = 'queued'
+                OR EXISTS (SELECT FROM handover_log l WHERE l.handover_id = h.id AND num_nonnulls(l.error, l.answer, l.reason) > 0)) THEN 'its invoice was erased, and it was not'
             WHEN i.erasure_id IS NULL AND h.erased_at IS NOT NULL THEN 'it was erased, and its invoice was not'
         END AS problem, h.id, i.issuer, i.invoice_number, h.channel, h.state
     FROM handovers h LEFT JOIN invoices i ON i.id = h.invoice_id

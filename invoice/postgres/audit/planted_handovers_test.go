@@ -27,6 +27,10 @@ INSERT INTO handover_log (handover_id, state, key, attempts) SELECT id, state, k
 			name: "words about an erased invoice", sql: channel + "UPDATE handovers SET state = 'sent', answered_at = now(), answer = CASE id WHEN 1 THEN 'a name' END, erased_at = now(); INSERT INTO handover_log (handover_id, state, key, attempts) SELECT id, state, key, 0 FROM handovers",
 			want: found("its invoice was erased, and it was not"),
 		},
+		{
+			name: "words in the history of an erased invoice", sql: channel + "UPDATE handovers SET state = 'cancelled', erased_at = now(); UPDATE handover_log SET answer = 'a name' WHERE handover_id = 1; INSERT INTO handover_log (handover_id, state, key, attempts) SELECT id, state, key, 0 FROM handovers",
+			want: found("its invoice was erased, and it was not"),
+		},
 	})
 }
 
