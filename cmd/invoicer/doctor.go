@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"maps"
@@ -86,7 +87,7 @@ func examine(cmd *cobra.Command, cfg *config.Config) error {
 	options := doctor.Options{
 		Store: store, Redis: rdb, RedisOptions: redisOptions, Reporter: reporter, DatabaseURL: string(cfg.Database.URL), Schema: cfg.Database.Schema,
 		Queues: slices.Sorted(maps.Keys(cfg.Worker.Queues)), PostgresName: names.Postgres, RedisName: names.Redis,
-		WitnessFolder: cfg.Witness.Folder, CheckDocuments: keeper.Check,
+		WitnessFolder: cfg.Witness.Folder, CheckDocuments: func(ctx context.Context) error { return keeper.Check(ctx, store.Documents.Used) },
 	}
 	if mailer != nil {
 		options.Mail, options.MailName = mailer.Probe, "mail server at "+mailer.Server()

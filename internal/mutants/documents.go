@@ -37,7 +37,7 @@ func ofDocuments() []mutant {
 		},
 		{
 			name: "a document's row is there without its bytes", promise: immutable,
-			changes: []change{{objects, "err = s.options.Objects.Put(ctx, place, made.Content)", "_ = s.options.Objects"}},
+			changes: []change{{objects, "err = s.options.Objects.Put(ctx, place, made.Content, s.Used)", "_ = s.options.Objects"}},
 			in:      theStore, tests: []string{"TestDocumentsInAFolder"},
 		},
 		{

@@ -14,7 +14,7 @@ type bucket struct {
 	name, prefix string
 }
 
-func (b bucket) put(ctx context.Context, name string, content []byte) error {
+func (b bucket) put(ctx context.Context, name string, content []byte, _ Used) error {
 	err := b.client.Put(ctx, b.name, b.prefix+name, content)
 	if !errors.Is(err, s3.ErrExists) {
 		return err
@@ -38,7 +38,7 @@ func (b bucket) remove(ctx context.Context, name string) error {
 	return b.client.Delete(ctx, b.name, b.prefix+name)
 }
 
-func (b bucket) check(ctx context.Context) error {
+func (b bucket) check(ctx context.Context, _ Used) error {
 	_, err := b.client.Head(ctx, b.name, "")
 	return err
 }

@@ -25,8 +25,8 @@ const unfinished = ".part"
 const mine, mineToEnter = 0o600, 0o700
 
 // put writes the bytes under another name, and renames them once they are on the disk, so that under its own name an object is whole.
-func (f folder) put(_ context.Context, name string, content []byte) error {
-	if err := f.found(); err != nil {
+func (f folder) put(ctx context.Context, name string, content []byte, used Used) error {
+	if err := f.begun(ctx, used); err != nil {
 		return err
 	}
 	path := filepath.Join(f.path, name)
@@ -90,8 +90,8 @@ func (f folder) remove(_ context.Context, name string) error {
 	return nil
 }
 
-func (f folder) check(context.Context) error {
-	if err := f.found(); err != nil {
+func (f folder) check(ctx context.Context, used Used) error {
+	if _, err := f.found(ctx, used); err != nil {
 		return err
 	}
 	probe, err := os.CreateTemp(f.path, ".probe-*")
@@ -111,20 +111,33 @@ func (f folder) marked() error {
 	return err
 }
 
-// found marks an empty folder, and reports why another one without a mark can't be used.
-func (f folder) found() error {
+// found reports whether the folder has its mark, and why one without can't be used: what others have, and the empty place of what isn't mounted.
+func (f folder) found(ctx context.Context, used Used) (marked bool, err error) {
 	missing := f.marked()
 	if missing == nil {
-		return nil
+		return true, nil
 	}
 	names, err := os.ReadDir(f.path)
 	if err != nil {
-		return fmt.Errorf("%w: make the folder, or mount it", err)
+		return false, fmt.Errorf("%w: make the folder, or mount it", err)
 	}
 	for _, entry := range names {
 		if name := entry.Name(); name != "lost+found" && name[0] != '.' {
-			return missing
+			return false, missing
 		}
+	}
+	kept, err := used(ctx, folderScheme+f.path)
+	if err == nil && kept {
+		err = fmt.Errorf("%s is empty, though documents are kept there: is it mounted?", f.path)
+	}
+	return false, err
+}
+
+// begun marks an empty folder that nothing was ever written to.
+func (f folder) begun(ctx context.Context, used Used) error {
+	marked, err := f.found(ctx, used)
+	if marked || err != nil {
+		return err
 	}
 	file, err := os.OpenFile(filepath.Join(f.path, mark), os.O_CREATE|os.O_WRONLY, mine)
 	if err != nil {

@@ -113,10 +113,10 @@ func split(place string) (store, name string, err error) {
 
 // room is where the objects of a store are.
 type room interface {
-	put(ctx context.Context, name string, content []byte) error
+	put(ctx context.Context, name string, content []byte, used Used) error
 	open(ctx context.Context, name string) (io.ReadCloser, error)
 	remove(ctx context.Context, name string) error
-	check(ctx context.Context) error
+	check(ctx context.Context, used Used) error
 }
 
 func (k *Keeper) room(store string) (room, error) {
@@ -142,15 +142,18 @@ func (k *Keeper) at(place string) (in room, name string, err error) {
 	return in, name, err
 }
 
-// Put writes an object to its place, and returns once it lasts. An object that is there has the same bytes, if its place's hash is theirs: what is
+// Used reports whether objects of a store are on record: documents, or what is still to be deleted there.
+type Used = func(ctx context.Context, store string) (bool, error)
+
+// Put writes an object to its place, and returns once it lasts. A folder that is empty is begun only if nothing of it is on record: else it isn't mounted. An object that is there has the same bytes, if its place's hash is theirs: what is
 // written over it changes nothing.
-func (k *Keeper) Put(ctx context.Context, place string, content []byte) error {
+func (k *Keeper) Put(ctx context.Context, place string, content []byte, used Used) error {
 	in, name, err := k.at(place)
 	if err == nil {
 		if sum := sha256.Sum256(content); !strings.HasSuffix(name, "-"+hex.EncodeToString(sum[:])) {
 			return fmt.Errorf("%s: isn't the place of these bytes", place)
 		}
-		err = in.put(ctx, name, content)
+		err = in.put(ctx, name, content, used)
 	}
 	return placed(place, err)
 }
@@ -175,14 +178,14 @@ func (k *Keeper) Delete(ctx context.Context, place string) error {
 	return placed(place, err)
 }
 
-// Check reports why the store can't be used as things are, nil where new objects go nowhere.
-func (k *Keeper) Check(ctx context.Context) error {
+// Check reports why the store can't be used as things are, nil where new objects go nowhere. It begins no folder, and leaves nothing there.
+func (k *Keeper) Check(ctx context.Context, used Used) error {
 	if k.store == "" {
 		return nil
 	}
 	in, err := k.room(k.store)
 	if err == nil {
-		err = in.check(ctx)
+		err = in.check(ctx, used)
 	}
 	return placed(k.store, err)
 }

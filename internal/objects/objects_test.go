@@ -2,6 +2,7 @@ package objects_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"io"
@@ -40,6 +41,8 @@ func keeper(t *testing.T, o objects.Options) *objects.Keeper {
 	return k
 }
 
+func unused(context.Context, string) (bool, error) { return false, nil }
+
 func read(t *testing.T, k *objects.Keeper, place string) ([]byte, error) {
 	t.Helper()
 	from, err := k.Open(t.Context(), place)
@@ -58,7 +61,7 @@ func TestKeeper(t *testing.T) {
 	for name, k := range map[string]*objects.Keeper{"folder": folder, "bucket": bucket} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if err := k.Check(t.Context()); err != nil {
+			if err := k.Check(t.Context(), unused); err != nil {
 				t.Error(err)
 			}
 			content := []byte("a document")
@@ -69,7 +72,7 @@ func TestKeeper(t *testing.T) {
 			var together sync.WaitGroup
 			for range 8 {
 				together.Go(func() {
-					if err := k.Put(t.Context(), place, content); err != nil {
+					if err := k.Put(t.Context(), place, content, unused); err != nil {
 						t.Error(err)
 					}
 				})
@@ -78,7 +81,7 @@ func TestKeeper(t *testing.T) {
 			if got, err := read(t, k, place); err != nil || !bytes.Equal(got, content) {
 				t.Errorf("%q, %v", got, err)
 			}
-			if err := k.Put(t.Context(), place, []byte("others")); err == nil {
+			if err := k.Put(t.Context(), place, []byte("others"), unused); err == nil {
 				t.Error("other bytes went over it")
 			}
 			other := k.Place(18, sha256.Sum256(content))
@@ -115,7 +118,7 @@ func TestFolderThatIsntThere(t *testing.T) {
 	k, folder := inFolder(t)
 	content := []byte("a document")
 	place := k.Place(1, sha256.Sum256(content))
-	if err := k.Put(t.Context(), place, content); err != nil {
+	if err := k.Put(t.Context(), place, content, unused); err != nil {
 		t.Fatal(err)
 	}
 	away := folder + "-away"
@@ -128,16 +131,28 @@ func TestFolderThatIsntThere(t *testing.T) {
 	if err := k.Delete(t.Context(), place); err == nil {
 		t.Error("deleted what isn't mounted")
 	}
+	used := func(_ context.Context, store string) (bool, error) { return store == "folder:"+folder, nil }
+	for what, err := range map[string]error{"written": k.Put(t.Context(), place, content, used), "checked": k.Check(t.Context(), used)} {
+		if err == nil || !strings.Contains(err.Error(), "is it mounted?") {
+			t.Errorf("%s, and its place is empty: %v", what, err)
+		}
+	}
+	if err := k.Check(t.Context(), unused); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(folder); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
 	if err := os.WriteFile(filepath.Join(folder, "of others"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(k.Put(t.Context(), place, content)); err == nil || k.Check(t.Context()) == nil {
+	if err := errors.Join(k.Put(t.Context(), place, content, unused)); err == nil || k.Check(t.Context(), unused) == nil {
 		t.Errorf("written among others' files: %v", err)
 	}
 	if err := os.RemoveAll(folder); err != nil {
 		t.Fatal(err)
 	}
-	if err := k.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "make the folder, or mount it") {
+	if err := k.Check(t.Context(), unused); err == nil || !strings.Contains(err.Error(), "make the folder, or mount it") {
 		t.Error(err)
 	}
 }
@@ -148,7 +163,7 @@ func TestUnfinishedGoes(t *testing.T) {
 	k, folder := inFolder(t)
 	content := []byte("a document")
 	place := k.Place(1, sha256.Sum256(content))
-	if err := k.Put(t.Context(), place, content); err != nil {
+	if err := k.Put(t.Context(), place, content, unused); err != nil {
 		t.Fatal(err)
 	}
 	path := strings.TrimPrefix(place, "folder:")
@@ -170,11 +185,11 @@ func TestBucketWithOtherBytes(t *testing.T) {
 	content := []byte("a document")
 	place := k.Place(1, sha256.Sum256(content))
 	s.Alter(strings.TrimPrefix(place, "s3://"+s3test.Bucket+"/"), []byte("another one"))
-	if err := k.Put(t.Context(), place, content); err == nil || !strings.Contains(err.Error(), "other bytes") {
+	if err := k.Put(t.Context(), place, content, unused); err == nil || !strings.Contains(err.Error(), "other bytes") {
 		t.Error(err)
 	}
 	s.Close()
-	if err := k.Check(t.Context()); err == nil || strings.Contains(err.Error(), s3test.SecretKey) {
+	if err := k.Check(t.Context(), unused); err == nil || strings.Contains(err.Error(), s3test.SecretKey) {
 		t.Error(err)
 	}
 }

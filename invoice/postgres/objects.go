@@ -19,8 +19,8 @@ import (
 type Objects interface {
 	// Place returns where a document of an invoice with that hash goes, "" if it goes into the database.
 	Place(invoiceID int64, hash [sha256.Size]byte) string
-	// Put returns once the bytes last. It must take less than an hour.
-	Put(ctx context.Context, place string, content []byte) error
+	// Put returns once the bytes last. It must take less than an hour. By used it learns whether anything of a store is on record: see [Documents.Used].
+	Put(ctx context.Context, place string, content []byte, used func(ctx context.Context, store string) (bool, error)) error
 	Open(ctx context.Context, place string) (io.ReadCloser, error)
 }
 
@@ -37,12 +37,20 @@ func (s *Documents) put(ctx context.Context, made *document.Kept) (inside []byte
 		return db.Exec("SELECT invoicer.announce_object(?, ?)", place, made.InvoiceID).Error
 	})
 	if err == nil {
-		err = s.options.Objects.Put(ctx, place, made.Content)
+		err = s.options.Objects.Put(ctx, place, made.Content, s.Used)
 	}
 	if err == nil {
 		err = s.options.Fault.Hit(ctx, fault.Stored)
 	}
 	return nil, &place, err
+}
+
+// Used reports whether documents are kept in a store, or are still to be deleted there. What is only announced doesn't count: it comes before its bytes.
+func (s *Documents) Used(ctx context.Context, store string) (used bool, err error) {
+	err = s.sql.QueryRowContext(ctx, `
+SELECT EXISTS (SELECT FROM invoicer.documents WHERE regexp_replace(place, '/[^/]*/[^/]*$', '') = $1)
+    OR EXISTS (SELECT FROM invoicer.document_leftovers WHERE state IN ('deleting', 'erased') AND regexp_replace(place, '/[^/]*/[^/]*$', '') = $1)`, store).Scan(&used)
+	return used, classify(err)
 }
 
 // load reads the bytes of a document that are outside of the database, and compares all with their hash.

@@ -110,6 +110,12 @@ func TestDocumentsInAFolder(t *testing.T) {
 	if kept, err := find(); !errors.Is(err, objects.ErrNone) || kept.Content != nil || !strings.Contains(err.Error(), "INV-000001") {
 		t.Errorf("without bytes: %+v, %v", kept, err)
 	}
+	if err := errors.Join(os.RemoveAll(folder), os.Mkdir(folder, 0o700)); err != nil { // as where it isn't mounted any more
+		t.Fatal(err)
+	}
+	if _, err := b.store.Documents.Keep(t.Context(), document.Kept{InvoiceID: id, Format: document.AsCII, Content: []byte("a name")}); err == nil || !strings.Contains(err.Error(), "is it mounted?") {
+		t.Errorf("kept in the place of a folder that isn't mounted: %v", err)
+	}
 }
 
 // Who dies after the bytes are written and before the row is leaves an object, and no document; the object is deleted unless it gets its document.

@@ -48,7 +48,7 @@ func TestHandedOutOfAFolder(t *testing.T) {
 	}
 	for n, content := range []string{"whole", "altered", "gone", "cut"} {
 		place := keeper.Place(1, sha256.Sum256([]byte(content)))
-		if err := keeper.Put(t.Context(), place, []byte(content)); err != nil {
+		if err := keeper.Put(t.Context(), place, []byte(content), func(context.Context, string) (bool, error) { return false, nil }); err != nil {
 			t.Fatal(err)
 		}
 		plant([]string{"de", "en", "es", "fr"}[n], content, place)
