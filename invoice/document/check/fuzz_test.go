@@ -12,12 +12,17 @@ import (
 	"invoicer/invoice/document/check"
 )
 
+// beyondIndex is a PDF that refers to an object of an object stream by an index that is -1 where it overflows.
+const beyondIndex = "%PDF-1.7\n9 0 obj\n<</Type/XRef/Size 2/W[1 4 8]/Index[1 1]/Root 1 0 R/Length 13>>\nstream\n" +
+	"\x02\x00\x00\x00\x05\xff\xff\xff\xff\xff\xff\xff\xff\nendstream\nendobj\nstartxref\n9\n%%EOF\n"
+
 func FuzzRead(f *testing.F) {
 	f.Add([]byte(small("", "")))
 	f.Add([]byte(strings.Replace(`<?xml version="1.0" encoding="ISO-8859-1"?>`+small("", ""), "pens", "caf\xe9", 1)))
 	f.Add([]byte(wide("\uFEFF"+small("", ""), true)))
 	f.Add([]byte(`<rsm:CrossIndustryInvoice xmlns:rsm="urn:un:unece:uncefact:data:standard:CrossIndustryInvoice:100"/>`))
 	f.Add([]byte(`<s:StandardBusinessDocument xmlns:s="http://www.unece.org/cefact/namespaces/StandardBusinessDocumentHeader">` + small("", "") + `</s:StandardBusinessDocument>`))
+	f.Add([]byte(beyondIndex))
 	_, content := page(f, document.FacturX, "EN 16931")
 	f.Add(content)
 	paths, err := filepath.Glob(filepath.Join("..", "testdata", "*.xml"))

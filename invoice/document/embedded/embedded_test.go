@@ -243,7 +243,53 @@ func TestWhatNeverEnds(t *testing.T) {
 	}
 }
 
+// referenced is a PDF whose only references are those of a stream, with the given widths, index and rows, in which @@@@ is where its object
+// stream stands.
+func referenced(dict, rows string) []byte {
+	m := one()
+	m.stream(7, "/Type/ObjStm/N 1/First 4", "8 0 <<>>")
+	rows = strings.ReplaceAll(rows, "@@@@", string(binary.BigEndian.AppendUint32(nil, uint32(m.at[7]))))
+	at := m.Len()
+	m.stream(9, "/Type/XRef/Size 2/Root 1 0 R"+dict, rows)
+	fmt.Fprintf(m, "startxref\n%d\n%%%%EOF\n", at)
+	return m.Bytes()
+}
+
+// overflowing are PDFs with references to what no number that is counted with can hold.
+func overflowing() map[string][]byte {
+	const most, half = "\xff\xff\xff\xff\xff\xff\xff\xff", "\x7f\xff\xff\xff\xff\xff\xff\xff"
+	const container = "\x01@@@@\x00\x00\x00\x00\x00\x00\x00\x00"
+	return map[string][]byte{
+		"an index of -1":           referenced("/W[1 4 8]/Index[1 1]", "\x02\x00\x00\x00\x05"+most),
+		"an index in a stream":     referenced("/W[1 4 8]/Index[1 1 7 1]", "\x02\x00\x00\x00\x07"+most+container),
+		"an index whose double is": referenced("/W[1 4 8]/Index[1 1 7 1]", "\x02\x00\x00\x00\x07"+half+container),
+		"an offset of -1":          referenced("/W[1 8 1]/Index[1 1]", "\x01"+most+"\x00"),
+		"a stream of -1":           referenced("/W[1 8 1]/Index[1 1]", "\x02"+most+"\x00"),
+		"a kind of -1":             referenced("/W[8 1 1]/Index[1 1]", most+"\x01\x00"),
+		"a negative width":         referenced("/W[1 -4 8]/Index[1 1]", "\x01\x00\x00\x00\x05"+most),
+		"the last number":          referenced("/W[1 1 1]/Index[9223372036854775807 2]", "\x01\x01\x01\x01\x01\x01"),
+		"the first number":         referenced("/W[1 1 1]/Index[-9223372036854775808 2]", "\x01\x01\x01\x01\x01\x01"),
+	}
+}
+
+// References that can't be followed are broken ones: the file's objects are looked for instead.
+func TestReferencesBeyondAllNumbers(t *testing.T) {
+	t.Parallel()
+	for name, content := range overflowing() {
+		pdf, got := files(t, content)
+		if got != wanted {
+			t.Errorf("%s: %s", name, got)
+		}
+		if pdf != nil && !pdf.Repaired {
+			t.Errorf("%s: it isn't repaired", name)
+		}
+	}
+}
+
 func FuzzRead(f *testing.F) {
+	for _, content := range overflowing() {
+		f.Add(content)
+	}
 	f.Add(one().table(root).Bytes())
 	f.Add(one().table(root).object(4, "<</F(b.xml)/EF<</F 7 0 R>>>>").stream(7, "", "<b/>").table(root).Bytes())
 	f.Add([]byte(strings.ReplaceAll(one().table(root).String(), "xref", "xxxx")))

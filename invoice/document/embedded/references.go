@@ -198,9 +198,11 @@ func (f *file) tableStream(at int) dict {
 	return s.dict
 }
 
+// number reads a number. One that is bigger than all that a PDF can have of anything is beyond, so that what is counted with it doesn't overflow.
 func number(big []byte) (n int) {
+	const beyond = 1 << 30
 	for _, c := range big {
-		n = n<<8 | int(c)
+		n = min(n<<8|int(c), beyond)
 	}
 	return n
 }
