@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"invoicer/invoice/document/check"
 	"invoicer/invoice/document/node"
@@ -75,5 +76,26 @@ func TestMemoryIsBounded(t *testing.T) { //nolint:paralleltest // it measures me
 		if took > c.most<<20 {
 			t.Errorf("%s: a file of %d bytes takes %d MiB of memory", name, len(c.text), took>>20)
 		}
+	}
+}
+
+// The time that a document takes goes by how many lines it has, not by their square.
+func TestManyLinesWithoutRates(t *testing.T) {
+	t.Parallel()
+	const lines = 100_000
+	text := strings.Replace(small("", ""), "</Invoice>", strings.Repeat("<cac:InvoiceLine><cac:Item><cac:ClassifiedTaxCategory><cbc:ID>L</cbc:ID>"+
+		"<cbc:Percent>0</cbc:Percent></cac:ClassifiedTaxCategory></cac:Item></cac:InvoiceLine>", lines)+"</Invoice>", 1)
+	began := time.Now()
+	r, err := check.Read(strings.NewReader(text))
+	if err != nil || len(r.Document.Lines) != lines+1 {
+		t.Fatal(err)
+	}
+	for _, l := range r.Lacks {
+		if l.Rule == "BR-AF-05" {
+			t.Fatal("UBL takes a rate of 0", l)
+		}
+	}
+	if took, most := time.Since(began), 20*time.Second; took > most {
+		t.Errorf("%d lines took %s", lines, took)
 	}
 }

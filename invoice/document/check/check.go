@@ -119,17 +119,19 @@ func (r *reading) judge(p document.Profile) {
 		known[[2]string{f.Rule, f.Term}] = true
 	}
 	const someMore = 10 // for those that are no lacks here
+	negative := r.hasNegativeRate()
 	lacks, more := document.SomeLacks(r.Document, p, someMore*Most)
 	r.More += more
 	for _, l := range lacks {
-		if !known[[2]string{l.Rule, l.Term}] && !r.isElsewhere(&l) {
+		if !known[[2]string{l.Rule, l.Term}] && !r.isElsewhere(&l, negative) {
 			add(r, &r.Lacks, l)
 		}
 	}
 }
 
-// isElsewhere reports whether a lack is one of a job, and no fault of a document that somebody else has written.
-func (r *reading) isElsewhere(l *document.Lack) bool {
+// isElsewhere reports whether a lack is one of a job, and no fault of a document that somebody else has written. Negative
+// says whether a line's rate is below 0 or missing.
+func (r *reading) isElsewhere(l *document.Lack, negative bool) bool {
 	ublSyntax := r.Syntax != CII
 	switch l.Rule {
 	case "BR-DEC-12", "BR-DEC-15": // goes by the currency; the amounts themselves were looked at
@@ -137,7 +139,7 @@ func (r *reading) isElsewhere(l *document.Lack) bool {
 	case "BR-53": // UBL takes a second currency that is the first, Peppol doesn't
 		return ublSyntax && l.Term == "BT-6" && r.Profile != document.Peppol && r.Profile != document.XRechnung
 	case "BR-AF-05", "BR-AF-06", "BR-AF-07": // UBL takes a rate of 0, CII doesn't
-		return ublSyntax && l.Term == "BT-152" && !r.hasNegativeRate()
+		return ublSyntax && l.Term == "BT-152" && !negative
 	case "PEPPOL-EN16931-R120", "BR-CO-17": // were computed here
 		return true
 	}
