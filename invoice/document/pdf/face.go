@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/image/font/gofont/gobold"
 	"golang.org/x/image/font/gofont/goregular"
+	"golang.org/x/text/unicode/norm"
 
 	"invoicer/invoice/document/pdfa"
 )
@@ -97,7 +98,7 @@ func needsShaping(r rune) bool {
 
 // width returns how wide a text is, where 1 is its size.
 func (f *face) width(s string) (w float64) {
-	for _, r := range s {
+	for _, r := range composed(s) {
 		w += f.glyph(r).advance
 	}
 	return w
@@ -113,7 +114,7 @@ type piece struct {
 
 // pieces returns a line as it is drawn from left to right, and the characters in it that no font has.
 func (f *face) pieces(s string) (list []*piece, missing []rune) {
-	for _, r := range visual(s) {
+	for _, r := range visual(composed(s)) {
 		g := f.glyph(r)
 		if g.none {
 			continue
@@ -145,9 +146,12 @@ func (f *face) wrap(s string, width float64) (lines []string) {
 	return lines
 }
 
-// normal makes all line breaks the same, and invalid bytes visible.
+// composed makes one character of a letter and its accents: fonts have the letter with them, and seldom the accents alone.
+func composed(s string) string { return norm.NFC.String(s) }
+
+// normal makes all line breaks the same, letters whole, and invalid bytes visible.
 func normal(s string) string {
-	s = strings.ToValidUTF8(s, "\ufffd")
+	s = composed(strings.ToValidUTF8(s, "\ufffd"))
 	if !strings.ContainsAny(s, "\r\v\f\u2028\u2029\u0085") {
 		return s
 	}

@@ -134,8 +134,8 @@ func created(d *document.Document) time.Time {
 	return day
 }
 
-// plain makes a text fit for a title: one line of valid UTF-8.
+// plain makes a text fit for a title: one line of valid UTF-8, with whole letters.
 func plain(s string) string {
-	s = strings.ToValidUTF8(s, string(utf8.RuneError))
+	s = composed(strings.ToValidUTF8(s, string(utf8.RuneError)))
 	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f }), " ")
 }

@@ -169,6 +169,33 @@ func TestCharactersThatNoFontHas(t *testing.T) {
 	wants(t, pdftest.Raw(t, r.PDF), "書店")
 }
 
+// A letter whose accent is a character of its own, as some systems write names, is drawn as the letter that it is.
+func TestDecomposedLetters(t *testing.T) {
+	t.Parallel()
+	const split, whole = "Mu\u0308ller & Soe\u0301", "Müller & Soé"
+	d := load(t, "invoice")
+	d.Number, d.Seller.Name, d.Buyer.Name, d.Buyer.Address.City, d.Seller.Contact.Name = split+"1", split+"2", split+"3", split+"4", split+"5"
+	d.Lines[0].Name, d.Lines[1].SellerID, d.Lines[2].Unit, d.Notes[0].Text, d.Payment.Reference = split+"6", split+"7", split+"8", split+"9", split+"10"
+	template := pdf.DefaultTemplate()
+	template.Texts.Footer = pdf.Text{"": split + "11"}
+	r := render(t, d, pdf.Options{Template: template})
+	pdftest.Check(t, r.PDF)
+	text := pdftest.Raw(t, r.PDF)
+	for n := range 11 {
+		wants(t, text, fmt.Sprint(whole, n+1))
+	}
+	for _, part := range []*string{
+		&d.Number, &d.Seller.Name, &d.Buyer.Name, &d.Buyer.Address.City, &d.Seller.Contact.Name,
+		&d.Lines[0].Name, &d.Lines[1].SellerID, &d.Lines[2].Unit, &d.Notes[0].Text, &d.Payment.Reference,
+	} {
+		*part = strings.Replace(*part, split, whole, 1)
+	}
+	template.Texts.Footer = pdf.Text{"": whole + "11"}
+	if !bytes.Equal(r.PDF, render(t, d, pdf.Options{Template: template}).PDF) {
+		t.Error("the page differs from that of composed letters")
+	}
+}
+
 func TestFacturXIsAttached(t *testing.T) {
 	t.Parallel()
 	for level, want := range map[string][2]string{
