@@ -101,3 +101,55 @@ func TestSumsThatAreOff(t *testing.T) {
 		}
 	}
 }
+
+// What may stand once is found where it stands again or where something else has its name.
+func TestOneReading(t *testing.T) {
+	t.Parallel()
+	const due, total = `<cbc:PayableAmount currencyID="EUR">30.30</cbc:PayableAmount>`, `<cac:LegalMonetaryTotal>`
+	twice := func(path string) string {
+		return "XSD, document: " + path + " stands more than once, and only the first one was looked at"
+	}
+	text := small("", "")
+	sums := text[strings.Index(text, total) : strings.Index(text, "</cac:LegalMonetaryTotal>")+len("</cac:LegalMonetaryTotal>")]
+	for _, c := range []struct{ old, with, finding string }{
+		{due, due + strings.Replace(due, "30.30", "99.99", 1), twice("LegalMonetaryTotal/PayableAmount")},
+		{sums, sums + strings.Replace(sums, "30.30", "99.99", 1), twice("LegalMonetaryTotal")},
+		{"<cbc:ID>N1</cbc:ID>", "<cbc:ID>N1</cbc:ID><cbc:ID>N2</cbc:ID>", twice("ID")},
+		{"<cbc:Name>pens</cbc:Name>", "<cbc:Name>pens</cbc:Name><cbc:Name>cars</cbc:Name>", twice("InvoiceLine/Item/Name")},
+		{due, strings.ReplaceAll(due, "cbc:", "cac:") + due, "XSD, document: PayableAmount is in the namespace CommonAggregateComponents-2, and has a text: it wasn't looked at"},
+		{sums, strings.ReplaceAll(sums, "cac:", "cbc:") + sums, "XSD, document: LegalMonetaryTotal is in the namespace CommonBasicComponents-2, and has elements: it wasn't looked at"},
+		{"2026-03-31<", "2026-03-31xyz<", `XSD, document: IssueDate (BT-2) is "2026-03-31xyz", which isn't a date`},
+		{"2026-03-31<", "2026-03-31+1<", `XSD, document: IssueDate (BT-2) is "2026-03-31+1", which isn't a date`},
+		{"2026-03-31<", "2026-03-31Z<", ""},
+		{"2026-03-31<", "2026-03-31-05:30<", ""},
+		{"<cbc:Name>pens</cbc:Name>", "<cbc:Description>a</cbc:Description><cbc:Description>b</cbc:Description><cbc:Name>pens</cbc:Name>", ""},
+	} {
+		r, err := check.Read(strings.NewReader(small(c.old, c.with)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, f := range r.Findings {
+			got = append(got, f.String())
+		}
+		if strings.Join(got, "; ") != c.finding {
+			t.Errorf("%s: %q, want %q", c.with, got, c.finding)
+		}
+	}
+	content, err := os.ReadFile("../testdata/invoice.cii.xml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for old, rule := range map[string]string{
+		"<ram:DuePayableAmount>": "CII-SR-487", "<ram:GrandTotalAmount>": "CII-SR-482", "<ram:BilledQuantity ": "XSD", "<ram:InvoiceCurrencyCode>": "XSD",
+		"<ram:ApplicableHeaderTradeSettlement>": "XSD",
+	} {
+		name := strings.Trim(old, "<> ")
+		at := strings.Index(string(content), old)
+		end := at + strings.Index(string(content[at:]), "</"+name+">") + len("</"+name+">")
+		r, err := check.Read(strings.NewReader(string(content[:end]) + string(content[at:])))
+		if err != nil || len(r.Findings) != 1 || r.Findings[0].Rule != rule || !strings.Contains(r.Findings[0].Message, "more than once") {
+			t.Errorf("%s: %v %v", name, err, r)
+		}
+	}
+}

@@ -63,6 +63,8 @@ const (
 	oasis         = "urn:oasis:names:specification:ubl:schema:xsd:"
 	uncefact      = "urn:un:unece:uncefact:data:standard:"
 	sbdh          = "http://www.unece.org/cefact/namespaces/StandardBusinessDocumentHeader"
+	aggregates    = "CommonAggregateComponents-2" // of elements that have elements
+	basics        = "CommonBasicComponents-2"     // of elements that have a text
 	mostEnvelopes = 3
 )
 
@@ -100,15 +102,16 @@ func (r *reading) open(root *node.Node, envelopes int) error {
 		return fmt.Errorf("it has more than %d lines, allowances, notes and rows of VAT", mostRepeated)
 	}
 	if r.Syntax == CII {
-		foreign := root.Prune(func(space string) bool { return strings.HasPrefix(space, uncefact) })
+		foreign := root.Prune(func(n *node.Node) bool { return strings.HasPrefix(n.Space(), uncefact) })
 		r.readCII(root)
+		r.onlyOnce(root)
 		r.ignore(root, foreign)
 		return nil
 	}
-	foreign := root.Prune(func(space string) bool {
-		return space == oasis+"CommonAggregateComponents-2" || space == oasis+"CommonBasicComponents-2"
-	})
+	foreign := root.Prune(func(n *node.Node) bool { return n.Space() == oasis+aggregates || n.Space() == oasis+basics })
+	r.misplaced(root)
 	r.readUBL(root)
+	r.onlyOnce(root)
 	r.ignore(root, foreign)
 	return nil
 }

@@ -149,7 +149,7 @@ func (r *reading) date(n *node.Node, bt string) string {
 		layout, rule = "20060102", "FORMAT"
 	}
 	stated := text
-	if len(stated) > len(layout) && r.Syntax != CII { // xs:date may have a zone
+	if len(stated) > len(layout) && r.Syntax != CII && isZone(stated[len(layout):]) { // xs:date may have one
 		stated = stated[:len(layout)]
 	}
 	t, err := time.Parse(layout, stated)
@@ -158,6 +158,12 @@ func (r *reading) date(n *node.Node, bt string) string {
 		return text
 	}
 	return t.Format(time.DateOnly)
+}
+
+// isZone reports whether a text is a time zone: Z, or its difference to UTC.
+func isZone(s string) bool {
+	_, err := time.Parse("Z07:00", s)
+	return err == nil
 }
 
 func shortened(s string) string {

@@ -159,12 +159,12 @@ func (n *Node) Space() string {
 	return n.space
 }
 
-// Prune takes out all elements, with what is in them, whose namespace isn't kept, and returns how many elements it has taken out. The root
+// Prune takes out all elements, with what is in them, that aren't kept, and returns how many elements it has taken out. The root
 // stays.
-func (n *Node) Prune(keep func(space string) bool) (removed int) {
+func (n *Node) Prune(keep func(*Node) bool) (removed int) {
 	kept := n.children[:0]
 	for _, c := range n.children {
-		if !keep(c.space) {
+		if !keep(c) {
 			removed += c.count()
 			continue
 		}
@@ -206,6 +206,28 @@ func (n *Node) unread(above string, what func(path string)) {
 			c.unread(path+"/", what)
 		} else {
 			what(path)
+		}
+	}
+}
+
+// Repeated calls what for each element that [Node.At] or [Node.Get] passed over, since they take the first one of a name, with its path from the
+// root.
+func (n *Node) Repeated(what func(path string)) { n.repeated("", what) }
+
+func (n *Node) repeated(above string, what func(path string)) {
+	var seen map[string]bool
+	if slices.ContainsFunc(n.children, func(c *Node) bool { return !c.seen }) {
+		seen = make(map[string]bool)
+	}
+	for _, c := range n.children {
+		switch {
+		case c.seen:
+			if seen != nil {
+				seen[c.name] = true
+			}
+			c.repeated(above+c.name+"/", what)
+		case seen[c.name]:
+			what(above + c.name)
 		}
 	}
 }
