@@ -133,7 +133,8 @@ func (o oracle) taxes(i *invoice.Invoice, d *document.Document) {
 		for k := range d.Lines {
 			if key(d.Lines[k].Rate) == key(tax.Rate) {
 				base.Add(base, o.of(d.Lines[k].Net))
-				net, gross = net || d.Lines[k].GrossPrice == nil, gross || d.Lines[k].GrossPrice != nil
+				lineGross := hasGrossPrice(i, k)
+				net, gross = net || !lineGross, gross || lineGross
 			}
 		}
 		documentGross := i.Terms != nil && i.Terms.Prices == invoice.PricesGross
@@ -163,6 +164,14 @@ func (o oracle) taxes(i *invoice.Invoice, d *document.Document) {
 			o.t.Errorf("BT-117 is %s, and exactly %s", tax.Amount, exact.FloatString(6))
 		}
 	}
+}
+
+// hasGrossPrice reports whether the price of a line contains its taxes.
+func hasGrossPrice(i *invoice.Invoice, line int) bool {
+	if t := i.Lines[line].Terms; t != nil && t.Prices != "" {
+		return t.Prices == invoice.PricesGross
+	}
+	return i.Terms != nil && i.Terms.Prices == invoice.PricesGross
 }
 
 // lines looks at quantity × price, the line's discounts and the signs of prices.

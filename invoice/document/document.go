@@ -73,7 +73,7 @@ type Document struct {
 	Withheld    []Withheld   // what the buyer keeps back; EN 16931 has it in BT-113, see [Of]
 	Conversion  *Conversion  // how BT-111 follows from BT-110
 	Transaction string       // the id of the transaction
-	Gross       *GrossPrices // what the lines came to with tax; nil where prices are without
+	Gross       *GrossPrices // what the lines came to with tax; nil unless all prices are with it
 }
 
 // A Note is BG-1.
@@ -236,7 +236,7 @@ type Line struct {
 	Classifications []Identifier // BT-158
 	OriginCountry   string       // BT-159
 
-	GrossPrice *Decimal // the price with tax that was charged, nil where it was without
+	GrossPrice *Decimal // the price with tax that was charged, nil unless all prices are with it
 	GrossTotal *Decimal // what the line came to with tax
 
 	GrossAllowances []Adjustment // what was taken off the price with tax; BG-27 has none then

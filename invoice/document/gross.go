@@ -8,3 +8,17 @@ func (w *writer) addGrossAdjustments(to *Line, l *invoice.InvoicedLine, t *invoi
 	w.addLineAdjustments(&gross, l, t)
 	to.GrossAllowances, to.GrossCharges = gross.Allowances, gross.Charges
 }
+
+// haveGrossPrices reports whether all lines say what was charged with tax. Where some do, none says it any more: amounts with and without tax in one
+// column add up to nothing.
+func haveGrossPrices(lines []Line) bool {
+	for n := range lines {
+		if lines[n].GrossPrice == nil {
+			for k := range lines {
+				lines[k].GrossPrice, lines[k].GrossTotal, lines[k].GrossAllowances, lines[k].GrossCharges = nil, nil, nil, nil
+			}
+			return false
+		}
+	}
+	return len(lines) > 0
+}

@@ -83,7 +83,7 @@ func (w *writer) addTotals(d *Document) {
 		Lines: w.amount(lines), Allowances: sum(d.Allowances), Charges: sum(d.Charges), Net: w.amount(r.Subtotal), Tax: w.amount(r.Tax),
 		Gross: w.amount(r.Total), Prepaid: w.amount(r.Prepaid + r.Withheld), Rounding: w.amount(r.Rounding), Payable: w.amount(r.Payable),
 	}
-	if w.terms.Prices == invoice.PricesGross {
+	if haveGrossPrices(d.Lines) {
 		d.Gross = &GrossPrices{Lines: w.amount(gross)}
 	}
 	for n, amount := range r.Withholdings {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"invoicer/internal/pdftest"
+	"invoicer/invoice"
 	"invoicer/invoice/decimal"
 	"invoicer/invoice/document"
 	"invoicer/invoice/document/pdf"
@@ -93,6 +94,26 @@ func TestAmountsStandBesideTheirNames(t *testing.T) {
 	wants(t, text, "1.284 kWh 0,2619 19 % 336,28", "Zahlbetrag 417,43 €", "Mandat SW-2019-00318", "Gläubiger-ID DE98ZZZ09999999999")
 	text = pdftest.Text(t, render(t, load(t, "credit_note"), pdf.Options{Language: "sv"}).PDF)
 	wants(t, text, "Kreditfaktura CN-2026-000012", "Krediterar faktura 2026-000187 av den 2026-11-30", "Att kreditera 168,44 €")
+}
+
+// Where prices with tax stand beside others, the page says all of them without.
+func TestMixedPricesAddUp(t *testing.T) {
+	t.Parallel()
+	job, err := invoice.Decode([]byte(`{"version":2,"transaction_id":"E-1","issued_at":"2010-12-01T08:26:00Z","currency":"EUR","prices":"gross","lines":[
+{"description":"a chair","quantity":1,"unit_price":"45","tax_percent":21},{"description":"a table","quantity":1,"unit_price":"49","tax_percent":21},
+{"description":"freight","quantity":1,"unit_price":"4.96","tax_percent":21,"prices":"net"}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := document.Draft(job, document.Facts{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := pdftest.Text(t, render(t, d, pdf.Options{}).PDF)
+	wants(t, text, "a chair 1 pcs 37.19 21% 37.19", "a table 1 pcs 40.50 21% 40.50", "freight 1 pcs 4.96 21% 4.96", "Total without tax 82.65", "VAT 21% on 82.65 17.35", "Total 100.00")
+	if strings.Contains(text, "incl. tax") {
+		t.Errorf("it says amounts with tax:\n%s", text)
+	}
 }
 
 func TestCarriedSums(t *testing.T) {
