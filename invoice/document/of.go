@@ -301,6 +301,9 @@ func (w *writer) line(n int) Line {
 		to.GrossPrice, to.GrossTotal = &price, &total
 		to.Price = priceOf(to.Net, to.Quantity, t.BaseQuantity, w.exponent)
 		w.addGrossAdjustments(&to, l, t)
+		if to.Price.Sign() < 0 && price.Sign() > 0 {
+			w.takeOff(&to, t)
+		}
 	} else {
 		w.addLineAdjustments(&to, l, t)
 	}
