@@ -12,7 +12,8 @@ import (
 // A column of the footer.
 type column []string
 
-// footer returns what stands at the bottom of each page: how the seller is reached, who it is in registers, and its account.
+// footer returns what stands at the bottom of each page: how the seller is reached, who it is in registers, and its account,
+// which that of a refund isn't.
 func (l *layout) footer() (columns []column) {
 	s, w := &l.doc.Seller, l.loc.words
 	var named, reached, registered, paid column
@@ -41,7 +42,7 @@ func (l *layout) footer() (columns []column) {
 	add(&registered, w.taxID, s.TaxID)
 	add(&registered, w.legalID, s.LegalID)
 	add(&registered, "", s.LegalInfo)
-	if p := l.doc.Payment; p != nil && l.doc.Payee == nil && !document.IsDirectDebit(p.MeansCode) {
+	if p := l.doc.Payment; p != nil && l.doc.Kind != document.CreditNote && l.doc.Payee == nil && !document.IsDirectDebit(p.MeansCode) {
 		add(&paid, "", p.AccountName)
 		add(&paid, accountLabel(p.Account, w), grouped(p.Account))
 		add(&paid, w.bank, p.Bank)

@@ -222,19 +222,22 @@ func (l *layout) heading(text string, below float64) {
 // title is what the document is called, with its number.
 func (l *layout) title() string { return l.kind() + " " + l.doc.Number }
 
-// kind is what the document is called.
+// kind is what the document is called. A credit note is always called one, whatever its type.
 func (l *layout) kind() string {
 	w := l.loc.words
+	if l.doc.Kind == document.CreditNote {
+		if l.doc.TypeCode == "261" {
+			return w.selfCredited
+		}
+		return w.creditNote
+	}
 	switch l.doc.TypeCode {
 	case "384":
 		return w.corrected
 	case "386":
 		return w.prepayment
-	case "389", "261":
+	case "389":
 		return w.selfBilled
-	}
-	if l.doc.Kind == document.CreditNote {
-		return w.creditNote
 	}
 	return w.invoice
 }

@@ -28,7 +28,7 @@ func (l *layout) payment() *payment {
 	p := &payment{facts: l.paymentFacts()}
 	direct := d.Payment != nil && document.IsDirectDebit(d.Payment.MeansCode)
 	switch {
-	case direct && d.Payment.Debited != "":
+	case direct && d.Payment.Debited != "" && d.Kind == document.Invoice:
 		p.intro = append(p.intro, fmt.Sprintf(w.debited, grouped(d.Payment.Debited)))
 	case !direct && d.DueDate != "" && d.Kind == document.Invoice && d.Totals.Payable.Sign() > 0:
 		p.intro = append(p.intro, fmt.Sprintf(w.payBy, l.money(l.amount(d.Totals.Payable)), l.loc.date(d.DueDate)))
@@ -82,7 +82,7 @@ func (l *layout) heightOf(p *payment, width float64) float64 {
 
 // drawPaymentBeside draws the payment in a column that has room for all of it.
 func (l *layout) drawPaymentBeside(p *payment, width float64) {
-	l.show(l.out.Root().Add("H2"), l.left, l.y+l.head.size, l.head, l.loc.words.payment)
+	l.show(l.out.Root().Add("H2"), l.left, l.y+l.head.size, l.head, l.paymentHeading())
 	l.y += l.head.leading() + 3
 	l.drawPaymentText(p, width)
 	if p.side > 0 {
@@ -103,7 +103,7 @@ func (l *layout) drawPayment(p *payment) {
 	if p.side > 0 {
 		height = max(height, codeSize+l.small.leading()+4)
 	}
-	l.heading(l.loc.words.payment, height)
+	l.heading(l.paymentHeading(), height)
 	top, page := l.y, l.page
 	width := l.right - l.left
 	if p.side > 0 {
@@ -145,6 +145,14 @@ func (l *layout) drawPaymentText(p *payment, width float64) {
 	}
 }
 
+// paymentHeading is what stands above the payment: in a credit note nobody is asked to pay.
+func (l *layout) paymentHeading() string {
+	if l.doc.Kind == document.CreditNote {
+		return l.loc.words.refunded
+	}
+	return l.loc.words.payment
+}
+
 // paymentFacts returns where it is paid to, or from where it is taken.
 func (l *layout) paymentFacts() (list []fact) {
 	d, w := l.doc, l.loc.words
@@ -159,7 +167,10 @@ func (l *layout) paymentFacts() (list []fact) {
 	}
 	if p.Account != "" {
 		holder := d.Seller.Name
-		if d.Payee != nil {
+		switch {
+		case d.Kind == document.CreditNote:
+			holder = "" // the refund goes to the buyer
+		case d.Payee != nil:
 			holder = d.Payee.Name
 		}
 		add(w.accountName, cmp.Or(p.AccountName, holder))

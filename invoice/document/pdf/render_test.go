@@ -116,6 +116,39 @@ func TestMixedPricesAddUp(t *testing.T) {
 	}
 }
 
+// A credit note says that it is one, whatever its type, and its account isn't one to pay to.
+func TestCreditNotesAskForNothing(t *testing.T) {
+	t.Parallel()
+	const iban = "DE89 3704 0044 0532 0130 00"
+	for language, want := range map[string][3]string{
+		"en": {"Credit note", "Self-billed credit note", "Refund"}, "de": {"Rechnungskorrektur", "Rechnungskorrektur im Gutschriftsverfahren", "Erstattung"},
+		"fr": {"Avoir", "Avoir (autofacturation)", "Remboursement"}, "es": {"Factura rectificativa", "Factura rectificativa (autofactura)", "Reembolso"},
+		"it": {"Nota di credito", "Nota di credito (autofattura)", "Rimborso"}, "nl": {"Creditnota", "Self-billing creditnota", "Terugbetaling"},
+		"pl": {"Faktura korygująca", "Faktura korygująca (samofakturowanie)", "Zwrot"}, "sv": {"Kreditfaktura", "Kreditfaktura (självfaktura)", "Återbetalning"},
+	} {
+		for typeCode, title := range map[string]string{"381": want[0], "384": want[0], "389": want[0], "261": want[1]} {
+			d := load(t, "credit_note")
+			d.TypeCode, d.Payment = typeCode, &document.Payment{MeansCode: "58", Account: iban, Reference: "R 7"}
+			text := pdftest.Raw(t, render(t, d, pdf.Options{Language: language}).PDF)
+			wants(t, text, title+" "+d.Number, want[2], iban, "R 7")
+			if n := strings.Count(text, pdftest.Spaced(iban)); n != 1 {
+				t.Errorf("%s, %s: the account stands %d times", language, typeCode, n)
+			}
+			d.Payment.AccountName = "The Holder"
+			named := pdftest.Raw(t, render(t, d, pdf.Options{Language: language}).PDF)
+			wants(t, named, "The Holder")
+			if seller := pdftest.Spaced(d.Seller.Name); strings.Count(named, seller) != strings.Count(text, seller) {
+				t.Errorf("%s, %s: the account is the seller's:\n%s", language, typeCode, text)
+			}
+		}
+	}
+	d := load(t, "debit")
+	d.Kind = document.CreditNote
+	if text := pdftest.Raw(t, render(t, d, pdf.Options{Language: "en"}).PDF); strings.Contains(text, pdftest.Spaced("will be debited")) {
+		t.Errorf("the buyer pays for a credit note:\n%s", text)
+	}
+}
+
 func TestCarriedSums(t *testing.T) {
 	t.Parallel()
 	d, err := sample.Long(1000)

@@ -12,6 +12,7 @@ type words struct {
 	corrected      string
 	prepayment     string
 	selfBilled     string
+	selfCredited   string // a credit note that the buyer writes
 	number         string
 	date           string
 	due            string
@@ -66,6 +67,7 @@ type words struct {
 	taxInOther     string
 	rateOf         string
 	payment        string
+	refunded       string // payment, of a credit note
 	payBy          string
 	debited        string
 	mandate        string
