@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
+	"strings"
 
 	"invoicer/invoice"
 )
@@ -37,32 +38,52 @@ func (r Rate) key() string {
 	return r.Category + " " + r.Percent.String()
 }
 
-// exemption returns the reason that the first line, allowance or charge of a category gives.
+// exemption returns why no tax of a category is charged: each reason that a line, an allowance or a charge gives, once and in their order, and the code if it
+// is that of all of them. Where codes differ there is none, and a code without a reason is one.
 func (w *writer) exemption(category string) (reason, code string) {
 	if category != "B" && !NeedsReason(category) { // BR-S-10 and its like allow none
 		return "", ""
 	}
-	try := func(t *invoice.Taxation) bool {
+	type why struct{ reason, code string }
+	var all []why
+	known, reasoned := make(map[why]bool), make(map[string]bool) // reasoned: reasons that stand beside a code
+	take := func(t *invoice.Taxation) {
 		of := t.TaxCategory == category || slices.ContainsFunc(t.Taxes, func(r invoice.TaxRate) bool { return r.Category == category })
-		if of && (t.ExemptionReason != "" || t.ExemptionCode != "") {
-			reason, code = t.ExemptionReason, t.ExemptionCode
-			return true
+		one := why{t.ExemptionReason, t.ExemptionCode}
+		if !of || one == (why{}) || known[one] {
+			return
 		}
-		return false
+		all, known[one] = append(all, one), true
+		if one.code != "" {
+			reasoned[one.reason] = true
+			code = cmp.Or(code, one.code)
+		}
 	}
 	for n := range w.invoice.Lines {
-		if t := w.invoice.Lines[n].Terms; t != nil && try(&t.Taxation) {
-			return reason, code
+		if t := w.invoice.Lines[n].Terms; t != nil {
+			take(&t.Taxation)
 		}
 	}
 	for _, list := range [][]invoice.Adjustment{w.terms.Allowances, w.terms.Charges} {
 		for n := range list {
-			if try(&list[n].Taxation) {
-				return reason, code
-			}
+			take(&list[n].Taxation)
 		}
 	}
-	return "", ""
+	if slices.ContainsFunc(all, func(one why) bool { return one.code != code && (one.code != "" || !reasoned[one.reason]) }) {
+		code = ""
+	}
+	var reasons []string
+	said := map[string]bool{"": true}
+	for _, one := range all {
+		text := one.reason
+		if text == "" && code == "" {
+			text = one.code
+		}
+		if !said[text] {
+			reasons, said[text] = append(reasons, text), true
+		}
+	}
+	return strings.Join(reasons, "; "), code
 }
 
 func (w *writer) addTotals(d *Document) {

@@ -103,3 +103,35 @@ func draftOf(t *testing.T, payload string) *document.Document {
 	}
 	return d
 }
+
+// No reason for which no tax is charged is lost, and no code stands for lines that have another one.
+func TestReasonsOfExemption(t *testing.T) {
+	t.Parallel()
+	const x, y = `"exemption_code":"VATEX-EU-132"`, `"exemption_code":"VATEX-EU-135"`
+	for _, c := range []struct{ first, second, reason, code string }{
+		{``, ``, "", ""},
+		{`"exemption_reason":"school"`, ``, "school", ""},
+		{``, `"exemption_reason":"school",` + x, "school", "VATEX-EU-132"},
+		{`"exemption_reason":"school"`, `"exemption_reason":"bank"`, "school; bank", ""},
+		{`"exemption_reason":"school"`, `"exemption_reason":"school"`, "school", ""},
+		{`"exemption_reason":"school",` + x, `"exemption_reason":"bank",` + x, "school; bank", "VATEX-EU-132"},
+		{`"exemption_reason":"school",` + x, `"exemption_reason":"bank",` + y, "school; bank", ""},
+		{`"exemption_reason":"school",` + x, `"exemption_reason":"school"`, "school", "VATEX-EU-132"},
+		{`"exemption_reason":"school",` + x, `"exemption_reason":"bank"`, "school; bank", ""},
+		{x, x, "", "VATEX-EU-132"},
+		{x, y, "VATEX-EU-132; VATEX-EU-135", ""},
+		{x, `"exemption_reason":"bank"`, "VATEX-EU-132; bank", ""},
+	} {
+		line := func(why string) string {
+			if why != "" {
+				why = "," + why
+			}
+			return `{"description":"x","quantity":1,"unit_price":"1","tax_category":"E"` + why + `}`
+		}
+		d := draftOf(t, `{"version":2,"transaction_id":"T","issued_at":"2026-03-31T10:30:00Z","currency":"EUR","lines":[`+line(c.first)+","+line(c.second)+
+			`],"charges":[{"amount":"1","tax_category":"E"}]}`)
+		if len(d.Taxes) != 1 || d.Taxes[0].Reason != c.reason || d.Taxes[0].ReasonCode != c.code {
+			t.Errorf("%s, %s: %+v", c.first, c.second, d.Taxes)
+		}
+	}
+}
