@@ -25,7 +25,8 @@ CREATE TABLE documents (
     CONSTRAINT documents_invoice_id_key UNIQUE (invoice_id, format, language),
     CONSTRAINT documents_invoice_id_fkey FOREIGN KEY (invoice_id) REFERENCES invoices (id),
     CONSTRAINT documents_format_check CHECK (format ~ '^[a-z][a-z0-9_-]{0,31}$'),
-    CONSTRAINT documents_language_check CHECK (octet_length(language) <= 64),
+    CONSTRAINT documents_language_check CHECK (language IN ('', 'en', 'de', 'fr', 'es', 'it', 'nl', 'pl', 'sv',
+        'en-AU', 'en-CA', 'en-GB', 'en-US', 'de-AT', 'de-CH', 'de-LI', 'fr-CA', 'fr-CH', 'fr-LU', 'es-MX', 'it-CH')), -- those of package pdf
     CONSTRAINT documents_size_check CHECK (size > 0 AND octet_length(content) = size),
     CONSTRAINT documents_sha256_check CHECK (octet_length(sha256) = 32),
     CONSTRAINT documents_versions_check CHECK (octet_length(renderer) <= 200 AND octet_length(rules) <= 200),
@@ -114,14 +115,16 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
--- A document that was made isn't owed any more.
+-- A document that was made isn't owed any more. A copy isn't the one that is owed.
 -- +goose StatementBegin
 CREATE FUNCTION settle_document() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
     IF TG_RELID <> 'documents'::regclass THEN -- as above
         RAISE EXCEPTION 'settle_document is for documents' USING ERRCODE = 'insufficient_privilege';
     END IF;
-    DELETE FROM documents_owed WHERE invoice_id = NEW.invoice_id AND format = NEW.format;
+    IF NOT NEW.copy THEN
+        DELETE FROM documents_owed WHERE invoice_id = NEW.invoice_id AND format = NEW.format;
+    END IF;
     RETURN NULL;
 END $$;
 -- +goose StatementEnd
@@ -146,8 +149,8 @@ COMMENT ON TABLE documents IS 'What invoices look like to people and authorities
 COMMENT ON COLUMN documents.id IS 'Identity of the row. Gaps mean nothing.';
 COMMENT ON COLUMN documents.invoice_id IS 'The invoice''s row.';
 COMMENT ON COLUMN documents.format IS 'pdf, ubl, cii or facturx.';
-COMMENT ON COLUMN documents.language IS 'In which language it is, as BCP 47; '''' where it has none.';
-COMMENT ON COLUMN documents.copy IS 'Whether it says that it is a copy: in another language than the first one of its format.';
+COMMENT ON COLUMN documents.language IS 'In which of the languages of a page it is, as BCP 47; '''' where it has none.';
+COMMENT ON COLUMN documents.copy IS 'Whether it says that it is a copy: in another language than the original of its format.';
 COMMENT ON COLUMN documents.content IS 'Its bytes. NULL: they were erased.';
 COMMENT ON COLUMN documents.size IS 'How many bytes it has, or had.';
 COMMENT ON COLUMN documents.sha256 IS 'The SHA-256 of its bytes.';

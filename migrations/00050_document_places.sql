@@ -166,7 +166,9 @@ BEGIN
                 USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'documents_announced', TABLE = TG_TABLE_NAME, SCHEMA = TG_TABLE_SCHEMA;
         END IF;
     END IF;
-    DELETE FROM documents_owed WHERE invoice_id = NEW.invoice_id AND format = NEW.format;
+    IF NOT NEW.copy THEN
+        DELETE FROM documents_owed WHERE invoice_id = NEW.invoice_id AND format = NEW.format;
+    END IF;
     RETURN NULL;
 END $$;
 -- +goose StatementEnd
@@ -237,7 +239,9 @@ BEGIN
     IF TG_RELID <> 'documents'::regclass THEN -- as above
         RAISE EXCEPTION 'settle_document is for documents' USING ERRCODE = 'insufficient_privilege';
     END IF;
-    DELETE FROM documents_owed WHERE invoice_id = NEW.invoice_id AND format = NEW.format;
+    IF NOT NEW.copy THEN
+        DELETE FROM documents_owed WHERE invoice_id = NEW.invoice_id AND format = NEW.format;
+    END IF;
     RETURN NULL;
 END $$;
 -- +goose StatementEnd

@@ -13,6 +13,7 @@ import (
 
 	"invoicer/internal/documents"
 	"invoicer/invoice/document"
+	"invoicer/invoice/document/pdf"
 	"invoicer/invoice/postgres"
 )
 
@@ -37,10 +38,14 @@ func (a app) documentGetCommand() *cobra.Command {
 		Long: `Writes the document of an invoice or a credit note into a file: as a page
 (pdf), as UBL 2.1 (ubl), as CII D16B (cii), or as a page with the CII in it
 (facturx). The first one that is made in a format is kept for ever: whoever asks
-again gets the same bytes. A page in a second language says that it is a copy.
+again gets the same bytes. The original of a page is in the language that the job
+stated, or in English; one in another language says that it is a copy.
 
-The page is in the language that the job stated, or in English. Its look is that
-of documents.template, and the rules of the others those of documents.profile.`,
+Languages: ` + strings.Join(pdf.Languages(), ", ") + `; with a country where it writes in its
+own way: ` + strings.Join(pdf.Countries(), ", ") + `.
+
+The look of a page is that of documents.template, and the rules of the others are
+those of documents.profile.`,
 		Example: `  invoicer document get INV-000001
   invoicer document get INV-000001 --format ubl -o invoice.xml
   invoicer document get R2026/17 --language fr -o - > facture.pdf`,
@@ -48,6 +53,7 @@ of documents.template, and the rules of the others those of documents.profile.`,
 	}
 	cmd.Flags().StringVar(&format, "format", "pdf", "as what: pdf, ubl, cii or facturx")
 	cmd.Flags().StringVar(&language, "language", "", "in this `language`, such as de; else the one that the job stated")
+	_ = cmd.RegisterFlagCompletionFunc("language", cobra.FixedCompletions(append(pdf.Languages(), pdf.Countries()...), cobra.ShellCompDirectiveNoFileComp))
 	cmd.Flags().StringVar(&issuer, "issuer", "", "of this issuer (its `code`), where several have the number")
 	cmd.Flags().StringVarP(&file, "out", "o", "", "into this `file`, - for standard output (default the number)")
 	addWaitFlag(cmd, &wait)
@@ -59,6 +65,9 @@ of documents.template, and the rules of the others those of documents.profile.`,
 		}
 		if !slices.Contains(document.Formats(), document.Format(format)) {
 			return usageErrorf("--format %s: must be pdf, ubl, cii or facturx", format)
+		}
+		if _, err := pdf.Spoken(language); err != nil && language != "" {
+			return usageErrorf("--%w", err)
 		}
 		if _, err := pageTemplate(cfg); err != nil {
 			return err

@@ -87,6 +87,9 @@ func TestDocumentsAreMadeOfEachInvoice(t *testing.T) {
 	if code, _, stderr := s.run(t, "", "document", "get", "INV-000001", "--format", "docx"); code != exitUsage || !strings.Contains(stderr, "pdf, ubl, cii or facturx") {
 		t.Errorf("as docx: %d %s", code, stderr)
 	}
+	if code, _, stderr := s.run(t, "", "document", "get", "INV-000001", "--language", "tlh"); code != exitUsage || !strings.Contains(stderr, `--language "tlh": must be one of en, de,`) {
+		t.Errorf("in Klingon: %d %s", code, stderr)
+	}
 	_, page := getURL(t, w.pages(t)+"/metrics")
 	if !strings.Contains(page, `invoicer_documents_total{format="pdf",result="made"}`) {
 		t.Error("/metrics says nothing of documents")

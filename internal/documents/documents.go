@@ -12,6 +12,7 @@ import (
 
 	"invoicer/invoice"
 	"invoicer/invoice/document"
+	"invoicer/invoice/document/pdf"
 )
 
 // A Store keeps invoices and documents. Its errors are those of [postgres.Documents].
@@ -40,14 +41,15 @@ type Maker struct {
 // ErrFormat says that nothing writes a format.
 var ErrFormat = errors.New("documents: nothing writes this format")
 
-// Get returns the document of an invoice: the first one that was made in its format, if language is "", and else the one in that language. If
-// there is none it is made and kept. A second language's says that it is a copy.
+// Get returns the document of an invoice: the original, if language is "", and else the one in that language, by [pdf.Spoken]. If there is none it
+// is made and kept. The original is in the language that the job states, or in English, whoever asks first; in any other it is a copy, and says so.
 //
 // It returns [document.ErrErased] for an invoice whose personal data was erased, [invoice.ErrNotInvoiced] if there is no such invoice, a
-// [*document.UnmadeError] if it can't be written so, [document.ErrBusy] if the Turns are taken, and [document.ErrMayNotKeep] if it would have to be
-// made and may not be kept.
+// [*document.LanguageError] if no page speaks the language, a
+// [*document.UnmadeError] if it can't be written so, [document.ErrBusy] if the Turns are taken, and [document.ErrMayNotKeep] if it would have
+// to be made and may not be kept.
 func (m *Maker) Get(ctx context.Context, invoiceID int64, format document.Format, language string) (kept document.Kept, err error) {
-	for range 2 { // another process may have made the first one meanwhile, in another language: then this one is a copy
+	for range 2 { // a process of another release may have made the original meanwhile, in another language: then this one is a copy
 		if kept, err = m.get(ctx, invoiceID, format, language); !errors.Is(err, document.ErrNone) {
 			break
 		}
@@ -61,17 +63,21 @@ func (m *Maker) get(ctx context.Context, invoiceID int64, format document.Format
 	}
 	var asked *string
 	if language = strings.TrimSpace(language); language != "" && format.HasLanguage() {
-		asked = &language
+		spoken, err := pdf.Spoken(language)
+		if err != nil {
+			return document.Kept{}, err
+		}
+		asked = &spoken
 	}
 	kept, err := m.Store.Find(ctx, invoiceID, format, asked)
 	if !errors.Is(err, document.ErrNone) {
 		return kept, err
 	}
-	isCopy := false
+	hasOriginal := false
 	if asked != nil {
 		switch _, err := m.Store.Find(ctx, invoiceID, format, nil); {
 		case err == nil:
-			isCopy = true
+			hasOriginal = true
 		case !errors.Is(err, document.ErrNone):
 			return document.Kept{}, err
 		}
@@ -80,7 +86,7 @@ func (m *Maker) get(ctx context.Context, invoiceID int64, format document.Format
 	if err != nil {
 		return document.Kept{}, err
 	}
-	made, err := m.made(ctx, i, facts, format, asked, isCopy)
+	made, err := m.made(ctx, i, facts, format, asked, hasOriginal)
 	if err != nil {
 		return document.Kept{}, err
 	}
@@ -115,8 +121,9 @@ func (m *Maker) Say(ctx context.Context, invoiceID int64) (*document.Document, e
 // insufficientPrivilege is the SQLSTATE of a missing right.
 const insufficientPrivilege = "42501"
 
-// made makes a document, in its turn. A panic of a writer is an error: a renderer's failure touches nothing else.
-func (m *Maker) made(ctx context.Context, i *invoice.Invoice, facts document.Facts, format document.Format, language *string, isCopy bool) (made document.Kept, err error) {
+// made makes a document, in its turn: the original, unless another language than its own is asked for, or there is one. A panic of a writer is an error:
+// a renderer's failure touches nothing else.
+func (m *Maker) made(ctx context.Context, i *invoice.Invoice, facts document.Facts, format document.Format, asked *string, hasOriginal bool) (made document.Kept, err error) {
 	end, err := m.Turns.take(ctx)
 	if err != nil {
 		return made, err
@@ -131,17 +138,22 @@ func (m *Maker) made(ctx context.Context, i *invoice.Invoice, facts document.Fac
 	if err != nil {
 		return made, err
 	}
-	if language != nil {
-		d.Language = *language
+	language := ""
+	if format.HasLanguage() {
+		language = "en" // also where the job states a language that no page speaks
+		if spoken, err := pdf.Spoken(d.Language); err == nil {
+			language = spoken
+		}
+	}
+	isCopy := hasOriginal
+	if asked != nil && (hasOriginal || *asked != language) {
+		isCopy, language, d.Language = true, *asked, *asked
 	}
 	content, rules, err := m.Writers[format](d, facts.Profile, isCopy)
 	if err != nil {
 		return made, &document.UnmadeError{Number: i.Number, Format: format, Err: err}
 	}
-	made = document.Kept{InvoiceID: i.ID, Format: format, Copy: isCopy, Content: content, Renderer: m.Version, Rules: rules}
-	if format.HasLanguage() {
-		made.Language = d.Language
-	}
+	made = document.Kept{InvoiceID: i.ID, Format: format, Language: language, Copy: isCopy, Content: content, Renderer: m.Version, Rules: rules}
 	return made, nil
 }
 

@@ -3,6 +3,8 @@ package document
 import (
 	"crypto/sha256"
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 )
 
@@ -43,8 +45,8 @@ func (f Format) Extension() string {
 type Kept struct {
 	InvoiceID int64
 	Format    Format
-	Language  string // "" where the format has none
-	Copy      bool   // it says that it is one: the first of its format is in another language
+	Language  string // which of those that a page speaks; "" where the format has none
+	Copy      bool   // it says that it is one: it is in another language than its invoice
 	Content   []byte // nil once it is erased, and where it wasn't asked for
 	Place     string // where the content is outside of the database; "" if it is inside, or erased
 	Size      int64
@@ -94,3 +96,13 @@ func (e *UnmadeError) Error() string {
 }
 
 func (e *UnmadeError) Unwrap() error { return e.Err }
+
+// A LanguageError says that no page speaks a language that was asked for.
+type LanguageError struct {
+	Language string
+	Known    []string
+}
+
+func (e *LanguageError) Error() string {
+	return fmt.Sprintf("language %.40q: must be one of %s", e.Language, strings.Join(e.Known, ", "))
+}

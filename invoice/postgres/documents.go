@@ -88,11 +88,9 @@ func (s *Documents) Of(ctx context.Context, invoiceID int64) ([]document.Kept, e
 	return all, classify(rows.Err())
 }
 
-// Keep stores a document that was made, and returns what is to be handed out: the one that was stored first, if another process was
-// faster. A trigger takes it off what is owed. Size, SHA256 and MadeAt are set here. It returns [document.ErrErased] for an invoice whose
 // Keep stores a document, unless the invoice has one of this format and language by then, and returns the one that it has: whoever is first decides.
-// It takes it off what is owed. Size, SHA256, MadeAt and Place are set here. It returns [document.ErrErased] for an invoice whose
-// personal data was erased.
+// A trigger takes it off what is owed, unless it is a copy. Size, SHA256, MadeAt and Place are set here. It returns [document.ErrErased] for an
+// invoice whose personal data was erased, and [document.ErrNone] for a second one of its format that is no copy.
 //
 // Bytes that go to a place outside of the database are there before the row is. Of a process that dies between, and of one whose document another
 // one was first with, an object is left that was announced, and is deleted an hour later.

@@ -11,6 +11,7 @@ import (
 	"invoicer/internal/report"
 	"invoicer/invoice"
 	"invoicer/invoice/document"
+	"invoicer/invoice/document/pdf"
 )
 
 // invoiced makes an invoice, and returns its id.
@@ -55,17 +56,25 @@ func TestTheFirstDocumentStays(t *testing.T) {
 	}
 }
 
-// A document in another language is a copy; of the first there is one, in whichever language it was asked for first.
+// A document in another language is a copy, also before there is an original, which stays owed then. Of the original there is one, and of each language
+// that a page speaks; there is none in any other.
 func TestOneOriginal(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
+	if err := b.store.Documents.Configure(t.Context(), []document.Format{document.AsPDF}); err != nil {
+		t.Fatal(err)
+	}
 	id := b.invoiced(t, "T1")
 	keep := func(language string, isCopy bool) error {
 		_, err := b.store.Documents.Keep(t.Context(), document.Kept{InvoiceID: id, Format: document.AsPDF, Language: language, Copy: isCopy, Content: []byte(language)})
 		return err
 	}
-	if err := keep("de", false); err != nil {
-		t.Fatal(err)
+	owed := func() int { return b.Count(t, "SELECT count(*) FROM documents_owed") }
+	if err := keep("it", true); err != nil || owed() != 1 {
+		t.Errorf("a copy before the original: %v, and %d are owed", err, owed())
+	}
+	if err := keep("de", false); err != nil || owed() != 0 {
+		t.Fatalf("%v, and %d are owed", err, owed())
 	}
 	if err := keep("fr", false); !errors.Is(err, document.ErrNone) {
 		t.Errorf("a second original: %v", err)
@@ -74,7 +83,17 @@ func TestOneOriginal(t *testing.T) {
 		t.Error(err)
 	}
 	if kept, err := b.store.Documents.Find(t.Context(), id, document.AsPDF, nil); err != nil || kept.Language != "de" || kept.Copy {
-		t.Errorf("the first is %+v, %v", kept, err)
+		t.Errorf("the original is %+v, %v", kept, err)
+	}
+	for _, language := range append(pdf.Languages(), pdf.Countries()...) {
+		if err := keep(language, true); err != nil {
+			t.Errorf("in %s: %v", language, err)
+		}
+	}
+	for _, language := range []string{"tlh", "de-DE", "DE", "en-aaaaa"} {
+		if err := keep(language, true); err == nil || !strings.Contains(err.Error(), "documents_language_check") {
+			t.Errorf("in %s: %v", language, err)
+		}
 	}
 }
 

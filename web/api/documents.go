@@ -20,8 +20,8 @@ import (
 
 // Documents hands out invoices as people and authorities are sent them.
 type Documents interface {
-	// Get returns the document of an invoice: the first one of its format for the language "". What isn't there yet is made and kept. Its errors are
-	// [document.ErrErased], [document.ErrBusy], [document.ErrMayNotKeep] and [*document.UnmadeError].
+	// Get returns the document of an invoice: the original for the language "". What isn't there yet is made and kept. Its errors are [document.ErrErased],
+	// [document.ErrBusy], [document.ErrMayNotKeep], [*document.LanguageError] and [*document.UnmadeError].
 	Get(ctx context.Context, invoiceID int64, format document.Format, language string) (document.Kept, error)
 }
 
@@ -39,7 +39,7 @@ type getDocument struct {
 	Accept   string `header:"Accept" doc:"application/pdf or application/xml, which a parameter profile makes one of the formats: application/xml;profile=cii. Default: application/pdf"`
 	Number   string `path:"invoice_number" maxLength:"512" doc:"the number as it is printed, percent-encoded"`
 	Format   string `query:"format" enum:"pdf,ubl,cii,facturx" doc:"the same as a profile in Accept"`
-	Language string `query:"language" maxLength:"35" pattern:"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$" doc:"of a page, such as de or de-AT; one in a second language says that it is a copy. Default: that of the first one that was made, or is made now, as the job stated it"`
+	Language string `query:"language" maxLength:"35" pattern:"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$" doc:"of a page, such as de or de-AT; the answer to another than the page speaks lists those that it does. One in another than the original's says that it is a copy. Default: the original's, which the job stated, or English"`
 	By       string `query:"by" maxLength:"128" doc:"who looks: required on the same machine without a token, and else the token's name, which goes on record"`
 }
 
@@ -165,7 +165,10 @@ func notAcceptable(formats []document.Format) *ProblemError {
 // unmade returns the answer to who asks for a document that there isn't, or the error itself if it is another one.
 func unmade(err error) error {
 	var cannot *document.UnmadeError
+	var unspoken *document.LanguageError
 	switch {
+	case errors.As(err, &unspoken):
+		return problemOf(http.StatusUnprocessableEntity, err.Error(), Fault{Detail: "must be one of " + strings.Join(unspoken.Known, ", "), Parameter: "language"})
 	case errors.Is(err, document.ErrErased):
 		return problemOf(http.StatusGone, err.Error())
 	case errors.Is(err, document.ErrBusy):

@@ -18,7 +18,7 @@ type getLinked struct {
 	Accept   string `header:"Accept" doc:"as for the document of an invoice"`
 	Link     string `path:"link" maxLength:"4096" doc:"what names the document, until when, and the signature"`
 	Format   string `query:"format" enum:"pdf,ubl,cii,facturx" doc:"the same as a profile in Accept"`
-	Language string `query:"language" maxLength:"35" pattern:"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$" doc:"of a page; one in a second language says that it is a copy"`
+	Language string `query:"language" maxLength:"35" pattern:"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$" doc:"of a page; one in another than the original's says that it is a copy"`
 }
 
 // linkOperation registers what follows links.

@@ -19,8 +19,8 @@ import (
 
 // Documents hands out invoices as people and authorities are sent them.
 type Documents interface {
-	// Get returns the document of an invoice: the first one of its format for the language "". What isn't there yet is made and kept. Its errors are
-	// [document.ErrErased], [document.ErrBusy], [document.ErrMayNotKeep] and [*document.UnmadeError].
+	// Get returns the document of an invoice: the original for the language "". What isn't there yet is made and kept. Its errors are [document.ErrErased],
+	// [document.ErrBusy], [document.ErrMayNotKeep], [*document.LanguageError] and [*document.UnmadeError].
 	Get(ctx context.Context, invoiceID int64, format document.Format, language string) (document.Kept, error)
 }
 
@@ -67,7 +67,7 @@ func (p *Pages) withDocuments(ctx context.Context, story *report.Story) shownSto
 		s.Documents = append(s.Documents, shownDocument{k, true, documentPath("/document", story.Invoice, k.Format, k.Language)})
 	}
 	for _, f := range document.Formats() {
-		if !slices.ContainsFunc(kept, func(k document.Kept) bool { return k.Format == f }) {
+		if !slices.ContainsFunc(kept, func(k document.Kept) bool { return k.Format == f && !k.Copy }) {
 			s.Documents = append(s.Documents, shownDocument{document.Kept{Format: f}, false, documentPath("/document", story.Invoice, f, "")})
 		}
 	}
@@ -138,8 +138,11 @@ func (p *Pages) get(ctx context.Context, w *wantedDocument) (document.Kept, erro
 	ctx, cancel := context.WithTimeout(ctx, documentTimeout)
 	defer cancel()
 	kept, err := p.o.Documents.Get(ctx, w.invoice.ID, w.format, w.language)
-	cannot := (*document.UnmadeError)(nil)
+	var cannot *document.UnmadeError
+	var unspoken *document.LanguageError
 	switch {
+	case errors.As(err, &unspoken):
+		return kept, problem{http.StatusUnprocessableEntity, text(err.Error()) + "."}
 	case errors.Is(err, document.ErrErased):
 		return kept, problem{http.StatusGone, "The personal data of the invoice was erased: it has no document any more."}
 	case errors.Is(err, document.ErrBusy), errors.Is(err, document.ErrMayNotKeep):

@@ -166,11 +166,12 @@ func TestDocumentsOfAnInvoice(t *testing.T) {
 		code  int
 		shows string
 	}{
-		"number=" + number + "&format=cii":            {http.StatusConflict, "can’t be written as cii: the &lt;b&gt;moon&lt;/b&gt; is in the way"},
-		"number=" + number + "&format=docx":           {http.StatusBadRequest, "pdf, ubl, cii or facturx"},
-		"number=" + number + "&format=pdf&language=!": {http.StatusBadRequest, "language"},
-		"number=X&format=pdf":                         {http.StatusNotFound, "There is no invoice"},
-		"format=pdf":                                  {http.StatusBadRequest, "number"},
+		"number=" + number + "&format=cii":              {http.StatusConflict, "can’t be written as cii: the &lt;b&gt;moon&lt;/b&gt; is in the way"},
+		"number=" + number + "&format=docx":             {http.StatusBadRequest, "pdf, ubl, cii or facturx"},
+		"number=" + number + "&format=pdf&language=!":   {http.StatusBadRequest, "language"},
+		"number=" + number + "&format=pdf&language=tlh": {http.StatusUnprocessableEntity, "must be one of en, de,"},
+		"number=X&format=pdf":                           {http.StatusNotFound, "There is no invoice"},
+		"format=pdf":                                    {http.StatusBadRequest, "number"},
 	} {
 		for _, path := range []string{"/document?", "/document/file?"} {
 			if code, page := s.get(t, path+query); code != want.code || !strings.Contains(page, want.shows) {

@@ -26,9 +26,6 @@ type locale struct {
 	currencyFirst, currencySpace   bool
 }
 
-// Languages returns the languages that a page speaks.
-func Languages() []string { return []string{"en", "de", "fr", "es", "it", "nl", "pl", "sv"} }
-
 // newLocale returns the locale of a language, which is English where the page doesn't speak it. Numbers are those of the country, too: of
 // de-CH as of de-AT.
 func newLocale(wanted string) *locale {
