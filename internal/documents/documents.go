@@ -45,7 +45,7 @@ var ErrFormat = errors.New("documents: nothing writes this format")
 // is made and kept. The original is in the language that the job states, or in English, whoever asks first; in any other it is a copy, and says so.
 //
 // It returns [document.ErrErased] for an invoice whose personal data was erased, [invoice.ErrNotInvoiced] if there is no such invoice, a
-// [*document.LanguageError] if no page speaks the language, a
+// [*document.LanguageError] if no page speaks the language, a [*document.AwaitedError] while a transaction that it names has no invoice, a
 // [*document.UnmadeError] if it can't be written so, [document.ErrBusy] if the Turns are taken, and [document.ErrMayNotKeep] if it would have
 // to be made and may not be kept.
 func (m *Maker) Get(ctx context.Context, invoiceID int64, format document.Format, language string) (kept document.Kept, err error) {
@@ -85,6 +85,10 @@ func (m *Maker) get(ctx context.Context, invoiceID int64, format document.Format
 	i, facts, err := m.read(ctx, invoiceID)
 	if err != nil {
 		return document.Kept{}, err
+	}
+	if len(facts.Unknown) > 0 { // without the number of that one it would be kept for ever
+		id := facts.Unknown[0]
+		return document.Kept{}, &document.AwaitedError{Number: i.Number, TransactionID: id, Credited: id == i.CreditsTransactionID}
 	}
 	made, err := m.made(ctx, i, facts, format, asked, hasOriginal)
 	if err != nil {

@@ -273,7 +273,8 @@ func fileName(number string, format document.Format, all []document.Format) stri
 func (w *Worker) result(r *Route, c *handover.Claim, a Answer, err error) handover.Result {
 	if err != nil {
 		result := handover.Result{State: c.State, Err: whole(err), Again: w.again(c.Attempts, err)}
-		if c.State == handover.Queued && r.GiveUp > 0 && c.Waited >= r.GiveUp {
+		awaited := (*document.AwaitedError)(nil) // nobody was asked to take it yet
+		if c.State == handover.Queued && !errors.As(err, &awaited) && r.GiveUp > 0 && c.Waited >= r.GiveUp {
 			result.State, result.Again = handover.Failed, 0
 		}
 		return result

@@ -135,6 +135,25 @@ func TestGivenUp(t *testing.T) {
 	rig.Eventually(t, "it to be given up", func() bool { return b.state(t, "one", 1) == "failed: away: see you" })
 }
 
+// What waits for another invoice is tried for ever: nobody was asked to take it yet.
+func TestWhatWaitsForAnInvoiceIsNotGivenUp(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.invoiced(t, 1, 1)
+	b.Exec(t, "ALTER TABLE handovers DISABLE TRIGGER handovers_steps; UPDATE handovers SET changed_at = now() - interval '61 minutes'; ALTER TABLE handovers ENABLE TRIGGER handovers_steps")
+	awaits := maker(func(document.Format) ([]byte, error) {
+		return nil, &document.AwaitedError{Number: "INV-1", Credited: true, TransactionID: "ord-9"}
+	})
+	stop := b.workWith(t, awaits, handovers.Route{Name: "one", Channel: channel(taken), GiveUp: time.Hour})
+	rig.Eventually(t, "it to wait", func() bool {
+		return strings.HasPrefix(b.state(t, "one", 1), `queued: its document can't be made: document INV-1: it credits the transaction "ord-9"`)
+	})
+	stop()
+	b.hurry(t)
+	b.work(t, handovers.Route{Name: "one", Channel: channel(taken), GiveUp: time.Hour})
+	rig.Eventually(t, "it to be taken", func() bool { return b.state(t, "one", 1) == "accepted 1 1" })
+}
+
 // A program gets what docs/handover.md says, in a folder that is gone afterwards, and nothing else.
 func TestAProgram(t *testing.T) {
 	t.Parallel()

@@ -106,3 +106,18 @@ type LanguageError struct {
 func (e *LanguageError) Error() string {
 	return fmt.Sprintf("language %.40q: must be one of %s", e.Language, strings.Join(e.Known, ", "))
 }
+
+// An AwaitedError says that a document isn't made yet: it names a transaction that has no invoice here. It is made once that has one.
+type AwaitedError struct {
+	Number        string
+	TransactionID string
+	Credited      bool // by the document, which else replaces it
+}
+
+func (e *AwaitedError) Error() string {
+	does := "replaces"
+	if e.Credited {
+		does = "credits"
+	}
+	return fmt.Sprintf("document %s: it %s the transaction %q, which has no invoice here: it is made once there is one, or one is imported", e.Number, does, e.TransactionID)
+}

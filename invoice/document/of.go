@@ -19,6 +19,8 @@ type Facts struct {
 	Zone *time.Location
 	// Preceding are the documents of the transactions that this one credits or replaces.
 	Preceding []Preceding
+	// Unknown are the transactions that this one credits or replaces, and that have no invoice here.
+	Unknown []string
 	// Profile is the one by which the document was judged before it was made, by the settings that held then; [None] for none. It is what
 	// the document is written by.
 	Profile Profile

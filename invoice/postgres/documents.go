@@ -187,14 +187,17 @@ func (s *Documents) Facts(ctx context.Context, i *invoice.Invoice) (facts docume
 			continue
 		}
 		var p document.Preceding
+		var date sql.NullString // of one that was imported without
 		err := s.sql.QueryRowContext(ctx, `SELECT invoice_number, to_char(`+dayOf+`, 'YYYY-MM-DD') FROM invoicer.invoices i WHERE issuer = $1 AND transaction_id = $2
 UNION ALL SELECT invoice_number, to_char(issued_at AT TIME ZONE $3, 'YYYY-MM-DD') FROM invoicer.imported_invoices WHERE issuer = $1 AND transaction_id = $2 AND withdrawn_at IS NULL LIMIT 1`,
-			i.Issuer, id, zone).Scan(&p.Number, &p.Date)
+			i.Issuer, id, zone).Scan(&p.Number, &date)
 		switch {
-		case errors.Is(err, sql.ErrNoRows): // a transaction that isn't known here
+		case errors.Is(err, sql.ErrNoRows):
+			facts.Unknown = append(facts.Unknown, id)
 		case err != nil:
 			return facts, classify(err)
 		default:
+			p.Date = date.String
 			facts.Preceding = append(facts.Preceding, p)
 		}
 	}

@@ -21,7 +21,7 @@ import (
 // Documents hands out invoices as people and authorities are sent them.
 type Documents interface {
 	// Get returns the document of an invoice: the original for the language "". What isn't there yet is made and kept. Its errors are [document.ErrErased],
-	// [document.ErrBusy], [document.ErrMayNotKeep], [*document.LanguageError] and [*document.UnmadeError].
+	// [document.ErrBusy], [document.ErrMayNotKeep], [*document.LanguageError], [*document.AwaitedError] and [*document.UnmadeError].
 	Get(ctx context.Context, invoiceID int64, format document.Format, language string) (document.Kept, error)
 }
 
@@ -65,7 +65,7 @@ func (a *API) documentOperations() {
 		summary: "An invoice as its customer is sent it",
 		text: "As a page (pdf), UBL 2.1 (ubl), CII D16B (cii), or a page with the CII in it (facturx). What isn't there yet is made and kept: whoever asks again gets the " +
 			"same bytes. It holds personal data, so `http.personal_data` says who may, and the token's name goes on record. 409: several issuers have the number, or " +
-			"the invoice can't be written so, with the reason. 410: its personal data was erased. 503: so many documents are being made that this one isn't begun.",
+			"the invoice can't be written so, with the reason, or it names a transaction that has no invoice yet. 410: its personal data was erased. 503: so many documents are being made that this one isn't begun.",
 	})
 	op.Middlewares = append(op.Middlewares, a.sameSite)
 	op.Responses["200"] = documentResponse()
@@ -165,10 +165,13 @@ func notAcceptable(formats []document.Format) *ProblemError {
 // unmade returns the answer to who asks for a document that there isn't, or the error itself if it is another one.
 func unmade(err error) error {
 	var cannot *document.UnmadeError
+	var awaited *document.AwaitedError
 	var unspoken *document.LanguageError
 	switch {
 	case errors.As(err, &unspoken):
 		return problemOf(http.StatusUnprocessableEntity, err.Error(), Fault{Detail: "must be one of " + strings.Join(unspoken.Known, ", "), Parameter: "language"})
+	case errors.As(err, &awaited):
+		return problemOf(http.StatusConflict, err.Error())
 	case errors.Is(err, document.ErrErased):
 		return problemOf(http.StatusGone, err.Error())
 	case errors.Is(err, document.ErrBusy):

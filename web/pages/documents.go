@@ -20,7 +20,7 @@ import (
 // Documents hands out invoices as people and authorities are sent them.
 type Documents interface {
 	// Get returns the document of an invoice: the original for the language "". What isn't there yet is made and kept. Its errors are [document.ErrErased],
-	// [document.ErrBusy], [document.ErrMayNotKeep], [*document.LanguageError] and [*document.UnmadeError].
+	// [document.ErrBusy], [document.ErrMayNotKeep], [*document.LanguageError], [*document.AwaitedError] and [*document.UnmadeError].
 	Get(ctx context.Context, invoiceID int64, format document.Format, language string) (document.Kept, error)
 }
 
@@ -139,10 +139,13 @@ func (p *Pages) get(ctx context.Context, w *wantedDocument) (document.Kept, erro
 	defer cancel()
 	kept, err := p.o.Documents.Get(ctx, w.invoice.ID, w.format, w.language)
 	var cannot *document.UnmadeError
+	var awaited *document.AwaitedError
 	var unspoken *document.LanguageError
 	switch {
 	case errors.As(err, &unspoken):
 		return kept, problem{http.StatusUnprocessableEntity, text(err.Error()) + "."}
+	case errors.As(err, &awaited):
+		return kept, problem{http.StatusConflict, text(err.Error()) + "."}
 	case errors.Is(err, document.ErrErased):
 		return kept, problem{http.StatusGone, "The personal data of the invoice was erased: it has no document any more."}
 	case errors.Is(err, document.ErrBusy), errors.Is(err, document.ErrMayNotKeep):
