@@ -30,7 +30,7 @@ type Maker interface {
 const (
 	// makeWithin bounds the making of one document.
 	makeWithin = 30 * time.Second
-	// recordWithin bounds the record of what came of an attempt; both lengthen the lease.
+	// recordWithin bounds one try to record what came of an attempt; both lengthen the lease.
 	recordWithin = 15 * time.Second
 	// idle is how long to wait where nothing is due.
 	idle = time.Second
@@ -146,6 +146,7 @@ func (w *Worker) serve(ctx context.Context, r *Route) {
 			return
 		}
 		c, found, err := handover.Claim{}, false, ctx.Err()
+		until := time.Now().Add(lease) // no later than the lease ends: it begins after this
 		if err == nil {
 			c, found, err = w.Store.Claim(ctx, r.Name, lease)
 		}
@@ -161,20 +162,20 @@ func (w *Worker) serve(ctx context.Context, r *Route) {
 		}
 		busy.Go(func() {
 			defer func() { <-slots }()
-			w.attempt(attempts, r, &c)
+			w.attempt(attempts, r, &c, until)
 		})
 	}
 }
 
-// attempt makes one attempt, and records what came of it.
-func (w *Worker) attempt(ctx context.Context, r *Route, c *handover.Claim) {
+// attempt makes one attempt, and records what came of it as long as nobody else can have the claim.
+func (w *Worker) attempt(ctx context.Context, r *Route, c *handover.Claim, until time.Time) {
 	begun := time.Now()
 	answer, err := w.guarded(ctx, r, c)
 	if errors.Is(err, document.ErrErased) {
 		return // it was cancelled with what is erased
 	}
 	if err != nil && ctx.Err() != nil { // an answer that came all the same counts
-		w.settle(ctx, c, handover.Result{State: c.State, Err: "it was broken off, as the worker ended", Again: time.Second})
+		w.settle(ctx, r, c, until, handover.Result{State: c.State, Err: "it was broken off, as the worker ended", Again: time.Second})
 		return
 	}
 	result := w.result(r, c, answer, err)
@@ -194,20 +195,27 @@ func (w *Worker) attempt(ctx context.Context, r *Route, c *handover.Claim) {
 	case result.State == handover.Rejected:
 		log.WarnContext(ctx, "an invoice was rejected by whom it was handed over to")
 	}
-	w.settle(ctx, c, result)
+	w.settle(ctx, r, c, until, result)
 }
 
-// settle records what came of an attempt, also where the worker ends meanwhile: it then tries once. What isn't recorded is done again, by the same key.
-func (w *Worker) settle(ctx context.Context, c *handover.Claim, r handover.Result) {
-	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
+// settle records what came of an attempt. While the database is away it tries again until another process may have the claim, since what isn't recorded
+// is done again, by the same key; where the worker ends meanwhile, only for a moment. The database refuses what comes after another process's claim.
+func (w *Worker) settle(ctx context.Context, r *Route, c *handover.Claim, until time.Time, result handover.Result) {
+	limited, cancel := context.WithDeadline(context.WithoutCancel(ctx), until)
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })()
 	for {
-		err := w.Store.Settle(limited, c, r)
-		if err == nil || errors.Is(err, handover.ErrGone) || limited.Err() != nil || !pause(ctx, time.Second) {
+		try, end := context.WithTimeout(limited, recordWithin)
+		err := w.Store.Settle(try, c, result)
+		end()
+		if err == nil || errors.Is(err, handover.ErrGone) {
 			return
 		}
-		w.Logger.DebugContext(ctx, "hand-overs wait", "error", err)
+		if !pause(limited, time.Second) {
+			w.Logger.WarnContext(ctx, "what came of a hand-over can't be recorded: it is tried again, by the same key", "channel", r.Name, "invoice_id", c.InvoiceID, "key", c.Key, "state", result.State, "error", err)
+			return
+		}
+		w.Logger.DebugContext(ctx, "hand-overs wait", "channel", r.Name, "error", err)
 	}
 }
 
