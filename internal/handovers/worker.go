@@ -288,18 +288,14 @@ func (w *Worker) result(r *Route, c *handover.Claim, a Answer, err error) handov
 		return result
 	}
 	result := handover.Result{State: a.State, Answer: a.Text, Answered: true}
+	if a.State == handover.Cleared { // with accepted comes another id, if any: to quote it as a clearance would be false
+		result.Clearance = a.ID
+	}
 	switch {
 	case a.State == handover.Sent && c.State != handover.Queued: // nothing new
 		result.State = c.State
 	case a.State == handover.Sent:
 		result.TheirID = a.ID
-	case a.State == handover.Cleared, a.State == handover.Accepted:
-		if result.Clearance = a.ID; a.ID == "" {
-			result.Clearance = c.TheirID
-		}
-		if c.TheirID == "" {
-			result.TheirID = a.ID
-		}
 	case c.TheirID == "":
 		result.TheirID = a.ID
 	}

@@ -75,11 +75,35 @@ func TestAWorkerThatEnds(t *testing.T) {
 	<-began
 	<-began
 	stop()
-	if got := b.state(t, "one", 1); got != "accepted 1 1" {
+	if got := b.state(t, "one", 1); got != "accepted 1" {
 		t.Errorf("what was answered: %s", got)
 	}
 	if n := b.Count(t, "SELECT count(*) FROM handovers WHERE channel = 'two' AND state = 'queued' AND error LIKE '%the worker ended' AND due_at < now() + interval '1 minute'"); n != 1 {
 		t.Errorf("what was broken off: %s", b.state(t, "two", 1))
+	}
+}
+
+// Only an answer of cleared has the id of a clearance: what was accepted without one lets no credit note go.
+func TestAcceptedIsNoClearance(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.invoiced(t, 1, 1)
+	answers := func(hand, ask handovers.Answer) channel {
+		return func(_ context.Context, p *handovers.Parcel) (handovers.Answer, error) {
+			if p.Documents != nil {
+				return hand, nil
+			}
+			return ask, nil
+		}
+	}
+	sent, accepted := handovers.Answer{State: handover.Sent, ID: "GW-1"}, handovers.Answer{State: handover.Accepted}
+	b.work(t, handovers.Route{Name: "one", Channel: answers(sent, accepted), AskEvery: time.Millisecond},
+		handovers.Route{Name: "two", Channel: answers(handovers.Answer{State: handover.Cleared, ID: "CLR-1"}, handovers.Answer{State: handover.Accepted, ID: "X"}), AskEvery: time.Millisecond, AskOn: true})
+	for name, want := range map[string]string{"one": "accepted GW-1", "two": "accepted CLR-1 CLR-1"} {
+		rig.Eventually(t, name+" to be accepted", func() bool { return strings.HasPrefix(b.state(t, name, 1), "accepted") })
+		if got := b.state(t, name, 1); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
 	}
 }
 
@@ -89,7 +113,7 @@ func TestAPanicIsAnError(t *testing.T) {
 	b.invoiced(t, 1, 1)
 	b.work(t, handovers.Route{Name: "one", Channel: channel(func(context.Context, *handovers.Parcel) (handovers.Answer, error) { panic("index") })}, handovers.Route{Name: "two", Channel: channel(taken)})
 	rig.Eventually(t, "both", func() bool {
-		return b.state(t, "one", 1) == "queued: panic: index" && b.state(t, "two", 1) == "accepted 1 1"
+		return b.state(t, "one", 1) == "queued: panic: index" && b.state(t, "two", 1) == "accepted 1"
 	})
 }
 
