@@ -153,7 +153,7 @@ func (s *statedChannel) channel() (c Channel, problems []string) {
 	if !channelName.MatchString(c.Name) {
 		add("name must be 1 to 32 of a-z 0-9 _ -, with a letter first")
 	}
-	patience := 30 * time.Second
+	patience, least := 30*time.Second, 100*time.Millisecond
 	switch c.Kind {
 	case "https":
 		problems = append(problems, c.checkURL()...)
@@ -178,7 +178,7 @@ func (s *statedChannel) channel() (c Channel, problems []string) {
 		if s.AskEvery != "" || s.AskUntil != "" || c.AwaitClearance {
 			add("ask_every, ask_until and await_clearance are for the other kinds: nobody answers an e-mail")
 		}
-		patience = 10 * time.Minute // in which a server answers after it has the letter (RFC 5321, 4.5.3.2.6): what is sent again comes twice
+		patience, least = 10*time.Minute, 30*time.Second // in which a server answers after it has the letter (RFC 5321, 4.5.3.2.6): what is sent again comes twice
 	default:
 		add("kind must be email, https or program")
 	}
@@ -211,7 +211,7 @@ func (s *statedChannel) channel() (c Channel, problems []string) {
 		}
 		return d
 	}
-	c.Timeout = between("timeout", s.Timeout, patience, 100*time.Millisecond, 10*time.Minute)
+	c.Timeout = between("timeout", s.Timeout, patience, least, 10*time.Minute)
 	c.AskEvery = between("ask_every", s.AskEvery, 0, time.Second, 30*day)
 	c.GiveUp = between("give_up", s.GiveUp, 0, time.Second, 365*day)
 	switch c.AskUntil {

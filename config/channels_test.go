@@ -64,12 +64,14 @@ func TestWrongChannels(t *testing.T) {
 	_, err := config.Load(sources(t, "", []string{`INVOICER_DOCUMENTS_CHANNELS=[
 {"name":"A b","kind":"https","url":"ftp://gateway.example/sesame","secret":"whsec_sesame","formats":["docx"],"timeout":"1h","command":["x"]},
 {"name":"two","kind":"program","command":["run"],"url":"https://gateway.example","formats":[],"kinds":["receipt"],"ask_until":"paid"},
+{"name":"mail","kind":"email","formats":["pdf"],"timeout":"29s"},
 {"name":"two","kind":"fax","formats":["pdf","pdf"],"at_once":65}]`}, nil))
 	if err == nil {
 		t.Fatal("they are taken")
 	}
 	for _, want := range []string{
 		"documents.channels", "channel A b: name must be", "url must be https://host/path", "secret must be whsec_", "command is for the kind program", `formats has "docx"`, `timeout is "1h": must be 100ms to 10m`,
+		`channel mail: timeout is "29s": must be 30s to 10m`,
 		"channel two: command must be a list", "url and secret are for the kind https", "formats is empty", `kinds has "receipt"`, "ask_until must be cleared or accepted", "ask_until needs ask_every",
 		"channel two: kind must be email, https or program", `formats has "pdf"`, "at_once must be 1 to 64", "channel two: is there twice",
 	} {

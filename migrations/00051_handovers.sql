@@ -41,6 +41,7 @@ CREATE TABLE handovers (
     due_at      timestamptz,
     turn        bigint      NOT NULL DEFAULT 0,
     attempts    integer     NOT NULL DEFAULT 0,
+    doubts      integer     NOT NULL DEFAULT 0,
     error       text,
     their_id    text,
     clearance   text,
@@ -339,6 +340,7 @@ COMMENT ON COLUMN handovers.changed_at IS 'Since when it has its state, or doesn
 COMMENT ON COLUMN handovers.due_at IS 'When it is tried or asked about next; while that is under way, when another process may do so. NULL: it isn''t. Queued without it waits for a clearance.';
 COMMENT ON COLUMN handovers.turn IS 'How often a process took it in hand: what one says that isn''t the last is ignored.';
 COMMENT ON COLUMN handovers.attempts IS 'How often it was tried in vain in its state, with the try under way.';
+COMMENT ON COLUMN handovers.doubts IS 'How often a try ended so that nobody knows whether the other side took it, since it was last sent again by an operator.';
 COMMENT ON COLUMN handovers.error IS 'What went wrong at the last try. NULL: nothing.';
 COMMENT ON COLUMN handovers.their_id IS 'By which id the other side knows it.';
 COMMENT ON COLUMN handovers.clearance IS 'The id with which it was cleared, which a credit note quotes.';

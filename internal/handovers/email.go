@@ -17,7 +17,7 @@ type Email struct {
 	Say func(ctx context.Context, invoiceID int64) (*document.Document, error)
 }
 
-// Hand sends the letter of a parcel. A repeat has the same Message-ID.
+// Hand sends the letter of a parcel. A repeat has the same Message-ID. It returns an [*UncertainError] if the server may have taken it.
 func (e *Email) Hand(ctx context.Context, p *Parcel) (Answer, error) {
 	said, err := e.Say(ctx, p.InvoiceID)
 	if err != nil {
@@ -41,6 +41,9 @@ func (e *Email) Hand(ctx context.Context, p *Parcel) (Answer, error) {
 			text = refused.Text
 		}
 		return Answer{State: handover.Rejected, ID: e.Mailer.MessageID(p.Key), Text: text}, nil
+	}
+	if uncertain, ok := errors.AsType[*mail.UncertainError](err); ok {
+		return Answer{}, &UncertainError{uncertain.MessageID, err}
 	}
 	if err != nil {
 		return Answer{}, err

@@ -62,6 +62,15 @@ type LaterError struct {
 func (e *LaterError) Error() string { return e.Err.Error() }
 func (e *LaterError) Unwrap() error { return e.Err }
 
+// An UncertainError says that nobody knows whether the other side took a parcel, and that it may not know a repeat by its key.
+type UncertainError struct {
+	ID  string // by which it knows the parcel if it took it
+	Err error
+}
+
+func (e *UncertainError) Error() string { return e.Err.Error() }
+func (e *UncertainError) Unwrap() error { return e.Err }
+
 // A SaidError is one with words of the other side, which may be personal data: they are kept with the hand-over, and in no log.
 type SaidError struct{ What, Text string }
 

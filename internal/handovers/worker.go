@@ -38,6 +38,10 @@ const (
 	shortest  = 5 * time.Second
 	longest   = 30 * time.Minute
 	mostLater = 24 * time.Hour
+	// mostDoubts is how many attempts may end so that nobody knows whether the other side took it. Each may be a copy, and doubtful is the least pause after
+	// one: what made the first end so, such as a server that starts anew, should be over.
+	mostDoubts = 3
+	doubtful   = 10 * time.Minute
 	// grace is how long an attempt that is under way may go on when the process is to end.
 	grace = 3 * time.Second
 	// seeing is how often what is open is counted.
@@ -174,7 +178,8 @@ func (w *Worker) attempt(ctx context.Context, r *Route, c *handover.Claim, until
 	if errors.Is(err, document.ErrErased) {
 		return // it was cancelled with what is erased
 	}
-	if err != nil && ctx.Err() != nil { // an answer that came all the same counts
+	_, doubt := errors.AsType[*UncertainError](err)
+	if err != nil && ctx.Err() != nil && !doubt { // an answer that came all the same counts, and what may have arrived mustn't go again at once
 		w.settle(ctx, r, c, until, handover.Result{State: c.State, Err: "it was broken off, as the worker ended", Again: time.Second})
 		return
 	}
@@ -188,6 +193,8 @@ func (w *Worker) attempt(ctx context.Context, r *Route, c *handover.Claim, until
 	}
 	log := w.Logger.With("channel", r.Name, "invoice_id", c.InvoiceID)
 	switch {
+	case result.State == handover.Failed && doubt:
+		log.ErrorContext(ctx, "an invoice may have arrived several times, and isn't handed over again by itself", "attempt", c.Attempts, "error", err)
 	case result.State == handover.Failed:
 		log.ErrorContext(ctx, "an invoice was given up that no one takes", "attempt", c.Attempts, "error", err)
 	case err != nil:
@@ -283,7 +290,21 @@ func (w *Worker) result(r *Route, c *handover.Claim, a Answer, err error) handov
 		result := handover.Result{State: c.State, Err: whole(err), Again: w.again(c.Attempts, err)}
 		awaited := (*document.AwaitedError)(nil) // nobody was asked to take it yet
 		if c.State == handover.Queued && !errors.As(err, &awaited) && r.GiveUp > 0 && c.Waited >= r.GiveUp {
-			result.State, result.Again = handover.Failed, 0
+			result.State = handover.Failed
+		}
+		doubts := c.Doubts
+		if uncertain, ok := errors.AsType[*UncertainError](err); ok {
+			doubts++
+			result.Uncertain, result.TheirID, result.Again = true, uncertain.ID, max(result.Again, doubtful)
+			if doubts >= mostDoubts {
+				result.State = handover.Failed
+			}
+		}
+		if result.State == handover.Failed {
+			result.Again = 0
+			if doubts > 0 {
+				result.Err += fmt.Sprintf(". It may have arrived (attempts that ended in doubt: %d), and isn't sent again by itself: ask the other side; 'handover resend' sends it once more, 'handover cancel' leaves it at that", doubts)
+			}
 		}
 		return result
 	}

@@ -58,6 +58,7 @@ type Claim struct {
 	ID        int64
 	Turn      int64 // which time it is in hand
 	Attempts  int   // in vain in its state, with the one that begins
+	Doubts    int   // how often nobody knew whether the other side took it
 	State     State // queued: to be handed over; else to be asked about
 	Key       string
 	InvoiceID int64
@@ -80,6 +81,7 @@ type Result struct {
 	Clearance string        // likewise
 	Answer    string        // what the other side said; "" leaves it as it is
 	Answered  bool          // the other side said something
+	Uncertain bool          // nobody knows whether it took it
 }
 
 // A Handover is one as operators see it.

@@ -62,9 +62,9 @@ func (s *Handovers) Claim(ctx context.Context, channel string, lease time.Durati
     SELECT id FROM invoicer.handovers WHERE channel = ? AND due_at <= now() ORDER BY due_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
 ) UPDATE invoicer.handovers h SET turn = h.turn + 1, attempts = h.attempts + 1, due_at = now() + ? * interval '1 second'
 FROM due, invoicer.invoices i WHERE h.id = due.id AND i.id = h.invoice_id
-RETURNING h.id, h.turn, h.attempts, h.state, h.key::text, h.invoice_id, i.issuer, i.invoice_number, i.kind, h.address, coalesce(h.their_id, ''),
+RETURNING h.id, h.turn, h.attempts, h.doubts, h.state, h.key::text, h.invoice_id, i.issuer, i.invoice_number, i.kind, h.address, coalesce(h.their_id, ''),
     coalesce((SELECT credited.clearance FROM invoicer.handovers credited WHERE credited.id = h.credits), ''), h.since, extract(epoch FROM clock_timestamp() - h.changed_at)::float8`,
-			channel, lease.Seconds()).Row().Scan(&c.ID, &c.Turn, &c.Attempts, &c.State, &c.Key, &c.InvoiceID, &c.Issuer, &c.Number, &c.Kind, &c.Address, &c.TheirID, &c.Clearance, &c.Since, &waited)
+			channel, lease.Seconds()).Row().Scan(&c.ID, &c.Turn, &c.Attempts, &c.Doubts, &c.State, &c.Key, &c.InvoiceID, &c.Issuer, &c.Number, &c.Kind, &c.Address, &c.TheirID, &c.Clearance, &c.Since, &waited)
 	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return c, false, nil
@@ -78,13 +78,13 @@ func (s *Handovers) Settle(ctx context.Context, c *handover.Claim, r handover.Re
 	var changed int64
 	err := s.autocommit(ctx, func(db *gorm.DB) error {
 		done := db.Exec(`UPDATE invoicer.handovers SET state = @state, error = nullif(@error, ''),
-    attempts = CASE WHEN @error <> '' THEN attempts ELSE 0 END, due_at = CASE WHEN CAST(@again AS float8) > 0 THEN now() + CAST(@again AS float8) * interval '1 second' END,
+    attempts = CASE WHEN @error <> '' THEN attempts ELSE 0 END, doubts = doubts + CASE WHEN @doubt THEN 1 ELSE 0 END, due_at = CASE WHEN CAST(@again AS float8) > 0 THEN now() + CAST(@again AS float8) * interval '1 second' END,
     their_id = coalesce(nullif(@their, ''), their_id), clearance = coalesce(clearance, nullif(@clearance, '')),
     answer = coalesce(nullif(@answer, ''), answer), answered_at = CASE WHEN @answered THEN clock_timestamp() ELSE answered_at END,
     changed_by = NULL, reason = NULL
 WHERE id = @id AND turn = @turn AND state = @was`, map[string]any{
 			"state": string(r.State), "error": bounded(r.Err, handover.MostError), "again": r.Again.Seconds(), "their": r.TheirID, "clearance": r.Clearance,
-			"answer": bounded(r.Answer, handover.MostAnswer), "answered": r.Answered, "id": c.ID, "turn": c.Turn, "was": string(c.State),
+			"answer": bounded(r.Answer, handover.MostAnswer), "answered": r.Answered, "doubt": r.Uncertain, "id": c.ID, "turn": c.Turn, "was": string(c.State),
 		})
 		changed = done.RowsAffected
 		return done.Error
@@ -300,7 +300,7 @@ func (s *Handovers) Decide(ctx context.Context, id int64, o handover.Order) erro
 WHERE id = @id AND state <> @to`
 	switch o.To { //nolint:exhaustive // the others are what the other side said
 	case handover.Queued: // one that waits for a clearance goes on waiting, unless it needn't
-		statement = `UPDATE invoicer.handovers h SET state = 'queued', attempts = 0, error = NULL, changed_by = @by, reason = nullif(@reason, ''), their_id = NULL, clearance = NULL, answer = NULL,
+		statement = `UPDATE invoicer.handovers h SET state = 'queued', attempts = 0, doubts = 0, error = NULL, changed_by = @by, reason = nullif(@reason, ''), their_id = NULL, clearance = NULL, answer = NULL,
     answered_at = NULL, turn = turn + 1, address = coalesce(nullif(@address, ''), address),
     key = CASE WHEN state = 'rejected' OR @address NOT IN ('', address)
         OR state = 'sent' AND EXISTS (SELECT FROM invoicer.handover_channels c WHERE c.name = h.channel AND c.until IS NULL AND c.kind = 'email') THEN gen_random_uuid() ELSE key END,
