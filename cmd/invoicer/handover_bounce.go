@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"invoicer/internal/mail"
+	"invoicer/invoice"
 	"invoicer/invoice/handover"
 	"invoicer/invoice/postgres"
 )
@@ -23,7 +24,12 @@ func (a app) handoverBounceCommand() *cobra.Command {
 (RFC 3464), and notes with the invoice that it was rejected, and why. A mail
 server can hand such messages over as they come, on standard input.
 
-A message by which a server says that it is still trying changes nothing.`,
+A message by which a server says that it is still trying, or has delivered the
+e-mail or sent it on, changes nothing.
+
+The exit code is 75, by which a mail server tries again later, where Postgres is
+away, or no invoice was sent with a Message-ID that looks like one of ours: the
+worker may still be waiting for the server's answer.`,
 		Example: `  invoicer handover bounce bounce.eml
   invoicer handover bounce - < bounce.eml`,
 		Args: oneArg("the file with the message, or - for standard input"),
@@ -42,16 +48,20 @@ A message by which a server says that it is still trying changes nothing.`,
 			return fmt.Errorf("%s: the message doesn't name the e-mail that it is about", args[0])
 		}
 		if !bounce.Permanent {
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "nothing changes: the server is still trying (%s)\n", bounce)
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "nothing changes: %s (%s)\n", meaning(bounce.Action), bounce)
 			return err
 		}
-		return a.withHandovers(cmd, d.wait, func(store *postgres.DB) error {
+		return retried(a.withHandovers(cmd, d.wait, func(store *postgres.DB) error {
 			list, err := store.Handovers.List(cmd.Context(), handover.Filter{TheirID: bounce.MessageID})
 			if err != nil {
 				return err
 			}
 			if len(list) != 1 {
-				return fmt.Errorf("no invoice was sent with Message-ID %s: the message is about something else, or the invoice was sent again since", bounce.MessageID)
+				err := fmt.Errorf("no invoice was sent with Message-ID %s: the message is about something else, or the invoice was sent again since", bounce.MessageID)
+				if mail.IsOurs(bounce.MessageID) {
+					return exitError{exitLater, err}
+				}
+				return err
 			}
 			d.Answer, d.Reason = cmp.Or(bounce.Diagnostic, bounce.String()), "the e-mail came back"
 			one := &list[0]
@@ -68,9 +78,31 @@ A message by which a server says that it is still trying changes nothing.`,
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s, through %s: it is rejected: %s\n", one.Number, one.Channel, d.Answer)
 			return err
-		})
+		}))
 	}
 	return cmd
+}
+
+// retried returns an error that has a mail server hand the message over again, if a server was away: no other exit code has it do so.
+func retried(err error) error {
+	var coded exitError
+	if errors.Is(err, invoice.ErrUnavailable) && !errors.As(err, &coded) {
+		return exitError{exitLater, err}
+	}
+	return err
+}
+
+// meaning says what an action of RFC 3464 means that isn't failed.
+func meaning(action string) string {
+	switch action {
+	case "delivered":
+		return "it was delivered"
+	case "relayed":
+		return "it was sent on to a server that won't say what becomes of it"
+	case "expanded":
+		return "it was sent on to several addresses"
+	}
+	return "the server is still trying"
 }
 
 func readBounce(stdin io.Reader, file string) (mail.Bounce, error) {

@@ -181,7 +181,12 @@ Message-ID: %s
 		message, said, state string
 		code                 int
 	}{
-		{bounce("delayed", "4.4.1"), "nothing changes", "sent", exitOK},
+		{bounce("delayed", "4.4.1"), "nothing changes: the server is still trying (", "sent", exitOK},
+		{bounce("delivered", "2.0.0"), "nothing changes: it was delivered (", "sent", exitOK},
+		{bounce("relayed", "2.0.0"), "nothing changes: it was sent on to a server that", "sent", exitOK},
+		{bounce("expanded", "2.0.0"), "nothing changes: it was sent on to several", "sent", exitOK},
+		{strings.ReplaceAll(bounce("failed", "5.1.1"), back, "<"+strings.Repeat("0", 32)+back[33:]), "no invoice was sent with", "sent", exitLater}, // or isn't noted yet
+		{strings.ReplaceAll(bounce("failed", "5.1.1"), back, "<of@others.example>"), "no invoice was sent with", "sent", exitFailed},
 		{bounce("failed", "5.1.1"), "it is rejected", "rejected", exitOK},
 		{bounce("failed", "5.1.1"), "rejected already", "rejected", exitOK},
 		{"Subject: I am on holiday\r\n\r\nBack soon\r\n", "no notification", "rejected", exitUsage},
@@ -190,6 +195,10 @@ Message-ID: %s
 		if code != one.code || !strings.Contains(stdout+stderr, one.said) || !strings.HasPrefix(state("T1"), one.state) {
 			t.Errorf("exit code %d, %s: %s%s", code, state("T1"), stdout, stderr)
 		}
+	}
+	cut := s.with("INVOICER_DATABASE_URL=postgres://127.0.0.1:1/x")
+	if code, _, stderr := cut.run(t, bounce("failed", "5.1.1"), "handover", "bounce", "-", "--wait", "1s", "--by", "mail server"); code != exitLater {
+		t.Errorf("without Postgres: exit code %d: %s", code, stderr)
 	}
 	if got := state("T1"); !strings.Contains(got, "unknown user") || strings.Contains(got, "ap@buyer.example") {
 		t.Error(got)

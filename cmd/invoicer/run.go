@@ -14,8 +14,9 @@ import (
 const (
 	exitOK     = 0
 	exitFailed = 1
-	exitUsage  = 2 // also if the configuration is invalid
-	exitAudit  = 3 // a promise is broken
+	exitUsage  = 2  // also if the configuration is invalid
+	exitAudit  = 3  // a promise is broken
+	exitLater  = 75 // EX_TEMPFAIL: by which a mail server hands a message over again later
 )
 
 // An exitError ends the program with its code. Every error that a command returns without one ends it with exitFailed.

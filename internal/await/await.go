@@ -60,7 +60,7 @@ func (w Waiter) Answer(ctx context.Context, what string, probe func(context.Cont
 		case isLasting(err):
 			return Briefly(what+": ", err)
 		case limit.Err() != nil:
-			return fmt.Errorf("%s does not answer (waited for %s): %s", what, w.AtMost, OneLine(err))
+			return Briefly(fmt.Sprintf("%s does not answer (waited for %s): ", what, w.AtMost), err)
 		case !waits:
 			w.Tell(fmt.Sprintf("waiting up to %s for %s: %s", w.AtMost, what, OneLine(err)))
 			waits = true

@@ -9,6 +9,7 @@ import (
 	"io"
 	"mime"
 	"net/textproto"
+	"regexp"
 	"strings"
 	"unicode"
 
@@ -58,6 +59,11 @@ func (m *Mailer) MessageID(key string) string {
 	sum := sha256.Sum256([]byte("invoicer letter\x00" + key))
 	return "<" + hex.EncodeToString(sum[:length]) + ".invoice@" + m.from.Domain + ">"
 }
+
+var ourForm = regexp.MustCompile(`^<[0-9a-f]{32}\.invoice@`)
+
+// IsOurs reports whether a Message-ID has the form of [Mailer.MessageID], of whatever sender.
+func IsOurs(messageID string) bool { return ourForm.MatchString(messageID) }
 
 // Message returns the letter as it would be sent (RFC 5322, with CRLF): with a server that has no bound of its own. Its error is a [*LetterError], or
 // one of the texts.
