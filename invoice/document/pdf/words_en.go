@@ -1,7 +1,7 @@
 package pdf
 
 func english() *words {
-	return &words{
+	return &words{ //nolint:gosec // words, no credentials
 		dateLayout:    "2 Jan 2006",
 		currencyFirst: true,
 
