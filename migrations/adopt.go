@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // adopt has events that another server wrote, as those of a dump that was restored here, come before all that this server writes. Their
@@ -14,7 +12,7 @@ import (
 func (m *Migrator) adopt(ctx context.Context) (err error) {
 	db := m.open(ctx)
 	defer func() { err = errors.Join(err, db.Close()) }()
-	if _, err := db.ExecContext(ctx, "UPDATE "+pgx.Identifier{m.schema, "events"}.Sanitize()+" SET xid = '3' WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())"); err != nil {
+	if _, err := db.ExecContext(ctx, "UPDATE "+quote(m.schema)+".events SET xid = '3' WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())"); err != nil { //nolint:gosec // a quoted name
 		return fmt.Errorf("events of another server: %w", err)
 	}
 	return nil
