@@ -86,7 +86,7 @@ func (m *Maker) get(ctx context.Context, invoiceID int64, format document.Format
 	if err != nil {
 		return document.Kept{}, err
 	}
-	if len(facts.Unknown) > 0 { // without the number of that one it would be kept for ever
+	if stated := i.Terms != nil && len(i.Terms.Preceding) > 0; len(facts.Unknown) > 0 && !stated { // without any number of that one it would be kept for ever
 		id := facts.Unknown[0]
 		return document.Kept{}, &document.AwaitedError{Number: i.Number, TransactionID: id, Credited: id == i.CreditsTransactionID}
 	}

@@ -37,6 +37,10 @@ func TestDocumentsWaitForTheInvoicesThatTheyName(t *testing.T) {
 			t.Errorf("%s: %s", transaction, p.Detail)
 		}
 	}
+	s.invoiced(t, "new-7", `"version":2`, `"replaces_transaction_id":"ord-7"`, `"preceding":[{"invoice_number":"OLD-7"}]`) // it names that invoice itself
+	if r := get("new-7"); r.StatusCode != http.StatusOK || !bytes.Contains(r.body, []byte("<cbc:ID>OLD-7</cbc:ID>")) {
+		t.Errorf("%s", r)
+	}
 	worker := &documents.Worker{Maker: newMaker(s.store), Debts: s.store.Documents, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
@@ -45,8 +49,8 @@ func TestDocumentsWaitForTheInvoicesThatTheyName(t *testing.T) {
 	rig.Eventually(t, "both to be put off", func() bool {
 		return s.Count(t, "SELECT count(*) FROM documents_owed WHERE error LIKE '%it credits the transaction \"ord-9\"%' OR error LIKE '%it replaces the transaction \"ord-8\"%'") == 2
 	})
-	if n := s.Count(t, "SELECT count(*) FROM documents"); n != 0 {
-		t.Errorf("%d documents are made", n)
+	if n := s.Count(t, "SELECT count(*) FROM documents"); n != 1 {
+		t.Errorf("%d documents are made, want that of new-7", n)
 	}
 	if err := s.store.Documents.Configure(t.Context(), nil); err != nil {
 		t.Fatal(err)
