@@ -67,7 +67,7 @@ func TestDocumentedCommandsRun(t *testing.T) {
 	for _, more := range []string{ // of commands that the pages only name
 		"version", "health", "events endpoint secret", "queue list", "list invoices", "migrate up", "migrate status", "roles", "settings list", "issuer list", "issuer open ACME-FR", "history", "cache", "serve", "token list",
 		"token make --role read --name ada", "enqueue -", "import -", "status ID", "replay --all --dry-run", "list invoices", "queue resume bulk", "lock show TRANSACTION_ID", "worker quiet NAME --off",
-		"series open NEW --format N{number}", "series resume INV", "erase --due --reason r", "export --customer 17850", "restore JOB_ID", "dismiss JOB_ID --reason r", "migrate down",
+		"series open NEW --format N{number}", "series resume INV", "erase --due --reason r", "export --customer 17850", "restore JOB_ID", "dismiss JOB_ID --reason r", "migrate down", "document get INV-000001 -o -",
 	} {
 		args := strings.Fields(more)
 		cmd, _, err := (app{}).rootCommand().Find(args)
@@ -110,6 +110,10 @@ func rehearse(t *testing.T) *rehearsal {
 		t.Fatal(stderr)
 	}
 	r.awaitCount(t, 1, "SELECT count(*) FROM invoices")
+	if code, _, stderr := r.of(t, "shop").run(t, payloadOf("another", "GBP"), "enqueue", "-", "--durable"); code != exitOK {
+		t.Fatal(stderr)
+	}
+	r.awaitCount(t, 2, "SELECT count(*) FROM invoices")
 	r.fail(t, "full", "T1", "failed", "disk full", "checkout", r.queue, payloadOf("T1", "GBP"), "1h")
 
 	public, private, err := ed25519.GenerateKey(rand.Reader)
@@ -226,6 +230,11 @@ func (r *rehearsal) prepare(t *testing.T, path string, args []string, s *site) (
 		if _, _, stderr := r.of(t, "operator").run(t, "", "series", "open", args[2], "--format", args[2]+"/{number}"); stderr != "" {
 			t.Error(stderr)
 		}
+	case "document get":
+		args[2] = "INV-000002" // another page has the first one's data erased
+	case "handover cancel":
+		args[2] = "INV-000002"
+		r.Exec(t, "INSERT INTO handovers (invoice_id, channel) SELECT id, 'mail' FROM invoices WHERE invoice_number = $1", args[2])
 	case "events endpoint add":
 		r.of(t, "operator").run(t, "", "events", "endpoint", "remove", args[3])
 	case "events endpoint test", "events endpoint enable", "events endpoint disable", "events endpoint rotate", "events endpoint remove":
