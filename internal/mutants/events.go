@@ -36,8 +36,13 @@ func ofEvents() []mutant {
 		},
 		{
 			name: "an endpoint that is disabled is posted to", promise: discreet,
-			changes: []change{{"migrations/00046_events.sql", "WHERE id = endpoint AND state = 'enabled')", "WHERE id = endpoint AND state <> 'removed')"}},
+			changes: []change{{"migrations/00046_events.sql", "WHERE e.id = endpoint AND e.state = 'enabled';", "WHERE e.id = endpoint AND e.state <> 'removed';"}},
 			in:      theEvents, tests: []string{"TestEndpointsThatAreDisabled"},
+		},
+		{
+			name: "what waited for a disabled endpoint is given up at its first failure", promise: noneLost,
+			changes: []change{{"migrations/00046_events.sql", "greatest(c.since, changed)", "c.since"}},
+			in:      theEvents, tests: []string{"TestWhatWaitsForADisabledEndpoint"},
 		},
 		{
 			name: "redirects are followed", promise: discreet, hazard: rebinding,
