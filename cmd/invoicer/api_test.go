@@ -111,7 +111,7 @@ func TestTheExamplesOfTheAPI(t *testing.T) {
 
 	text, err := os.ReadFile("../../docs/api.md")
 	must(t, err)
-	wants := []string{`"invoice_number":"INV-000001"`, `"pointer":"/lines/0/unit_price"`, `"index":1`, `"series":"INV"`, `  facture.pdf`, `"next":"0"`, `"dispatch":2`, `"counted":`, `{"handovers":[],"next":""}`, `"secret":"whsec_`}
+	wants := []string{`"invoice_number":"INV-000001"`, `"pointer":"/lines/0/unit_price"`, `"index":1`, `"series":"INV"`, `  facture.pdf`, `"next":"0"`, `"reason":null`, `"counted":`, `{"handovers":[],"next":""}`, `"secret":"whsec_`}
 	blocks := regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(text), -1)
 	if len(blocks) != len(wants) {
 		t.Fatalf("%d examples, and %d answers", len(blocks), len(wants))

@@ -95,11 +95,10 @@ func TestAnAnswerIsGivenUp(t *testing.T) {
 				stop := serve(t, store, &log)
 				if within < lease {
 					time.Sleep(within)
-					stop()
 				} else {
 					time.Sleep(2 * lease)
-					defer stop()
 				}
+				stop()
 				if took := time.Since(began); within < lease && took > within+moment {
 					t.Errorf("it ended after %v", took)
 				}

@@ -175,7 +175,7 @@ func TestWhatWaitsForAnInvoiceIsNotGivenUp(t *testing.T) {
 	stop()
 	b.hurry(t)
 	b.work(t, handovers.Route{Name: "one", Channel: channel(taken), GiveUp: time.Hour})
-	rig.Eventually(t, "it to be taken", func() bool { return b.state(t, "one", 1) == "accepted 1 1" })
+	rig.Eventually(t, "it to be taken", func() bool { return b.state(t, "one", 1) == "accepted 1" })
 }
 
 // A program gets what docs/handover.md says, in a folder that is gone afterwards, and nothing else.

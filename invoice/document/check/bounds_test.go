@@ -79,23 +79,32 @@ func TestMemoryIsBounded(t *testing.T) { //nolint:paralleltest // it measures me
 	}
 }
 
-// The time that a document takes goes by how many lines it has, not by their square.
+// The time that a document takes goes by how many lines it has, not by how many of them have a fault each.
 func TestManyLinesWithoutRates(t *testing.T) {
 	t.Parallel()
-	const lines = 100_000
-	text := strings.Replace(small("", ""), "</Invoice>", strings.Repeat("<cac:InvoiceLine><cac:Item><cac:ClassifiedTaxCategory><cbc:ID>L</cbc:ID>"+
-		"<cbc:Percent>0</cbc:Percent></cac:ClassifiedTaxCategory></cac:Item></cac:InvoiceLine>", lines)+"</Invoice>", 1)
-	began := time.Now()
-	r, err := check.Read(strings.NewReader(text))
-	if err != nil || len(r.Document.Lines) != lines+1 {
-		t.Fatal(err)
-	}
-	for _, l := range r.Lacks {
-		if l.Rule == "BR-AF-05" {
-			t.Fatal("UBL takes a rate of 0", l)
+	const lines = 50_000
+	took := func(category string) time.Duration {
+		text := strings.Replace(small("", ""), "</Invoice>", strings.Repeat("<cac:InvoiceLine><cac:Item><cac:ClassifiedTaxCategory><cbc:ID>"+category+"</cbc:ID>"+
+			"<cbc:Percent>0</cbc:Percent></cac:ClassifiedTaxCategory></cac:Item></cac:InvoiceLine>", lines)+"</Invoice>", 1)
+		began := time.Now()
+		r, err := check.Read(strings.NewReader(text))
+		if err != nil || len(r.Document.Lines) != lines+1 {
+			t.Fatal(err)
 		}
+		for _, l := range r.Lacks {
+			if l.Rule == "BR-AF-05" {
+				t.Fatal("UBL takes a rate of 0", l)
+			}
+		}
+		return time.Since(began)
 	}
-	if took, most := time.Since(began), 20*time.Second; took > most {
-		t.Errorf("%d lines took %s", lines, took)
+	var ratios []float64
+	for range 3 { // a machine that is busy with other things may take its time once
+		ratio := float64(took("L")) / float64(took("Z"))
+		if ratio < 4 {
+			return
+		}
+		ratios = append(ratios, ratio)
 	}
+	t.Errorf("lines whose rates are looked at take %.1f times as long as others", ratios)
 }
