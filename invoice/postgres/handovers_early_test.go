@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -81,6 +82,9 @@ func TestACreditNoteBesideItsInvoice(t *testing.T) {
 				}
 				go func() {
 					result, err := b.generator.Generate(t.Context(), request("job of "+transaction, j))
+					for errors.Is(err, invoice.ErrHeld) { // for too long, on a busy machine: the job comes again
+						result, err = b.generator.Generate(t.Context(), request("job of "+transaction, j))
+					}
 					if err == nil && result.Outcome != invoice.Created {
 						t.Errorf("%s: %s", transaction, result.Outcome)
 					}

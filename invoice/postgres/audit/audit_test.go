@@ -27,7 +27,7 @@ func TestClean(t *testing.T) {
 		examined[check.Name] = check.Examined
 	}
 	want := map[string]int64{
-		"constraints": examined["constraints"], "triggers": 179,
+		"constraints": examined["constraints"], "triggers": 180,
 		"issuers": 11, "transactions": 5, "keys": 5, "numbers": 7, "reserved": 7, "invoice_numbers": 5, "counters": 7, "kinds": 7,
 		"series": 9, "dates": 7, "ledger": 7, "duplicates": 2, "ends": 14, "imports": 5,
 		"lines": 7, "sums": 10, "fingerprints": 5, "chain": 5, "accepted": 2, "erased": 0, "documents": 0, "handovers": 0,
