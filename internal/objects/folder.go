@@ -123,14 +123,22 @@ func (f folder) found(ctx context.Context, used Used) (marked bool, err error) {
 	}
 	for _, entry := range names {
 		if name := entry.Name(); name != "lost+found" && name[0] != '.' {
-			return false, missing
+			return f.begunMeanwhile(missing)
 		}
 	}
 	kept, err := used(ctx, folderScheme+f.path)
 	if err == nil && kept {
-		err = fmt.Errorf("%s is empty, though documents are kept there: is it mounted?", f.path)
+		return f.begunMeanwhile(fmt.Errorf("%s is empty, though documents are kept there: is it mounted?", f.path))
 	}
 	return false, err
+}
+
+// begunMeanwhile reports whether another process has marked the folder since it was looked at, and else the reason why it can't be used.
+func (f folder) begunMeanwhile(reason error) (bool, error) {
+	if f.marked() == nil {
+		return true, nil
+	}
+	return false, reason
 }
 
 // begun marks an empty folder that nothing was ever written to.

@@ -208,3 +208,16 @@ func TestUnset(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A process that finds an empty folder while another one begins it, and puts the first document on record, goes on.
+func TestFolderThatIsBegunMeanwhile(t *testing.T) {
+	t.Parallel()
+	k, _ := inFolder(t)
+	put := func(content string, used objects.Used) error {
+		return k.Put(t.Context(), k.Place(1, sha256.Sum256([]byte(content))), []byte(content), used)
+	}
+	meanwhile := func(context.Context, string) (bool, error) { return true, put("the first", unused) }
+	if err := put("the second", meanwhile); err != nil {
+		t.Error(err)
+	}
+}
