@@ -30,7 +30,7 @@ type Maker interface {
 const (
 	// makeWithin bounds the making of one document.
 	makeWithin = 30 * time.Second
-	// recordWithin bounds one try to record what came of an attempt; both lengthen the lease.
+	// recordWithin bounds one try to record what came of an attempt. The lease is longer by makeWithin and recordWithin than an attempt may be.
 	recordWithin = 15 * time.Second
 	// idle is how long to wait where nothing is due.
 	idle = time.Second

@@ -145,8 +145,8 @@ func (k *Keeper) at(place string) (in room, name string, err error) {
 // Used reports whether objects of a store are on record: documents, or what is still to be deleted there.
 type Used = func(ctx context.Context, store string) (bool, error)
 
-// Put writes an object to its place, and returns once it lasts. A folder that is empty is begun only if nothing of it is on record: else it isn't mounted. An object that is there has the same bytes, if its place's hash is theirs: what is
-// written over it changes nothing.
+// Put writes an object to its place, and returns once it lasts. An object that is there has the same bytes, if its place's hash is theirs: what is
+// written over it changes nothing. An empty folder gets its first object only if no object of it is on record: else the folder isn't mounted.
 func (k *Keeper) Put(ctx context.Context, place string, content []byte, used Used) error {
 	in, name, err := k.at(place)
 	if err == nil {
