@@ -53,9 +53,13 @@ func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 // was cancelled: its outcome is then unknown.
 func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	c.forget()
+	query = qualify(query, c.schema)
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
-	result, err := c.Conn.ExecContext(ctx, qualify(query, c.schema), args)
+	result, err := c.Conn.ExecContext(ctx, query, args)
+	if c.limitedByOthers(ctx, err) {
+		return c.execLocally(ctx, query, args)
+	}
 	if err == nil {
 		err = c.unreplicated()
 	}
@@ -64,13 +68,18 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 
 func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	c.forget()
+	query = qualify(query, c.schema)
 	ctx, cancel := c.bounded(ctx)
-	rows, err := c.Conn.QueryContext(ctx, qualify(query, c.schema), args)
+	rows, err := c.Conn.QueryContext(ctx, query, args)
+	var own driver.Tx
+	if c.limitedByOthers(ctx, err) {
+		rows, own, err = c.queryLocally(ctx, query, args)
+	}
 	if err != nil {
 		cancel()
 		return nil, err
 	}
-	return &watchedRows{Rows: rows.(*stdlib.Rows), conn: c, cancel: cancel}, nil
+	return &watchedRows{Rows: rows.(*stdlib.Rows), conn: c, own: own, cancel: cancel}, nil
 }
 
 func (c *conn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
@@ -89,13 +98,14 @@ func (c *conn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, erro
 type watchedRows struct {
 	*stdlib.Rows
 	conn   *conn
+	own    driver.Tx // of a statement that runs in a transaction of its own: see [conn.queryLocally]
 	cancel context.CancelFunc
 }
 
 func (r *watchedRows) Next(values []driver.Value) error {
 	err := r.Rows.Next(values)
 	if errors.Is(err, io.EOF) {
-		if lost := r.conn.unreplicated(); lost != nil {
+		if lost := r.end(); lost != nil {
 			return lost
 		}
 	}
@@ -104,7 +114,16 @@ func (r *watchedRows) Next(values []driver.Value) error {
 
 func (r *watchedRows) Close() error {
 	defer r.cancel()
-	return errors.Join(r.Rows.Close(), r.conn.unreplicated())
+	return errors.Join(r.Rows.Close(), r.end())
+}
+
+// end commits the statement's own transaction, if there is one.
+func (r *watchedRows) end() error {
+	own := r.own
+	if r.own = nil; own != nil {
+		return own.Commit()
+	}
+	return r.conn.unreplicated()
 }
 
 // A watchedTx returns an error from Commit if the server's answer came with a warning.

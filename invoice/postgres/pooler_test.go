@@ -21,6 +21,7 @@ import (
 	"invoicer/internal/sandbox/servers"
 	"invoicer/invoice"
 	"invoicer/invoice/ledger"
+	"invoicer/invoice/outbox"
 	"invoicer/invoice/postgres"
 )
 
@@ -152,6 +153,67 @@ func TestWritesDontTrustASession(t *testing.T) {
 	}
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+// What runs by itself has our time limits and isolation, whatever another client has left in the session: it waits for a
+// lock, and goes on.
+func TestStatementsDontTrustASession(t *testing.T) {
+	t.Parallel()
+	const waits, waitsInATransaction = "wait_event_type = 'Lock'", "wait_event_type = 'Lock' AND xact_start < query_start"
+	for name, c := range map[string]struct{ left, until string }{
+		"a limit for locks":      {"SET lock_timeout = '1ms'", waitsInATransaction},
+		"a limit for statements": {"SET statement_timeout = '1s'", waitsInATransaction},
+		"serializable":           {"SET default_transaction_isolation = serializable", waits},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.listen(t, "erp", nil, outbox.Types()...)
+			pooler := sandboxtest.PgBouncer(t, b.URL, servers.PgBouncerOptions{Mode: "transaction", ConnectQuery: c.left})
+			store := b.open(t, patient, func(o *postgres.Options) { o.URL = rig.With(t, pooler.URL, "application_name", b.Schema) })
+			for _, statement := range []struct {
+				does, held string
+				do         func() error
+			}{
+				{"reads", "LOCK TABLE invoice_jobs", func() error {
+					_, _, err := store.Ledger.CountFailed(t.Context(), ledger.FailedFilter{})
+					return err
+				}},
+				{"writes", "UPDATE event_endpoints SET changed_at = now()", func() error {
+					disabled, err := store.Outbox.Disable(t.Context(), 1, "gone")
+					if err == nil && !disabled {
+						return errors.New("it isn't disabled")
+					}
+					return err
+				}},
+			} {
+				holder := b.begin(t)
+				in(t, holder, statement.held)
+				done, blocked := make(chan error, 1), make(chan struct{})
+				go func() { done <- statement.do() }()
+				go func() {
+					defer close(blocked)
+					rig.Eventually(t, "a session that waits for the lock", func() bool {
+						return b.Count(t, "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND "+c.until, b.Schema) > 0
+					})
+				}()
+				select {
+				case err := <-done:
+					t.Fatalf("%s, and doesn't wait: %v", statement.does, err)
+				case <-blocked:
+				}
+				if err := holder.Commit(); err != nil {
+					t.Fatal(err)
+				}
+				if err := <-done; err != nil {
+					t.Errorf("%s: %v", statement.does, err)
+				}
+			}
+			if n := b.Count(t, "SELECT count(*) FROM event_endpoints WHERE state = 'disabled' AND reason = 'gone'"); n != 1 {
+				t.Error("the write is lost")
+			}
+		})
 	}
 }
 

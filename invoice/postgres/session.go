@@ -329,3 +329,37 @@ func (c *conn) bounded(ctx context.Context) (context.Context, context.CancelFunc
 	}
 	return context.WithTimeout(ctx, c.statementLimit)
 }
+
+// limitedByOthers reports whether a statement outside of a transaction failed as it can do by what another client of the
+// pooler has left in the server's session: a time limit, or an isolation level. It has changed nothing then.
+func (c *conn) limitedByOthers(ctx context.Context, err error) bool {
+	var pg *pgconn.PgError
+	return c.local != "" && errors.As(err, &pg) && slices.Contains([]string{"55P03", "57014", "40001"}, pg.Code) &&
+		ctx.Err() == nil && c.Conn.Conn().PgConn().TxStatus() == 'I'
+}
+
+// execLocally runs a statement in a transaction of its own, which has our settings.
+func (c *conn) execLocally(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	tx, err := c.BeginTx(ctx, driver.TxOptions{})
+	if err != nil {
+		return nil, err
+	}
+	result, err := c.Conn.ExecContext(ctx, query, args)
+	if err != nil {
+		return nil, errors.Join(err, tx.Rollback())
+	}
+	return result, tx.Commit()
+}
+
+// queryLocally is execLocally for a statement that returns rows. Its transaction is to be committed once they are read.
+func (c *conn) queryLocally(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, driver.Tx, error) {
+	tx, err := c.BeginTx(ctx, driver.TxOptions{})
+	if err != nil {
+		return nil, nil, err
+	}
+	rows, err := c.Conn.QueryContext(ctx, query, args)
+	if err != nil {
+		return nil, nil, errors.Join(err, tx.Rollback())
+	}
+	return rows, tx, nil
+}
