@@ -72,6 +72,9 @@ func (p *primaries) refuseOld(before pgconn.ValidateConnectFunc) pgconn.Validate
 		if p.newest != nil && of.Before(*p.newest) {
 			return ErrOldPrimary
 		}
+		if p.newest == nil { // none has answered the survey: who doesn't know its own primary can't be told of a newer one
+			p.newest = &of
+		}
 		p.keep(opened, &of)
 		return nil
 	}

@@ -58,3 +58,36 @@ func TestPromotionBreaksOff(t *testing.T) {
 		t.Errorf("the job's error is %v", err)
 	}
 }
+
+// A process that was started while no host answered knows its primary once it has met it, so that it can find out that there is a newer one.
+func TestAPrimaryThatHungAtTheStart(t *testing.T) {
+	t.Parallel()
+	server, err := servers.StartPostgres(t.Context(), servers.PostgresOptions{TCP: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Close() })
+	way, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	way.Host += ",localhost:" + way.Port()
+	if err := server.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	store, err := postgres.Open(postgres.Options{URL: way.String(), Schema: "invoicer"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	if err := store.Ping(t.Context()); err == nil {
+		t.Error("a server that hangs has answered")
+	}
+	if err := server.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	rig.Await(t, func() error { return store.Ping(t.Context()) })
+	if known := store.Invoices.Known(); known.System == "" || known.Timeline != 1 {
+		t.Errorf("it knows %+v", known)
+	}
+}
