@@ -60,6 +60,13 @@ type Endpoint struct {
 	Oldest       time.Time // since when the oldest of the pending ones waits
 }
 
+// Changes are what is changed of an endpoint: what is set.
+type Changes struct {
+	URL     *string
+	Types   []string
+	Issuers *[]string // of which nil is all
+}
+
 // The origins of an endpoint.
 const (
 	OfConfiguration = "configuration"

@@ -77,20 +77,25 @@ func setSecret(tx *gorm.DB, endpoint int64, secret *string) error {
 	return tx.Exec("SELECT invoicer.set_endpoint_secret(?, ?)", endpoint, secret).Error
 }
 
-// Set changes where the endpoint with that name is, and what it is told, to that of e. It is enabled if its URL changes. It returns
+// Set changes where the endpoint with that name is, and what it is told. It is enabled if its URL changes. It returns
 // [outbox.ErrNoEndpoint] if there is none, or none of an operator's.
-func (o *Outbox) Set(ctx context.Context, e outbox.Endpoint, by ledger.Actor) error {
+func (o *Outbox) Set(ctx context.Context, name string, c outbox.Changes, by ledger.Actor) error {
+	var issuers []string
+	if c.Issuers != nil {
+		issuers = *c.Issuers
+	}
 	return classify(o.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-		set := tx.Exec(`UPDATE invoicer.event_endpoints SET url = @url, types = @types, issuers = @issuers, changed_at = now(), state = CASE url WHEN @url THEN state ELSE 'enabled' END,
-    reason = CASE url WHEN @url THEN reason END, failing_since = CASE url WHEN @url THEN failing_since END WHERE name = @name AND state <> 'removed' AND origin = 'operator'`,
-			sql.Named("name", e.Name), sql.Named("url", e.URL), sql.Named("types", textArray(e.Types)), sql.Named("issuers", textArray(e.Issuers)))
+		set := tx.Exec(`UPDATE invoicer.event_endpoints SET url = coalesce(@url, url), types = coalesce(@types, types), issuers = CASE WHEN @limits THEN @issuers ELSE issuers END, changed_at = now(),
+    state = CASE coalesce(@url, url) WHEN url THEN state ELSE 'enabled' END, reason = CASE coalesce(@url, url) WHEN url THEN reason END, failing_since = CASE coalesce(@url, url) WHEN url THEN failing_since END
+WHERE name = @name AND state <> 'removed' AND origin = 'operator'`,
+			sql.Named("name", name), sql.Named("url", c.URL), sql.Named("types", textArray(c.Types)), sql.Named("limits", c.Issuers != nil), sql.Named("issuers", textArray(issuers)))
 		if set.Error == nil && set.RowsAffected == 0 {
 			return outbox.ErrNoEndpoint
 		}
 		if set.Error != nil {
 			return set.Error
 		}
-		return onRecord(tx, "endpoint set", e.Name, by)
+		return onRecord(tx, "endpoint set", name, by)
 	}))
 }
 

@@ -18,7 +18,7 @@ type Endpoints interface {
 	Endpoints(ctx context.Context, counts bool) ([]outbox.Endpoint, error)
 	// Add returns an [*outbox.EndpointExistsError] if another one has the name.
 	Add(ctx context.Context, e outbox.Endpoint, by ledger.Actor) error
-	Set(ctx context.Context, e outbox.Endpoint, by ledger.Actor) error
+	Set(ctx context.Context, name string, c outbox.Changes, by ledger.Actor) error
 	Change(ctx context.Context, name, change, secret string, by ledger.Actor) error
 	// Test returns the id of the event.
 	Test(ctx context.Context, name string, by ledger.Actor) (string, error)
@@ -243,19 +243,21 @@ func (a *API) patchEndpoint(ctx context.Context, in *patchEndpoint) (*endpointCh
 		if e, err = a.changeable(ctx, in.Name); err != nil {
 			return err
 		}
-		if in.Body.URL != nil {
-			e.URL = *in.Body.URL
+		changes := outbox.Changes{URL: in.Body.URL, Types: in.Body.Types}
+		if changes.URL != nil {
+			e.URL = *changes.URL
 		}
-		if in.Body.Types != nil {
-			e.Types = in.Body.Types
+		if changes.Types != nil {
+			e.Types = changes.Types
 		}
 		if in.Body.Issuers != nil {
 			e.Issuers = issuersOf(in.Body.Issuers)
+			changes.Issuers = &e.Issuers
 		}
 		if err := a.checkEndpoint(ctx, visitor, e, in.Body.URL != nil, actorErr); err != nil {
 			return err
 		}
-		if err := noSuchEndpoint(a.o.Endpoints.Set(ctx, *e, by)); err != nil {
+		if err := noSuchEndpoint(a.o.Endpoints.Set(ctx, in.Name, changes, by)); err != nil {
 			return err
 		}
 		e, err = a.endpoint(ctx, in.Name)

@@ -18,6 +18,7 @@ import (
 
 	"invoicer/events"
 	"invoicer/internal/rig"
+	"invoicer/invoice/ledger"
 	"invoicer/invoice/outbox"
 	"invoicer/web/api"
 )
@@ -299,5 +300,41 @@ func TestDeadDeliveriesAreReplayed(t *testing.T) {
 	}
 	if n := s.Count(t, "SELECT count(*) FROM event_deliveries WHERE state = 'dead'"); n != 2 { // the other endpoint's
 		t.Errorf("%d are dead", n)
+	}
+}
+
+// Two who change an endpoint at once change what they name, and undo nothing of each other's.
+func TestEndpointsAreChangedAtOnce(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	if err := s.store.Outbox.Add(t.Context(), outbox.Endpoint{Name: "erp", URL: "https://erp.example/", Types: outbox.Types(), Secrets: []string{"whsec_x"}}, ledger.Actor{Name: "ada"}); err != nil {
+		t.Fatal(err)
+	}
+	held, err := s.DB.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Rollback() //nolint:errcheck // it is over by then
+	if _, err := held.ExecContext(t.Context(), "SELECT FROM event_endpoints FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	var both sync.WaitGroup
+	for _, change := range []string{`{"types":["job.failed"]}`, `{"issuers":["none"]}`} {
+		both.Go(func() {
+			if r := s.ask(t, "operator", http.MethodPatch, "/v1/endpoints/erp", []byte(change)); r.StatusCode != http.StatusOK {
+				t.Errorf("%s: %s", change, r)
+			}
+		})
+	}
+	rig.Eventually(t, "both to wait", func() bool {
+		return s.Count(t, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%' || $1 || '%event_endpoints%'", s.Schema) == 2
+	})
+	if err := held.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	both.Wait()
+	e := into[api.Endpoint](t, s.ask(t, "operator", http.MethodGet, "/v1/endpoints/erp", nil), http.StatusOK)
+	if !slices.Equal(e.Types, []string{"job.failed"}) || !slices.Equal(e.Issuers, []string{"none"}) || e.URL != "https://erp.example/" {
+		t.Errorf("%+v", e)
 	}
 }

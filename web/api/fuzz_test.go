@@ -60,7 +60,7 @@ func (fakeOutbox) Add(_ context.Context, e outbox.Endpoint, _ ledger.Actor) erro
 	return &outbox.EndpointExistsError{Name: e.Name}
 }
 
-func (fakeOutbox) Set(context.Context, outbox.Endpoint, ledger.Actor) error { return nil }
+func (fakeOutbox) Set(context.Context, string, outbox.Changes, ledger.Actor) error { return nil }
 
 func (fakeOutbox) Change(context.Context, string, string, string, ledger.Actor) error { return nil }
 
