@@ -20,6 +20,7 @@ CREATE TABLE handover_channels (
     after_invoice   bigint      NOT NULL,
     until           timestamptz,
     last_invoice    bigint,
+    late            bigint[]    NOT NULL DEFAULT '{}',
     CONSTRAINT handover_channels_pkey PRIMARY KEY (id),
     CONSTRAINT handover_channels_name_check CHECK (name ~ '^[a-z][a-z0-9_-]{0,31}$'),
     CONSTRAINT handover_channels_kind_check CHECK (kind IN ('email', 'https', 'program')),
@@ -39,6 +40,7 @@ CREATE TABLE handovers (
     since       timestamptz NOT NULL DEFAULT clock_timestamp(),
     changed_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
     due_at      timestamptz,
+    in_hand     boolean     NOT NULL DEFAULT false,
     turn        bigint      NOT NULL DEFAULT 0,
     attempts    integer     NOT NULL DEFAULT 0,
     doubts      integer     NOT NULL DEFAULT 0,
@@ -57,6 +59,7 @@ CREATE TABLE handovers (
     CONSTRAINT handovers_credits_fkey FOREIGN KEY (credits) REFERENCES handovers (id),
     CONSTRAINT handovers_state_check CHECK (state IN ('queued', 'sent', 'cleared', 'accepted', 'rejected', 'failed', 'cancelled')),
     CONSTRAINT handovers_due_check CHECK (due_at IS NULL OR state IN ('queued', 'sent', 'cleared')),
+    CONSTRAINT handovers_in_hand_check CHECK (NOT in_hand OR due_at IS NOT NULL),
     CONSTRAINT handovers_cleared_check CHECK (state <> 'cleared' OR clearance IS NOT NULL),
     CONSTRAINT handovers_answered_check CHECK (state NOT IN ('sent', 'cleared', 'accepted', 'rejected') OR answered_at IS NOT NULL),
     CONSTRAINT handovers_sizes_check CHECK (octet_length(address) <= 320 AND octet_length(their_id) <= 200 AND octet_length(clearance) <= 200
@@ -100,6 +103,10 @@ BEGIN
         RAISE EXCEPTION 'owe_handovers is for invoices' USING ERRCODE = 'insufficient_privilege';
     END IF;
     LOCK TABLE handover_channels IN ROW EXCLUSIVE MODE; -- until the invoice is committed they stay as they are: owe_channels
+    PERFORM FROM handover_channels WHERE last_invoice >= (SELECT min(id) FROM added) ORDER BY id FOR UPDATE;
+    IF FOUND THEN -- it had its id before that channel ended, and comes after
+        UPDATE handover_channels c SET late = late || ARRAY(SELECT id FROM added WHERE id <= c.last_invoice ORDER BY id) WHERE last_invoice >= (SELECT min(id) FROM added);
+    END IF;
     IF NOT EXISTS (SELECT FROM handover_channels WHERE until IS NULL) THEN
         RETURN NULL;
     END IF;
@@ -154,7 +161,7 @@ BEGIN
     WITH erased AS (
         UPDATE handovers SET erased_at = clock_timestamp(), error = NULL, answer = NULL, reason = NULL, changed_by = NULL,
             address = CASE address WHEN '' THEN '' ELSE 'erased ' || id END, state = CASE state WHEN 'queued' THEN 'cancelled' ELSE state END,
-            due_at = CASE state WHEN 'queued' THEN NULL ELSE due_at END
+            due_at = CASE state WHEN 'queued' THEN NULL ELSE due_at END, in_hand = in_hand AND state <> 'queued'
         WHERE erased_at IS NULL AND invoice_id IN (SELECT id FROM changed WHERE erasure_id IS NOT NULL) RETURNING id
     ) SELECT array_agg(id) INTO ids FROM erased;
     -- In a statement of its own: its snapshot sees the history of an answer that was waited for. One that comes from now on waits, and leaves no words.
@@ -327,6 +334,7 @@ COMMENT ON COLUMN handover_channels.since IS 'Since when it is as this row says.
 COMMENT ON COLUMN handover_channels.after_invoice IS 'The last invoice for which that didn''t hold yet.';
 COMMENT ON COLUMN handover_channels.until IS 'Until when it was. NULL: it still is.';
 COMMENT ON COLUMN handover_channels.last_invoice IS 'The last invoice for which that held.';
+COMMENT ON COLUMN handover_channels.late IS 'Invoices up to that one which were written after it held.';
 COMMENT ON TABLE handovers IS 'What is handed over of invoices, through which channel, and what came of it.';
 COMMENT ON COLUMN handovers.id IS 'Identity of the row. Gaps mean nothing.';
 COMMENT ON COLUMN handovers.key IS 'By which the other side knows a repeat. A new one only where an operator has it sent again as another one.';
@@ -338,6 +346,7 @@ COMMENT ON COLUMN handovers.state IS 'queued, sent, cleared, accepted, rejected,
 COMMENT ON COLUMN handovers.since IS 'Since when it is owed.';
 COMMENT ON COLUMN handovers.changed_at IS 'Since when it has its state, or doesn''t wait any more.';
 COMMENT ON COLUMN handovers.due_at IS 'When it is tried or asked about next; while that is under way, when another process may do so. NULL: it isn''t. Queued without it waits for a clearance.';
+COMMENT ON COLUMN handovers.in_hand IS 'Whether a process has begun to try it or to ask about it, and hasn''t said yet what came of it. Past due_at it is gone.';
 COMMENT ON COLUMN handovers.turn IS 'How often a process took it in hand: what one says that isn''t the last is ignored.';
 COMMENT ON COLUMN handovers.attempts IS 'How often it was tried in vain in its state, with the try under way.';
 COMMENT ON COLUMN handovers.doubts IS 'How often a try ended so that nobody knows whether the other side took it, since it was last sent again by an operator.';

@@ -61,6 +61,9 @@ func (a app) decide(cmd *cobra.Command, d *decision, number, done string) error 
 		if errors.Is(err, handover.ErrStep) {
 			return fmt.Errorf("%s is %s through %s: %s", number, one.State, one.Channel, d.whyNot(one))
 		}
+		if _, ok := errors.AsType[*handover.InHandError](err); ok {
+			return exitError{exitLater, fmt.Errorf("%s, through %s: %w", number, one.Channel, err)}
+		}
 		if err != nil {
 			return err
 		}
@@ -131,8 +134,10 @@ failed. One that was rejected gets a new key, by which the other side takes it
 for another one, and so does an e-mail that was sent, or goes elsewhere by --to.
 The others keep theirs, since it may have them already.
 
-What is queued goes to another address by --to, too, though a worker that has it
-in hand at that moment may still send it to the old one.
+What is queued goes to another address by --to, too. While a worker is handing it
+over, nothing changes, and the exit code is 75: what comes of that may change what
+is to be done. Try again when the worker has ended, or the time is over that the
+error says.
 
 A credit note that waits for the clearance of what it credits is sent without it
 by --anyway.`,
@@ -156,7 +161,11 @@ func (a app) handoverCancelCommand() *cobra.Command {
 		Use:   "cancel NUMBER",
 		Short: "Give up to hand an invoice over",
 		Long: `Gives up to hand an invoice over that is queued, or notes that one that was
-rejected or failed is dealt with otherwise. The invoice stays as it is.`,
+rejected or failed is dealt with otherwise. The invoice stays as it is.
+
+While a worker is handing it over, nothing changes, and the exit code is 75: what
+comes of that may change what is to be done. Try again when the worker has ended,
+or the time is over that the error says.`,
 		Example: "  invoicer handover cancel INV-000001 --channel peppol --reason 'sent by post'",
 		Args:    oneArg("the number of the invoice"),
 	}

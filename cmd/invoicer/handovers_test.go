@@ -165,6 +165,12 @@ func TestAnAnswerWithoutTheClearance(t *testing.T) {
 	rig.Eventually(t, "the credit note", func() bool { return s.Count(t, "SELECT count(*) FROM handovers") == 2 })
 	number := s.Text(t, "SELECT invoice_number FROM invoices WHERE transaction_id = 'T0'")
 	note := s.Text(t, "SELECT invoice_number FROM invoices WHERE transaction_id = 'C0'")
+	s.Exec(t, "UPDATE handovers SET in_hand = true, turn = turn + 1, due_at = now() + interval '1 minute' WHERE credits IS NULL")
+	for _, command := range []string{"resend", "cancel"} {
+		if code, _, stderr := s.run(t, "", "handover", command, number, "--by", "ada"); code != exitLater || !strings.Contains(stderr, number+", through authority: a worker is handing it over") {
+			t.Errorf("%s of what is in hand: exit code %d: %s", command, code, stderr)
+		}
+	}
 	code, stdout, stderr := s.run(t, "", "handover", "answer", number, "--state", "accepted", "--by", "ada")
 	if code != exitOK || !strings.Contains(stdout, "it is accepted") || !strings.Contains(stderr, "without a clearance") || !strings.Contains(stderr, note) {
 		t.Errorf("exit code %d: %s%s", code, stdout, stderr)

@@ -7,13 +7,28 @@ func ofHandovers() []mutant {
 	return []mutant{
 		{
 			name: "two processes hand the same invoice over", promise: classified,
-			changes: []change{{store, "attempts = h.attempts + 1, due_at = now() + ? * interval '1 second'", "attempts = h.attempts + 1, due_at = h.due_at + 0 * ? * interval '1 second'"}},
+			changes: []change{{store, "in_hand = true, due_at = now() + ? * interval '1 second'", "in_hand = true, due_at = h.due_at + 0 * ? * interval '1 second'"}},
 			in:      theStore, tests: []string{"TestHandoversAreOwed", "TestAHandoverOfAnotherProcess"},
 		},
 		{
 			name: "a process whose claim has expired records what it heard", promise: onlyTheHolder, hazard: pausedWorker,
-			changes: []change{{store, "WHERE id = @id AND turn = @turn AND state = @was`", "WHERE id = @id AND @turn > 0 AND state = @was`"}},
+			changes: []change{{store, "WHERE id = @id AND turn = @turn AND state = @was AND in_hand`", "WHERE id = @id AND @turn > 0 AND state = @was AND in_hand`"}},
 			in:      theStore, tests: []string{"TestAHandoverOfAnotherProcess"},
+		},
+		{
+			name: "what came of one attempt is recorded twice", promise: classified, hazard: lostAck,
+			changes: []change{{store, "AND state = @was AND in_hand`", "AND state = @was`"}},
+			in:      theStore, tests: []string{"TestSettledOnce"},
+		},
+		{
+			name: "an invoice is cancelled and handed over", promise: classified,
+			changes: []change{{store, `"(state = 'queued' AND in_hand AND due_at > now())"`, `"(false AND in_hand AND due_at > now())"`}},
+			in:      theStore, tests: []string{"TestAHandoverInHand", "TestCancellingBesideAClaim"},
+		},
+		{
+			name: "a hand-over counts as owed by a channel that had ended", promise: classified,
+			changes: []change{{migration, "ARRAY(SELECT id FROM added WHERE id <= c.last_invoice ORDER BY id)", "ARRAY(SELECT id FROM added WHERE false ORDER BY id)"}},
+			in:      theStore, tests: []string{"TestChannelsEndBesideWriters"},
 		},
 		{
 			name: "a hand-over that has ended takes another step", promise: immutable,

@@ -43,6 +43,13 @@ var (
 	ErrGone = errors.New("somebody else has the hand-over in hand")
 )
 
+// An InHandError says that a process is handing an invoice over, which can't be called back: what comes of it decides what can be done.
+type InHandError struct{ Until time.Time } // at the latest
+
+func (e *InHandError) Error() string {
+	return "a worker is handing it over at this moment: see what comes of it, by " + e.Until.Truncate(time.Second).Add(time.Second).Format(time.RFC3339) + " at the latest, and try again"
+}
+
 // A Rule is what a channel is owed: invoices that satisfy every field that is set.
 type Rule struct {
 	Name           string   `json:"name"`
@@ -104,6 +111,7 @@ type Handover struct {
 	Since       time.Time  `json:"since"`
 	ChangedAt   time.Time  `json:"changed_at"`
 	DueAt       *time.Time `json:"due_at"`
+	InHand      bool       `json:"in_hand,omitempty"` // by a process, which is handing it over or asking about it
 	AnsweredAt  *time.Time `json:"answered_at"`
 	ErasedAt    *time.Time `json:"erased_at,omitempty"`
 	InvoiceID   int64      `json:"-"`

@@ -60,7 +60,7 @@ func (s *Handovers) Claim(ctx context.Context, channel string, lease time.Durati
 	err = s.autocommit(ctx, func(db *gorm.DB) error {
 		return db.Raw(`WITH due AS MATERIALIZED (
     SELECT id FROM invoicer.handovers WHERE channel = ? AND due_at <= now() ORDER BY due_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
-) UPDATE invoicer.handovers h SET turn = h.turn + 1, attempts = h.attempts + 1, due_at = now() + ? * interval '1 second'
+) UPDATE invoicer.handovers h SET turn = h.turn + 1, attempts = h.attempts + 1, in_hand = true, due_at = now() + ? * interval '1 second'
 FROM due, invoicer.invoices i WHERE h.id = due.id AND i.id = h.invoice_id
 RETURNING h.id, h.turn, h.attempts, h.doubts, h.state, h.key::text, h.invoice_id, i.issuer, i.invoice_number, i.kind, h.address, coalesce(h.their_id, ''),
     coalesce((SELECT credited.clearance FROM invoicer.handovers credited WHERE credited.id = h.credits), ''), h.since, extract(epoch FROM clock_timestamp() - h.changed_at)::float8`,
@@ -73,7 +73,8 @@ RETURNING h.id, h.turn, h.attempts, h.doubts, h.state, h.key::text, h.invoice_id
 	return c, err == nil, classify(err)
 }
 
-// Settle records what came of a claim. It returns [handover.ErrGone] if the claim is another process's by now, or an operator has decided meanwhile.
+// Settle records what came of a claim, once. It returns [handover.ErrGone] if that is recorded, the claim is another process's by now, or an operator has
+// decided meanwhile.
 func (s *Handovers) Settle(ctx context.Context, c *handover.Claim, r handover.Result) error {
 	var changed int64
 	err := s.autocommit(ctx, func(db *gorm.DB) error {
@@ -81,8 +82,8 @@ func (s *Handovers) Settle(ctx context.Context, c *handover.Claim, r handover.Re
     attempts = CASE WHEN @error <> '' THEN attempts ELSE 0 END, doubts = doubts + CASE WHEN @doubt THEN 1 ELSE 0 END, due_at = CASE WHEN CAST(@again AS float8) > 0 THEN now() + CAST(@again AS float8) * interval '1 second' END,
     their_id = coalesce(nullif(@their, ''), their_id), clearance = coalesce(clearance, nullif(@clearance, '')),
     answer = coalesce(nullif(@answer, ''), answer), answered_at = CASE WHEN @answered THEN clock_timestamp() ELSE answered_at END,
-    changed_by = NULL, reason = NULL
-WHERE id = @id AND turn = @turn AND state = @was`, map[string]any{
+    in_hand = false, changed_by = NULL, reason = NULL
+WHERE id = @id AND turn = @turn AND state = @was AND in_hand`, map[string]any{
 			"state": string(r.State), "error": bounded(r.Err, handover.MostError), "again": r.Again.Seconds(), "their": r.TheirID, "clearance": r.Clearance,
 			"answer": bounded(r.Answer, handover.MostAnswer), "answered": r.Answered, "doubt": r.Uncertain, "id": c.ID, "turn": c.Turn, "was": string(c.State),
 		})
@@ -199,7 +200,7 @@ func listHandovers(f *handover.Filter, before int64) (statement string, args []a
 
 const (
 	handoverColumns = `h.id, h.channel, i.issuer, i.invoice_number, i.kind, h.address, h.state, h.key::text, h.attempts, coalesce(h.error, ''), coalesce(h.their_id, ''),
-    coalesce(h.clearance, ''), coalesce(h.answer, ''), h.since, h.changed_at, h.due_at, h.answered_at, h.erased_at, h.invoice_id, i.transaction_id,
+    coalesce(h.clearance, ''), coalesce(h.answer, ''), h.since, h.changed_at, h.due_at, h.in_hand AND h.due_at > now(), h.answered_at, h.erased_at, h.invoice_id, i.transaction_id,
     CASE WHEN h.state = 'queued' AND h.due_at IS NULL THEN coalesce(ci.invoice_number, '') ELSE '' END, h.state = 'queued' AND h.due_at IS NULL AND coalesce(c.state IN ('accepted', 'rejected', 'failed', 'cancelled'), false)`
 	handoverJoins = `JOIN invoicer.invoices i ON i.id = h.invoice_id
 LEFT JOIN invoicer.handovers c ON c.id = h.credits LEFT JOIN invoicer.invoices ci ON ci.id = c.invoice_id`
@@ -215,7 +216,7 @@ func (s *Handovers) listed(ctx context.Context, query string, args ...any) (list
 	for rows.Next() {
 		var h handover.Handover
 		if err := rows.Scan(&h.ID, &h.Channel, &h.Issuer, &h.Number, &h.Kind, &h.Address, &h.State, &h.Key, &h.Attempts, &h.Error, &h.TheirID,
-			&h.Clearance, &h.Answer, &h.Since, &h.ChangedAt, &h.DueAt, &h.AnsweredAt, &h.ErasedAt, &h.InvoiceID, &h.Transaction, &h.WaitsFor, &h.Blocked); err != nil {
+			&h.Clearance, &h.Answer, &h.Since, &h.ChangedAt, &h.DueAt, &h.InHand, &h.AnsweredAt, &h.ErasedAt, &h.InvoiceID, &h.Transaction, &h.WaitsFor, &h.Blocked); err != nil {
 			return nil, err
 		}
 		list = append(list, h)
@@ -288,19 +289,20 @@ FROM invoicer.handovers h JOIN invoicer.handover_log l ON l.handover_id = h.id W
 
 // Decide does what an operator decides about a hand-over, and notes who did. One that was rejected gets a new key when it is sent again, since by the
 // old one the other side would know it as rejected, and so does an e-mail that was sent or goes to another address; another one keeps its key, since
-// the other side may have it. What a process says that has it in hand at that moment isn't heard any more. It returns [handover.ErrStep] if it can't get
-// there from where it is, and [handover.ErrNone] if it isn't there.
+// the other side may have it. It returns a [*handover.InHandError] if what is queued is to be sent again, elsewhere or not at all while a process has it
+// in hand; what that says of one that was answered meanwhile, or that is asked about, isn't heard any more. It returns [handover.ErrStep] if it can't
+// get there from where it is, and [handover.ErrNone] if it isn't there.
 func (s *Handovers) Decide(ctx context.Context, id int64, o handover.Order) error {
 	args := map[string]any{
 		"id": id, "to": string(o.To), "by": bounded(o.By, 400), "reason": bounded(o.Reason, handover.MostReason), "anyway": o.Anyway,
 		"address": o.Address, "their": o.TheirID, "clearance": o.Clearance, "answer": bounded(o.Answer, handover.MostAnswer),
 	}
-	statement := `UPDATE invoicer.handovers SET state = @to, due_at = NULL, attempts = 0, error = NULL, changed_by = @by, reason = nullif(@reason, ''),
+	statement := `UPDATE invoicer.handovers SET state = @to, due_at = NULL, in_hand = false, attempts = 0, error = NULL, changed_by = @by, reason = nullif(@reason, ''),
     their_id = coalesce(nullif(@their, ''), their_id), clearance = coalesce(clearance, nullif(@clearance, '')), answer = coalesce(nullif(@answer, ''), answer), answered_at = clock_timestamp()
 WHERE id = @id AND state <> @to`
 	switch o.To { //nolint:exhaustive // the others are what the other side said
 	case handover.Queued: // one that waits for a clearance goes on waiting, unless it needn't
-		statement = `UPDATE invoicer.handovers h SET state = 'queued', attempts = 0, doubts = 0, error = NULL, changed_by = @by, reason = nullif(@reason, ''), their_id = NULL, clearance = NULL, answer = NULL,
+		statement = `UPDATE invoicer.handovers h SET state = 'queued', in_hand = false, attempts = 0, doubts = 0, error = NULL, changed_by = @by, reason = nullif(@reason, ''), their_id = NULL, clearance = NULL, answer = NULL,
     answered_at = NULL, turn = turn + 1, address = coalesce(nullif(@address, ''), address),
     key = CASE WHEN state = 'rejected' OR @address NOT IN ('', address)
         OR state = 'sent' AND EXISTS (SELECT FROM invoicer.handover_channels c WHERE c.name = h.channel AND c.until IS NULL AND c.kind = 'email') THEN gen_random_uuid() ELSE key END,
@@ -308,9 +310,9 @@ WHERE id = @id AND state <> @to`
         SELECT FROM invoicer.handovers credited JOIN invoicer.handover_channels c ON c.name = h.channel AND c.until IS NULL AND c.await_clearance
         WHERE credited.id = h.credits AND credited.clearance IS NULL
     ) THEN now() END
-WHERE id = @id AND (state <> 'queued' OR due_at IS NULL AND @anyway OR error IS NOT NULL OR @address NOT IN ('', address))`
+WHERE id = @id AND (state <> 'queued' OR due_at IS NULL AND @anyway OR error IS NOT NULL OR @address NOT IN ('', address)) AND NOT ` + handInHand
 	case handover.Cancelled:
-		statement = `UPDATE invoicer.handovers SET state = 'cancelled', due_at = NULL, changed_by = @by, reason = nullif(@reason, '') WHERE id = @id AND state <> 'cancelled'`
+		statement = `UPDATE invoicer.handovers SET state = 'cancelled', due_at = NULL, in_hand = false, changed_by = @by, reason = nullif(@reason, '') WHERE id = @id AND state <> 'cancelled' AND NOT ` + handInHand
 	}
 	var changed int64
 	err := s.autocommit(ctx, func(db *gorm.DB) error {
@@ -324,14 +326,26 @@ WHERE id = @id AND (state <> 'queued' OR due_at IS NULL AND @anyway OR error IS 
 	case err != nil:
 		return classify(err)
 	case changed == 0:
-		var there bool
-		if err := s.sql.QueryRowContext(ctx, "SELECT EXISTS (SELECT FROM invoicer.handovers WHERE id = $1)", id).Scan(&there); err != nil {
-			return classify(err)
-		}
-		if !there {
-			return handover.ErrNone
-		}
-		return handover.ErrStep
+		return s.undecided(ctx, id, o.To)
 	}
 	return nil
+}
+
+// handInHand says of a hand-over that a process may be handing it over at this moment.
+const handInHand = "(state = 'queued' AND in_hand AND due_at > now())"
+
+// undecided returns why a decision has changed nothing.
+func (s *Handovers) undecided(ctx context.Context, id int64, to handover.State) error {
+	var inHand bool
+	var until sql.NullTime
+	err := s.sql.QueryRowContext(ctx, "SELECT "+handInHand+", due_at FROM invoicer.handovers WHERE id = $1", id).Scan(&inHand, &until)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return handover.ErrNone
+	case err != nil:
+		return classify(err)
+	case inHand && (to == handover.Queued || to == handover.Cancelled):
+		return &handover.InHandError{Until: until.Time.UTC()}
+	}
+	return handover.ErrStep
 }

@@ -24,6 +24,46 @@ func TestChannelsChangeBesideAVacuum(t *testing.T) {
 	}
 }
 
+// Whoever has an id already and comes to the channels after one has ended isn't owed through it, and that is noted for those who check what was owed.
+func TestChannelsEndBesideWriters(t *testing.T) {
+	t.Parallel()
+	b := channelled(t)
+	b.Exec(t, `CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			IF EXISTS (SELECT FROM added WHERE transaction_id = 'held') THEN
+				PERFORM set_config('lock_timeout', '0', true), set_config('statement_timeout', '0', true);
+				PERFORM pg_advisory_xact_lock(hashtext(TG_TABLE_SCHEMA));
+			END IF;
+			RETURN NULL;
+		END $$`)
+	b.Exec(t, "CREATE TRIGGER aa_held AFTER INSERT ON invoices REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION hold()")
+	gate := b.begin(t)
+	in(t, gate, "SELECT pg_advisory_xact_lock(hashtext('"+b.Schema+"'))")
+	held := make(chan error, 1)
+	go func() {
+		_, err := b.generator.Generate(t.Context(), request("held", job(t, "held")))
+		held <- err
+	}()
+	b.AwaitBlocked(t)
+	b.credited(t, "other") // its id is the higher one
+	if err := b.store.Handovers.Configure(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := gate.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-held; err != nil {
+		t.Fatal(err)
+	}
+	b.invoiced(t, "after")
+	if got := b.Text(t, "SELECT string_agg(transaction_id, ',') FROM handovers JOIN invoices i ON i.id = invoice_id"); got != "C-other" {
+		t.Error(got)
+	}
+	if got := b.Text(t, "SELECT string_agg(transaction_id, ',') FROM handover_channels c JOIN invoices i ON i.id = ANY (c.late) AND i.id <= c.last_invoice"); got != "held" {
+		t.Errorf("late: %q", got)
+	}
+}
+
 // Where somebody is writing an invoice, channels wait for its end, so that it is known what they are owed; others get on with their invoices meanwhile.
 func TestChannelsWaitForWriters(t *testing.T) {
 	t.Parallel()

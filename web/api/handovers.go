@@ -26,7 +26,8 @@ type Handovers interface {
 	History(ctx context.Context, invoiceID int64) ([]handover.Change, error)
 	// Kind returns the kind of a channel, "" if invoices aren't handed over through it any more.
 	Kind(ctx context.Context, channel string) (string, error)
-	// Decide returns [handover.ErrStep] if a hand-over can't get there from where it is, and [handover.ErrNone] if it isn't there.
+	// Decide returns [handover.ErrStep] if a hand-over can't get there from where it is, [handover.ErrNone] if it isn't there, and a
+	// [*handover.InHandError] while a worker is handing it over, where that matters.
 	Decide(ctx context.Context, id int64, o handover.Order) error
 }
 
@@ -48,7 +49,8 @@ type Handover struct {
 	Clearance     string     `json:"clearance" doc:"the id with which it was cleared, and else empty"`
 	Since         time.Time  `json:"since" doc:"since when it is owed"`
 	ChangedAt     time.Time  `json:"changed_at" doc:"since when it has its state"`
-	DueAt         *time.Time `json:"due_at" doc:"when it is tried or asked about next"`
+	DueAt         *time.Time `json:"due_at" doc:"when it is tried or asked about next; while it is in hand, when another worker may do so"`
+	InHand        bool       `json:"in_hand" doc:"a worker is handing it over, or asking about it, at this moment"`
 	AnsweredAt    *time.Time `json:"answered_at" doc:"when the other side last said something"`
 	ErasedAt      *time.Time `json:"erased_at" doc:"when its words were erased with the personal data of its invoice"`
 }
@@ -93,7 +95,7 @@ func shownHandover(h *handover.Handover) Handover {
 	return Handover{
 		ID: h.ID, Channel: h.Channel, Issuer: h.Issuer, InvoiceNumber: h.Number, TransactionID: h.Transaction, Kind: h.Kind, State: string(h.State), WaitsFor: h.WaitsFor,
 		Blocked: h.Blocked, Failing: h.Error != "", Key: h.Key, Attempts: h.Attempts, TheirID: h.TheirID, Clearance: h.Clearance,
-		Since: h.Since.UTC(), ChangedAt: h.ChangedAt.UTC(), DueAt: inUTC(h.DueAt), AnsweredAt: inUTC(h.AnsweredAt), ErasedAt: inUTC(h.ErasedAt),
+		Since: h.Since.UTC(), ChangedAt: h.ChangedAt.UTC(), DueAt: inUTC(h.DueAt), InHand: h.InHand, AnsweredAt: inUTC(h.AnsweredAt), ErasedAt: inUTC(h.ErasedAt),
 	}
 }
 
@@ -328,7 +330,12 @@ func (a *API) decide(ctx context.Context, id int64, act *HandoverAct, o handover
 			}
 		}
 		err = a.o.Handovers.Decide(ctx, id, o)
+		inHand, isInHand := errors.AsType[*handover.InHandError](err)
 		switch {
+		case isInHand:
+			p := problemOf(http.StatusConflict, inHand.Error())
+			p.State = string(handover.Queued)
+			return later(p, max(1, int(time.Until(inHand.Until)/time.Second)+1))
 		case errors.Is(err, handover.ErrNone):
 			return noHandover()
 		case errors.Is(err, handover.ErrStep):
@@ -381,8 +388,8 @@ func (a *API) handoverOperations() {
 	one.Middlewares = append(one.Middlewares, a.sameSite)
 	huma.Register(a.huma, one, a.getHandover)
 	huma.Register(a.huma, a.describe(act("resendHandover", "resend", "Hand an invoice over again", "What was rejected, failed or cancelled, or was sent and never answered; at once what failed at its last attempt. "+
-		"What was rejected gets a new key, and so does an e-mail that was sent. The token's name and the note are in the history.")), a.resendHandover)
+		"What was rejected gets a new key, and so does an e-mail that was sent. 409 while a worker is handing it over. The token's name and the note are in the history.")), a.resendHandover)
 	huma.Register(a.huma, a.describe(act("answerHandover", "answer", "Write down what the other side said by other ways", "Such as by telephone. The token's name and the note are in the history.")), a.answerHandover)
-	huma.Register(a.huma, a.describe(act("cancelHandover", "cancel", "Give up to hand an invoice over", "Of what is queued; or what was rejected or failed is dealt with otherwise. The invoice stays as it is. "+
+	huma.Register(a.huma, a.describe(act("cancelHandover", "cancel", "Give up to hand an invoice over", "Of what is queued; or what was rejected or failed is dealt with otherwise. The invoice stays as it is. 409 while a worker is handing it over. "+
 		"The token's name and the note are in the history.")), a.cancelHandover)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -191,6 +192,30 @@ func TestHandoversAreDecided(t *testing.T) {
 	into[api.ProblemError](t, decide("resend", fmt.Sprintf(`{"to":"%s"}`, umlauts(161))), http.StatusUnprocessableEntity)
 	into[api.ProblemError](t, s.ask(t, "local", http.MethodPost, "/v1/handovers/1/resend", []byte("{}")), http.StatusUnprocessableEntity)
 	into[api.Handover](t, s.ask(t, "local", http.MethodPost, "/v1/handovers/1/resend", []byte(`{"by":"ada"}`)), http.StatusOK)
+}
+
+// What a worker is handing over can't be called back: who wants that is told when to try again.
+func TestHandoversInHand(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	s.channels(t)
+	s.invoiced(t, "T1")
+	c, found, err := s.store.Handovers.Claim(t.Context(), "authority", time.Minute)
+	if !found || err != nil {
+		t.Fatal(found, err)
+	}
+	path := fmt.Sprintf("/v1/handovers/%d", c.ID)
+	if now := into[api.HandoverStory](t, s.ask(t, "reader", http.MethodGet, path, nil), http.StatusOK); !now.InHand {
+		t.Errorf("%+v", now)
+	}
+	for _, verb := range []string{"resend", "cancel"} {
+		r := s.ask(t, "operator", http.MethodPost, path+"/"+verb, []byte("{}"))
+		after, err := strconv.Atoi(r.Header.Get("Retry-After"))
+		if p := into[api.ProblemError](t, r, http.StatusConflict); p.State != "queued" || !strings.Contains(p.Detail, "a worker is handing it over") || err != nil || after < 1 || after > 61 {
+			t.Errorf("%s: %+v, Retry-After %d, %v", verb, p, after, err)
+		}
+	}
+	into[api.Handover](t, s.ask(t, "operator", http.MethodPost, path+"/answer", []byte(`{"state":"accepted"}`)), http.StatusOK)
 }
 
 // umlauts have two bytes each.

@@ -23,7 +23,7 @@ SELECT * FROM (
 ) handed_over
 WHERE problem IS NOT NULL ORDER BY id`, ""}, {"invoices", `
 SELECT 'it was owed to the channel, and has no hand-over' AS problem, i.id, i.issuer, i.invoice_number, c.name AS channel
-FROM handover_channels c JOIN invoices i ON i.id > c.after_invoice AND (c.last_invoice IS NULL OR i.id <= c.last_invoice)
+FROM handover_channels c JOIN invoices i ON i.id > c.after_invoice AND (c.last_invoice IS NULL OR i.id <= c.last_invoice AND i.id <> ALL (c.late))
     AND (c.issuers IS NULL OR i.issuer = ANY (c.issuers)) AND (c.series IS NULL OR i.series = ANY (c.series)) AND (c.kinds IS NULL OR i.kind = ANY (c.kinds))
 WHERE NOT EXISTS (SELECT FROM handovers h WHERE h.invoice_id = i.id AND h.channel = c.name) ORDER BY i.id`, ""}},
 	}

@@ -21,6 +21,12 @@ INSERT INTO handover_log (handover_id, state, key, attempts) SELECT id, state, k
 			name: "one that is missing", sql: channel + "DELETE FROM handover_log WHERE handover_id = 1; DELETE FROM handovers WHERE id = 1",
 			want: map[string][]string{"handovers": {"invoices: it was owed to the channel, and has no hand-over: id=1 invoice_number=INV-000001 channel=peppol"}},
 		},
+		{
+			name: "one of a channel that has ended, beside those that came too late for it",
+			sql: `INSERT INTO handover_channels (name, kind, await_clearance, after_invoice, until, last_invoice, late)
+SELECT 'peppol', 'https', false, 0, now(), max(id), array_agg(id) FILTER (WHERE id <> 1) FROM invoices`,
+			want: map[string][]string{"handovers": {"invoices: it was owed to the channel, and has no hand-over: id=1 invoice_number=INV-000001 channel=peppol"}},
+		},
 	})
 	testPlantedIn(t, erased, []planted{
 		{
