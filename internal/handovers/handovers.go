@@ -39,9 +39,10 @@ type Document struct {
 
 // An Answer is what the other side says.
 type Answer struct {
-	State handover.State // sent, cleared, accepted or rejected
-	ID    string         // by which it knows the invoice from now on; with cleared the id of the clearance
-	Text  string         // in words
+	State     handover.State // sent, cleared, accepted or rejected
+	ID        string         // by which it knows the invoice from now on; with cleared the id of the clearance, unless that is stated
+	Clearance string         // of cleared and accepted: the id of the clearance, "" for none or for ID
+	Text      string         // in words
 }
 
 // A Channel hands parcels over. Both methods return an error for what is to be tried again; a refusal is an answer. They may be called several times
@@ -90,7 +91,7 @@ func (a *Answer) check() error {
 	switch a.State {
 	case handover.Sent, handover.Accepted, handover.Rejected:
 	case handover.Cleared:
-		if a.ID == "" {
+		if a.ID == "" && a.Clearance == "" {
 			return errors.New("it says cleared, without an id")
 		}
 	default:
@@ -98,6 +99,9 @@ func (a *Answer) check() error {
 	}
 	if len(a.ID) > handover.MostID || a.ID == "." || a.ID == ".." || !printable(a.ID) {
 		return fmt.Errorf("its answer has an id that isn't one: up to %d printable characters", handover.MostID)
+	}
+	if len(a.Clearance) > handover.MostID || !printable(a.Clearance) {
+		return fmt.Errorf("its answer has a clearance that isn't an id: up to %d printable characters", handover.MostID)
 	}
 	return nil
 }

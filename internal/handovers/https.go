@@ -160,9 +160,10 @@ func readAnswer(text []byte, otherwise handover.State) (Answer, error) {
 		return Answer{State: otherwise}, nil
 	}
 	var a struct {
-		State handover.State `json:"state"`
-		ID    string         `json:"id"`
-		Text  string         `json:"text"`
+		State     handover.State `json:"state"`
+		ID        string         `json:"id"`
+		Clearance string         `json:"clearance"`
+		Text      string         `json:"text"`
 	}
 	if err := json.Unmarshal(text, &a); err != nil {
 		return Answer{}, errors.New(`no JSON such as {"state":"sent","id":"…","text":"…"}`)
@@ -170,7 +171,7 @@ func readAnswer(text []byte, otherwise handover.State) (Answer, error) {
 	if a.State == "" {
 		a.State = otherwise
 	}
-	return Answer{a.State, a.ID, a.Text}, nil
+	return Answer{a.State, a.ID, a.Clearance, a.Text}, nil
 }
 
 // excerpt is the beginning of what somebody said.

@@ -97,6 +97,7 @@ func TestWhatIsAnswered(t *testing.T) {
 		{status: 204, want: handovers.Answer{State: handover.Sent}},
 		{status: 201, said: "  ", want: handovers.Answer{State: handover.Sent}},
 		{status: 202, said: `{"state":"accepted"}`, want: handovers.Answer{State: handover.Accepted}},
+		{status: 200, said: `{"state":"accepted","id":"GW-1","clearance":"CLR-1"}`, want: handovers.Answer{State: handover.Accepted, ID: "GW-1", Clearance: "CLR-1"}},
 		{status: 422, said: `{"text":"no street"}`, want: handovers.Answer{State: handover.Rejected, Text: "no street"}},
 		{status: 409, said: `{"state":"rejected","id":"x"}`, want: handovers.Answer{State: handover.Rejected, ID: "x"}},
 		{status: 409, said: `{"state":"sent","id":"x"}`, fails: "it answered 409 Conflict"},

@@ -1,6 +1,7 @@
 package handovers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -309,8 +310,11 @@ func (w *Worker) result(r *Route, c *handover.Claim, a Answer, err error) handov
 		return result
 	}
 	result := handover.Result{State: a.State, Answer: a.Text, Answered: true}
-	if a.State == handover.Cleared { // with accepted comes another id, if any: to quote it as a clearance would be false
-		result.Clearance = a.ID
+	switch a.State { //nolint:exhaustive // the others are no clearance
+	case handover.Cleared:
+		result.Clearance = cmp.Or(a.Clearance, a.ID)
+	case handover.Accepted: // with it comes another id, if any: to quote that as a clearance would be false
+		result.Clearance = a.Clearance
 	}
 	switch {
 	case a.State == handover.Sent && c.State != handover.Queued: // nothing new

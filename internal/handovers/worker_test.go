@@ -83,19 +83,33 @@ func TestAWorkerThatEnds(t *testing.T) {
 	}
 }
 
+// answers is a channel that says one thing when it is handed a parcel, and another one when it is asked.
+func answers(hand, ask handovers.Answer) channel {
+	return func(_ context.Context, p *handovers.Parcel) (handovers.Answer, error) {
+		if p.Documents != nil {
+			return hand, nil
+		}
+		return ask, nil
+	}
+}
+
+// Who accepts an invoice may say with which id it is cleared; who clears it may have another id for it.
+func TestAClearanceBesideTheID(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.invoiced(t, 1, 1)
+	b.work(t, handovers.Route{Name: "one", Channel: answers(handovers.Answer{State: handover.Sent, ID: "GW-1"}, handovers.Answer{State: handover.Accepted, Clearance: "CLR-1"}), AskEvery: time.Millisecond},
+		handovers.Route{Name: "two", Channel: answers(handovers.Answer{State: handover.Cleared, ID: "GW-2", Clearance: "CLR-2"}, handovers.Answer{})})
+	for name, want := range map[string]string{"one": "accepted GW-1 CLR-1", "two": "cleared GW-2 CLR-2"} {
+		rig.Eventually(t, name+": "+want, func() bool { return b.state(t, name, 1) == want })
+	}
+}
+
 // Only an answer of cleared has the id of a clearance: what was accepted without one lets no credit note go.
 func TestAcceptedIsNoClearance(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.invoiced(t, 1, 1)
-	answers := func(hand, ask handovers.Answer) channel {
-		return func(_ context.Context, p *handovers.Parcel) (handovers.Answer, error) {
-			if p.Documents != nil {
-				return hand, nil
-			}
-			return ask, nil
-		}
-	}
 	sent, accepted := handovers.Answer{State: handover.Sent, ID: "GW-1"}, handovers.Answer{State: handover.Accepted}
 	b.work(t, handovers.Route{Name: "one", Channel: answers(sent, accepted), AskEvery: time.Millisecond},
 		handovers.Route{Name: "two", Channel: answers(handovers.Answer{State: handover.Cleared, ID: "CLR-1"}, handovers.Answer{State: handover.Accepted, ID: "X"}), AskEvery: time.Millisecond, AskOn: true})
