@@ -108,7 +108,7 @@ func TestJobsWithOneOwnKeyAtOnce(t *testing.T) {
 // Whoever has mended what made a job fail can ask again, once.
 func TestAnOwnKeyIsFreeAgainAfterAFailure(t *testing.T) {
 	t.Parallel()
-	s := setup(t)
+	s := serveWaiting(t, rig.New(t), rig.Patience) // however busy the machine is
 	first := into[api.JobAnswer](t, s.post(t, "nightly", jobOf("T1")), http.StatusAccepted)
 	s.fail(t, first.JobID)
 	tx, err := s.DB.BeginTx(t.Context(), nil) // has several find the key free at the same moment

@@ -67,6 +67,12 @@ func setup(t *testing.T, change ...func(*api.Options)) *site {
 // serve serves the API of a database that may be shared.
 func serve(t *testing.T, r *rig.Rig, change ...func(*api.Options)) *site {
 	t.Helper()
+	return serveWaiting(t, r, lockTimeout, change...)
+}
+
+// serveWaiting is serve with another time for which requests wait for others.
+func serveWaiting(t *testing.T, r *rig.Rig, lockTimeout time.Duration, change ...func(*api.Options)) *site {
+	t.Helper()
 	s := &site{Rig: r}
 	var err error
 	if s.store, err = postgres.Open(postgres.Options{URL: r.URL, Schema: r.Schema, MaxConns: 4, LockTimeout: lockTimeout}); err != nil {
