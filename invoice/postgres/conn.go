@@ -54,10 +54,10 @@ func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	c.forget()
 	query = qualify(query, c.schema)
-	ctx, cancel := c.bounded(ctx)
+	limited, cancel := c.bounded(ctx)
 	defer cancel()
-	result, err := c.Conn.ExecContext(ctx, query, args)
-	if c.limitedByOthers(ctx, err) {
+	result, err := c.Conn.ExecContext(limited, query, args)
+	if c.limitedByOthers(limited, query, err) {
 		return c.execLocally(ctx, query, args)
 	}
 	if err == nil {
@@ -69,10 +69,10 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	c.forget()
 	query = qualify(query, c.schema)
-	ctx, cancel := c.bounded(ctx)
-	rows, err := c.Conn.QueryContext(ctx, query, args)
+	limited, cancel := c.bounded(ctx)
+	rows, err := c.Conn.QueryContext(limited, query, args)
 	var own driver.Tx
-	if c.limitedByOthers(ctx, err) {
+	if c.limitedByOthers(limited, query, err) {
 		rows, own, err = c.queryLocally(ctx, query, args)
 	}
 	if err != nil {

@@ -160,11 +160,10 @@ func TestWritesDontTrustASession(t *testing.T) {
 // lock, and goes on.
 func TestStatementsDontTrustASession(t *testing.T) {
 	t.Parallel()
-	const waits, waitsInATransaction = "wait_event_type = 'Lock'", "wait_event_type = 'Lock' AND xact_start < query_start"
-	for name, c := range map[string]struct{ left, until string }{
-		"a limit for locks":      {"SET lock_timeout = '1ms'", waitsInATransaction},
-		"a limit for statements": {"SET statement_timeout = '1s'", waitsInATransaction},
-		"serializable":           {"SET default_transaction_isolation = serializable", waits},
+	for name, c := range map[string]struct{ left, after string }{
+		"a limit for locks":      {"SET lock_timeout = '1ms'", "0 s"},
+		"a limit for statements": {"SET statement_timeout = '1s'", "0.9 s"}, // the transaction that waits began after the first attempt
+		"serializable":           {"SET default_transaction_isolation = serializable", "0 s"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -190,19 +189,15 @@ func TestStatementsDontTrustASession(t *testing.T) {
 			} {
 				holder := b.begin(t)
 				in(t, holder, statement.held)
-				done, blocked := make(chan error, 1), make(chan struct{})
+				done, begun := make(chan error, 1), b.Text(t, "SELECT clock_timestamp()::text")
 				go func() { done <- statement.do() }()
-				go func() {
-					defer close(blocked)
-					rig.Eventually(t, "a session that waits for the lock", func() bool {
-						return b.Count(t, "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND "+c.until, b.Schema) > 0
-					})
-				}()
-				select {
-				case err := <-done:
-					t.Fatalf("%s, and doesn't wait: %v", statement.does, err)
-				case <-blocked:
-				}
+				rig.Eventually(t, "a session that waits for the lock", func() bool {
+					if len(done) > 0 {
+						t.Fatalf("%s, and doesn't wait: %v", statement.does, <-done)
+					}
+					return b.Is(t, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = $1 AND wait_event_type = 'Lock'
+						AND xact_start > $2::text::timestamptz + $3::text::interval)`, b.Schema, begun, c.after)
+				})
 				if err := holder.Commit(); err != nil {
 					t.Fatal(err)
 				}
@@ -212,6 +207,12 @@ func TestStatementsDontTrustASession(t *testing.T) {
 			}
 			if n := b.Count(t, "SELECT count(*) FROM event_endpoints WHERE state = 'disabled' AND reason = 'gone'"); n != 1 {
 				t.Error("the write is lost")
+			}
+			holder := b.begin(t)
+			in(t, holder, "LOCK TABLE invoice_jobs")
+			impatient := b.open(t, func(o *postgres.Options) { o.URL, o.StatementTimeout = pooler.URL, time.Second })
+			if err := impatient.Ledger.Await(t.Context(), false); !errors.Is(err, invoice.ErrUnavailable) {
+				t.Errorf("waiting for jobs: %v", err)
 			}
 		})
 	}

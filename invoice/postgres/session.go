@@ -331,11 +331,12 @@ func (c *conn) bounded(ctx context.Context) (context.Context, context.CancelFunc
 }
 
 // limitedByOthers reports whether a statement outside of a transaction failed as it can do by what another client of the
-// pooler has left in the server's session: a time limit, or an isolation level. It has changed nothing then.
-func (c *conn) limitedByOthers(ctx context.Context, err error) bool {
+// pooler has left in the server's session: a time limit, or an isolation level. It has changed nothing then. A block that commits
+// on its way can't run in a transaction.
+func (c *conn) limitedByOthers(ctx context.Context, query string, err error) bool {
 	var pg *pgconn.PgError
 	return c.local != "" && errors.As(err, &pg) && slices.Contains([]string{"55P03", "57014", "40001"}, pg.Code) &&
-		ctx.Err() == nil && c.Conn.Conn().PgConn().TxStatus() == 'I'
+		ctx.Err() == nil && c.Conn.Conn().PgConn().TxStatus() == 'I' && !strings.HasPrefix(query, "DO ")
 }
 
 // execLocally runs a statement in a transaction of its own, which has our settings.
