@@ -65,6 +65,8 @@ type Changes struct {
 	URL     *string
 	Types   []string
 	Issuers *[]string // of which nil is all
+	// Within has an endpoint that is told of other issuers than these stay as it is; nil: none.
+	Within []string
 }
 
 // The origins of an endpoint.

@@ -78,7 +78,7 @@ func setSecret(tx *gorm.DB, endpoint int64, secret *string) error {
 }
 
 // Set changes where the endpoint with that name is, and what it is told. It is enabled if its URL changes. It returns
-// [outbox.ErrNoEndpoint] if there is none, or none of an operator's.
+// [outbox.ErrNoEndpoint] if there is none, none of an operator's, or none within the issuers.
 func (o *Outbox) Set(ctx context.Context, name string, c outbox.Changes, by ledger.Actor) error {
 	var issuers []string
 	if c.Issuers != nil {
@@ -87,8 +87,8 @@ func (o *Outbox) Set(ctx context.Context, name string, c outbox.Changes, by ledg
 	return classify(o.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
 		set := tx.Exec(`UPDATE invoicer.event_endpoints SET url = coalesce(@url, url), types = coalesce(@types, types), issuers = CASE WHEN @limits THEN @issuers ELSE issuers END, changed_at = now(),
     state = CASE coalesce(@url, url) WHEN url THEN state ELSE 'enabled' END, reason = CASE coalesce(@url, url) WHEN url THEN reason END, failing_since = CASE coalesce(@url, url) WHEN url THEN failing_since END
-WHERE name = @name AND state <> 'removed' AND origin = 'operator'`,
-			sql.Named("name", name), sql.Named("url", c.URL), sql.Named("types", textArray(c.Types)), sql.Named("limits", c.Issuers != nil), sql.Named("issuers", textArray(issuers)))
+WHERE name = @name AND state <> 'removed' AND origin = 'operator' AND (CAST(@within AS text[]) IS NULL OR issuers <@ CAST(@within AS text[]))`,
+			sql.Named("name", name), sql.Named("within", textArray(c.Within)), sql.Named("url", c.URL), sql.Named("types", textArray(c.Types)), sql.Named("limits", c.Issuers != nil), sql.Named("issuers", textArray(issuers)))
 		if set.Error == nil && set.RowsAffected == 0 {
 			return outbox.ErrNoEndpoint
 		}

@@ -243,7 +243,7 @@ func (a *API) patchEndpoint(ctx context.Context, in *patchEndpoint) (*endpointCh
 		if e, err = a.changeable(ctx, in.Name); err != nil {
 			return err
 		}
-		changes := outbox.Changes{URL: in.Body.URL, Types: in.Body.Types}
+		changes := outbox.Changes{URL: in.Body.URL, Types: in.Body.Types, Within: visitor.Issuers}
 		if changes.URL != nil {
 			e.URL = *changes.URL
 		}

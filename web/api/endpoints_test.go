@@ -306,7 +306,7 @@ func TestDeadDeliveriesAreReplayed(t *testing.T) {
 // Two who change an endpoint at once change what they name, and undo nothing of each other's.
 func TestEndpointsAreChangedAtOnce(t *testing.T) {
 	t.Parallel()
-	s := setup(t)
+	s := serveWaiting(t, rig.New(t), rig.Patience) // however busy the machine is
 	if err := s.store.Outbox.Add(t.Context(), outbox.Endpoint{Name: "erp", URL: "https://erp.example/", Types: outbox.Types(), Secrets: []string{"whsec_x"}}, ledger.Actor{Name: "ada"}); err != nil {
 		t.Fatal(err)
 	}
@@ -336,5 +336,37 @@ func TestEndpointsAreChangedAtOnce(t *testing.T) {
 	e := into[api.Endpoint](t, s.ask(t, "operator", http.MethodGet, "/v1/endpoints/erp", nil), http.StatusOK)
 	if !slices.Equal(e.Types, []string{"job.failed"}) || !slices.Equal(e.Issuers, []string{"none"}) || e.URL != "https://erp.example/" {
 		t.Errorf("%+v", e)
+	}
+}
+
+// Who is limited to issuers changes nothing of an endpoint that is told of others by the time of the change.
+func TestAnEndpointThatIsWidenedMeanwhile(t *testing.T) {
+	t.Parallel()
+	s := serveWaiting(t, rig.New(t), rig.Patience)
+	s.OpenIssuers(t, "ACME-FR")
+	if err := s.store.Outbox.Add(t.Context(), outbox.Endpoint{Name: "erp", URL: "https://erp.example/", Types: outbox.Types(), Issuers: []string{"ACME-FR"}, Secrets: []string{"whsec_x"}}, ledger.Actor{Name: "ada"}); err != nil {
+		t.Fatal(err)
+	}
+	widening, err := s.DB.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer widening.Rollback() //nolint:errcheck // it is over by then
+	if _, err := widening.ExecContext(t.Context(), "UPDATE event_endpoints SET issuers = NULL"); err != nil {
+		t.Fatal(err)
+	}
+	answered := make(chan reply, 1)
+	go func() {
+		answered <- s.ask(t, "paris", http.MethodPatch, "/v1/endpoints/erp", []byte(`{"types":["job.failed"]}`))
+	}()
+	rig.Eventually(t, "the change to wait", func() bool {
+		return s.Count(t, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%' || $1 || '%event_endpoints%'", s.Schema) == 1
+	})
+	if err := widening.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	into[api.ProblemError](t, <-answered, http.StatusNotFound)
+	if n := s.Count(t, "SELECT cardinality(types) FROM event_endpoints"); n != len(outbox.Types()) {
+		t.Errorf("it is told %d types", n)
 	}
 }
