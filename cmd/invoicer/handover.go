@@ -107,6 +107,8 @@ func handoverSheet(list []handover.Handover) sheet {
 // said is what is to say of a hand-over in a few words.
 func said(h *handover.Handover) string {
 	switch {
+	case h.InHand && h.State == handover.Queued:
+		return "a worker is handing it over"
 	case h.Blocked:
 		return "waits for the clearance of " + h.WaitsFor + ", which won't come by itself"
 	case h.WaitsFor != "":

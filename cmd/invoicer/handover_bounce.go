@@ -70,6 +70,9 @@ worker may still be waiting for the server's answer.`,
 				return err
 			}
 			err = store.Handovers.Decide(cmd.Context(), one.ID, d.Order)
+			if inHand, ok := errors.AsType[*handover.InHandError](err); ok {
+				return exitError{exitLater, inHand}
+			}
 			if errors.Is(err, handover.ErrStep) {
 				return fmt.Errorf("%s is %s through %s: nothing changes", one.Number, one.State, one.Channel)
 			}

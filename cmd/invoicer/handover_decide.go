@@ -59,6 +59,9 @@ func (a app) decide(cmd *cobra.Command, d *decision, number, done string) error 
 		}
 		err = store.Handovers.Decide(cmd.Context(), one.ID, d.Order)
 		if errors.Is(err, handover.ErrStep) {
+			if one, err = handoverNow(cmd, store, one); err != nil {
+				return err
+			}
 			return fmt.Errorf("%s is %s through %s: %s", number, one.State, one.Channel, d.whyNot(one))
 		}
 		if _, ok := errors.AsType[*handover.InHandError](err); ok {
@@ -80,6 +83,15 @@ func (a app) decide(cmd *cobra.Command, d *decision, number, done string) error 
 		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s, through %s: %s\n", number, one.Channel, done)
 		return err
 	})
+}
+
+// handoverNow reads a hand-over again.
+func handoverNow(cmd *cobra.Command, store *postgres.DB, h *handover.Handover) (*handover.Handover, error) {
+	list, err := store.Handovers.List(cmd.Context(), handover.Filter{ID: h.ID})
+	if err != nil || len(list) == 0 {
+		return h, err
+	}
+	return &list[0], nil
 }
 
 // checkAddress returns an error if nothing can be sent to the address through the channel. Other kinds than e-mail have addresses of their own.
@@ -136,8 +148,7 @@ The others keep theirs, since it may have them already.
 
 What is queued goes to another address by --to, too. While a worker is handing it
 over, nothing changes, and the exit code is 75: what comes of that may change what
-is to be done. Try again when the worker has ended, or the time is over that the
-error says.
+is to be done. The error says by when the attempt has ended.
 
 A credit note that waits for the clearance of what it credits is sent without it
 by --anyway.`,
@@ -164,8 +175,8 @@ func (a app) handoverCancelCommand() *cobra.Command {
 rejected or failed is dealt with otherwise. The invoice stays as it is.
 
 While a worker is handing it over, nothing changes, and the exit code is 75: what
-comes of that may change what is to be done. Try again when the worker has ended,
-or the time is over that the error says.`,
+comes of that may change what is to be done. The error says by when the attempt
+has ended.`,
 		Example: "  invoicer handover cancel INV-000001 --channel peppol --reason 'sent by post'",
 		Args:    oneArg("the number of the invoice"),
 	}
@@ -184,7 +195,10 @@ func (a app) handoverAnswerCommand() *cobra.Command {
 		Short: "Write down what the other side said by other ways",
 		Long: `Writes down what the other side said of an invoice by other ways, such as by
 telephone: that it is cleared, with the id of that, accepted or rejected. With
-accepted, --id is the one of the clearance, for which credit notes may wait.`,
+accepted, --id is the one of the clearance, for which credit notes may wait.
+
+While a worker is handing it over, rejected changes nothing, and the exit code
+is 75. The error says by when the attempt has ended.`,
 		Example: `  invoicer handover answer INV-000001 --state cleared --id 2026-0815
   invoicer handover answer INV-000001 --state rejected --text 'no such order'`,
 		Args: oneArg("the number of the invoice"),

@@ -92,7 +92,7 @@ func (a *Answer) check() error {
 	case handover.Sent, handover.Accepted, handover.Rejected:
 	case handover.Cleared:
 		if a.ID == "" && a.Clearance == "" {
-			return errors.New("it says cleared, without an id")
+			return errors.New("it says cleared, without an id or a clearance")
 		}
 	default:
 		return errors.New("its answer has no state: sent, cleared, accepted or rejected")

@@ -47,7 +47,7 @@ var (
 type InHandError struct{ Until time.Time } // at the latest
 
 func (e *InHandError) Error() string {
-	return "a worker is handing it over at this moment: see what comes of it, by " + e.Until.Truncate(time.Second).Add(time.Second).Format(time.RFC3339) + " at the latest, and try again"
+	return "a worker is handing it over at this moment, until " + e.Until.Truncate(time.Second).Add(time.Second).Format(time.RFC3339) + " at the latest: wait for what comes of it, and then try again if that is still needed"
 }
 
 // A Rule is what a channel is owed: invoices that satisfy every field that is set.

@@ -289,8 +289,8 @@ FROM invoicer.handovers h JOIN invoicer.handover_log l ON l.handover_id = h.id W
 
 // Decide does what an operator decides about a hand-over, and notes who did. One that was rejected gets a new key when it is sent again, since by the
 // old one the other side would know it as rejected, and so does an e-mail that was sent or goes to another address; another one keeps its key, since
-// the other side may have it. It returns a [*handover.InHandError] if what is queued is to be sent again, elsewhere or not at all while a process has it
-// in hand; what that says of one that was answered meanwhile, or that is asked about, isn't heard any more. It returns [handover.ErrStep] if it can't
+// the other side may have it. It returns a [*handover.InHandError] if what is queued is to be sent again, elsewhere or not at all, or was rejected (after which it
+// can be sent again by another key), while a process has it in hand; what that says of one that was answered otherwise, or that is asked about, isn't heard any more. It returns [handover.ErrStep] if it can't
 // get there from where it is, and [handover.ErrNone] if it isn't there.
 func (s *Handovers) Decide(ctx context.Context, id int64, o handover.Order) error {
 	args := map[string]any{
@@ -299,7 +299,7 @@ func (s *Handovers) Decide(ctx context.Context, id int64, o handover.Order) erro
 	}
 	statement := `UPDATE invoicer.handovers SET state = @to, due_at = NULL, in_hand = false, attempts = 0, error = NULL, changed_by = @by, reason = nullif(@reason, ''),
     their_id = coalesce(nullif(@their, ''), their_id), clearance = coalesce(clearance, nullif(@clearance, '')), answer = coalesce(nullif(@answer, ''), answer), answered_at = clock_timestamp()
-WHERE id = @id AND state <> @to`
+WHERE id = @id AND state <> @to AND NOT (@to = 'rejected' AND ` + handInHand + `)`
 	switch o.To { //nolint:exhaustive // the others are what the other side said
 	case handover.Queued: // one that waits for a clearance goes on waiting, unless it needn't
 		statement = `UPDATE invoicer.handovers h SET state = 'queued', in_hand = false, attempts = 0, doubts = 0, error = NULL, changed_by = @by, reason = nullif(@reason, ''), their_id = NULL, clearance = NULL, answer = NULL,
@@ -314,21 +314,26 @@ WHERE id = @id AND (state <> 'queued' OR due_at IS NULL AND @anyway OR error IS 
 	case handover.Cancelled:
 		statement = `UPDATE invoicer.handovers SET state = 'cancelled', due_at = NULL, in_hand = false, changed_by = @by, reason = nullif(@reason, '') WHERE id = @id AND state <> 'cancelled' AND NOT ` + handInHand
 	}
-	var changed int64
-	err := s.autocommit(ctx, func(db *gorm.DB) error {
-		done := db.Exec(statement, args)
-		changed = done.RowsAffected
-		return done.Error
-	})
-	switch {
-	case violates(err, "handovers_steps"), violates(err, "handovers_cleared_check"):
-		return handover.ErrStep
-	case err != nil:
-		return classify(err)
-	case changed == 0:
-		return s.undecided(ctx, id, o.To)
+	for again := false; ; again = true {
+		var changed int64
+		err := s.autocommit(ctx, func(db *gorm.DB) error {
+			done := db.Exec(statement, args)
+			changed = done.RowsAffected
+			return done.Error
+		})
+		switch {
+		case violates(err, "handovers_steps"), violates(err, "handovers_cleared_check"):
+			return handover.ErrStep
+		case err != nil:
+			return classify(err)
+		case changed > 0:
+			return nil
+		}
+		// A process may have ended what it had in hand before the reason was asked for.
+		if err := s.undecided(ctx, id, o.To); again || !errors.Is(err, handover.ErrStep) {
+			return err
+		}
 	}
-	return nil
 }
 
 // handInHand says of a hand-over that a process may be handing it over at this moment.
@@ -344,7 +349,7 @@ func (s *Handovers) undecided(ctx context.Context, id int64, to handover.State) 
 		return handover.ErrNone
 	case err != nil:
 		return classify(err)
-	case inHand && (to == handover.Queued || to == handover.Cancelled):
+	case inHand && (to == handover.Queued || to == handover.Cancelled || to == handover.Rejected):
 		return &handover.InHandError{Until: until.Time.UTC()}
 	}
 	return handover.ErrStep

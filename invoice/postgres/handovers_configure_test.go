@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"invoicer/internal/rig"
 	"invoicer/invoice/handover"
 )
 
@@ -44,7 +45,9 @@ func TestChannelsEndBesideWriters(t *testing.T) {
 		_, err := b.generator.Generate(t.Context(), request("held", job(t, "held")))
 		held <- err
 	}()
-	b.AwaitBlocked(t)
+	rig.Eventually(t, "an invoice that is held", func() bool {
+		return b.Is(t, "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = $1 AND wait_event = 'advisory')", b.Schema)
+	})
 	b.credited(t, "other") // its id is the higher one
 	if err := b.store.Handovers.Configure(t.Context(), nil); err != nil {
 		t.Fatal(err)

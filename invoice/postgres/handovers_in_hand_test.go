@@ -10,7 +10,8 @@ import (
 	"invoicer/invoice/handover"
 )
 
-// While a process is handing an invoice over it is neither sent again nor cancelled, and who wants that is told until when; answers count.
+// While a process is handing an invoice over it is neither sent again nor cancelled, and who wants that is told until when. That it was rejected isn't
+// noted either, since it could be sent again then, by another key; other answers are.
 func TestAHandoverInHand(t *testing.T) {
 	t.Parallel()
 	b := channelled(t)
@@ -27,7 +28,7 @@ func TestAHandoverInHand(t *testing.T) {
 		}
 		return list[0].InHand
 	}
-	calledBack := map[string]handover.Order{"resend": {To: handover.Queued}, "resend --to": {To: handover.Queued, Address: "ap@buyer.example"}, "cancel": {To: handover.Cancelled}}
+	calledBack := map[string]handover.Order{"resend": {To: handover.Queued}, "resend --to": {To: handover.Queued, Address: "ap@buyer.example"}, "cancel": {To: handover.Cancelled}, "rejected": {To: handover.Rejected}}
 	first, _ := b.claim(t)
 	b.came(t, first, handover.Result{State: handover.Queued, Err: "away", Again: time.Nanosecond})
 	if shown() {

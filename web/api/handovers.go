@@ -339,6 +339,9 @@ func (a *API) decide(ctx context.Context, id int64, act *HandoverAct, o handover
 		case errors.Is(err, handover.ErrNone):
 			return noHandover()
 		case errors.Is(err, handover.ErrStep):
+			if before, err = a.handover(ctx, id); err != nil {
+				return err
+			}
 			p := problemOf(http.StatusConflict, "the hand-over is "+string(before.State)+": "+o.WhyNot(before))
 			p.State = string(before.State)
 			return p

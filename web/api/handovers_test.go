@@ -208,8 +208,8 @@ func TestHandoversInHand(t *testing.T) {
 	if now := into[api.HandoverStory](t, s.ask(t, "reader", http.MethodGet, path, nil), http.StatusOK); !now.InHand {
 		t.Errorf("%+v", now)
 	}
-	for _, verb := range []string{"resend", "cancel"} {
-		r := s.ask(t, "operator", http.MethodPost, path+"/"+verb, []byte("{}"))
+	for verb, body := range map[string]string{"resend": "{}", "cancel": "{}", "answer": `{"state":"rejected"}`} {
+		r := s.ask(t, "operator", http.MethodPost, path+"/"+verb, []byte(body))
 		after, err := strconv.Atoi(r.Header.Get("Retry-After"))
 		if p := into[api.ProblemError](t, r, http.StatusConflict); p.State != "queued" || !strings.Contains(p.Detail, "a worker is handing it over") || err != nil || after < 1 || after > 61 {
 			t.Errorf("%s: %+v, Retry-After %d, %v", verb, p, after, err)
