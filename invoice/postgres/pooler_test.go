@@ -208,13 +208,18 @@ func TestStatementsDontTrustASession(t *testing.T) {
 			if n := b.Count(t, "SELECT count(*) FROM event_endpoints WHERE state = 'disabled' AND reason = 'gone'"); n != 1 {
 				t.Error("the write is lost")
 			}
-			holder := b.begin(t)
-			in(t, holder, "LOCK TABLE invoice_jobs")
-			impatient := b.open(t, func(o *postgres.Options) { o.URL, o.StatementTimeout = pooler.URL, time.Second })
-			if err := impatient.Ledger.Await(t.Context(), false); !errors.Is(err, invoice.ErrUnavailable) {
-				t.Errorf("waiting for jobs: %v", err)
-			}
 		})
+	}
+}
+
+// Waiting for jobs, which commits on its way, isn't repeated in a transaction: that it was broken off says so.
+func TestWaitingForJobsUnderALimit(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	pooler := sandboxtest.PgBouncer(t, b.URL, servers.PgBouncerOptions{Mode: "transaction", ConnectQuery: "SET statement_timeout = '300ms'"})
+	store := b.open(t, func(o *postgres.Options) { o.URL = pooler.URL })
+	if err := store.Ledger.Await(t.Context(), false); !errors.Is(err, invoice.ErrUnavailable) {
+		t.Errorf("it takes half a second, and has 300 ms: %v", err)
 	}
 }
 
