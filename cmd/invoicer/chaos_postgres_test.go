@@ -40,6 +40,9 @@ func TestChaosPostgresFailover(t *testing.T) {
 		rig.Eventually(t, "a synchronous standby", func() bool {
 			return now.Is(t, "SELECT EXISTS (SELECT FROM pg_stat_replication WHERE sync_state = 'sync')")
 		})
+		rig.Eventually(t, "workers to know of it, if they have looked", func() bool {
+			return now.Is(t, "SELECT NOT EXISTS (SELECT FROM seen_server WHERE NOT replicated)")
+		})
 		var jobs strings.Builder
 		const more = 200
 		for range more {

@@ -131,7 +131,12 @@ func TestChaosRestore(t *testing.T) {
 		"Redis as it is": {byTime: true, what: func(*testing.T, *drill) {}, recalls: true},
 		"Redis empty":    {what: func(t *testing.T, d *drill) { must(t, d.rdb.FlushAll(t.Context()).Err()) }, forgets: true},
 		"Redis empty, commits replicated": {
-			before: func(t *testing.T, d *drill) { d.Exec(t, "UPDATE seen_server SET replicated = true") },
+			before: func(t *testing.T, d *drill) { // and as if workers saw that until the disaster
+				d.Exec(t, "UPDATE seen_server SET replicated = true")
+				d.Exec(t, `CREATE FUNCTION still_replicated() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+					RETURN CASE WHEN (NEW.system, NEW.timeline) = (OLD.system, OLD.timeline) THEN OLD ELSE NEW END; END $$`)
+				d.Exec(t, "CREATE TRIGGER still_replicated BEFORE UPDATE ON seen_server FOR EACH ROW EXECUTE FUNCTION still_replicated()")
+			},
 			what:   func(t *testing.T, d *drill) { must(t, d.rdb.FlushAll(t.Context()).Err()) }, forgets: true,
 		},
 		"Redis empty, with a witness": {witness: true, what: func(t *testing.T, d *drill) { must(t, d.rdb.FlushAll(t.Context()).Err()) }, recalls: true},

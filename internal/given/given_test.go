@@ -355,3 +355,34 @@ func (s *site) lowered(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// Whether commits wait for a standby can be set while workers run: what is remembered of it follows. Of another server it stays, until somebody
+// has looked there.
+func TestReplicationIsFollowed(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	if err := s.job(t, "T1"); err != nil {
+		t.Fatal(err)
+	}
+	s.moved(t, true)
+	if err := s.store.Invoices.SeeReplication(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !s.Is(t, "SELECT replicated FROM seen_server") {
+		t.Error("another server's setting counts")
+	}
+	standing, err := s.store.Invoices.Standing(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Exec(t, "UPDATE seen_server SET timeline = $1", standing.Now.Timeline)
+	watching, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.watch.Run(watching)
+	}()
+	rig.Eventually(t, "what the server says", func() bool { return s.Is(t, "SELECT NOT replicated FROM seen_server") })
+	stop()
+	<-ended
+}

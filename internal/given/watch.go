@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"invoicer/invoice"
@@ -17,6 +18,7 @@ import (
 type Books interface {
 	Standing(ctx context.Context) (*postgres.Standing, error)
 	SawLineage(ctx context.Context, now postgres.Lineage) error
+	SeeReplication(ctx context.Context) error
 	PauseLost(ctx context.Context, id invoice.SeriesID, seen int, why string) (bool, error)
 	MissSeries(id invoice.SeriesID, highest int64)
 }
@@ -54,8 +56,11 @@ const (
 )
 
 // Run has a worker that goes on with an old primary look again, once another one has found the new primary, or a host of the database's
-// URL is one. It returns when the context ends.
+// URL is one. It also keeps what is remembered of whether commits wait for a standby. It returns when the context ends.
 func (w *Watch) Run(ctx context.Context) {
+	var replication sync.WaitGroup
+	defer replication.Wait()
+	replication.Go(func() { w.seeReplication(ctx) })
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for n := 1; ; n++ {
@@ -75,6 +80,22 @@ func (w *Watch) Run(ctx context.Context) {
 		}
 		if mine.Before(newest) {
 			w.Servers.Promoted(newest)
+		}
+	}
+}
+
+// seeReplication runs by itself, as a primary that hangs may hold it up.
+func (w *Watch) seeReplication(ctx context.Context) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := w.Books.SeeReplication(ctx); err != nil { // a standby, a server that is away, or one that keeps its history to itself
+			w.Logger.DebugContext(ctx, "whether commits wait for a standby isn't known", "error", err)
 		}
 	}
 }

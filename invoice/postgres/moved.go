@@ -206,7 +206,7 @@ func (s *Invoices) Standing(ctx context.Context) (*Standing, error) {
 		if now != nil && !isCode(now, "42501") && !isCode(now, "0A000") && !isCode(now, "42883") {
 			return now
 		}
-		if err := db.Raw(`SELECT current_setting('synchronous_standby_names') <> '' AND current_setting('synchronous_commit') NOT IN ('off', 'local')`).
+		if err := db.Raw("SELECT " + commitsWait).
 			Scan(&standing.Now.Replicated).Error; err != nil {
 			return err
 		}
@@ -260,6 +260,19 @@ func (s *Invoices) SawLineage(ctx context.Context, now Lineage) error {
 ON CONFLICT (singleton) DO UPDATE SET system = excluded.system, timeline = excluded.timeline, replicated = excluded.replicated, seen_at = now()
 WHERE (seen_server.system, seen_server.timeline, seen_server.replicated) IS DISTINCT FROM (excluded.system, excluded.timeline, excluded.replicated)`,
 		now.System, now.Timeline, now.Replicated).Error)
+}
+
+// commitsWait is SQL for whether each commit waits for a standby.
+const commitsWait = "current_setting('synchronous_standby_names') <> '' AND current_setting('synchronous_commit') NOT IN ('off', 'local')"
+
+// SeeReplication corrects what is remembered of whether commits wait for a standby, which can be set while a server runs. It changes nothing
+// at another server than the one that was seen last: somebody has to look there first.
+func (s *Invoices) SeeReplication(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.options.StatementTimeout)
+	defer cancel()
+	return classify(s.db.WithContext(ctx).Exec(`WITH now AS MATERIALIZED (` + primary.Select + `), waits AS (SELECT ` + commitsWait + ` AS replicated)
+UPDATE invoicer.seen_server s SET replicated = waits.replicated FROM now, waits
+WHERE s.system = now.system AND s.timeline = now.timeline AND s.replicated <> waits.replicated`).Error)
 }
 
 // LostNumbers is how a series is paused whose numbers may have been given out by a database that is lost. Only `invoicer series recover`
