@@ -137,7 +137,7 @@ func TestChaosRestore(t *testing.T) {
 					RETURN CASE WHEN (NEW.system, NEW.timeline) = (OLD.system, OLD.timeline) THEN OLD ELSE NEW END; END $$`)
 				d.Exec(t, "CREATE TRIGGER still_replicated BEFORE UPDATE ON seen_server FOR EACH ROW EXECUTE FUNCTION still_replicated()")
 			},
-			what:   func(t *testing.T, d *drill) { must(t, d.rdb.FlushAll(t.Context()).Err()) }, forgets: true,
+			what: func(t *testing.T, d *drill) { must(t, d.rdb.FlushAll(t.Context()).Err()) }, forgets: true,
 		},
 		"Redis empty, with a witness": {witness: true, what: func(t *testing.T, d *drill) { must(t, d.rdb.FlushAll(t.Context()).Err()) }, recalls: true},
 		"Redis of before":             {saved: before, what: restartRedis, forgets: true},
