@@ -111,7 +111,7 @@ bench: servers ## measure the worker beside its peers, in at most 20 minutes; re
 	@cd internal/benchmark && $(GO) run . -write $(BENCH_ARGS)
 
 .PHONY: bench-full
-bench-full: servers ## as bench, and latency, memory, a storm, full tables and more, in about half an hour
+bench-full: servers ## as bench, and latency, memory, a storm, full tables and more, in most of an hour
 	@cd internal/benchmark && $(GO) run . -full -write $(BENCH_ARGS)
 
 .PHONY: servers
