@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"invoicer/config"
+	"invoicer/internal/rig"
 	"invoicer/invoice/document"
 )
 
@@ -43,8 +44,12 @@ func TestJobsThatTheProfileRefuses(t *testing.T) {
 	if told := s.replayJSON(t, "--all", "--dry-run"); told.Forecasts["created"] != 1 {
 		t.Errorf("forecast without the profile %+v", told)
 	}
-	s.must(t, "replay", "--all")
-	s.awaitCount(t, 1, "SELECT count(*) FROM invoices")
+	rig.Eventually(t, "the invoice", func() bool { // a worker may go by the settings of before for a moment, and refuse the job again
+		if s.Count(t, "SELECT count(*) FROM invoice_jobs WHERE state = 'failed'") > 0 {
+			s.run(t, "", "replay", "--all")
+		}
+		return s.Count(t, "SELECT count(*) FROM invoices") == 1
+	})
 	s.must(t, "settings", "set", "profile=peppol") // which doesn't judge what was made
 	s.Exec(t, "SELECT accept($1, $2)", payloadOf("T1", "EUR"), s.queue)
 	s.awaitCount(t, 1, "SELECT count(*) FROM duplicate_attempts")
