@@ -280,7 +280,7 @@ func TestRevocationEndsWhatIsOpen(t *testing.T) {
 			t.Errorf("%s: %q, %v", name, rest, err)
 		}
 	}
-	if took := time.Since(begun); took > 15*time.Second {
+	if took := time.Since(begun); took > 5*time.Second {
 		t.Errorf("open pages ended after %s", took)
 	}
 	if a := d.ask(t, http.MethodGet, "/jobs", "", cookie); a.code != http.StatusUnauthorized {

@@ -77,7 +77,7 @@ func TestServeSendsWhatItAccepts(t *testing.T) {
 	})
 	must(t, redis.Kill())
 	begun := time.Now()
-	if answer, body := postJob(t, url, payloadOf("T2", "GBP")); answer.StatusCode != http.StatusAccepted || time.Since(begun) > 15*time.Second {
+	if answer, body := postJob(t, url, payloadOf("T2", "GBP")); answer.StatusCode != http.StatusAccepted || time.Since(begun) > 5*time.Second {
 		t.Errorf("without Redis: %d %v after %v", answer.StatusCode, body, time.Since(begun))
 	}
 	rig.Eventually(t, "an accepted job that waits for a relay", func() bool {
