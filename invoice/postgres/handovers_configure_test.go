@@ -9,6 +9,20 @@ import (
 	"invoicer/invoice/handover"
 )
 
+// holding has whoever writes the transaction "held" wait, in a trigger of that name, as long as somebody has the schema's advisory lock.
+func (b *site) holding(t *testing.T, trigger string) {
+	t.Helper()
+	b.Exec(t, `CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			IF EXISTS (SELECT FROM added WHERE transaction_id = 'held') THEN
+				PERFORM set_config('lock_timeout', '0', true), set_config('statement_timeout', '0', true);
+				PERFORM pg_advisory_xact_lock(hashtext(TG_TABLE_SCHEMA));
+			END IF;
+			RETURN NULL;
+		END $$`)
+	b.Exec(t, "CREATE TRIGGER "+trigger+" AFTER INSERT ON invoices REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION hold()")
+}
+
 // Channels change beside a vacuum of the invoices, or an index that is built on them, which can take hours.
 func TestChannelsChangeBesideAVacuum(t *testing.T) {
 	t.Parallel()
@@ -29,15 +43,7 @@ func TestChannelsChangeBesideAVacuum(t *testing.T) {
 func TestChannelsEndBesideWriters(t *testing.T) {
 	t.Parallel()
 	b := channelled(t)
-	b.Exec(t, `CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$
-		BEGIN
-			IF EXISTS (SELECT FROM added WHERE transaction_id = 'held') THEN
-				PERFORM set_config('lock_timeout', '0', true), set_config('statement_timeout', '0', true);
-				PERFORM pg_advisory_xact_lock(hashtext(TG_TABLE_SCHEMA));
-			END IF;
-			RETURN NULL;
-		END $$`)
-	b.Exec(t, "CREATE TRIGGER aa_held AFTER INSERT ON invoices REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION hold()")
+	b.holding(t, "aa_held")
 	gate := b.begin(t)
 	in(t, gate, "SELECT pg_advisory_xact_lock(hashtext('"+b.Schema+"'))")
 	held := make(chan error, 1)
@@ -71,15 +77,7 @@ func TestChannelsEndBesideWriters(t *testing.T) {
 func TestChannelsWaitForWriters(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.Exec(t, `CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$
-		BEGIN
-			IF EXISTS (SELECT FROM added WHERE transaction_id = 'held') THEN
-				PERFORM set_config('lock_timeout', '0', true), set_config('statement_timeout', '0', true);
-				PERFORM pg_advisory_xact_lock(hashtext(TG_TABLE_SCHEMA));
-			END IF;
-			RETURN NULL;
-		END $$`)
-	b.Exec(t, "CREATE TRIGGER zz_held AFTER INSERT ON invoices REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION hold()")
+	b.holding(t, "zz_held")
 	gate := b.begin(t)
 	in(t, gate, "SELECT pg_advisory_xact_lock(hashtext('"+b.Schema+"'))")
 	held := make(chan error, 1)
