@@ -31,7 +31,7 @@ type Maker interface {
 const (
 	// makeWithin bounds the making of one document.
 	makeWithin = 30 * time.Second
-	// recordWithin bounds one try to record what came of an attempt. The lease is longer by makeWithin and recordWithin than an attempt may be.
+	// recordWithin bounds one try to record what came of an attempt. A lease has time for the documents, the attempt and one such try.
 	recordWithin = 15 * time.Second
 	// idle is how long to wait where nothing is due.
 	idle = time.Second

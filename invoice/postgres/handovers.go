@@ -73,8 +73,8 @@ RETURNING h.id, h.turn, h.attempts, h.doubts, h.state, h.key::text, h.invoice_id
 	return c, err == nil, classify(err)
 }
 
-// Settle records what came of a claim, once. It returns [handover.ErrGone] if that is recorded, the claim is another process's by now, or an operator has
-// decided meanwhile.
+// Settle records what came of a claim, once. It returns [handover.ErrGone] if the claim was settled before, if another process has claimed the hand-over
+// since, or if an operator has decided about it.
 func (s *Handovers) Settle(ctx context.Context, c *handover.Claim, r handover.Result) error {
 	var changed int64
 	err := s.autocommit(ctx, func(db *gorm.DB) error {

@@ -392,7 +392,7 @@ func (a *API) handoverOperations() {
 	huma.Register(a.huma, one, a.getHandover)
 	huma.Register(a.huma, a.describe(act("resendHandover", "resend", "Hand an invoice over again", "What was rejected, failed or cancelled, or was sent and never answered; at once what failed at its last attempt. "+
 		"What was rejected gets a new key, and so does an e-mail that was sent. 409 while a worker is handing it over. The token's name and the note are in the history.")), a.resendHandover)
-	huma.Register(a.huma, a.describe(act("answerHandover", "answer", "Write down what the other side said by other ways", "Such as by telephone. The token's name and the note are in the history.")), a.answerHandover)
+	huma.Register(a.huma, a.describe(act("answerHandover", "answer", "Write down what the other side said by other ways", "Such as by telephone. 409 for rejected while a worker is handing it over. The token's name and the note are in the history.")), a.answerHandover)
 	huma.Register(a.huma, a.describe(act("cancelHandover", "cancel", "Give up to hand an invoice over", "Of what is queued; or what was rejected or failed is dealt with otherwise. The invoice stays as it is. 409 while a worker is handing it over. "+
 		"The token's name and the note are in the history.")), a.cancelHandover)
 }
