@@ -171,6 +171,9 @@ func TestAnAnswerWithoutTheClearance(t *testing.T) {
 			t.Errorf("%s of what is in hand: exit code %d: %s", command, code, stderr)
 		}
 	}
+	if out := s.must(t, "handover", "list", "--state", "queued"); !strings.Contains(out, "a worker is handing it over") {
+		t.Error(out)
+	}
 	code, stdout, stderr := s.run(t, "", "handover", "answer", number, "--state", "accepted", "--by", "ada")
 	if code != exitOK || !strings.Contains(stdout, "it is accepted") || !strings.Contains(stderr, "without a clearance") || !strings.Contains(stderr, note) {
 		t.Errorf("exit code %d: %s%s", code, stdout, stderr)
