@@ -289,9 +289,9 @@ FROM invoicer.handovers h JOIN invoicer.handover_log l ON l.handover_id = h.id W
 
 // Decide does what an operator decides about a hand-over, and notes who did. One that was rejected gets a new key when it is sent again, since by the
 // old one the other side would know it as rejected, and so does an e-mail that was sent or goes to another address; another one keeps its key, since
-// the other side may have it. It returns a [*handover.InHandError] if what is queued is to be sent again, elsewhere or not at all, or was rejected (after which it
-// can be sent again by another key), while a process has it in hand; what that says of one that was answered otherwise, or that is asked about, isn't heard any more. It returns [handover.ErrStep] if it can't
-// get there from where it is, and [handover.ErrNone] if it isn't there.
+// the other side may have it. It returns a [*handover.InHandError] while a process is handing it over, if it is to be sent again or cancelled, or was
+// rejected, after which it could be sent again by another key. What a process says is ignored where another answer was noted meanwhile. It returns
+// [handover.ErrStep] if it can't get there from where it is, and [handover.ErrNone] if it isn't there.
 func (s *Handovers) Decide(ctx context.Context, id int64, o handover.Order) error {
 	args := map[string]any{
 		"id": id, "to": string(o.To), "by": bounded(o.By, 400), "reason": bounded(o.Reason, handover.MostReason), "anyway": o.Anyway,
