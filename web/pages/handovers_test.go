@@ -62,6 +62,10 @@ func TestHandoversAreListed(t *testing.T) {
 		!strings.Contains(page, ">queued, failing</td>") || len(links(page, "Older ones")) != 0 || strings.Contains(page, "Lovelace") {
 		t.Errorf("the second page:\n%s", page)
 	}
+	s.Exec(t, "UPDATE handovers SET in_hand = true, due_at = now() + interval '1 minute' WHERE state = 'queued' AND error IS NOT NULL")
+	if _, page = s.get(t, older[0]); !strings.Contains(page, ">queued, failing, in hand</td>") {
+		t.Errorf("what a worker is handing over:\n%s", page)
+	}
 	for path, want := range map[string]string{
 		"/handovers?state=rejected":                   "<bdi>GW-1</bdi>",
 		"/handovers?state=rejected&channel=authority": "<option selected>authority</option>",
