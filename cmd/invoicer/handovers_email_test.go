@@ -177,6 +177,13 @@ Message-ID: %s
 --b--
 `, action, status, back), "\n", "\r\n")
 	}
+	// While it is sent once more, as after one whose answer was lost, the mail server is to come again.
+	const ofT1 = " WHERE invoice_id = (SELECT id FROM invoices WHERE transaction_id = 'T1')"
+	s.Exec(t, "UPDATE handovers SET state = 'queued', in_hand = true, turn = turn + 1, due_at = now() + interval '1 hour', changed_by = 'a test'"+ofT1)
+	if code, stdout, stderr := s.run(t, bounce("failed", "5.1.1"), "handover", "bounce", "-", "--by", "mail server"); code != exitLater || !strings.Contains(stderr, "a worker is handing it over") {
+		t.Errorf("exit code %d: %s%s", code, stdout, stderr)
+	}
+	s.Exec(t, "UPDATE handovers SET state = 'sent', in_hand = false, due_at = NULL, changed_by = NULL"+ofT1)
 	for _, one := range []struct {
 		message, said, state string
 		code                 int
